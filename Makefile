@@ -1,0 +1,34 @@
+# Everything runs in .venv, which is made from nothing but python3; uv installs into it several times faster than pip.
+PYTHON ?= python3
+BIN := .venv/bin
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: help test quick demo catalog clean
+
+help:
+	@echo "make demo     set up and take the tour: build, fit, look inside (a few minutes)"
+	@echo "make test     set up and run every test"
+	@echo "make quick    set up and run the tests that are not slow"
+	@echo "make catalog  count every network again and write kerascnn/catalog.json"
+	@echo "make clean    remove .venv and what tests leave behind"
+
+$(BIN)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable ".[test]"
+	@touch $@
+
+test: $(BIN)/.ready
+	$(BIN)/python -m pytest -n 2
+
+quick: $(BIN)/.ready
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+demo: $(BIN)/.ready
+	$(BIN)/kerascnn demo
+
+catalog: $(BIN)/.ready
+	$(BIN)/python -m kerascnn.catalog
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build *.egg-info

@@ -1,0 +1,59 @@
+"""kerascnn: the famous convolutional networks in Keras, transfer learning, and what the networks see."""
+
+import importlib.util
+import sys
+
+__version__ = "0.1.0"
+
+PUBLIC = {  # name -> module; loaded when first asked for, so that importing kerascnn costs nothing
+    "build_model": "build",
+    "outline": "build",
+    "features": "build",
+    "rehead": "build",
+    "pattern": "build",
+    "card": "build",
+    "list_models": "build",
+    "dissect": "anatomy",
+    "receptive_field": "anatomy",
+    "diagram": "anatomy",
+}
+__all__ = sorted(PUBLIC)
+
+
+def __getattr__(name):
+    if name not in PUBLIC:
+        raise AttributeError(f"module 'kerascnn' has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{PUBLIC[name]}", __name__), name)
+
+
+def __dir__():
+    return sorted([*globals(), *PUBLIC])
+
+
+class _AfterKeras:
+    """Import hook that makes kerascnn's layers known to Keras as soon as Keras is there.
+
+    A model file names its layers; Keras finds only those that were registered. Importing kerascnn has to be enough for
+    that, and must not import Keras.
+    """
+
+    def find_spec(self, name, path=None, target=None):
+        if name != "keras":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            load = spec.loader.exec_module
+
+            def load_then_register(module):
+                load(module)
+                importlib.import_module(".layers", __name__)
+
+            spec.loader.exec_module = load_then_register
+        return spec
+
+
+if "keras" in sys.modules:
+    importlib.import_module(".layers", __name__)
+else:
+    sys.meta_path.insert(0, _AfterKeras())

@@ -1,0 +1,78 @@
+"""The zoo as plain data, so that listing it imports no Keras: written by ``python -m kerascnn.catalog``."""
+
+import json
+import os
+from types import SimpleNamespace
+
+PATH = os.path.join(os.path.dirname(__file__), "catalog.json")
+
+
+def read(path=PATH):
+    """Every network with its card, its counts and its stages, in the registry's order."""
+    with open(path, encoding="utf-8") as file:
+        return [SimpleNamespace(**row) for row in json.load(file)]
+
+
+def entry(name):
+    """One network's row: what its card says, and what is counted from an outline of it."""
+    from .anatomy import dissect
+    from .build import outline
+    from .registry import card
+
+    row, table = card(name), dissect(outline(name))
+    return stated(row) | {
+        "params": table.trainable,
+        "total": table.params,
+        "macs": table.macs,
+        "stages": stages(table.rows),
+    }
+
+
+def stated(row):
+    """What the card itself says."""
+    return {
+        "name": row.name,
+        "family": row.family,
+        "year": row.year,
+        "paper": row.paper,
+        "published": {"params": row.params, "macs": row.macs and round(row.macs * 1e9), "source": row.source},
+        "fidelity": row.fidelity,
+        "input_shape": list(row.input_shape),
+        "classes": row.classes,
+        "scale": row.scale,
+        "aux": sorted(row.aux),
+    }
+
+
+def stages(rows):
+    """Shape, parameters and multiply-adds of each stage, of the auxiliary classifiers and of the head."""
+    last = max(i for i, row in enumerate(rows) if is_stage(row.name))
+    names = [row.name for row in rows]
+    found = {name: {"name": name, "params": 0, "macs": 0} for name in [*filter(is_stage, names), "head"]}
+    for i, row in enumerate(rows):
+        ahead = [name for name in names[i:] if is_stage(name)]
+        place = row.name.split("_")[0] if row.name.startswith("aux") else ahead[0] if i <= last else "head"
+        stage = found.setdefault(place, {"name": place, "params": 0, "macs": 0})
+        stage["params"] += row.trainable
+        stage["macs"] += row.macs
+        stage["shape"] = list(row.shape)
+    return list(found.values())
+
+
+def is_stage(name):
+    return name.startswith("stage") and name[5:].isdigit()
+
+
+def write(path=PATH):
+    """Count every network and write the file; some minutes, most of them for the smallest inputs."""
+    from .build import smallest_input
+    from .registry import CARDS, matching
+
+    rows = [entry(row.name) | {"min_size": smallest_input(row.name)} for row in matching(CARDS.values())]
+    text = "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n"
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+if __name__ == "__main__":
+    write()

@@ -1,0 +1,73 @@
+"""[e1(s(x)), e3(s(x))]: SqueezeNet, fire modules that squeeze before they expand."""
+
+from functools import partial
+
+from keras import layers
+
+from ..heads import conv_pooled
+from ..layers import conv, conv_relu, max_pool
+from ..registry import register
+
+
+def squeeze_net(x, *, filters, size, stages, bypass=None):
+    """A strided convolution, then stages of fire modules; ``stages`` gives (squeeze, expand) of each."""
+    x = conv_relu(x, filters, size, 2, pad=0, name="stage1_conv1")
+    x = max_pool(x, ceil=True, name="stage1")
+    for i, fires in enumerate(stages, start=2):
+        for j, (squeeze, expand) in enumerate(fires, start=1):
+            last = i == len(stages) + 1 and j == len(fires)
+            x = fire(x, squeeze, expand, bypass, name=f"stage{i}" if last else f"stage{i}_fire{j}")
+        if not last:
+            x = max_pool(x, ceil=True, name=f"stage{i}")
+    return x
+
+
+def fire(x, squeeze, expand, bypass, name):
+    """1x1 to ``squeeze`` channels, from these ``expand`` of 1x1 and of 3x3 each, concatenated."""
+    y = conv_relu(x, squeeze, name=f"{name}_squeeze")
+    y = [conv_relu(y, expand, size, name=f"{name}_expand{size}") for size in (1, 3)]
+    y = layers.Concatenate(name=f"{name}_concat" if bypass else name)(y)
+    return bypass(x, y, name) if bypass else y
+
+
+def simple(x, y, name):
+    """x + y where the channels agree, y elsewhere."""
+    return layers.Add(name=name)([x, y]) if x.shape[-1] == y.shape[-1] else layers.Identity(name=name)(y)
+
+
+def complex_bypass(x, y, name):
+    """x + y, x through a 1x1 convolution where the channels differ."""
+    if x.shape[-1] != y.shape[-1]:
+        x = conv(x, y.shape[-1], bias=True, name=f"{name}_skip")
+    return layers.Add(name=name)([x, y])
+
+
+SMALL, MEDIUM, LARGE, WIDE = (16, 64), (32, 128), (48, 192), (64, 256)
+V1_0 = {"filters": 96, "size": 7, "stages": ((SMALL, SMALL, MEDIUM), (MEDIUM, LARGE, LARGE, WIDE), (WIDE,))}
+V1_1 = {"filters": 64, "size": 3, "stages": ((SMALL, SMALL), (MEDIUM, MEDIUM), (LARGE, LARGE, WIDE, WIDE))}
+CAFFE = {"input_shape": (227, 227, 3), "scale": "caffe_round", "source": "layer table; the paper says 1.2 million"}
+
+head = partial(conv_pooled, dropout=0.5)
+squeezenet = partial(register, trunk=squeeze_net, family="squeezenet", year=2016, paper="arXiv:1602.07360", head=head)
+v1_0 = partial(squeezenet, params=1_248_424, **V1_0)
+v1_0("squeezenet1_0", macs=0.8189, source="torchvision", fidelity="torchvision's: the paper's net at 224 pixels")
+v1_0("squeezenet1_0_caffe", macs=0.8327, fidelity="the authors' Caffe net at 227 pixels, blue first", **CAFFE)
+v1_0(
+    "squeezenet1_0_simple",
+    bypass=simple,
+    macs=0.8189,
+    source="layer table",
+    fidelity="the paper's simple bypass: sums around fire 3, 5, 7 and 9",
+)
+squeezenet(
+    "squeezenet1_0_complex",
+    bypass=complex_bypass,
+    params=1_589_672,
+    macs=1.1653,
+    source="layer table; the paper's 7.7 MB is not what its text gives (6.06 MiB)",
+    fidelity="the paper's complex bypass: 1x1 convolutions around fire 2, 4, 6 and 8",
+    **V1_0,
+)
+v1_1 = partial(squeezenet, params=1_235_496, **V1_1)
+v1_1("squeezenet1_1", macs=0.3492, source="torchvision", fidelity="torchvision's form of the authors' later release")
+v1_1("squeezenet1_1_caffe", macs=0.3877, fidelity="the authors' Caffe release at 227 pixels, blue first", **CAFFE)

@@ -1,0 +1,93 @@
+"""The cards of all networks: what each is, where it comes from, what was published about it. Knows no network."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+
+@dataclass(frozen=True)
+class Card:
+    """One network as a row of the registry, with its evidence."""
+
+    name: str
+    family: str
+    year: int
+    paper: str
+    trunk: Callable  # (N, H, W, C), **config -> features, (N, h, w, c)
+    config: Mapping
+    head: Callable  # features, classes -> logits
+    params: int | None  # trainable parameters and multiply-adds as published, at input_shape and classes
+    macs: float | None
+    source: str  # who published the two figures
+    fidelity: str  # whose version this is, and how it differs from the paper
+    input_shape: tuple = (224, 224, 3)
+    classes: int = 1000
+    scale: str = "torch"
+    aux: Mapping = field(default_factory=dict)  # output -> the layer that its auxiliary classifier reads
+    weights: tuple = ()
+
+
+CARDS: dict[str, Card] = {}
+
+
+def register(name, *, trunk, head, family, year, paper, params=None, macs=None, source=None, fidelity, **rest):
+    """Add a network; what is not a field of ``Card`` is the trunk's ``config``. ``macs`` counts in units of 1e9."""
+    if name in CARDS:
+        raise ValueError(f"`name` should be new to the registry. Received: {name!r}, which is there already")
+    own = {key: rest.pop(key) for key in ("input_shape", "classes", "scale", "aux", "weights") if key in rest}
+    CARDS[name] = Card(
+        name, family, year, paper, trunk, rest, head, params, macs, source or "no published figure", fidelity, **own
+    )
+
+
+def card(name):
+    """The card of a network."""
+    if name not in CARDS:
+        raise ValueError(unknown("network", name, CARDS, "list_models() names them all"))
+    return CARDS[name]
+
+
+def list_models(pattern="*", *, family=None, year=None, max_params=None):
+    """Names of networks in natural order. ``pattern`` takes the shell's wildcards; ``tiny_*`` only when asked for."""
+    return [row.name for row in matching(CARDS.values(), pattern, family=family, year=year, max_params=max_params)]
+
+
+def matching(rows, pattern="*", *, family=None, year=None, max_params=None):
+    """Those of ``rows`` (cards, or anything with their fields) that fit, in natural order."""
+    rows = list(rows)
+    families = sorted({row.family for row in rows})
+    if family is not None and family not in families:
+        raise ValueError(unknown("family", family, families))
+    if max_params is not None and not isinstance(max_params, int | float):
+        raise ValueError(f"`max_params` should be a number of parameters. Received: {max_params!r}")
+    if year is not None and not isinstance(year, int):
+        raise ValueError(f"`year` should be a whole number such as 2015. Received: {year!r}")
+    found = [
+        row
+        for row in rows
+        if fnmatchcase(row.name, pattern)
+        and (pattern.startswith("tiny") or not row.name.startswith("tiny"))
+        and (family is None or row.family == family)
+        and (year is None or row.year == year)
+        and (max_params is None or (row.params is not None and row.params <= max_params))
+    ]
+    return sorted(found, key=lambda row: natural(row.name))
+
+
+def natural(name):
+    """Sort key under which resnet18 stands before resnet101."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+
+
+def unknown(what, name, known, advice=""):
+    """Error text for a name that is not ``known``, with the nearest ones."""
+    from difflib import get_close_matches
+
+    known = sorted(map(str, known), key=natural)
+    near = get_close_matches(str(name), known, n=3, cutoff=0.5)
+    if near:
+        hint = f" Did you mean {', '.join(near)}?"
+    else:
+        hint = f" Known: {', '.join(known)}." if len(known) <= 30 else ""
+    return f"Unknown {what} {name!r}.{hint}" + (f" ({advice})" if advice else "")
