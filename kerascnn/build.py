@@ -83,7 +83,7 @@ def features(model, names):
     """A model that returns the maps of a layer, or of several as {name: maps}, with ``model``'s own weights."""
     tapped = {name: layer_of(model, name).output for name in ([names] if isinstance(names, str) else names)}
     outputs = tapped[names] if isinstance(names, str) else tapped
-    return keras.Model(model.inputs, outputs, name=f"{model.name}_features")
+    return keras.Model(inputs_of(model), outputs, name=f"{model.name}_features")
 
 
 def rehead(model, classes, *, at="features", dropout=0.0):
@@ -94,7 +94,7 @@ def rehead(model, classes, *, at="features", dropout=0.0):
         x = layers.GlobalAveragePooling2D(name="pooled")(x)
     if dropout:
         x = layers.Dropout(dropout, name="pooled_dropout")(x)
-    return keras.Model(model.inputs, probabilities(logits(x, classes), "probs"), name=model.name)
+    return keras.Model(inputs_of(model), probabilities(logits(x, classes), "probs"), name=model.name)
 
 
 def pattern(text, *, input_shape=(32, 32, 3), classes=10, scale="unit", name="pattern", **options):
@@ -122,6 +122,11 @@ def pattern(text, *, input_shape=(32, 32, 3), classes=10, scale="unit", name="pa
         classes=checked_classes(None, classes),
         name=name,
     )
+
+
+def inputs_of(model):
+    """A model's inputs as it takes them: a tensor, a list or a dictionary."""
+    return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
 
 
 def layer_of(model, name):

@@ -68,7 +68,8 @@ def write(path=PATH):
     from .build import smallest_input
     from .registry import CARDS, matching
 
-    rows = [entry(row.name) | {"min_size": smallest_input(row.name)} for row in matching(CARDS.values())]
+    cards = [*matching(CARDS.values()), *matching(CARDS.values(), "tiny*")]
+    rows = [entry(row.name) | {"min_size": smallest_input(row.name)} for row in cards]
     text = "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n"
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)

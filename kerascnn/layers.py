@@ -171,6 +171,12 @@ class PadChannels(layers.Layer):
         super().__init__(**kwargs)
         self.filters = filters
 
+    def build(self, shape):
+        if shape[-1] > self.filters:
+            raise ValueError(
+                f"`filters` should be at least the {shape[-1]} channels there are. Received: {self.filters}"
+            )
+
     def call(self, x):
         return ops.pad(x, [(0, 0)] * (len(x.shape) - 1) + [(0, self.filters - x.shape[-1])])
 

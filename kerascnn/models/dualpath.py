@@ -12,8 +12,8 @@ from .residual import imagenet_stem
 dpn_norm = partial(norm, epsilon=1e-3)
 
 
-def dualpath_net(x, *, depths, growths, width, groups, stem=64):
-    """Stages of bottlenecks; the residual path is 256 channels wide and doubles, the dense one grows by ``growths``."""
+def dualpath_net(x, *, depths, growths, width, groups, stem=64, added=256):
+    """Stages of bottlenecks; the residual path is ``added`` wide and doubles, the dense one grows by ``growths``."""
     x = imagenet_stem(x, norm=dpn_norm, width=stem)
     for i, (depth, growth) in staged(depths=depths, growths=growths):
         times = 2 ** (i - 1)
@@ -21,7 +21,7 @@ def dualpath_net(x, *, depths, growths, width, groups, stem=64):
             stride = 2 if i > 1 and j == 1 else 1
             name = f"stage{i}_block{j}"
             out = name if j < depth else f"stage{i}"
-            x = unit(x, 256 * times, growth, width * times, groups, stride, j == 1, name, out)
+            x = unit(x, added * times, growth, width * times, groups, stride, j == 1, name, out)
     return norm_relu(x, norm=dpn_norm, name="final")
 
 

@@ -1,0 +1,39 @@
+"""Seeds, and where the shared photos and figures are."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+import pytest
+
+SHARED = Path(os.environ.get("KERASCNN_SHARED", Path(__file__).parents[1] / ".." / "shared"))
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """A file or folder of the shared data, or a skip that says what is missing."""
+
+    def find(*parts):
+        path = SHARED.joinpath(*parts)
+        if not path.exists():
+            pytest.skip(f"{'/'.join(parts)} is not in KERASCNN_SHARED")
+        return path
+
+    return find
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def fresh():
+    """Each test starts from the same seed and leaves no graph behind."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    yield
+    keras.utils.clear_session()

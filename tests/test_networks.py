@@ -1,0 +1,108 @@
+"""Every network: names, forward, gradients, files, precision, backends. Small rows each time, all rows where slow."""
+
+import re
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from networks import ALL, LIGHT, TINY, card, outline, rows
+
+from kerascnn import build_model, catalog, features
+
+SMALLEST = {row.name: row.min_size for row in catalog.read()}
+DEEP = [name for name in ALL if re.search(r"1001|1202", name)]
+
+
+def odd(name):
+    """An input shape of one channel that is neither square nor even, and as small as the network takes."""
+    side = max(SMALLEST[name], 17 if SMALLEST[name] == 1 else 0)
+    return (side + side % 2 + 1, side + side % 2 + 3, 1)
+
+
+def probs(outputs):
+    return np.array(outputs["probs"] if isinstance(outputs, dict) else outputs)
+
+
+def images(shape, count=2):
+    return np.random.default_rng(0).uniform(0, 255, (count, *shape)).astype("float32")
+
+
+@pytest.mark.parametrize("name", [*ALL, *TINY])
+def test_names_that_every_model_keeps(name):
+    model = outline(name)
+    names = [layer.name for layer in model.layers]
+    stages = [found for found in names if re.fullmatch(r"stage\d+", found)]
+    assert {"input", "features", "logits", "probs"} <= set(names)
+    assert sorted(stages, key=names.index) == [f"stage{i}" for i in range(1, len(stages) + 1)]
+    assert stages
+    assert model.name == name
+    assert model.input_shape == (None, *card(name).input_shape)
+    assert model.get_layer("logits").output.shape == (None, card(name).classes)
+
+
+@pytest.mark.parametrize("name", rows([*TINY, *LIGHT], [*ALL, *TINY]))
+def test_forward_at_the_published_size(name):
+    model = build_model(name)
+    out = probs(model(images(card(name).input_shape, 1)))
+    assert out.shape == (1, card(name).classes)
+    assert out.sum() == pytest.approx(1, abs=1e-4)
+    assert out.std() > 0
+
+
+@pytest.mark.parametrize("name", rows([*TINY, *LIGHT], [*ALL, *TINY]))
+def test_an_odd_size_one_channel_seven_classes_gradients_and_a_file(name, tmp_path):
+    shape = odd(name)
+    model = build_model(name, input_shape=shape, classes=7)
+    x = tf.constant(images(shape))
+    before = probs(model(x))
+    assert before.shape == (2, 7)
+    assert np.isfinite(before).all()
+    assert [weight.path for weight in without_gradient(model, x)] == []
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(probs(again(x)), before)
+
+
+def without_gradient(model, x):
+    """The trainable weights that a random weighting of all logits does not move."""
+    scores = [layer.name for layer in model.layers if layer.name.endswith("logits")]
+    read = features(model, scores)
+    with tf.GradientTape() as tape:
+        values = read(x).values()
+        loss = sum(tf.reduce_sum(v * tf.random.stateless_normal(v.shape, (1, i))) for i, v in enumerate(values))
+    variables = model.trainable_variables
+    gradients = tape.gradient(loss, [variable.value for variable in variables])
+    return [v for v, g in zip(variables, gradients, strict=True) if g is None or not np.any(g)]
+
+
+@pytest.mark.parametrize("name", rows([*TINY, *LIGHT], [*ALL, *TINY]))
+def test_mixed_precision_builds_and_runs(name):
+    shape = odd(name)
+    model = build_model(name, input_shape=shape, classes=7, dtype="mixed_float16")
+    out = probs(model(images(shape, 1)))
+    assert out.dtype == np.float32
+    assert out.sum() == pytest.approx(1, abs=1e-3)
+    assert model.get_layer("logits").compute_dtype == "float32"
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_fit_brings_the_loss_down(name):
+    model = build_model(name, classes=2)
+    x = images((32, 32, 3), 32)
+    y = np.arange(32) % 2
+    x[y == 1] *= 0.3
+    outputs = list(model.output) if isinstance(model.output, dict) else ["probs"]
+    loss = (
+        dict.fromkeys(outputs, "sparse_categorical_crossentropy")
+        if len(outputs) > 1
+        else "sparse_categorical_crossentropy"
+    )
+    model.compile(keras.optimizers.Adam(3e-3), loss=loss)
+    history = model.fit(x, dict.fromkeys(outputs, y) if len(outputs) > 1 else y, epochs=8, batch_size=16, verbose=0)
+    assert min(history.history["loss"][-2:]) < history.history["loss"][0]
+
+
+def test_every_registered_network_is_a_case():
+    assert len(rows()) == len(ALL)
+    assert set(SMALLEST) == {*ALL, *TINY}

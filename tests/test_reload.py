@@ -1,0 +1,43 @@
+"""A saved model in a fresh process, and what importing kerascnn costs."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from kerascnn import build_model
+
+CUSTOM = ["tiny_alexnet", "tiny_resnet_a", "tiny_fractalnet", "tiny_dpn"]
+LOAD = """
+import sys, numpy as np
+{first}
+model = keras.saving.load_model(sys.argv[1])
+np.save(sys.argv[3], model(np.load(sys.argv[2])))
+"""
+ORDERS = {"kerascnn-first": "import kerascnn; import keras", "keras-first": "import keras; import kerascnn"}
+
+
+def run(*arguments):
+    return subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("order", ORDERS)
+def test_importing_kerascnn_is_enough_to_load_a_model(order, tmp_path, rng):
+    """One model with every custom layer; whichever import comes first."""
+    inputs = keras.Input((32, 32, 3))
+    outputs = [build_model(name)(inputs) for name in CUSTOM]
+    model = keras.Model(inputs, keras.layers.Average()(outputs))
+    x = rng.uniform(0, 255, (2, 32, 32, 3)).astype("float32")
+    model.save(tmp_path / "all.keras")
+    np.save(tmp_path / "x.npy", x)
+    done = run("-c", LOAD.format(first=ORDERS[order]), tmp_path / "all.keras", tmp_path / "x.npy", tmp_path / "y.npy")
+    assert done.returncode == 0, done.stderr[-2000:]
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), np.array(model(x)))
+
+
+def test_importing_kerascnn_imports_nothing_heavy():
+    done = run("-c", "import kerascnn, sys; print([m for m in ('keras', 'tensorflow', 'numpy') if m in sys.modules])")
+    assert done.stdout.strip() == "[]"
