@@ -21,7 +21,7 @@ def entry(name):
 
     row, table = card(name), dissect(outline(name))
     return stated(row) | {
-        "params": table.trainable,
+        "params": table.learned,
         "total": table.params,
         "macs": table.macs,
         "stages": stages(table.rows),
@@ -53,7 +53,7 @@ def stages(rows):
         ahead = [name for name in names[i:] if is_stage(name)]
         place = row.name.split("_")[0] if row.name.startswith("aux") else ahead[0] if i <= last else "head"
         stage = found.setdefault(place, {"name": place, "params": 0, "macs": 0})
-        stage["params"] += row.trainable
+        stage["params"] += row.learned
         stage["macs"] += row.macs
         stage["shape"] = list(row.shape)
     return list(found.values())

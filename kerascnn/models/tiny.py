@@ -80,7 +80,13 @@ tiny(
 small = {"trunk": residual_net, "widths": (4, 8), "head": pooled}
 tiny("tiny_resnet", family="resnet", stem=cifar_stem, depths=(1, 2), branch=bottleneck, **small)
 tiny(
-    "tiny_resnet_a", family="stochastic", stem=cifar_stem, depths=(2, 2), shortcut=pad_channels, drop_path=0.5, **small
+    "tiny_resnet_a",
+    family="stochastic",
+    stem=partial(cifar_stem, width=4),
+    depths=(2, 2),
+    shortcut=pad_channels,
+    drop_path=0.5,
+    **small,
 )
 tiny(
     "tiny_preresnet",

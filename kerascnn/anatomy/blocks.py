@@ -1,0 +1,184 @@
+"""A network as boxes: a convolution with its norm and activation is one box."""
+
+import re
+from dataclasses import dataclass
+
+from keras import layers
+
+from . import kinds
+from .counting import multiply_adds, weights_of
+from .graph import elements
+
+SOFT = (
+    *kinds.IN_PLACE,
+    *kinds.PADDINGS,
+    layers.Flatten,
+    layers.Reshape,
+    layers.Permute,
+    layers.GroupNormalization,
+)
+JOINS = {"Add": "+", "Subtract": "-", "Multiply": "x", "Average": "avg", "Maximum": "max", "Minimum": "min"}
+# (classes, type, first line of the label); the second line is the window and the filters.
+TYPES = (
+    (kinds.DEPTHWISE, "depthwise", "depthwise"),
+    (kinds.SEPARABLE, "depthwise", "separable"),
+    (kinds.CONVOLUTIONS, "conv", "conv"),
+    (kinds.TRANSPOSED, "up", "transposed"),
+    (kinds.named("MaxPooling#D AdaptiveMaxPooling#D"), "pool", "max pool"),
+    (kinds.named("AveragePooling#D AdaptiveAveragePooling#D"), "pool", "avg pool"),
+    (kinds.named("GlobalMaxPooling#D"), "pool", "global max"),
+    (kinds.named("GlobalAveragePooling#D"), "pool", "global avg"),
+    ((layers.Dense, layers.EinsumDense), "dense", "dense"),
+    ((*kinds.UPSAMPLINGS, layers.Resizing), "up", "upsample"),
+    ((layers.Concatenate,), "join", "concat"),
+    ((layers.InputLayer,), "input", "input"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Box:
+    """What is drawn as one: its main call, what is merged into it, and the boxes that feed it."""
+
+    core: object
+    nodes: tuple
+    sources: tuple
+    type: str
+    lines: tuple
+    params: int
+    macs: int | None
+
+    @property
+    def shape(self):
+        """Of the main call, before flattening and the like."""
+        return self.core.shape
+
+    @property
+    def signature(self):
+        """Two boxes with the same may be folded; what only passes channels on may have more of them."""
+        passes = self.type in ("join", "sum", "pool")
+        return (self.lines, self.shape[:-1] if passes else self.shape)
+
+
+def boxes(graph):
+    """The boxes of a graph in the order they run; layers that ignore the pixels are left out."""
+    consumers, drawn = {}, [node for node in graph.nodes if node.reach != "none"]
+    for node in drawn:
+        for before in _before(node):
+            consumers.setdefault(before, []).append(node)
+    groups, group_of = [], {}
+    for node in drawn:
+        befores = _before(node)
+        group = None
+        if len(befores) == 1 and len(consumers[befores[0]]) == 1 and not befores[0].is_input:
+            candidate = group_of[befores[0]]
+            if _soft(node) or all(map(_soft, candidate)):
+                group = candidate
+        if group is None:
+            group = []
+            groups.append(group)
+        group.append(node)
+        group_of[node] = group
+    return _freeze(groups, group_of)
+
+
+def _freeze(groups, group_of):
+    made, counted = {}, set()
+    for group in groups:
+        sources = {id(group_of[before]): None for node in group for before in _before(node)}
+        sources.pop(id(group), None)
+        core = next((node for node in group if not _soft(node)), group[0])
+        kind, lines = _describe(core, group)
+        params = sum(weights_of(node, counted)["params"] for node in group)
+        macs = [multiply_adds(node) for node in group]
+        feeds = tuple(made[source] for source in sources)
+        made[id(group)] = Box(core, tuple(group), feeds, kind, lines, params, None if None in macs else sum(macs))
+    return tuple(made.values())
+
+
+def _before(node):
+    """The nodes that feed a node, each once, but for those that are not drawn."""
+    return [before for before in dict.fromkeys(before for before, _ in node.inputs) if before.reach != "none"]
+
+
+def _soft(node):
+    """Norms, activations, dropout, padding and reshapes go into their neighbour's box; joins and inputs do not."""
+    if node.is_input or len(_before(node)) > 1 or node.kind in JOINS:
+        return False
+    if node.reach == "pointwise":
+        return True
+    return isinstance(node.operation, SOFT) or (not node.is_layer and node.kind in kinds.POINTWISE_OPERATIONS)
+
+
+def _describe(node, group):
+    """The type and the lines of text of a box."""
+    layer = node.operation
+    if node.kind in JOINS and len(node.inputs) > 1:
+        return "sum", (JOINS[node.kind],)
+    if node.is_input:
+        return "input", ("input",)
+    for classes, kind, word in TYPES:
+        if isinstance(layer, classes):
+            return kind, _lines(layer, word, node)
+    if node.kind in ("Concatenate", "GetItem"):
+        return "join", ("concat" if node.kind == "Concatenate" else "slice",)
+    if _soft(node):
+        return "other", _words(" ".join(part.kind for part in group[:2]))
+    return "other", _words(node.kind)
+
+
+def _lines(layer, word, node):
+    """("conv /2", "3x3, 64"): word with stride and dilation, then window and filters."""
+    kernel = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)
+    strides = getattr(layer, "strides", None)
+    strides = (strides,) if isinstance(strides, int) else tuple(strides or ())
+    dilation = getattr(layer, "dilation_rate", 1)
+    dilation = max(dilation) if isinstance(dilation, tuple | list) else dilation
+    if getattr(layer, "groups", 1) > 1 and word == "conv":
+        word = "group conv"
+    if strides and max(strides) > 1:
+        word += f" /{_side(strides)}"
+    if dilation > 1:
+        word += f" d{dilation}"
+    window = "x".join(map(str, kernel)) if isinstance(kernel, tuple | list) else str(kernel or "")
+    filters = getattr(layer, "filters", None) or getattr(layer, "units", None)
+    scale = getattr(layer, "size", None) if isinstance(layer, kinds.UPSAMPLINGS) else None
+    if scale:
+        window = f"x{_side((scale,) if isinstance(scale, int) else scale)}"
+    second = ", ".join(text for text in (window, str(filters or "")) if text)
+    return (word, second) if second else tuple(word.split(" ", 1))
+
+
+def _side(sizes):
+    """ "2" for (2, 2), "2x1" otherwise."""
+    return str(sizes[0]) if len(set(sizes)) == 1 else "x".join(map(str, sizes))
+
+
+def _words(name):
+    """A class name on at most two lines."""
+    name = (
+        re.sub(r"\dD$", "", name)
+        .replace("BatchNormalization", "norm")
+        .replace("Normalization", "Norm")
+        .replace("Activation", "act")
+    )
+    parts = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+", name) or [name]
+    lines = [""]
+    for part in parts:
+        if lines[-1] and len(lines[-1]) + len(part) > 9:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {part.lower()}".strip()
+    return tuple(line[:12] for line in lines[:2])
+
+
+def totals(every):
+    """Parameters and multiply-adds of all boxes."""
+    macs = [box.macs for box in every]
+    return sum(box.params for box in every), None if None in macs else sum(macs)
+
+
+def side_and_channels(shape):
+    """What the height and width of a box stand for: the map's side and its channels; None where unknown."""
+    if len(shape) < 2:
+        return 1, elements(shape)
+    sizes = [size for size in shape[:-1] if size is not None]
+    return (max(sizes) if sizes else None), shape[-1]

@@ -1,0 +1,177 @@
+"""Convolution as a matrix product, and what shifting the image does to it, in numbers and pictures.
+
+"Convolution" is cross-correlation here, as in every CNN: the kernel is not flipped.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .arithmetic import output_size
+
+
+@dataclass(frozen=True)
+class Example:
+    """A convolution that can be done by hand."""
+
+    image: np.ndarray
+    kernel: np.ndarray
+    response: np.ndarray
+
+
+EXAMPLE = Example(
+    image=np.array([[4, 5, 8, 7], [1, 8, 8, 8], [3, 6, 6, 4], [6, 5, 7, 8]]),
+    kernel=np.array([[1, 4, 1], [1, 4, 3], [3, 3, 1]]),
+    response=np.array([[122, 148], [126, 134]]),
+)
+
+
+def toeplitz(kernel, input_shape, stride=1, padding=0):
+    """The matrix T with T @ image.ravel() == convolution(image).ravel(); rows are units, columns are pixels.
+
+    `kernel` is (h, w) for images (H, W), or (h, w, in, out) for images (H, W, in). `stride` is an int or (y, x);
+    `padding` an int or a pair (before, after) for both axes.
+    """
+    kernel = np.asarray(kernel)
+    plain = kernel.ndim == 2
+    kernel = kernel[:, :, None, None] if plain else kernel
+    shape = (*input_shape, 1) if len(input_shape) == 2 else tuple(input_shape)
+    if kernel.ndim != 4 or len(shape) != 3 or kernel.shape[2] != shape[2]:
+        raise ValueError(
+            "`kernel` should be (h, w) or (h, w, in, out) with as many `in` as the image has channels. "
+            f"Received: {kernel.shape} for an image {shape}"
+        )
+    strides = (stride, stride) if isinstance(stride, int) else tuple(stride)
+    before = padding if isinstance(padding, int) else padding[0]
+    height, width = (output_size(shape[a], kernel.shape[a], strides[a], padding) for a in (0, 1))
+    matrix = np.zeros((height, width, kernel.shape[3], *shape), dtype=kernel.dtype)
+    for row, column in np.ndindex(height, width):
+        for i, j in np.ndindex(*kernel.shape[:2]):
+            y, x = row * strides[0] + i - before, column * strides[1] + j - before
+            if 0 <= y < shape[0] and 0 <= x < shape[1]:
+                matrix[row, column, :, y, x, :] = kernel[i, j].T
+    return matrix.reshape(height * width * kernel.shape[3], -1)
+
+
+@dataclass(frozen=True)
+class Equivariance:
+    """Shift then respond, against respond then shift. They agree in the interior if the layer is equivariant."""
+
+    image: np.ndarray
+    shifted_image: np.ndarray
+    response: np.ndarray
+    response_of_shifted: np.ndarray
+    shifted_response: np.ndarray
+    interior: np.ndarray
+    shift: tuple
+    step: tuple
+
+    @property
+    def difference(self):
+        """The largest difference in the interior; 0, or rounding, for an equivariant layer; NaN if none is left."""
+        gap = np.abs(self.response_of_shifted - self.shifted_response)[self.interior]
+        return float(gap.max()) if gap.size else float("nan")
+
+    def plot(self):
+        """Both orders side by side, and where they differ."""
+        from .pictures import draw_equivariance
+
+        return draw_equivariance(self)
+
+    def save(self, path):
+        """Draw into a file; its suffix says which kind."""
+        from .pictures import save_figure
+
+        return save_figure(self.plot(), path)
+
+
+def equivariance(layer, image, shift, *, margin=2):
+    """Does shifting the image by (dy, dx) pixels shift the response alike? `layer` is a layer, model or function.
+
+    The shift has to be whole steps of the response (multiples of the stride). What enters at the border is 0; the
+    `interior` leaves out the pixels it reaches, plus `margin` units on every side.
+    """
+    image = _image(image)
+    moved = _shift(image, shift)
+    response, of_shifted = _respond(layer, image), _respond(layer, moved)
+    ratios = [round(image.shape[a] / response.shape[a]) or 1 for a in (0, 1)]
+    if any(amount % ratio for amount, ratio in zip(shift, ratios, strict=True)):
+        raise ValueError(f"`shift` should be multiples of the response's stride {tuple(ratios)}. Received: {shift}")
+    step = tuple(amount // ratio for amount, ratio in zip(shift, ratios, strict=True))
+    interior = np.zeros(response.shape[:2], dtype=bool)
+    interior[margin : response.shape[0] - margin, margin : response.shape[1] - margin] = True
+    interior = _shift(interior, step) & interior
+    return Equivariance(image, moved, response, of_shifted, _shift(response, step), interior, tuple(shift), step)
+
+
+@dataclass(frozen=True)
+class Invariance:
+    """How much a response changes, relative to its size, when the image shifts by a few pixels."""
+
+    shifts: np.ndarray
+    before: np.ndarray
+    pooled: np.ndarray
+    pool: int
+
+    def plot(self):
+        """Change against shift, with and without pooling."""
+        from .pictures import draw_invariance
+
+        return draw_invariance(self)
+
+    def save(self, path):
+        """Draw into a file; its suffix says which kind."""
+        from .pictures import save_figure
+
+        return save_figure(self.plot(), path)
+
+
+def invariance(layer, image, *, pool=4, shifts=range(5)):
+    """How far max pooling makes a response invariant to small horizontal shifts: |r(shifted) - r| / |r|."""
+    image = _image(image)
+    shifts = np.array(list(shifts), dtype=int)
+    responses = [_respond(layer, _shift(image, (0, int(shift)))) for shift in shifts]
+    still = _respond(layer, image)
+    before = [_change(still, response) for response in responses]
+    pooled = [_change(_max_pool(still, pool), _max_pool(response, pool)) for response in responses]
+    return Invariance(shifts, np.array(before), np.array(pooled), pool)
+
+
+def _image(image):
+    """As (H, W, C) float32."""
+    image = np.asarray(image, dtype="float32")
+    if image.ndim not in (2, 3):
+        raise ValueError(f"`image` should be (H, W) or (H, W, C). Received: {image.shape}")
+    return image[:, :, None] if image.ndim == 2 else image
+
+
+def _respond(layer, image):
+    """The response to one image as (h, w, channels)."""
+    response = np.asarray(layer(image[None]))[0]
+    if response.ndim != 3:
+        raise ValueError(f"`layer` should give maps (N, H, W, C). Received: {(1, *response.shape)}")
+    return response
+
+
+def _shift(array, shift):
+    """Moved down and right by (dy, dx), with 0 where nothing was."""
+    moved = np.zeros_like(array)
+    into, out_of = [], []
+    for amount, size in zip(shift, array.shape, strict=False):
+        amount = max(-size, min(size, int(amount)))
+        into.append(slice(max(amount, 0), size + min(amount, 0)))
+        out_of.append(slice(max(-amount, 0), size - max(amount, 0)))
+    moved[tuple(into)] = array[tuple(out_of)]
+    return moved
+
+
+def _max_pool(response, size):
+    """Largest of each size x size tile; what is left at the end is dropped."""
+    height, width = (side // size for side in response.shape[:2])
+    tiles = response[: height * size, : width * size].reshape(height, size, width, size, -1)
+    return tiles.max(axis=(1, 3))
+
+
+def _change(still, moved):
+    scale = np.linalg.norm(still)
+    return float(np.linalg.norm(moved - still) / scale) if scale else 0.0
