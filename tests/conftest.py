@@ -30,10 +30,17 @@ def rng():
 
 
 @pytest.fixture(autouse=True)
-def fresh():
-    """Each test starts from the same seed and leaves no graph behind."""
+def seeded():
+    """Each test starts from the same seed."""
     import keras
 
     keras.utils.set_random_seed(0)
+
+
+@pytest.fixture
+def forgotten():
+    """For tests of large networks: leave no graph behind."""
+    import keras
+
     yield
     keras.utils.clear_session()

@@ -6,12 +6,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from networks import ALL, LIGHT, TINY, card, outline, rows
+from networks import ALL, LIGHT, TINY, card, outline, rows, vary
 
 from kerascnn import build_model, catalog, features
 
+pytestmark = pytest.mark.usefixtures("forgotten")
 SMALLEST = {row.name: row.min_size for row in catalog.read()}
-DEEP = [name for name in ALL if re.search(r"1001|1202", name)]
 
 
 def odd(name):
@@ -22,6 +22,10 @@ def odd(name):
 
 def probs(outputs):
     return np.array(outputs["probs"] if isinstance(outputs, dict) else outputs)
+
+
+def scores(model, x):
+    return np.array(features(model, "logits")(x))
 
 
 def images(shape, count=2):
@@ -42,8 +46,9 @@ def test_names_that_every_model_keeps(name):
 
 
 @pytest.mark.parametrize("name", rows([*TINY, *LIGHT], [*ALL, *TINY]))
-def test_forward_at_the_published_size(name):
+def test_forward_at_the_published_size(name, rng):
     model = build_model(name)
+    vary(model, rng)
     out = probs(model(images(card(name).input_shape, 1)))
     assert out.shape == (1, card(name).classes)
     assert out.sum() == pytest.approx(1, abs=1e-4)
@@ -51,9 +56,10 @@ def test_forward_at_the_published_size(name):
 
 
 @pytest.mark.parametrize("name", rows([*TINY, *LIGHT], [*ALL, *TINY]))
-def test_an_odd_size_one_channel_seven_classes_gradients_and_a_file(name, tmp_path):
+def test_an_odd_size_one_channel_seven_classes_gradients_and_a_file(name, tmp_path, rng):
     shape = odd(name)
     model = build_model(name, input_shape=shape, classes=7)
+    vary(model, rng)
     x = tf.constant(images(shape))
     before = probs(model(x))
     assert before.shape == (2, 7)
@@ -77,9 +83,10 @@ def without_gradient(model, x):
 
 
 @pytest.mark.parametrize("name", rows([*TINY, *LIGHT], [*ALL, *TINY]))
-def test_mixed_precision_builds_and_runs(name):
+def test_mixed_precision_builds_and_runs(name, rng):
     shape = odd(name)
     model = build_model(name, input_shape=shape, classes=7, dtype="mixed_float16")
+    vary(model, rng)
     out = probs(model(images(shape, 1)))
     assert out.dtype == np.float32
     assert out.sum() == pytest.approx(1, abs=1e-3)

@@ -1,0 +1,1 @@
+"""The `kerascnn` command: a file a subcommand. Importing any of them imports neither Keras nor numpy."""

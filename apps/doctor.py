@@ -1,0 +1,178 @@
+"""`kerascnn doctor`: what is installed and what the machine has, to be pasted into a report."""
+
+import os
+
+import click
+
+from .command import Command, one_line, pip_install
+from .quiet import load_keras
+from .requirements import installed, older, requirements
+from .writing import answer, bold, dim, pairs, short, width
+
+SETTINGS = ("backend", "floatx", "image_data_format")
+
+
+@click.command("doctor", cls=Command)
+def command():
+    """Say what is installed and what the machine has.
+
+    Paste it into a report. Exit code 1 where something that kerascnn needs is missing, too old, or cannot be
+    imported.
+    """
+    result = {
+        "packages": packages(),
+        "extras": extras(),
+        "python": python(),
+        "keras": running(),
+        "machine": machine(),
+    }
+    problems = [*unmet(result["packages"]), *result["keras"].pop("problems")]
+    result |= {"healthy": not problems, "problems": problems}
+    answer("doctor", result, lines(result))
+    return 1 if problems else 0
+
+
+def python():
+    import platform
+
+    return {"version": platform.python_version(), "platform": platform.platform(), "kerascnn": version()}
+
+
+def version():
+    import kerascnn
+
+    return kerascnn.__version__
+
+
+def packages():
+    """Every package that kerascnn needs: the version that is there, and the least that it takes."""
+    return [
+        {"name": name, "version": installed(name), "needs": least}
+        for name, least, extra in requirements()
+        if extra is None
+    ]
+
+
+def unmet(rows):
+    """What is missing or too old, in words."""
+    if not rows:
+        yield 'kerascnn is not installed, only found on the path: pip install -e "."'
+    for row in rows:
+        wanted = f"{row['name']}>={row['needs']}" if row["needs"] else row["name"]
+        if row["version"] is None:
+            yield f'{row["name"]} is missing: pip install "{wanted}"'
+        elif older(row["version"], row["needs"]):
+            yield f'{row["name"]} {row["version"]} is too old: pip install "{wanted}"'
+
+
+def extras():
+    """Every optional part, what it consists of, and how to get it."""
+    found = {}
+    for name, _, extra in requirements():
+        if extra and name != "kerascnn":
+            found.setdefault(extra, {})[name] = installed(name)
+    return [
+        {
+            "name": extra,
+            "present": None not in parts.values(),
+            "packages": parts,
+            "install": pip_install(extra),
+        }
+        for extra, parts in found.items()
+    ]
+
+
+def running():
+    """Keras as it runs here: backend, precision, devices; and what keeps it from running."""
+    try:
+        keras = load_keras()
+        found = {
+            "backend": keras.config.backend(),
+            "floatx": keras.config.floatx(),
+            "image_data_format": keras.config.image_data_format(),
+            "devices": devices(keras.config.backend()),
+        }
+    except Exception as error:
+        return {"backend": None, "devices": [], "problems": [one_line(error)]}
+    first = found["image_data_format"] == "channels_first"
+    wrong = 'Keras is set to channels_first, kerascnn has channels last: "image_data_format" in keras.json'
+    return found | {"problems": [wrong] if first else []}
+
+
+def devices(backend):
+    """Names of the processors and accelerators that the backend sees."""
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        details = tf.config.experimental.get_device_details
+        found = {device.name: details(device) for device in tf.config.list_physical_devices()}
+        names = {name.removeprefix("/physical_device:"): more for name, more in found.items()}
+        return [f"{name} {more.get('device_name', '')}".strip() for name, more in names.items()]
+    from keras.distribution import list_devices
+
+    return [str(device) for device in list_devices()]
+
+
+def machine():
+    """Cores, memory and where files are kept."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    total, free = memory()
+    return {"cores": cores, "memory": total, "free": free, "cache": cache()}
+
+
+def memory():
+    """Bytes of memory in all and free, as far as the system tells."""
+    try:
+        with open("/proc/meminfo") as file:
+            stated = dict(line.split(":") for line in file)
+        return tuple(int(stated[name].split()[0]) * 1024 for name in ("MemTotal", "MemAvailable"))
+    except (OSError, KeyError, ValueError):
+        pages = os.sysconf_names if hasattr(os, "sysconf_names") else {}
+        known = "SC_PHYS_PAGES" in pages
+        return (os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if known else None), None
+
+
+def cache():
+    """The folder for files that can be made or fetched again, with the home folder as ~."""
+    home = os.path.expanduser("~")
+    folder = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.join(home, ".cache"), "kerascnn")
+    return folder.replace(home, "~", 1) if folder.startswith(home + os.sep) else folder
+
+
+def lines(result):
+    room = width()
+    about, keras, machine = result["python"], result["keras"], result["machine"]
+    yield bold(f"kerascnn {about['kerascnn']}, Python {about['version']}, {about['platform']}")
+    yield from section("packages", {row["name"]: told(row) for row in result["packages"]}, room)
+    yield from section("optional", {row["name"]: told_extra(row) for row in result["extras"]}, room)
+    facts = {
+        "backend": ", ".join(keras[key] for key in SETTINGS if keras.get(key)) or "none",
+        "devices": ", ".join(keras["devices"]) or "none",
+        "cores": machine["cores"],
+        "memory": f"{short(machine['memory'])}B, {short(machine['free'])}B free",
+        "cache": machine["cache"],
+    }
+    yield from section("machine", facts, room)
+    yield ""
+    yield from (click.style(f"problem: {problem}", fg="red") for problem in result["problems"])
+    if result["healthy"]:
+        yield click.style("healthy: everything that kerascnn needs is here", fg="green")
+
+
+def section(title, facts, room):
+    yield ""
+    yield bold(title)
+    yield from pairs(facts, room=room)
+
+
+def told(row):
+    least = dim(f"  needs {row['needs']}") if row["needs"] else ""
+    if row["version"] is None:
+        return "missing"
+    return row["version"].ljust(9) + least
+
+
+def told_extra(row):
+    if not row["present"]:
+        return f"not installed: {row['install']}"
+    return ", ".join(f"{name} {version}" for name, version in row["packages"].items())

@@ -1,0 +1,142 @@
+"""The `kerascnn` command: its subcommands, and how a run of it ends.
+
+Exit codes: 0 done, 1 failure during work, 2 usage, 3 missing optional part, 4 bad data or model file,
+130 interrupted.
+"""
+
+import os
+import sys
+from contextlib import suppress
+from functools import partial
+
+import click
+
+from kerascnn import __version__
+
+from . import completion, demo, doctor, list, show
+from .command import Failure, MissingExtra, common, given, one_line
+from .writing import tolerant
+
+INTERRUPTED = 130
+
+
+class Commands(click.Group):
+    """A group whose failures are one line on stderr, with an exit code that says which kind."""
+
+    def main(self, args=None, prog_name="kerascnn", standalone_mode=True, **rest):
+        words = sys.argv[1:] if args is None else [*args]
+        color = colours(words)
+        run = partial(super().main, words, prog_name, standalone_mode=False, color=color, **rest)
+        if not standalone_mode:
+            return run()
+        sys.exit(status_of(run, color))
+
+    def list_commands(self, context):
+        return [*self.commands]  # as they were added, not by the alphabet
+
+    def resolve_command(self, context, args):
+        if not args[0].startswith("-") and args[0] not in self.commands:
+            raise click.UsageError(f"there is no command {args[0]!r}.{near(args[0], self.commands)}", context)
+        return super().resolve_command(context, args)
+
+    def invoke(self, context):
+        try:
+            status = super().invoke(context)
+            sys.stdout.flush()
+            return status
+        except BrokenPipeError:
+            return close_stdout()
+        except (click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            if given("verbose") and not (isinstance(error, click.ClickException) and error.__cause__ is None):
+                import traceback
+
+                traceback.print_exc()
+            if isinstance(error, click.ClickException):
+                raise
+            raise explained(error) from error
+
+
+def colours(words):
+    """False where colours are not wanted, True where they are wanted also in a file, else None."""
+    if os.environ.get("NO_COLOR") or "--no-color" in words:
+        return False
+    return True if os.environ.get("FORCE_COLOR") else None
+
+
+def explained(error):
+    """A failure that nobody foresaw, as one line."""
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        from .requirements import extra_of
+
+        extra = extra_of(error.name.split(".")[0])
+        return MissingExtra(extra) if extra else Failure(f"{error}", "kerascnn doctor")
+    kind = "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
+    return Failure(kind + (one_line(error) or "no reason given"), "-v, which shows where")
+
+
+def status_of(run, color):
+    """Run, say on stderr what went wrong, and return the exit code."""
+    tolerant()
+    try:
+        status = run()
+        sys.stdout.flush()
+    except click.ClickException as error:
+        return report(error, color)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        return close_stdout()
+    return status if isinstance(status, int) else 0
+
+
+def report(error, color):
+    """One line for the error, and where there is advice one for what to try."""
+    advice = getattr(error, "advice", None)
+    if isinstance(error, click.UsageError):
+        advice = f"{error.ctx.command_path if error.ctx else 'kerascnn'} --help"
+    text = one_line(error.format_message())
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {text}", err=True, color=color)
+    if advice:
+        click.echo(f"{click.style('try:', dim=True)}   {advice}", err=True, color=color)
+    return error.exit_code
+
+
+def close_stdout():
+    """Whoever read our output has left, as `head` does: leave quietly."""
+    with suppress(OSError, ValueError):  # stdout need not be a file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def near(name, known):
+    """A hint at names that are close."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, known, n=2, cutoff=0.5)
+    return f" Did you mean {' or '.join(close)}?" if close else f" There are {', '.join(known)}."
+
+
+@click.pass_context
+def welcome(context):
+    """Without a subcommand, say which there are."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help(), color=context.color)
+
+
+EPILOG = 'Complete with TAB: eval "$(kerascnn completion bash)"; also zsh and fish.'
+
+main = Commands(
+    "kerascnn",
+    help="The famous convolutional networks in Keras: list them, look inside, see them learn.",
+    epilog=EPILOG,
+    params=common(),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    invoke_without_command=True,
+    callback=welcome,
+)
+click.version_option(__version__, prog_name="kerascnn", message="%(prog)s %(version)s")(main)
+for module in (list, show, demo, doctor, completion):
+    main.add_command(module.command)

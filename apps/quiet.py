@@ -1,0 +1,71 @@
+"""Keras, loaded without what TensorFlow prints before its own log level counts."""
+
+import os
+import sys
+from contextlib import contextmanager, nullcontext
+
+import click
+
+from .command import Failure, given
+
+
+def load_keras():
+    """Import Keras and its backend; every command that needs them starts here."""
+    if "keras" in sys.modules:
+        return sys.modules["keras"]
+    verbose = given("verbose")
+    if not verbose:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        with waiting("loading Keras ..."), nullcontext() if verbose else hushed():
+            import keras
+
+            look_for_devices(keras.config.backend())
+    except Exception as error:
+        raise Failure(f"Keras cannot be imported: {error}", "kerascnn doctor") from error
+    return keras
+
+
+def look_for_devices(backend):
+    """Have TensorFlow look for accelerators now: where it finds none, their drivers complain."""
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+
+
+@contextmanager
+def hushed():
+    """Keep what anybody writes to file descriptor 2, and show it only if the body fails."""
+    import tempfile
+
+    try:
+        sys.stderr.flush()
+        before = os.dup(2)
+    except (OSError, AttributeError):  # there is no stderr
+        yield
+        return
+    with tempfile.TemporaryFile() as kept:
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        except Exception:
+            kept.seek(0)
+            os.write(before, kept.read())
+            raise
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
+
+
+@contextmanager
+def waiting(text):
+    """A line that stands on the terminal while the body runs."""
+    shown = sys.stderr.isatty() and not given("quiet")
+    if shown:
+        click.echo(click.style(text, dim=True), err=True, nl=False)
+    try:
+        yield
+    finally:
+        if shown:
+            click.echo("\r" + " " * len(text) + "\r", err=True, nl=False)

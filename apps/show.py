@@ -1,0 +1,145 @@
+"""`kerascnn show`: one network of the zoo, or a model file, on a page."""
+
+import os
+import re
+
+import click
+
+from .command import BadFile, Command, Misuse
+from .networks import complete_names_and_files, networks
+from .pages import file_page, layers_page, network_page
+from .quiet import load_keras
+from .writing import answer
+
+SUFFIXES = (".keras", ".h5", ".hdf5")
+HDF5 = b"\x89HDF\r\n\x1a\n"
+ZIP = b"PK\x03\x04"
+
+
+@click.command("show", cls=Command)
+@click.argument("network", metavar="NAME|FILE", shell_complete=complete_names_and_files)
+@click.option("--layers", is_flag=True, help="Layer by layer: shapes, counts, memory, receptive fields.")
+@click.option("--diagram", metavar="FILE.svg", type=click.Path(dir_okay=False), help="Draw it as blocks.")
+@click.option("--force", is_flag=True, help="Let --diagram replace a file.")
+def command(network, layers, diagram, force):
+    """Show a network: what it is, how large, stage by stage.
+
+    NAME is a network that `kerascnn list` names. FILE is any Keras model, .keras or .h5.
+    """
+    check_diagram(diagram, force)
+    row = next((row for row in networks() if row.name == network.lower()), None)
+    if row is None:
+        check_file(network)
+    model = None
+    if row is None or layers or diagram:
+        load_keras()
+        model = read(network) if row is None else outline(row.name)
+    anatomy = taken_apart(model, network) if row is None or layers else None
+    result = vars(row) if row else {"name": model.name, "file": network, "totals": anatomy.totals}
+    if layers:
+        result |= layers_of(anatomy)
+    if diagram:
+        result |= {"diagram": draw(model, diagram)}
+    answer("show", result, page(row, network, anatomy, layers, diagram))
+
+
+def page(row, network, anatomy, layers, diagram):
+    """The text of the answer."""
+    if layers:
+        yield from layers_page(anatomy)
+    elif row is None:
+        yield from file_page(anatomy, network)
+    elif not diagram:
+        yield from network_page(row)
+    if diagram:
+        yield f"drawn: {diagram} (a browser shows it)"
+
+
+def layers_of(anatomy):
+    import json
+
+    stated = json.loads(anatomy.to_json())
+    return {"totals": stated["totals"], "layers": stated["rows"]}
+
+
+def outline(name):
+    """The network without memory for its weights."""
+    import kerascnn
+
+    return kerascnn.outline(name)
+
+
+def read(path):
+    """The model in a file."""
+    import keras
+
+    import kerascnn  # noqa: F401  (makes its layers known to Keras)
+
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except Exception as error:
+        advice = f"kerascnn show -v {path}"
+        raise BadFile(f"{path} is no model that Keras can read: {error}", advice) from error
+
+
+def taken_apart(model, path):
+    """The model's anatomy."""
+    from kerascnn import dissect
+
+    try:
+        return dissect(model)
+    except ValueError as error:
+        raise BadFile(f"{path} cannot be taken apart: {error}") from error
+
+
+def draw(model, path):
+    """Write the block diagram, and return where it is."""
+    from kerascnn import diagram
+
+    try:
+        return str(diagram(model).save(path))
+    except OSError as error:
+        raise Misuse(f"{path} cannot be written: {error.strerror}") from error
+
+
+def check_diagram(path, force):
+    if path is None:
+        return
+    if not path.endswith(".svg"):
+        raise Misuse(f"--diagram should end in .svg. Received: {path}", "--diagram network.svg")
+    if os.path.exists(path) and not force:
+        raise Misuse(f"{path} is there already and stays", "another name, or --force to replace it")
+
+
+def check_file(path):
+    """Refuse, before Keras is loaded, what is no model file by its name and its first bytes."""
+    if not os.path.exists(path):
+        raise missing(path)
+    if os.path.isdir(path):
+        raise BadFile(f"{path} is a folder; a Keras model is one file, .keras or .h5")
+    try:
+        with open(path, "rb") as file:
+            start = file.read(len(HDF5))
+    except OSError as error:
+        raise BadFile(f"{path} cannot be read: {error.strerror}") from error
+    if not start:
+        raise BadFile(f"{path} is empty")
+    if path.endswith(".weights.h5") and start == HDF5:
+        raise BadFile(f"{path} holds weights without a network", "kerascnn.build_model(name, weights=...)")
+    kind = ".keras" if start.startswith(ZIP) else ".h5" if start == HDF5 else None
+    if kind is None:
+        raise BadFile(f"{path} is not a Keras model file: it is neither a .keras archive nor HDF5")
+    if not path.endswith(SUFFIXES) or path.endswith(".keras") != (kind == ".keras"):
+        raise BadFile(f"{path} should end in {kind}, as which Keras would read it")
+
+
+def missing(name):
+    """The error for what is neither a network nor a file."""
+    if name.lower().endswith(SUFFIXES) or os.sep in name:
+        return BadFile(f"there is no file {name}")
+    from kerascnn.registry import unknown
+
+    start = re.match(r"[a-z]*", name.lower())[0]
+    known = [row.name for row in networks()]
+    relatives = start and any(start in other for other in known)
+    return Misuse(unknown("network", name, known), f"kerascnn list {start}" if relatives else "kerascnn list")

@@ -1,0 +1,75 @@
+"""`kerascnn doctor`: what is here, and what it says where something is missing."""
+
+from importlib import metadata
+
+import pytest
+
+from kerascnn_apps import doctor
+from kerascnn_apps.requirements import extra_of, older, parsed
+
+
+def test_healthy(run, document):
+    found = document("doctor")["result"]
+    assert found["healthy"]
+    assert found["problems"] == []
+    packages = {row["name"]: row for row in found["packages"]}
+    assert packages["keras"]["version"] == metadata.version("keras")
+    assert {"tensorflow", "keras", "numpy", "click"} <= set(packages)
+    assert {row["name"] for row in found["extras"]} >= {"explore", "ray", "onnx"}
+    assert found["keras"]["backend"]
+    assert any("CPU" in name.upper() for name in found["keras"]["devices"])
+    assert found["machine"]["cores"] >= 1
+    page = run("doctor")
+    assert page.exit_code == 0
+    assert metadata.version("keras") in page.stdout
+    assert "healthy" in page.stdout
+
+
+@pytest.mark.parametrize(
+    ("version", "problem"),
+    [
+        (None, 'numpy is missing: pip install "numpy>=1.26"'),
+        ("1.9.3", 'numpy 1.9.3 is too old: pip install "numpy>=1.26"'),
+    ],
+)
+def test_unhealthy(run, document, monkeypatch, version, problem):
+    monkeypatch.setattr(doctor, "packages", lambda: [{"name": "numpy", "version": version, "needs": "1.26"}])
+    assert document("doctor", code=1)["result"]["problems"] == [problem]
+    assert problem in run("doctor").stdout
+
+
+def test_missing_extras_say_how_to_get_them(run, monkeypatch):
+    parts = {"ray": None}
+    missing = {"name": "ray", "present": False, "packages": parts, "install": 'pip install "kerascnn[ray]"'}
+    monkeypatch.setattr(doctor, "extras", lambda: [missing])
+    outcome = run("doctor")
+    assert outcome.exit_code == 0
+    assert 'not installed: pip install "kerascnn[ray]"' in outcome.stdout
+
+
+def test_keras_that_cannot_be_imported(process):
+    done = process("doctor", KERAS_BACKEND="abacus")
+    assert done.returncode == 1
+    assert "problem: Keras cannot be imported" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_requirements():
+    assert parsed('starlette>=0.46; extra == "explore"') == ("starlette", "0.46", "explore")
+    assert parsed("numpy>=1.26") == ("numpy", "1.26", None)
+    assert extra_of("uvicorn") == "explore"
+    assert extra_of("keras") is None
+
+
+@pytest.mark.parametrize(
+    ("version", "least", "expected"),
+    [
+        ("2.9.1", "2.20", True),
+        ("2.20.0", "2.20", False),
+        ("3.0.0rc1", "2.20", False),
+        ("2.19.1", "2.20", True),
+        ("1", None, False),
+    ],
+)
+def test_older(version, least, expected):
+    assert older(version, least) == expected

@@ -1,0 +1,107 @@
+"""`kerascnn list`: its filters against the rows of the catalog, its text, its JSON."""
+
+import pytest
+
+from kerascnn_apps.networks import Count
+
+FILTERS = {
+    "": lambda row: True,
+    "vgg": lambda row: "vgg" in row.name,
+    "VGG16": lambda row: "vgg16" in row.name,
+    "resnet*_cifar10": lambda row: row.name.startswith("resnet") and row.name.endswith("_cifar10"),
+    "--family densenet": lambda row: row.family == "densenet",
+    "--year 2015": lambda row: row.year == 2015,
+    "--max-params 5M": lambda row: row.params <= 5_000_000,
+    "--max-params 1.2e6": lambda row: row.params <= 1_200_000,
+    "--max-params 25_557_032": lambda row: row.params <= 25_557_032,
+    "cifar --family resnext --year 2016": lambda row: "cifar" in row.name and row.family == "resnext",
+}
+
+
+@pytest.mark.parametrize("words", FILTERS)
+def test_filters(document, rows, words):
+    found = document("list", *words.split())
+    names = [row["name"] for row in found["result"]]
+    assert set(names) == {row.name for row in rows if FILTERS[words](row) and not row.name.startswith("tiny")}
+    assert names
+    assert found["warnings"] == []
+
+
+def test_numbers_are_exact_in_json_and_short_in_text(run, document):
+    found = next(row for row in document("list", "vgg16")["result"] if row["name"] == "vgg16")
+    assert found["params"] == 138_357_544
+    assert found["input_shape"] == [224, 224, 3]
+    line = next(line for line in run("list", "vgg16").stdout.splitlines() if line.startswith("vgg16 "))
+    assert line.split() == [
+        "vgg16",
+        "vgg",
+        "2014",
+        "138",
+        "M",
+        "15.5",
+        "G",
+        "224x224x3",
+        "1000",
+        "arXiv:1409.1556",
+    ]
+
+
+def test_natural_order(document):
+    names = [row["name"] for row in document("list", "--family", "vgg")["result"]]
+    assert names.index("vgg11") < names.index("vgg13") < names.index("vgg19")
+
+
+def test_networks_made_for_tests_are_hidden(document):
+    assert not [row for row in document("list")["result"] if row["name"].startswith("tiny")]
+    assert all(row["name"].startswith("tiny") for row in document("list", "tiny")["result"])
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100, 120])
+def test_lines_fit_the_terminal(run, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    head, *lines = run("list").stdout.splitlines()
+    assert max(map(len, [head, *lines])) <= columns
+    assert head.split()[:1] == ["network"]
+    assert len(lines) > 100
+
+
+def test_nothing_found(run, document):
+    words = ["list", "--family", "vgg", "--year", "2015"]
+    outcome = run(*words)
+    assert outcome.exit_code == 0
+    assert outcome.stdout == ""
+    assert "No network fits --family vgg, --year 2015." in outcome.stderr
+    assert "Without --year 2015 there are 9 networks." in outcome.stderr
+    found = document(*words)
+    assert found["result"] == []
+    assert found["warnings"] == outcome.stderr.splitlines()
+
+
+def test_nothing_found_by_name(run):
+    assert "kerascnn list" in run("list", "transformer").stderr
+
+
+def test_unknown_family(fails):
+    assert "Did you mean resnet" in fails("list", "--family", "rsnet", code=2)
+
+
+WRONG = ["--max-params many", "--max-params -5", "--max-params inf", "--year old", "two patterns"]
+
+
+@pytest.mark.parametrize("words", WRONG)
+def test_wrong_values(fails, words):
+    fails("list", *words.split(), code=2)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("5M", 5_000_000),
+        ("1.2e6", 1_200_000),
+        ("25_000_000", 25_000_000),
+        ("1,000", 1000),
+        (".5 g", 500_000_000),
+    ],
+)
+def test_counts(text, number):
+    assert Count().convert(text, None, None) == number

@@ -1,0 +1,142 @@
+"""`kerascnn show`: every card of the catalog, model files, and what is no model file."""
+
+import zipfile
+
+import pytest
+
+from kerascnn_apps.writing import short
+
+
+def test_every_network_has_a_page(run, rows, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    for row in rows:
+        outcome = run("show", row.name)
+        assert outcome.exit_code == 0, outcome.stderr
+        assert outcome.stdout.startswith(row.name + "\n")
+        assert f"{row.params:,}" in outcome.stdout
+        assert f"kerascnn show {row.name} --layers" in outcome.stdout
+        assert max(map(len, outcome.stdout.splitlines())) <= 100, row.name
+
+
+def test_stages_add_up(document, rows):
+    for row in rows:
+        found = document("show", row.name)["result"]
+        assert sum(stage["params"] for stage in found["stages"]) == found["params"], row.name
+        assert sum(stage["macs"] for stage in found["stages"]) == found["macs"], row.name
+
+
+def test_a_card(run):
+    page = " ".join(run("show", "VGG16").stdout.split())
+    assert "parameters 138,357,544 138,357,544 none" in page
+    assert "multiply-adds 15,470,264,320" in page
+    assert "https://arxiv.org/abs/1409.1556" in page
+    assert "at least 32x32" in page
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "text"),
+    [
+        ("resnet51", 2, "Did you mean resnet50"),
+        ("model.keras", 4, "there is no file model.keras"),
+        ("runs/model", 4, "there is no file runs/model"),
+        ("", 2, "Missing argument"),
+        ("lenet5 --diagram lenet5.png", 2, "should end in .svg"),
+    ],
+)
+def test_no_such_network(fails, words, code, text):
+    assert text in fails("show", *words.split(), code=code)
+
+
+HDF5 = b"\x89HDF\r\n\x1a\n"
+BAD = {  # file -> contents, text
+    "empty.keras": (b"", "is empty"),
+    "text.keras": (b"a model, honestly", "is not a Keras model file"),
+    "picture.png": (b"\x89PNG\r\n\x1a\n", "is not a Keras model file"),
+    "archive.zip": (b"PK\x03\x04", "should end in .keras"),
+    "really_hdf5.keras": (HDF5, "should end in .h5"),
+    "lenet5.weights.h5": (HDF5, "holds weights without a network"),
+    "truncated.keras": (b"PK\x03\x04 and no more", "is no model that Keras can read"),
+    "truncated.h5": (HDF5 + b"and no more", "is no model that Keras can read"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_no_model_file(fails, tmp_path, name):
+    contents, text = BAD[name]
+    (tmp_path / name).write_bytes(contents)
+    assert text in fails("show", tmp_path / name, code=4)
+
+
+def test_another_archive(fails, tmp_path):
+    with zipfile.ZipFile(tmp_path / "other.keras", "w") as archive:
+        archive.writestr("readme.txt", "not a model")
+    assert "is no model that Keras can read" in fails("show", tmp_path / "other.keras", code=4)
+
+
+def test_a_folder(fails, tmp_path):
+    assert "is a folder" in fails("show", tmp_path, code=4)
+
+
+@pytest.fixture(scope="module", params=["small.keras", "small.h5"])
+def file(request, tmp_path_factory):
+    """8x8x1 -> convolution (3x3x1+1)*4 = 40 parameters, 36*36 multiply-adds -> dense (144+1)*2 = 290, 288."""
+    import keras
+    from keras import layers
+
+    model = keras.Sequential(
+        [keras.Input((8, 8, 1)), layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(2)], name="small"
+    )
+    path = tmp_path_factory.mktemp("models") / request.param
+    model.save(path)
+    return path
+
+
+def test_a_model_file(run, document, file):
+    totals = document("show", file)["result"]["totals"]
+    assert totals["params"] == 40 + 290
+    assert totals["macs"] == 36 * 36 + 288
+    page = " ".join(run("show", file).stdout.split())
+    assert "parameters 330, of which 330 trainable" in page
+    assert "Conv2D 1 40 12.1 %" in page
+    assert "8x8x1" in page
+
+
+def test_layers_of_a_model_file(run, document, file, monkeypatch):
+    layers = {row["name"]: row for row in document("show", file, "--layers")["result"]["layers"]}
+    assert [row["params"] for row in layers.values() if row["params"]] == [40, 290]
+    monkeypatch.setenv("COLUMNS", "60")
+    assert max(map(len, run("show", file, "--layers").stdout.splitlines())) <= 100
+
+
+def test_layers_of_a_network(run, document):
+    found = document("show", "lenet5", "--layers")["result"]
+    assert found["totals"]["params"] == 61_706
+    assert sum(row["params"] for row in found["layers"]) == 61_706
+    assert "receptive field" in run("show", "lenet5", "--layers").stdout
+
+
+def test_diagram(run, fails, document, tmp_path):
+    path = tmp_path / "lenet5.svg"
+    assert str(path) in run("show", "lenet5", "--diagram", path).stdout
+    assert path.read_text().startswith("<svg")
+    path.write_text("mine")
+    assert "is there already" in fails("show", "lenet5", "--diagram", path, code=2)
+    assert path.read_text() == "mine"
+    assert document("show", "lenet5", "--diagram", path, "--force")["result"]["diagram"] == str(path)
+    assert path.read_text().startswith("<svg")
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (0, "0"),
+        (999, "999"),
+        (1000, "1.00 k"),
+        (61_706, "61.7 k"),
+        (999_999, "1.00 M"),
+        (15.47e9, "15.5 G"),
+        (None, "-"),
+    ],
+)
+def test_short_numbers(number, text):
+    assert short(number) == text
