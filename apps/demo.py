@@ -24,12 +24,7 @@ FILES = {
 
 @click.command("demo", cls=Command)
 @click.option(
-    "--out",
-    default="kerascnn-demo",
-    show_default=True,
-    metavar="DIR",
-    type=click.Path(file_okay=False),
-    help="Folder.",
+    "--out", default="kerascnn-demo", show_default=True, metavar="DIR", type=click.Path(file_okay=False), help="Folder."
 )
 @click.option("--epochs", default=15, show_default=True, type=click.IntRange(1), help="Passes over the data.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of weights and split.")

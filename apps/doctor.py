@@ -19,13 +19,7 @@ def command():
     Paste it into a report. Exit code 1 where something that kerascnn needs is missing, too old, or cannot be
     imported.
     """
-    result = {
-        "packages": packages(),
-        "extras": extras(),
-        "python": python(),
-        "keras": running(),
-        "machine": machine(),
-    }
+    result = {"packages": packages(), "extras": extras(), "python": python(), "keras": running(), "machine": machine()}
     problems = [*unmet(result["packages"]), *result["keras"].pop("problems")]
     result |= {"healthy": not problems, "problems": problems}
     answer("doctor", result, lines(result))
@@ -72,12 +66,7 @@ def extras():
         if extra and name != "kerascnn":
             found.setdefault(extra, {})[name] = installed(name)
     return [
-        {
-            "name": extra,
-            "present": None not in parts.values(),
-            "packages": parts,
-            "install": pip_install(extra),
-        }
+        {"name": extra, "present": None not in parts.values(), "packages": parts, "install": pip_install(extra)}
         for extra, parts in found.items()
     ]
 

@@ -50,7 +50,4 @@ def complete_names(context, option, incomplete):
 def complete_names_and_files(context, option, incomplete):
     from click.shell_completion import CompletionItem
 
-    return [
-        *map(CompletionItem, complete_names(context, option, incomplete)),
-        CompletionItem(incomplete, type="file"),
-    ]
+    return [*map(CompletionItem, complete_names(context, option, incomplete)), CompletionItem(incomplete, type="file")]

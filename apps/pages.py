@@ -100,22 +100,12 @@ def file_page(anatomy, path):
     yield ""
     titles = ("kind", "layers", "parameters", "share", "mult-adds", "share ")
     cells = [
-        (
-            kind,
-            layers,
-            exact(own),
-            percent(own, anatomy.params),
-            short(macs),
-            percent(macs or 0, anatomy.macs),
-        )
+        (kind, layers, exact(own), percent(own, anatomy.params), short(macs), percent(macs or 0, anatomy.macs))
         for kind, (layers, own, macs) in by_kind(anatomy.rows).items()
     ]
     yield from table(titles, cells, words=("kind",), room=room)
     yield from next_steps(
-        {
-            f"kerascnn show {path} --layers": "layer by layer",
-            f"kerascnn show {path} --diagram net.svg": "draw it",
-        }
+        {f"kerascnn show {path} --layers": "layer by layer", f"kerascnn show {path} --diagram net.svg": "draw it"}
     )
 
 

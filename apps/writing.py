@@ -20,12 +20,7 @@ def answer(command, result, lines, warnings=()):
         return
     import json
 
-    document = {
-        "schema": f"kerascnn.{command}/1",
-        "command": command,
-        "result": result,
-        "warnings": [*warnings],
-    }
+    document = {"schema": f"kerascnn.{command}/1", "command": command, "result": result, "warnings": [*warnings]}
     click.echo(json.dumps(document, indent=2, allow_nan=False))
 
 

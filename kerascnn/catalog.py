@@ -15,17 +15,18 @@ def read(path=PATH):
 
 def entry(name):
     """One network's row: what its card says, and what is counted from an outline of it."""
-    from .anatomy import dissect
     from .build import outline
     from .registry import card
 
-    row, table = card(name), dissect(outline(name))
-    return stated(row) | {
-        "params": table.learned,
-        "total": table.params,
-        "macs": table.macs,
-        "stages": stages(table.rows),
-    }
+    return stated(card(name)) | counted(outline(name))
+
+
+def counted(model):
+    """Parameters, multiply-adds and stages of a model."""
+    from .anatomy import dissect
+
+    table = dissect(model)
+    return {"params": table.learned, "total": table.params, "macs": table.macs, "stages": stages(table.rows)}
 
 
 def stated(row):

@@ -1,5 +1,6 @@
 """Seeds, and where the shared photos and figures are."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -39,8 +40,6 @@ def seeded():
 
 @pytest.fixture
 def forgotten():
-    """For tests of large networks: leave no graph behind."""
-    import keras
-
+    """For tests of large networks: leave nothing behind. (Keras' clear_session can abort TensorFlow while it works.)"""
     yield
-    keras.utils.clear_session()
+    gc.collect()

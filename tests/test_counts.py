@@ -17,16 +17,11 @@ FAST = [*TINY, *(name for name in ALL if name not in BIG)]
 SAID = {row.name: row for row in catalog.read()}
 
 
-@pytest.fixture(scope="module")
-def counted():
-    """The networks' rows of the catalog as counted now; each is drawn once for all tests of this file."""
-    known = {}
-    return lambda name: known.setdefault(name, catalog.entry(name))
-
-
 @pytest.mark.parametrize("name", rows(FAST, [*ALL, *TINY]))
-def test_counts_as_published_and_as_the_catalog_says(name, counted):
-    row, found = card(name), counted(name)
+def test_names_that_every_model_keeps_and_counts_as_published_and_cataloged(name):
+    row, model = card(name), outline(name)
+    check_names(model, row)
+    found = catalog.stated(row) | catalog.counted(model)
     if row.params is None:
         assert row.source.startswith(("no published", "none")), "a row without a figure should say so"
     else:
@@ -37,6 +32,17 @@ def test_counts_as_published_and_as_the_catalog_says(name, counted):
     said = vars(SAID[name]).copy()
     assert said.pop("min_size") > 0
     assert found == said, "kerascnn/catalog.json is stale: run `make catalog`"
+
+
+def check_names(model, row):
+    names = [layer.name for layer in model.layers]
+    stages = [name for name in names if re.fullmatch(r"stage\d+", name)]
+    assert {"input", "features", "logits", "probs"} <= set(names)
+    assert stages
+    assert stages == [f"stage{i}" for i in range(1, len(stages) + 1)]
+    assert model.name == row.name
+    assert model.input_shape == (None, *row.input_shape)
+    assert model.get_layer("logits").output.shape == (None, row.classes)
 
 
 def test_catalog_holds_exactly_the_registry():

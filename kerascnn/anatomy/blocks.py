@@ -9,14 +9,7 @@ from . import kinds
 from .counting import multiply_adds, weights_of
 from .graph import elements
 
-SOFT = (
-    *kinds.IN_PLACE,
-    *kinds.PADDINGS,
-    layers.Flatten,
-    layers.Reshape,
-    layers.Permute,
-    layers.GroupNormalization,
-)
+SOFT = (*kinds.IN_PLACE, *kinds.PADDINGS, layers.Flatten, layers.Reshape, layers.Permute, layers.GroupNormalization)
 JOINS = {"Add": "+", "Subtract": "-", "Multiply": "x", "Average": "avg", "Maximum": "max", "Minimum": "min"}
 # (classes, type, first line of the label); the second line is the window and the filters.
 TYPES = (

@@ -107,13 +107,7 @@ def _stack(lines):
         centre = y + line.up + 12
         if end is not None:
             right, before = end
-            turn = (
-                (right, before),
-                (right + 12, before),
-                (right + 12, y),
-                (MARGIN - 12, y),
-                (MARGIN - 12, centre),
-            )
+            turn = ((right, before), (right + 12, before), (right + 12, y), (MARGIN - 12, y), (MARGIN - 12, centre))
             marks.append(Mark("turn", (*turn, (MARGIN, centre))))
         marks += [mark.moved(MARGIN, centre) for mark in line.marks]
         end = (MARGIN + line.width, centre)

@@ -32,10 +32,7 @@ def draw_equivariance(result):
     largest = np.nanmax(gap) if np.isfinite(gap).any() else 0.0
     drawn = axes[1, 2].imshow(gap, cmap="viridis", vmin=0, vmax=max(largest, most * 1e-3), interpolation="nearest")
     figure.colorbar(drawn, ax=axes[1, 2], shrink=0.85, label="|difference|")
-    _bare(
-        axes[1, 2],
-        f"difference in the interior: at most {result.difference:.2g}\n(gray: reached by the border)",
-    )
+    _bare(axes[1, 2], f"difference in the interior: at most {result.difference:.2g}\n(gray: reached by the border)")
     figure.suptitle("Is shifting, then responding, the same as responding, then shifting?", fontsize=13)
     return figure
 

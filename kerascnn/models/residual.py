@@ -77,7 +77,7 @@ def project(x, y, stride, norm, name, bias=False):
 def pad_channels(x, y, stride, norm, name, window=1):
     """Option A: every ``stride``-th pixel, or the mean of a ``window``, and zeros in place of missing channels."""
     if stride > 1:
-        x = layers.AveragePooling2D(window, stride, name=f"{name}_pool")(x)
+        x = layers.AveragePooling2D(window, stride, "same", name=f"{name}_pool")(x)
     return PadChannels(y.shape[-1], name=name)(x) if x.shape[-1] != y.shape[-1] else x
 
 
@@ -352,11 +352,7 @@ for n, groups, base, params, macs, source in (
         source=source,
         fidelity="grouped convolutions (form C)" + ("; 32x8d is not in the paper" if base == 8 else ""),
     )
-for groups, base, params, macs in (
-    (8, 64, 34_426_698, 5.387),
-    (16, 64, 68_155_210, None),
-    (32, 4, 4_775_754, None),
-):
+for groups, base, params, macs in ((8, 64, 34_426_698, 5.387), (16, 64, 68_155_210, None), (32, 4, 4_775_754, None)):
     resnext(
         f"resnext29_{groups}x{base}d_cifar10",
         depths=(3, 3, 3),

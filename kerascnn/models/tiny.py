@@ -120,11 +120,5 @@ tiny(
     head=pooled,
 )
 tiny(
-    "tiny_fractalnet",
-    family="fractalnet",
-    trunk=fractal_net,
-    columns=3,
-    widths=(4, 8),
-    dropout=(0.0, 0.1),
-    head=pooled,
+    "tiny_fractalnet", family="fractalnet", trunk=fractal_net, columns=3, widths=(4, 8), dropout=(0.0, 0.1), head=pooled
 )

@@ -166,9 +166,7 @@ def test_a_layer_that_ignores_the_pixels_adds_nothing():
 
 def test_normalising_over_the_map_sees_all_of_it():
     model = chain(
-        layers.Conv2D(2, 3),
-        layers.LayerNormalization(name="channels"),
-        layers.GroupNormalization(1, name="map"),
+        layers.Conv2D(2, 3), layers.LayerNormalization(name="channels"), layers.GroupNormalization(1, name="map")
     )
     assert receptive_field(model, "channels").size == (3, 3)
     assert receptive_field(model, "map").size == (64, 48)

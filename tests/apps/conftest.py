@@ -64,11 +64,7 @@ def process():
     def start(*words, code="from kerascnn_apps.main import main; main()", **environment):
         clean = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR", "COLUMNS")}
         return subprocess.run(
-            [sys.executable, "-c", code, *words],
-            capture_output=True,
-            text=True,
-            env=clean | environment,
-            timeout=120,
+            [sys.executable, "-c", code, *words], capture_output=True, text=True, env=clean | environment, timeout=120
         )
 
     return start

@@ -62,11 +62,7 @@ def broken(monkeypatch):
         (Failure("first\nsecond"), 1, "error: first\n"),
         (BadFile("no model", "another file"), 4, "error: no model\ntry:   another file\n"),
         (RuntimeError("all\nis lost"), 1, "error: RuntimeError: all\n"),
-        (
-            ModuleNotFoundError("No module named 'uvicorn'", name="uvicorn"),
-            3,
-            'pip install "kerascnn[explore]"',
-        ),
+        (ModuleNotFoundError("No module named 'uvicorn'", name="uvicorn"), 3, 'pip install "kerascnn[explore]"'),
         (ModuleNotFoundError("No module named 'keras'", name="keras"), 1, "kerascnn doctor"),
         (KeyboardInterrupt(), 130, "interrupted"),
         (click.Abort(), 130, "interrupted"),
@@ -131,11 +127,7 @@ def test_letters_that_the_terminal_lacks(process):
 
 def completed(process, line, shell="bash"):
     words = line.split(" ")
-    environment = {
-        "_KERASCNN_COMPLETE": f"{shell}_complete",
-        "COMP_WORDS": line,
-        "COMP_CWORD": str(len(words) - 1),
-    }
+    environment = {"_KERASCNN_COMPLETE": f"{shell}_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)}
     lines = process(**environment).stdout.splitlines()
     return [value for kind, value in (line.split(",", 1) for line in lines) if kind == "plain"]
 

@@ -32,18 +32,7 @@ def test_numbers_are_exact_in_json_and_short_in_text(run, document):
     assert found["params"] == 138_357_544
     assert found["input_shape"] == [224, 224, 3]
     line = next(line for line in run("list", "vgg16").stdout.splitlines() if line.startswith("vgg16 "))
-    assert line.split() == [
-        "vgg16",
-        "vgg",
-        "2014",
-        "138",
-        "M",
-        "15.5",
-        "G",
-        "224x224x3",
-        "1000",
-        "arXiv:1409.1556",
-    ]
+    assert line.split() == ["vgg16", "vgg", "2014", "138", "M", "15.5", "G", "224x224x3", "1000", "arXiv:1409.1556"]
 
 
 def test_natural_order(document):
@@ -95,13 +84,7 @@ def test_wrong_values(fails, words):
 
 @pytest.mark.parametrize(
     ("text", "number"),
-    [
-        ("5M", 5_000_000),
-        ("1.2e6", 1_200_000),
-        ("25_000_000", 25_000_000),
-        ("1,000", 1000),
-        (".5 g", 500_000_000),
-    ],
+    [("5M", 5_000_000), ("1.2e6", 1_200_000), ("25_000_000", 25_000_000), ("1,000", 1000), (".5 g", 500_000_000)],
 )
 def test_counts(text, number):
     assert Count().convert(text, None, None) == number
