@@ -1,30 +1,19 @@
 """From a name to a model: input, scaling, trunk, head, probabilities; written once for all networks."""
 
-import inspect
 from contextlib import contextmanager
 from functools import partial
 
 import keras
 from keras import layers
+from keras.src.backend.common import global_state
 
-from . import models  # noqa: F401  (fills the registry)
+from . import checks, models  # noqa: F401  (importing the models fills the registry)
 from .heads import full_precision, logits
-from .layers import Scale
+from .layers import SCALES, Scale
 from .models.pattern import parse, pattern_head, pattern_net
 from .registry import card, list_models, unknown  # noqa: F401
 
-IMAGENET_BGR = (103.939, 116.779, 123.68)
-SCALES = {  # pixels 0..255 RGB -> what the weights expect
-    "raw": {},
-    "unit": {"std": 255.0},
-    "tf": {"mean": 127.5, "std": 127.5},
-    "torch": {"mean": (123.675, 116.28, 103.53), "std": (58.395, 57.12, 57.375)},
-    "mean": {"mean": IMAGENET_BGR[::-1]},
-    "caffe": {"mean": IMAGENET_BGR, "bgr": True},
-    "caffe_round": {"mean": (104.0, 117.0, 123.0), "bgr": True},
-    "dpn": {"mean": (124.0, 117.0, 104.0), "std": 1 / 0.0167},
-    "cifar": {"mean": (125.3, 123.0, 113.9), "std": (63.0, 62.1, 66.7)},
-}
+WAITING = "uninitialized_variables"
 
 
 def build_model(
@@ -39,11 +28,11 @@ def build_model(
     network's trunk or head, as in depths=(2, 2, 2, 2) or dropout=0.2.
     """
     row = card(name)
-    shape = checked_shape(row, input_shape)
-    classes = checked_classes(row, classes)
-    trunk, head = configured(row, overrides)
-    auxiliary = checked_aux(row, aux)
-    scale = Scale(**SCALES[checked_scale(row, scale)], name="scale")
+    shape = checks.shape(row, input_shape)
+    classes = checks.classes(row, classes)
+    trunk, head = checks.overrides(row, overrides)
+    auxiliary = checks.aux(row, aux)
+    scale = Scale(**SCALES[checks.scale(row, scale)], name="scale")
     draw = partial(assemble, trunk, head, classes=classes, auxiliary=auxiliary, name=name)
     with policy(dtype):
         try:
@@ -51,7 +40,7 @@ def build_model(
         except (ValueError, TypeError, ZeroDivisionError) as error:
             raise ValueError(why_not(row, draw, shape, overrides, error)) from error
     if weights is not None:
-        model.load_weights(checked_weights(weights))
+        model.load_weights(checks.weights(weights))
     return model
 
 
@@ -75,8 +64,23 @@ def probabilities(scores, name):
 
 def outline(name, **options):
     """The network without memory for its weights: shapes and counts only, in a moment also for the largest."""
-    with keras.StatelessScope(initialize_variables=False):
+    with weightless():
         return build_model(name, **options)
+
+
+@contextmanager
+def weightless():
+    """Variables made here never get memory.
+
+    Keras remembers them as waiting and would allocate them all when it next traces a layer; so they are taken off its
+    list, for which there is no public way.
+    """
+    waiting = list(global_state.get_global_attribute(WAITING) or ())
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            yield
+    finally:
+        global_state.set_global_attribute(WAITING, waiting)
 
 
 def features(model, names):
@@ -88,7 +92,7 @@ def features(model, names):
 
 def rehead(model, classes, *, at="features", dropout=0.0):
     """The model up to the layer ``at``, whose weights it shares, with a new classifier: pooling where needed, dense."""
-    checked_classes(None, classes)
+    checks.classes(None, classes)
     x = layer_of(model, at).output
     if len(x.shape) > 2:
         x = layers.GlobalAveragePooling2D(name="pooled")(x)
@@ -113,13 +117,13 @@ def pattern(text, *, input_shape=(32, 32, 3), classes=10, scale="unit", name="pa
         if key not in known:
             raise ValueError(unknown("argument of pattern", key, known | {"optional", "input_shape", "classes"}))
     trunk, head = partial(pattern_net, steps=steps, **options), partial(pattern_head, steps=steps, **options)
-    shape = checked_shape(None, input_shape)
+    shape = checks.shape(None, input_shape)
     return assemble(
         trunk,
         head,
         shape,
-        Scale(**SCALES[checked_scale(None, scale)], name="scale"),
-        classes=checked_classes(None, classes),
+        Scale(**SCALES[checks.scale(None, scale)], name="scale"),
+        classes=checks.classes(None, classes),
         name=name,
     )
 
@@ -141,102 +145,13 @@ def layer_of(model, name):
     return known[name]
 
 
-def configured(row, overrides):
-    """Trunk and head with the card's configuration and the user's overrides."""
-    trunk, head = keywords(row.trunk), keywords(row.head)
-    for key, value in overrides.items():
-        if key not in trunk and key not in head:
-            known = {"input_shape", "classes", "weights", "scale", "aux", "dtype", *trunk, *head}
-            raise ValueError(unknown(f"argument of {row.name}", key, known))
-        usual = row.config.get(key, trunk.get(key, head.get(key)))
-        if usual is not None and not alike(value, usual):
-            raise ValueError(f"`{key}` of {row.name} should be like {shown(usual)}. Received: {shown(value)}")
-    config = dict(row.config) | {key: value for key, value in overrides.items() if key in trunk}
-    rest = {key: value for key, value in overrides.items() if key not in trunk}
-    return partial(row.trunk, **config), partial(row.head, **rest)
-
-
-def keywords(function):
-    """The keyword-only parameters of a function and their defaults."""
-    parameters = inspect.signature(function).parameters.values()
-    return {p.name: None if p.default is p.empty else p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-
-
-def alike(value, usual):
-    """Whether ``value`` can stand where ``usual`` stands."""
-    if callable(usual):
-        return callable(value)
-    if isinstance(usual, tuple | list):
-        return isinstance(value, tuple | list)
-    if isinstance(usual, bool):
-        return isinstance(value, bool)
-    number = int if isinstance(usual, int) else int | float
-    return isinstance(value, number) and not isinstance(value, bool)
-
-
-def shown(value):
-    return getattr(value, "__name__", None) or repr(value)
-
-
-def checked_shape(row, shape):
-    """(height, width, channels), sizes None where open."""
-    if shape is None:
-        return row.input_shape
-    advice = f"{row.name} was published at {row.input_shape}; " if row else ""
-    wrong = f"`input_shape` should be (height, width, channels), such as (224, 224, 3). {advice}Received: {shape!r}"
-    if not isinstance(shape, tuple | list) or len(shape) != 3:
-        raise ValueError(wrong)
-    if not all(side is None or (isinstance(side, int) and side > 0) for side in shape) or shape[2] is None:
-        raise ValueError(wrong)
-    if shape[0] in (1, 3) and shape[1] == shape[2] and shape[2] > 4:
-        raise ValueError(f"{wrong}, which puts the channels first; they come last here")
-    return tuple(shape)
-
-
-def checked_classes(row, classes):
-    if classes is None and row is not None:
-        return row.classes
-    if not isinstance(classes, int) or isinstance(classes, bool) or classes < 2:
-        raise ValueError(
-            f"`classes` should be a whole number of at least 2 (yes or no is two classes). Received: {classes!r}"
-        )
-    return classes
-
-
-def checked_scale(row, scale):
-    if scale is None:
-        return row.scale
-    if scale not in SCALES:
-        raise ValueError(unknown("scale", scale, SCALES))
-    return scale
-
-
-def checked_aux(row, aux):
-    if aux not in (None, True, False):
-        raise ValueError(f"`aux` should be True, False or None. Received: {aux!r}")
-    if aux and not row.aux:
-        raise ValueError(
-            f"`aux` should be False for {row.name}, which has no auxiliary classifiers (googlenet_aux and "
-            "inception_v3_aux have). Received: True"
-        )
-    return row.aux if aux in (None, True) else {}
-
-
-def checked_weights(path):
-    if not str(path).endswith(".weights.h5"):
-        raise ValueError(f"`weights` should be None or a file of Keras weights, *.weights.h5. Received: {path!r}")
-    return path
-
-
 @contextmanager
 def policy(dtype):
     """Build under a dtype policy, and leave the user's as it was."""
     if dtype is None:
         yield
         return
-    known = ("float32", "float64", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
-    if not isinstance(dtype, keras.DTypePolicy) and dtype not in known:
-        raise ValueError(unknown("dtype", dtype, known))
+    checks.dtype(dtype)
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(dtype)
     try:
@@ -258,14 +173,14 @@ def why_not(row, draw, shape, overrides, error):
         least = smallest(draw, shape[2], start=min(shape[:2]))
         advice = " (less with aux=False)" if row.aux else ""
         return f"`input_shape` of {row.name} should be at least {least}x{least} pixels{advice}. Received: {shape}"
-    given = ", ".join(f"{key}={shown(value)}" for key, value in overrides.items())
+    given = ", ".join(f"{key}={checks.shown(value)}" for key, value in overrides.items())
     return f"{row.name} cannot be built with {given or 'these arguments'}: {error}"
 
 
 def fits(draw, shape):
     """Whether the network can be drawn at this size, without memory for its weights."""
     try:
-        with keras.StatelessScope(initialize_variables=False):
+        with weightless():
             draw(shape, Scale(name="scale"))
     except (ValueError, TypeError, ZeroDivisionError):
         return False
@@ -275,7 +190,7 @@ def fits(draw, shape):
 def smallest_input(name):
     """The side of the smallest square image that a network takes."""
     row = card(name)
-    trunk, head = configured(row, {})
+    trunk, head = checks.overrides(row, {})
     return smallest(partial(assemble, trunk, head, classes=row.classes, auxiliary=row.aux, name=name))
 
 

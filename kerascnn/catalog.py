@@ -36,7 +36,7 @@ def stated(row):
         "family": row.family,
         "year": row.year,
         "paper": row.paper,
-        "published": {"params": row.params, "macs": row.macs and round(row.macs * 1e9), "source": row.source},
+        "published": {"params": row.params, "macs": row.gmacs and round(row.gmacs * 1e9), "source": row.source},
         "fidelity": row.fidelity,
         "input_shape": list(row.input_shape),
         "classes": row.classes,

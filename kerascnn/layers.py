@@ -10,6 +10,19 @@ from keras import layers, ops
 sys.setrecursionlimit(max(sys.getrecursionlimit(), 20_000))
 serializable = keras.saving.register_keras_serializable("kerascnn")
 
+IMAGENET_BGR = (103.939, 116.779, 123.68)
+SCALES = {  # pixels 0..255 RGB -> what the weights expect
+    "raw": {},
+    "unit": {"std": 255.0},
+    "tf": {"mean": 127.5, "std": 127.5},
+    "torch": {"mean": (123.675, 116.28, 103.53), "std": (58.395, 57.12, 57.375)},
+    "mean": {"mean": IMAGENET_BGR[::-1]},
+    "caffe": {"mean": IMAGENET_BGR, "bgr": True},
+    "caffe_round": {"mean": (104.0, 117.0, 123.0), "bgr": True},
+    "dpn": {"mean": (124.0, 117.0, 104.0), "std": 1 / 0.0167},
+    "cifar": {"mean": (125.3, 123.0, 113.9), "std": (63.0, 62.1, 66.7)},
+}
+
 
 class Conv(NamedTuple):
     """One convolution as data: what ``conv`` takes after its input."""

@@ -1,9 +1,12 @@
 """The cards of all networks: what each is, where it comes from, what was published about it. Knows no network."""
 
+import csv
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import cache
 
 
 @dataclass(frozen=True)
@@ -17,10 +20,12 @@ class Card:
     trunk: Callable  # (N, H, W, C), **config -> features, (N, h, w, c)
     config: Mapping
     head: Callable  # features, classes -> logits
-    params: int | None  # trainable parameters and multiply-adds as published, at input_shape and classes
-    macs: float | None
-    source: str  # who published the two figures
-    fidelity: str  # whose version this is, and how it differs from the paper
+    params: int | None = (
+        None  # trainable parameters and multiply-adds (in 1e9) as published, for input_shape and classes
+    )
+    gmacs: float | None = None
+    source: str = "no published figure"  # who published the two
+    fidelity: str = ""  # whose version this is, and how it differs from the paper
     input_shape: tuple = (224, 224, 3)
     classes: int = 1000
     scale: str = "torch"
@@ -28,17 +33,28 @@ class Card:
     weights: tuple = ()
 
 
+@cache
+def published():
+    """What others say about each network, by name: parameters, multiply-adds, who counted, whose version it is."""
+    path = os.path.join(os.path.dirname(__file__), "published.csv")
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = {row.pop("name"): row for row in csv.DictReader(file)}
+    for row in rows.values():
+        row["params"] = int(row["params"]) if row["params"] else None
+        row["gmacs"] = float(row["gmacs"]) if row["gmacs"] else None
+    return rows
+
+
 CARDS: dict[str, Card] = {}
+FIELDS = ("params", "gmacs", "source", "fidelity", "input_shape", "classes", "scale", "aux", "weights")
 
 
-def register(name, *, trunk, head, family, year, paper, params=None, macs=None, source=None, fidelity, **rest):
-    """Add a network; what is not a field of ``Card`` is the trunk's ``config``. ``macs`` counts in units of 1e9."""
+def register(name, *, trunk, head, family, year, paper, **rest):
+    """Add a network; what is not a field of ``Card`` is the trunk's ``config``."""
     if name in CARDS:
         raise ValueError(f"`name` should be new to the registry. Received: {name!r}, which is there already")
-    own = {key: rest.pop(key) for key in ("input_shape", "classes", "scale", "aux", "weights") if key in rest}
-    CARDS[name] = Card(
-        name, family, year, paper, trunk, rest, head, params, macs, source or "no published figure", fidelity, **own
-    )
+    own = published().get(name, {}) | {key: rest.pop(key) for key in FIELDS if key in rest}
+    CARDS[name] = Card(name, family, year, paper, trunk, rest, head, **own)
 
 
 def card(name):

@@ -16,7 +16,8 @@ ALLOWED = {  # module or package -> what of ours it may import
     "anatomy": {"anatomy"},
     "heads": {"layers"},
     "models": {"models", "registry", "layers", "heads"},
-    "build": {"registry", "models", "layers", "heads"},
+    "checks": {"registry", "layers"},
+    "build": {"registry", "models", "layers", "heads", "checks"},
     "catalog": {"registry", "build", "anatomy"},
 }
 SOURCES = sorted([*ROOT.glob("kerascnn/**/*.py"), *ROOT.glob("apps/**/*.py")])

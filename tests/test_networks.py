@@ -101,6 +101,16 @@ def test_fit_brings_the_loss_down(name):
     assert min(history.history["loss"][-2:]) < history.history["loss"][0]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TINY)
+def test_an_exported_savedmodel_says_the_same(name, tmp_path):
+    model = build_model(name)
+    x = tf.constant(images((32, 32, 3)))
+    model.export(tmp_path / "saved", verbose=False)
+    served = tf.saved_model.load(tmp_path / "saved").serve(x)
+    np.testing.assert_allclose(probs(served), probs(model(x)), atol=1e-6)
+
+
 def test_every_registered_network_is_a_case():
     assert len(rows()) == len(ALL)
     assert set(SMALLEST) == {*ALL, *TINY}

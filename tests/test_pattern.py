@@ -1,9 +1,9 @@
 """The grammar: what a pattern means, step by step."""
 
-import keras
 import pytest
 
 from kerascnn import pattern
+from kerascnn.build import weightless
 from kerascnn.models.pattern import parse
 
 CASES = {
@@ -58,7 +58,7 @@ def test_the_last_stage_may_end_without_a_pool():
 def test_vgg16_is_a_pattern(rng):
     """Two stages of two and three of three convolutions, written out: the count of the paper."""
     text = "[[CONV-RELU]*2-POOL]*2-[[CONV-RELU]*3-POOL]*3-[FC-RELU-DROPOUT]*2-FC"
-    with keras.StatelessScope(initialize_variables=False):
+    with weightless():
         model = pattern(text, filters=(64, 128, 256, 512, 512), units=4096, input_shape=(224, 224, 3), classes=1000)
     assert model.count_params() == 138_357_544
 

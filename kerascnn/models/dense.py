@@ -34,43 +34,18 @@ def unit(x, filters, size, dropout, name):
 
 
 densenet = partial(register, trunk=dense_net, family="densenet", year=2016, paper="arXiv:1608.06993", head=pooled)
-for n, depths, growth, params, macs in (
-    (121, (6, 12, 24, 16), 32, 7_978_856, 2.8342),
-    (161, (6, 12, 36, 24), 48, 28_681_000, 7.7279),
-    (169, (6, 12, 32, 32), 32, 14_149_480, 3.3598),
-    (201, (6, 12, 48, 32), 32, 20_013_928, 4.2914),
+for n, depths, growth in (
+    (121, (6, 12, 24, 16), 32),
+    (161, (6, 12, 36, 24), 48),
+    (169, (6, 12, 32, 32), 32),
+    (201, (6, 12, 48, 32), 32),
 ):
-    densenet(
-        f"densenet{n}",
-        depths=depths,
-        growth=growth,
-        stem=partial(imagenet_stem, width=2 * growth),
-        params=params,
-        macs=macs,
-        source="torchvision",
-        fidelity="the paper's BC form as in torchvision and keras.applications",
-    )
+    densenet(f"densenet{n}", depths=depths, growth=growth, stem=partial(imagenet_stem, width=2 * growth))
 
-for n, growth, width, classes, params, macs in (
-    (40, 12, 0, 10, 1_019_722, 0.2648),
-    (100, 12, 0, 10, 6_979_642, 1.7695),
-    (100, 12, 4, 10, 769_162, 0.2879),
-    (100, 12, 4, 100, 800_032, 0.288),
-    (250, 24, 4, 10, 15_324_406, 5.419),
-    (190, 40, 4, 10, 25_624_430, 9.302),
-):
-    densenet(
-        f"densenet{'_bc' if width else ''}_{n}_{growth}_cifar{classes}",
-        depths=3 * ((n - 4) // (6 if width else 3),),
-        growth=growth,
-        width=width,
-        compression=0.5 if width else 1.0,
-        stem=partial(bare_stem, width=2 * growth if width else 16),
-        classes=classes,
-        input_shape=(32, 32, 3),
-        scale="cifar",
-        params=params,
-        macs=macs,
-        source="imgclsmob" if width else "layer table; the paper says 1.0 and 7.0 million",
-        fidelity="the paper's BC form" if width else "the paper's form without bottlenecks; 16 channels from the stem",
-    )
+cifar = partial(densenet, input_shape=(32, 32, 3), scale="cifar")
+for n, growth in ((40, 12), (100, 12)):
+    row = partial(cifar, growth=growth, width=0, compression=1.0, stem=bare_stem)
+    row(f"densenet_{n}_{growth}_cifar10", depths=3 * ((n - 4) // 3,), classes=10)
+for n, growth, classes in ((100, 12, 10), (100, 12, 100), (250, 24, 10), (190, 40, 10)):
+    row = partial(cifar, growth=growth, stem=partial(bare_stem, width=2 * growth))
+    row(f"densenet_bc_{n}_{growth}_cifar{classes}", depths=3 * ((n - 4) // 6,), classes=classes)

@@ -40,20 +40,6 @@ def unit(x, added, growth, inner, groups, stride, first, name, out):
 
 
 dpn = partial(register, trunk=dualpath_net, family="dpn", year=2017, paper="arXiv:1707.01629", head=pooled, scale="dpn")
-for n, depths, growths, width, groups, stem, params, macs in (
-    (92, (3, 4, 20, 3), (16, 32, 24, 128), 96, 32, 64, 37_668_392, 6.5017),
-    (98, (3, 6, 20, 3), (16, 32, 32, 128), 160, 40, 96, 61_570_728, 11.6712),
-    (131, (4, 8, 28, 3), (16, 32, 32, 128), 160, 40, 128, 79_254_504, 16.0136),
-):
-    dpn(
-        f"dpn{n}",
-        depths=depths,
-        growths=growths,
-        width=width,
-        groups=groups,
-        stem=stem,
-        params=params,
-        macs=macs,
-        source="timm, to two decimals" if n == 92 else "imgclsmob",
-        fidelity="the authors' released network, ReLU throughout",
-    )
+dpn("dpn92", depths=(3, 4, 20, 3), growths=(16, 32, 24, 128), width=96, groups=32)
+dpn("dpn98", depths=(3, 6, 20, 3), growths=(16, 32, 32, 128), width=160, groups=40, stem=96)
+dpn("dpn131", depths=(4, 8, 28, 3), growths=(16, 32, 32, 128), width=160, groups=40, stem=128)

@@ -48,23 +48,6 @@ def conv_unit(x, width, dropout, name):
 
 fractalnet = partial(register, trunk=fractal_net, family="fractalnet", year=2016, paper="arXiv:1605.07648", head=pooled)
 fractalnet = partial(fractalnet, input_shape=(32, 32, 3), scale="cifar")
-for classes, params, macs in ((10, 33_724_618, 0.8452), (100, 33_770_788, 0.8453)):
-    fractalnet(
-        f"fractalnet20_cifar{classes}",
-        columns=3,
-        classes=classes,
-        params=params,
-        macs=macs,
-        source="layer table of the authors' generator; not the paper's 38.6 million",
-        fidelity="the authors' generator, with the global drop-path that they did not release",
-    )
-fractalnet(
-    "fractalnet40_cifar100",
-    columns=4,
-    widths=(32, 64, 128, 256, 256),
-    classes=100,
-    params=19_063_844,
-    macs=0.5108,
-    source="layer table; the paper says 22.9 million",
-    fidelity="four columns of half the width; the widths behind the paper's 22.9 million parameters are not published",
-)
+fractalnet("fractalnet20_cifar10", columns=3, classes=10)
+fractalnet("fractalnet20_cifar100", columns=3, classes=100)
+fractalnet("fractalnet40_cifar100", columns=4, widths=(32, 64, 128, 256, 256), classes=100)

@@ -128,57 +128,15 @@ def two_heads(**options):
 
 
 googlenet = partial(register, trunk=googlenet_net, family="inception", year=2014, paper="arXiv:1409.4842")
-googlenet = partial(googlenet, head=partial(pooled, dropout=0.4), scale="mean")
-googlenet(
-    "googlenet",
-    params=6_998_552,
-    macs=1.5827,
-    source="layer table; the paper says 1.5 billion multiply-adds",
-    fidelity="the paper's net as in Caffe, without the auxiliary classifiers that only training uses",
-)
-googlenet(
-    "googlenet_aux",
-    aux=two_heads(unit=conv_relu, pooling=mean_by_3),
-    params=13_378_280,
-    macs=1.591,
-    source="layer table",
-    fidelity="the paper's net with both auxiliary classifiers; its losses count 0.3 each",
-)
-googlenet(
-    "googlenet_naive",
-    module=naive,
-    params=97_526_008,
-    macs=12.5681,
-    source="layer table",
-    fidelity="the paper's figure 2a in every module: no 1x1 reductions, so channels grow to 4944",
-)
-googlenet(
-    "googlenet_bn",
-    unit=normed_unit,
-    normed=False,
-    params=7_005_832,
-    macs=1.5827,
-    source="layer table",
-    fidelity="batch norm after each convolution in place of local response norm, 5x5 convolutions kept",
-)
-google_torch = partial(
-    googlenet,
-    module=partial(reduced, size=3),
-    unit=normed_unit,
-    normed=False,
-    last_pool=2,
-    scale="tf",
-    head=partial(pooled, dropout=0.2),
-    fidelity="torchvision's: batch norm, no local response norm, 3x3 where the paper has 5x5, last pool 2x2",
-)
-google_torch("googlenet_torchvision", params=6_624_904, macs=1.4984, source="torchvision")
-google_torch(
-    "googlenet_torchvision_aux",
-    aux=two_heads(unit=normed_unit, pooling=mean_to_4),
-    params=13_004_888,
-    macs=1.5067,
-    source="layer table",
-)
+paper = partial(googlenet, head=partial(pooled, dropout=0.4), scale="mean")
+paper("googlenet")
+paper("googlenet_aux", aux=two_heads(unit=conv_relu, pooling=mean_by_3))
+paper("googlenet_naive", module=naive)
+paper("googlenet_bn", unit=normed_unit, normed=False)
+torch = {"module": partial(reduced, size=3), "unit": normed_unit, "normed": False, "last_pool": 2, "scale": "tf"}
+torch = partial(googlenet, head=partial(pooled, dropout=0.2), **torch)
+torch("googlenet_torchvision")
+torch("googlenet_torchvision_aux", aux=two_heads(unit=normed_unit, pooling=mean_to_4))
 
 V3_STEM = [Conv(32, 3, 2, pad=0), Conv(32, 3, pad=0), Conv(64, 3), pool, Conv(80), Conv(192, 3, pad=0), pool]
 
@@ -214,34 +172,13 @@ def v3_net(x, *, unit, mean=mean):
 
 
 keras_unit = partial(conv_norm_relu, norm=partial(norm, epsilon=1e-3, momentum=0.99, scale=False))
-big = partial(register, family="inception", input_shape=(299, 299, 3), scale="tf")
-inception_v3 = partial(big, trunk=v3_net, year=2015, paper="arXiv:1512.00567")
-v3_torch = partial(inception_v3, unit=normed_unit, mean=padded_mean, head=partial(pooled, dropout=0.5))
 v3_auxiliary = partial(auxiliary, unit=normed_unit, pooling=mean_by_3, filters=(Conv(128), Conv(768, 5, pad=0)))
-v3_torch(
-    "inception_v3",
-    params=23_834_568,
-    macs=5.7132,
-    source="imgclsmob",
-    fidelity="torchvision's and timm's: batch norm with gamma, averages count the padding; no auxiliary classifier",
-)
-v3_torch(
-    "inception_v3_aux",
-    aux={"aux1": ("stage3", v3_auxiliary)},
-    params=27_161_264,
-    macs=5.7189,
-    source="torchvision",
-    fidelity="torchvision's with its auxiliary classifier",
-)
-inception_v3(
-    "inception_v3_keras",
-    unit=keras_unit,
-    head=pooled,
-    params=23_817_352,
-    macs=5.7132,
-    source="keras.applications",
-    fidelity="keras.applications': batch norm without gamma, averages leave the padding out, no dropout",
-)
+large = partial(register, family="inception", input_shape=(299, 299, 3), scale="tf")
+inception_v3 = partial(large, trunk=v3_net, year=2015, paper="arXiv:1512.00567")
+torch = partial(inception_v3, unit=normed_unit, mean=padded_mean, head=partial(pooled, dropout=0.5))
+torch("inception_v3")
+torch("inception_v3_aux", aux={"aux1": ("stage3", v3_auxiliary)})
+inception_v3("inception_v3_keras", unit=keras_unit, head=pooled)
 
 
 def resnet_v2_net(x, *, unit):
@@ -271,20 +208,6 @@ def resnet_v2_net(x, *, unit):
     return tree_net(x, stages=stages, unit=unit)
 
 
-inception_resnet = partial(big, trunk=resnet_v2_net, year=2016, paper="arXiv:1602.07261", macs=13.1558)
-inception_resnet(
-    "inception_resnet_v2",
-    unit=normed_unit,
-    head=partial(pooled, dropout=0.2),
-    params=55_843_464,
-    source="imgclsmob",
-    fidelity="the released network as in timm: Inception-v3's stem, 10, 20 and 10 blocks, batch norm with gamma",
-)
-inception_resnet(
-    "inception_resnet_v2_keras",
-    unit=keras_unit,
-    head=pooled,
-    params=55_813_192,
-    source="keras.applications",
-    fidelity="the released network as in keras.applications: batch norm without gamma, no dropout",
-)
+inception_resnet = partial(large, trunk=resnet_v2_net, year=2016, paper="arXiv:1602.07261")
+inception_resnet("inception_resnet_v2", unit=normed_unit, head=partial(pooled, dropout=0.2))
+inception_resnet("inception_resnet_v2_keras", unit=keras_unit, head=pooled)

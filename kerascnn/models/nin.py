@@ -24,30 +24,14 @@ def nin_net(x, *, stages, dropout=0.5, dropped=(3,)):
 
 
 nin = partial(register, trunk=nin_net, family="nin", year=2013, paper="arXiv:1312.4400", head=conv_pooled)
-nin(
-    "nin",
-    stages=(
-        (Conv(96, 11, 4, pad=0), Conv(96), Conv(96)),
-        (Conv(256, 5), Conv(256), Conv(256)),
-        (Conv(384, 3), Conv(384), Conv(384)),
-        (Conv(1024, 3), Conv(1024)),
-    ),
-    scale="mean",
-    params=7_595_176,
-    macs=1.1002,
-    source="layer table; the published Caffe file has the same size",
-    fidelity="the authors' ImageNet net of the Caffe model zoo; the last 1x1 convolution is the classifier",
+IMAGENET = (
+    (Conv(96, 11, 4, pad=0), Conv(96), Conv(96)),
+    (Conv(256, 5), Conv(256), Conv(256)),
+    (Conv(384, 3), Conv(384), Conv(384)),
+    (Conv(1024, 3), Conv(1024)),
 )
-for classes, params, macs in ((10, 966_986, 0.2225), (100, 984_356, 0.2236)):
-    nin(
-        f"nin_cifar{classes}",
-        stages=((Conv(192, 5), Conv(160), Conv(96)), (Conv(192, 5), Conv(192), Conv(192)), (Conv(192, 3), Conv(192))),
-        dropped=(1, 2),
-        classes=classes,
-        input_shape=(32, 32, 3),
-        scale="cifar",
-        params=params,
-        macs=macs,
-        source="imgclsmob",
-        fidelity="the paper's three mlpconv layers; both pools take the maximum (the authors' second pool averages)",
-    )
+CIFAR = ((Conv(192, 5), Conv(160), Conv(96)), (Conv(192, 5), Conv(192), Conv(192)), (Conv(192, 3), Conv(192)))
+nin("nin", stages=IMAGENET, scale="mean")
+cifar = partial(nin, stages=CIFAR, dropped=(1, 2), input_shape=(32, 32, 3), scale="cifar")
+cifar("nin_cifar10", classes=10)
+cifar("nin_cifar100", classes=100)

@@ -43,37 +43,15 @@ def complex_bypass(x, y, name):
 
 
 SMALL, MEDIUM, LARGE, WIDE = (16, 64), (32, 128), (48, 192), (64, 256)
-V1_0 = {"filters": 96, "size": 7, "stages": ((SMALL, SMALL, MEDIUM), (MEDIUM, LARGE, LARGE, WIDE), (WIDE,))}
-V1_1 = {"filters": 64, "size": 3, "stages": ((SMALL, SMALL), (MEDIUM, MEDIUM), (LARGE, LARGE, WIDE, WIDE))}
-CAFFE = {"input_shape": (227, 227, 3), "scale": "caffe_round", "source": "layer table of the authors' Caffe files"}
-
 head = partial(conv_pooled, dropout=0.5)
 squeezenet = partial(register, trunk=squeeze_net, family="squeezenet", year=2016, paper="arXiv:1602.07360", head=head)
-v1_0 = partial(squeezenet, params=1_248_424, **V1_0)
-v1_0("squeezenet1_0", macs=0.8189, source="torchvision", fidelity="torchvision's: the paper's net at 224 pixels")
-v1_0(
-    "squeezenet1_0_caffe",
-    head=partial(head, pad=1),
-    macs=0.8614,
-    fidelity="the authors' Caffe net at 227 pixels, blue first; its 1x1 classifier pads by 1, so borders vote too",
-    **CAFFE,
-)
-v1_0(
-    "squeezenet1_0_simple",
-    bypass=simple,
-    macs=0.8189,
-    source="layer table",
-    fidelity="the paper's simple bypass: sums around fire 3, 5, 7 and 9",
-)
-squeezenet(
-    "squeezenet1_0_complex",
-    bypass=complex_bypass,
-    params=1_589_672,
-    macs=1.1653,
-    source="layer table; the paper's 7.7 MB is not what its text gives (6.06 MiB)",
-    fidelity="the paper's complex bypass: 1x1 convolutions around fire 2, 4, 6 and 8",
-    **V1_0,
-)
-v1_1 = partial(squeezenet, params=1_235_496, **V1_1)
-v1_1("squeezenet1_1", macs=0.3492, source="torchvision", fidelity="torchvision's form of the authors' later release")
-v1_1("squeezenet1_1_caffe", macs=0.3877, fidelity="the authors' Caffe release at 227 pixels, blue first", **CAFFE)
+stages = ((SMALL, SMALL, MEDIUM), (MEDIUM, LARGE, LARGE, WIDE), (WIDE,))
+v1_0 = partial(squeezenet, filters=96, size=7, stages=stages)
+v1_0("squeezenet1_0")
+v1_0("squeezenet1_0_caffe", input_shape=(227, 227, 3), scale="caffe_round", head=partial(head, pad=1))
+v1_0("squeezenet1_0_simple", bypass=simple)
+v1_0("squeezenet1_0_complex", bypass=complex_bypass)
+stages = ((SMALL, SMALL), (MEDIUM, MEDIUM), (LARGE, LARGE, WIDE, WIDE))
+v1_1 = partial(squeezenet, filters=64, size=3, stages=stages)
+v1_1("squeezenet1_1")
+v1_1("squeezenet1_1_caffe", input_shape=(227, 227, 3), scale="caffe_round")
