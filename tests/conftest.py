@@ -38,8 +38,15 @@ def seeded():
     keras.utils.set_random_seed(0)
 
 
+@pytest.fixture(scope="session")
+def frozen():
+    """Objects of imported modules, which no collection needs to visit."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
-def forgotten():
+def forgotten(frozen):
     """For tests of large networks: leave nothing behind. (Keras' clear_session can abort TensorFlow while it works.)"""
     yield
     gc.collect()

@@ -12,12 +12,13 @@ from kerascnn.anatomy import diagram, walk
 from kerascnn.anatomy.blocks import Box
 from kerascnn.anatomy.layout import rows, text_width
 from kerascnn.anatomy.structure import Parallel, Repeat, Side, Tangle, structure
+from kerascnn.build import weightless
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 def blank(name):
-    with keras.StatelessScope(initialize_variables=False):
+    with weightless():
         return getattr(keras.applications, name)(weights=None)
 
 

@@ -7,6 +7,7 @@ from gradients import gradient_support, positive
 from keras import layers
 
 from kerascnn.anatomy import dissect, receptive_field, support
+from kerascnn.build import weightless
 
 
 def chain(*stack, shape=(64, 48, 3)):
@@ -35,7 +36,7 @@ def test_sizes_by_hand(stack, size, stride, known):
 
 
 def test_vgg16_last_pool_sees_212_pixels_with_stride_32():
-    with keras.StatelessScope(initialize_variables=False):
+    with weightless():
         model = keras.applications.VGG16(weights=None)
     area = receptive_field(model, "block5_pool")
     assert (area.size, area.stride, area.offset) == ((212, 212), (32, 32), (15.5, 15.5))

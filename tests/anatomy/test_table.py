@@ -10,11 +10,12 @@ import pytest
 from keras import layers
 
 from kerascnn.anatomy import dissect, walk
+from kerascnn.build import weightless
 
 
 def blank(build, **config):
     """A model without weights in memory."""
-    with keras.StatelessScope(initialize_variables=False):
+    with weightless():
         return build(weights=None, **config)
 
 
