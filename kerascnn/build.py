@@ -85,6 +85,8 @@ def weightless():
 
 def features(model, names):
     """A model that returns the maps of a layer, or of several as {name: maps}, with ``model``'s own weights."""
+    if not isinstance(names, str | tuple | list):
+        raise ValueError(f"`names` should be the name of a layer, or a list of names. Received: {names!r}")
     tapped = {name: layer_of(model, name).output for name in ([names] if isinstance(names, str) else names)}
     outputs = tapped[names] if isinstance(names, str) else tapped
     return keras.Model(inputs_of(model), outputs, name=f"{model.name}_features")
@@ -167,9 +169,8 @@ def why_not(row, draw, shape, overrides, error):
             f"`input_shape` of {row.name} should have fixed sizes: its fully connected layers have a weight for every "
             f"position. Received: {shape}"
         )
-    if None not in shape and fits(
-        draw, (*(max(pair) for pair in zip(shape[:2], row.input_shape, strict=False)), shape[2])
-    ):
+    enlarged = (*map(max, shape[:2], row.input_shape), shape[2]) if None not in shape else None
+    if enlarged and fits(draw, enlarged):
         least = smallest(draw, shape[2], start=min(shape[:2]))
         advice = " (less with aux=False)" if row.aux else ""
         return f"`input_shape` of {row.name} should be at least {least}x{least} pixels{advice}. Received: {shape}"

@@ -169,6 +169,7 @@ WRONG = [  # a call, and what its answer has to name
     (lambda: build_model("tiny_vgg", units=(32, "wide")), ["units=(32, 'wide')"]),
     (lambda: features(build_model("tiny_resnet"), "stage9"), ["'stage9'", "stage2"]),
     (lambda: features(build_model("tiny_resnet"), ["stage1", "feature"]), ["'feature'", "features"]),
+    (lambda: features(build_model("tiny_resnet"), 3), ["`names`", "3"]),
     (lambda: features("resnet50", "stage1"), ["`model`", "'resnet50'"]),
     (lambda: rehead(build_model("tiny_resnet"), 1), ["`classes`", "1"]),
     (lambda: rehead(build_model("tiny_resnet"), 3, at="pool"), ["'pool'"]),

@@ -133,10 +133,10 @@ paper("googlenet")
 paper("googlenet_aux", aux=two_heads(unit=conv_relu, pooling=mean_by_3))
 paper("googlenet_naive", module=naive)
 paper("googlenet_bn", unit=normed_unit, normed=False)
-torch = {"module": partial(reduced, size=3), "unit": normed_unit, "normed": False, "last_pool": 2, "scale": "tf"}
-torch = partial(googlenet, head=partial(pooled, dropout=0.2), **torch)
-torch("googlenet_torchvision")
-torch("googlenet_torchvision_aux", aux=two_heads(unit=normed_unit, pooling=mean_to_4))
+TORCH = {"module": partial(reduced, size=3), "unit": normed_unit, "normed": False, "last_pool": 2, "scale": "tf"}
+torchvision = partial(googlenet, head=partial(pooled, dropout=0.2), **TORCH)
+torchvision("googlenet_torchvision")
+torchvision("googlenet_torchvision_aux", aux=two_heads(unit=normed_unit, pooling=mean_to_4))
 
 V3_STEM = [Conv(32, 3, 2, pad=0), Conv(32, 3, pad=0), Conv(64, 3), pool, Conv(80), Conv(192, 3, pad=0), pool]
 
@@ -175,9 +175,9 @@ keras_unit = partial(conv_norm_relu, norm=partial(norm, epsilon=1e-3, momentum=0
 v3_auxiliary = partial(auxiliary, unit=normed_unit, pooling=mean_by_3, filters=(Conv(128), Conv(768, 5, pad=0)))
 large = partial(register, family="inception", input_shape=(299, 299, 3), scale="tf")
 inception_v3 = partial(large, trunk=v3_net, year=2015, paper="arXiv:1512.00567")
-torch = partial(inception_v3, unit=normed_unit, mean=padded_mean, head=partial(pooled, dropout=0.5))
-torch("inception_v3")
-torch("inception_v3_aux", aux={"aux1": ("stage3", v3_auxiliary)})
+torchvision = partial(inception_v3, unit=normed_unit, mean=padded_mean, head=partial(pooled, dropout=0.5))
+torchvision("inception_v3")
+torchvision("inception_v3_aux", aux={"aux1": ("stage3", v3_auxiliary)})
 inception_v3("inception_v3_keras", unit=keras_unit, head=pooled)
 
 

@@ -152,43 +152,43 @@ def residual_net(
 
 residual = partial(register, trunk=residual_net, head=pooled)
 resnet = partial(residual, family="resnet", year=2015, paper="arXiv:1512.03385")
-v2 = {"unit": pre_activation, "final": norm_relu}
-preresnet = partial(residual, family="preresnet", year=2016, paper="arXiv:1603.05027", **v2)
+V2 = {"unit": pre_activation, "final": norm_relu}
+preresnet = partial(residual, family="preresnet", year=2016, paper="arXiv:1603.05027", **V2)
 for n, depths in {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}.items():
     resnet(f"resnet{n}", depths=depths)
     resnet(f"resnet{n}_a", depths=depths, shortcut=pad_channels)
     resnet(f"plain{n}", depths=depths, shortcut=plain, family="plain")
 
 DEEP = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
-keras = {"norm": partial(norm, epsilon=1.001e-5, momentum=0.99)}
-keras_v1 = keras | {"stem": partial(imagenet_stem, bias=True), "shortcut": partial(project, bias=True)}
-keras_v2 = keras | {"stem": partial(preact_stem, bias=True, signed=False), "shortcut": project_or_pool, "halve": late}
+KERAS = {"norm": partial(norm, epsilon=1.001e-5, momentum=0.99)}
+KERAS_V1 = KERAS | {"stem": partial(imagenet_stem, bias=True), "shortcut": partial(project, bias=True)}
+KERAS_V2 = KERAS | {"stem": partial(preact_stem, bias=True, signed=False), "shortcut": project_or_pool, "halve": late}
 for n, depths in DEEP.items():
     resnet(f"resnet{n}", depths=depths, branch=bottleneck)
     v1 = partial(resnet, depths=depths, scale="caffe")
     v1(f"resnet{n}_v1", branch=partial(bottleneck, strided=0))
-    v1(f"resnet{n}_keras", branch=partial(bottleneck, strided=0, biases=(True, True, True)), **keras_v1)
+    v1(f"resnet{n}_keras", branch=partial(bottleneck, strided=0, biases=(True, True, True)), **KERAS_V1)
     row = partial(preresnet, depths=depths, scale="tf")
     row(f"resnet{n}v2", branch=bottleneck, stem=preact_stem)
-    row(f"resnet{n}v2_keras", branch=partial(bottleneck, biases=(False, False, True)), **keras_v2)
+    row(f"resnet{n}v2_keras", branch=partial(bottleneck, biases=(False, False, True)), **KERAS_V2)
 
-cifar = {"input_shape": (32, 32, 3), "scale": "cifar", "widths": (16, 32, 64)}
+CIFAR = {"input_shape": (32, 32, 3), "scale": "cifar", "widths": (16, 32, 64)}
 for n in (20, 32, 44, 56, 110, 1202):
-    row = partial(resnet, depths=3 * ((n - 2) // 6,), stem=cifar_stem, classes=10, **cifar)
+    row = partial(resnet, depths=3 * ((n - 2) // 6,), stem=cifar_stem, classes=10, **CIFAR)
     row(f"resnet{n}_cifar10", shortcut=pad_channels)
     row(f"resnet{n}b_cifar10", shortcut=project)
     if n < 1202:
         row(f"plain{n}_cifar10", shortcut=plain, family="plain")
-stochastic = partial(residual, family="stochastic", year=2016, paper="arXiv:1603.09382", drop_path=0.5, **cifar)
+stochastic = partial(residual, family="stochastic", year=2016, paper="arXiv:1603.09382", drop_path=0.5, **CIFAR)
 stochastic = partial(stochastic, stem=cifar_stem, shortcut=partial(pad_channels, window=2))
 stochastic("resnet110_stochastic_cifar10", depths=(18, 18, 18), classes=10)
 for n, classes in ((164, 10), (164, 100), (1001, 10), (1001, 100)):
-    row = partial(preresnet, stem=bare_stem, branch=partial(bottleneck, strided=0), **cifar)
+    row = partial(preresnet, stem=bare_stem, branch=partial(bottleneck, strided=0), **CIFAR)
     row(f"preresnet{n}_cifar{classes}", depths=3 * ((n - 2) // 9,), classes=classes)
 
 wide = partial(residual, family="wide_resnet", year=2016, paper="arXiv:1605.07146")
 for n, k, classes in ((28, 10, 10), (28, 10, 100), (16, 8, 10), (16, 8, 100), (40, 4, 10), (40, 4, 100)):
-    row = partial(wide, stem=bare_stem, classes=classes, **v2, **(cifar | {"widths": (16 * k, 32 * k, 64 * k)}))
+    row = partial(wide, stem=bare_stem, classes=classes, **V2, **(CIFAR | {"widths": (16 * k, 32 * k, 64 * k)}))
     row(f"wide_resnet{n}_{k}_cifar{classes}", depths=3 * ((n - 4) // 6,))
 for n in (50, 101):
     wide(f"wide_resnet{n}_2", depths=DEEP[n], branch=partial(bottleneck, base=128))
@@ -204,4 +204,4 @@ for groups, base in ((8, 64), (16, 64), (32, 4)):
         stem=partial(cifar_stem, width=64),
         branch=partial(bottleneck, groups=groups, base=base),
     )
-    row(f"resnext29_{groups}x{base}d_cifar10", classes=10, **(cifar | {"widths": (64, 128, 256)}))
+    row(f"resnext29_{groups}x{base}d_cifar10", classes=10, **(CIFAR | {"widths": (64, 128, 256)}))
