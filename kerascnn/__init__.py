@@ -47,13 +47,13 @@ class _AfterKeras:
 
             def load_then_register(module):
                 load(module)
-                importlib.import_module(".layers", __name__)
+                importlib.import_module(".paths", __name__)
 
             spec.loader.exec_module = load_then_register
         return spec
 
 
 if "keras" in sys.modules:
-    importlib.import_module(".layers", __name__)
+    importlib.import_module(".paths", __name__)
 else:
     sys.meta_path.insert(0, _AfterKeras())

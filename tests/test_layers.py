@@ -7,7 +7,8 @@ from keras import ops
 from oracles import reference
 
 from kerascnn import layers
-from kerascnn.layers import DrawColumn, DropPath, InfinityPadding2D, Join, LocalResponseNorm, PadChannels, Scale
+from kerascnn.layers import InfinityPadding2D, LocalResponseNorm, PadChannels, Scale
+from kerascnn.paths import DrawColumn, DropPath, Join
 
 
 def built(draw, shape):

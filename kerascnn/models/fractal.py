@@ -5,7 +5,8 @@ from functools import partial
 from keras import layers
 
 from ..heads import pooled
-from ..layers import DrawColumn, Join, conv, norm, relu, staged
+from ..layers import conv, norm, relu, staged
+from ..paths import DrawColumn, Join
 from ..registry import register
 
 

@@ -8,7 +8,8 @@ from functools import partial
 from keras import layers
 
 from ..heads import pooled
-from ..layers import Conv, DropPath, PadChannels, conv, conv_norm_relu, max_pool, norm, norm_relu, relu, staged
+from ..layers import Conv, PadChannels, conv, conv_norm_relu, max_pool, norm, norm_relu, relu, staged
+from ..paths import DropPath
 from ..registry import register
 
 
