@@ -165,8 +165,8 @@ def test_averages_of_inception_count_the_padding_in_torch_and_not_in_keras():
     from kerascnn.models.inception import mean, padded_mean
 
     inputs = keras.Input((5, 5, 1))
-    excluded = np.array(keras.Model(inputs, mean(inputs, None, "a"))(ones))
-    included = np.array(keras.Model(inputs, padded_mean(inputs, None, "b"))(ones))
+    excluded = np.array(keras.Model(inputs, mean(inputs, None, "a", "a"))(ones))
+    included = np.array(keras.Model(inputs, padded_mean(inputs, None, "b", "b"))(ones))
     assert np.all(excluded == 1)
     assert included[0, 0, 0, 0] == pytest.approx(4 / 9)
     assert included[0, 2, 2, 0] == pytest.approx(1)

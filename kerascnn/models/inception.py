@@ -19,51 +19,53 @@ def tree_net(x, *, stages, unit):
 def chain(x, steps, unit, name, last=None):
     for i, step in enumerate(steps, start=1):
         here = f"{name}_{i}"
-        out = last if i == len(steps) else None
+        out = last if i == len(steps) and last else here
         if isinstance(step, Conv):
-            x = unit(x, step.filters, step.size, step.stride, pad=step.pad, name=here, out=out)
+            # the unit's last layer is its ReLU
+            end = out if out != here else None
+            x = unit(x, step.filters, step.size, step.stride, pad=step.pad, name=here, out=end)
         elif isinstance(step, list):
-            x = fork(x, step, unit, out or here)
+            x = fork(x, step, unit, here, out)
         else:
-            x = step(x, unit=unit, name=out or here)
+            x = step(x, unit=unit, name=here, out=out)
     return x
 
 
-def fork(x, branches, unit, name):
+def fork(x, branches, unit, name, out):
     """What each branch makes of x, concatenated."""
     maps = [chain(x, steps, unit, f"{name}_branch{i}") for i, steps in enumerate(branches, start=1)]
-    return layers.Concatenate(name=name)(maps)
+    return layers.Concatenate(name=out)(maps)
 
 
-def residual(x, branches, scale, unit, name, act=True):
+def residual(x, branches, scale, unit, name, out, act=True):
     """x + scale * f(x), f being a fork and a 1x1 convolution back to x's channels."""
-    y = conv(fork(x, branches, unit, f"{name}_mixed"), x.shape[-1], bias=True, name=f"{name}_up")
+    y = conv(fork(x, branches, unit, name, f"{name}_mixed"), x.shape[-1], bias=True, name=f"{name}_up")
     y = layers.Rescaling(scale, name=f"{name}_scale")(y)
-    x = layers.Add(name=f"{name}_add" if act else name)([x, y])
-    return relu(x, name) if act else x
+    x = layers.Add(name=f"{name}_add" if act else out)([x, y])
+    return relu(x, out) if act else x
 
 
-def peak(x, unit, name):
+def peak(x, unit, name, out):
     """The 3x3 maximum at every position."""
-    return layers.MaxPooling2D(3, 1, "same", name=name)(x)
+    return layers.MaxPooling2D(3, 1, "same", name=out)(x)
 
 
-def mean(x, unit, name):
+def mean(x, unit, name, out):
     """The 3x3 mean, over the pixels that exist (TensorFlow)."""
-    return layers.AveragePooling2D(3, 1, "same", name=name)(x)
+    return layers.AveragePooling2D(3, 1, "same", name=out)(x)
 
 
-def padded_mean(x, unit, name):
+def padded_mean(x, unit, name, out):
     """The 3x3 mean, counting the padding (torch)."""
-    return layers.AveragePooling2D(3, 1, name=name)(layers.ZeroPadding2D(1, name=f"{name}_pad")(x))
+    return layers.AveragePooling2D(3, 1, name=out)(layers.ZeroPadding2D(1, name=f"{name}_pad")(x))
 
 
-def pool(x, unit, name, size=3, ceil=False):
-    return max_pool(x, size, ceil=ceil, name=name)
+def pool(x, unit, name, out, size=3, ceil=False):
+    return max_pool(x, size, ceil=ceil, name=out)
 
 
-def response_norm(x, unit, name):
-    return LocalResponseNorm(bias=1.0, alpha=2e-5, name=name)(x)
+def response_norm(x, unit, name, out):
+    return LocalResponseNorm(bias=1.0, alpha=2e-5, name=out)(x)
 
 
 def auxiliary(x, classes, name, *, unit, pooling, filters, units=(), dropout=0.7):

@@ -16,30 +16,31 @@ def squeeze_net(x, *, filters, size, stages, bypass=None):
     for i, fires in enumerate(stages, start=2):
         for j, (squeeze, expand) in enumerate(fires, start=1):
             last = i == len(stages) + 1 and j == len(fires)
-            x = fire(x, squeeze, expand, bypass, name=f"stage{i}" if last else f"stage{i}_fire{j}")
+            name = f"stage{i}_fire{j}"
+            x = fire(x, squeeze, expand, bypass, name, out=f"stage{i}" if last else name)
         if not last:
             x = max_pool(x, ceil=True, name=f"stage{i}")
     return x
 
 
-def fire(x, squeeze, expand, bypass, name):
+def fire(x, squeeze, expand, bypass, name, out):
     """1x1 to ``squeeze`` channels, from these ``expand`` of 1x1 and of 3x3 each, concatenated."""
     y = conv_relu(x, squeeze, name=f"{name}_squeeze")
     y = [conv_relu(y, expand, size, name=f"{name}_expand{size}") for size in (1, 3)]
-    y = layers.Concatenate(name=f"{name}_concat" if bypass else name)(y)
-    return bypass(x, y, name) if bypass else y
+    y = layers.Concatenate(name=f"{name}_concat" if bypass else out)(y)
+    return bypass(x, y, name, out) if bypass else y
 
 
-def simple(x, y, name):
+def simple(x, y, name, out):
     """x + y where the channels agree, y elsewhere."""
-    return layers.Add(name=name)([x, y]) if x.shape[-1] == y.shape[-1] else layers.Identity(name=name)(y)
+    return layers.Add(name=out)([x, y]) if x.shape[-1] == y.shape[-1] else layers.Identity(name=out)(y)
 
 
-def complex_bypass(x, y, name):
+def complex_bypass(x, y, name, out):
     """x + y, x through a 1x1 convolution where the channels differ."""
     if x.shape[-1] != y.shape[-1]:
         x = conv(x, y.shape[-1], bias=True, name=f"{name}_skip")
-    return layers.Add(name=name)([x, y])
+    return layers.Add(name=out)([x, y])
 
 
 SMALL, MEDIUM, LARGE, WIDE = (16, 64), (32, 128), (48, 192), (64, 256)
