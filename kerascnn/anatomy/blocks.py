@@ -81,7 +81,7 @@ def _freeze(groups, group_of):
         sources.pop(id(group), None)
         core = next((node for node in group if not _soft(node)), group[0])
         kind, lines = _describe(core, group)
-        params = sum(weights_of(node, counted)["params"] for node in group)
+        params = sum(weights_of(node, counted)["learned"] for node in group)
         macs = [multiply_adds(node) for node in group]
         feeds = tuple(made[source] for source in sources)
         made[id(group)] = Box(core, tuple(group), feeds, kind, lines, params, None if None in macs else sum(macs))
