@@ -42,7 +42,9 @@ def differences(names, folder, rng):
         np.save(folder / f"{name}.x.npy", x)
         keras.utils.clear_session()
     (folder / "shapes.json").write_text(json.dumps({name: odd(name) for name in names}))
-    environment = os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    # almost all of the time is compiling, an operation and shape at a time
+    flags = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    environment = os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
     done = subprocess.run([sys.executable, "-c", THERE, str(folder)], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     there = {name: np.load(folder / f"{name}.jax.npy") for name in names}
