@@ -1,0 +1,39 @@
+"""What all readers share: their error, reading bytes into an array, and how large the arrays of a file may be."""
+
+import numpy as np
+
+SLACK = 1 << 20  # bytes that any file may ask for, so that tiny ones need no arithmetic
+GROWTH = 4  # times its own size that a file may become: compressed zeros, expanded and tied tensors
+
+
+class WeightsError(ValueError):
+    """A file of weights that cannot be read: which file, what was expected, what came."""
+
+    def __init__(self, path, expected, received):
+        super().__init__(f"{path} should {expected}. Received: {received}")
+
+
+class Allowance:
+    """Bytes that the arrays of one file may take together."""
+
+    def __init__(self, path, size):
+        self.path, self.total = path, GROWTH * size + SLACK
+        self.left = self.total
+
+    def spend(self, count, what):
+        self.left -= count
+        if self.left < 0:
+            raise WeightsError(
+                self.path,
+                f"hold arrays of at most {self.total:,} bytes ({GROWTH} times its own size)",
+                f"{what}, with which it passes that",
+            )
+
+
+def filled(path, file, start, count):
+    """``count`` bytes of a file, read straight into an array of their own."""
+    found = np.empty(count, np.uint8)
+    file.seek(start)
+    if file.readinto(memoryview(found)) != count:
+        raise WeightsError(path, f"have {count:,} bytes from byte {start:,}", "fewer: it was cut off")
+    return found

@@ -1,0 +1,177 @@
+"""Pickles read as data: an interpreter of their opcodes that cannot import or call anything.
+
+Python's own unpickler calls what a pickle names, and a subclass of it that forbids names still runs C code that can be
+made to allocate gigabytes or to overflow the stack. A tensor file needs about forty of the opcodes; here each acts on a
+plain list, the names that it may mention are rows of a table, and any other opcode or name is an error.
+"""
+
+import pickletools
+
+
+class PickleError(Exception):
+    """A pickle that is damaged, or that asks for more than data: the text says what came."""
+
+
+class Name(tuple):
+    """A (module, name) that a pickle mentions: looked up by ``Machine.reduce``, never imported."""
+
+    __slots__ = ()
+
+    def __str__(self):
+        return ".".join(self)[:120]
+
+
+class Inert:
+    """Stands for an object that is no tensor (a numpy scalar, parsed arguments): nothing is kept of it."""
+
+    __slots__ = ()
+
+
+INERT, MARK = Inert(), object()
+NUMBERS = {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"}
+TEXTS = {"UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "STRING", "SHORT_BINSTRING", "BINSTRING"}
+LITERALS = NUMBERS | TEXTS | {"SHORT_BINBYTES", "BINBYTES", "BINBYTES8"}
+CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+EMPTY = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple, "EMPTY_SET": Inert}
+TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+PUT, GET = {"PUT", "BINPUT", "LONG_BINPUT"}, {"GET", "BINGET", "LONG_BINGET"}
+STEPS = 2_000_000  # a network of a thousand layers with its optimizer takes less than half; an empty dict 64 bytes
+KEYS = str | int | float | bytes | None  # hashing deep tuples would overflow the stack
+
+
+class Machine:
+    """Reads one pickle. ``calls``: Name -> function(*args) for what it may build; ``load``: persistent id -> object."""
+
+    def __init__(self, calls, load):
+        self.calls, self.load = calls, load
+        self.stack, self.memo = [], {}
+
+    def run(self, stream):
+        """The object of the pickle that begins at the position of ``stream``, which ends up behind it."""
+        try:
+            for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
+                if count == STEPS:
+                    raise PickleError(f"a pickle of more than {STEPS:,} steps")
+                self.step(opcode.name, argument)
+            (result,) = self.stack
+        except PickleError:
+            raise
+        except (ValueError, IndexError, KeyError, TypeError, OverflowError, RecursionError) as error:
+            raise PickleError(f"a damaged pickle ({type(error).__name__}: {str(error)[:120]})") from None
+        return result
+
+    def step(self, code, argument):
+        stack = self.stack
+        if code in LITERALS:
+            stack.append(argument)
+        elif code in CONSTANTS:
+            stack.append(CONSTANTS[code])
+        elif code in EMPTY:
+            stack.append(EMPTY[code]())
+        elif code in TUPLES:
+            self.wrap(TUPLES[code])
+        elif code in PUT:
+            self.memo[argument] = stack[-1]
+        elif code == "MEMOIZE":
+            self.memo[len(self.memo)] = stack[-1]
+        elif code in GET:
+            stack.append(self.memo[argument])
+        elif code in ACTIONS:
+            ACTIONS[code](self, argument)
+        elif code not in ("PROTO", "FRAME", "STOP"):
+            raise PickleError(f"a pickle with the opcode {code}, which no tensor file needs")
+
+    def wrap(self, count):
+        if len(self.stack) < count:
+            raise IndexError("empty stack")
+        self.stack[-count:] = [tuple(self.stack[-count:])]
+
+    def marked(self):
+        """What was pushed since the last mark."""
+        for at in range(len(self.stack) - 1, -1, -1):
+            if self.stack[at] is MARK:
+                found = self.stack[at + 1 :]
+                del self.stack[at:]
+                return found
+        raise IndexError("no mark")
+
+    def mark(self, _):
+        self.stack.append(MARK)
+
+    def name(self, argument):
+        self.push_name(argument.split(" ", 1))
+
+    def stack_name(self, _):
+        self.wrap(2)
+        self.push_name(self.stack.pop())
+
+    def push_name(self, parts):
+        name = Name(map(str, parts))
+        if name not in self.calls:
+            raise PickleError(
+                f"a pickle that names {name}, which was neither imported nor called "
+                "(does it hold a whole model? Then save its state_dict instead)"
+            )
+        self.stack.append(name)
+
+    def reduce(self, _):
+        arguments, made = self.stack.pop(), self.stack.pop()
+        if not isinstance(made, Name) or not isinstance(arguments, tuple):
+            raise PickleError(f"a pickle that calls a {type(made).__name__}")
+        self.stack.append(self.calls[made](*arguments))
+
+    def build(self, _):
+        """Attributes (an OrderedDict's _metadata, a numpy type's byte order) are dropped."""
+        del self.stack[-1]
+        self.stack[-1]
+
+    def persistent(self, _):
+        self.stack.append(self.load(self.stack.pop()))
+
+    def set_items(self, items):
+        into = self.stack[-1]
+        if isinstance(into, Inert):
+            return
+        if not isinstance(into, dict) or len(items) % 2:
+            raise PickleError(f"a pickle that sets items of a {type(into).__name__}")
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            if not isinstance(key, KEYS):
+                raise PickleError(f"a pickle with a {type(key).__name__} as a key")
+            into[key] = value
+
+    def set_item(self, _):
+        self.wrap(2)
+        self.set_items(self.stack.pop())
+
+    def extend(self, items):
+        into = self.stack[-1]
+        if not isinstance(into, list | Inert):
+            raise PickleError(f"a pickle that appends to a {type(into).__name__}")
+        if isinstance(into, list):
+            into.extend(items)
+
+
+ACTIONS = {
+    "MARK": Machine.mark,
+    "POP": lambda machine, _: machine.stack.pop(),
+    "TUPLE": lambda machine, _: machine.stack.append(tuple(machine.marked())),
+    "LIST": lambda machine, _: machine.stack.append(machine.marked()),
+    "DICT": lambda machine, _: fill(machine, {}),
+    "SETITEM": Machine.set_item,
+    "SETITEMS": lambda machine, _: machine.set_items(machine.marked()),
+    "APPEND": lambda machine, _: machine.extend([machine.stack.pop()]),
+    "APPENDS": lambda machine, _: machine.extend(machine.marked()),
+    "ADDITEMS": lambda machine, _: machine.extend(machine.marked()),
+    "GLOBAL": Machine.name,
+    "STACK_GLOBAL": Machine.stack_name,
+    "REDUCE": Machine.reduce,
+    "NEWOBJ": Machine.reduce,
+    "BUILD": Machine.build,
+    "BINPERSID": Machine.persistent,
+}
+
+
+def fill(machine, into):
+    items = machine.marked()
+    machine.stack.append(into)
+    machine.set_items(items)
