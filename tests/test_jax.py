@@ -1,5 +1,6 @@
 """The same weights give the same scores when Keras computes with JAX; runs where jax is installed."""
 
+import gc
 import json
 import os
 import subprocess
@@ -16,7 +17,7 @@ from kerascnn import build_model
 pytestmark = pytest.mark.skipif(find_spec("jax") is None, reason="jax is not installed")
 
 THERE = """
-import json, sys
+import gc, json, sys
 import numpy as np
 import keras
 from kerascnn import build_model, features
@@ -24,14 +25,12 @@ assert keras.backend.backend() == "jax"
 for name, shape in json.load(open(sys.argv[1] + "/shapes.json")).items():
     model = build_model(name, input_shape=tuple(shape), classes=7, weights=f"{sys.argv[1]}/{name}.weights.h5")
     np.save(f"{sys.argv[1]}/{name}.jax.npy", features(model, "logits")(np.load(f"{sys.argv[1]}/{name}.x.npy")))
-    keras.utils.clear_session()
+    gc.collect()
 """
 
 
 def differences(names, folder, rng):
     """The largest relative difference of the scores, by network."""
-    import keras
-
     here = {}
     for name in names:
         shape = odd(name)
@@ -40,7 +39,7 @@ def differences(names, folder, rng):
         here[name] = scores(model, x)
         model.save_weights(folder / f"{name}.weights.h5")
         np.save(folder / f"{name}.x.npy", x)
-        keras.utils.clear_session()
+        gc.collect()
     (folder / "shapes.json").write_text(json.dumps({name: odd(name) for name in names}))
     # almost all of the time is compiling, an operation and shape at a time
     flags = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
