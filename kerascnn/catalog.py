@@ -47,16 +47,16 @@ def stated(row):
 
 def stages(rows):
     """Shape, parameters and multiply-adds of each stage, of the auxiliary classifiers and of the head."""
-    last = max(i for i, row in enumerate(rows) if is_stage(row.name))
-    names = [row.name for row in rows]
-    found = {name: {"name": name, "params": 0, "macs": 0} for name in [*filter(is_stage, names), "head"]}
-    for i, row in enumerate(rows):
-        ahead = [name for name in names[i:] if is_stage(name)]
-        place = row.name.split("_")[0] if row.name.startswith("aux") else ahead[0] if i <= last else "head"
+    ahead = [row.name for row in rows if is_stage(row.name)] + ["head"]
+    found = {name: {"name": name, "params": 0, "macs": 0} for name in ahead}
+    for row in rows:
+        place = row.name.split("_")[0] if row.name.startswith("aux") else ahead[0]
         stage = found.setdefault(place, {"name": place, "params": 0, "macs": 0})
         stage["params"] += row.learned
         stage["macs"] += row.macs
         stage["shape"] = list(row.shape)
+        if row.name == ahead[0]:
+            ahead = ahead[1:]
     return list(found.values())
 
 
