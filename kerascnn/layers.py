@@ -118,14 +118,15 @@ class InfinityPadding2D(layers.ZeroPadding2D):
 class Scale(layers.Layer):
     """Pixels 0..255 RGB to what the weights expect: (x - mean) / std, channels reversed first where ``bgr``.
 
-    An input that does not have three channels gets the average of mean and std.
+    An input that does not have three channels gets the average of mean and std. ``source`` names the weights that were
+    loaded behind it ("torchvision/v2"), so that a saved model still says how its photos should be cut.
     """
 
     reach = "pointwise"
 
-    def __init__(self, mean=0.0, std=1.0, bgr=False, **kwargs):
+    def __init__(self, mean=0.0, std=1.0, bgr=False, source="", **kwargs):
         super().__init__(autocast=False, **kwargs)
-        self.mean, self.std, self.bgr = mean, std, bgr
+        self.mean, self.std, self.bgr, self.source = mean, std, bgr, source
 
     def call(self, x):
         # in float32 also under mixed precision: 255 in steps of 1/8 is all that float16 has
@@ -139,7 +140,8 @@ class Scale(layers.Layer):
         return shape
 
     def get_config(self):
-        return {**super().get_config(), "mean": self.mean, "std": self.std, "bgr": self.bgr}
+        own = {"mean": self.mean, "std": self.std, "bgr": self.bgr, "source": self.source}
+        return {**super().get_config(), **own}
 
 
 def average(value):

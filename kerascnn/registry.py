@@ -10,6 +10,35 @@ from functools import cache
 
 
 @dataclass(frozen=True)
+class Source:
+    """One published file of weights for a network: where it is, how it is checked, what it wants, what it reaches."""
+
+    network: str
+    name: str  # "torchvision/v2": the project that publishes it, and its own name for these weights
+    address: str
+    file: str  # its name in the cache
+    hash: str  # "sha256:" or "md5:" and the digits as published, perhaps the first ones only; "" where none are
+    licence: str
+    top1: float | None  # % of ImageNet's validation images, as published, at ``crop`` pixels
+    top5: float | None
+    scale: str  # the pixels that these weights expect, one of layers.SCALES
+    resize: int  # short side of the resized photo, and the side of the square cut from its centre
+    crop: int
+    interpolation: str  # "bilinear" or "bicubic"
+    note: str = ""
+
+    @property
+    def layout(self):
+        """Whose names the tensors in the file have: "torchvision", "timm" or "keras"."""
+        return self.name.split("/")[0]
+
+    @property
+    def free(self):
+        """Whether the licence allows every use."""
+        return "nc" not in self.licence.lower().split("-")
+
+
+@dataclass(frozen=True)
 class Card:
     """One network as a row of the registry, with its evidence."""
 
@@ -30,19 +59,44 @@ class Card:
     classes: int = 1000
     scale: str = "torch"
     aux: Mapping = field(default_factory=dict)  # output -> the layer that its auxiliary classifier reads
-    weights: tuple = ()
+    weights: tuple[Source, ...] = ()  # the best first
+
+
+def table(*path):
+    """The rows of a CSV file of the package."""
+    with open(os.path.join(os.path.dirname(__file__), *path), newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 @cache
 def published():
     """What others say about each network, by name: parameters, multiply-adds, who counted, whose version it is."""
-    path = os.path.join(os.path.dirname(__file__), "published.csv")
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = {row.pop("name"): row for row in csv.DictReader(file)}
+    rows = {row.pop("name"): row for row in table("published.csv")}
     for row in rows.values():
         row["params"] = int(row["params"]) if row["params"] else None
         row["gmacs"] = float(row["gmacs"]) if row["gmacs"] else None
     return rows
+
+
+PUBLISHERS = ("torchvision", "keras", "timm")
+
+
+@cache
+def sources():
+    """The published files of weights of each network, by name, the best first.
+
+    That is: free to use before what is not, checkable by a hash before what is not, then by published top-1.
+    """
+    found = {}
+    for row in (row for name in PUBLISHERS for row in table("weights", f"{name}.csv")):
+        numbers = {key: float(row[key]) if row[key] else None for key in ("top1", "top5")}
+        source = Source(**row | numbers | {key: int(row[key]) for key in ("resize", "crop")})
+        found.setdefault(source.network, []).append(source)
+    return {network: tuple(sorted(rows, key=merit, reverse=True)) for network, rows in found.items()}
+
+
+def merit(source):
+    return source.free, bool(source.hash), source.top1 or 0.0
 
 
 CARDS: dict[str, Card] = {}
@@ -53,7 +107,8 @@ def register(name, *, trunk, head, family, year, paper, **rest):
     """Add a network; what is not a field of ``Card`` is the trunk's ``config``."""
     if name in CARDS:
         raise ValueError(f"`name` should be new to the registry. Received: {name!r}, which is there already")
-    own = published().get(name, {}) | {key: rest.pop(key) for key in FIELDS if key in rest}
+    own = {"weights": sources().get(name, ())} | published().get(name, {})
+    own |= {key: rest.pop(key) for key in FIELDS if key in rest}
     CARDS[name] = Card(name, family, year, paper, trunk, rest, head, **own)
 
 
