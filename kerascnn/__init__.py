@@ -11,6 +11,8 @@ PUBLIC = {  # name -> module; loaded when first asked for, so that importing ker
     "features": "build",
     "rehead": "build",
     "pattern": "build",
+    "load_weights": "weights",
+    "save_weights": "weights",
     "card": "build",
     "list_models": "build",
     "dissect": "anatomy",

@@ -5,15 +5,14 @@ from functools import partial
 
 import keras
 from keras import layers
-from keras.src.backend.common import global_state
 
 from . import checks, models  # noqa: F401  (importing the models fills the registry)
 from .heads import full_precision, logits
 from .layers import SCALES, Scale
 from .models.pattern import parse, pattern_head, pattern_net
 from .registry import card, list_models, unknown  # noqa: F401
-
-WAITING = "uninitialized_variables"
+from .weightless import weightless
+from .weights import open_weights, pretrain
 
 
 def build_model(
@@ -22,8 +21,10 @@ def build_model(
     """A network of the zoo as a Keras functional model: pixels 0..255 (N, H, W, C) to ``probs`` (N, classes).
 
     Layers named ``input``, ``stage1`` .. ``stageN``, ``features``, ``logits`` and ``probs`` are in every network.
-    ``input_shape`` may leave sizes open, as (None, None, 3), where the head pools. ``weights`` is a file of Keras
-    weights, ``scale`` one of ``SCALES``, ``dtype`` a policy such as "mixed_float16". ``aux`` False leaves auxiliary
+    ``input_shape`` may leave sizes open, as (None, None, 3), where the head pools. ``weights`` is "imagenet" for the
+    best published ones, "torchvision", "keras" or "timm" for theirs, "torchvision/v1" for one row of the card, or
+    a file of any of these; another number of classes keeps all but the classifier. ``scale``, one of ``SCALES``, is
+    what the weights want unless given. ``dtype`` is a policy such as "mixed_float16". ``aux`` False leaves auxiliary
     classifiers out; with them the model returns {"probs": ..., "aux1": ...}. Anything else replaces a keyword of the
     network's trunk or head, as in depths=(2, 2, 2, 2) or dropout=0.2.
     """
@@ -32,15 +33,16 @@ def build_model(
     classes = checks.classes(row, classes)
     trunk, head = checks.overrides(row, overrides)
     auxiliary = checks.aux(row, aux)
-    scale = Scale(**SCALES[checks.scale(row, scale)], name="scale")
+    usual = checks.scale(row, scale)
+    pretrained = None if weights is None else open_weights(name, weights)
     draw = partial(assemble, trunk, head, classes=classes, auxiliary=auxiliary, name=name)
     with policy(dtype):
         try:
-            model = draw(shape, scale)
+            model = draw(shape, Scale(**SCALES[usual], name="scale"))
         except (ValueError, TypeError, ZeroDivisionError) as error:
             raise ValueError(why_not(row, draw, shape, overrides, error)) from error
-    if weights is not None:
-        model.load_weights(checks.weights(weights))
+    if pretrained is not None:
+        pretrain(model, pretrained, scale)
     return model
 
 
@@ -66,21 +68,6 @@ def outline(name, **options):
     """The network without memory for its weights: shapes and counts only, in a moment also for the largest."""
     with weightless():
         return build_model(name, **options)
-
-
-@contextmanager
-def weightless():
-    """Variables made here never get memory.
-
-    Keras remembers them as waiting and would allocate them all when it next traces a layer; so they are taken off its
-    list, for which there is no public way.
-    """
-    waiting = list(global_state.get_global_attribute(WAITING) or ())
-    try:
-        with keras.StatelessScope(initialize_variables=False):
-            yield
-    finally:
-        global_state.set_global_attribute(WAITING, waiting)
 
 
 def features(model, names):

@@ -67,12 +67,6 @@ def dtype(given):
     return given
 
 
-def weights(path):
-    if not str(path).endswith(".weights.h5"):
-        raise ValueError(f"`weights` should be None or a file of Keras weights, *.weights.h5. Received: {path!r}")
-    return path
-
-
 def overrides(row, given):
     """Trunk and head with the card's configuration and what the user replaces in it."""
     trunk, head = keywords(row.trunk), keywords(row.head)

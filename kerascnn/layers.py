@@ -22,6 +22,7 @@ SCALES = {  # pixels 0..255 RGB -> what the weights expect
     "dpn": {"mean": (124.0, 117.0, 104.0), "std": 1 / 0.0167},
     "cifar": {"mean": (125.3, 123.0, 113.9), "std": (63.0, 62.1, 66.7)},
 }
+PLAIN = {"mean": 0.0, "std": 1.0, "bgr": False}
 
 
 class Conv(NamedTuple):
@@ -127,6 +128,18 @@ class Scale(layers.Layer):
     def __init__(self, mean=0.0, std=1.0, bgr=False, source="", **kwargs):
         super().__init__(autocast=False, **kwargs)
         self.mean, self.std, self.bgr, self.source = mean, std, bgr, source
+
+    def like(self, scale):
+        """Whether it scales as one of ``SCALES`` does."""
+        own = {key: getattr(self, key) for key in PLAIN}
+        own = {key: tuple(value) if isinstance(value, list) else value for key, value in own.items()}
+        return own == PLAIN | SCALES[scale]
+
+    def become(self, scale, source):
+        """Scale as one of ``SCALES`` does; only before the layer is first called in earnest."""
+        for key, value in (PLAIN | SCALES[scale]).items():
+            setattr(self, key, value)
+        self.source = source
 
     def call(self, x):
         # in float32 also under mixed precision: 255 in steps of 1/8 is all that float16 has

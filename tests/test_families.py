@@ -4,10 +4,10 @@ import keras
 import numpy as np
 import pytest
 from networks import outline
-from oracles.order import by_connection
 
 from kerascnn import build_model, card, features
 from kerascnn.models.residual import plain
+from kerascnn.weights.twins import by_connection
 
 
 def strides(name):

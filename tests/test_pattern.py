@@ -3,8 +3,8 @@
 import pytest
 
 from kerascnn import pattern
-from kerascnn.build import weightless
 from kerascnn.models.pattern import parse
+from kerascnn.weightless import weightless
 
 CASES = {
     "FC": "FC",

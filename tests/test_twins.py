@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 from networks import vary
-from oracles.order import by_connection
 
 from kerascnn import build_model, features
+from kerascnn.weights.twins import by_connection
 
 pytestmark = pytest.mark.usefixtures("forgotten")
 

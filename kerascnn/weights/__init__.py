@@ -1,9 +1,25 @@
-"""Pretrained weights: `read` takes a torch, safetensors or Keras HDF5 file and gives its arrays by name.
+"""Pretrained weights: where they are published, how their files are read, and which tensor fills which variable.
 
 No PyTorch is needed, nothing that a file holds is executed, and a file that lies about its sizes is refused.
 """
 
-from .files import by_layer, nonfinite, read
-from .limits import WeightsError
+from importlib import import_module
 
-__all__ = ["WeightsError", "by_layer", "nonfinite", "read"]
+PUBLIC = {  # name -> module; loaded when first asked for: some need Keras, others only the standard library
+    "read": "files",
+    "by_layer": "files",
+    "nonfinite": "files",
+    "WeightsError": "limits",
+    "load_weights": "loading",
+    "open_weights": "loading",
+    "pretrain": "loading",
+    "Loaded": "fitting",
+    "save_weights": "saving",
+}
+__all__ = sorted(PUBLIC)
+
+
+def __getattr__(name):
+    if name not in PUBLIC:
+        raise AttributeError(f"module 'kerascnn.weights' has no attribute {name!r}")
+    return getattr(import_module(f".{PUBLIC[name]}", __name__), name)

@@ -43,6 +43,15 @@ def read_safetensors(path):
         }
 
 
+def remembered(path):
+    """What was written beside the tensors of a safetensors file, {str: str}; nothing for other files."""
+    try:
+        with safe_open(str(path), framework="np") as file:
+            return file.metadata() or {}
+    except (SafetensorError, OSError, UnicodeDecodeError):
+        return {}
+
+
 def array(path, file, name, kind, shape, start):
     if kind not in KINDS:
         raise WeightsError(path, f"hold numbers of the types {', '.join(KINDS)}", f"{kind} in {name[:80]!r}")

@@ -12,7 +12,7 @@ from kerascnn.anatomy import diagram, walk
 from kerascnn.anatomy.blocks import Box
 from kerascnn.anatomy.layout import rows, text_width
 from kerascnn.anatomy.structure import Parallel, Repeat, Side, Tangle, structure
-from kerascnn.build import weightless
+from kerascnn.weightless import weightless
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -10,7 +10,7 @@ import pytest
 from keras import layers
 
 from kerascnn.anatomy import dissect, walk
-from kerascnn.build import weightless
+from kerascnn.weightless import weightless
 
 
 def blank(build, **config):

@@ -1,0 +1,240 @@
+"""Which tensor of a file fills which variable of a model: all of them, or an error that says which does not."""
+
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import numpy as np
+
+from .limits import WeightsError
+from .naming import ASIDE, LAYOUTS, expand, modern, names_of
+from .slots import CLASSIFIERS, TORCH, from_keras, from_torch, to_torch, with_channels
+from .twins import RESNEXT, SUMS, by_connection, ranked, twin
+
+OWN = "kerascnn"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A layout tried on a file: the tensor of each slot, and those it knows but the model has no place for."""
+
+    layout: str
+    tensors: dict  # name in the file -> slot
+    known: frozenset = frozenset()  # layers of theirs that the model left out
+
+    def hits(self, arrays):
+        return sum(name in arrays for name in self.tensors)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What became of a file of weights: which tensors were used and ignored, which layers stay as they were."""
+
+    path: str
+    layout: str
+    used: int
+    ignored: tuple[str, ...] = ()
+    fresh: tuple[str, ...] = ()  # layers that keep their initial weights
+    why: str = ""  # they do
+    adapted: str = ""  # how the first kernel was changed
+    scale: str | None = None  # the pixels that the weights want, where that is known
+    source: str = ""  # who published them
+
+    @property
+    def remarks(self):
+        """What a user has to know."""
+        layers = ", ".join(self.fresh)
+        return [*([f"{layers} untrained: {self.why}"] if self.fresh else []), *([self.adapted] if self.adapted else [])]
+
+    def __str__(self):
+        ignored = f", {len(self.ignored)} ignored" if self.ignored else ""
+        return "\n".join([f"{self.path}: {self.used} tensors as {self.layout} names them{ignored}", *self.remarks])
+
+
+def plans(network, slots, arrays, model):
+    """The layouts that the file might have."""
+    if any("/" in name for name in arrays):  # as readers name what lies in HDF5
+        tried = [own_hdf5(slots, arrays), keras_hdf5(network, slots, arrays, model)]
+    else:
+        tried = [own(slots), *(torch(network, slots, layout) for layout in LAYOUTS)]
+    return [plan for plan in tried if plan]
+
+
+def own(slots):
+    return Plan(OWN, {slot.name: slot for slot in slots})
+
+
+def torch(network, slots, layout):
+    """The names of torchvision or timm, where they have the network."""
+    layers = list(dict.fromkeys(slot.layer for slot in slots))
+    absent = [name for name in CLASSIFIERS if name not in layers]
+    names = names_of(network, layers + absent, layout)
+    tensors = {f"{names.get(slot.layer, slot.layer)}.{TORCH.get(slot.part, slot.part)}": slot for slot in slots}
+    return Plan(layout, tensors, frozenset(names[name] for name in absent if name in names)) if names else None
+
+
+def own_hdf5(slots, arrays):
+    return in_file_order(OWN, slots, arrays, {slot.layer: slot.layer for slot in slots})
+
+
+def keras_hdf5(network, slots, arrays, model):
+    """keras.applications' files. The old layout follows the order of its layers, whatever their names were then."""
+    layers = list(dict.fromkeys(slot.layer for slot in slots))
+    theirs = twin(network)
+    if theirs is None:
+        resnext = network.startswith("resnext")
+        return in_file_order("keras", slots, arrays, expand(RESNEXT, layers)) if resnext else None
+    inside = list(dict.fromkeys(name.rpartition("/")[0] for name in arrays))
+    names = [layer.name for layer in theirs.layers if layer.weights]
+    if any(not name.rpartition("/")[2].isdigit() for name in arrays):
+        there = dict(zip(names, inside, strict=False))
+    else:
+        places = {name: place for place, name in ranked(inside).items()}
+        there = {name: places[rank] for name, rank in ranked(names).items() if rank in places}
+    ours = [layer.name for layer in by_connection(model)]
+    pairs = zip(ours, (layer.name for layer in by_connection(theirs)), strict=False)
+    return in_file_order("keras", slots, arrays, {mine: there[name] for mine, name in pairs if name in there})
+
+
+def in_file_order(layout, slots, arrays, names):
+    """A plan that gives the arrays of each layer, in the file's order, to the weights of our layer in theirs."""
+    inside, mine = {}, {}
+    for name in arrays:
+        inside.setdefault(name.rpartition("/")[0], []).append(name)
+    for slot in slots:
+        mine.setdefault(slot.layer, []).append(slot)
+    tensors = {}
+    for layer, parts in mine.items():
+        there = inside.get(names.get(layer), [])
+        for i, slot in enumerate(parts):
+            tensors[there[i] if len(there) == len(parts) else f"{names.get(layer, layer)}/{slot.part}"] = slot
+    return Plan(layout, tensors)
+
+
+def best(path, candidates, arrays, network):
+    """The layout that knows most of the file's names."""
+    plan = max(candidates, key=lambda plan: plan.hits(arrays))
+    if not plan.hits(arrays):
+        known = ", ".join(plan.layout for plan in candidates if plan.tensors)
+        some = ", ".join(list(arrays)[:3])
+        raise WeightsError(path, f"name its tensors for {network} as one of {known} does", f"names such as {some}")
+    return plan
+
+
+def fit(path, plan, arrays, bgr=False):
+    """{slot: array} for every variable that the file fills, and the report; nothing is changed yet."""
+    convert = from_torch if plan.layout in LAYOUTS else from_keras
+    found = {slot: convert(arrays[name], slot) for name, slot in plan.tensors.items() if name in arrays}
+    missing = {slot: name for name, slot in plan.tensors.items() if name not in arrays}
+    adapted = adapt_channels(plan, found, bgr)
+    fresh, why = new_heads(plan, found)
+    found, missing = ({slot: it for slot, it in part.items() if slot not in fresh} for part in (found, missing))
+    names = {slot: name for name, slot in plan.tensors.items()}
+    ignored = [name for name in arrays if name not in plan.tensors]
+    strange = [name for name in ignored if not expected_aside(name, plan)]
+    check(path, plan, found, names, missing, strange, arrays)
+    layers = tuple(dict.fromkeys(slot.layer for slot in fresh))
+    return found, Loaded(str(path), plan.layout, len(found), tuple(ignored), layers, why, adapted)
+
+
+def adapt_channels(plan, found, bgr):
+    """Fit the first kernel to the model's input channels where they differ from the file's; returns what was done."""
+    slot = next((slot for slot in plan.tensors.values() if slot.part == "kernel" and slot in found), None)
+    if slot is None or len(slot.shape) != 4 or found[slot].ndim != 4:
+        return ""
+    kernel, wanted = found[slot], slot.shape
+    before, channels = kernel.shape[2], wanted[2]
+    if before == channels or kernel.shape[:2] + kernel.shape[3:] != wanted[:2] + wanted[3:]:
+        return ""
+    found[slot] = with_channels(kernel, channels, bgr)
+    how = "summed" if channels == 1 else f"repeated and scaled by {before}/{channels}"
+    return f"{slot.layer} takes {channels} input channels: its kernel's {before} were {how}"
+
+
+def new_heads(plan, found):
+    """The slots of classifiers that the file cannot fill, and why: they stay as they were."""
+    fresh, reasons = [], []
+    for head in dict.fromkeys(slot.head for slot in plan.tensors.values() if slot.head):
+        of_head = [slot for slot in plan.tensors.values() if slot.head == head]
+        there = [slot for slot in of_head if slot in found]
+        wrong = [slot for slot in there if found[slot].shape != slot.shape]
+        if not there:
+            why, left = "the file has no such classifier", of_head
+        elif all(unset(found[slot]) for slot in there if slot.part == "kernel"):
+            why, left = "the file has no numbers for it, only NaN", of_head
+        elif wrong and all(slot.scores and same_but_last(found[slot].shape, slot.shape) for slot in wrong):
+            why, left = classes_differ(wrong[0], found[wrong[0]]), [slot for slot in of_head if slot.scores]
+        elif wrong and all(slot.scores or slot.maps for slot in wrong):
+            why, left = inputs_differ(wrong[0], found[wrong[0]]), of_head
+        else:
+            continue
+        fresh += left
+        reasons.append(why)
+    return fresh, "; ".join(dict.fromkeys(reasons))
+
+
+def unset(array):
+    """Whether there are no numbers in it: torchvision marks a classifier that it does not have with NaN."""
+    return array.size and np.isnan(array.flat[0]) and np.isnan(array).all()
+
+
+def same_but_last(one, other):
+    return len(one) == len(other) and one[:-1] == other[:-1]
+
+
+def classes_differ(slot, array):
+    return f"the file has {array.shape[-1]} classes, the model {slot.shape[-1]}"
+
+
+def inputs_differ(slot, array):
+    return f"{slot.layer} sees {slot.shape[0]:,} numbers here, {array.shape[0]:,} in the file (another input size?)"
+
+
+def expected_aside(name, plan):
+    """Whether a tensor without a place may be left out: counters, auxiliary classifiers, a classifier cut off."""
+    patterns = (*ASIDE, "*seed_generator*", SUMS)
+    return any(fnmatchcase(name, pattern) for pattern in patterns) or name.rpartition(".")[0] in plan.known
+
+
+def check(path, plan, found, names, missing, strange, arrays):
+    """Raise where a tensor is missing, left over, of another shape or not finite."""
+    wrong = [
+        f"{names[slot]} of {sides(arrays[names[slot]].shape)}, not {sides(theirs(slot, plan.layout))}"
+        for slot, array in found.items()
+        if array.shape != slot.shape
+    ]
+    if missing or strange or wrong:
+        came = [
+            *([f"without {some(missing.values())}"] if missing else []),
+            *([f"with {some(strange)}, which have no place"] if strange else []),
+            *([some(wrong)] if wrong else []),
+        ]
+        raise WeightsError(
+            path, f"hold {len(plan.tensors)} tensors as {plan.layout} names them", f"it {'; '.join(came)}"
+        )
+    for slot, array in found.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            count = array.size - np.isfinite(array).sum()
+            raise WeightsError(
+                path, "hold finite numbers", f"{count:,} NaN or infinite of {array.size:,} in {names[slot]}"
+            )
+
+
+def theirs(slot, layout):
+    """The shape that a slot's tensor has in a layout."""
+    blank = np.broadcast_to(np.float32(0), slot.shape)
+    return to_torch(blank, slot).shape if layout in LAYOUTS else slot.shape
+
+
+def sides(shape):
+    return "x".join(map(str, shape)) or "one number"
+
+
+def some(names, count=3):
+    names = list(names)
+    more = f" and {len(names) - count} more" if len(names) > count else ""
+    return ", ".join(names[:count]) + more
+
+
+def today(arrays):
+    """The arrays under the names that files give them today."""
+    return {modern(name): array for name, array in arrays.items()}

@@ -1,0 +1,129 @@
+"""From what a user calls weights ("imagenet", "timm/a1_in1k", a path) to a model that has them."""
+
+import os
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..layers import SCALES, Scale
+from ..registry import CARDS, Source, sources, unknown
+from .files import read
+from .fitting import Loaded, best, fit, plans, today
+from .slots import slots
+from .tensors import remembered
+
+BEST = "imagenet"
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A file of weights, read: its arrays, and who published it."""
+
+    path: Path
+    arrays: dict
+    source: Source | None = None
+
+    def scale(self, network, layout):
+        """The pixels that these weights want: as published, as saved with them, or as others of this layout do."""
+        if self.source:
+            return self.source.scale
+        saved = remembered(self.path).get("kerascnn.scale")
+        alike = (row.scale for row in sources().get(network, ()) if row.layout == layout)
+        return saved if saved in SCALES else next(alike, None)
+
+    def name(self):
+        return self.source.name if self.source else remembered(self.path).get("kerascnn.source", "")
+
+
+def load_weights(model, weights, *, part=None) -> Loaded:
+    """Fill a model's variables from a file or a published source, all of them or none, and say what was done.
+
+    ``weights`` is a path, or "imagenet", "torchvision", "keras", "timm", "torchvision/v1" for a network of the zoo. A
+    classifier for other classes stays as it is; a first convolution for other channels is adapted. ``part`` names one
+    of several networks in a torch checkpoint ("state_dict_ema").
+    """
+    pretrained = open_weights(model.name, weights, part=part)
+    values, report = prepare(model, pretrained)
+    layer = scaling(model)
+    if layer and report.scale and not layer.like(report.scale):
+        raise ValueError(
+            f"`weights` should be for pixels as the model scales them; these want scale={report.scale!r}: "
+            f"build_model({model.name!r}, weights={report.source or report.path!r}). Received: {report.path}"
+        )
+    fill(values, report)
+    if layer:
+        layer.source = report.source
+    return report
+
+
+def pretrain(model, pretrained, scale=None):
+    """Fill a model that was just drawn, whose pixels are scaled as the weights want unless ``scale`` says how."""
+    values, report = prepare(model, pretrained)
+    if scale or report.scale:
+        scaling(model).become(scale or report.scale, report.source)
+    fill(values, report)
+    return report
+
+
+def prepare(model, pretrained):
+    """What goes into each variable, and the report; the model is not changed yet."""
+    path, arrays = pretrained.path, today(pretrained.arrays)
+    plan = best(path, plans(model.name, slots(model), arrays, model), arrays, model.name)
+    scale = pretrained.scale(model.name, plan.layout)
+    values, report = fit(path, plan, arrays, bgr=bool(scale and SCALES[scale].get("bgr")))
+    return values, replace(report, scale=scale, source=pretrained.name())
+
+
+def fill(values, report):
+    """Assign the values, and warn of layers that are not as they were trained."""
+    for slot, array in values.items():
+        slot.variable.assign(array)
+    for remark in report.remarks:
+        warnings.warn(remark, stacklevel=3)
+
+
+def scaling(model):
+    """The layer that scales the pixels, if the model has one of ours."""
+    return next((layer for layer in model.layers if isinstance(layer, Scale)), None)
+
+
+def open_weights(network, weights, part=None):
+    """Find, download where needed, and read the file that a user asks for."""
+    source = weights if isinstance(weights, Source) else named(network, weights)
+    if source is None:
+        path = Path(weights)
+        source = next((row for row in sources().get(network, ()) if row.file == path.name), None)
+    else:
+        from .fetch import fetch
+
+        path = fetch(source.address, source.file, source.hash, what=f"weights of {network}, {source.name}")
+    return Pretrained(path, read(path, part=part), source)
+
+
+def named(network, weights):
+    """The published source that a name stands for, None for a path."""
+    rows = sources().get(network, ())
+    publishers = dict.fromkeys(row.layout for rows in sources().values() for row in rows)
+    text = os.fspath(weights) if isinstance(weights, str | os.PathLike) else None
+    if text is None:
+        raise ValueError(f"`weights` should be None, {BEST!r}, a source or a path. Received: {weights!r}")
+    asks = isinstance(weights, str) and (text == BEST or text.split("/")[0] in publishers)
+    if not asks:
+        if not os.path.exists(text):
+            known = [BEST, *publishers, *(row.name for row in rows)]
+            raise ValueError(unknown("weights", text, known, "nor is there such a file"))
+        return None
+    if not rows:
+        raise ValueError(nothing_published(network, text))
+    found = [row for row in rows if text in (BEST, row.layout, row.name)]
+    if not found:
+        raise ValueError(unknown(f"weights of {network}", text, [BEST, *(row.name for row in rows)]))
+    return found[0]
+
+
+def nothing_published(network, asked):
+    """Why there is no source, and which networks of the family have one."""
+    family = CARDS[network].family if network in CARDS else None
+    relatives = [name for name in sources() if name in CARDS and CARDS[name].family == family]
+    advice = f" Of its family these have some: {', '.join(relatives)}." if relatives else ""
+    return f"`weights` should be None or a file for {network}: nobody publishes any.{advice} Received: {asked!r}"
