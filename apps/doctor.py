@@ -123,9 +123,10 @@ def memory():
 
 def cache():
     """The folder for files that can be made or fetched again, with the home folder as ~."""
-    home = os.path.expanduser("~")
-    folder = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.join(home, ".cache"), "kerascnn")
-    return folder.replace(home, "~", 1) if folder.startswith(home + os.sep) else folder
+    from kerascnn.weights.cache import home
+
+    person, folder = os.path.expanduser("~"), str(home())
+    return folder.replace(person, "~", 1) if folder.startswith(person + os.sep) else folder
 
 
 def lines(result):

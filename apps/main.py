@@ -13,7 +13,7 @@ import click
 
 from kerascnn import __version__
 
-from . import completion, demo, doctor, list, show
+from . import cache, completion, demo, doctor, list, show
 from .command import Failure, MissingExtra, common, given, one_line
 from .writing import tolerant
 
@@ -73,7 +73,8 @@ def explained(error):
         extra = extra_of(error.name.split(".")[0])
         return MissingExtra(extra) if extra else Failure(f"{error}", "kerascnn doctor")
     kind = "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
-    return Failure(kind + (one_line(error) or "no reason given"), "-v, which shows where")
+    advice = getattr(error, "advice", "") or "-v, which shows where"
+    return Failure(kind + (one_line(error) or "no reason given"), advice)
 
 
 def status_of(run, color):
@@ -138,5 +139,5 @@ main = Commands(
     callback=welcome,
 )
 click.version_option(__version__, prog_name="kerascnn", message="%(prog)s %(version)s")(main)
-for module in (list, show, demo, doctor, completion):
+for module in (list, show, demo, doctor, cache, completion):
     main.add_command(module.command)

@@ -10,6 +10,7 @@ PUBLIC = {  # name -> module; loaded when first asked for: some need Keras, othe
     "by_layer": "files",
     "nonfinite": "files",
     "WeightsError": "limits",
+    "DownloadError": "cache",
     "load_weights": "loading",
     "open_weights": "loading",
     "pretrain": "loading",
@@ -23,3 +24,7 @@ def __getattr__(name):
     if name not in PUBLIC:
         raise AttributeError(f"module 'kerascnn.weights' has no attribute {name!r}")
     return getattr(import_module(f".{PUBLIC[name]}", __name__), name)
+
+
+def __dir__():
+    return sorted([*globals(), *PUBLIC])

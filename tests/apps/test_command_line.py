@@ -7,10 +7,11 @@ import click
 import pytest
 
 import kerascnn
+from kerascnn.weights import DownloadError
 from kerascnn_apps.command import BadFile, Failure
 from kerascnn_apps.main import main
 
-COMMANDS = ["list", "show", "demo", "doctor", "completion"]
+COMMANDS = ["list", "show", "demo", "doctor", "cache", "completion"]
 HELPS = [[], ["-h"], ["--help"], *([name, "--help"] for name in COMMANDS)]
 
 
@@ -61,6 +62,7 @@ def broken(monkeypatch):
     [
         (Failure("first\nsecond"), 1, "error: first\n"),
         (BadFile("no model", "another file"), 4, "error: no model\ntry:   another file\n"),
+        (DownloadError("no file", "bring it"), 1, "error: no file\ntry:   bring it\n"),
         (RuntimeError("all\nis lost"), 1, "error: RuntimeError: all\n"),
         (ModuleNotFoundError("No module named 'uvicorn'", name="uvicorn"), 3, 'pip install "kerascnn[explore]"'),
         (ModuleNotFoundError("No module named 'keras'", name="keras"), 1, "kerascnn doctor"),

@@ -1,0 +1,79 @@
+"""`kerascnn cache`: the downloaded weights, and how to be rid of them."""
+
+import sys
+from fnmatch import fnmatchcase
+
+import click
+
+from .command import Command, Misuse
+from .writing import answer, bold, dim, remark, short, table, to_person, width
+
+TITLES = ("file", "size", "state")
+
+
+@click.command("cache", cls=Command)
+@click.argument("action", type=click.Choice(["list", "clear"]), default="list")
+@click.argument("pattern", default="*")
+@click.option("--yes", is_flag=True, help="Remove without asking.")
+def command(action, pattern, yes):
+    """List the downloaded weights, or remove them.
+
+    PATTERN takes the shell's wildcards: "resnet*". The variable KERASCNN_HOME names another folder for the cache.
+    """
+    from kerascnn.weights.cache import cached, place
+
+    folder = str(place("any").parent)
+    rows = [row for row in cached() if fnmatchcase(row.file, pattern)]
+    if not rows and pattern != "*":
+        raise Misuse(f"no file in {folder} fits {pattern!r}", "kerascnn cache")
+    if action == "clear":
+        clear(folder, rows, pattern, yes)
+    else:
+        result = {"folder": folder, "files": [row._asdict() for row in rows], "total": total(rows)}
+        answer("cache", result, lines(folder, rows))
+        if rows and to_person():
+            remark(dim("\nTo remove them: kerascnn cache clear"))
+
+
+def clear(folder, rows, pattern, yes):
+    """Remove, and say what was removed."""
+    from kerascnn.weights import cache
+
+    if rows and not yes:
+        agree(f"remove {told(rows)} from {folder}?")
+    gone = cache.clear(pattern)
+    kept = [row for row in cache.cached() if fnmatchcase(row.file, pattern)]
+    warnings = [f"{row.file} stays: it is being downloaded" for row in kept]
+    result = {"folder": folder, "removed": [row._asdict() for row in gone], "total": total(gone)}
+    answer("cache", result, [f"removed {told(gone)} from {folder}"], warnings)
+    for line in warnings:
+        remark(line)
+
+
+def agree(question):
+    """Ask the person at the terminal; where there is none, only --yes will do."""
+    if not sys.stdin.isatty():
+        raise Misuse("nobody is there to be asked whether to remove files", "--yes")
+    click.confirm(question, abort=True, err=True)
+
+
+def lines(folder, rows):
+    yield bold(folder)
+    if rows:
+        cells = [(row.file, size(row.size), "complete" if row.complete else "unfinished") for row in rows]
+        yield from table(TITLES, cells, words=("file", "state"), room=width())
+    yield told(rows)
+
+
+def told(rows):
+    if not rows:
+        return "no files"
+    return f"{len(rows)} {'file' if len(rows) == 1 else 'files'}, {size(total(rows))}"
+
+
+def size(count):
+    return f"{short(count)}B" if count >= 1000 else f"{count} B"
+
+
+def total(rows):
+    return sum(row.size for row in rows)
