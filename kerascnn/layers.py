@@ -17,6 +17,7 @@ SCALES = {  # pixels 0..255 RGB -> what the weights expect
     "tf": {"mean": 127.5, "std": 127.5},
     "torch": {"mean": (123.675, 116.28, 103.53), "std": (58.395, 57.12, 57.375)},
     "mean": {"mean": IMAGENET_BGR[::-1]},
+    "features": {"mean": (123.0, 117.0, 104.0)},
     "caffe": {"mean": IMAGENET_BGR, "bgr": True},
     "caffe_round": {"mean": (104.0, 117.0, 123.0), "bgr": True},
     "dpn": {"mean": (124.0, 117.0, 104.0), "std": 1 / 0.0167},

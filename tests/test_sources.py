@@ -1,0 +1,121 @@
+"""The tables of published weights: complete, consistent, and in the order in which they are offered."""
+
+import re
+from collections import Counter
+from dataclasses import fields
+from urllib.parse import urlsplit
+
+import pytest
+from networks import ALL, card
+
+from kerascnn.layers import SCALES
+from kerascnn.registry import CARDS, PUBLISHERS, Source, sources, table
+
+FIELDS = [field.name for field in fields(Source)]
+ROWS = {name: table("weights", f"{name}.csv") for name in PUBLISHERS}
+SOURCES = [source for name in ALL for source in card(name).weights]
+LICENCES = {"BSD-3-Clause", "Apache-2.0", "MIT", "CC-BY-4.0", "CC-BY-NC-4.0"}
+HOSTS = {"torchvision": "download.pytorch.org", "keras": "storage.googleapis.com", "timm": "huggingface.co"}
+SUFFIX = {"torchvision": ".pth", "keras": ".h5", "timm": ".safetensors"}
+HASH = {"torchvision": r"sha256:[0-9a-f]{8}", "keras": r"md5:[0-9a-f]{32}", "timm": ""}
+
+
+def identity(source):
+    return f"{source.network} {source.name}"
+
+
+def test_every_row_is_on_the_card_of_a_network():
+    assert {name: len(rows) for name, rows in ROWS.items()} == {"torchvision": 37, "keras": 15, "timm": 96}
+    for rows in ROWS.values():
+        assert all(list(row) == FIELDS for row in rows)
+    assert set(sources()) <= set(CARDS)
+    assert len(SOURCES) == sum(map(len, ROWS.values()))
+    assert all(source.network == name for name in ALL for source in card(name).weights)
+
+
+def test_names_are_unique_on_a_card():
+    assert max(Counter((source.network, source.name) for source in SOURCES).values()) == 1
+
+
+def test_a_name_in_the_cache_belongs_to_one_address():
+    assert len({source.file for source in SOURCES}) == len({source.address for source in SOURCES})
+    assert len({(source.file, source.address, source.hash) for source in SOURCES}) == len({s.file for s in SOURCES})
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=identity)
+def test_where_it_is_and_how_it_is_checked(source):
+    address = urlsplit(source.address)
+    assert (address.scheme, address.netloc) == ("https", HOSTS[source.layout])
+    assert address.query + address.fragment == ""
+    assert re.fullmatch(r"[\w.-]+", source.file)
+    assert source.file.endswith(SUFFIX[source.layout])
+    assert re.fullmatch(HASH[source.layout], source.hash)
+    if source.layout == "timm":
+        model = source.file.removesuffix(".safetensors")
+        assert address.path == f"/timm/{model}/resolve/main/model.safetensors"
+        assert model.split(".", 1)[1] == source.name.split("/")[1]
+    else:
+        assert address.path.endswith(f"/{source.file}")
+    if source.layout == "torchvision":
+        assert source.hash.removeprefix("sha256:") in source.file
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=identity)
+def test_what_it_wants_and_reaches(source):
+    assert source.scale in SCALES
+    assert source.licence in LICENCES
+    assert source.free == (source.licence != "CC-BY-NC-4.0")
+    assert source.interpolation in ("bilinear", "bicubic")
+    assert 224 <= source.crop <= source.resize <= 1.2 * source.crop
+    assert (source.top1 is None) == (source.top5 is None)
+    if source.top1 is not None:
+        assert 50 < source.top1 < 90
+        assert source.top1 < source.top5 < 98
+    assert len(source.note) <= 120
+
+
+def test_only_what_nobody_published_is_left_empty():
+    unknown = {identity(source) for source in SOURCES if source.top1 is None}
+    assert unknown == {"vgg16 torchvision/features", "resnet34 timm/ra4_e3600_r224_in1k"}
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name in sources()])
+def test_the_best_comes_first(name):
+    found = card(name).weights
+    order = [(not source.free, not source.hash, -(source.top1 or 0)) for source in found]
+    assert order == sorted(order)
+    assert found[0].free
+
+
+def test_how_many_networks_have_weights():
+    assert sum(bool(card(name).weights) for name in ALL) == 44
+
+
+@pytest.mark.parametrize(
+    ("network", "name", "top1", "top5"),
+    [
+        ("resnet50", "torchvision/v2", 80.858, 95.434),
+        ("vgg16", "torchvision/v1", 71.592, 90.382),
+        ("densenet121", "keras/imagenet", 74.972, 92.258),
+        ("squeezenet1_1", "torchvision/v1", 58.178, 80.624),
+        ("googlenet_torchvision", "torchvision/v1", 69.778, 89.530),
+        ("resnet18", "timm/a1_in1k", 73.158, 91.026),
+    ],
+)
+def test_well_known_accuracies(network, name, top1, top5):
+    source = next(source for source in card(network).weights if source.name == name)
+    assert (source.top1, source.top5) == (top1, top5)
+
+
+def test_scale_of_the_convolutions_alone():
+    printed = (0.48235, 0.45882, 0.40784)
+    assert tuple(round(value / 255, 5) for value in SCALES["features"]["mean"]) == printed
+    assert "std" not in SCALES["features"]
+
+
+def test_a_file_that_two_networks_share_wants_the_same_of_both():
+    shared = {}
+    for source in SOURCES:
+        wants = (source.hash, source.top1, source.scale, source.resize, source.crop, source.interpolation)
+        assert shared.setdefault(source.address, wants) == wants
+    assert len(SOURCES) - len(shared) == 2
