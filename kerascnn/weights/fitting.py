@@ -202,15 +202,11 @@ def check(path, plan, found, names, missing, strange, arrays):
         for slot, array in found.items()
         if array.shape != slot.shape
     ]
-    if missing or strange or wrong:
-        came = [
-            *([f"without {some(missing.values())}"] if missing else []),
-            *([f"with {some(strange)}, which have no place"] if strange else []),
-            *([some(wrong)] if wrong else []),
-        ]
-        raise WeightsError(
-            path, f"hold {len(plan.tensors)} tensors as {plan.layout} names them", f"it {'; '.join(came)}"
-        )
+    came = {"no {}": missing.values(), "{} left over": strange, "{}": wrong}
+    came = [text.format(some(names)) for text, names in came.items() if names]
+    if came:
+        expected = f"hold {len(plan.tensors)} tensors as {plan.layout} names them"
+        raise WeightsError(path, expected, "; ".join(came))
     for slot, array in found.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             count = array.size - np.isfinite(array).sum()

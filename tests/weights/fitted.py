@@ -1,0 +1,20 @@
+"""Fitting arrays to networks without memory for either."""
+
+from pathlib import Path
+
+import numpy as np
+
+from kerascnn import outline
+from kerascnn.weights.loading import Pretrained, prepare
+
+
+def blank(rows):
+    """Arrays of these shapes, without memory."""
+    return {name: np.broadcast_to(np.float32(0), shape) for name, shape in rows.items()}
+
+
+def fitted(network, arrays):
+    """The report of fitting arrays to a network, and the network, without memory for either."""
+    model = outline(network)
+    _, report = prepare(model, Pretrained(Path("weights"), arrays))
+    return report, model
