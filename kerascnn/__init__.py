@@ -18,6 +18,7 @@ PUBLIC = {  # name -> module; loaded when first asked for, so that importing ker
     "dissect": "anatomy",
     "receptive_field": "anatomy",
     "diagram": "anatomy",
+    "predict": "predictions",
 }
 __all__ = sorted(PUBLIC)
 

@@ -26,6 +26,7 @@ LIGHT = {
     "list --family resnet": {},
     "show resnet50": {},
     "show --help": {},
+    "predict --help": {},
     "completion bash": {},
     "complete": {"_KERASCNN_COMPLETE": "bash_complete", "COMP_WORDS": "kerascnn show res", "COMP_CWORD": "2"},
 }

@@ -1,0 +1,216 @@
+"""Any image file as RGB. What a file is, its first bytes say, never its name."""
+
+import io
+import os
+import threading
+import warnings
+from contextlib import contextmanager
+from functools import cache
+
+import numpy as np
+from PIL import Image, ImageOps
+
+LIMIT = 178_956_970  # pixels, from where Pillow too takes an image for an attack on memory
+SNIFF = 512
+FORMATS = {  # what Pillow may try; others run programs (EPS), or have no first bytes to know them by
+    "JPEG": (b"\xff\xd8\xff",),
+    "MPO": (),  # a JPEG file that holds several, as phones write them
+    "PNG": (b"\x89PNG\r\n\x1a\n",),
+    "GIF": (b"GIF87a", b"GIF89a"),
+    "BMP": (b"BM",),
+    "TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    "WEBP": (),
+    "PPM": tuple(b"P%d%c" % (kind, space) for kind in range(1, 7) for space in b" \t\r\n"),
+    "AVIF": (),
+    "JPEG2000": (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"),
+}
+OTHERS = {  # first bytes, without white space, lower case -> what such a file is
+    (b"<!doctype html", b"<html", b"<head"): "an HTML page, as servers send it instead of a file",
+    (b"<svg",): "an SVG drawing, which has no pixels",
+    (b"<?xml", b"<!--"): "an XML or SVG file, which has no pixels",
+    (b"version https://git-lfs",): "a pointer of Git LFS, without the file that it points to",
+    (b"%pdf",): "a PDF document",
+    (b"%!ps", b"\xc5\xd0\xd3\xc6"): "a PostScript file",
+    (b"8bps",): "a Photoshop file",
+    (b"pk\x03\x04",): "a zip archive",
+    (b"\x1f\x8b",): "a gzip archive",
+    (b"\x89hdf\r\n",): "an HDF5 file",
+    (b"\x93numpy",): "a NumPy array",
+}
+BOXES = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIC", b"hevc": "HEIC"}
+
+
+class ImageError(ValueError):
+    """What should be an image and is none: which file, and what it is instead."""
+
+    def __init__(self, name, received, expected="be an image"):
+        super().__init__(f"{name} should {expected}. Received: {received}")
+        self.reason = received if expected == "be an image" else f"should {expected}. Received: {received}"
+
+
+def decode(source):
+    """An image file as uint8 RGB (H, W, 3): from a path, bytes, or an open binary file.
+
+    EXIF's orientation is applied; transparent pixels lie on white; 16 bits a channel keep their upper 8; of several
+    images the first counts. Colour profiles are ignored, as training pipelines ignored them: the numbers in the file
+    are the pixels.
+    """
+    name = name_of(source)
+    with reading(source, name) as file:
+        start = file.read(SNIFF)
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        with quiet():
+            try:
+                image = Image.open(file, formats=formats())
+            except Image.DecompressionBombError:
+                raise ImageError(name, f"one of more than {LIMIT:,} pixels") from None
+            except Exception:  # a decoder may raise anything over a damaged file
+                raise ImageError(name, described(start, size)) from None
+            return unpack(image, name)
+
+
+def unpack(image, name):
+    """What ``decode`` gives, from Pillow's own image."""
+    width, height = image.size
+    if width * height > LIMIT:
+        raise ImageError(name, f"one of {width}x{height} pixels", f"be an image of at most {LIMIT:,} pixels")
+    with quiet():
+        try:
+            image.load()
+            return np.array(rgb(upright(image), image))
+        except MemoryError:
+            raise ImageError(name, f"one of {width}x{height} pixels that does not fit into memory") from None
+        except Exception as error:  # a decoder may raise anything over a damaged file
+            kind = f"{article(image.format)} image" if image.format else "one"
+            raise ImageError(name, f"{kind} of {width}x{height} pixels that cannot be read: {error}") from None
+
+
+def upright(image):
+    """The image turned as EXIF says; as it is where its EXIF cannot be read."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # damaged EXIF raises what its parser happens to meet
+        return image
+
+
+def rgb(image, origin):
+    """Any of Pillow's modes as RGB, transparent pixels on white; ``origin`` is the image as it was in its file."""
+    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+        image = Image.fromarray(eight_bits(image, origin))
+    if image.mode == "La":
+        image = image.convert("LA")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+def eight_bits(image, origin):
+    """Deep grey as 8 bits. Pillow would clip it at 255; of colours with 16 bits it takes the upper 8 by itself."""
+    tags = getattr(origin, "tag_v2", {})  # of TIFF: bits a sample, kind of number, whether 0 is white
+    bits, signed, inverted = tags.get(258, (16,))[0], tags.get(339, (1,))[0] != 1, tags.get(262) == 0
+    unknown = image.mode == "F" or (image.mode == "I" and origin.format is None)
+    if unknown or bits > 16 or signed:
+        raise ValueError("its numbers are not 0..65535, and nothing says what is white")
+    grey = (np.asarray(image).astype(np.int64) >> bits - 8).clip(0, 255).astype(np.uint8)
+    return 255 - grey if inverted else grey
+
+
+def described(start, size):
+    """What a file is that Pillow does not take."""
+    text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if not size:
+        return "an empty file (a download that failed?)"
+    kind = kind_of(start)
+    if kind in FORMATS:
+        return f"{article(kind)} image" + (
+            " that is damaged or cut off" if kind in formats() else ", unknown to this Pillow"
+        )
+    if kind:
+        return f"{article(kind)} photo, which Pillow cannot read; save it as JPEG"
+    for starts, what in OTHERS.items():
+        if text.startswith(starts):
+            return what
+    if start[4:8] == b"ftyp" or start.startswith((b"RIFF", b"\x1aE\xdf\xa3")):
+        return "a video or a sound"
+    if start.isascii() and b"\0" not in start:
+        return "text"
+    return f"{size:,} bytes that begin with {start[:8]!r}"
+
+
+def kind_of(start):
+    """The image format that begins like this; "" for anything else."""
+    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
+        return "WEBP"
+    if start[4:8] == b"ftyp":
+        return BOXES.get(start[8:12], "")
+    return next((kind for kind, starts in FORMATS.items() if start.startswith(starts)), "")
+
+
+def article(kind):
+    """The format with its article."""
+    return f"an {kind}" if kind[0] in "AH" else f"a {kind}"
+
+
+@cache
+def formats():
+    """Those of ``FORMATS`` that this Pillow has."""
+    Image.init()
+    return tuple(kind for kind in FORMATS if kind in Image.OPEN)
+
+
+def name_of(source):
+    """What messages call an image."""
+    if isinstance(source, str | os.PathLike):
+        return os.fsdecode(source)
+    name = getattr(source, "name", None)
+    return name if isinstance(name, str) else "`source`"
+
+
+@contextmanager
+def reading(source, name):
+    """The source as a file that can be read from anywhere."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        yield io.BytesIO(source)
+        return
+    if hasattr(source, "read"):
+        contents = source.read()
+        if not isinstance(contents, bytes):
+            raise ImageError(name, "a file opened as text; open it with 'rb'")
+        yield io.BytesIO(contents)
+        return
+    if not isinstance(source, str | os.PathLike):
+        raise ImageError(name, f"{type(source).__name__}", "be a path, bytes or an open binary file")
+    if not os.path.isfile(source):
+        what = "a folder without images that can be read" if os.path.isdir(source) else "nothing there"
+        raise ImageError(name, what)
+    try:
+        file = open(source, "rb")  # noqa: SIM115  (closed below; only opening may fail here)
+    except OSError as error:
+        raise ImageError(name, f"a file that cannot be opened: {error.strerror}") from None
+    with file:
+        yield file
+
+
+LOCK, INSIDE = threading.Lock(), []
+
+
+@contextmanager
+def quiet():
+    """Without Pillow's warnings. Filters belong to all threads: the first that comes sets them, the last that goes
+    puts back what was."""
+    with LOCK:
+        if not INSIDE:
+            kept = warnings.catch_warnings()
+            kept.__enter__()
+            warnings.filterwarnings("ignore", module=r"PIL(\.|$)")
+            INSIDE.append(kept)
+        INSIDE.append(None)
+    try:
+        yield
+    finally:
+        with LOCK:
+            INSIDE.pop()
+            if len(INSIDE) == 1:
+                INSIDE.pop().__exit__(None, None, None)

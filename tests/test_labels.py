@@ -1,0 +1,78 @@
+"""Names of classes: known ones, and what happens where the file of ImageNet's is missing or damaged."""
+
+import json
+import warnings
+
+import pytest
+
+from kerascnn import labels
+from kerascnn.weights.fetch import DownloadError
+
+INDEX = {str(i): [f"n{i:08d}", f"class_number_{i}"] for i in range(1000)} | {
+    "134": ["n00000134", "crane"],
+    "517": ["n00000517", "crane"],
+}
+
+
+@pytest.fixture(autouse=True)
+def forgotten_names():
+    labels.imagenet.cache_clear()
+    yield
+    labels.imagenet.cache_clear()
+
+
+@pytest.fixture
+def downloaded(monkeypatch, tmp_path):
+    """Have the download give this file."""
+
+    def give(contents):
+        path = tmp_path / "index.json"
+        path.write_text(contents if isinstance(contents, str) else json.dumps(contents))
+        monkeypatch.setattr(labels, "fetch", lambda address, file, hash="", **rest: path)
+
+    return give
+
+
+def test_cifar():
+    assert labels.labels(10)[3] == "cat"
+    assert labels.labels(7) is None
+
+
+def test_imagenet(downloaded):
+    downloaded(INDEX)
+    names = labels.labels(1000)
+    assert names[7] == "class number 7"
+    assert names[134] == "crane (n00000134)"
+    assert len(set(names)) == 1000
+    assert list(labels.imagenet())[517] == "n00000517"
+
+
+DAMAGED = {
+    "cut off": json.dumps(INDEX)[:-20],
+    "a list": "[]",
+    "one short": {key: row for key, row in INDEX.items() if key != "999"},
+    "no WordNet number": INDEX | {"5": ["tench", "n00000005"]},
+    "twice the same": INDEX | {"5": ["n00000004", "tench"]},
+    "another order": INDEX | {"5": INDEX["6"], "6": INDEX["5"]},
+    "no name": INDEX | {"5": ["n00000005", None]},
+    "a word": INDEX | {"5": "ab"},
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_a_damaged_file_counts_as_none(downloaded, kind):
+    downloaded(DAMAGED[kind])
+    with pytest.warns(UserWarning, match="numbers and no names"):
+        assert labels.labels(1000) is None
+
+
+def test_offline_there_is_one_remark(monkeypatch):
+    def fetch(*_, **__):
+        raise DownloadError("no connection")
+
+    monkeypatch.setattr(labels, "fetch", fetch)
+    with pytest.warns(UserWarning, match="no names: no connection"):
+        assert labels.labels(1000) is None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert labels.labels(1000) is None
