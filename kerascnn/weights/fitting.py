@@ -152,24 +152,31 @@ def adapt_channels(plan, found, bgr):
 
 def new_heads(plan, found):
     """The slots of classifiers that the file cannot fill, and why: they stay as they were."""
+    heads = {}
+    for slot in plan.tensors.values():
+        heads.setdefault(slot.head, []).append(slot)
     fresh, reasons = [], []
-    for head in dict.fromkeys(slot.head for slot in plan.tensors.values() if slot.head):
-        of_head = [slot for slot in plan.tensors.values() if slot.head == head]
-        there = [slot for slot in of_head if slot in found]
-        wrong = [slot for slot in there if found[slot].shape != slot.shape]
-        if not there:
-            why, left = "the file has no such classifier", of_head
-        elif all(unset(found[slot]) for slot in there if slot.part == "kernel"):
-            why, left = "the file has no numbers for it, only NaN", of_head
-        elif wrong and all(slot.scores and same_but_last(found[slot].shape, slot.shape) for slot in wrong):
-            why, left = classes_differ(wrong[0], found[wrong[0]]), [slot for slot in of_head if slot.scores]
-        elif wrong and all(slot.scores or slot.maps for slot in wrong):
-            why, left = inputs_differ(wrong[0], found[wrong[0]]), of_head
-        else:
-            continue
+    for slots in (heads[head] for head in heads if head):
+        why, left = new_head(slots, found)
         fresh += left
-        reasons.append(why)
+        reasons += [why] if left else []
     return fresh, "; ".join(dict.fromkeys(reasons))
+
+
+def new_head(slots, found):
+    """Why a classifier cannot be filled, and which of its slots."""
+    there = [slot for slot in slots if slot in found]
+    wrong = [slot for slot in there if found[slot].shape != slot.shape]
+    flat = next((slot for slot in wrong if slot.maps), None)
+    if not there:
+        return "the file has no such classifier", slots
+    if all(unset(found[slot]) for slot in there if slot.part == "kernel"):
+        return "the file has no numbers for it, only NaN", slots
+    if wrong and all(slot.scores and same_but_last(found[slot].shape, slot.shape) for slot in wrong):
+        return classes_differ(wrong[0], found[wrong[0]]), [slot for slot in slots if slot.scores]
+    if flat and all(slot.scores or flattened_differently(slot, found[slot]) for slot in wrong):
+        return inputs_differ(flat, found[flat]), slots
+    return "", []
 
 
 def unset(array):
@@ -179,6 +186,11 @@ def unset(array):
 
 def same_but_last(one, other):
     return len(one) == len(other) and one[:-1] == other[:-1]
+
+
+def flattened_differently(slot, array):
+    """Whether a dense layer would fit but for the size of the maps that it reads."""
+    return slot.maps and array.ndim == 2 and array.shape[-1] == slot.shape[-1] and array.size
 
 
 def classes_differ(slot, array):

@@ -78,7 +78,7 @@ def flattened(layer):
 
 def from_torch(array, slot):
     """A tensor of torch's as the array that the slot takes; its shape may still be wrong."""
-    if slot.part != "kernel":
+    if slot.part != "kernel" or not array.size or not array.ndim:
         return array
     if len(slot.shape) == 4:
         return array.transpose(2, 3, 1, 0) if array.ndim == 4 else array

@@ -5,22 +5,24 @@ from fnmatch import fnmatchcase
 import keras
 import numpy as np
 import pytest
+from damage import mutations
 from fitted import blank, fitted
 from published import PUBLISHED, checkpoint, shapes
 from safetensors.numpy import save_file
 
-from kerascnn import build_model, card, features, load_weights, rehead
+from kerascnn import build_model, card, features, load_weights, rehead, save_weights
 from kerascnn.registry import sources
-from kerascnn.weights import WeightsError
+from kerascnn.weights import WeightsError, read
 
 ASIDE = ("*.num_batches_tracked", "aux?.*", "AuxLogits.*")
 
 
+OLDER = {"resnet18": {"tracked": False}} | {name: {"old": False} for name in PUBLISHED["timm"] if "densenet" in name}
 CHECKPOINTS = [
     pytest.param(network, publisher, flags, id="-".join([publisher, network, *flags]))
     for publisher, networks in PUBLISHED.items()
     for network in networks
-    for flags in ({}, {"old": False} if network.startswith("densenet") else {"tracked": False})
+    for flags in ({}, *([OLDER[network]] if network in OLDER and publisher == "torchvision" else ()))
 ]
 
 
@@ -53,8 +55,6 @@ def small_resnet(name="resnet18", **options):
 @pytest.fixture
 def stored(tmp_path):
     """A small ResNet's weights as torchvision names them, changed by a function, in a file."""
-    from kerascnn import save_weights
-    from kerascnn.weights import read
 
     def store(change=lambda arrays: arrays, model=None):
         path = save_weights(model or small_resnet(), tmp_path / "torch.safetensors", layout="torchvision")
@@ -91,7 +91,6 @@ def test_a_classifier_of_nan_is_none(stored):
 
 
 def test_another_size_of_input_keeps_the_convolutions(tmp_path):
-    from kerascnn import save_weights
 
     small = {"widths": (4, 4, 8, 8, 8), "units": (16, 16)}
     path = save_weights(
@@ -130,7 +129,6 @@ def test_other_input_channels(channels, scale, stored):
 
 def test_bgr_weights_on_four_channels(tmp_path):
     """Channels are not reversed on their way in when there are four of them, so the kernel is."""
-    from kerascnn import save_weights
 
     row = {"depths": (1, 1, 1, 1, 1), "widths": (4, 4, 4, 4, 4), "units": (8, 8), "input_shape": (32, 32, 3)}
     caffe = build_model("vgg16", scale="caffe", **row)
@@ -163,6 +161,36 @@ def test_what_does_not_fit_is_named_and_changes_nothing(change, message, stored)
     assert message in str(caught.value)
     assert str(path) in str(caught.value)
     assert all(np.array_equal(before[name], array) for name, array in kernels(model).items())
+
+
+def test_damaged_files_change_nothing_or_everything(tmp_path, rng):
+    """A safetensors file has no checksums: what its damaged header says is checked against the network."""
+    path = save_weights(small_resnet(), tmp_path / "net.safetensors", layout="torchvision")
+    whole = path.read_bytes()
+    head = 8 + int.from_bytes(whole[:8], "little")
+    model = small_resnet()
+    before, refused = kernels(model), 0
+    for start in mutations(whole[:head], rng, 150):
+        path.write_bytes(start + whole[head:])
+        try:
+            load_weights(model, path)
+        except WeightsError as error:
+            refused += str(error).startswith(f"{path} should ")
+            assert all(np.array_equal(before[name], array) for name, array in kernels(model).items())
+        else:
+            before = kernels(model)
+    assert refused > 100
+
+
+SHAPES = [(), (0,), (0, 3), (1,), (7, 7, 3, 64), (1000, 512, 1, 1), (1000, 512, 2, 2), (2, 0, 1, 1), (3, 3, 3, 3, 3)]
+
+
+@pytest.mark.parametrize("name", ["conv1.weight", "layer1.0.bn1.bias", "fc.weight"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_arrays_of_any_shape(name, shape, stored):
+    path = stored(lambda arrays: arrays | {name: np.ones(shape, "f4")})
+    with pytest.raises(WeightsError, match=f"{name} of"):
+        small_resnet(weights=path)
 
 
 CALLS = {
@@ -221,7 +249,6 @@ def test_the_best_published_weights_come_first():
 
 
 def test_weights_bring_their_scaling(tmp_path):
-    from kerascnn import save_weights
 
     row = {"depths": (1, 1, 1, 1, 1), "widths": (4, 4, 4, 4, 4), "units": (8, 8), "input_shape": (32, 32, 3)}
     path = save_weights(build_model("vgg16", scale="caffe", **row), tmp_path / "mine.safetensors")
