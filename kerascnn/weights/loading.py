@@ -50,7 +50,7 @@ def load_weights(model, weights, *, part=None) -> Loaded:
             f"`weights` should be for pixels as the model scales them; these want scale={report.scale!r}: "
             f"build_model({model.name!r}, weights={report.source or report.path!r}). Received: {report.path}"
         )
-    fill(values, report)
+    fill(values, report, above=3)
     if layer:
         layer.source = report.source
     return report
@@ -61,7 +61,7 @@ def pretrain(model, pretrained, scale=None):
     values, report = prepare(model, pretrained)
     if scale or report.scale:
         scaling(model).become(scale or report.scale, report.source)
-    fill(values, report)
+    fill(values, report, above=4)
     return report
 
 
@@ -74,12 +74,12 @@ def prepare(model, pretrained):
     return values, replace(report, scale=scale, source=pretrained.name())
 
 
-def fill(values, report):
-    """Assign the values, and warn of layers that are not as they were trained."""
+def fill(values, report, above):
+    """Assign the values, and warn the caller ``above`` of layers that are not as they were trained."""
     for slot, array in values.items():
         slot.variable.assign(array)
     for remark in report.remarks:
-        warnings.warn(remark, stacklevel=3)
+        warnings.warn(remark, stacklevel=above)
 
 
 def scaling(model):
@@ -107,12 +107,12 @@ def named(network, weights):
     text = os.fspath(weights) if isinstance(weights, str | os.PathLike) else None
     if text is None:
         raise ValueError(f"`weights` should be None, {BEST!r}, a source or a path. Received: {weights!r}")
-    asks = isinstance(weights, str) and (text == BEST or text.split("/")[0] in publishers)
-    if not asks:
-        if not os.path.exists(text):
-            known = [BEST, *publishers, *(row.name for row in rows)]
-            raise ValueError(unknown("weights", text, known, "nor is there such a file"))
+    asked = text == BEST or text.split("/")[0] in publishers
+    if os.path.isfile(text) or (os.path.exists(text) and not asked):  # a folder may be called imagenet
         return None
+    if not asked:
+        known = [BEST, *publishers, *(row.name for row in rows)]
+        raise ValueError(unknown("weights", text, known, "nor is there such a file"))
     if not rows:
         raise ValueError(nothing_published(network, text))
     found = [row for row in rows if text in (BEST, row.layout, row.name)]
