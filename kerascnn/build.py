@@ -22,8 +22,8 @@ def build_model(
 
     Layers named ``input``, ``stage1`` .. ``stageN``, ``features``, ``logits`` and ``probs`` are in every network.
     ``input_shape`` may leave sizes open, as (None, None, 3), where the head pools. ``weights`` is "imagenet" for the
-    best published ones, "torchvision", "keras" or "timm" for theirs, "torchvision/v1" for one row of the card, or
-    a file of any of these; another number of classes keeps all but the classifier. ``scale``, one of ``SCALES``, is
+    best published ones, "torchvision", "keras", "timm" or "caffe" for theirs, "torchvision/v1" for one row of the card,
+    or a file of any of these; another number of classes keeps all but the classifier. ``scale``, one of ``SCALES``, is
     what the weights want unless given. ``dtype`` is a policy such as "mixed_float16". ``aux`` False leaves auxiliary
     classifiers out; with them the model returns {"probs": ..., "aux1": ...}. Anything else replaces a keyword of the
     network's trunk or head, as in depths=(2, 2, 2, 2) or dropout=0.2.

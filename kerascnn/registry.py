@@ -17,7 +17,9 @@ class Source:
     name: str  # "torchvision/v2": the project that publishes it, and its own name for these weights
     address: str
     file: str  # its name in the cache
-    hash: str  # "sha256:" or "md5:" and the digits as published, perhaps the first ones only; "" where none are
+    hash: (
+        str  # "sha256:", "sha1:" or "md5:" and the digits as published, perhaps the first ones only; "" where none are
+    )
     licence: str
     top1: float | None  # % of ImageNet's validation images, as published, at ``crop`` pixels
     top5: float | None
@@ -29,7 +31,7 @@ class Source:
 
     @property
     def layout(self):
-        """Whose names the tensors in the file have: "torchvision", "timm" or "keras"."""
+        """Whose names the tensors in the file have: "torchvision", "timm", "keras" or "caffe"."""
         return self.name.split("/")[0]
 
     @property
@@ -78,7 +80,7 @@ def published():
     return rows
 
 
-PUBLISHERS = ("torchvision", "keras", "timm")
+PUBLISHERS = ("torchvision", "keras", "timm", "caffe")
 
 
 @cache

@@ -64,9 +64,12 @@ def alexnet_convs(filters, groups=(1, 1, 1, 1, 1), pad=0):
     return tuple(Conv(*spec, bias=True, pad=p) for *spec, p in zip(filters, sizes, strides, groups, pads, strict=True))
 
 
-NORM_POOL = ((paper_norm, overlap), (paper_norm, overlap), (), (), (overlap,))
-POOL_NORM = ((padded, caffe_norm), (padded, caffe_norm), (), (), (overlap,))
-POOL = ((overlap,), (overlap,), (), (), (overlap,))
+def after(*steps):
+    """The same steps after convolutions 1 and 2, a pool after the last."""
+    return (steps, steps, (), (), (overlap,))
+
+
+NORM_POOL = after(paper_norm, overlap)
 FILTERS = (96, 256, 384, 384, 256)
 
 alexnet = partial(
@@ -74,8 +77,12 @@ alexnet = partial(
 )
 paper = partial(alexnet, then=NORM_POOL, input_shape=(227, 227, 3), scale="mean")
 paper("alexnet", convs=alexnet_convs(FILTERS))
-paper("alexnet_grouped", convs=alexnet_convs(FILTERS, groups=(1, 2, 1, 2, 2)))
-weird_trick = partial(alexnet, year=2014, paper="arXiv:1404.5997", then=POOL)
+grouped = alexnet_convs(FILTERS, groups=(1, 2, 1, 2, 2))
+paper("alexnet_grouped", convs=grouped)
+caffe = partial(alexnet, convs=grouped, input_shape=(227, 227, 3), scale="caffe_round")
+caffe("alexnet_caffe", then=after(caffe_norm, overlap))
+caffe("caffenet", then=after(overlap, caffe_norm), year=2014, paper="arXiv:1408.5093")
+weird_trick = partial(alexnet, year=2014, paper="arXiv:1404.5997", then=after(overlap))
 torchvision = alexnet_convs((64, 192, 384, 256, 256), pad=2)
 weird_trick("alexnet_torchvision", convs=torchvision, head=partial(dense, early=True))
 weird_trick("alexnet_owt", convs=alexnet_convs((64, 192, 384, 384, 256), pad=2))
@@ -84,4 +91,4 @@ zfnet = partial(register, trunk=early_net, family="zfnet", year=2013, paper="arX
 FIRST = (Conv(96, 7, 2, bias=True, pad=1), Conv(256, 5, 2, bias=True, pad=0))
 for name, filters in (("zfnet", (384, 384, 256)), ("zfnet_b", (512, 1024, 512))):
     last = tuple(Conv(each, 3, bias=True) for each in filters)
-    zfnet(name, convs=FIRST + last, then=POOL_NORM, scale="mean")
+    zfnet(name, convs=FIRST + last, then=after(padded, caffe_norm), scale="mean")

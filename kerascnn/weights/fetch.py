@@ -13,7 +13,7 @@ from .progress import say
 
 __all__ = ["DownloadError", "cached", "clear", "fetch", "home"]
 
-DIGITS = {"sha256": 64, "md5": 32}
+DIGITS = {"sha256": 64, "sha1": 40, "md5": 32}
 SHORTEST = 8  # digits of a hash that are published; fewer would let damage pass
 PAGES = (b"<!doctype", b"<html", b"<head", b"<?xml", b"<!--")
 MISSING = "nothing"
@@ -22,7 +22,7 @@ MISSING = "nothing"
 def fetch(address, file, hash="", *, what="", folder=None, quiet=False):
     """The path of a file of weights, downloaded from ``address`` first where it is not in the cache.
 
-    ``hash`` is "sha256:" or "md5:" and at least the first 8 hexadecimal digits. Without one, the file is later
+    ``hash`` is "sha256:", "sha1:" or "md5:" and at least the first 8 hexadecimal digits. Without one, the file is later
     compared with what came the first time. ``what`` is for messages: "weights of resnet18, torchvision/v1".
     """
     from .transfer import Wanted  # here, since a file in the cache needs no HTTP
@@ -57,7 +57,8 @@ def checked_hash(hash):
     most = DIGITS.get(algorithm, 0)
     if hash != "" and not (SHORTEST <= len(digits) <= most and re.fullmatch("[0-9a-f]+", digits)):
         raise ValueError(
-            f"`hash` should be sha256: or md5: and at least {SHORTEST} hexadecimal digits, or empty. Received: {hash!r}"
+            f"`hash` should be {': or '.join(DIGITS)}: and at least {SHORTEST} hexadecimal digits, or empty. "
+            f"Received: {hash!r}"
         )
     return hash and f"{algorithm}:{digits}"
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from . import checkpoint, hdf5, tensors
+from . import caffe, checkpoint, hdf5, tensors
 from .limits import WeightsError
 
 LEGACY = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"  # torch < 1.6, from its third byte on
 HDF5 = b"\x89HDF\r\n\x1a\n"
-FORMATS = "be a torch checkpoint, a safetensors file or a Keras HDF5 file"
+FORMATS = "be a torch checkpoint, a safetensors file, a Keras HDF5 file or a caffemodel"
 
 
 def read(path, *, part=None):
@@ -19,8 +19,8 @@ def read(path, *, part=None):
     Torch checkpoints (.pth, .pt, .tar, of any version since 0.2) and safetensors keep their names:
     "features.0.weight". A checkpoint that wraps its weights is unwrapped; where it wraps several networks, ``part``
     says which ("state_dict_ema"). Prefixes of wrapping modules ("module.") go. Keras HDF5 files (old layout and
-    `.weights.h5`) give "layer/weight"; see ``by_layer``. bfloat16 becomes float32, all else keeps its type. Arrays
-    that share memory in the file may share it here.
+    `.weights.h5`) give "layer/weight", Caffe's .caffemodel files "layer/0"; see ``by_layer``. bfloat16 becomes
+    float32, all else keeps its type. Arrays that share memory in the file may share it here.
     """
     path = Path(path)
     if not path.is_file():
@@ -54,6 +54,8 @@ def reader_of(start, size):
         return hdf5.read_hdf5
     if start[8:9] == b"{" and size >= 8 and int.from_bytes(start[:8], "little") <= size:
         return tensors.read_safetensors
+    if caffe.begins(start, size):  # last: it has no mark of its own
+        return caffe.read_caffe
     return None
 
 

@@ -2,15 +2,19 @@
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 
 import numpy as np
 
+from . import caffe_naming
+from .caffe_naming import CAFFE, from_caffe, settled
 from .limits import WeightsError
 from .naming import ASIDE, LAYOUTS, expand, modern, names_of
 from .slots import CLASSIFIERS, TORCH, from_keras, from_torch, to_torch, with_channels
 from .twins import RESNEXT, SUMS, by_connection, ranked, twin
 
 OWN = "kerascnn"
+CONVERT = {**dict.fromkeys(LAYOUTS, from_torch), CAFFE: from_caffe}  # layout -> how an array becomes ours
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,8 @@ class Loaded:
 
 def plans(network, slots, arrays, model):
     """The layouts that the file might have."""
-    if any("/" in name for name in arrays):  # as readers name what lies in HDF5
-        tried = [own_hdf5(slots, arrays), keras_hdf5(network, slots, arrays, model)]
+    if any("/" in name for name in arrays):  # as readers name what lies in HDF5 and in Caffe's files
+        tried = [own_hdf5(slots, arrays), keras_hdf5(network, slots, arrays, model), caffe(network, slots)]
     else:
         tried = [own(slots), *(torch(network, slots, layout) for layout in LAYOUTS)]
     return [plan for plan in tried if plan]
@@ -65,10 +69,22 @@ def own(slots):
 
 def torch(network, slots, layout):
     """The names of torchvision or timm, where they have the network."""
+    naming = partial(names_of, network, layout=layout)
+    return tabled(layout, slots, naming, lambda layer, part: f"{layer}.{TORCH.get(part, part)}")
+
+
+def caffe(network, slots):
+    """The names of the authors' Caffe files, where they have the network."""
+    naming = partial(caffe_naming.caffe_names, network)
+    return tabled(CAFFE, slots, naming, lambda layer, part: caffe_naming.PARTS.get(part, f"{{}}/{part}").format(layer))
+
+
+def tabled(layout, slots, naming, spelled):
+    """A plan from a table of layers' names, with how the layout spells a layer's weights."""
     layers = list(dict.fromkeys(slot.layer for slot in slots))
     absent = [name for name in CLASSIFIERS if name not in layers]
-    names = names_of(network, layers + absent, layout)
-    tensors = {f"{names.get(slot.layer, slot.layer)}.{TORCH.get(slot.part, slot.part)}": slot for slot in slots}
+    names = naming(layers=layers + absent)
+    tensors = {spelled(names.get(slot.layer, slot.layer), slot.part): slot for slot in slots}
     return Plan(layout, tensors, frozenset(names[name] for name in absent if name in names)) if names else None
 
 
@@ -122,7 +138,8 @@ def best(path, candidates, arrays, network):
 
 def fit(path, plan, arrays, bgr=False):
     """{slot: array} for every variable that the file fills, and the report; nothing is changed yet."""
-    convert = from_torch if plan.layout in LAYOUTS else from_keras
+    arrays = settled(path, arrays, plan.tensors) if plan.layout == CAFFE else arrays
+    convert = CONVERT.get(plan.layout, from_keras)
     found = {slot: convert(arrays[name], slot) for name, slot in plan.tensors.items() if name in arrays}
     missing = {slot: name for name, slot in plan.tensors.items() if name not in arrays}
     adapted = adapt_channels(plan, found, bgr)
@@ -170,7 +187,8 @@ def new_head(slots, found):
     flat = next((slot for slot in wrong if slot.maps), None)
     if not there:
         return "the file has no such classifier", slots
-    if all(unset(found[slot]) for slot in there if slot.part == "kernel"):
+    kernels = [slot for slot in there if slot.part == "kernel"]
+    if kernels and all(unset(found[slot]) for slot in kernels):
         return "the file has no numbers for it, only NaN", slots
     if wrong and all(slot.scores and same_but_last(found[slot].shape, slot.shape) for slot in wrong):
         return classes_differ(wrong[0], found[wrong[0]]), [slot for slot in slots if slot.scores]
@@ -203,8 +221,9 @@ def inputs_differ(slot, array):
 
 def expected_aside(name, plan):
     """Whether a tensor without a place may be left out: counters, auxiliary classifiers, a classifier cut off."""
-    patterns = (*ASIDE, "*seed_generator*", SUMS)
-    return any(fnmatchcase(name, pattern) for pattern in patterns) or name.rpartition(".")[0] in plan.known
+    patterns = (*ASIDE, *caffe_naming.ASIDE, "*seed_generator*", SUMS)
+    layer = name.rpartition("/" if plan.layout == CAFFE else ".")[0]
+    return any(fnmatchcase(name, pattern) for pattern in patterns) or layer in plan.known
 
 
 def check(path, plan, found, names, missing, strange, arrays):
@@ -230,7 +249,7 @@ def check(path, plan, found, names, missing, strange, arrays):
 def theirs(slot, layout):
     """The shape that a slot's tensor has in a layout."""
     blank = np.broadcast_to(np.float32(0), slot.shape)
-    return to_torch(blank, slot).shape if layout in LAYOUTS else slot.shape
+    return to_torch(blank, slot).shape if layout in CONVERT else slot.shape
 
 
 def sides(shape):

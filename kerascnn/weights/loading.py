@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..layers import SCALES, Scale
 from ..registry import CARDS, Source, sources, unknown
+from .caffe_naming import CAFFE, caffe_scale
 from .files import read
 from .fitting import Loaded, best, fit, plans, today
 from .slots import slots
@@ -29,7 +30,8 @@ class Pretrained:
             return self.source.scale
         saved = remembered(self.path).get("kerascnn.scale")
         alike = (row.scale for row in sources().get(network, ()) if row.layout == layout)
-        return saved if saved in SCALES else next(alike, None)
+        usual = caffe_scale(network) if layout == CAFFE else None
+        return saved if saved in SCALES else next(alike, usual)
 
     def name(self):
         return self.source.name if self.source else remembered(self.path).get("kerascnn.source", "")
@@ -38,9 +40,9 @@ class Pretrained:
 def load_weights(model, weights, *, part=None) -> Loaded:
     """Fill a model's variables from a file or a published source, all of them or none, and say what was done.
 
-    ``weights`` is a path, or "imagenet", "torchvision", "keras", "timm", "torchvision/v1" for a network of the zoo. A
-    classifier for other classes stays as it is; a first convolution for other channels is adapted. ``part`` names one
-    of several networks in a torch checkpoint ("state_dict_ema").
+    ``weights`` is a path, or "imagenet", "torchvision", "keras", "timm", "caffe", "torchvision/v1" for a network of
+    the zoo. A classifier for other classes stays as it is; a first convolution for other channels is adapted. ``part``
+    names one of several networks in a torch checkpoint ("state_dict_ema").
     """
     pretrained = open_weights(model.name, weights, part=part)
     values, report = prepare(model, pretrained)

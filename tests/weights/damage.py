@@ -1,4 +1,10 @@
-"""Ways in which a file can be damaged."""
+"""Ways in which a file can be damaged, and what reading it then gives."""
+
+import tracemalloc
+
+from kerascnn.weights import WeightsError, read
+
+LIMIT = 6, 16 << 20  # bytes of memory: times the file, plus what reading anything takes
 
 
 def mutations(content, rng, count):
@@ -16,3 +22,21 @@ def mutations(content, rng, count):
         else:
             del changed[at : at + int(rng.integers(1, 40))]
         yield bytes(changed)
+
+
+def outcome(path, content):
+    """The arrays or the error of a file with this content, which must cost little memory."""
+    path.write_bytes(content)
+    tracemalloc.start()
+    try:
+        found = read(path)
+    except WeightsError as error:
+        found = error
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < LIMIT[0] * len(content) + LIMIT[1], f"{peak:,} bytes for a file of {len(content):,}"
+    if isinstance(found, WeightsError):
+        assert str(found).startswith(f"{path} should ")
+        assert len(str(found)) < 1000
+    return found

@@ -26,6 +26,7 @@ from kerascnn.weights.web import Redirects
 CONTENT = np.random.default_rng(0).bytes(100_000)
 SHA256 = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
 MD5 = "md5:" + hashlib.md5(CONTENT).hexdigest()
+SHA1 = "sha1:" + hashlib.sha1(CONTENT).hexdigest()
 WRONG = "sha256:" + "0" * 64
 PAGE = b"\n<!DOCTYPE html><html><body>Sign in</body></html>"
 HALF = len(CONTENT) // 2
@@ -82,7 +83,9 @@ def failure(server, *, hash=SHA256, **rest):
 
 
 @pytest.mark.parametrize(
-    "hash", ["", SHA256, SHA256[:15], MD5, SHA256.upper().replace("SHA", "sha")], ids=lambda hash: hash[:15] or "none"
+    "hash",
+    ["", SHA256, SHA256[:15], MD5, SHA1, SHA256.upper().replace("SHA", "sha")],
+    ids=lambda hash: hash[:15] or "none",
 )
 def test_fetched_once(server, folder, hash):
     path = fetch(server.address, "net.pth", hash)
@@ -410,10 +413,10 @@ def test_bad_addresses(address):
 
 
 @pytest.mark.parametrize(
-    "hash", ["sha256:", "sha256:1234567", "sha1:12345678", "12345678", "md5:" + "0" * 33, "md5:ghijklmn", None]
+    "hash", ["sha256:", "sha256:1234567", "sha512:12345678", "12345678", "md5:" + "0" * 33, "md5:ghijklmn", None]
 )
 def test_bad_hashes(hash):
-    with pytest.raises(ValueError, match="`hash` should be sha256: or md5:.*Received: "):
+    with pytest.raises(ValueError, match="`hash` should be sha256: or sha1: or md5:.*Received: "):
         fetch("http://127.0.0.1/", "net.pth", hash)
 
 

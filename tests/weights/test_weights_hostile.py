@@ -4,12 +4,11 @@ import io
 import pickle
 import struct
 import sys
-import tracemalloc
 import zipfile
 
 import numpy as np
 import pytest
-from damage import mutations
+from damage import mutations, outcome
 from safetensors.numpy import save
 from torch_files import Call, Global, Storage, legacy_bytes, small_net, tensor, zip_bytes
 
@@ -17,25 +16,6 @@ from kerascnn.weights import WeightsError, read
 
 WRITERS = {"zip": zip_bytes, "legacy": legacy_bytes}
 written = pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
-LIMIT = 6, 16 << 20  # bytes of memory: times the file, plus what reading anything takes
-
-
-def outcome(path, content):
-    """The arrays or the error of a file with this content, which must cost little memory."""
-    path.write_bytes(content)
-    tracemalloc.start()
-    try:
-        found = read(path)
-    except WeightsError as error:
-        found = error
-    finally:
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-    assert peak < LIMIT[0] * len(content) + LIMIT[1], f"{peak:,} bytes for a file of {len(content):,}"
-    if isinstance(found, WeightsError):
-        assert str(found).startswith(f"{path} should ")
-        assert len(str(found)) < 1000
-    return found
 
 
 def legible(found, expected):
