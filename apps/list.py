@@ -3,13 +3,21 @@
 import click
 
 from .command import Command, Misuse
-from .networks import Count, complete_families, complete_names, networks
+from .networks import Count, complete_families, complete_names, complete_publishers, networks
+from .sources import best
 from .writing import answer, dim, remark, short, sides, table, to_person, width
 
 WORDS = ("network", "family", "input", "paper")
-TITLES = ("network", "family", "year", "params", "mult-adds", "input", "classes", "paper")
-SPARE = ("classes", "paper", "input", "family")  # what a narrow terminal does without, first things first
-OPTIONS = {"pattern": "the pattern", "family": "--family", "year": "--year", "max_params": "--max-params"}
+TOP1 = "top-1"
+TITLES = ("network", "family", "year", "params", "mult-adds", TOP1, "input", "classes", "paper")
+SPARE = (TOP1, "classes", "paper", "input", "family")  # what a narrow terminal does without, first things first
+OPTIONS = {
+    "pattern": "the pattern {}",
+    "family": "--family {}",
+    "year": "--year {}",
+    "max_params": "--max-params {}",
+    "pretrained": "--from {}",
+}
 
 
 @click.command("list", cls=Command)
@@ -17,7 +25,15 @@ OPTIONS = {"pattern": "the pattern", "family": "--family", "year": "--year", "ma
 @click.option("--family", metavar="F", shell_complete=complete_families, help="Only this family, as resnet.")
 @click.option("--year", type=int, metavar="Y", help="Only what was published in this year.")
 @click.option("--max-params", type=Count(), metavar="N", help="At most so many parameters, as 5M or 1.2e6.")
-def command(pattern, family, year, max_params):
+@click.option("--pretrained/--no-pretrained", default=None, help="Only with published weights, or only without.")
+@click.option(
+    "--from",
+    "publisher",
+    metavar="P",
+    shell_complete=complete_publishers,
+    help="Only with weights from this publisher, as timm; top-1 is then of those.",
+)
+def command(pattern, family, year, max_params, pretrained, publisher):
     """List the networks.
 
     PATTERN is a part of the name, or has the shell's wildcards: vgg, "*cifar10". Networks made for tests
@@ -25,20 +41,40 @@ def command(pattern, family, year, max_params):
     """
     from kerascnn.registry import matching
 
+    if publisher and pretrained is False:
+        raise Misuse(f"--no-pretrained and --from {publisher} exclude each other", f"kerascnn list --from {publisher}")
     rows = networks()
     filters = {"pattern": wildcards(pattern), "family": family, "year": year, "max_params": max_params}
+    filters["pretrained"] = pretrained if publisher is None else publisher
     try:
         found = matching(rows, **filters)
     except ValueError as error:
         raise Misuse(error, "kerascnn list") from error
     warnings = [] if found else nothing(rows, filters)
-    result = [{key: value for key, value in vars(row).items() if key != "stages"} for row in found]
-    answer("list", result, lines(found), warnings)
+    result = [told(row, publisher) for row in found]
+    text = [*lines(result, SPARE if filters["pretrained"] is None else [*SPARE[1:], TOP1])]
+    answer("list", result, text, warnings)
     for line in warnings:
         remark(line)
     if found and to_person():
-        remark(dim(f"\n{count(found)}. Counted are trainable parameters, and multiply-adds an image."))
-        remark(dim(f"One of them in full: kerascnn show {found[0].name}"))
+        explain(found, top1=TOP1 in text[0])
+
+
+def told(row, publisher=None):
+    """A network without its stages, with the names of its weights and the best top-1 among them."""
+    from kerascnn.registry import sources
+
+    weights = [source for source in sources().get(row.name, ()) if publisher in (None, source.publisher)]
+    stated = {key: value for key, value in vars(row).items() if key != "stages"}
+    return stated | {"weights": [source.name for source in weights], "top1": best(weights)}
+
+
+def explain(found, top1):
+    """What the numbers mean, and how to see more of a network."""
+    remark(dim(f"\n{count(found)}. Counted are trainable parameters, and multiply-adds an image."))
+    if top1:
+        remark(dim("Top-1: the best published, in % of ImageNet, of weights that are free for every use."))
+    remark(dim(f"One of them in full: kerascnn show {found[0].name}"))
 
 
 def wildcards(pattern):
@@ -49,21 +85,22 @@ def wildcards(pattern):
     return f"{pattern}*" if pattern.startswith("tiny") else f"*{pattern}*"
 
 
-def lines(rows):
+def lines(rows, spare):
     cells = [
         (
-            row.name,
-            row.family,
-            row.year,
-            short(row.params),
-            short(row.macs),
-            sides(row.input_shape),
-            row.classes,
-            "" if row.paper == "none" else row.paper,
+            row["name"],
+            row["family"],
+            row["year"],
+            short(row["params"]),
+            short(row["macs"]),
+            "" if row["top1"] is None else f"{row['top1']:.1f}",
+            sides(row["input_shape"]),
+            row["classes"],
+            "" if row["paper"] == "none" else row["paper"],
         )
         for row in rows
     ]
-    return table(TITLES, cells, words=WORDS, spare=SPARE, room=width()) if rows else []
+    return table(TITLES, cells, words=WORDS, spare=spare, room=width()) if rows else []
 
 
 def nothing(rows, filters):
@@ -71,13 +108,20 @@ def nothing(rows, filters):
     from kerascnn.registry import matching
 
     asked = {name: value for name, value in filters.items() if value not in (None, "*")}
-    told = [f"{OPTIONS[name]} {value}" for name, value in asked.items()]
-    advice = [f"No network fits {', '.join(told)}."]
-    for name, said in zip(asked, told, strict=True):
+    words = [said(name, value) for name, value in asked.items()]
+    advice = [f"No network fits {', '.join(words)}."]
+    for name, word in zip(asked, words, strict=True):
         others = matching(rows, **(filters | {name: "*" if name == "pattern" else None}))
         if others and len(asked) > 1:
-            advice.append(f"Without {said} there are {count(others)}.")
+            advice.append(f"Without {word} there are {count(others)}.")
     return advice if len(advice) > 1 else [*advice, "Leave it out to see all: kerascnn list"]
+
+
+def said(name, value):
+    """A filter as it was given on the command line."""
+    if isinstance(value, bool):
+        return "--pretrained" if value else "--no-pretrained"
+    return OPTIONS[name].format(value)
 
 
 def count(rows):

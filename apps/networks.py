@@ -38,6 +38,12 @@ def complete_families(context, option, incomplete):
     return sorted({row.family for row in networks() if row.family.startswith(incomplete)})
 
 
+def complete_publishers(context, option, incomplete):
+    from kerascnn.registry import publishers
+
+    return [name for name in publishers() if name.startswith(incomplete)]
+
+
 def complete_names(context, option, incomplete):
     """Networks, the tiny ones only when asked for."""
     from kerascnn.registry import natural

@@ -4,14 +4,15 @@ import os
 import textwrap
 from functools import partial
 
+from .sources import weights_section
 from .writing import bar, bold, cut, dim, exact, next_steps, pairs, percent, short, sides, table, width
 
 COUNTS = ("counts", "counted", "published", "difference")
 PLACES = {"arXiv:": "https://arxiv.org/abs/", "doi:": "https://doi.org/"}
 
 
-def network_page(row):
-    """A network's card, its counts beside the published ones, its stages, what to try next."""
+def network_page(row, weights):
+    """A network's card, its counts beside the published ones, its stages, its weights, what to try next."""
     room = width()
     yield bold(row.name)
     yield from pairs(facts(row), room=room)
@@ -21,14 +22,21 @@ def network_page(row):
         yield from pairs({"published by": row.published["source"]}, indent="", room=room)
     yield ""
     yield from stage_table(row.stages, row.params, row.macs, room)
-    yield from next_steps(
-        {
-            f"kerascnn show {row.name} --layers": "layer by layer",
-            f"kerascnn show {row.name} --diagram net.svg": "draw it",
-            f"kerascnn list --family {row.family}": "its relatives",
-            f'kerascnn.build_model("{row.name}", classes=10)': "in Python",
-        }
-    )
+    yield ""
+    yield from weights_section(row, weights, room)
+    yield from next_steps(steps(row, weights))
+
+
+def steps(row, weights):
+    """What to try next with a network."""
+    predict = {f"kerascnn predict {row.name} photo.jpg": "what it shows"} if weights else {}
+    options = 'weights="imagenet"' if weights else "classes=10"
+    return predict | {
+        f"kerascnn show {row.name} --layers": "layer by layer",
+        f"kerascnn show {row.name} --diagram net.svg": "draw it",
+        f"kerascnn list --family {row.family}": "its relatives",
+        f'kerascnn.build_model("{row.name}", {options})': "Python",
+    }
 
 
 def facts(row):

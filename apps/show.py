@@ -9,6 +9,7 @@ from .command import BadFile, Command, Misuse
 from .networks import complete_names_and_files, networks
 from .pages import file_page, layers_page, network_page
 from .quiet import load_keras
+from .sources import described, weights_page
 from .writing import answer
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
@@ -19,9 +20,10 @@ ZIP = b"PK\x03\x04"
 @click.command("show", cls=Command)
 @click.argument("network", metavar="NAME|FILE", shell_complete=complete_names_and_files)
 @click.option("--layers", is_flag=True, help="Layer by layer: shapes, counts, memory, receptive fields.")
+@click.option("--weights", is_flag=True, help="All its published weights: accuracy, licence, address, file, hash.")
 @click.option("--diagram", metavar="FILE.svg", type=click.Path(dir_okay=False), help="Draw it as blocks.")
 @click.option("--force", is_flag=True, help="Let --diagram replace a file.")
-def command(network, layers, diagram, force):
+def command(network, layers, weights, diagram, force):
     """Show a network: what it is, how large, stage by stage.
 
     NAME is a network that `kerascnn list` names. FILE is any Keras model, .keras or .h5.
@@ -30,29 +32,38 @@ def command(network, layers, diagram, force):
     row = next((row for row in networks() if row.name == network.lower()), None)
     if row is None:
         check_file(network)
+    if row is None and weights:
+        raise Misuse(f"--weights is about a network of the zoo. Received: {network}", f"kerascnn show {network}")
     model = None
     if row is None or layers or diagram:
         load_keras()
         model = read(network) if row is None else outline(row.name)
     anatomy = taken_apart(model, network) if row is None or layers else None
-    result = vars(row) if row else {"name": model.name, "file": network, "totals": anatomy.totals}
+    published = described(row.name) if row else None
+    result = vars(row) | {"weights": published} if row else summary(model, network, anatomy)
     if layers:
         result |= layers_of(anatomy)
     if diagram:
         result |= {"diagram": draw(model, diagram)}
-    answer("show", result, page(row, network, anatomy, layers, diagram))
+    answer("show", result, page(row, network, anatomy, published, layers, weights, diagram))
 
 
-def page(row, network, anatomy, layers, diagram):
+def page(row, network, anatomy, published, layers, weights, diagram):
     """The text of the answer."""
     if layers:
         yield from layers_page(anatomy)
     elif row is None:
         yield from file_page(anatomy, network)
-    elif not diagram:
-        yield from network_page(row)
+    if weights:
+        yield from weights_page(row, published)
+    elif row and not layers and not diagram:
+        yield from network_page(row, published)
     if diagram:
         yield f"drawn: {diagram} (a browser shows it)"
+
+
+def summary(model, path, anatomy):
+    return {"name": model.name, "file": path, "totals": anatomy.totals}
 
 
 def layers_of(anatomy):

@@ -9,6 +9,7 @@ from .command import given
 
 UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 GAP = "  "
+ALIGNED = 62  # letters up to which commands share a column with what they do
 LAST = 16  # letters that the last column of a table keeps, before another column goes
 
 
@@ -123,13 +124,14 @@ def cut(text, room):
 
 
 def pairs(facts, *, indent=GAP, room=None):
-    """Names and what they are, long texts wrapped beside the name."""
+    """Names and what they are, long texts wrapped beside the name; an address stays whole."""
     import textwrap
 
     names = max(map(len, facts), default=0)
     for name, text in facts.items():
         head = indent + name.ljust(names) + GAP
-        wrapped = textwrap.wrap(str(text), max(30, (room or 100) - len(head)), break_on_hyphens=False) or [""]
+        space = max(30, (room or 100) - len(head))
+        wrapped = textwrap.wrap(str(text), space, break_on_hyphens=False, break_long_words=False) or [""]
         yield dim(head) + wrapped[0]
         yield from (" " * len(head) + line for line in wrapped[1:])
 
@@ -138,5 +140,5 @@ def next_steps(steps):
     """Commands that come next, and what each does."""
     yield ""
     yield bold("next")
-    length = max(map(len, steps))
+    length = max((len(command) for command in steps if len(command) <= ALIGNED), default=0)
     yield from (f"{GAP}{command.ljust(length)}{GAP}{dim(what)}" for command, what in steps.items())

@@ -50,7 +50,8 @@ class _AfterKeras:
 
             def load_then_register(module):
                 load(module)
-                importlib.import_module(".paths", __name__)
+                if f"{__name__}.layers" not in sys.modules:  # which imports Keras itself, and is not there yet
+                    importlib.import_module(".paths", __name__)
 
             spec.loader.exec_module = load_then_register
         return spec

@@ -30,9 +30,14 @@ class Source:
     note: str = ""
 
     @property
+    def publisher(self):
+        """The project that publishes it: "torchvision"."""
+        return self.name.split("/")[0]
+
+    @property
     def layout(self):
         """Whose names the tensors in the file have: "torchvision", "timm", "keras" or "caffe"."""
-        return self.name.split("/")[0]
+        return self.publisher
 
     @property
     def free(self):
@@ -101,6 +106,11 @@ def merit(source):
     return source.free, bool(source.hash), source.top1 or 0.0
 
 
+def publishers():
+    """Who publishes weights for a network of the zoo."""
+    return sorted({source.publisher for rows in sources().values() for source in rows})
+
+
 CARDS: dict[str, Card] = {}
 FIELDS = ("params", "gmacs", "source", "fidelity", "input_shape", "classes", "scale", "aux", "weights")
 
@@ -121,12 +131,16 @@ def card(name):
     return CARDS[name]
 
 
-def list_models(pattern="*", *, family=None, year=None, max_params=None):
-    """Names of networks in natural order. ``pattern`` takes the shell's wildcards; ``tiny_*`` only when asked for."""
-    return [row.name for row in matching(CARDS.values(), pattern, family=family, year=year, max_params=max_params)]
+def list_models(pattern="*", *, family=None, year=None, max_params=None, pretrained=None):
+    """Names of networks in natural order. ``pattern`` takes the shell's wildcards; ``tiny_*`` only when asked for.
+
+    ``pretrained`` True keeps those with published weights, False those without, "timm" those with weights from there.
+    """
+    filters = {"family": family, "year": year, "max_params": max_params, "pretrained": pretrained}
+    return [row.name for row in matching(CARDS.values(), pattern, **filters)]
 
 
-def matching(rows, pattern="*", *, family=None, year=None, max_params=None):
+def matching(rows, pattern="*", *, family=None, year=None, max_params=None, pretrained=None):
     """Those of ``rows`` (cards, or anything with their fields) that fit, in natural order."""
     rows = list(rows)
     families = sorted({row.family for row in rows})
@@ -136,6 +150,10 @@ def matching(rows, pattern="*", *, family=None, year=None, max_params=None):
         raise ValueError(f"`max_params` should be a number of parameters. Received: {max_params!r}")
     if year is not None and not isinstance(year, int):
         raise ValueError(f"`year` should be a whole number such as 2015. Received: {year!r}")
+    if not isinstance(pretrained, bool | str | None):
+        raise ValueError(f"`pretrained` should be True, False or who publishes the weights. Received: {pretrained!r}")
+    if isinstance(pretrained, str) and pretrained not in publishers():
+        raise ValueError(unknown("publisher of weights", pretrained, publishers()))
     found = [
         row
         for row in rows
@@ -144,8 +162,15 @@ def matching(rows, pattern="*", *, family=None, year=None, max_params=None):
         and (family is None or row.family == family)
         and (year is None or row.year == year)
         and (max_params is None or (row.params is not None and row.params <= max_params))
+        and (pretrained is None or pretrained in offers(row))
     ]
     return sorted(found, key=lambda row: natural(row.name))
+
+
+def offers(row):
+    """Whether there are weights for a network, and from whom; a row that is no card is looked up in the tables."""
+    found = getattr(row, "weights", sources().get(row.name, ()))
+    return {bool(found), *(source.publisher for source in found)}
 
 
 def natural(name):

@@ -20,7 +20,7 @@ ALLOWED = {  # module or package -> what of ours it may import
     "checks": {"registry", "layers"},
     "weightless": set(),
     "build": {"registry", "models", "layers", "heads", "checks", "weights", "weightless"},
-    "weights": {"weights", "registry", "layers", "weightless"},
+    "weights": {"weights", "registry", "layers", "paths", "weightless"},
     "data": {"data"},
     "labels": {"weights"},
     "outputs": set(),

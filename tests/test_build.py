@@ -1,13 +1,15 @@
 """build_model, features, rehead: what they return, and how they answer wrong calls."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
 from networks import ALL, TINY
 
 import kerascnn
-from kerascnn import build_model, card, features, list_models, outline, pattern, rehead
-from kerascnn.registry import CARDS, natural, register
+from kerascnn import build_model, card, catalog, features, list_models, outline, pattern, rehead
+from kerascnn.registry import CARDS, matching, natural, publishers, register
 
 SMALL = {"input_shape": (32, 32, 3), "classes": 10}
 
@@ -27,6 +29,29 @@ def test_filters_of_list_models():
     assert {card(name).year for name in list_models(year=2014)} == {2014}
     assert all(card(name).params < 1e6 for name in list_models(max_params=1e6))
     assert list_models("nothing*") == []
+
+
+def test_networks_with_published_weights():
+    with_weights = list_models(pretrained=True)
+    assert with_weights == [name for name in ALL if card(name).weights]
+    assert list_models(pretrained=False) == [name for name in ALL if not card(name).weights]
+    assert list_models("vgg*", pretrained="keras") == ["vgg16", "vgg19"]  # all that Keras has of them
+    by_publisher = {name for publisher in publishers() for name in list_models(pretrained=publisher)}
+    assert by_publisher == set(with_weights)
+    assert list_models("tiny*", pretrained=True) == []
+
+
+def test_rows_of_the_catalog_are_filtered_like_cards():
+    rows = catalog.read()
+    for asked in (True, False, *publishers()):
+        assert [row.name for row in matching(rows, pretrained=asked)] == list_models(pretrained=asked)
+
+
+def test_weights_of_a_card_of_ones_own_count(monkeypatch):
+    mine = replace(card("vgg16").weights[0], network="mine", name="timm/mine")
+    monkeypatch.setitem(CARDS, "mine", replace(card("lenet5"), name="mine", weights=(mine,)))
+    assert "mine" in list_models(pretrained="timm")
+    assert "mine" not in list_models(pretrained="keras")
 
 
 def test_features_are_the_maps_of_named_layers(rng):
@@ -129,6 +154,9 @@ WRONG = [  # a call, and what its answer has to name
     (lambda: list_models(family="resnets"), ["family 'resnets'", "resnet"]),
     (lambda: list_models(year="2015"), ["`year`", "2015"]),
     (lambda: list_models(max_params="5M"), ["`max_params`", "'5M'"]),
+    (lambda: list_models(pretrained="tim"), ["publisher of weights 'tim'", "timm"]),
+    (lambda: list_models(pretrained="anybody"), ["'anybody'", *publishers()]),
+    (lambda: list_models(pretrained=1), ["`pretrained`", "True", "1"]),
     (tiny(input_shape=(2, 2)), ["`input_shape`", "(height, width, channels)", "(2, 2)"]),
     (tiny(input_shape=32), ["`input_shape`", "32"]),
     (tiny(input_shape="32x32"), ["`input_shape`", "'32x32'"]),

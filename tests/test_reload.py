@@ -16,7 +16,11 @@ import sys, numpy as np
 model = keras.saving.load_model(sys.argv[1])
 np.save(sys.argv[3], model(np.load(sys.argv[2])))
 """
-ORDERS = {"kerascnn-first": "import kerascnn; import keras", "keras-first": "import keras; import kerascnn"}
+ORDERS = {
+    "kerascnn-first": "import kerascnn; import keras",
+    "keras-first": "import keras; import kerascnn",
+    "weights-first": "from kerascnn import load_weights; import keras",
+}
 
 
 def run(*arguments):

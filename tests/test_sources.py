@@ -9,7 +9,7 @@ import pytest
 from networks import ALL, card
 
 from kerascnn.layers import SCALES
-from kerascnn.registry import CARDS, PUBLISHERS, Source, sources, table
+from kerascnn.registry import CARDS, PUBLISHERS, Source, publishers, sources, table
 
 FIELDS = [field.name for field in fields(Source)]
 ROWS = {name: table("weights", f"{name}.csv") for name in PUBLISHERS}
@@ -37,6 +37,11 @@ def test_every_row_is_on_the_card_of_a_network():
     assert set(sources()) <= set(CARDS)
     assert len(SOURCES) == sum(map(len, ROWS.values()))
     assert all(source.network == name for name in ALL for source in card(name).weights)
+
+
+def test_publishers_are_those_of_the_tables():
+    assert publishers() == sorted(PUBLISHERS)
+    assert {source.publisher for source in SOURCES} == set(PUBLISHERS)
 
 
 def test_names_are_unique_on_a_card():

@@ -5,8 +5,9 @@ import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from .. import paths  # noqa: F401  (a model file may need its layers, whatever was imported first)
 from ..layers import SCALES, Scale
-from ..registry import CARDS, Source, sources, unknown
+from ..registry import CARDS, Source, publishers, sources, unknown
 from .caffe_naming import CAFFE, caffe_scale
 from .files import read
 from .fitting import Loaded, best, fit, plans, today
@@ -105,15 +106,14 @@ def open_weights(network, weights, part=None):
 def named(network, weights):
     """The published source that a name stands for, None for a path."""
     rows = sources().get(network, ())
-    publishers = dict.fromkeys(row.layout for rows in sources().values() for row in rows)
     text = os.fspath(weights) if isinstance(weights, str | os.PathLike) else None
     if text is None:
         raise ValueError(f"`weights` should be None, {BEST!r}, a source or a path. Received: {weights!r}")
-    asked = text == BEST or text.split("/")[0] in publishers
+    asked = text == BEST or text.split("/")[0] in publishers()
     if os.path.isfile(text) or (os.path.exists(text) and not asked):  # a folder may be called imagenet
         return None
     if not asked:
-        known = [BEST, *publishers, *(row.name for row in rows)]
+        known = [BEST, *publishers(), *(row.name for row in rows)]
         raise ValueError(unknown("weights", text, known, "nor is there such a file"))
     if not rows:
         raise ValueError(nothing_published(network, text))

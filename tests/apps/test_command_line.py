@@ -33,7 +33,7 @@ def test_version(run):
     [
         (["lst"], "list"),
         (["shwo"], "show"),
-        (["list", "--famly", "resnet"], "--family"),
+        (["list", "--familly", "resnet"], "--family"),
         (["--jsn"], "--json"),
         (["show", "--diagrm", "x.svg"], "--diagram"),
     ],
@@ -139,6 +139,7 @@ def test_completion(process, rows):
     deepest = [row.name for row in rows if row.name.startswith("resnet15")]
     assert completed(process, "kerascnn show resnet15") == deepest
     assert completed(process, "kerascnn list --family re") == ["resnet", "resnext"]
+    assert completed(process, "kerascnn list --from t") == ["timm", "torchvision"]
     assert "--max-params" in completed(process, "kerascnn list --")
 
 

@@ -2,7 +2,13 @@
 
 import pytest
 
+from kerascnn.registry import sources
 from kerascnn_apps.networks import Count
+
+
+def publishers(row):
+    return {source.publisher for source in sources().get(row.name, ())}
+
 
 FILTERS = {
     "": lambda row: True,
@@ -15,6 +21,11 @@ FILTERS = {
     "--max-params 1.2e6": lambda row: row.params <= 1_200_000,
     "--max-params 25_557_032": lambda row: row.params <= 25_557_032,
     "cifar --family resnext --year 2016": lambda row: "cifar" in row.name and row.family == "resnext",
+    "--pretrained": publishers,
+    "--pretrained resnet*": lambda row: row.name.startswith("resnet") and publishers(row),
+    "--no-pretrained": lambda row: not publishers(row),
+    "--from timm": lambda row: "timm" in publishers(row),
+    "--pretrained --from keras vgg": lambda row: "vgg" in row.name and "keras" in publishers(row),
 }
 
 
@@ -32,7 +43,48 @@ def test_numbers_are_exact_in_json_and_short_in_text(run, document):
     assert found["params"] == 138_357_544
     assert found["input_shape"] == [224, 224, 3]
     line = next(line for line in run("list", "vgg16").stdout.splitlines() if line.startswith("vgg16 "))
-    assert line.split() == ["vgg16", "vgg", "2014", "138", "M", "15.5", "G", "224x224x3", "1000", "arXiv:1409.1556"]
+    assert " ".join(line.split()) == "vgg16 vgg 2014 138 M 15.5 G 71.6 224x224x3 1000 arXiv:1409.1556"
+
+
+BEST = {  # the highest of a network's published accuracies on whose weights no licence puts a limit
+    ("vgg16",): ("vgg16", 71.592),
+    ("vgg16", "--from", "keras"): ("vgg16", 71.268),
+    ("resnet50",): ("resnet50", 81.214),  # by timm at 288 pixels; the default has 80.858
+    ("resnext101", "--from", "keras"): ("resnext101_32x4d", None),  # not for commercial use
+    ("lenet5",): ("lenet5", None),
+}
+
+
+@pytest.mark.parametrize("words", BEST, ids=" ".join)
+def test_best_accuracy(document, words):
+    name, top1 = BEST[words]
+    assert next(row for row in document("list", *words)["result"] if row["name"] == name)["top1"] == top1
+
+
+def test_weights_are_named_best_first(document):
+    found = {row["name"]: row["weights"] for row in document("list")["result"]}
+    assert found["vgg16"] == [source.name for source in sources()["vgg16"]]
+    assert found["lenet5"] == []
+    assert document("list", "vgg16", "--from", "keras")["result"][0]["weights"] == ["keras/imagenet"]
+
+
+def heads(run, *words):
+    return run("list", *words).stdout.splitlines()[0].split()
+
+
+def test_accuracy_is_the_first_column_to_go_unless_asked_for(run, monkeypatch):
+    assert "top-1" in heads(run)
+    monkeypatch.setenv("COLUMNS", "100")
+    assert "top-1" not in heads(run)
+    assert "paper" in heads(run)
+    monkeypatch.setenv("COLUMNS", "80")
+    assert "top-1" in heads(run, "--pretrained")
+    assert "top-1" in heads(run, "--from", "timm")
+
+
+def test_a_network_without_weights_has_no_accuracy(run):
+    line = run("list", "lenet5").stdout.splitlines()[1]
+    assert line.split() == ["lenet5", "lenet", "1998", "61.7", "k", "417", "k", "32x32x1", "10", "doi:10.1109/5.726791"]
 
 
 def test_natural_order(document):
@@ -64,6 +116,16 @@ def test_nothing_found(run, document):
     found = document(*words)
     assert found["result"] == []
     assert found["warnings"] == outcome.stderr.splitlines()
+
+
+def test_nothing_found_among_the_pretrained(run):
+    assert "No network fits --year 1998, --pretrained." in run("list", "--year", "1998", "--pretrained").stderr
+    assert "Without --from timm there are" in run("list", "lenet", "--from", "timm").stderr
+
+
+def test_unknown_publisher(fails):
+    assert "Did you mean timm" in fails("list", "--from", "tim", code=2)
+    assert "exclude each other" in fails("list", "--no-pretrained", "--from", "timm", code=2)
 
 
 def test_nothing_found_by_name(run):

@@ -4,7 +4,15 @@ import zipfile
 
 import pytest
 
+from kerascnn.registry import sources
 from kerascnn_apps.writing import short
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """A cache with nothing in it."""
+    monkeypatch.setenv("KERASCNN_HOME", str(tmp_path / "home"))
+    return tmp_path / "home" / "weights"
 
 
 def test_every_network_has_a_page(run, rows, monkeypatch):
@@ -16,6 +24,87 @@ def test_every_network_has_a_page(run, rows, monkeypatch):
         assert f"{row.params:,}" in outcome.stdout
         assert f"kerascnn show {row.name} --layers" in outcome.stdout
         assert max(map(len, outcome.stdout.splitlines())) <= 100, row.name
+
+
+@pytest.mark.parametrize("columns", [80, 100, 140])
+def test_pages_of_weights_fit_the_terminal(run, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for name in sources():
+        page = run("show", name).stdout
+        assert max(map(len, page.splitlines())) <= columns, name
+        table = page[page.index("\nweights ") :].split("\n\n")[0].splitlines()
+        assert len(table) <= 11, name  # a blank line, titles, eight files, how many more
+        assert "  top-1" in table[1]
+
+
+def test_weights_in_full(document, folder):
+    """Which file is the default is asked of the loader."""
+    import keras  # noqa: F401  (first, as layers register when it arrives)
+
+    from kerascnn.weights.loading import named
+
+    folder.mkdir(parents=True)
+    second = sources()["vgg16"][1]
+    (folder / second.file).touch()
+    (folder / (sources()["vgg16"][0].file + ".part")).touch()  # the beginning of a download
+    found = document("show", "vgg16")["result"]["weights"]
+    assert [row["name"] for row in found] == [source.name for source in sources()["vgg16"]]
+    assert [row["name"] for row in found if row["default"]] == [named("vgg16", "imagenet").name]
+    assert [row["name"] for row in found if row["cached"]] == [second.name]
+    for row, source in zip(found, sources()["vgg16"], strict=True):
+        assert all(row[key] == value for key, value in vars(source).items())
+        assert row["free"] == source.free
+
+
+def test_best_weights_a_line_each(run, folder):
+    folder.mkdir(parents=True)
+    for source in (sources()["resnet50"][0], sources()["resnet50"][-1]):
+        (folder / source.file).touch()
+    lines = [line.split() for line in run("show", "resnet50").stdout.splitlines()]
+    best = ["torchvision/v2", "default,", "cached", "80.86", "95.43", "224", "BSD-3-Clause", "torch"]
+    assert best in lines
+    assert sum(bool(line) and "/" in line[0] for line in lines) == 8
+    assert ["and", "12", "more", "(1", "of", "them", "cached):", "kerascnn", "show", "resnet50", "--weights"] in lines
+    assert ["kerascnn", "predict", "resnet50", "photo.jpg", "what", "it", "shows"] in lines
+
+
+@pytest.mark.parametrize("name", ["resnet50", "resnet101", "vgg16"])
+def test_all_weights(run, name):
+    page = run("show", name, "--weights").stdout
+    for source in sources()[name]:
+        assert f"\n{source.name}" in page
+        assert f"  {source.address}\n" in page  # whole, however long
+        assert f"  {source.file}\n" in page
+        assert (source.hash or "none published") in page
+
+
+def test_nine_files_are_no_reason_to_ask_again(run):
+    assert len(sources()["resnet101"]) == 9
+    assert "--weights" not in run("show", "resnet101").stdout
+
+
+@pytest.mark.parametrize("words", [[], ["--weights"]], ids=["card", "weights"])
+def test_networks_without_weights(run, document, words):
+    page = " ".join(run("show", "vgg16_c", *words).stdout.split())
+    assert "nobody publishes any; of its family there are some for vgg11, vgg11_bn" in page
+    assert "predict" not in page
+    assert "nor for others of its family" in run("show", "lenet5", *words).stdout
+    assert document("show", "lenet5", *words)["result"]["weights"] == []
+
+
+def test_weights_of_a_model_file(fails, tmp_path):
+    (tmp_path / "mine.h5").write_bytes(HDF5 + b"whatever")
+    assert "is about a network of the zoo" in fails("show", tmp_path / "mine.h5", "--weights", code=2)
+
+
+def test_a_cache_that_cannot_be_read(run, monkeypatch):
+    from kerascnn.weights import cache
+
+    def refused():
+        raise PermissionError("not yours")
+
+    monkeypatch.setattr(cache, "cached", refused)
+    assert run("show", "vgg16").exit_code == 0
 
 
 def test_stages_add_up(document, rows):
