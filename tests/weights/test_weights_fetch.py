@@ -327,7 +327,8 @@ def test_error_survives_pickling():
 
 
 PROGRAM = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs ignore
 from kerascnn.weights import transfer
 from kerascnn.weights.fetch import fetch
 transfer.TIMEOUT = 30
