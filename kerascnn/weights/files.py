@@ -9,8 +9,9 @@ from . import caffe, checkpoint, hdf5, tensors
 from .limits import WeightsError
 
 LEGACY = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"  # torch < 1.6, from its third byte on
+KERAS = (b"metadata.json", b"config.json", b"model.weights.h5")  # one of these comes first in a .keras file
 HDF5 = b"\x89HDF\r\n\x1a\n"
-FORMATS = "be a torch checkpoint, a safetensors file, a Keras HDF5 file or a caffemodel"
+FORMATS = "be a torch checkpoint, a safetensors file, a Keras file (.keras or HDF5) or a caffemodel"
 
 
 def read(path, *, part=None):
@@ -18,9 +19,9 @@ def read(path, *, part=None):
 
     Torch checkpoints (.pth, .pt, .tar, of any version since 0.2) and safetensors keep their names:
     "features.0.weight". A checkpoint that wraps its weights is unwrapped; where it wraps several networks, ``part``
-    says which ("state_dict_ema"). Prefixes of wrapping modules ("module.") go. Keras HDF5 files (old layout and
-    `.weights.h5`) give "layer/weight", Caffe's .caffemodel files "layer/0"; see ``by_layer``. bfloat16 becomes
-    float32, all else keeps its type. Arrays that share memory in the file may share it here.
+    says which ("state_dict_ema"). Prefixes of wrapping modules ("module.") go. Keras files (HDF5 in the old layout,
+    `.weights.h5`, `.keras`) give "layer/weight", Caffe's .caffemodel files "layer/0"; see ``by_layer``. bfloat16
+    becomes float32, all else keeps its type. Arrays that share memory in the file may share it here.
     """
     path = Path(path)
     if not path.is_file():
@@ -47,7 +48,7 @@ def read(path, *, part=None):
 def reader_of(start, size):
     """The reader for a file that begins like this, or None."""
     if start.startswith(b"PK\x03\x04"):
-        return checkpoint.read_zip
+        return hdf5.read_keras if start[30:].startswith(KERAS) else checkpoint.read_zip
     if start[:1] == b"\x80" and start[2:].startswith(LEGACY):
         return checkpoint.read_legacy
     if HDF5 in (start[:8], *(start[at : at + 8] for at in (512, 1024, 2048))):  # a user block may come first

@@ -1,16 +1,19 @@
-"""Keras HDF5 weights: the old layout (layer_names, weight_names) and Keras 3's `.weights.h5`.
+"""Keras HDF5 weights: the old layout (layer_names, weight_names), Keras 3's `.weights.h5`, and its `.keras`.
 
 Only what lies in the file itself is read: links into other files, external storage and virtual datasets are refused.
 """
 
 import math
 import mmap
+import tempfile
 import zlib
+from pathlib import Path
 
 import h5py
 import numpy as np
 
 from .limits import Allowance, WeightsError
+from .storages import Archive
 from .tensors import widen
 
 FAILURES = (
@@ -25,6 +28,7 @@ FAILURES = (
     zlib.error,
 )
 FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
+MEMBER = "model.weights.h5"
 HEAP = b"GCOL\x01\0\0\0"
 DEPTH = 64  # groups inside groups
 
@@ -46,6 +50,19 @@ def read_hdf5(path):
     if not found:
         raise WeightsError(path, "hold the weights of a Keras model", "an HDF5 file without any")
     return found
+
+
+def read_keras(path):
+    """The same of the `.weights.h5` inside a `.keras` file; the model's description is left alone."""
+    with path.open("rb") as file:
+        raw = Archive(path, file).bytes(MEMBER)
+    with tempfile.TemporaryDirectory(prefix="kerascnn-") as folder:
+        inner = Path(folder, MEMBER)  # the check of its heaps maps a file
+        inner.write_bytes(raw)
+        try:
+            return read_hdf5(inner)
+        except WeightsError as error:
+            raise WeightsError(path, f"hold a whole {MEMBER}", str(error).replace(str(inner), MEMBER)) from None
 
 
 def check_heaps(path):

@@ -11,8 +11,10 @@ import numpy as np
 from .limits import GROWTH, SLACK, WeightsError, filled
 
 
-class ZipStorages:
-    """The records of a zip checkpoint: name/data.pkl, name/byteorder and name/data/0, 1, 2 ..."""
+class Archive:
+    """The records of a zip file, unpacked to at most what its size allows."""
+
+    root = ""  # the folder in the archive that all records are in, with its slash
 
     def __init__(self, path, file):
         self.path, self.file = path, file
@@ -27,26 +29,6 @@ class ZipStorages:
             raise WeightsError(
                 path, f"unpack to at most {GROWTH} times its {self.size:,} bytes", f"{declared:,} bytes declared"
             )
-        self.root = self.find_root()
-        order = self.bytes("byteorder").strip() if f"{self.root}byteorder" in self.entries else b"little"
-        if order not in (b"little", b"big"):
-            raise WeightsError(path, "say little or big in its byteorder record", repr(order[:20]))
-        self.order = "<" if order == b"little" else ">"
-        self.pickle = io.BytesIO(self.bytes("data.pkl"))
-        self.read = {}
-
-    def find_root(self):
-        """The folder in the archive that all records are in, with its slash."""
-        found = [name.removesuffix("data.pkl") for name in self.entries if name.endswith("/data.pkl")]
-        if "data.pkl" in self.entries:
-            found.append("")
-        if len(found) == 1:
-            return found[0]
-        if any(name.endswith(("model.weights.h5", "config.json")) for name in self.entries):
-            raise WeightsError(self.path, "be a file of weights", "a .keras file; keras.saving.load_model reads those")
-        raise WeightsError(
-            self.path, "hold one record data.pkl, as torch checkpoints do", f"a zip file with {len(found)}"
-        )
 
     def bytes(self, name):
         return self.record(name).tobytes()
@@ -88,6 +70,31 @@ class ZipStorages:
         if len(found) != entry.file_size:
             raise WeightsError(self.path, f"unpack a record to {entry.file_size:,} bytes", f"{len(found):,}")
         return np.frombuffer(bytearray(found), np.uint8)
+
+
+class ZipStorages(Archive):
+    """The records of a zip checkpoint: name/data.pkl, name/byteorder and name/data/0, 1, 2 ..."""
+
+    def __init__(self, path, file):
+        super().__init__(path, file)
+        self.root = self.find_root()
+        order = self.bytes("byteorder").strip() if f"{self.root}byteorder" in self.entries else b"little"
+        if order not in (b"little", b"big"):
+            raise WeightsError(path, "say little or big in its byteorder record", repr(order[:20]))
+        self.order = "<" if order == b"little" else ">"
+        self.pickle = io.BytesIO(self.bytes("data.pkl"))
+        self.read = {}
+
+    def find_root(self):
+        """The folder that data.pkl is in."""
+        found = [name.removesuffix("data.pkl") for name in self.entries if name.endswith("/data.pkl")]
+        if "data.pkl" in self.entries:
+            found.append("")
+        if len(found) == 1:
+            return found[0]
+        raise WeightsError(
+            self.path, "hold one record data.pkl, as torch checkpoints do", f"a zip file with {len(found)}"
+        )
 
     def get(self, key, kind, count):
         """At least ``count`` numbers of a storage, in this machine's byte order."""

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import zipfile
 import zlib
 
 import h5py
@@ -50,6 +51,26 @@ def test_damaged_hdf5(tmp_path, rng):
     assert "whole.h5 read 4" in done.stdout
     assert "endless.h5 refused" in done.stdout
     assert done.stdout.count("refused") > 15
+
+
+def test_a_keras_file_that_is_none(tmp_path, rng):
+    inner = hdf5_bytes(tmp_path / "whole.h5", rng)
+
+    def build(name, **members):
+        with zipfile.ZipFile(tmp_path / name, "w", zipfile.ZIP_DEFLATED) as file:
+            file.writestr("metadata.json", "{}")
+            for member, content in members.items():
+                file.writestr(member.replace("__", "."), content)
+        return tmp_path / name
+
+    assert len(read(build("whole.keras", model__weights__h5=inner))) == 4
+    for path, reason in {
+        build("empty.keras"): "no such record",
+        build("cut.keras", model__weights__h5=inner[:700]): "hold a whole model.weights.h5",
+        build("bomb.keras", model__weights__h5=bytes(1 << 28)): "bytes declared",
+    }.items():
+        with pytest.raises(WeightsError, match=f"{path.name} should .*{reason}"):
+            read(path)
 
 
 def test_hdf5_that_points_elsewhere(tmp_path):

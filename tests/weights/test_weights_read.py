@@ -114,7 +114,7 @@ def model():
     return keras.Sequential([keras.Input((8, 8, 3)), first, norm, second, keras.layers.Flatten(), inner])
 
 
-@pytest.mark.parametrize("name", ["net.weights.h5", "net.h5"])
+@pytest.mark.parametrize("name", ["net.weights.h5", "net.h5", "net.keras"])
 def test_keras_files(name, model, tmp_path):
     (model.save_weights if name == "net.weights.h5" else model.save)(tmp_path / name)
     found = by_layer(read(tmp_path / name))
