@@ -19,6 +19,13 @@ def networks():
         raise Failure(f"no catalog of networks: {error}", "python -m kerascnn.catalog") from error
 
 
+def network_called(name):
+    """The row of a network, named in letters of any size; None where there is none."""
+    from kerascnn.registry import called
+
+    return called(name.lower(), {row.name: row for row in networks()})
+
+
 class Count(click.ParamType):
     """A number of parameters: 25_000_000, 1.2e6, 5M."""
 

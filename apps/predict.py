@@ -6,7 +6,7 @@ import warnings
 import click
 
 from .command import BadFile, Command, Failure, Misuse
-from .networks import complete_names_and_files, networks
+from .networks import complete_names_and_files, network_called
 from .quiet import load_keras, waiting
 from .show import check_file, read
 from .writing import answer, bar, bold, cut, dim, remark, to_person, width
@@ -26,7 +26,7 @@ def command(model, images, weights, top, save, force):
     Keras model, .keras or .h5, that takes pixels 0..255. IMAGE is an image file, or a folder of them. Photos
     that cannot be read are skipped; exit code 4 where none can.
     """
-    row = next((row for row in networks() if row.name == model.lower()), None)
+    row = network_called(model)
     weights = check_weights(model, row, weights)
     check_table(save, force)
     if not any(os.path.exists(path) for path in images):

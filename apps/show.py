@@ -6,7 +6,7 @@ import re
 import click
 
 from .command import BadFile, Command, Misuse
-from .networks import complete_names_and_files, networks
+from .networks import complete_names_and_files, network_called, networks
 from .pages import file_page, layers_page, network_page
 from .quiet import load_keras
 from .sources import described, weights_page
@@ -29,7 +29,7 @@ def command(network, layers, weights, diagram, force):
     NAME is a network that `kerascnn list` names. FILE is any Keras model, .keras or .h5.
     """
     check_diagram(diagram, force)
-    row = next((row for row in networks() if row.name == network.lower()), None)
+    row = network_called(network)
     if row is None:
         check_file(network)
     if row is None and weights:

@@ -29,6 +29,7 @@ def build_model(
     network's trunk or head, as in depths=(2, 2, 2, 2) or dropout=0.2.
     """
     row = card(name)
+    name = row.name
     shape = checks.shape(row, input_shape)
     classes = checks.classes(row, classes)
     trunk, head = checks.overrides(row, overrides)

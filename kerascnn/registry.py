@@ -125,10 +125,16 @@ def register(name, *, trunk, head, family, year, paper, **rest):
 
 
 def card(name):
-    """The card of a network."""
-    if name not in CARDS:
+    """The card of a network; "resnet20" is short for "resnet20_cifar10"."""
+    found = called(name, CARDS)
+    if found is None:
         raise ValueError(unknown("network", name, CARDS, "list_models() names them all"))
-    return CARDS[name]
+    return found
+
+
+def called(name, rows):
+    """What is called so in {name: row}, or so with "_cifar10" after it; None where nothing is."""
+    return rows.get(name, rows.get(f"{name}_cifar10"))
 
 
 def list_models(pattern="*", *, family=None, year=None, max_params=None, pretrained=None):

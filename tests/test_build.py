@@ -54,6 +54,12 @@ def test_weights_of_a_card_of_ones_own_count(monkeypatch):
     assert "mine" not in list_models(pretrained="keras")
 
 
+def test_networks_for_cifar10_have_short_names():
+    assert card("resnet20") is card("resnet20_cifar10")
+    assert outline("resnet20").name == "resnet20_cifar10"
+    assert card("resnet50").name == "resnet50"
+
+
 def test_features_are_the_maps_of_named_layers(rng):
     model = build_model("tiny_resnet")
     x = rng.uniform(0, 255, (2, 32, 32, 3)).astype("float32")

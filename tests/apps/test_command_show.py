@@ -114,6 +114,10 @@ def test_stages_add_up(document, rows):
         assert sum(stage["macs"] for stage in found["stages"]) == found["macs"], row.name
 
 
+def test_a_short_name(run):
+    assert run("show", "ResNet20").stdout == run("show", "resnet20_cifar10").stdout
+
+
 def test_a_card(run):
     page = " ".join(run("show", "VGG16").stdout.split())
     assert "parameters 138,357,544 138,357,544 none" in page
