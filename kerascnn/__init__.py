@@ -19,6 +19,9 @@ PUBLIC = {  # name -> module; loaded when first asked for, so that importing ker
     "receptive_field": "anatomy",
     "diagram": "anatomy",
     "predict": "predictions",
+    "load": "data",
+    "audit": "data",
+    "batches": "data",
 }
 __all__ = sorted(PUBLIC)
 

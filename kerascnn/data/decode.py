@@ -41,10 +41,11 @@ BOXES = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"m
 
 
 class ImageError(ValueError):
-    """What should be an image and is none: which file, and what it is instead."""
+    """What should be an image and is none: which file, and what it is instead; ``kind`` is what an audit calls that."""
 
-    def __init__(self, name, received, expected="be an image"):
+    def __init__(self, name, received, expected="be an image", kind="truncated"):
         super().__init__(f"{name} should {expected}. Received: {received}")
+        self.kind = kind
         self.reason = received if expected == "be an image" else f"should {expected}. Received: {received}"
 
 
@@ -57,30 +58,36 @@ def decode(source):
     """
     name = name_of(source)
     with reading(source, name) as file:
-        start = file.read(SNIFF)
-        size = file.seek(0, os.SEEK_END)
-        file.seek(0)
-        with quiet():
-            try:
-                image = Image.open(file, formats=formats())
-            except Image.DecompressionBombError:
-                raise ImageError(name, f"one of more than {LIMIT:,} pixels") from None
-            except Exception:  # a decoder may raise anything over a damaged file
-                raise ImageError(name, described(start, size)) from None
-            return unpack(image, name)
+        return unpack(opened(file, name), name)
+
+
+def opened(file, name):
+    """Pillow's image of an open file that can be read from anywhere; its pixels are not read yet."""
+    start = file.read(SNIFF)
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    with quiet():
+        try:
+            return Image.open(file, formats=formats())
+        except Image.DecompressionBombError:
+            raise ImageError(name, f"one of more than {LIMIT:,} pixels", kind="too large") from None
+        except Exception:  # a decoder may raise anything over a damaged file
+            raise ImageError(name, described(start, size)) from None
 
 
 def unpack(image, name):
     """What ``decode`` gives, from Pillow's own image."""
     width, height = image.size
     if width * height > LIMIT:
-        raise ImageError(name, f"one of {width}x{height} pixels", f"be an image of at most {LIMIT:,} pixels")
+        expected = f"be an image of at most {LIMIT:,} pixels"
+        raise ImageError(name, f"one of {width}x{height} pixels", expected, "too large")
     with quiet():
         try:
             image.load()
             return np.array(rgb(upright(image), image))
         except MemoryError:
-            raise ImageError(name, f"one of {width}x{height} pixels that does not fit into memory") from None
+            text = f"one of {width}x{height} pixels that does not fit into memory"
+            raise ImageError(name, text, kind="too large") from None
         except Exception as error:  # a decoder may raise anything over a damaged file
             kind = f"{article(image.format)} image" if image.format else "one"
             raise ImageError(name, f"{kind} of {width}x{height} pixels that cannot be read: {error}") from None

@@ -1,0 +1,65 @@
+"""`kerascnn data check`: what is wrong with a folder of images, before a network is trained on it."""
+
+import os
+
+import click
+
+from .command import BadFile, Command, Misuse, given
+from .quiet import load_keras
+from .writing import answer, remark
+
+
+@click.command("data", cls=Command)
+@click.argument("action", type=click.Choice(["check"]))
+@click.argument("source", metavar="DIR|FILE|NAME", type=click.Path())
+@click.option("--save", metavar="FILE", type=click.Path(dir_okay=False), help="Write all of it: .csv or .json.")
+@click.option("--force", is_flag=True, help="Let --save replace a file.")
+@click.option("--paths", default=10, show_default=True, metavar="N", type=click.IntRange(0), help="Files to name.")
+def command(action, source, save, force, paths):
+    """Check a dataset: decode every image once and say what is odd.
+
+    DIR has a subfolder for each class, perhaps below train, valid and test; FILE is a .zip of one, a .csv with columns
+    file, label[, split][, group], or an .npz; NAME is a known dataset: digits, shapes, cifar10 ... Found are
+    files that cannot be read, duplicates within and across classes and parts, classes that are small or uneven. Exit
+    code 4 where more than 5 % of the images are bad.
+    """
+    check_save(save, force)
+    found = judged(source)
+    write(found, save)
+    from kerascnn.data.audit_text import document
+
+    told = [found.fatal] if found.fatal else []
+    answer("data", document(found) | {"saved": save}, found.text(paths).splitlines(), told)
+    if save:
+        remark(f"saved: {save}")
+    return BadFile.exit_code if found.fatal else 0
+
+
+def check_save(path, force):
+    if path is None:
+        return
+    if not path.endswith((".csv", ".json")):
+        raise Misuse(f"--save should end in .csv or .json. Received: {path}", "--save findings.csv")
+    if os.path.exists(path) and not force:
+        raise Misuse(f"{path} is there already and stays", "another name, or --force to replace it")
+
+
+def judged(source):
+    from kerascnn.data import DataError, audit
+    from kerascnn.data.sources import DOWNLOADED
+
+    if source in DOWNLOADED:
+        load_keras()
+    try:
+        return audit(source, quiet=bool(given("quiet")))
+    except DataError as error:
+        raise BadFile(error, "kerascnn data check DIR, with a subfolder for each class") from error
+
+
+def write(found, path):
+    if path is None:
+        return
+    try:
+        found.save(path)
+    except OSError as error:
+        raise Misuse(f"{path} cannot be written: {error.strerror}") from error

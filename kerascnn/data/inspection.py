@@ -1,0 +1,143 @@
+"""One image looked at: what is odd about it, and by what it is recognised again."""
+
+import hashlib
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from .decode import SNIFF, ImageError, described, kind_of, opened, unpack
+from .images import cut, stretched
+from .kinds import SUFFIXES, UNREADABLE
+from .listing import Finding, suffix
+
+ORIENTATION = 0x0112  # EXIF's tag
+LONGEST = 5.0  # long side over short side
+THUMB = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What one file is. ``sha`` is that of its pixels; "" where it has none."""
+
+    findings: tuple[Finding, ...]
+    sha: str = ""
+    fingerprint: int = 0  # dHash of 64 bits: whether each pixel of 9x8 is darker than the next
+    thumb: np.ndarray | None = None  # (8, 8, 3), uint8
+    shape: tuple | None = None  # (h, w)
+
+
+def inspect(entry, *, size=None, keep=False):
+    """(what an entry is, its pixels cut to ``size`` or None): decoded once, by the decoder that training uses."""
+    if isinstance(entry.item, np.ndarray):
+        return looked_at(entry.item, entry.name, size=size, keep=keep)
+    ending = suffix(entry.name)
+    try:
+        contents = contents_of(entry.item)
+    except ImageError as error:
+        return Seen((Finding(entry.name, error.kind, error.reason),)), None
+    except OSError as error:
+        return Seen((Finding(entry.name, "no access", error.strerror or str(error)),)), None
+    unread = refused(contents, ending)
+    if unread:
+        return Seen((Finding(entry.name, *unread),)), None
+    try:
+        image = opened(io.BytesIO(contents), entry.name)
+        odd = oddities(image, contents, ending)
+        pixels = unpack(image, entry.name)
+    except ImageError as error:
+        return Seen((Finding(entry.name, error.kind, error.reason),)), None
+    return looked_at(pixels, entry.name, odd, size=size, keep=keep)
+
+
+def contents_of(item):
+    """The bytes of a file or of an archive's member; a link to nowhere and a pipe have none."""
+    if hasattr(item, "read"):
+        return item.read()
+    if not item.is_file():
+        raise ImageError(str(item), "no regular file" if item.exists() else "nothing there", kind="missing")
+    return item.read_bytes()
+
+
+def looked_at(pixels, name, odd=(), *, size=None, keep=False):
+    """``inspect`` for decoded pixels (H, W, C)."""
+    height, width = pixels.shape[:2]
+    found = [Finding(name, *row) for row in odd]
+    if min(height, width) < 2:
+        return Seen((*found, Finding(name, "one pixel", f"{width}x{height}"))), None
+    if max(height, width) > LONGEST * min(height, width):
+        found.append(Finding(name, "extreme aspect", f"{width}x{height}"))
+    sha = hashlib.sha1(f"{pixels.shape}".encode())
+    sha.update(np.ascontiguousarray(pixels))
+    kept = cut(pixels, size) if keep else None
+    return Seen(tuple(found), sha.hexdigest(), dhash(pixels), thumb(pixels), (height, width)), kept
+
+
+def refused(contents, ending):
+    """(kind, detail) of what is not decoded at all, or None."""
+    start = contents[:SNIFF]
+    kind = kind_of(start)
+    if ending in UNREADABLE and kind in ("", "TIFF"):  # camera's raw files begin like TIFF; Pillow reads a thumbnail
+        return "unreadable format", ending
+    if kind == "HEIC":
+        return "unreadable format", "heic"
+    if kind or is_image(contents):
+        return None
+    what = described(start, len(contents))
+    if ending not in SUFFIXES and contents:
+        return "other file", what
+    if not contents:
+        return "empty", ""
+    return ("HTML" if "HTML" in what else "no image"), what
+
+
+def is_image(contents):
+    """Whether Pillow knows what our own table of first bytes does not."""
+    try:
+        opened(io.BytesIO(contents), "")
+    except ImageError:
+        return False
+    return True
+
+
+def oddities(image, contents, ending):
+    """[(kind, detail)] that a decoder deals with."""
+    try:
+        deep = contents[24:25] == b"\x10" if image.format == "PNG" else 16 in bits(image)
+        frames = getattr(image, "n_frames", 1) if image.format != "MPO" else 1
+        turn = image.getexif().get(ORIENTATION, 1)
+        alpha = image.has_transparency_data
+    except Exception:  # damaged parts raise what their parser happens to meet; decoding then says what is wrong
+        return []
+    rows = [
+        ("wrong suffix", f"{image.format} in .{ending}", image.format not in SUFFIXES.get(ending, ())),
+        ("CMYK", "", image.mode == "CMYK"),
+        ("grey", image.mode, image.mode in ("1", "L", "LA", "La", "I", "F") or image.mode.startswith("I;")),
+        ("palette", "", image.mode in ("P", "PA") and image.format != "GIF"),
+        ("16-bit", "", deep or image.mode.startswith("I")),
+        ("alpha", "", alpha and image.format != "GIF"),
+        ("rotated", f"EXIF orientation {turn}", turn in range(2, 9)),
+        ("animated", f"{frames} images", frames > 1),
+    ]
+    return [(kind, detail) for kind, detail, true in rows if true]
+
+
+def bits(image):
+    """Bits of each sample, as TIFF states them."""
+    return tuple(getattr(image, "tag_v2", {}).get(258, ()))
+
+
+def dhash(pixels):
+    """64 bits by which an image is known again after it was resized or saved anew: signs of differences along rows."""
+    grey = np.asarray(Image.fromarray(stretched(rgb(pixels), (8, 9))).convert("L"), np.int16)
+    return int.from_bytes(np.packbits(grey[:, 1:] > grey[:, :-1]).tobytes(), "big")
+
+
+def thumb(pixels):
+    """An image as 8x8 RGB."""
+    return stretched(rgb(pixels), (THUMB, THUMB))
+
+
+def rgb(pixels):
+    return pixels[..., :3] if pixels.shape[-1] >= 3 else np.repeat(pixels[..., :1], 3, axis=-1)

@@ -1,0 +1,193 @@
+"""What a source of images has, before any is opened: `Listing` of a folder, a zip archive or a CSV file."""
+
+import csv
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from .archives import Member, members
+from .images import DataError
+from .kinds import SUFFIXES
+
+PARTS = {"train": "train", "training": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test"}
+JUNK_FOLDERS = {"__MACOSX", "@eaDir", "lost+found"}
+JUNK_FILES = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"}
+COLUMNS = ("file", "label", "split", "group")
+
+
+class Entry(NamedTuple):
+    """One file that has a class; ``part`` is "" where nobody has divided the data, ``group`` where there are none."""
+
+    item: Path | Member | np.ndarray  # a file, or pixels (H, W, C)
+    name: str
+    label: str
+    part: str = ""
+    group: str = ""
+
+
+class Finding(NamedTuple):
+    """Something about a file or a class, one of ``kinds.KINDS``."""
+
+    path: str
+    kind: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Listing:
+    """The files of a source in order of their names, and what was set aside already."""
+
+    name: str
+    entries: tuple[Entry, ...]
+    classes: tuple[str, ...]  # in the plain order of sorted(): "10" before "2"; kept with what is trained on them
+    findings: tuple[Finding, ...] = ()
+    pixels: np.ndarray | None = None  # (N, H, W, C), where the entries are parts of one array
+
+
+def listed(path):
+    """The listing of a folder, of a zip archive, or of a CSV file with columns file, label[, split][, group]."""
+    path = Path(path)
+    if path.is_dir():
+        names, folders, closed = walk(path)
+        found = by_folders(path, [(path / name, name, True) for name in names], folders)
+        findings = [Finding(name, "no access", "a folder") for name in closed]
+        return replace(found, findings=(*found.findings, *findings))
+    if not path.exists():
+        raise DataError(f"`source` should be a folder, a zip archive or a CSV file. Received: {path}, not there")
+    if path.suffix.lower() == ".csv":
+        return by_table(path)
+    try:
+        found = [(Member(path, name), name.replace("\\", "/"), safe) for name, safe in members(path)]
+    except (OSError, ValueError, NotImplementedError) as error:
+        raise DataError(
+            f"`source` should be a folder, a zip archive or a CSV file. Received: {path}: {error}"
+        ) from None
+    except Exception as error:  # zipfile.BadZipFile has no parent but Exception
+        raise DataError(f"{path} should be a zip archive. Received: {error}") from None
+    return by_folders(path, sorted(found, key=lambda row: row[1]), ())
+
+
+def walk(root):
+    """Names of files, of folders, and of folders that do not open, below a folder; sorted. Links are followed, but no
+    folder is visited twice."""
+    files, folders, closed, seen = [], [], [], set()
+
+    def name_of(*parts):
+        return Path(*parts).relative_to(root).as_posix()
+
+    for base, inner, inside in os.walk(root, followlinks=True, onerror=lambda error: closed.append(error.filename)):
+        real = os.path.realpath(base)
+        if real in seen:
+            inner.clear()
+            continue
+        seen.add(real)
+        inner.sort()
+        files += [name_of(base, name) for name in inside]
+        folders += [name for name in (name_of(base, name) for name in inner) if not junk(name)]
+    return sorted(files), sorted(folders), sorted(map(name_of, closed))
+
+
+def junk(name):
+    """Whether systems and programs leave such files behind: hidden ones, thumbnails, resource forks."""
+    *above, last = name.split("/")
+    return (
+        any(part in JUNK_FOLDERS or part.startswith(".") for part in (*above, last))
+        or last.lower() in JUNK_FILES
+        or last.endswith("~")
+    )
+
+
+def by_folders(path, found, empty):
+    """A subfolder is a class; above the classes there may be train, valid and test, or one folder that holds all."""
+    findings = [Finding(name, "unsafe path", "leads out of the archive") for _, name, safe in found if not safe]
+    findings += [Finding(name, "junk") for _, name, safe in found if safe and junk(name)]
+    rows = [(item, name) for item, name, safe in found if safe and not junk(name)]
+    start = wrapper([name for _, name in rows])
+    rows = [(item, name, name.removeprefix(start).split("/")) for item, name in rows]
+    empty = [name[len(start) :].split("/") for name in empty if name.startswith(start)]
+    divided = is_divided([parts for _, name, parts in rows if name.startswith(start)])
+    depth = 1 if divided else 0
+    entries, seen = [], set()
+    for item, name, parts in rows:
+        outside = not name.startswith(start) or (divided and parts[0].lower() not in PARTS)
+        if outside or len(parts) <= depth + 1:
+            findings.append(Finding(name, "no class", "lies beside the folders of classes"))
+            continue
+        seen.add(tuple(parts[: depth + 1]))
+        entries.append(Entry(item, name, parts[depth], PARTS[parts[0].lower()] if divided else ""))
+    empty = [parts for parts in empty if not divided or parts[0].lower() in PARTS]
+    bare = sorted({tuple(parts) for parts in empty if len(parts) == depth + 1} - seen)
+    findings += [Finding("/".join(parts), "empty class", "a folder without images") for parts in bare]
+    classes = sorted({entry.label for entry in entries})
+    return Listing(path.name or str(path), tuple(entries), tuple(classes), tuple(findings))
+
+
+def wrapper(names):
+    """The folders that do nothing but hold the others: "all/flowers/" of all/flowers/rose/1.jpg and
+    all/flowers/lily/2.jpg."""
+    start = ""
+    while True:
+        below = [name[len(start) :].split("/") for name in names if name.startswith(start)]
+        inner = {parts[0] for parts in below if len(parts) > 1}
+        if not inner or (start and any(len(parts) == 1 and suffix(parts[0]) in SUFFIXES for parts in below)):
+            return ""  # what is left is a class with folders of its own
+        if len(inner) > 1 or {name.lower() for name in inner} & PARTS.keys():
+            return start
+        start += inner.pop() + "/"
+
+
+def suffix(name):
+    """The letters after the last dot, in lower case; "" where there is none."""
+    last = name.rpartition("/")[2]
+    return last.rpartition(".")[2].lower() if "." in last else ""
+
+
+def is_divided(paths):
+    """Whether the first folders are train, valid and test, with folders in them; beside bus and tram "train" is a
+    class, and beside train and test "notes" is none."""
+    first = {parts[0].lower() for parts in paths if len(parts) > 1}
+    deep = any(len(parts) > 2 for parts in paths if parts[0].lower() in ("train", "training"))
+    return deep and (first <= PARTS.keys() or len({PARTS[name] for name in first & PARTS.keys()}) > 1)
+
+
+def by_table(path):
+    """The rows of a CSV file; its files are named from the folder that it lies in."""
+    entries, findings, names = [], [], {}
+    for number, row in enumerate(rows_of(path), start=2):
+        name, label, split, group = ((row.get(column) or "").strip() for column in COLUMNS)
+        file = path.parent / name
+        if not name or not label:
+            findings.append(Finding(f"{path.name}, line {number}", "no class", "no file or no label"))
+        elif split and split.lower() not in PARTS:
+            raise DataError(f"{path}, line {number}: split should be train, valid or test. Received: {split!r}")
+        elif not file.is_file():
+            findings.append(Finding(name, "missing", "nothing there"))
+        elif name in names:
+            kind = "listed twice" if label == names[name] else "conflicting labels"
+            findings.append(Finding(name, kind, f"as {label!r} again in line {number}, which does not count"))
+        else:
+            names[name] = label
+            entries.append(Entry(file, name, label, PARTS.get(split.lower(), ""), group))
+    classes = sorted({entry.label for entry in entries})
+    return Listing(path.name, tuple(entries), tuple(classes), tuple(findings))
+
+
+def rows_of(path):
+    """The rows of a CSV file as dicts; commas, semicolons or tabs part its columns, as its first line has them."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            first = file.readline()
+            file.seek(0)
+            reader = csv.DictReader(file, delimiter=max(",;\t", key=first.count))
+            reader.fieldnames = columns = [name.strip().lower() for name in reader.fieldnames or ()]
+            rows = [*reader]
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} should be a CSV file in UTF-8. Received: {error}") from None
+    if not {"file", "label"} <= {*columns}:
+        raise DataError(f"{path} should have the columns file, label[, split][, group]. Received: {', '.join(columns)}")
+    return rows

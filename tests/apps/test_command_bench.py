@@ -1,0 +1,17 @@
+"""`kerascnn bench`: what it measures is told; how fast it is, no test says."""
+
+import pytest
+
+
+@pytest.mark.slow
+def test_batches(document):
+    words = ["--network", "lenet5", "--images", 64, "--batch", 16, "--rounds", 2]
+    result = document("bench", "batches", *words)["result"]
+    assert [result[key] for key in ("network", "images", "batch", "rounds")] == ["lenet5", 64, 16, 2]
+    assert [row["way"] for row in result["rows"]][:2] == ["array in memory", "files"]
+    assert result["rows"][0]["ratio"] == result["rows"][0]["cpu_ratio"] == 1
+    assert all(row["images_per_second"] > 0 for row in result["rows"])
+
+
+def test_there_is_nothing_else_to_measure(fails):
+    fails("bench", "batch", code=2)
