@@ -22,6 +22,13 @@ PUBLIC = {  # name -> module; loaded when first asked for, so that importing ker
     "load": "data",
     "audit": "data",
     "batches": "data",
+    "evaluate": "evaluation",
+    "from_probabilities": "evaluation",
+    "temperature": "evaluation",
+    "compare": "evaluation",
+    "ensemble": "evaluation",
+    "human_against_network": "evaluation",
+    "ablate": "evaluation",
 }
 __all__ = sorted(PUBLIC)
 

@@ -25,6 +25,7 @@ ALLOWED = {  # module or package -> what of ours it may import
     "labels": {"weights"},
     "outputs": set(),
     "predictions": {"data", "labels", "outputs", "registry"},
+    "evaluation": {"evaluation", "data", "labels", "outputs", "predictions", "registry"},
     "catalog": {"registry", "build", "anatomy"},
 }
 TENSORFLOW = {"data"}  # may name it

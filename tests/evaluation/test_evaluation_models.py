@@ -1,0 +1,262 @@
+"""Models asked about images: arrays, labelled sets, photos; what is written; published accuracies."""
+
+import csv
+import json
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from keras import layers
+from PIL import Image
+
+import kerascnn
+from kerascnn import evaluate, labels
+from kerascnn.data import DataError, ImageError, Images, load, threads
+from kerascnn.evaluation.classes import aligned
+
+
+@pytest.fixture(autouse=True)
+def no_names(monkeypatch):
+    """ImageNet's names without a download."""
+    monkeypatch.setattr(labels, "imagenet", lambda: None)
+
+
+@pytest.fixture(scope="module")
+def colours():
+    """A model whose scores are an image's mean red, green and blue over 25.5, as logits."""
+    inputs = keras.Input((8, 8, 3))
+    x = layers.GlobalAveragePooling2D()(layers.Rescaling(1 / 25.5)(inputs))
+    return keras.Model(inputs, x, name="colours")
+
+
+def photos(rng, count=20):
+    """Noise that is strongest in one channel, which is its class."""
+    y = rng.integers(0, 3, count)
+    x = rng.integers(0, 100, (count, 8, 8, 3))
+    x[np.arange(count), :, :, y] += 60
+    return x.astype(np.uint8), y
+
+
+def dataset(x, y, classes=("red", "green", "blue")):
+    return Images(x, y.astype(np.int64), classes, tuple(f"p{i}" for i in range(len(y))))
+
+
+def test_probabilities_are_the_models(colours, rng):
+    x, y = photos(rng)
+    found = evaluate(colours, x, y, classes=["red", "green", "blue"])
+    scores = x.reshape(20, -1, 3).mean(1) / 25.5
+    expected = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+    assert found.probs == pytest.approx(expected, abs=1e-5)
+    assert (found.accuracy, found.model, found.classes) == (1, "colours", ("red", "green", "blue"))
+    assert found.names[:2] == ("image 0", "image 1")
+
+
+@pytest.mark.parametrize("batch_size", [1, 7])
+def test_no_size_of_batch_matters(colours, rng, batch_size):
+    x, y = photos(rng, 40)
+    whole = evaluate(colours, x, y)
+    assert evaluate(colours, x, y, batch_size=batch_size).probs == pytest.approx(whole.probs, abs=1e-6)
+
+
+@pytest.mark.parametrize("quiet", [False, True], ids=["told", "quiet"])
+def test_who_waits_is_told(colours, rng, capsys, monkeypatch, quiet):
+    monkeypatch.setattr(threads, "PATIENCE", 0)
+    evaluate(colours, *photos(rng, 40), batch_size=1, quiet=quiet)
+    assert ("evaluating 32 of 40" in capsys.readouterr().err) == (not quiet)
+
+
+def test_a_dataset_is_as_its_arrays(colours, rng):
+    x, y = photos(rng)
+    given = dataset(x, y)
+    found, plain = evaluate(colours, given, batch_size=1), evaluate(colours, x, y)
+    assert found.probs == pytest.approx(plain.probs, abs=1e-6)
+    assert (found.classes, found.names) == (given.classes, given.names)
+
+
+def test_larger_images_of_a_dataset_are_cut_as_for_training(colours, rng):
+    """Not as predict cuts photos, whose margins go."""
+    x, y = rng.integers(0, 256, (6, 24, 16, 3), np.uint8), rng.integers(0, 3, 6)
+    found = evaluate(colours, dataset(x, y))
+    assert found.probs == pytest.approx(evaluate(colours, dataset(x, y).pixels(8), y).probs, abs=1e-6)
+
+
+def test_data_means_its_locked_test_part(colours, rng):
+    x, y = photos(rng, 300)
+    data = load((x, y), seed=3)
+    found = evaluate(colours, data)
+    assert found.names == data.test.names
+    assert found.data == "arrays, test part"
+    assert "(arrays, test part)" in found.text().splitlines()[0]
+    assert evaluate(colours, data, part="valid").names == data.valid.names
+    with pytest.raises(ValueError, match="`part`"):
+        evaluate(colours, load((x, y), test=0))
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ((), ("all", 12)),
+        (("train", "test"), ("test", 12)),
+        (("train", "val"), ("valid", 12)),
+        (("train", "valid", "test"), ("test", 12)),
+    ],
+    ids=["undivided", "test", "valid", "all three"],
+)
+def test_a_folder_counts_as_its_test_part_or_whole(colours, rng, tmp_path, parts, expected):
+    for part in parts or ("",):
+        for i, name in enumerate(("blue", "green", "red")):
+            folder = tmp_path / "photos" / part / name
+            folder.mkdir(parents=True)
+            for j in range(4):
+                pixels = rng.integers(0, 90, (8, 8, 3), np.uint8)
+                pixels[..., 2 - i] += 100
+                Image.fromarray(pixels).save(folder / f"{j}.png")
+    found = evaluate(colours, tmp_path / "photos", classes=["red", "green", "blue"])
+    part, count = expected
+    assert (found.accuracy, len(found)) == (1, count)
+    assert found.data == ("photos" if part == "all" else f"photos, {part} part")
+    assert all(name.startswith(part[:3]) for name in found.names) or part == "all"
+
+
+def test_a_known_name_means_what_load_locks_away():
+    model = kerascnn.build_model("lenet5", input_shape=(32, 32, 1))
+    found, data = evaluate(model, "digits"), load("digits")
+    assert found.names == data.test.names
+    assert found.classes == tuple("0123456789")
+    assert found.labels.tolist() == data.test.labels.tolist()
+
+
+def test_fewer_classes_find_theirs_by_name(colours, rng):
+    x, y = photos(rng)
+    given = dataset(x, np.where(y == 0, 0, 1), ("blue", "red"))
+    found = evaluate(colours, given, classes=["red", "green", "blue"])
+    assert found.labels.tolist() == np.where(y == 0, 2, 0).tolist()
+    with pytest.raises(ValueError, match="`classes` should name the model's 3 classes"):
+        evaluate(colours, given)
+
+
+def test_as_many_in_another_order_find_theirs_by_name(colours, rng):
+    x, y = photos(rng)
+    given = dataset(x, 2 - y, ("blue", "green", "red"))
+    assert evaluate(colours, given, classes=["red", "green", "blue"]).accuracy == 1
+    with pytest.raises(ValueError, match="'red'.*[Dd]id you mean read"):
+        evaluate(colours, given, classes=["read", "green", "blue"])
+    with pytest.raises(ValueError, match="`classes` should name the model's 3"):
+        evaluate(colours, given, classes=["red", "green"])
+
+
+def test_classes_called_by_numbers(colours, rng):
+    """Of fewer than the model has the numbers count, of as many the order of their names, as training has it."""
+    x, y = photos(rng)
+    assert evaluate(colours, dataset(x[y != 1], y[y != 1] // 2, ("0", "2"))).accuracy == 1
+    assert evaluate(colours, dataset(x, y, ("5", "6", "7"))).accuracy == 1
+    known = tuple(sorted(map(str, range(11))))
+    with pytest.warns(UserWarning, match="0, 1, 10"):
+        assert aligned(np.arange(11), known, None, 11, colours)[0].tolist() == [*range(11)]
+    numbers = [*map(str, range(11))]
+    assert aligned(np.arange(11), known, numbers, 11, colours)[0].tolist() == [0, 1, 10, *range(2, 10)]
+    thousand = tuple(sorted(map(str, range(1000))))
+    assert aligned(np.arange(1000), thousand, None, 1000, colours)[0].tolist() == [*map(int, thousand)]
+
+
+def test_wordnets_numbers(colours, monkeypatch):
+    monkeypatch.setattr(labels, "imagenet", lambda: {f"n{3 * i:08}": f"thing {i}" for i in range(1000)})
+    numbers, names = aligned([0, 1, 1], ("n00000006", "n00002997"), None, 1000, colours)
+    assert (numbers.tolist(), names[999]) == ([2, 999, 999], "thing 999")
+    with pytest.raises(ValueError, match="n00000007"):
+        aligned([0], ("n00000007",), None, 1000, colours)
+
+
+def test_parts_of_what_has_none(colours, rng):
+    x, y = photos(rng)
+    for arguments, text in (
+        ({"images": x, "labels": y, "part": "test"}, "`labels` should be None"),
+        ({"images": dataset(x, y), "part": "test"}, "`part` should be None"),
+        ({"images": dataset(x, y), "labels": y}, "`labels` should be None"),
+        ({"images": "digits", "part": "exam"}, "`part` should be test"),
+        ({"images": "digitz"}, "digits"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            evaluate(colours, **arguments)
+
+
+def test_what_is_bad_in_a_folder_is_said(colours, rng, tmp_path):
+    for i, name in enumerate(("blue", "green", "red")):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for j in range(8):
+            pixels = rng.integers(0, 90, (8, 8, 3), np.uint8)
+            pixels[..., 2 - i] += 100
+            Image.fromarray(pixels).save(tmp_path / "set" / name / f"{j}.png")
+    (tmp_path / "set" / "red" / "bad.jpg").write_text("hello")
+    with pytest.warns(UserWarning, match="1 of 25 left out"):
+        found = evaluate(colours, tmp_path / "set", classes=["red", "green", "blue"])
+    assert (len(found), found.accuracy, found.failed) == (24, 1, {"red/bad.jpg": "no image"})
+    for i in range(2):
+        (tmp_path / "set" / "red" / f"bad{i}.jpg").write_text("hello")
+    with pytest.raises(DataError, match="at most 5%"):
+        evaluate(colours, tmp_path / "set")
+
+
+def test_files_that_are_no_images_are_left_out(colours, rng, tmp_path):
+    x, y = photos(rng, 6)
+    paths = [tmp_path / f"{i}.png" for i in range(6)]
+    for path, pixels in zip(paths, x, strict=True):
+        Image.fromarray(pixels).save(path)
+    paths[2].write_text("hello")
+    for batch_size in (64, 1):
+        found = evaluate(colours, paths, y, batch_size=batch_size, quiet=True)
+        assert found.labels.tolist() == np.delete(y, 2).tolist()
+        assert found.accuracy == 1
+        assert found.failed == {str(paths[2]): "text"}
+    with pytest.raises(ImageError):
+        evaluate(colours, [paths[2]], [0])
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        (None, "`labels` should say"),
+        ([0, 1], "each of the 20 images"),
+        ([3] * 20, "0 to 2"),
+        (["red"] * 20, "no names"),
+    ],
+    ids=["none", "length", "number", "names"],
+)
+def test_refused_labels(colours, rng, given, text):
+    with pytest.raises(ValueError, match=text):
+        evaluate(colours, photos(rng)[0], given)
+
+
+def test_what_is_written_is_what_was_found(colours, rng, tmp_path):
+    x, y = photos(rng, 60)
+    found = evaluate(colours, x, rng.permutation(y), classes=["red", "green", "blue"])
+    folder = found.save(tmp_path / "all")
+    names = {"images", "per_class", "confused", "confusion", "calibration"}
+    assert {path.name for path in folder.iterdir()} == {
+        *(f"{name}.csv" for name in names), "evaluation.json", "evaluation.txt", "evaluation.png"
+    }  # fmt: skip
+    stated = json.loads((folder / "evaluation.json").read_text())
+    assert stated["measures"]["accuracy"]["value"] == pytest.approx(found.accuracy)
+    assert pd.read_csv(folder / "images.csv")["right"].mean() == pytest.approx(found.accuracy)
+    table = pd.read_csv(folder / "confusion.csv", index_col=0)
+    assert np.trace(table.to_numpy()) / 60 == pytest.approx(found.accuracy)
+    assert Image.open(folder / "evaluation.png").size[0] > 1000
+    assert found.save(tmp_path / "one.csv").read_text() == (folder / "images.csv").read_text()
+    with pytest.raises(ValueError, match="`path`"):
+        found.save(tmp_path / "one.xlsx")
+
+
+@pytest.mark.slow
+def test_squeezenet_is_as_good_as_measured_before(shared, forgotten):
+    """500 ImageNet photos: 64.8 % and 84.4 %, as the same weights have in torchvision's own network."""
+    folder = shared("data", "imagenet_sample")
+    weights = shared("weights", "squeezenet1_1_torchvision.safetensors")
+    rows = list(csv.DictReader((folder / "labels.csv").open()))
+    model = kerascnn.build_model("squeezenet1_1", weights=str(weights))
+    numbers = [int(row["class_index"]) for row in rows]
+    found = evaluate(model, [folder / row["file"] for row in rows], numbers, classes=False)
+    assert (found.accuracy, found.top(5)) == pytest.approx((0.648, 0.844), abs=0.0021)
+    assert found.balanced == pytest.approx(found.accuracy)  # one photo a class
+    assert found.interval["accuracy"].low < 0.582 + 0.05  # published on the validation set
+    assert found.calibration.ece < 0.1
