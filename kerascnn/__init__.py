@@ -29,6 +29,9 @@ PUBLIC = {  # name -> module; loaded when first asked for, so that importing ker
     "ensemble": "evaluation",
     "human_against_network": "evaluation",
     "ablate": "evaluation",
+    "fit": "training",
+    "Recipe": "training",
+    "recipe_of": "training",
 }
 __all__ = sorted(PUBLIC)
 

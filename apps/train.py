@@ -1,0 +1,244 @@
+"""`kerascnn train`: a network learns to classify images, and is tested once on those it never saw."""
+
+import os
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from .command import BadFile, Command, Failure, Misuse, given
+from .demo import wilson
+from .networks import complete_names, networks
+from .quiet import load_keras, waiting
+from .show import missing
+from .writing import answer, bold, next_steps, pairs, percent, remark, table, width
+
+MODEL = "model.keras"
+SHARE = click.FloatRange(0, 1, max_open=True)
+DEFAULT = 0.1  # of the images, for each of the two
+INTERRUPTED = 130
+FILES = {
+    MODEL: "the trained network",
+    "best.weights.h5": "its weights after the best epoch",
+    "history.csv": "loss and accuracy after each epoch",
+    "curves.png": "the same as curves",
+    "card.json": "network, recipe, data, seed, versions, result",
+}
+
+
+def complete_recipes(context, option, incomplete):
+    from kerascnn.training.recipes import PUBLISHED, RECIPES
+
+    return [name for name in (*RECIPES, PUBLISHED) if name.startswith(incomplete)]
+
+
+@click.command("train", cls=Command)
+@click.argument("network", metavar="NAME", required=False, shell_complete=complete_names)
+@click.option("--data", metavar="SOURCE", help="A folder with a folder of images for each class, a file, or digits.")
+@click.option("--recipe", metavar="R", shell_complete=complete_recipes, help="Of --list, or published. [onecycle]")
+@click.option("--epochs", metavar="N", type=click.IntRange(1), help="Passes over the data, in place of the recipe's.")
+@click.option("--batch", "batch_size", metavar="N", type=click.IntRange(1), help="Images a step, likewise.")
+@click.option("--rate", "--lr", metavar="X", type=click.FloatRange(0, min_open=True), help="Highest rate, likewise.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of weights, split and order.")
+@click.option("--valid", metavar="SHARE", type=SHARE, help="Of the images, to watch it by; 0 for none. [0.1]")
+@click.option("--test", metavar="SHARE", type=SHARE, help="Of the images, locked for the test; 0 for none. [0.1]")
+@click.option("--test-data", metavar="SOURCE", help="Test on these, in place of a part of --data.")
+@click.option("--size", metavar="N", type=click.IntRange(1), help="Side of the images. [as published]")
+@click.option("--weights", metavar="W", help="Start from these: imagenet, torchvision, keras, timm, or a file.")
+@click.option("--out", metavar="RUN", type=click.Path(file_okay=False), help="Folder. [runs/NAME-DATA]")
+@click.option("--resume", is_flag=True, help="Go on after the last saved epoch of RUN.")
+@click.option("--list", "listed", is_flag=True, help="List the recipes.")
+def command(network, data, recipe, seed, valid, test, test_data, size, weights, out, resume, listed, **replaced):
+    """Train a network on your images.
+
+    NAME is a network that `kerascnn list` names. The images are split into those to learn from, those to watch it by,
+    and a locked part, on which it is tested once, at the end; parts that the data brings stay. Ctrl-C ends after the
+    epoch and saves; once more, at once. --resume goes on, also after a crash, as if nothing had happened.
+    """
+    if listed:
+        return list_recipes()
+    row = known(network, data, recipe)
+    out = folder(out or os.path.join("runs", f"{row.name}-{Path(data).stem}"), resume)
+    load_keras()
+    images, told = read(data, valid, test, test_data, seed)
+    model = build(row, images, recipe, seed, size, weights)
+    history = learn(model, images, recipe, {"seed": seed, "out": out, "resume": resume} | replaced)
+    result = {"network": row.name, "data": data, "seed": seed, "folder": out, "epochs": len(history.table)}
+    result |= {"stopped": history.stopped or None, "best": history.best if len(history.table) else None}
+    if history.stopped:
+        answer("train", result | {"test": None}, [history.stopped], told)
+        remark("go on: the same command with --resume")
+        return INTERRUPTED
+    result |= {"test": tested(model, images.test, test_data or data, out)}
+    answer("train", result, lines(result), told)
+
+
+def list_recipes():
+    """The recipes as a table, and who did so."""
+    from kerascnn.training import RECIPES
+
+    titles = ("recipe", "optimizer", "rate", "schedule", "L2", "batch", "epochs", "source")
+    rows = [
+        (
+            row.name,
+            row.optimizer,
+            f"{row.rate:g}",
+            type(row.schedule).__name__.lower(),
+            f"{row.l2:g}",
+            row.batch,
+            row.epochs,
+            row.source,
+        )
+        for row in RECIPES.values()
+    ]
+    found = table(titles, rows, words=("recipe", "optimizer", "schedule", "source"), room=width())
+    answer("train", {"recipes": [row.stated() for row in RECIPES.values()]}, found)
+
+
+def known(name, data, recipe):
+    """The network's row; what is wrong with the command line is said before Keras is loaded."""
+    from kerascnn.training import recipes
+
+    if name is None:
+        raise Misuse("which network?", "kerascnn train lenet5 --data digits")
+    row = next((row for row in networks() if row.name == name.lower()), None)
+    if row is None:
+        raise missing(name)
+    if data is None:
+        raise Misuse(f"{row.name} needs images to learn from", f"kerascnn train {row.name} --data digits, or a folder")
+    if recipe not in (None, recipes.PUBLISHED):
+        try:
+            recipes.recipe(recipe)
+        except ValueError as error:
+            raise Misuse(error, "kerascnn train --list") from error
+    return row
+
+
+def folder(out, resume):
+    """The run's folder; what is in it stays."""
+    there = os.path.exists(os.path.join(out, "state.npz"))
+    if there and not resume:
+        raise Misuse(f"{out} has a run in it, which stays", "--resume to go on with it, or --out with another folder")
+    if os.path.isdir(out) and os.listdir(out) and not there and not resume:
+        raise Misuse(f"{out} has files in it, and stays", "--out with a new folder")
+    return out
+
+
+def read(source, valid, test, other, seed):
+    """The ``Data``, tested on ``other`` images if there are such, and what was found wrong with it."""
+    valid = DEFAULT if valid is None else valid
+    test = (0.0 if other else DEFAULT) if test is None else test
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        data = loaded("--data", source, valid=valid, test=test, seed=seed)
+        if other:
+            found = loaded("--test-data", other, valid=0.0, test=0.0)
+            data = replace(data, test=sorted_as(found.test or found.train, data.classes))
+    told = [*dict.fromkeys(str(each.message) for each in caught if issubclass(each.category, UserWarning))]
+    for line in told:
+        remark(line)
+    return data, told
+
+
+def loaded(option, source, **how):
+    from kerascnn.data import load
+
+    try:
+        with waiting("reading the images ..."):
+            return load(source, **how)
+    except (OSError, ValueError) as error:
+        raise BadFile(f"{option}: {error}", "digits, or a folder with a folder of images for each class") from error
+
+
+def sorted_as(images, classes):
+    """The same images, labelled by the places of their classes among others."""
+    import numpy as np
+
+    strange = [name for name in images.classes if name not in classes]
+    if strange:
+        text = f"--test-data has classes that --data has not: {', '.join(map(str, strange[:5]))}"
+        raise BadFile(text, f"images of {', '.join(map(str, classes[:8]))}{' ...' * (len(classes) > 8)}")
+    places = np.array([classes.index(name) for name in images.classes])
+    return replace(images, labels=places[images.labels], classes=classes)
+
+
+def build(row, images, recipe, seed, size, weights):
+    """The network for the classes of the data, drawn anew as the recipe's authors did unless it has weights."""
+    import keras
+
+    import kerascnn
+    from kerascnn.training import initialise, recipes
+
+    keras.utils.set_random_seed(seed)
+    high, wide, channels = row.input_shape
+    shape = (size, size, channels) if size else (high, wide, channels)
+    try:
+        with waiting(f"building {row.name} ..."):
+            model = kerascnn.build_model(row.name, input_shape=shape, classes=len(images.classes), weights=weights)
+    except ValueError as error:
+        raise Misuse(error, "another --size or --weights" if size or weights else None) from error
+    if weights is None and recipe:
+        found = recipes.recipe_of(row) if recipe == recipes.PUBLISHED else recipes.recipe(recipe)
+        initialise(model, found, seed)
+    parts = {"to learn from": images.train, "to watch": images.valid, "locked": images.test}
+    remark(
+        f"{row.name}: {model.count_params():,} parameters, {shape[0]}x{shape[1]} pixels, classes: {len(images.classes)}"
+    )
+    remark(f"images {', '.join(f'{what}: {len(each or ()):,}' for what, each in parts.items())}")
+    return model
+
+
+def learn(model, images, recipe, how):
+    from kerascnn.training import Diverged, fit
+
+    try:
+        return fit(model, images, recipe, verbose=not given("quiet"), **how)
+    except Diverged as error:
+        raise Failure(error, f"--rate, lower, and another --out; {how['out']} has the epochs before") from error
+    except ValueError as error:
+        raise Misuse(error) from error
+
+
+def tested(model, images, source, out):
+    """Accuracy on the locked images, computed once in the life of a run; None where there are none."""
+    import numpy as np
+
+    from kerascnn.data import batches
+    from kerascnn.outputs import image_input, scores_of
+    from kerascnn.training.runs import CARD, read_json, replacing, write_json
+
+    card = os.path.join(out, CARD)
+    facts = read_json(card)
+    with replacing(os.path.join(out, MODEL)) as draft:
+        model.save(draft)
+    if "test" not in facts and images:
+        *size, channels = image_input(model)
+        found = model.predict(batches(images, tuple(size), 64, channels=channels), verbose=0)
+        right, number = int((scores_of(found, model).argmax(-1) == np.asarray(images.labels)).sum()), len(images)
+        shares = {"accuracy": right / number, "interval": wilson(right, number)}
+        facts |= {"test": {"data": source, "images": number, "right": right} | shares}
+        write_json(card, facts)
+    return facts.get("test")
+
+
+def lines(result):
+    test, best, out = result["test"], result["best"], result["folder"]
+    if test:
+        low, high = test["interval"]
+        yield bold(f"{result['network']} names {percent(test['accuracy'], 1)} of images that it has never seen")
+        yield f"  {test['right']} right of {test['images']}, 95 % interval {percent(low, 1)} to {percent(high, 1)}"
+    else:
+        yield bold(f"{result['network']} has learnt, and is not tested: no images were kept for it")
+    if best["val_accuracy"] is not None:
+        yield f"  {percent(best['val_accuracy'], 1)} of those it was watched by, at best, after epoch {best['epoch']}"
+    yield ""
+    yield bold(f"files in {out}")
+    yield from pairs(FILES, room=width())
+    path = os.path.join(out, MODEL)
+    yield from next_steps(
+        {
+            f"kerascnn predict {path} IMAGE": "what it sees in a photo",
+            f"kerascnn show {path} --layers": "what it is made of",
+        }
+    )
