@@ -32,6 +32,9 @@ PUBLIC = {  # name -> module; loaded when first asked for, so that importing ker
     "fit": "training",
     "Recipe": "training",
     "recipe_of": "training",
+    "initialisation": "diagnose",
+    "activity": "diagnose",
+    "gradient_check": "diagnose",
 }
 __all__ = sorted(PUBLIC)
 

@@ -177,7 +177,7 @@ class LocalResponseNorm(layers.Layer):
 
     def call(self, x):
         channels = x.shape[-1]
-        squares = ops.square(ops.cast(x, "float32"))
+        squares = ops.square(ops.cast(x, keras.backend.result_type(x.dtype, "float32")))
         padded = ops.pad(squares, [(0, 0)] * (len(x.shape) - 1) + [(self.radius, self.radius)])
         around = sum(padded[..., i : i + channels] for i in range(2 * self.radius + 1))
         return x * ops.cast((self.bias + self.alpha * around) ** -self.beta, x.dtype)

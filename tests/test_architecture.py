@@ -26,6 +26,7 @@ ALLOWED = {  # module or package -> what of ours it may import
     "outputs": set(),
     "predictions": {"data", "labels", "outputs", "registry"},
     "evaluation": {"evaluation", "data", "labels", "outputs", "predictions", "registry"},
+    "diagnose": {"diagnose", "anatomy", "build", "data", "outputs", "predictions", "registry"},
     "catalog": {"registry", "build", "anatomy"},
     "training": {"training", "__version__", "catalog", "data", "outputs", "registry", "weights"},
 }

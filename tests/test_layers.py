@@ -51,6 +51,14 @@ def test_response_norm(options, rng):
     np.testing.assert_allclose(layer(x), expected, rtol=1e-5)
 
 
+def test_response_norm_is_as_precise_as_its_type(rng):
+    """In float64, as numerical gradient checks need it, nothing is rounded to float32 on the way."""
+    x = rng.normal(scale=30, size=(2, 3, 3, 7))
+    layer = LocalResponseNorm(radius=1, alpha=0.5, dtype="float64")
+    expected = reference.response_norm(x, 1, layer.bias, 0.5, layer.beta)
+    np.testing.assert_allclose(layer(x), expected, rtol=1e-13)
+
+
 def test_response_norm_survives_half_precision():
     x = np.full((1, 2, 2, 5), 300.0, "float16")  # whose squares float16 cannot hold
     y = np.array(LocalResponseNorm(dtype="float16")(x))

@@ -11,7 +11,20 @@ from kerascnn.weights import DownloadError
 from kerascnn_apps.command import BadFile, Failure
 from kerascnn_apps.main import main
 
-COMMANDS = ["list", "show", "predict", "data", "train", "evaluate", "bench", "demo", "doctor", "cache", "completion"]
+COMMANDS = [
+    "list",
+    "show",
+    "predict",
+    "data",
+    "train",
+    "diagnose",
+    "evaluate",
+    "bench",
+    "demo",
+    "doctor",
+    "cache",
+    "completion",
+]
 HELPS = [[], ["-h"], ["--help"], *([name, "--help"] for name in COMMANDS)]
 
 

@@ -1,0 +1,241 @@
+"""`kerascnn diagnose`: how signals start in a network, what its units do, whether its gradients are right."""
+
+import os
+import sys
+
+import click
+
+from .command import BadFile, Command, Failure, Misuse, common, given
+from .networks import complete_names_and_files, networks
+from .predict import build, check_weights
+from .quiet import load_keras, waiting
+from .residual import command as residual
+from .show import check_file, read
+from .writing import answer, bar, bold, remark, table, width
+
+INITS = ("normal", "xavier", "glorot", "he")
+ACTS = ("tanh", "sigmoid", "relu", "leaky_relu", "linear")
+PICTURE = click.Path(dir_okay=False)
+
+
+@click.group("diagnose", params=common(), invoke_without_command=True)
+@click.pass_context
+def command(context):
+    """Look for what is wrong with a network: its start, its units and filters, its gradients, its depth."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help(), color=context.color)
+
+
+@command.command("init", cls=Command)
+@click.option("--rule", default="normal", show_default=True, type=click.Choice(INITS), help="normal takes --std.")
+@click.option("--std", default=0.01, show_default=True, type=click.FloatRange(0, min_open=True), help="Of the weights.")
+@click.option("--act", default="tanh", show_default=True, type=click.Choice(ACTS), help="The nonlinearity.")
+@click.option("--save", metavar="FILE.png", type=PICTURE, help="Draw it.")
+@click.option("--force", is_flag=True, help="Let --save replace a file.")
+def init(rule, std, act, save, force):
+    """What first weights do to signals.
+
+    Ten layers of 500 units on Gaussian inputs: the spread of activations on their way in, and of gradients on their way
+    back. With --std 0.01 they die, with --std 1 tanh saturates; --rule xavier is the cure, --rule he that for --act
+    relu.
+    """
+    check_picture(save, force)
+    load_keras()
+    from kerascnn.diagnose import initialisation
+
+    found = initialisation(init=rule, std=std, act=act)
+    draw(found, save)
+    answer("diagnose", {"title": found.title, "layers": plain(found.table), "saved": save}, start_lines(found))
+
+
+@command.command("units", cls=Command)
+@click.argument("network", metavar="NAME|FILE", shell_complete=complete_names_and_files)
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path())
+@click.option("--weights", metavar="W", help="imagenet (the best there are), torchvision, keras, timm, or a file.")
+@click.option("--save", metavar="FILE.png", type=PICTURE, help="Draw it.")
+@click.option("--force", is_flag=True, help="Let --save replace a file.")
+def units(network, images, weights, save, force):
+    """Dead units, units that repeat each other, noisy filters.
+
+    What the units of a network do on images, a line a layer, and whether the filters of its first convolution are good,
+    too noisy, too correlated or without structure. Dozens of images say more than a few.
+    """
+    check_picture(save, force)
+    inside(network, images, weights, save)
+
+
+@command.command("gradient", cls=Command)
+@click.argument("network", metavar="NAME|FILE", shell_complete=complete_names_and_files)
+@click.option("--samples", default=4, show_default=True, type=click.IntRange(1), help="Weights to look at in a layer.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the images and the samples.")
+@click.option("--save", metavar="FILE.png", type=PICTURE, help="Draw it.")
+@click.option("--force", is_flag=True, help="Let --save replace a file.")
+def gradient(network, samples, seed, save, force):
+    """Are its gradients right?
+
+    Backpropagation against central differences in float64, on four images of noise. Meant for a network of your own
+    with a layer of your own; exit code 1 where a gradient is wrong.
+    """
+    check_picture(save, force)
+    return slopes(network, samples, seed, save)
+
+
+command.add_command(residual)
+
+
+def check_picture(path, force):
+    if path is None:
+        return
+    if not path.endswith((".png", ".svg", ".pdf")):
+        raise Misuse(f"--save should end in .png, .svg or .pdf. Received: {path}", "--save diagnosis.png")
+    if os.path.exists(path) and not force:
+        raise Misuse(f"{path} is there already and stays", "another name, or --force to replace it")
+
+
+def start_lines(found):
+    """A line a layer: its spread as a bar of what came in, and the gradient that arrives there."""
+    yield bold(found.title)
+    rows = []
+    for row in found.table.itertuples():
+        share = "-" if row.saturated != row.saturated else f"{row.saturated:.1%}"
+        drawn = bar(min(row.std / found.input_std, 1.0), 1.0, length=20)
+        rows.append((row.layer, f"{row.std:.3g}", share, f"{row.gradient:.3g}", drawn))
+    rows.insert(0, ("inputs", f"{found.input_std:.3g}", "", "", bar(1, 1, length=20)))
+    yield from table(("layer", "std", "saturated", "gradient", "spread"), rows, words=("layer", "spread"), room=width())
+
+
+def inside(what, images, weights, save):
+    """Units and filters of a network on images."""
+    row = next((row for row in networks() if row.name == what.lower()), None)
+    weights = check_weights(what, row, weights)
+    if not any(os.path.exists(path) for path in images):
+        raise BadFile(f"there is no image {images[0]}")
+    load_keras()
+    from kerascnn import diagnose
+
+    network = build(row.name, weights) if row else read(what)
+    try:
+        with waiting("looking ..."):
+            activity = diagnose.activity(network, [*images])
+            bank = first_filters(network)
+    except ValueError as error:
+        raise BadFile(f"{network.name} cannot be diagnosed: {error}") from error
+    verdict = diagnose.training_verdict(activity, bank)
+    draw(activity, save)
+    result = {
+        "model": network.name,
+        "images": activity.images,
+        "good": verdict.good,
+        "reasons": list(verdict.reasons),
+        "layers": plain(activity.layers),
+        "filters": None if bank is None else {"layer": bank.layer, "verdicts": list(bank.verdicts)},
+        "saved": save,
+    }
+    answer("diagnose", result, inside_lines(activity, bank, verdict))
+    if activity.images < diagnose.ENOUGH:
+        remark(f"{activity.images} images are few: silence may be chance")
+
+
+def first_filters(network):
+    """The verdict on the first convolution; None in a network without one."""
+    from kerascnn.diagnose import filters
+
+    try:
+        return filters(network)
+    except ValueError:
+        return None
+
+
+def inside_lines(activity, bank, verdict):
+    """A line a layer, then the filters, then the verdict and its reasons."""
+    rows = [
+        (row.layer, row.units, row.dead or "-", *map(two_digits, (row.sparsity, row.correlation, row.entropy_rank)))
+        for row in activity.layers.itertuples()
+    ]
+    titles = ("layer", "units", "dead", "sparsity", "correlation", "directions")
+    yield from table(titles, rows, words=("layer",), room=width())
+    yield ""
+    if bank is not None:
+        yield f"filters of {bank}"
+    yield bold("good" if verdict.good else "bad")
+    yield from (f"  {reason}" for reason in verdict.reasons)
+
+
+def two_digits(number):
+    return f"{number:.2f}" if number == number else "-"
+
+
+def slopes(what, samples, seed, save):
+    """The gradient check of a network on noise; 1 where it fails."""
+    row = next((row for row in networks() if row.name == what.lower()), None)
+    if row is None:
+        check_file(what)
+    load_keras()
+    import numpy as np
+
+    import kerascnn
+    from kerascnn.outputs import image_input
+
+    network = kerascnn.build_model(row.name) if row else read(what)
+    rng = np.random.default_rng(seed)
+    try:
+        shape = [side or 32 for side in image_input(network)]
+        pixels = rng.integers(0, 256, (4, *shape))
+        options = {"samples": samples, "seed": seed, "tell": looking()}
+        found = kerascnn.gradient_check(network, pixels, np.zeros(4, int), **options)
+    except ValueError as error:
+        raise BadFile(f"{network.name} cannot be checked: {error}") from error
+    draw(found, save)
+    result = {"model": network.name, "passed": found.passed, "error": number(found.max_error), "kinks": found.kinks}
+    answer("diagnose", result | {"layers": plain(found.layers), "saved": save}, slope_lines(found))
+    return 0 if found.passed else Failure.exit_code
+
+
+def looking():
+    """What says on the terminal which layer's turn it is."""
+    if not sys.stderr.isatty() or given("quiet"):
+        return None
+
+    def tell(layer, done, of):
+        click.echo(f"\r{done} of {of} layers".ljust(24) + ("\r" + " " * 24 + "\r") * (done == of), err=True, nl=False)
+
+    return tell
+
+
+def slope_lines(found):
+    """A line a layer, and the verdict."""
+    rows = [
+        (row.layer, row.samples, row.kinks or "-", f"{row.error:.1e}" if row.error == row.error else "-")
+        for row in found.layers.itertuples()
+    ]
+    yield from table(("layer", "weights", "at kinks", "error"), rows, words=("layer",), room=width())
+    yield ""
+    yield bold(str(found))
+
+
+def number(value):
+    """A float as JSON takes it."""
+    return float(f"{value:.6g}") if value == value else None
+
+
+def plain(frame):
+    """The rows of a table as JSON takes them: numbers in six digits, None for none."""
+
+    def cell(value):
+        if isinstance(value, str | None):
+            return value
+        value = getattr(value, "item", lambda: value)()
+        if isinstance(value, float):
+            return number(value)
+        return value
+
+    return [{key: cell(value) for key, value in row.items()} for row in frame.to_dict("records")]
+
+
+def draw(found, path):
+    if path is None:
+        return
+    try:
+        found.save(path)
+    except OSError as error:
+        raise Misuse(f"{path} cannot be written: {error.strerror}") from error

@@ -1,0 +1,123 @@
+"""`kerascnn diagnose residual`: deeper plain nets train worse, residual ones do not."""
+
+import os
+import sys
+import time
+
+import click
+
+from .command import BadFile, Command, Misuse, given
+from .quiet import load_keras, waiting
+from .writing import answer, bold, remark, table, width
+
+TABLE, PICTURE = "losses.csv", "losses.png"
+
+
+class Depths(click.ParamType):
+    """Depths 6n + 2 with commas between: 20,32,44,56."""
+
+    name = "depths"
+
+    def convert(self, value, option, context):
+        if isinstance(value, tuple):
+            return value
+        words = value.replace(" ", "").split(",")
+        if not all(word.isdigit() and int(word) >= 8 and (int(word) - 2) % 6 == 0 for word in words):
+            self.fail(f"{value!r} are no depths of the form 6n + 2, such as 20,32,44,56.", option, context)
+        return tuple(map(int, words))
+
+
+@click.command("residual", cls=Command)
+@click.option("--data", required=True, metavar="SOURCE", help="Small images: a folder, .zip or .npz, or cifar10.")
+@click.option("--limit", metavar="N", type=click.IntRange(1), help="Images to learn from. [all]")
+@click.option("--epochs", default=5, show_default=True, type=click.IntRange(1), help="Passes over them.")
+@click.option("--depths", default="20,32,44,56", show_default=True, type=Depths(), help="Of both kinds.")
+@click.option("--widths", "width", default=16, show_default=True, type=click.IntRange(1), help="Filters at first.")
+@click.option("--rate", default=0.1, show_default=True, type=click.FloatRange(0, min_open=True), help="Learning rate.")
+@click.option("--batch", default=128, show_default=True, type=click.IntRange(1), help="Images a step.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of weights and order.")
+@click.option(
+    "--out", default="residual", show_default=True, metavar="DIR", type=click.Path(file_okay=False), help="Folder."
+)
+def command(data, limit, epochs, depths, width, rate, batch, seed, out):
+    """Plain nets against residual ones of the same depth.
+
+    Each learns the same images in the same order, for a few epochs; what counts is the training loss. A network that is
+    done is kept in DIR: the same command goes on after an interruption, and more --depths may follow.
+    """
+    images = read(data, limit, seed)
+    load_keras()
+    from kerascnn.diagnose import plain_against_residual
+
+    options = {"widths": (width, 2 * width, 4 * width), "rate": rate, "batch_size": batch, "seed": seed}
+    try:
+        os.makedirs(out, exist_ok=True)
+        found = plain_against_residual(images, depths, epochs, limit, folder=out, tell=teller(epochs), **options)
+    except KeyboardInterrupt:
+        remark(f"\nnetworks that are done are kept in {out}: the same command goes on")
+        raise
+    except OSError as error:
+        raise Misuse(f"{out} cannot be written: {error.strerror}") from error
+    except ValueError as error:
+        raise Misuse(error, "another --out" if "`folder`" in str(error) else None) from error
+    found.table.to_csv(os.path.join(out, TABLE), index=False)
+    found.save(os.path.join(out, PICTURE))
+    answer("diagnose", result(found, depths, out), lines(found, depths, epochs, out))
+
+
+def read(source, limit, seed):
+    """The images to learn from: all there are but a test part, which stays where it is."""
+    if os.sep in source and not os.path.exists(source):
+        raise BadFile(f"--data: there is no {source}")
+    from kerascnn.data.loading import load
+
+    try:
+        with waiting("reading the images ..."):
+            return load(source, valid=0, test=0, seed=seed, limit=limit)
+    except (OSError, ValueError) as error:
+        raise BadFile(f"--data: {error}", "a folder with a folder of images for each class, or cifar10") from error
+
+
+def teller(epochs):
+    """What is told of the training, on stderr: a line an epoch, and on a terminal how far the next one is."""
+    if given("quiet"):
+        return None
+    terminal, started, shown = sys.stderr.isatty(), {}, 0.0
+
+    def tell(variant, epoch, numbers):
+        nonlocal shown
+        now = time.monotonic()
+        begun = started.setdefault(variant, now)
+        text = f"{variant:>9}  epoch {epoch:.4g} of {epochs}  loss {numbers['loss']:.4f}"
+        if epoch == int(epoch):
+            text += f"  accuracy {numbers['accuracy']:.3f}  {now - begun:.0f} s"
+            click.echo(("\r" if terminal else "") + text.ljust(64 if terminal else 0), err=True)
+        elif terminal and now - shown > 0.5:
+            click.echo("\r" + text.ljust(64), err=True, nl=False)
+            shown = now
+
+    return tell
+
+
+def last(found, column="loss"):
+    """The last epoch's number of each network."""
+    return dict(zip(found.final.variant, map(float, found.final[column]), strict=True))
+
+
+def result(found, depths, out):
+    losses, accuracies = last(found), last(found, "accuracy")
+    rows = [
+        {"depth": depth, "network": kind, "loss": losses[f"{kind}{depth}"], "accuracy": accuracies[f"{kind}{depth}"]}
+        for depth in depths
+        for kind in ("plain", "resnet")
+    ]
+    return {"networks": rows, "table": os.path.join(out, TABLE), "picture": os.path.join(out, PICTURE)}
+
+
+def lines(found, depths, epochs, out):
+    """The training losses, a line a depth."""
+    losses = last(found)
+    rows = [(depth, f"{losses[f'plain{depth}']:.4f}", f"{losses[f'resnet{depth}']:.4f}") for depth in depths]
+    yield bold(f"training loss, epoch {epochs}")
+    yield from table(("depth", "plain", "residual"), rows, room=width())
+    yield f"{os.path.join(out, TABLE)}, {os.path.join(out, PICTURE)}"
