@@ -35,6 +35,7 @@ PUBLIC = {  # name -> module; loaded when first asked for, so that importing ker
     "initialisation": "diagnose",
     "activity": "diagnose",
     "gradient_check": "diagnose",
+    "export": "exporting",
 }
 __all__ = sorted(PUBLIC)
 

@@ -93,14 +93,24 @@ class Cut:
 
 
 def predict(
-    model, images, *, top=5, labels=None, resize=None, interpolation=None, batch_size=32, preprocess: Callable = None
+    model,
+    images,
+    *,
+    top=5,
+    labels=None,
+    size=None,
+    resize=None,
+    interpolation=None,
+    batch_size=32,
+    preprocess: Callable = None,
 ):
     """What a classifier sees in images: ``Predictions``.
 
     ``images`` are a path, a folder, a list of these, Pillow images, or arrays (H, W, 3) or (N, H, W, 3) of pixels
     0..255. Photos are cut as the model's weights were measured when published: the short side resized, then the centre
     (``fit``), in the same ratio at another input size; where nothing is published, 256 to 224 and bilinear. Taken as
-    they are: arrays of the model's size, and photos of it where nothing is published or asked for.
+    they are: arrays of the model's size, and photos of it where nothing is published or asked for. ``size`` (h, w) is
+    for models whose input size is open.
 
     Any Keras model with one image input will do; ``preprocess`` makes of a batch (0..255, float32) what it expects,
     which kerascnn's own do by themselves. Scores that are no probabilities go through a softmax (``outputs``).
@@ -109,7 +119,7 @@ def predict(
     """
     count("top", top)
     count("batch_size", batch_size)
-    cut, end = cutting(model, resize, interpolation), final(model)
+    cut, end = cutting(model, resize, interpolation, size), final(model)
     given = gather(images)
     if cut.channels not in (1, 3) and not all(isinstance(image, np.ndarray) for _, image in given):
         raise ValueError(f"`images` should be arrays with {cut.channels} channels for {model.name}. Received: photos")
@@ -135,13 +145,12 @@ def none_readable(given, errors, failed):
     return ImageError("`images`", f"{len(given)} that cannot be read, the first {name}: {reason}", "be images")
 
 
-def cutting(model, resize=None, interpolation=None):
+def cutting(model, resize=None, interpolation=None, size=None):
     """The ``Cut`` for a model: as its weights were published, unless said otherwise."""
-    *size, channels = image_input(model)
     source = published(model)
     crop = source.crop if source else CROP
-    known = [side for side in size if side is not None] or [crop]
-    size = tuple(side or known[0] for side in size)
+    *size, channels = sized(model, size, crop)
+    size = tuple(size)
     if interpolation not in (None, *INTERPOLATIONS):
         raise ValueError(unknown("interpolation", interpolation, INTERPOLATIONS))
     keep = "all" if source is None and resize is None else "arrays" if resize is None else "none"
@@ -151,6 +160,18 @@ def cutting(model, resize=None, interpolation=None):
     elif count("resize", resize) < least:
         raise ValueError(f"`resize` should be at least the {least} pixels that are cut out. Received: {resize}")
     return Cut(size, channels, resize, interpolation or (source.interpolation if source else "bilinear"), keep)
+
+
+def sized(model, size, usual):
+    """(h, w, channels) of what a model is given: its own where it has one, else ``size`` or else ``usual``."""
+    *own, channels = image_input(model)
+    if size is None:
+        known = [side for side in own if side is not None] or [usual]
+        return (*(side or known[0] for side in own), channels)
+    given = (size, size) if isinstance(size, int) else tuple(size)
+    if len(given) != 2 or any(mine not in (None, count("size", side)) for mine, side in zip(own, given, strict=True)):
+        raise ValueError(f"`size` should be (h, w) that {model.name} takes, which is {tuple(own)}. Received: {size}")
+    return (*given, channels)
 
 
 def published(model):

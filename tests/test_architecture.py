@@ -29,8 +29,9 @@ ALLOWED = {  # module or package -> what of ours it may import
     "diagnose": {"diagnose", "anatomy", "build", "data", "outputs", "predictions", "registry"},
     "catalog": {"registry", "build", "anatomy"},
     "training": {"training", "__version__", "catalog", "data", "outputs", "registry", "weights"},
+    "exporting": {"exporting", "data", "outputs", "predictions", "registry", "__version__"},
 }
-TENSORFLOW = ("data/", "training/devices.py")  # where it may be named
+TENSORFLOW = ("data/", "training/devices.py", "exporting/")  # where it may be named
 SOURCES = sorted([*ROOT.glob("kerascnn/**/*.py"), *ROOT.glob("apps/**/*.py")])
 
 

@@ -102,6 +102,18 @@ def test_without_published_weights_it_is_256_to_224(monkeypatch):
     assert (cutting(model, 40).resize, cutting(model, 40, "bicubic").interpolation) == (40, "bicubic")
 
 
+def test_open_sizes(monkeypatch):
+    model = loaded(monkeypatch, (None, None, 3))
+    assert (cutting(model, size=(60, 40)).size, cutting(model, size=(60, 40)).resize) == ((60, 40), round(40 * 37 / 32))
+    assert cutting(model, size=48).size == (48, 48)
+    assert kerascnn.predict(model, np.zeros((90, 90, 3)), size=(60, 40), labels=False).probs.shape == (1, 10)
+    fixed = loaded(monkeypatch)
+    assert cutting(fixed, size=(32, 32)) == cutting(fixed)
+    for wrong in ((32, 40), (32,), (0, 32)):
+        with pytest.raises(ValueError, match="`size` should be"):
+            cutting(fixed, size=wrong)
+
+
 def test_inputs_that_are_no_square(monkeypatch):
     """A photo of 100x100 covers 40x80 with 256/224 to spare: resized to 91x91, then cut."""
     model = keras.Sequential([keras.Input((40, 80, 3)), layers.GlobalAveragePooling2D()])

@@ -19,6 +19,7 @@ COMMANDS = [
     "train",
     "diagnose",
     "evaluate",
+    "export",
     "bench",
     "demo",
     "doctor",

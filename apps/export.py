@@ -1,0 +1,161 @@
+"""`kerascnn export`: a network as files that servers and other programs run, checked after writing."""
+
+import os
+
+import click
+
+from .command import BadFile, Command, Failure, Misuse
+from .networks import complete_names_and_files, networks
+from .predict import build, check_weights
+from .quiet import load_keras, waiting
+from .show import read
+from .writing import answer, bold, dim, pairs, remark, short, table, to_person, width
+
+FORMATS = ("keras", "saved_model", "tflite", "onnx")
+
+
+@click.command("export", cls=Command)
+@click.argument("model", metavar="NAME|FILE", shell_complete=complete_names_and_files)
+@click.argument("out", metavar="FOLDER", type=click.Path())
+@click.option("--weights", metavar="W", help="imagenet (the best there are), torchvision, keras, timm, or a file.")
+@click.option("--classes", metavar="FILE", help="Names of the classes in order: a line each, or a JSON list.")
+@click.option(
+    "--format", "formats", default="keras,saved_model", show_default=True, metavar="F,...", help="Also tflite, onnx."
+)
+@click.option(
+    "--temperature", default=1.0, metavar="T", type=click.FloatRange(0, min_open=True), help="Divides the logits."
+)
+@click.option("--sample", "samples", multiple=True, metavar="IMAGE", help="A photo, or a folder, to check with.")
+@click.option("--facts", metavar="FILE.json", help="What card.json is to say besides: data, accuracy ...")
+@click.option("--no-verify", is_flag=True, help="Write without checking.")
+@click.option("--force", is_flag=True, help="Replace another export.")
+def command(model, out, weights, classes, formats, temperature, samples, facts, no_verify, force):
+    """Write a network for others to run.
+
+    FOLDER gets model.keras, and saved_model/ for TensorFlow Serving, which takes photos as they are uploaded and
+    answers with names. All of it is loaded again in fresh processes and compared with `kerascnn predict`; where
+    something differs the exit code is 1.
+    """
+    row = next((row for row in networks() if row.name == model.lower()), None)
+    formats = check_formats(formats)
+    check_folder(out, force)
+    weights = check_weights(model, row, weights)
+    classes = None if classes is None else names_in(classes)
+    facts = None if facts is None else facts_in(facts)
+    missing = next((path for path in samples if not os.path.exists(path)), None)
+    if missing:
+        raise BadFile(f"there is no image {missing}")
+    load_keras()
+    network = build(row.name, weights) if row else read(model)
+    options = {"formats": formats, "temperature": temperature, "samples": [*samples] or None, "facts": facts}
+    written = write(network, out, classes=classes, verify=not no_verify, replace=force, **options)
+    answer("export", result(written, network), lines(written, network))
+    if to_person():
+        remark(dim(f"\nCheck again, also elsewhere: python -m kerascnn.exporting {out}"))
+
+
+def check_formats(text):
+    formats = tuple(filter(None, (word.strip() for word in text.split(","))))
+    wrong = next((name for name in formats if name not in FORMATS), None)
+    if wrong or not formats:
+        raise Misuse(f"--format should be of {', '.join(FORMATS)}. Received: {wrong or text!r}", "--format saved_model")
+    return formats
+
+
+def check_folder(path, force):
+    if not os.path.lexists(path):
+        return
+    if not force:
+        raise Misuse(f"{path} is there already and stays", "another name, or --force to replace an export")
+    if not os.path.isfile(os.path.join(path, "card.json")):
+        raise Misuse(f"{path} is no export, and stays", "another name")
+
+
+def names_in(path):
+    """The names in a file: a JSON list, or a line each."""
+    names = parsed(path) if path.endswith(".json") else text_of(path).splitlines()
+    if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
+        raise BadFile(f"{path} should be a list of names, a line each, or in JSON")
+    return [name.strip() for name in names]
+
+
+def facts_in(path):
+    """What a file says, by name."""
+    facts = parsed(path)
+    if not isinstance(facts, dict):
+        raise BadFile(f'{path} should be a JSON object, such as {{"data": "CIFAR-10"}}')
+    return facts
+
+
+def parsed(path):
+    import json
+
+    try:
+        return json.loads(text_of(path))
+    except ValueError as error:
+        raise BadFile(f"{path} is no JSON: {error}") from error
+
+
+def text_of(path):
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            return file.read()
+    except OSError as error:
+        raise BadFile(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise BadFile(f"{path} is no text in UTF-8: {error}") from error
+
+
+def write(model, out, **options):
+    from kerascnn import export
+    from kerascnn.data import ImageError
+    from kerascnn.exporting import ExportError
+
+    try:
+        with waiting("writing, and checking in fresh processes ..."):
+            return export(model, out, **options)
+    except ExportError as error:
+        for line in checks_of(error.checks):
+            remark(line)
+        raise Failure(error, f"the files are in {error.folder}") from error
+    except FileExistsError as error:
+        raise Misuse(error) from error
+    except ImageError as error:
+        raise BadFile(error) from error
+    except ValueError as error:
+        raise BadFile(f"{model.name} cannot be exported: {error}") from error
+
+
+def result(written, model):
+    """The answer as plain data."""
+    return {
+        "model": model.name,
+        "folder": str(written.folder),
+        "files": dict(written.files),
+        "checks": [vars(check) for check in written.checks],
+    }
+
+
+def checks_of(checks):
+    rows = [(check.file, check.what, "yes" if check.passed else "NO", check.found) for check in checks]
+    words = ("file", "check", "right", "found")
+    return table(words, rows, words=words, room=width())
+
+
+def lines(written, model):
+    """What was checked, what was written, and how it is served."""
+    from kerascnn.exporting.describe import PYTHON, request, server
+
+    if written.checks:
+        yield from [*checks_of(written.checks), ""]
+    parts = {}
+    for name, size in written.files.items():
+        part = name.split("/")[0] + "/" * ("/" in name)
+        parts[part] = parts.get(part, 0) + size
+    yield bold(str(written.folder))
+    yield from pairs({part: f"{short(size)}B" for part, size in parts.items()}, room=width())
+    if "saved_model/" in parts:
+        yield from ["", bold("serve"), f"  {server(str(written.folder / 'saved_model'), model.name)}"]
+        yield from ["", bold("ask"), f"  {request(model.name)}"]
+        path = written.folder / "saved_model" / "1"
+        yield from ["", bold("in Python"), *(f"  {line}" for line in PYTHON.format(path=path).splitlines())]

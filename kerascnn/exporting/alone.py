@@ -1,0 +1,128 @@
+"""What a server loads, tried with TensorFlow (or ONNX Runtime) alone; prints its checks as JSON.
+
+Run as a file by ``verify``, and imports nothing of ours: so it stands for a machine that has no kerascnn.
+"""
+
+import json
+import os
+import sys
+
+import numpy as np
+
+REPEATED = 1e-6
+BATCH = 8
+
+
+def check(file, what, found, passed):
+    return {"file": file, "what": what, "found": str(found), "passed": bool(passed)}
+
+
+def near(file, what, found, expected, limit):
+    """Whether two arrays are the same, within a limit."""
+    if found.shape != expected.shape:
+        return check(file, what, f"shape {found.shape}, not {expected.shape}", False)
+    apart = float(np.abs(found.astype(np.float64) - expected).max())
+    return check(file, what, f"{apart:.1e} apart at most", apart <= limit)
+
+
+def alike(file, what, probs, expected, limit):
+    """The same probabilities, and the same first class."""
+    yield near(file, f"{what}: probabilities", probs, expected, limit)
+    if probs.shape == expected.shape:
+        # where two classes are equal within the limit, either may be first
+        rows, best = np.arange(len(expected)), expected.max(-1)
+        same = expected[rows, probs.argmax(-1)] >= best - 2 * limit
+        yield check(file, f"{what}: first class", f"{same.sum()} of {same.size} the same", same.all())
+
+
+def saved_model(folder, files, expected):
+    """The signatures of the SavedModel."""
+    import tensorflow as tf
+
+    name, answers, limit = "saved_model", expected["answers"], float(expected["limit"])
+    signatures = tf.saved_model.load(f"{folder}/saved_model/1").signatures
+
+    def ask(signature, **given):
+        """All answers, asked in batches."""
+        ((argument, data),) = given.items()
+        batches = [tf.constant(data[i : i + BATCH]) for i in range(0, len(data), BATCH)]
+        found = [signatures[signature](**{argument: batch}) for batch in batches]
+        return {key: np.concatenate([part[key].numpy() for part in found]) for key in found[0]}
+
+    first, again = (ask("serving_default", image_bytes=files) for _ in range(2))
+    yield from alike(name, "bytes", first["probabilities"], answers, limit)
+    yield near(name, "bytes: the same answer twice", again["probabilities"], first["probabilities"], REPEATED)
+    yield from named(name, first, expected["classes"])
+    pixels = expected["pixels"].astype(np.float32)
+    yield from alike(name, "images", ask("images", images=pixels)["probabilities"], answers, limit)
+    seen, again = (ask("features", images=pixels)["features"] for _ in range(2))
+    size = max(1.0, float(np.abs(expected["features"]).max()))
+    yield near(name, "features", seen / size, expected["features"] / size, limit)
+    yield near(name, "features: the same twice", again / size, seen / size, REPEATED)
+
+
+def named(file, answer, classes):
+    """Whether names and scores are those of the likeliest classes, in their order."""
+    probs, scores = answer["probabilities"], answer["scores"]
+    order = np.argsort(-probs, axis=-1, kind="stable")[:, : scores.shape[-1]]
+    names = np.array([[name.decode("utf-8") for name in row] for row in answer["classes"]])
+    wrong = np.argwhere(names != classes[order])
+    found = "as given" if not len(wrong) else f"{names[tuple(wrong[0])]}, not {classes[order][tuple(wrong[0])]}"
+    yield check(file, "bytes: names of classes", found, not len(wrong))
+    yield near(file, "bytes: scores", scores, np.take_along_axis(probs, order, -1), 0)
+
+
+def tflite(folder, expected):
+    """The LiteRT file, an image at a time."""
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:  # TensorFlow's own, which is to leave it
+        import tensorflow as tf
+
+        Interpreter = tf.lite.Interpreter
+    network = Interpreter(f"{folder}/model.tflite")
+    (into,), (out,) = network.get_input_details(), network.get_output_details()
+    network.resize_tensor_input(into["index"], [1, *expected["pixels"].shape[1:]])
+    network.allocate_tensors()
+    rows = []
+    for image in expected["pixels"].astype(np.float32):
+        network.set_tensor(into["index"], image[None])
+        network.invoke()
+        rows.append(network.get_tensor(out["index"])[0])
+    yield from alike("model.tflite", "images", np.stack(rows), expected["answers"], float(expected["limit"]))
+
+
+def onnx(folder, expected):
+    """The ONNX file."""
+    import onnxruntime
+
+    network = onnxruntime.InferenceSession(f"{folder}/model.onnx", providers=["CPUExecutionProvider"])
+    (into,) = network.get_inputs()
+    (probs,) = network.run(None, {into.name: expected["pixels"].astype(np.float32)})
+    yield from alike("model.onnx", "images", probs, expected["answers"], float(expected["limit"]))
+
+
+def checks(folder, samples):
+    with np.load(f"{samples}/expected.npz") as file:
+        expected = dict(file)
+    files = []
+    for name in expected["files"]:
+        with open(f"{samples}/{name}", "rb") as file:
+            files.append(file.read())
+    with open(f"{folder}/labels.json", encoding="utf-8") as file:
+        same = json.load(file) == expected["classes"].tolist()
+    yield check("labels.json", "names of classes", "as given" if same else "other names or another order", same)
+    if os.path.isdir(f"{folder}/saved_model"):
+        yield from saved_model(folder, files, expected)
+    if os.path.exists(f"{folder}/model.tflite"):
+        yield from tflite(folder, expected)
+    if os.path.exists(f"{folder}/model.onnx"):
+        yield from onnx(folder, expected)
+    ours = sorted(name for name in sys.modules if name.split(".")[0] == "kerascnn")
+    yield check(
+        "saved_model", "needs no kerascnn", f"{len(ours)} of its modules loaded" if ours else "none loaded", not ours
+    )
+
+
+if __name__ == "__main__":
+    print(json.dumps([*checks(*sys.argv[1:])]))

@@ -1,0 +1,180 @@
+"""Encoded photos to a model's input as TensorFlow operations: Pillow's arithmetic, so that a server sees what we do."""
+
+from functools import cache
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from .orientation import orientation, turned
+
+BITS = 22  # of the fraction in Pillow's whole-number weights, src/libImaging/Resample.c
+JPEG, PNG, GIF, BMP = range(4)
+STARTS = {b"\xff\xd8\xff": JPEG, b"\x89PNG\r\n\x1a\n": PNG, b"GIF8": GIF, b"BM": BMP}
+REFUSED = "an image should be JPEG, PNG, GIF or BMP"
+
+
+def batch_of(encoded, cut):
+    """(N,) encoded images to (N, h, w, channels), float32 0..255, cut as ``predictions.Cut`` says."""
+    shape = tf.TensorSpec((*cut.size, cut.channels), tf.float32)
+    return tf.map_fn(lambda data: photo(data, cut), encoded, fn_output_signature=shape)
+
+
+def photo(data, cut):
+    """One encoded image to (h, w, channels), float32."""
+    pixels = tf.cast(tf.ensure_shape(decoded(data), (None, None, 3)), tf.int32)
+    pixels = grey(pixels) if cut.channels == 1 else pixels
+    ready = (cut.keep == "all") & tf.reduce_all(tf.shape(pixels)[:2] == cut.size)
+    pixels = tf.cond(ready, lambda: pixels, lambda: fitted(pixels, cut))
+    return tf.cast(tf.ensure_shape(pixels, (*cut.size, cut.channels)), tf.float32)
+
+
+def decoded(data):
+    """One encoded image as uint8 RGB (H, W, 3), upright, transparent pixels on white, of several the first."""
+    kind = tf.constant(len(STARTS))
+    for start, number in STARTS.items():
+        kind = tf.where(tf.strings.substr(data, 0, len(start)) == start, number, kind)
+    with tf.control_dependencies([tf.debugging.Assert(kind < len(STARTS), [REFUSED])]):
+        kind = tf.minimum(kind, len(STARTS) - 1)
+    return tf.switch_case(
+        kind, {JPEG: lambda: jpeg(data), PNG: lambda: png(data), GIF: lambda: gif(data)}, bmp_of(data)
+    )
+
+
+def jpeg(data):
+    # TensorFlow's own choice is the fast transform, which rounds otherwise than Pillow's accurate one
+    pixels = tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
+    return turned(pixels, orientation(data))
+
+
+def png(data):
+    return on_white(opaque(tf.io.decode_png(data, channels=4), data))
+
+
+def opaque(pixels, data):
+    """Files of 1, 2 or 4 bits without transparency: TensorFlow gives 1, 3 or 15 for opaque, which is 255."""
+    bits = tf.cast(tf.io.decode_raw(tf.strings.substr(data, 24, 1), tf.uint8), tf.int32)[0]
+    full = tf.cast(tf.bitwise.left_shift(1, tf.minimum(bits, 8)) - 1, tf.uint8)
+    colours, alpha = pixels[..., :3], pixels[..., 3:]
+    alpha = tf.where(tf.reduce_all(alpha == full), tf.constant(255, tf.uint8), alpha)
+    return tf.concat([colours, alpha], -1)
+
+
+def gif(data):
+    return tf.io.decode_gif(data)[0]
+
+
+def bmp_of(data):
+    """How to decode BMP; colours from a palette, which TensorFlow would take for grey, are refused."""
+
+    def bmp():
+        depth = tf.io.decode_raw(tf.strings.substr(data, 28, 1), tf.uint8)
+        wanted = tf.reduce_any(depth[0] == tf.constant([24, 32], tf.uint8))
+        with tf.control_dependencies([tf.debugging.Assert(wanted, ["a BMP should have 24 or 32 bits a pixel"])]):
+            return tf.io.decode_bmp(data)[..., :3]
+
+    return bmp
+
+
+def on_white(pixels):
+    """RGBA over white as Pillow's ``alpha_composite`` rounds it."""
+    pixels = tf.cast(pixels, tf.int32)
+    colours, alpha = pixels[..., :3], pixels[..., 3:]
+    mixed = 128 * (colours * alpha + 255 * (255 - alpha) + 128)
+    return tf.cast(shifted(shifted(mixed, 8) + mixed, 15), tf.uint8)
+
+
+def grey(pixels):
+    """Pillow's "L": 0.299 R + 0.587 G + 0.114 B in 16 bits of fraction."""
+    return shifted(tf.reduce_sum(pixels * [19595, 38470, 7471], -1, keepdims=True) + 0x8000, 16)
+
+
+def shifted(numbers, bits):
+    return tf.bitwise.right_shift(numbers, tf.constant(bits, tf.int32))
+
+
+def fitted(pixels, cut):
+    """What ``data.fit`` gives: the centre ``cut.size`` of the image whose short side is ``cut.resize`` pixels long."""
+    shape = tf.shape(pixels)
+    new = resized_shape(shape[0], shape[1], cut)
+    if not tall_first():
+        return resampled(pixels, new, cut, (1, 0))
+    less = shape[0] - new[0]
+    tall = (less > 0) & (less > 2 * (shape[1] - new[1]))
+    return tf.cond(tall, lambda: resampled(pixels, new, cut, (0, 1)), lambda: resampled(pixels, new, cut, (1, 0)))
+
+
+@cache
+def tall_first():
+    """Whether this Pillow begins with the height where that saves work: a recent habit that changes pixels by 1."""
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 20), np.uint8))
+    once, rows = noise.resize((19, 10), Image.BILINEAR), noise.resize((19, 40), Image.BILINEAR)
+    return not np.array_equal(once, rows.resize((19, 10), Image.BILINEAR))
+
+
+def resampled(pixels, new, cut, axes):
+    """Resized to ``new`` along one axis after the other; only what the cut keeps is computed."""
+    shape = tf.shape(pixels)
+    for axis in axes:
+        want = cut.size[axis]
+        start = tf.cast(tf.round(tf.cast(new[axis] - want, tf.float64) / 2), tf.int32)
+        index, weights = taps(shape[axis], new[axis], start, want, cut.interpolation)
+        pixels = weighed(pixels, index, weights, axis)
+    return pixels
+
+
+def resized_shape(height, width, cut):
+    """``data.fit.resized_shape`` of tensors."""
+    high, wide = cut.size
+    ratio = cut.resize / min(high, wide)
+    tall, broad = round(high * ratio), round(wide * ratio)
+
+    def other(side, long, short):
+        return tf.cast(side * tf.cast(long, tf.float64) / tf.cast(short, tf.float64), tf.int32)
+
+    by_height = tf.cast(high, tf.int64) * tf.cast(width, tf.int64) >= tf.cast(wide, tf.int64) * tf.cast(
+        height, tf.int64
+    )
+    return tf.cond(by_height, lambda: (tall, other(tall, width, height)), lambda: (other(broad, height, width), broad))
+
+
+def taps(have, want, start, length, interpolation):
+    """Of the outputs ``start`` .. ``start + length``: the pixels that each reads, and their whole-number weights."""
+    filter, reach = FILTERS[interpolation]
+    scale = tf.cast(have, tf.float64) / tf.cast(want, tf.float64)
+    stretch = tf.maximum(scale, 1.0)
+    support = reach * stretch
+    centre = (tf.cast(start + tf.range(length), tf.float64) + 0.5) * scale
+    first = tf.maximum(tf.cast(centre - support + 0.5, tf.int32), 0)
+    last = tf.minimum(tf.cast(centre + support + 0.5, tf.int32), have)
+    index = first[:, None] + tf.range(2 * tf.cast(tf.math.ceil(support), tf.int32) + 1)
+    weights = filter((tf.cast(index, tf.float64) - centre[:, None] + 0.5) * (1.0 / stretch))
+    weights = tf.where(index < last[:, None], weights, tf.zeros_like(weights))
+    weights = weights / tf.reduce_sum(weights, -1, keepdims=True) * 2**BITS
+    return tf.minimum(index, have - 1), tf.cast(weights + 0.5 * tf.sign(weights), tf.int32)
+
+
+def triangle(x):
+    return tf.maximum(1 - tf.abs(x), 0)
+
+
+def cubic(x):
+    """Keys' cubic with a = -1/2."""
+    x = tf.abs(x)
+    near, far = (1.5 * x - 2.5) * x * x + 1, ((x - 5) * x + 8) * x * -0.5 + 2
+    return tf.where(x < 1, near, tf.where(x < 2, far, tf.zeros_like(x)))
+
+
+FILTERS = {"bilinear": (triangle, 1.0), "bicubic": (cubic, 2.0)}
+
+
+def weighed(pixels, index, weights, axis):
+    """Sums of pixels along an axis, one tap after the other, so that memory stays that of the result."""
+    form = (1, -1, 1) if axis == 1 else (-1, 1, 1)
+
+    def tap(k):
+        return tf.gather(pixels, index[:, k], axis=axis) * tf.reshape(weights[:, k], form)
+
+    more, add = (lambda k, _: k < tf.shape(index)[1]), (lambda k, total: (k + 1, total + tap(k)))
+    _, total = tf.while_loop(more, add, (tf.constant(1), tap(0) + (1 << (BITS - 1))))
+    return tf.clip_by_value(shifted(total, BITS), 0, 255)

@@ -1,0 +1,93 @@
+"""What a server is asked, as TensorFlow functions: bytes or pixels to probabilities, pixels to features."""
+
+from dataclasses import dataclass
+
+import keras
+import tensorflow as tf
+
+from ..outputs import scores_of
+from .classifier import features
+from .photos import batch_of
+
+BEST = 5
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A model and all that its answer takes besides."""
+
+    model: keras.Model
+    cut: object  # ``predictions.Cut``: how photos become its input
+    classes: tuple  # names in the order of the scores
+    end: str  # by what its scores end, see ``classifier.ending``
+    temperature: float
+    shape: tuple  # (h, w, channels) of its input; None where open
+
+
+def module(plan):
+    """A TensorFlow module with the variables, and {name: function} for the signatures."""
+    inputs = tf.TensorSpec((None, *plan.shape), tf.float32, name="images")
+    seen = features(plan.model)
+
+    @function(inputs)
+    def answer(images):
+        return probable(scores_of(plan.model(images, training=False), plan.model), plan.end, plan.temperature)
+
+    @function(tf.TensorSpec((None,), tf.string, name="image_bytes"))
+    def serving_default(image_bytes):
+        probabilities = answer(batch_of(image_bytes, plan.cut))
+        scores, order = tf.math.top_k(probabilities, min(BEST, len(plan.classes)))
+        return {
+            "classes": tf.gather(tf.constant(plan.classes), order),
+            "scores": scores,
+            "probabilities": probabilities,
+        }
+
+    @function(inputs)
+    def images(images):
+        return {"probabilities": answer(images)}
+
+    @function(inputs)
+    def features_of(images):
+        return {"features": tf.cast(seen(images, training=False), tf.float32)}
+
+    functions = {"serving_default": serving_default, "images": images, "features": features_of}
+    whole = tf.Module()  # has the variables alone; with the functions too, each graph would be saved twice
+    whole.kept = [variable.value for variable in plan.model.variables]
+    return whole, functions
+
+
+def function(spec):
+    """A decorator: one graph of a function whose argument is ``spec``. Autograph would rewrite the model's own code."""
+    return lambda call: tf.function(call, input_signature=[spec], autograph=False)
+
+
+def probable(scores, end, temperature):
+    """Scores (N, classes) as probabilities, as ``outputs.probabilities`` has them, softened: softmax(log p / T)."""
+    scores = tf.cast(scores, tf.float32)
+    if end == "linear":
+        return tf.nn.softmax(scores / temperature)
+    scores = tf.concat([1 - scores, scores], -1) if end == "pair" else scores
+    if temperature == 1:
+        return scores
+    if end == "sigmoid":
+        return tf.sigmoid((tf.math.log(scores) - tf.math.log1p(-scores)) / temperature)
+    return tf.nn.softmax(tf.math.log(scores) / temperature)
+
+
+def save(plan, folder, formats):
+    """Write those of ``formats`` that come from the signatures into ``folder``."""
+    whole, functions = module(plan)
+    graphs = {name: each.get_concrete_function() for name, each in functions.items()}
+    if "saved_model" in formats:
+        # TensorFlow Serving looks for <name>/<version>/
+        tf.saved_model.save(whole, f"{folder}/saved_model/1", signatures=graphs)
+    if "tflite" in formats:
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([graphs["images"]], whole)
+        with open(f"{folder}/model.tflite", "wb") as file:
+            file.write(converter.convert())
+    if "onnx" in formats:
+        import tf2onnx
+
+        spec = graphs["images"].structured_input_signature[1].values()
+        tf2onnx.convert.from_function(functions["images"], [*spec], opset=17, output_path=f"{folder}/model.onnx")

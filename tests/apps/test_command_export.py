@@ -1,0 +1,131 @@
+"""`kerascnn export`: what it writes and says, and how it ends where something is missing or comes out different."""
+
+import json
+
+import keras
+import pytest
+from keras import layers
+from PIL import Image
+
+from kerascnn import exporting
+from kerascnn.exporting import Check, ExportError
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A file of a model whose scores are the photo's mean red, green and blue over 255."""
+    inputs = keras.Input((16, 16, 3))
+    x = layers.GlobalAveragePooling2D()(layers.Rescaling(1 / 255)(inputs))
+    path = tmp_path_factory.mktemp("models") / "colours.keras"
+    keras.Model(inputs, layers.Softmax()(x), name="colours").save(path)
+    return path
+
+
+@pytest.fixture
+def names(tmp_path):
+    path = tmp_path / "names.txt"
+    path.write_text("red\ngreen\nblue\n")
+    return path
+
+
+@pytest.mark.slow
+def test_end_to_end(document, model, names, tmp_path):
+    """Written, and checked in fresh processes, with a photo too."""
+    Image.new("RGB", (30, 20), "blue").save(tmp_path / "blue.png")
+    facts = tmp_path / "facts.json"
+    facts.write_text('{"data": "three colours"}')
+    words = ["--classes", names, "--sample", tmp_path / "blue.png", "--facts", facts, "--temperature", 2]
+    found = document("export", model, tmp_path / "out", *words)["result"]
+    assert (found["model"], found["folder"]) == ("colours", str(tmp_path / "out"))
+    assert {check["file"] for check in found["checks"]} == {"card.json", "labels.json", "saved_model", "model.keras"}
+    assert all(check["passed"] for check in found["checks"])
+    card = json.loads((tmp_path / "out" / "card.json").read_text())
+    assert (card["data"], card["temperature"], card["classes"]) == ("three colours", 2, ["red", "green", "blue"])
+    assert {*found["files"]} == {*card["sha256"], "card.json"}
+
+
+def test_text(run, model, names, tmp_path):
+    outcome = run("export", model, tmp_path / "out", "--classes", names, "--no-verify")
+    assert outcome.exit_code == 0, outcome.stderr
+    found = outcome.stdout.splitlines()
+    assert found[0] == str(tmp_path / "out")
+    assert {line.split()[0] for line in found[1:6]} == {
+        "card.json",
+        "check/",
+        "labels.json",
+        "model.keras",
+        "saved_model/",
+    }
+    assert any("docker run" in line and f"{tmp_path / 'out' / 'saved_model'}:/models/colours" in line for line in found)
+    assert outcome.stderr == ""
+
+
+def test_one_format(document, model, tmp_path):
+    files = document("export", model, tmp_path / "out", "--no-verify", "--format", "keras")["result"]["files"]
+    assert {name for name in files if not name.startswith("check/")} == {"card.json", "labels.json", "model.keras"}
+
+
+def test_a_failed_check(run, model, tmp_path, monkeypatch):
+    """Exit code 1; nothing on stdout; which check, and where the files are."""
+    checks = (Check("saved_model", "bytes: probabilities", "0.5 apart at most", False),)
+
+    def export(model, out, **options):
+        raise ExportError(tmp_path / "kept", checks)
+
+    monkeypatch.setattr(exporting, "export", export)
+    outcome = run("export", model, tmp_path / "out")
+    assert outcome.exit_code == 1
+    assert outcome.stdout == ""
+    assert "0.5 apart at most" in outcome.stderr
+    assert f"the files are in {tmp_path / 'kept'}" in outcome.stderr.splitlines()[-1]
+
+
+def test_what_is_there_stays(run, fails, model, tmp_path):
+    (tmp_path / "out").mkdir()
+    assert "is there already and stays" in fails("export", model, tmp_path / "out", code=2)
+    assert "is no export, and stays" in fails("export", model, tmp_path / "out", "--force", code=2)
+    words = ("export", model, tmp_path / "new", "--no-verify", "--format", "keras")
+    assert run(*words).exit_code == 0
+    assert "is there already" in fails(*words, code=2)
+    assert run(*words, "--force").exit_code == 0
+
+
+def test_files_that_are_not_what_they_should_be(fails, model, tmp_path):
+    bad, out = tmp_path / "bad.json", tmp_path / "out"
+    assert "cannot be read" in fails("export", model, out, "--classes", tmp_path / "none.txt", code=4)
+    assert "there is no image" in fails("export", model, out, "--sample", tmp_path / "none.png", code=4)
+    bad.write_text('{"0": "red"}')
+    assert "should be a list of names" in fails("export", model, out, "--classes", bad, code=4)
+    bad.write_text("[1")
+    assert "is no JSON" in fails("export", model, out, "--facts", bad, code=4)
+    bad.write_text("[1]")
+    assert "should be a JSON object" in fails("export", model, out, "--facts", bad, code=4)
+    bad.write_text('{"sha256": 1}')
+    assert "`facts` should not name" in fails("export", model, out, "--facts", bad, code=4)
+    bad.write_text("a\nb\n")
+    said = fails("export", model, out, "--classes", bad.rename(tmp_path / "two.txt"), code=4)
+    assert "colours cannot be exported: `labels` should have a name for each of the 3 classes" in said
+    bad.write_text("<html>")
+    assert "an HTML page" in fails("export", model, out, "--sample", bad, code=4)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "texts"),
+    [
+        ("lenet5 out", 2, ["nobody's weights for lenet5"]),
+        ("squeezenet1_2 out", 2, ["Did you mean squeezenet1_1"]),
+        ("none.keras out", 4, ["there is no file none.keras"]),
+        ("squeezenet1_1", 2, ["Missing argument"]),
+        ("squeezenet1_1 out --format keras,zip", 2, ["--format should be of keras", "'zip'"]),
+        ("squeezenet1_1 out --temperature 0", 2, ["--temperature"]),
+    ],
+)
+def test_what_cannot_be_asked(fails, words, code, texts):
+    said = fails("export", *words.split(), code=code)
+    assert all(text in said for text in texts), said
+
+
+def test_the_extra_that_is_missing(fails, model, tmp_path, monkeypatch):
+    monkeypatch.setattr(exporting.artifact, "find_spec", lambda name: None)
+    assert "[onnx]" in fails("export", model, tmp_path / "out", "--format", "onnx", code=3)
