@@ -6,7 +6,7 @@ import sys
 import click
 
 from .command import BadFile, Command, Failure, Misuse, common, given
-from .networks import complete_names_and_files, networks
+from .networks import complete_names_and_files, network_called
 from .predict import build, check_weights
 from .quiet import load_keras, waiting
 from .residual import command as residual
@@ -106,7 +106,7 @@ def start_lines(found):
 
 def inside(what, images, weights, save):
     """Units and filters of a network on images."""
-    row = next((row for row in networks() if row.name == what.lower()), None)
+    row = network_called(what)
     weights = check_weights(what, row, weights)
     if not any(os.path.exists(path) for path in images):
         raise BadFile(f"there is no image {images[0]}")
@@ -167,7 +167,7 @@ def two_digits(number):
 
 def slopes(what, samples, seed, save):
     """The gradient check of a network on noise; 1 where it fails."""
-    row = next((row for row in networks() if row.name == what.lower()), None)
+    row = network_called(what)
     if row is None:
         check_file(what)
     load_keras()

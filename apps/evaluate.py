@@ -6,7 +6,7 @@ import warnings
 import click
 
 from .command import BadFile, Command, Misuse, given
-from .networks import complete_names_and_files, networks
+from .networks import complete_names_and_files, network_called
 from .predict import build, check_weights
 from .quiet import load_keras
 from .show import read
@@ -63,7 +63,7 @@ def command(model, data, weights, part, classes, against, human, without, save, 
 
 def known(name, weights):
     """(the network of the zoo by that name or None, its weights), refused before Keras is loaded."""
-    row = next((row for row in networks() if row.name == name.lower()), None)
+    row = network_called(name)
     return row, check_weights(name, row, weights)
 
 

@@ -5,7 +5,7 @@ import os
 import click
 
 from .command import BadFile, Command, Failure, Misuse
-from .networks import complete_names_and_files, networks
+from .networks import complete_names_and_files, network_called
 from .predict import build, check_weights
 from .quiet import load_keras, waiting
 from .show import read
@@ -36,7 +36,7 @@ def command(model, out, weights, classes, formats, temperature, samples, facts, 
     answers with names. All of it is loaded again in fresh processes and compared with `kerascnn predict`; where
     something differs the exit code is 1.
     """
-    row = next((row for row in networks() if row.name == model.lower()), None)
+    row = network_called(model)
     formats = check_formats(formats)
     check_folder(out, force)
     weights = check_weights(model, row, weights)

@@ -30,7 +30,8 @@ def network_page(row, weights):
 def steps(row, weights):
     """What to try next with a network."""
     predict = {f"kerascnn predict {row.name} photo.jpg": "what it shows"} if weights else {}
-    options = 'weights="imagenet"' if weights else "classes=10"
+    asked = [source["name"] if source["shipped"] else "imagenet" for source in weights[:1]]
+    options = f'weights="{asked[0]}"' if asked else "classes=10"
     return predict | {
         f"kerascnn show {row.name} --layers": "layer by layer",
         f"kerascnn show {row.name} --diagram net.svg": "draw it",

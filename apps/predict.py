@@ -53,22 +53,22 @@ def check_weights(model, row, weights):
         if weights:
             raise Misuse(f"--weights goes with the name of a network; {model} has its own")
         return None
-    from kerascnn.registry import PUBLISHERS, sources
+    from kerascnn.registry import BEST, PUBLISHERS, sources
 
-    if weights and weights.split("/")[0] not in ("imagenet", *PUBLISHERS):
+    known = sources().get(row.name, ())
+    ours = any(source.answers(weights) for source in known)
+    if weights and not ours and weights.split("/")[0] not in (BEST, *PUBLISHERS):
         if not os.path.isfile(weights):
             raise BadFile(f"there is no file {weights}", f"--weights imagenet, {', '.join(PUBLISHERS)}, or a file")
         return weights
-    known = sources().get(row.name, ())
-    publisher = weights.split("/")[0] if weights else "imagenet"
     if not known:
         others = ", ".join([name for name in sources() if not name.startswith("tiny")][:8])
         advice = f"--weights with a file{f', or a network that has some: {others}' if others else ''}"
         raise Misuse(f"nobody's weights for {row.name} are known here", advice)
-    if publisher != "imagenet" and publisher not in {source.layout for source in known}:
-        there = ", ".join(dict.fromkeys(source.layout for source in known))
-        raise Misuse(f"{publisher} has no weights for {row.name}", f"--weights {there}")
-    return weights or "imagenet"
+    if weights and not ours and weights.split("/")[0] not in {source.publisher for source in known}:
+        there = ", ".join(dict.fromkeys(source.publisher for source in known))
+        raise Misuse(f"{weights.split('/')[0]} has no weights for {row.name}", f"--weights {there}")
+    return weights or (known[0].name if known[0].shipped else BEST)
 
 
 def check_table(path, force):

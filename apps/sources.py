@@ -12,8 +12,9 @@ SHOWN = 8  # files on the page of a network
 
 
 def best(sources):
-    """The best published top-1 of those that are free for every use; None where there is none."""
-    return max((source.top1 for source in sources if source.free and source.top1 is not None), default=None)
+    """The best published top-1 on ImageNet of those that are free for every use; None where there is none."""
+    found = (source.top1 for source in sources if source.free and not source.shipped)
+    return max((top1 for top1 in found if top1 is not None), default=None)
 
 
 def described(network):
@@ -22,7 +23,8 @@ def described(network):
 
     here = downloaded()
     return [
-        vars(source) | {"free": source.free, "default": place == 0, "cached": source.file in here}
+        vars(source)
+        | {"free": source.free, "shipped": source.shipped, "default": place == 0, "cached": source.file in here}
         for place, source in enumerate(sources().get(network, ()))
     ]
 
@@ -64,8 +66,8 @@ def cells(source):
 
 
 def state(source):
-    """Whether these are the weights called "imagenet", and whether they are in the cache."""
-    return ", ".join(word for word in ("default", "cached") if source[word])
+    """Whether these are the weights to begin with, and whether they are here already."""
+    return ", ".join(word for word in ("default", "shipped", "cached") if source[word])
 
 
 def nobody(row):
@@ -89,9 +91,10 @@ def weights_page(row, weights):
         yield ""
         yield bold(source["name"]) + (f"  {state(source)}" if state(source) else "")
         yield from pairs(facts(source), room=room)
+    best = f'kerascnn.build_model("{row.name}", weights="imagenet")'
     yield from next_steps(
         {
-            f'kerascnn.build_model("{row.name}", weights="imagenet")': "the default",
+            **({} if weights[0]["shipped"] else {best: "the default"}),
             f'kerascnn.build_model("{row.name}", weights="{weights[0]["name"]}")': "by name",
             "kerascnn cache": "what is here",
         }
@@ -103,7 +106,7 @@ def facts(source):
     accuracy = f"top-1 {source['top1']:.3f} %, top-5 {source['top5']:.3f} %" if source["top1"] else "not published"
     side = source["crop"]
     told = {
-        "ImageNet": accuracy,
+        "CIFAR-10" if source["shipped"] else "ImageNet": accuracy,
         "photos": f"{side}x{side} from the middle, short side {source['resize']}, {source['interpolation']}",
         "licence": source["licence"],
         "scale": source["scale"],

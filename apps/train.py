@@ -9,7 +9,7 @@ import click
 
 from .command import BadFile, Command, Failure, Misuse, given
 from .demo import wilson
-from .networks import complete_names, networks
+from .networks import complete_names, network_called
 from .quiet import load_keras, waiting
 from .show import missing
 from .writing import answer, bold, next_steps, pairs, percent, remark, table, width
@@ -102,7 +102,7 @@ def known(name, data, recipe):
 
     if name is None:
         raise Misuse("which network?", "kerascnn train lenet5 --data digits")
-    row = next((row for row in networks() if row.name == name.lower()), None)
+    row = network_called(name)
     if row is None:
         raise missing(name)
     if data is None:

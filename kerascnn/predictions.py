@@ -147,6 +147,7 @@ def none_readable(given, errors, failed):
 
 def cutting(model, resize=None, interpolation=None, size=None):
     """The ``Cut`` for a model: as its weights were published, unless said otherwise."""
+    image_input(model)  # says what is wrong with what is no model
     source = published(model)
     crop = source.crop if source else CROP
     *size, channels = sized(model, size, crop)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cache
 
+BEST = "imagenet"  # asks for the best of all published weights
+
 
 @dataclass(frozen=True)
 class Source:
@@ -15,7 +17,7 @@ class Source:
 
     network: str
     name: str  # "torchvision/v2": the project that publishes it, and its own name for these weights
-    address: str
+    address: str  # "" of a file that comes with this package
     file: str  # its name in the cache
     hash: (
         str  # "sha256:", "sha1:" or "md5:" and the digits as published, perhaps the first ones only; "" where none are
@@ -36,8 +38,18 @@ class Source:
 
     @property
     def layout(self):
-        """Whose names the tensors in the file have: "torchvision", "timm", "keras" or "caffe"."""
+        """Whose names the tensors in the file have: "torchvision", "timm", "keras", "caffe" or "kerascnn"."""
         return self.publisher
+
+    @property
+    def shipped(self):
+        """Whether the file comes with this package, and needs no download."""
+        return not self.address
+
+    def answers(self, asked):
+        """Whether ``asked`` may mean these weights: by name, by publisher, "imagenet", and of ours "cifar10"."""
+        publisher, own = self.name.split("/")
+        return asked in (self.name, publisher, own if self.shipped else BEST)
 
     @property
     def free(self):
@@ -85,7 +97,7 @@ def published():
     return rows
 
 
-PUBLISHERS = ("torchvision", "keras", "timm", "caffe")
+PUBLISHERS = ("torchvision", "keras", "timm", "caffe", "kerascnn")
 
 
 @cache

@@ -1,10 +1,10 @@
-"""Every network: names, forward, gradients, files, precision, backends. Small rows each time, all rows where slow."""
+"""Every network: names, forward, gradients, files, precision, backends. All rows where that is slow."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from networks import ALL, DEEP, DIFFERENT, LIGHT, TINY, card, rows, vary
+from networks import ALL, DIFFERENT, LIGHT, TINY, card, kinds, rows, vary
 
 from kerascnn import build_model, catalog, features
 
@@ -30,8 +30,7 @@ def images(shape, count=2):
     return np.random.default_rng(0).uniform(0, 255, (count, *shape)).astype("float32")
 
 
-# the deepest are published at 32x32, which is next to the odd size below, and take twenty seconds each
-@pytest.mark.parametrize("name", rows([*TINY, *LIGHT], [name for name in [*ALL, *TINY] if name not in DEEP]))
+@pytest.mark.parametrize("name", rows([*TINY, *LIGHT], [*kinds(), *TINY]))
 def test_forward_at_the_published_size(name, rng):
     model = build_model(name)
     vary(model, rng)
@@ -68,7 +67,7 @@ def without_gradient(model, x):
     return [v for v, g in zip(variables, gradients, strict=True) if g is None or not np.any(g)]
 
 
-@pytest.mark.parametrize("name", rows([*TINY, *LIGHT], [name for name in DIFFERENT if name not in DEEP]))
+@pytest.mark.parametrize("name", rows([*TINY, *LIGHT], [*kinds(), *TINY]))
 def test_mixed_precision_builds_and_runs(name):
     """With the statistics of the batch, without which untrained sums leave float16's range."""
     shape = odd(name)

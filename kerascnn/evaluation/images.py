@@ -13,8 +13,10 @@ from ..data.images import Data, Images
 from ..data.loading import load
 from ..data.sources import NAMES
 from ..data.threads import telling
+from ..outputs import scores_of
 from ..predictions import count, cutting, predict, published
 
+IMAGENET = 1000
 BATCHES = 16  # in a chunk, after which is told how far it is
 PARTS = ("test", "valid", "train")
 
@@ -118,14 +120,16 @@ def predicted(model, given, *, batch_size, preprocess=None, quiet=False):
 def chunks(model, given, step):
     """(index of the first, images as ``predict`` takes them) of each chunk.
 
-    Where weights are published, a dataset's images are cut as these were measured; else as for training, by ``pixels``.
+    Where weights are published, or classes are ImageNet's, a dataset's images are cut as by ``predict``; else as for
+    training, by ``pixels``.
     """
     images, cut = given.images, cutting(model)
+    measured = published(model) or scores_of(model.output, model).shape[-1] == IMAGENET
     for start in range(0, len(given), step):
         some = range(start, min(start + step, len(given)))
         if not isinstance(images, Images):
             yield start, images[start : start + step]
-        elif published(model):
+        elif measured:
             yield start, images.take(some).items
         else:
             yield start, images.take(some).pixels(cut.size, cut.channels)

@@ -7,14 +7,12 @@ from pathlib import Path
 
 from .. import paths  # noqa: F401  (a model file may need its layers, whatever was imported first)
 from ..layers import SCALES, Scale
-from ..registry import CARDS, Source, publishers, sources, unknown
+from ..registry import BEST, CARDS, Source, publishers, sources, unknown
 from .caffe_naming import CAFFE, caffe_scale
 from .files import read
 from .fitting import Loaded, best, fit, plans, today
 from .slots import slots
 from .tensors import remembered
-
-BEST = "imagenet"
 
 
 @dataclass(frozen=True)
@@ -97,10 +95,25 @@ def open_weights(network, weights, part=None):
         path = Path(weights)
         source = next((row for row in sources().get(network, ()) if row.file == path.name), None)
     else:
-        from .fetch import fetch
-
-        path = fetch(source.address, source.file, source.hash, what=f"weights of {network}, {source.name}")
+        path = shipped(source) if source.shipped else fetched(source)
     return Pretrained(path, read(path, part=part), source)
+
+
+def shipped(source):
+    """Where a file is that comes with this package."""
+    import kerascnn_saved_models
+
+    path = Path(kerascnn_saved_models.__file__).parent / source.file
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} should have come with kerascnn; install it again, whole")
+    return path
+
+
+def fetched(source):
+    """Where a published file is, downloaded first where it is not here yet."""
+    from .fetch import fetch
+
+    return fetch(source.address, source.file, source.hash, what=f"weights of {source.network}, {source.name}")
 
 
 def named(network, weights):
@@ -109,7 +122,8 @@ def named(network, weights):
     text = os.fspath(weights) if isinstance(weights, str | os.PathLike) else None
     if text is None:
         raise ValueError(f"`weights` should be None, {BEST!r}, a source or a path. Received: {weights!r}")
-    asked = text == BEST or text.split("/")[0] in publishers()
+    found = [row for row in rows if row.answers(text)]
+    asked = bool(found) or text == BEST or text.split("/")[0] in publishers()
     if os.path.isfile(text) or (os.path.exists(text) and not asked):  # a folder may be called imagenet
         return None
     if not asked:
@@ -117,9 +131,9 @@ def named(network, weights):
         raise ValueError(unknown("weights", text, known, "nor is there such a file"))
     if not rows:
         raise ValueError(nothing_published(network, text))
-    found = [row for row in rows if text in (BEST, row.layout, row.name)]
     if not found:
-        raise ValueError(unknown(f"weights of {network}", text, [BEST, *(row.name for row in rows)]))
+        best = [] if all(row.shipped for row in rows) else [BEST]
+        raise ValueError(unknown(f"weights of {network}", text, [*best, *(row.name for row in rows)]))
     return found[0]
 
 

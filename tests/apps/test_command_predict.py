@@ -15,7 +15,18 @@ from kerascnn import build, labels, registry
 from kerascnn.registry import Source
 
 SOURCE = Source(
-    "squeezenet1_1", "torchvision/v1", "", "", "", "bsd-3-clause", None, None, "torch", 256, 224, "bilinear"
+    "squeezenet1_1",
+    "torchvision/v1",
+    "https://download.pytorch.org/net.pth",
+    "",
+    "",
+    "bsd-3-clause",
+    None,
+    None,
+    "torch",
+    256,
+    224,
+    "bilinear",
 )
 
 
