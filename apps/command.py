@@ -90,3 +90,13 @@ class Command(click.Command):
             if records:
                 with formatter.section(title):
                     formatter.write_dl(records)
+
+
+def keep(found, path):
+    """What draws or writes itself goes to ``path``, where one is given."""
+    if path is None:
+        return
+    try:
+        found.save(path)
+    except OSError as error:
+        raise Misuse(f"{path} cannot be written: {error.strerror}") from error

@@ -4,7 +4,7 @@ import os
 
 import click
 
-from .command import BadFile, Command, Misuse, given
+from .command import BadFile, Command, Misuse, given, keep
 from .quiet import load_keras
 from .writing import answer, remark
 
@@ -25,7 +25,7 @@ def command(action, source, save, force, paths):
     """
     check_save(save, force)
     found = judged(source)
-    write(found, save)
+    keep(found, save)
     from kerascnn.data.audit_text import document
 
     told = [found.fatal] if found.fatal else []
@@ -54,12 +54,3 @@ def judged(source):
         return audit(source, quiet=bool(given("quiet")))
     except DataError as error:
         raise BadFile(error, "kerascnn data check DIR, with a subfolder for each class") from error
-
-
-def write(found, path):
-    if path is None:
-        return
-    try:
-        found.save(path)
-    except OSError as error:
-        raise Misuse(f"{path} cannot be written: {error.strerror}") from error

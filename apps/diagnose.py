@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from .command import BadFile, Command, Failure, Misuse, common, given
+from .command import BadFile, Command, Failure, Misuse, common, given, keep
 from .networks import complete_names_and_files, network_called
 from .predict import build, check_weights
 from .quiet import load_keras, waiting
@@ -44,7 +44,7 @@ def init(rule, std, act, save, force):
     from kerascnn.diagnose import initialisation
 
     found = initialisation(init=rule, std=std, act=act)
-    draw(found, save)
+    keep(found, save)
     answer("diagnose", {"title": found.title, "layers": plain(found.table), "saved": save}, start_lines(found))
 
 
@@ -121,7 +121,7 @@ def inside(what, images, weights, save):
     except ValueError as error:
         raise BadFile(f"{network.name} cannot be diagnosed: {error}") from error
     verdict = diagnose.training_verdict(activity, bank)
-    draw(activity, save)
+    keep(activity, save)
     result = {
         "model": network.name,
         "images": activity.images,
@@ -185,7 +185,7 @@ def slopes(what, samples, seed, save):
         found = kerascnn.gradient_check(network, pixels, np.zeros(4, int), **options)
     except ValueError as error:
         raise BadFile(f"{network.name} cannot be checked: {error}") from error
-    draw(found, save)
+    keep(found, save)
     result = {"model": network.name, "passed": found.passed, "error": number(found.max_error), "kinks": found.kinks}
     answer("diagnose", result | {"layers": plain(found.layers), "saved": save}, slope_lines(found))
     return 0 if found.passed else Failure.exit_code
@@ -230,12 +230,3 @@ def plain(frame):
         return value
 
     return [{key: cell(value) for key, value in row.items()} for row in frame.to_dict("records")]
-
-
-def draw(found, path):
-    if path is None:
-        return
-    try:
-        found.save(path)
-    except OSError as error:
-        raise Misuse(f"{path} cannot be written: {error.strerror}") from error

@@ -3,6 +3,8 @@
 import importlib.util
 import sys
 
+from .lazy import lazily
+
 __version__ = "0.1.0"
 
 PUBLIC = {  # name -> module; loaded when first asked for, so that importing kerascnn costs nothing
@@ -38,16 +40,7 @@ PUBLIC = {  # name -> module; loaded when first asked for, so that importing ker
     "export": "exporting",
 }
 __all__ = sorted(PUBLIC)
-
-
-def __getattr__(name):
-    if name not in PUBLIC:
-        raise AttributeError(f"module 'kerascnn' has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{PUBLIC[name]}", __name__), name)
-
-
-def __dir__():
-    return sorted([*globals(), *PUBLIC])
+__getattr__, __dir__ = lazily(__name__, PUBLIC)
 
 
 class _AfterKeras:

@@ -1,8 +1,7 @@
 """Photos and datasets as arrays: `decode` any image file, `fit` it to a network, `load` and `audit` a dataset, make
 `batches` of it."""
 
-from importlib import import_module
-
+from ..lazy import lazily
 from .decode import ImageError, decode
 from .fit import fit
 from .gather import gather
@@ -17,9 +16,4 @@ LATER = {  # name -> module; prediction needs none of these, and batches load Te
     "load": "loading",
 }
 __all__ = ["Audit", "Data", "DataError", "ImageError", "Images", "audit", "batches", "decode", "fit", "gather", "load"]
-
-
-def __getattr__(name):
-    if name not in LATER:
-        raise AttributeError(f"module 'kerascnn.data' has no attribute {name!r}")
-    return getattr(import_module(f".{LATER[name]}", __name__), name)
+__getattr__, __dir__ = lazily(__name__, LATER)

@@ -1,6 +1,6 @@
 """Training: recipes as their authors published them, and `fit`, which is repeatable and goes on after a crash."""
 
-from importlib import import_module
+from ..lazy import lazily
 
 PUBLIC = {  # name -> module; loaded when first asked for: recipes can be read without Keras
     "Diverged": "fitting",
@@ -13,13 +13,4 @@ PUBLIC = {  # name -> module; loaded when first asked for: recipes can be read w
     "recipe_of": "recipes",
 }
 __all__ = sorted(PUBLIC)
-
-
-def __getattr__(name):
-    if name not in PUBLIC:
-        raise AttributeError(f"module 'kerascnn.training' has no attribute {name!r}")
-    return getattr(import_module(f".{PUBLIC[name]}", __name__), name)
-
-
-def __dir__():
-    return sorted([*globals(), *PUBLIC])
+__getattr__, __dir__ = lazily(__name__, PUBLIC)

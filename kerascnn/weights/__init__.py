@@ -3,7 +3,7 @@
 No PyTorch is needed, nothing that a file holds is executed, and a file that lies about its sizes is refused.
 """
 
-from importlib import import_module
+from ..lazy import lazily
 
 PUBLIC = {  # name -> module; loaded when first asked for: some need Keras, others only the standard library
     "read": "files",
@@ -18,13 +18,4 @@ PUBLIC = {  # name -> module; loaded when first asked for: some need Keras, othe
     "save_weights": "saving",
 }
 __all__ = sorted(PUBLIC)
-
-
-def __getattr__(name):
-    if name not in PUBLIC:
-        raise AttributeError(f"module 'kerascnn.weights' has no attribute {name!r}")
-    return getattr(import_module(f".{PUBLIC[name]}", __name__), name)
-
-
-def __dir__():
-    return sorted([*globals(), *PUBLIC])
+__getattr__, __dir__ = lazily(__name__, PUBLIC)

@@ -68,3 +68,16 @@ def process():
         )
 
     return start
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A file of a model whose scores are the photo's mean red, green and blue over 255."""
+    import keras
+    from keras import layers
+
+    inputs = keras.Input((16, 16, 3))
+    x = layers.GlobalAveragePooling2D()(layers.Rescaling(1 / 255)(inputs))
+    path = tmp_path_factory.mktemp("models") / "colours.keras"
+    keras.Model(inputs, layers.Softmax()(x), name="colours").save(path)
+    return path

@@ -55,16 +55,6 @@ def published(monkeypatch):
     return asked
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """A file of a model whose scores are the photo's mean red, green and blue over 255."""
-    inputs = keras.Input((16, 16, 3))
-    x = layers.GlobalAveragePooling2D()(layers.Rescaling(1 / 255)(inputs))
-    path = tmp_path_factory.mktemp("models") / "colours.keras"
-    keras.Model(inputs, layers.Softmax()(x), name="colours").save(path)
-    return path
-
-
 @pytest.fixture
 def photos(tmp_path):
     """A folder with a red and a blue photo, and a file that is called one."""
