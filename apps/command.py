@@ -1,5 +1,7 @@
 """What all commands share: their common options, and how they fail."""
 
+import os
+
 import click
 
 
@@ -90,6 +92,18 @@ class Command(click.Command):
             if records:
                 with formatter.section(title):
                     formatter.write_dl(records)
+
+
+def check_new(path, example, suffixes, force):
+    """Refuse, before any work, a file that is there or has another suffix; ``example`` is an option that will do."""
+    if path is None:
+        return
+    if not path.endswith(suffixes):
+        *others, last = suffixes
+        text = f"{', '.join(others)} or {last}" if others else last
+        raise Misuse(f"{example.split()[0]} should end in {text}. Received: {path}", example)
+    if os.path.exists(path) and not force:
+        raise Misuse(f"{path} is there already and stays", "another name, or --force to replace it")
 
 
 def keep(found, path):

@@ -1,10 +1,8 @@
 """`kerascnn data check`: what is wrong with a folder of images, before a network is trained on it."""
 
-import os
-
 import click
 
-from .command import BadFile, Command, Misuse, given, keep
+from .command import BadFile, Command, check_new, given, keep
 from .quiet import load_keras
 from .writing import answer, remark
 
@@ -23,7 +21,7 @@ def command(action, source, save, force, paths):
     files that cannot be read, duplicates within and across classes and parts, classes that are small or uneven. Exit
     code 4 where more than 5 % of the images are bad.
     """
-    check_save(save, force)
+    check_new(save, "--save findings.csv", (".csv", ".json"), force)
     found = judged(source)
     keep(found, save)
     from kerascnn.data.audit_text import document
@@ -33,15 +31,6 @@ def command(action, source, save, force, paths):
     if save:
         remark(f"saved: {save}")
     return BadFile.exit_code if found.fatal else 0
-
-
-def check_save(path, force):
-    if path is None:
-        return
-    if not path.endswith((".csv", ".json")):
-        raise Misuse(f"--save should end in .csv or .json. Received: {path}", "--save findings.csv")
-    if os.path.exists(path) and not force:
-        raise Misuse(f"{path} is there already and stays", "another name, or --force to replace it")
 
 
 def judged(source):

@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from .command import BadFile, Command, Failure, Misuse, common, given, keep
+from .command import BadFile, Command, Failure, check_new, common, given, keep
 from .networks import complete_names_and_files, network_called
 from .predict import build, check_weights
 from .quiet import load_keras, waiting
@@ -39,7 +39,7 @@ def init(rule, std, act, save, force):
     back. With --std 0.01 they die, with --std 1 tanh saturates; --rule xavier is the cure, --rule he that for --act
     relu.
     """
-    check_picture(save, force)
+    check_new(save, "--save diagnosis.png", (".png", ".svg", ".pdf"), force)
     load_keras()
     from kerascnn.diagnose import initialisation
 
@@ -60,7 +60,7 @@ def units(network, images, weights, save, force):
     What the units of a network do on images, a line a layer, and whether the filters of its first convolution are good,
     too noisy, too correlated or without structure. Dozens of images say more than a few.
     """
-    check_picture(save, force)
+    check_new(save, "--save diagnosis.png", (".png", ".svg", ".pdf"), force)
     inside(network, images, weights, save)
 
 
@@ -76,20 +76,11 @@ def gradient(network, samples, seed, save, force):
     Backpropagation against central differences in float64, on four images of noise. Meant for a network of your own
     with a layer of your own; exit code 1 where a gradient is wrong.
     """
-    check_picture(save, force)
+    check_new(save, "--save diagnosis.png", (".png", ".svg", ".pdf"), force)
     return slopes(network, samples, seed, save)
 
 
 command.add_command(residual)
-
-
-def check_picture(path, force):
-    if path is None:
-        return
-    if not path.endswith((".png", ".svg", ".pdf")):
-        raise Misuse(f"--save should end in .png, .svg or .pdf. Received: {path}", "--save diagnosis.png")
-    if os.path.exists(path) and not force:
-        raise Misuse(f"{path} is there already and stays", "another name, or --force to replace it")
 
 
 def start_lines(found):

@@ -5,7 +5,7 @@ import warnings
 
 import click
 
-from .command import BadFile, Command, Failure, Misuse
+from .command import BadFile, Command, Failure, Misuse, check_new
 from .networks import complete_names_and_files, network_called
 from .quiet import load_keras, waiting
 from .show import check_file, read
@@ -28,7 +28,7 @@ def command(model, images, weights, top, save, force):
     """
     row = network_called(model)
     weights = check_weights(model, row, weights)
-    check_table(save, force)
+    check_new(save, "--save answers.csv", (".csv",), force)
     if not any(os.path.exists(path) for path in images):
         raise BadFile(f"there is no image {images[0]}")
     load_keras()
@@ -69,15 +69,6 @@ def check_weights(model, row, weights):
         there = ", ".join(dict.fromkeys(source.publisher for source in known))
         raise Misuse(f"{weights.split('/')[0]} has no weights for {row.name}", f"--weights {there}")
     return weights or (known[0].name if known[0].shipped else BEST)
-
-
-def check_table(path, force):
-    if path is None:
-        return
-    if not path.endswith(".csv"):
-        raise Misuse(f"--save should end in .csv. Received: {path}", "--save answers.csv")
-    if os.path.exists(path) and not force:
-        raise Misuse(f"{path} is there already and stays", "another name, or --force to replace it")
 
 
 def build(name, weights):

@@ -5,7 +5,7 @@ import re
 
 import click
 
-from .command import BadFile, Command, Misuse
+from .command import BadFile, Command, Misuse, check_new
 from .networks import complete_names_and_files, network_called, networks
 from .pages import file_page, layers_page, network_page
 from .quiet import load_keras
@@ -28,7 +28,7 @@ def command(network, layers, weights, diagram, force):
 
     NAME is a network that `kerascnn list` names. FILE is any Keras model, .keras or .h5.
     """
-    check_diagram(diagram, force)
+    check_new(diagram, "--diagram network.svg", (".svg",), force)
     row = network_called(network)
     if row is None:
         check_file(network)
@@ -111,15 +111,6 @@ def draw(model, path):
         return str(diagram(model).save(path))
     except OSError as error:
         raise Misuse(f"{path} cannot be written: {error.strerror}") from error
-
-
-def check_diagram(path, force):
-    if path is None:
-        return
-    if not path.endswith(".svg"):
-        raise Misuse(f"--diagram should end in .svg. Received: {path}", "--diagram network.svg")
-    if os.path.exists(path) and not force:
-        raise Misuse(f"{path} is there already and stays", "another name, or --force to replace it")
 
 
 def check_file(path):
