@@ -184,12 +184,12 @@ def draw_mistakes(images, answers, read, path, columns=6):
     figure.savefig(path, dpi=120)
 
 
-def wilson(right, number, z=1.96):
-    """The 95 % interval of a proportion (Wilson 1927)."""
-    share, spread = right / number, z * z / number
-    centre = share + spread / 2
-    half = z * (share * (1 - share) / number + spread / (4 * number)) ** 0.5
-    return [(centre - half) / (1 + spread), (centre + half) / (1 + spread)]
+def wilson(right, number):
+    """The 95 % interval of a proportion, as JSON holds it."""
+    from kerascnn.evaluation import wilson
+
+    found = wilson(right, number)
+    return [found.low, found.high]
 
 
 def lines(result):
