@@ -154,10 +154,11 @@ def progress():
 
 
 def save(folder, name, write):
-    """Write under a temporary name, then rename, so that no half file is ever seen."""
-    draft = os.path.join(folder, f".draft-{name}")
-    write(draft)
-    os.replace(draft, os.path.join(folder, name))
+    """Write one of the files, so that no half of it is ever seen."""
+    from kerascnn.training.runs import replacing
+
+    with replacing(os.path.join(folder, name)) as draft:
+        write(draft)
 
 
 def write_history(history, path):
