@@ -30,9 +30,16 @@ ALLOWED = {  # module or package -> what of ours it may import
     "diagnose": {"diagnose", "anatomy", "build", "data", "outputs", "predictions", "registry"},
     "catalog": {"registry", "build", "anatomy"},
     "training": {"__version__", "catalog", "data", "lazy", "outputs", "registry", "training", "weights"},
+    "visualize": {"visualize", "anatomy", "data", "diagnose", "labels", "outputs", "predictions", "registry", "lazy"},
     "exporting": {"exporting", "data", "outputs", "predictions", "registry", "__version__"},
 }
-TENSORFLOW = ("data/", "training/devices.py", "exporting/")  # where it may be named
+SEEING = ("engine", "asking", "rules", "windows")
+TENSORFLOW = (
+    "data/",
+    "training/devices.py",
+    "exporting/",
+    *(f"visualize/{name}.py" for name in SEEING),
+)  # where it may be named
 SOURCES = sorted([*ROOT.glob("kerascnn/**/*.py"), *ROOT.glob("apps/**/*.py")])
 
 

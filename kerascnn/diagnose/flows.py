@@ -7,7 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from .calls import act_of, activations, chosen, graph_of, run
+from ..anatomy.running import call, graph_of, run
+from .calls import act_of, activations, chosen
 from .copies import Recorder, loss_of, rebuild, unfreeze
 
 
@@ -29,7 +30,12 @@ class Tapped(keras.Model):
         def alter(name, tensor):
             return tensor + ops.cast(self.zeros[self.taps[name]], tensor.dtype) if name in self.taps else tensor
 
-        values = run(self.graph(), x, training=self.phase, alter=alter)
+        def perform(node, tensors):
+            first, *rest = call(node, tensors, self.phase)
+            return [alter(node.name, first), *rest]
+
+        x = [alter(node.name, tensor) for node, tensor in zip(self.graph().inputs, keras.tree.flatten(x), strict=True)]
+        values = run(self.graph(), x, perform=perform)
         ends = {node.name.rsplit("/", 1)[-1]: node.name for node in self.graph().outputs}
         end = values[ends.get("probs", next(iter(ends.values())))]
         return {"end": end, **{f"tap{i}": values[name] for name, i in self.taps.items()}}

@@ -14,8 +14,9 @@ import numpy as np
 from keras import ops
 
 from ..anatomy.pictures import save_figure
+from ..anatomy.running import graph_of, run
 from .batches import batches
-from .calls import act_of, activations, chosen, graph_of, run
+from .calls import act_of, activations, chosen
 
 CONSTANT = 1e-6  # of the layer's std: a unit that varies less ignores what it sees
 MOST = 512  # units of a layer whose correlations are kept

@@ -1,0 +1,33 @@
+"""What a network sees: which pixels speak for a class, what its filters and units look for.
+
+Every method takes any Keras model and images, and answers with data that draws itself.
+"""
+
+from ..lazy import lazily
+
+PUBLIC = {  # name -> module
+    "Probe": "engine",
+    "probe": "engine",
+    "Attribution": "attribution",
+    "METHODS": "methods",
+    "saliency": "attribution",
+    "gradient_x_input": "attribution",
+    "smooth": "attribution",
+    "integrated": "attribution",
+    "guided": "attribution",
+    "deconvnet": "attribution",
+    "grad_cam": "attribution",
+    "occlusion": "covering",
+    "Score": "scores",
+    "logit": "scores",
+    "probability": "scores",
+    "log_probability": "scores",
+    "neuron": "scores",
+    "channel": "scores",
+    "peak": "scores",
+    "energy": "scores",
+    "distance": "scores",
+    "variation": "scores",
+}
+__all__ = sorted(PUBLIC)
+__getattr__, __dir__ = lazily(__name__, PUBLIC)

@@ -1,0 +1,338 @@
+"""Which pixels speak for a score? Each method is a formula, and where need be a way to expand an image.
+
+S is the score of a class before the softmax, x the pixels 0..255 as they enter the model.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from keras import ops
+
+from ..anatomy.pictures import save_figure
+from ..labels import labels as names_of
+from .asking import Question, ask
+from .engine import known, probe
+from .images import pictures
+from .scores import Score, as_score, called, logit, neuron, peak
+
+REDUCE = {  # values (N, H, W, C) -> map (N, H, W)
+    "max": lambda values: np.abs(values).max(-1),
+    "sum": lambda values: values.sum(-1),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """What a method says of each pixel: ``values`` (N, H, W, C or 1), signed, and their ``map`` (N, H, W).
+
+    Nothing is normalised: that is drawing. ``scores`` (N,) are those of the images themselves, ``classes`` what was
+    asked for, or None; ``facts`` holds what a method reports beside, such as integrated gradients' completeness.
+    """
+
+    values: np.ndarray = field(repr=False)
+    images: np.ndarray = field(repr=False)
+    scores: np.ndarray
+    method: str
+    score: str
+    names: tuple
+    classes: tuple | None = None
+    labels: tuple | None = field(default=None, repr=False)
+    reduce: str = "sum"
+    facts: dict = field(default_factory=dict, repr=False)
+
+    def __len__(self):
+        return len(self.values)
+
+    @property
+    def map(self):
+        """(N, H, W): over the colours the largest |value| (``reduce`` "max", unsigned) or the sum."""
+        return REDUCE[self.reduce](self.values)
+
+    @property
+    def signed(self):
+        """Whether the map says for and against, not only how much."""
+        return self.reduce == "sum" and bool((self.map < 0).any())
+
+    def title(self, i):
+        """What image ``i`` was asked, in words."""
+        if self.classes is None:
+            return f"{self.score} = {self.scores[i]:.3g}"
+        label = self.labels[self.classes[i]] if self.labels else f"class {self.classes[i]}"
+        return f"{label} ({self.scores[i]:.3g})"
+
+    def plot(self):
+        """Image, map, and the map laid over the image, a row an image."""
+        from .figures import draw_attribution
+
+        return draw_attribution(self)
+
+    def save(self, path):
+        """Draw into a file; its suffix says which kind."""
+        return save_figure(self.plot(), path)
+
+    def _repr_png_(self):
+        from .figures import png
+
+        return png(self.plot())
+
+
+def saliency(model, images, classes=None, **options):
+    """max over colours of |dS/dx| (Simonyan, Vedaldi & Zisserman 2014)."""
+    return attributed("saliency", model, images, classes, **options)
+
+
+def gradient_x_input(model, images, classes=None, **options):
+    """x dS/dx, summed over the colours."""
+    return attributed("gradient_x_input", model, images, classes, **options)
+
+
+def guided(model, images, classes=None, *, layer=None, unit=None, top=1, **options):
+    """The signal back to the pixels where ReLUs were on, and only what is positive of it (Springenberg et al. 2015).
+
+    From a class, or as `deconvnet` from the units of a layer.
+    """
+    return projected("guided", model, images, classes, layer, unit, top, **options)
+
+
+def deconvnet(model, images, classes=None, *, layer=None, unit=None, top=1, **options):
+    """A unit's activation back to the pixels by transposed filters, switches and ReLUs (Zeiler & Fergus 2014).
+
+    Of a ``layer``, the channel ``unit`` where it is strongest, or the ``top`` channels of each image, in rows one after
+    the other; all else of the layer is set to zero and the unit keeps its value. Without a layer, from the class. A
+    ReLU is passed by what is positive, wherever it was on; local response normalisation is left out.
+    """
+    return projected("deconvnet", model, images, classes, layer, unit, top, **options)
+
+
+def grad_cam(model, images, classes=None, *, layer=None, **options):
+    """ReLU(sum_k mean(dS/dA_k) A_k) over the channels of a layer (Selvaraju et al. 2017), the last map by default."""
+    asked = probe(model)
+    layer = asked.tap(asked.features() if layer is None else layer)
+    return attributed("grad_cam", asked, images, classes, layer=layer, **options)
+
+
+def smooth(model, images, classes=None, *, method="saliency", samples=50, noise=0.15, seed=0, **options):
+    """The mean of a method over images with noise, before any absolute value (SmoothGrad, Smilkov et al. 2017).
+
+    Gaussian, of ``noise`` times each image's own range; the same noise for a seed, whatever is asked together. Any
+    method may be smoothed, by its name or as a function.
+    """
+    function = of_name(method) if isinstance(method, str) else method
+    if function in (saliency, gradient_x_input):
+        name = {saliency: "saliency", gradient_x_input: "gradient_x_input"}[function]
+        return attributed(name, model, images, classes, noise=(samples, noise, seed), **options)
+    return smoothed_apart(function, model, images, classes, samples, noise, seed, options)
+
+
+def integrated(model, images, classes=None, *, steps=50, baseline=0.0, **options):
+    """(x - x0) times the mean of dS/dx on the way from a baseline x0 to x (Sundararajan, Taly & Yan 2017).
+
+    Steps are those of Gauss and Legendre. ``facts["completeness"]`` is |sum of the map - (S(x) - S(x0))| as a share of
+    |S(x) - S(x0)|, which is 0 where the steps are fine enough. The baseline (a number, a colour, an image) is black.
+    """
+    aimed = aim(model, images, classes, **options)
+    pixels = aimed.shown.pixels
+    start = np.broadcast_to(np.asarray(baseline, np.float32), pixels.shape)
+    places, weights = (part.astype(np.float32) for part in np.polynomial.legendre.leggauss(steps))
+    places, weights = (places + 1) / 2, weights / 2
+
+    def draw(images, within):
+        rows = slice(images.start, images.stop)
+        part = slice(within.start, within.stop)
+        return {"share": places[None, part], "start": start[rows, None], "weight": weights[None, part]}
+
+    question = Question(
+        ("integrated",), slope, aimed.score, samples=steps, draw=draw, make=on_the_way, mean=("values",)
+    )
+    slopes = aimed.ask(question)["values"]
+    found = aimed.attribution((pixels - start) * slopes, f"integrated gradients, {steps} steps")
+    change = found.scores - replace(aimed, shown=replace(aimed.shown, pixels=np.array(start))).scores()
+    gap = np.abs(found.values.sum((1, 2, 3)) - change) / np.maximum(np.abs(change), 1e-12)
+    return replace(found, facts={"completeness": gap, "change": change})
+
+
+def on_the_way(pixels, share, start):
+    share = ops.reshape(share, (1, -1, 1, 1, 1))
+    return start + share * (pixels - start)
+
+
+@dataclass(frozen=True, eq=False)
+class Aim:
+    """What is asked of which images: what every method begins with."""
+
+    probe: object
+    shown: object
+    score: Score
+    classes: tuple | None
+    labels: tuple | None
+    batch: int | None = None
+    tell: Callable | None = None
+
+    def ask(self, question):
+        """The answers to a question about the images."""
+        return ask(self.probe, question, self.shown.pixels, self.shown.others, batch=self.batch, tell=self.tell)
+
+    def scores(self):
+        """The score of each image."""
+        return self.ask(Question(("scores",), lambda run, score: {"scores": score}, self.score, backward=False))[
+            "scores"
+        ]
+
+    def attribution(self, values, method, reduce="sum", scores=None):
+        """What was found, with what was asked."""
+        scores = self.scores() if scores is None else scores
+        shown = self.shown
+        return Attribution(
+            values, shown.pixels, scores, method, str(self.score), shown.names, self.classes, self.labels, reduce
+        )
+
+
+def aim(model, images, classes=None, *, score=None, labels=None, batch=None, tell=None):
+    """The `Aim` at classes, by default those predicted, or at any score."""
+    asked = probe(model)
+    shown = pictures(asked, images)
+    if not len(shown):
+        raise ValueError("`images` should have at least one image. Received: none")
+    if score is not None:
+        if classes is not None:
+            raise ValueError("`classes` and `score` say the same thing: give one of them")
+        return Aim(asked, shown, as_score(score), None, None, batch, tell)
+    if isinstance(classes, Score):
+        return Aim(asked, shown, classes, None, None, batch, tell)
+    probs = predicted(asked, shown, batch) if classes is None else None
+    count = asked.output.shape[-1]
+    if classes is None:
+        classes = probs.argmax(-1) if probs.shape[-1] > 1 else (probs[:, 0] >= 0.5).astype(int)
+    classes = np.asarray(classes)
+    if classes.ndim > 1 or (classes.ndim == 1 and len(classes) not in (1, len(shown))):
+        raise ValueError(f"`classes` should be one class or one for each of {len(shown)} images. Received: {classes}")
+    if classes.dtype.kind not in "iu" or (classes < 0).any() or (classes >= max(count or 2, 2)).any():
+        raise ValueError(f"`classes` should be whole numbers from 0 to {max(count or 2, 2) - 1}. Received: {classes}")
+    classes = np.broadcast_to(classes, len(shown))
+    if labels is None:
+        labels = names_of(1000) if count == 1000 else None
+    return Aim(asked, shown, logit(classes), tuple(classes.tolist()), labels, batch, tell)
+
+
+def predicted(asked, shown, batch=None):
+    """The probabilities of each image, (N, classes)."""
+    every = Score(("logits",), lambda acts: acts["logits"][..., 0], "any", (), ("any",))
+    question = Question(("probs",), lambda run, score: {"probs": run["probs"]}, every, backward=False)
+    probs = ask(asked, question, shown.pixels, shown.others, batch=batch)["probs"]
+    return probs.reshape(len(probs), -1, probs.shape[-1]).mean(1)
+
+
+def slope(run, score):
+    return {"values": run.gradient(score), "scores": score}
+
+
+def slope_x_input(run, score):
+    return {"values": run.gradient(score) * run["input"], "scores": score}
+
+
+def own_value(run, score):
+    """The signal from a unit that keeps its value, in place of 1."""
+    return {"values": run.gradient(score, start=score), "scores": score}
+
+
+def weighed(run, score, layer):
+    """Grad-CAM at the size of the image, places taken for the middles of what they see."""
+    maps, slopes = run[layer], run.gradient(score, layer)
+    cam = ops.relu(ops.sum(ops.mean(slopes, (1, 2), keepdims=True) * maps, -1, keepdims=True))
+    return {"values": ops.image.resize(cam, run.pixels.shape[1:3], "bilinear"), "scores": score, "coarse": cam}
+
+
+ANSWERS = {  # name -> (what is read of a run, how colours are reduced)
+    "saliency": (slope, "max"),
+    "gradient_x_input": (slope_x_input, "sum"),
+    "guided": (slope, "sum"),
+    "deconvnet": (own_value, "sum"),
+    "grad_cam": (weighed, "sum"),
+}
+
+
+def attributed(method, model, images, classes=None, *, rule=None, layer=None, noise=None, **options):
+    """An `Attribution` by one pass there and back; ``noise`` (samples, share, seed) makes it the mean of many."""
+    aimed = aim(model, images, classes, **options)
+    answer, reduce = ANSWERS[method]
+    read = (lambda run, score: answer(run, score, layer)) if layer else answer
+    key, title = (method, layer), method.replace("_", " ") + (f" at {layer}" if layer else "")
+    if noise is None:
+        found = aimed.ask(Question(key, read, aimed.score, rule))
+        made = aimed.attribution(found["values"], title, reduce, found["scores"])
+        return replace(made, facts={"coarse": found["coarse"]} if "coarse" in found else {})
+    samples, share, seed = noise
+    draw = noisy(aimed.shown.pixels, share, seed)
+    values = lambda run, score: {"values": read(run, score)["values"]}  # noqa: E731
+    question = Question((*key, "noise"), values, aimed.score, rule, samples, draw, plus, ("values",))
+    title = f"{title}, mean of {samples} with noise of {share:.0%}"
+    return aimed.attribution(aimed.ask(question)["values"], title, reduce)
+
+
+def noisy(pixels, share, seed):
+    """What draws noise for a `Question`: that of a sample is the same for all images, but for their range."""
+    spread = share * (pixels.max((1, 2, 3)) - pixels.min((1, 2, 3)))
+
+    def draw(images, within):
+        normal = [np.random.default_rng((seed, k)).standard_normal(pixels.shape[1:], np.float32) for k in within]
+        return {"noise": np.stack(normal)[None], "spread": spread[images.start : images.stop, None].astype(np.float32)}
+
+    return draw
+
+
+def plus(pixels, noise, spread):
+    return pixels + ops.reshape(spread, (-1, 1, 1, 1, 1)) * noise
+
+
+def of_name(method):
+    from .methods import METHODS
+
+    return known("method", method, METHODS)
+
+
+def smoothed_apart(function, model, images, classes, samples, noise, seed, options):
+    """The mean of any method over noisy images, one call a sample."""
+    aimed = aim(model, images, classes, **{k: v for k, v in options.items() if k in ("score", "labels")})
+    draw, total = noisy(aimed.shown.pixels, noise, seed), 0.0
+    classes = classes if aimed.classes is None else np.array(aimed.classes)
+    everything = range(len(aimed.shown))
+    for k in range(samples):
+        drawn = draw(everything, range(k, k + 1))
+        pixels = aimed.shown.pixels + drawn["spread"][:, :, None, None] * drawn["noise"][0]
+        found = function(aimed.probe, replace(aimed.shown, pixels=pixels), classes, **options)
+        total = total + found.values / samples
+    title = f"{found.method}, mean of {samples} with noise of {noise:.0%}"
+    return replace(found, values=total, images=aimed.shown.pixels, scores=aimed.scores(), method=title)
+
+
+def projected(rule, model, images, classes, layer, unit, top, **options):
+    """Signals from a class, or from units of a layer, under the rule of a ReLU."""
+    if layer is None:
+        return attributed(rule, model, images, classes, rule=rule, **options)
+    asked = probe(model)
+    shown = pictures(asked, images)
+    layer = asked.tap(layer)
+    if unit is None:
+        units = strongest(asked, shown, layer, top)
+    else:
+        units = np.repeat(np.atleast_2d(unit), len(shown), axis=0)
+    each = units.shape[1]
+    rows = np.repeat(np.arange(len(shown)), each)
+    names = tuple(f"{shown.names[i]}, {called(layer)}:{k}" for i, k in zip(rows, units.ravel(), strict=True))
+    others = {name: array if len(array) == 1 else array[rows] for name, array in shown.others.items()}
+    shown = replace(shown, pixels=shown.pixels[rows], names=names, others=others)
+    score = peak(layer, units.ravel())
+    found = attributed(rule, asked, shown, score=score, rule=rule, **options)
+    return replace(found, facts={"units": units.ravel(), "of": rows})
+
+
+def strongest(asked, shown, layer, top):
+    """The ``top`` channels of a layer for each image by their largest activation, (N, top)."""
+    size = next(node.shape[-1] for node in asked.graph.nodes if node.name == layer)
+    if not 1 <= top <= size:
+        raise ValueError(f"`top` should be from 1 to the {size} channels of {layer}. Received: {top}")
+    read = lambda run, score: {"peaks": ops.max(run[layer], tuple(range(1, len(run[layer].shape) - 1)))}  # noqa: E731
+    question = Question(("peaks", layer), read, neuron(layer, 0), backward=False)
+    peaks = ask(asked, question, shown.pixels, shown.others)["peaks"]
+    return np.argsort(-peaks, axis=-1, kind="stable")[:, :top]

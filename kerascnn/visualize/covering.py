@@ -1,0 +1,145 @@
+"""What a network says when a part of the image is covered (Zeiler & Fergus 2014, figure 7), and which pixels matter."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from keras import ops
+
+from ..anatomy.pictures import save_figure
+from .asking import Question
+from .attribution import Attribution, aim, strongest
+from .scores import called
+
+
+@dataclass(frozen=True, eq=False)
+class Occlusion(Attribution):
+    """An `Attribution` by covering, and what was read with the patch at each place, (N, rows, columns).
+
+    The values are S(x) - S(covered), the mean over the patches that cover a pixel. ``score_maps`` have S(covered),
+    ``probability`` and ``predicted`` p(class) and the most probable class, ``strongest`` the sum over the strongest map
+    of ``layer``, whose channel for each image is in ``channels``. ``rows`` and ``columns`` are the patches' middles.
+    """
+
+    score_maps: np.ndarray = field(default=None, repr=False)
+    probability: np.ndarray | None = field(default=None, repr=False)
+    predicted: np.ndarray | None = field(default=None, repr=False)
+    strongest: np.ndarray | None = field(default=None, repr=False)
+    layer: str | None = None
+    channels: tuple | None = None
+    patch: tuple = ()
+    stride: tuple = ()
+    rows: np.ndarray = field(default=None, repr=False)
+    columns: np.ndarray = field(default=None, repr=False)
+
+    def plot(self):
+        """Image with the patch, strongest map, p(class), most probable class, and the attribution, a row an image."""
+        from .figures import draw_occlusion
+
+        return draw_occlusion(self)
+
+    def save(self, path):
+        """Draw into a file; its suffix says which kind."""
+        return save_figure(self.plot(), path)
+
+
+def occlusion(model, images, classes=None, *, patch=None, stride=None, fill=127.5, layer=None, **options):
+    """Cover a patch of the image, everywhere in turn, and ask again: `Occlusion`.
+
+    ``patch`` and ``stride`` in pixels, one number or (down, right); by default a seventh of the image and a quarter of
+    the patch. Patches hang over the border, so that each pixel is covered as often. ``fill`` is a grey or a colour, on
+    the scale of the pixels. The strongest map is that of ``layer``, the last with places.
+    """
+    aimed = aim(model, images, classes, **options)
+    pixels = aimed.shown.pixels
+    size = pixels.shape[1:3]
+    patch = pair("patch", patch, [max(round(side / 7), 1) for side in size])
+    stride = pair("stride", stride, [max(side // 4, 1) for side in patch])
+    layer = aimed.probe.tap(aimed.probe.features() if layer is None else layer)
+    channels = strongest(aimed.probe, aimed.shown, layer, 1)[:, 0].astype(np.int32)
+    starts = [np.arange(-(p - s), side, s) for side, p, s in zip(size, patch, stride, strict=True)]
+    corners = np.stack(np.meshgrid(*starts, indexing="ij"), -1).reshape(-1, 2).astype(np.int32)
+    cover = {"patch": np.array([[patch]], np.int32), "fill": colour(fill, pixels.shape[-1])}
+    chosen = np.zeros(len(pixels), np.int32) if aimed.classes is None else np.array(aimed.classes, np.int32)
+
+    def draw(images, within):
+        return {"corner": corners[None, within.start : within.stop], **cover}
+
+    extra = {"channel": channels, "number": chosen}
+    read = lambda run, score, channel, number: seen(run, score, channel, number, layer)  # noqa: E731
+    key = ("occlusion", layer)
+    question = Question(key, read, aimed.score, None, len(corners), draw, covered, extra=extra, backward=False)
+    found, scores = aimed.ask(question), aimed.scores()
+    grid = (len(pixels), *(len(start) for start in starts))
+    maps = {name: answer.reshape(grid) for name, answer in found.items()}
+    change = scores[:, None, None] - maps["score"]
+    values = spread(change, starts, patch, size)[..., None]
+    title = f"occlusion by {patch[0]}x{patch[1]} every {stride[0]}x{stride[1]} pixels"
+    made = aimed.attribution(values, title, "sum", scores)
+    asked = aimed.classes is not None
+    return Occlusion(
+        **vars(made),
+        score_maps=maps["score"],
+        probability=maps["p"] if asked else None,
+        predicted=maps["best"] if asked else None,
+        strongest=maps["strongest"],
+        layer=called(layer),
+        channels=tuple(channels.tolist()),
+        patch=patch,
+        stride=stride,
+        rows=starts[0] + (patch[0] - 1) / 2,
+        columns=starts[1] + (patch[1] - 1) / 2,
+    )
+
+
+def covered(pixels, corner, patch, fill):
+    """Images (n, 1, H, W, C) with the patch at each corner, by comparing whole numbers."""
+    down, right = (ops.arange(side, dtype="int32") for side in pixels.shape[2:4])
+    inside = [
+        (places >= corner[..., axis, None]) & (places < corner[..., axis, None] + patch[..., axis, None])
+        for axis, places in enumerate((down, right))
+    ]
+    mask = inside[0][..., :, None, None] & inside[1][..., None, :, None]
+    return ops.where(mask, ops.reshape(fill, (1, 1, 1, 1, -1)), pixels)
+
+
+def seen(run, score, channel, number, layer):
+    """What is read of each covered image."""
+    maps = run[layer]
+    own = ops.take_along_axis(maps, ops.reshape(channel, (-1, *[1] * (len(maps.shape) - 1))), -1)
+    probs = run["probs"]
+    probs = ops.mean(ops.reshape(probs, (ops.shape(probs)[0], -1, probs.shape[-1])), 1)
+    if probs.shape[-1] == 1:
+        probs = ops.concatenate([1 - probs, probs], -1)
+    return {
+        "score": score,
+        "p": ops.take_along_axis(probs, number[:, None], 1)[:, 0],
+        "best": ops.argmax(probs, -1),
+        "strongest": ops.sum(own, tuple(range(1, len(own.shape)))),
+    }
+
+
+def spread(change, starts, patch, size):
+    """(N, H, W): for each pixel the mean of ``change`` over the patches that cover it."""
+    covers = [
+        ((places >= start[:, None]) & (places < start[:, None] + side)).astype(np.float32)
+        for start, side, places in zip(starts, patch, map(np.arange, size), strict=True)
+    ]  # (patches, pixels) of each axis
+    total = np.einsum("nij,iy,jx->nyx", change, *covers, optimize=True)
+    return total / np.maximum(covers[0].sum(0)[:, None] * covers[1].sum(0), 1)
+
+
+def pair(argument, given, usual):
+    """Two whole numbers from one, two or none."""
+    given = usual if given is None else given
+    both = (given, given) if isinstance(given, int | np.integer) else tuple(given)
+    if len(both) != 2 or not all(isinstance(side, int | np.integer) and side >= 1 for side in both):
+        raise ValueError(f"`{argument}` should be a whole number of pixels, or two. Received: {given!r}")
+    return tuple(int(side) for side in both)
+
+
+def colour(fill, channels):
+    """A grey or a colour as an array (1, 1, channels)."""
+    fill = np.asarray(fill, np.float32)
+    if fill.shape not in ((), (1,), (channels,)):
+        raise ValueError(f"`fill` should be a number or {channels} of them. Received: {fill.tolist()}")
+    return np.broadcast_to(fill, (1, 1, channels)).copy()

@@ -1,0 +1,212 @@
+"""One engine asks a network questions: it taps activations by name, scores images, and sends signals back.
+
+Any Functional or Sequential model, nested or shared, is run call by call inside one compiled function, so that each
+call can be read and its ReLUs given another gradient. The user's model is not cloned, changed or called from outside.
+"""
+
+import weakref
+from functools import cached_property
+
+import keras
+import tensorflow as tf
+
+from ..anatomy.running import call, graph_of, run
+from ..registry import unknown
+from . import rules
+
+PASSING = ("Identity", "Reshape", "Squeeze", "Cast", "Transpose", "StopGradient")
+ENDS = {"Softmax": "softmax", "LogSoftmax": "softmax", "Sigmoid": "sigmoid"}
+KNOWN = ("input", "logits", "probs")  # what may be read of every network, beside its layers
+LOSS_SCALE = 128.0  # of scores in half precision, whose small gradients would vanish
+SMALL = 1e-30  # the least probability whose logarithm is taken
+_PROBES = weakref.WeakKeyDictionary()
+
+
+class Probe:
+    """A model with what cannot be read from it: how pixels become its input, which input they are, which output counts.
+
+    ``preprocess`` makes of pixels (N, H, W, C), 0..255, what the model expects, in keras.ops; kerascnn's own networks
+    do that by themselves. ``input`` and ``output`` are names, needed where there are several. Compiled functions stay
+    with the probe: the next call of the same kind does not trace again.
+    """
+
+    def __init__(self, model, *, preprocess=None, input=None, output=None):
+        self._model = weakref.ref(model)
+        self.name = model.name
+        self.preprocess = preprocess or (lambda pixels: pixels)
+        self.graph = graph_of(model)
+        self.inputs = tuple(node.name for node in self.graph.inputs)
+        self.input = self._input(input)
+        self.output = self._output(model, output)
+        self.programs, self.limits = {}, {}
+        self.state = state(self.graph)
+
+    @property
+    def model(self):
+        """The user's model itself."""
+        return self._model()
+
+    def _input(self, name):
+        images = [node.name for node in self.graph.inputs if len(node.shape) == 3]
+        if name is None and len(images) == 1:
+            return images[0]
+        if name not in self.inputs:
+            what = "several inputs" if images else "no input of images (N, H, W, C)"
+            said = f"{self.name} has {what}: {', '.join(self.inputs)}"
+            raise ValueError(f"`input` should say which input takes the images; {said}. Received: {name!r}")
+        return name
+
+    def _output(self, model, name):
+        """The call whose first tensor is the output that counts."""
+        nodes = [self._node_of(tensor) for tensor in keras.tree.flatten(model.outputs)]
+        keys = [*model.output] if isinstance(model.output, dict) else [node.name for node in nodes]
+        keys = keys if len(keys) == len(nodes) else [node.name for node in nodes]
+        if name is None and (len(nodes) == 1 or "probs" in keys):
+            return nodes[keys.index("probs") if "probs" in keys else 0]
+        if isinstance(name, int) and -len(nodes) <= name < len(nodes):
+            return nodes[name]
+        if name not in keys:
+            raise ValueError(
+                f"`output` should say which output counts, one of {', '.join(keys)} of {self.name}. Received: {name!r}"
+            )
+        return nodes[keys.index(name)]
+
+    def _node_of(self, tensor):
+        operation, index, _ = tensor._keras_history
+        while isinstance(operation, keras.Model) and getattr(operation, "outputs", None):
+            operation, index, _ = operation.outputs[0]._keras_history
+        calls = [node for node in self.graph.nodes if node.operation is operation]
+        return calls[min(index, len(calls) - 1)]
+
+    def tap(self, layer):
+        """The name of a call by which its activations are read, as `Run` knows it."""
+        return layer if isinstance(layer, str) and layer in KNOWN else self.graph.find(layer).name
+
+    @cached_property
+    def shape(self):
+        """(height, width, channels) of the images; None where open."""
+        return next(node.shape for node in self.graph.inputs if node.name == self.input)
+
+    @cached_property
+    def half(self):
+        """Whether something in it is computed in float16."""
+        return any(getattr(node.operation, "compute_dtype", "") == "float16" for node in self.graph.nodes)
+
+    @cached_property
+    def above(self):
+        """The calls that each call depends on, itself too: {name: names}."""
+        found = {}
+        for node in self.graph.nodes:
+            found[node.name] = {node.name}.union(*(found[source.name] for source, _ in node.inputs))
+        return found
+
+    def features(self, classes=None):
+        """The last call that still has places: what class activation maps weigh, by default."""
+        maps = [
+            node
+            for node in self.graph.nodes
+            if node.name in self.above[self.output.name] and len(node.shape) == 3 and node.shape[:2] != (1, 1)
+        ]
+        wide = [node for node in maps if node.shape[-1] != classes and not node.is_input]
+        if not wide:
+            raise ValueError(f"`layer` should be given: {self.name} has no layer with places and channels")
+        return wide[-1].name
+
+
+def probe(model, *, preprocess=None, input=None, output=None):
+    """A `Probe` of a model; each model's is kept for as long as the model is there."""
+    if isinstance(model, Probe):
+        return model
+    plain = preprocess is None and input is None and output is None
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"`model` should be a Functional or built Sequential Keras model. Received: {model!r}")
+    kept = _PROBES.get(model) if plain else None
+    if kept is None or kept.state != state(kept.graph):  # someone gave a layer another activation
+        kept = Probe(model, preprocess=preprocess, input=input, output=output)
+        if plain:
+            _PROBES[model] = kept
+        else:
+            kept.keep = model  # the model lives as long as the probe that the user holds
+    return kept
+
+
+def state(graph):
+    """What of a model is compiled in, besides its graph."""
+    return tuple((id(getattr(node.operation, "activation", None)), id(node.operation)) for node in graph.nodes)
+
+
+class Run:
+    """One batch on its way through a network, while a function is compiled: activations, score, signals back."""
+
+    def __init__(self, probe, pixels, others, rule=None):
+        self.probe, self.pixels = probe, pixels
+        given = {**others, probe.input: probe.preprocess(pixels)}
+        self.rule = rule
+        with keras.StatelessScope():  # no variable changes, no loss is kept
+            values = run(probe.graph, [given[name] for name in probe.inputs], perform=self._perform)
+        self.values = values | {"input": pixels}
+        self._end(values[probe.output.name])
+
+    def _perform(self, node, tensors):
+        if self.rule is None:
+            return call(node, tensors)
+        graph = tf.compat.v1.get_default_graph()
+        before = len(graph.get_operations())
+        with rules.overridden(node, self.rule):
+            outputs = call(node, rules.routed(node, tensors, self.rule))
+        if node.name != self.probe.output.name:
+            rules.check(node, graph.get_operations()[before:], self.rule)
+        return rules.skipped(node, tensors, outputs, self.rule)
+
+    def _end(self, output):
+        """The scores before a last softmax or sigmoid, found in the graph of operations, and the probabilities."""
+        tensor = output
+        while tensor.op.type in PASSING:
+            tensor = tensor.op.inputs[0]
+        end = ENDS.get(tensor.op.type)
+        output = tf.cast(output, tf.float32)
+        if end:
+            logits = tf.ensure_shape(tf.reshape(tensor.op.inputs[0], tf.shape(output)), output.shape)
+            probs = tf.exp(output) if tensor.op.type == "LogSoftmax" else output
+        elif by_hand(tensor):
+            logits, probs = tf.math.log(tf.maximum(output, SMALL)), output
+        else:
+            logits = tf.identity(output)
+            probs = tf.sigmoid(logits) if output.shape[-1] == 1 else tf.nn.softmax(logits)
+        self.values |= {"logits": tf.cast(logits, tf.float32), "probs": probs}
+
+    def __getitem__(self, layer):
+        """The activations of a layer, in float32."""
+        return tf.cast(self.values[self.probe.tap(layer)], tf.float32)
+
+    def score(self, score, feeds):
+        """A `Score` of each image, (N,)."""
+        value = tf.cast(score.of({layer: self[layer] for layer in score.layers}, *feeds), tf.float32)
+        if len(value.shape) != 1:
+            raise ValueError(f"`score` should give one number an image, (N,). Received: {tuple(value.shape)}")
+        return value
+
+    def gradient(self, score, layer="input", start=None):
+        """d score / d activations of each image, or what the rule makes of it; ``start`` in place of 1."""
+        target = self.values[self.probe.tap(layer)]
+        scale = LOSS_SCALE if self.probe.half else 1.0
+        start = tf.ones_like(score) if start is None else start
+        found = tf.gradients(score, target, grad_ys=scale * start)[0]
+        if found is None:
+            return tf.zeros_like(tf.cast(target, tf.float32))
+        return tf.cast(tf.convert_to_tensor(found), tf.float32) / scale
+
+
+def by_hand(tensor):
+    """Whether a tensor is exp(x) / sum: a softmax that someone wrote out."""
+    numerator = tensor.op.inputs[0] if tensor.op.type in ("RealDiv", "Div") else tensor
+    while numerator.op.type in PASSING:
+        numerator = numerator.op.inputs[0]
+    return numerator is not tensor and numerator.op.type == "Exp"
+
+
+def known(what, name, rows):
+    """The row of a table by its name, or an error with the near one."""
+    if name not in rows:
+        raise ValueError(unknown(what, name, rows))
+    return rows[name]

@@ -1,0 +1,103 @@
+"""How a signal passes a ReLU on its way back: the one step in which guided backpropagation and deconvnet differ.
+
+gradient    1[z > 0] R
+deconvnet   max(R, 0)             Zeiler & Fergus 2014
+guided      1[z > 0] max(R, 0)    Springenberg et al. 2015
+
+TensorFlow is told so for the operations that one call of a layer makes, so that every way to write a ReLU is met, and a
+sigmoid that gates or a layer of another kind that happens to compute with one is not. No layer is changed.
+"""
+
+from contextlib import nullcontext
+
+import tensorflow as tf
+
+RULES = ("guided", "deconvnet")
+RELUS = ("Relu", "Relu6", "LeakyRelu")
+SMOOTH = {"Elu", "Selu", "Softplus", "Softsign", "Tanh", "Erf", "Erfc"}
+CLOSED = {"PartitionedCall", "StatefulPartitionedCall", "While", "StatelessWhile", "If", "StatelessIf"}
+NO_RELU = {"PReLU", "HardSigmoid", "HardSilu", "HardSwish", "hard_sigmoid", "hard_silu", "hard_swish"}  # made of some
+
+
+def gate(op):
+    """The slope of a ReLU where each of its inputs is."""
+    z = op.inputs[0]
+    if op.type == "Relu6":
+        return tf.cast((z > 0) & (z < 6), z.dtype)
+    below = op.get_attr("alpha") if op.type == "LeakyRelu" else 0.0
+    return tf.where(z > 0, tf.ones_like(z), below * tf.ones_like(z))
+
+
+@tf.RegisterGradient("kerascnn_guided")
+def _guided(op, signal):
+    return gate(op) * tf.nn.relu(signal)
+
+
+@tf.RegisterGradient("kerascnn_deconvnet")
+def _deconvnet(op, signal):
+    return tf.nn.relu(signal)
+
+
+@tf.RegisterGradient("kerascnn_open")
+def _open(op, signal):
+    """A limit that the signal does not see: the upper one of ReLU(max_value=...)."""
+    return signal, None
+
+
+@tf.RegisterGradient("kerascnn_switch")
+def _switch(op, signal):
+    """To the first of the largest values, as max pooling does; TensorFlow's own divides among equal ones."""
+    x = op.inputs[0]
+    rows, places, channels = tf.shape(x)[0], tf.reduce_prod(tf.shape(x)[1:3]), tf.shape(x)[3]
+    first = tf.argmax(tf.reshape(x, (rows, places, channels)), axis=1)
+    hot = tf.transpose(tf.one_hot(first, places, dtype=signal.dtype), (0, 2, 1))
+    return tf.reshape(hot * tf.reshape(signal, (rows, 1, channels)), tf.shape(x)), None
+
+
+def overridden(node, rule):
+    """A context in which the operations of a call are made with the gradients of a rule."""
+    if rule is None:
+        return nullcontext()
+    names = {} if act_of(node) in NO_RELU else dict.fromkeys(RELUS, f"kerascnn_{rule}")
+    if node.kind == "ReLU" and rule == "deconvnet":
+        names |= {"Minimum": "kerascnn_open", "Maximum": "kerascnn_open"}
+    if node.kind == "GlobalMaxPooling2D":
+        names["Max"] = "kerascnn_switch"
+    return tf.compat.v1.get_default_graph().gradient_override_map(names)
+
+
+def check(node, operations, rule):
+    """Refuse a call through which a rule is not defined."""
+    types = {op.type for op in operations}
+    act = act_of(node)
+    smooth = types & SMOOTH or act in NO_RELU or {"Sigmoid", "Mul"} <= types or getattr(node.operation, "threshold", 0)
+    if smooth:
+        raise ValueError(
+            f"`model` should have no nonlinearity but ReLU (also ReLU6 and leaky) for {rule}, which is not defined for "
+            f"others. Received: {node.name}, {act or node.kind}"
+        )
+    if types & CLOSED and "Conv" not in node.kind:  # Keras compiles grouped convolutions apart
+        raise ValueError(f"`model` should be made of layers that can be looked into for {rule}. Received: {node.name}")
+
+
+def act_of(node):
+    """The name of a call's nonlinearity: its activation's, or its own."""
+    act = getattr(node.operation, "activation", None)
+    return node.kind if act is None else getattr(act, "__name__", type(act).__name__)
+
+
+def routed(node, tensors, rule):
+    """What a call is given under a rule: gates are constants, so that the signal takes the way of what they gate."""
+    if rule is None or node.kind != "Multiply":
+        return tensors
+    gates = [len(tensor.shape) == 4 and tuple(tensor.shape[1:3]) == (1, 1) for tensor in tensors]
+    if all(gates):
+        return tensors
+    return [tf.stop_gradient(tensor) if is_gate else tensor for tensor, is_gate in zip(tensors, gates, strict=True)]
+
+
+def skipped(node, tensors, outputs, rule):
+    """Local response normalisation, which deconvnet leaves out on its way back."""
+    if rule != "deconvnet" or "ResponseNorm" not in node.kind:
+        return outputs
+    return [tensors[0] + tf.stop_gradient(outputs[0] - tensors[0]), *outputs[1:]]

@@ -1,0 +1,152 @@
+"""The engine against models cut by hand: taps, scores, signals back, whatever the chunk and however the model is made."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers, ops
+
+from kerascnn.visualize import deconvnet, integrated, logit, probe, saliency, smooth
+from kerascnn.visualize.images import pictures
+
+
+def trunk(x):
+    x = layers.Conv2D(4, 3, activation="relu", name="conv")(x)
+    x = layers.MaxPooling2D(name="pool")(x)
+    return layers.Flatten(name="flat")(x)
+
+
+def ended(how):
+    """A small classifier and the same without its softmax."""
+    image = keras.Input((8, 10, 2), name="image")
+    features = trunk(image)
+    dense = layers.Dense(5, name="dense")
+    logits = dense(features)
+    if how == "activation":
+        last = layers.Dense(5, activation="softmax", name="ended")
+        model = keras.Model(image, last(features))
+        last.set_weights(dense.get_weights())
+    else:
+        make = {
+            "layer": layers.Softmax(),
+            "activation layer": layers.Activation("softmax"),
+            "operation": ops.softmax,
+            "lambda": layers.Lambda(tf.nn.softmax),
+            "by hand": lambda x: ops.exp(x) / ops.sum(ops.exp(x), axis=-1, keepdims=True),
+            "none": lambda x: x,
+        }[how]
+        model = keras.Model(image, make(logits))
+    return model, keras.Model(image, logits)
+
+
+def by_tape(cut, pixels, classes):
+    x = tf.constant(pixels)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        score = tf.gather(cut(x, training=False), classes, batch_dims=1)
+    return score.numpy(), tape.gradient(score, x).numpy()
+
+
+@pytest.mark.parametrize("how", ["activation", "layer", "activation layer", "operation", "lambda", "none"])
+def test_scores_are_those_before_the_softmax(how, rng):
+    model, cut = ended(how)
+    pixels = rng.uniform(0, 255, (3, 8, 10, 2)).astype(np.float32)
+    found = saliency(model, pixels, [0, 3, 4])
+    scores, slopes = by_tape(cut, pixels, [0, 3, 4])
+    np.testing.assert_allclose(found.scores, scores, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(found.values, slopes, rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(found.map, np.abs(slopes).max(-1), rtol=1e-4, atol=1e-7)
+
+
+def test_a_softmax_by_hand_is_asked_for_the_logarithm_of_p(rng):
+    model, cut = ended("by hand")
+    pixels = rng.uniform(0, 1, (2, 8, 10, 2)).astype(np.float32)
+    log_p = keras.Model(cut.input, ops.log_softmax(cut.output))
+    scores, slopes = by_tape(log_p, pixels, [1, 2])
+    found = saliency(model, pixels, [1, 2])
+    np.testing.assert_allclose(found.scores, scores, rtol=1e-5)
+    np.testing.assert_allclose(found.values, slopes, rtol=1e-4, atol=1e-6)
+
+
+def test_numbers_do_not_depend_on_the_chunk(rng):
+    model, _ = ended("layer")
+    pixels = rng.uniform(0, 255, (3, 8, 10, 2)).astype(np.float32)
+    for method in (smooth, integrated):
+        count = {smooth: {"samples": 7}, integrated: {"steps": 7}}[method]
+        whole = method(model, pixels, 1, **count, batch=64)
+        for batch in (1, 2, 5, 7):
+            part = method(model, pixels, 1, **count, batch=batch)
+            np.testing.assert_allclose(part.values, whole.values, rtol=1e-4, atol=1e-6)
+    alone = smooth(model, pixels[1:2], 1, samples=7)
+    np.testing.assert_allclose(alone.values[0], smooth(model, pixels, 1, samples=7).values[1], rtol=1e-4, atol=1e-6)
+
+
+def test_a_second_call_traces_nothing(rng):
+    model, _ = ended("layer")
+    pixels = rng.uniform(0, 255, (5, 8, 10, 2)).astype(np.float32)
+    saliency(model, pixels, 0)
+    programs = dict(probe(model).programs)
+    for count, classes in ((1, 4), (5, [0, 1, 2, 3, 4]), (2, None), (3, 2)):
+        saliency(model, pixels[:count], classes)
+    new = [key for key in probe(model).programs if key not in programs]
+    assert [key[0] for key in new] == [("probs",)]  # asked for once, to find the predicted classes
+    traced = [program.experimental_get_tracing_count() for program in probe(model).programs.values()]
+    assert set(traced) == {1}
+
+
+def test_a_changed_activation_is_seen(rng):
+    model, cut = ended("activation")
+    pixels = rng.uniform(0, 1, (2, 8, 10, 2)).astype(np.float32)
+    model.get_layer("conv").activation = keras.activations.tanh
+    changed = saliency(model, pixels, 0).values
+    model.get_layer("conv").activation = keras.activations.relu
+    np.testing.assert_allclose(saliency(model, pixels, 0).values, by_tape(cut, pixels, [0, 0])[1], rtol=1e-4, atol=1e-7)
+    assert not np.allclose(changed, saliency(model, pixels, 0).values)
+
+
+def test_a_probe_goes_with_its_model():
+    import gc
+    import weakref
+
+    model, _ = ended("layer")
+    saliency(model, np.zeros((1, 8, 10, 2), np.float32), 0)
+    gone = weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() is None
+
+
+def test_scores_add_subtract_scale_and_print(rng):
+    model, cut = ended("layer")
+    pixels = rng.uniform(0, 255, (2, 8, 10, 2)).astype(np.float32)
+    score = 2 * logit(1) - logit([0, 3])
+    x = tf.constant(pixels)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        out = cut(x, training=False)
+        value = 2 * out[:, 1] - tf.gather(out, [0, 3], batch_dims=1)
+    found = saliency(model, pixels, score=score)
+    np.testing.assert_allclose(found.scores, value, rtol=1e-5)
+    np.testing.assert_allclose(found.values, tape.gradient(value, x), rtol=1e-4, atol=1e-7)
+    assert str(score) == "2 logit 1 - logit of each image's class"
+
+
+def test_classes_that_cannot_be_are_refused(rng):
+    model, _ = ended("layer")
+    pixels = np.zeros((2, 8, 10, 2), np.float32)
+    for classes in (5, -1, [0, 1, 2], 0.5, [[0, 1]]):
+        with pytest.raises(ValueError, match="`classes` should"):
+            saliency(model, pixels, classes)
+    with pytest.raises(ValueError, match="one of them"):
+        saliency(model, pixels, 1, score=logit(0))
+    with pytest.raises(ValueError, match="Did you mean conv"):
+        deconvnet(model, pixels, layer="conf")
+
+
+def test_images_may_come_in_many_ways(rng):
+    model, _ = ended("layer")
+    array = rng.integers(0, 256, (8, 10, 2), dtype=np.uint8)
+    asked = probe(model)
+    for given in (array, array[None], [array], tf.constant(array), array.astype(np.float64)):
+        assert pictures(asked, given).pixels.shape == (1, 8, 10, 2)
+        np.testing.assert_array_equal(pictures(asked, given).pixels[0], array)
