@@ -50,34 +50,18 @@ def occlusion(model, images, classes=None, *, patch=None, stride=None, fill=127.
     the scale of the pixels. The strongest map is that of ``layer``, the last with places.
     """
     aimed = aim(model, images, classes, **options)
-    pixels = aimed.shown.pixels
-    size = pixels.shape[1:3]
+    size, depth = aimed.shown.pixels.shape[1:3], aimed.shown.pixels.shape[-1]
     patch = pair("patch", patch, [max(round(side / 7), 1) for side in size])
     stride = pair("stride", stride, [max(side // 4, 1) for side in patch])
     layer = aimed.probe.tap(aimed.probe.features() if layer is None else layer)
     channels = strongest(aimed.probe, aimed.shown, layer, 1)[:, 0].astype(np.int32)
     starts = [np.arange(-(p - s), side, s) for side, p, s in zip(size, patch, stride, strict=True)]
-    corners = np.stack(np.meshgrid(*starts, indexing="ij"), -1).reshape(-1, 2).astype(np.int32)
-    cover = {"patch": np.array([[patch]], np.int32), "fill": colour(fill, pixels.shape[-1])}
-    chosen = np.zeros(len(pixels), np.int32) if aimed.classes is None else np.array(aimed.classes, np.int32)
-
-    def draw(images, within):
-        return {"corner": corners[None, within.start : within.stop], **cover}
-
-    extra = {"channel": channels, "number": chosen}
-    read = lambda run, score, channel, number: seen(run, score, channel, number, layer)  # noqa: E731
-    key = ("occlusion", layer)
-    question = Question(key, read, aimed.score, None, len(corners), draw, covered, extra=extra, backward=False)
-    found, scores = aimed.ask(question), aimed.scores()
-    grid = (len(pixels), *(len(start) for start in starts))
-    maps = {name: answer.reshape(grid) for name, answer in found.items()}
-    change = scores[:, None, None] - maps["score"]
-    values = spread(change, starts, patch, size)[..., None]
+    maps = covering(aimed, layer, channels, starts, patch, colour(fill, depth))
+    asked, scores = aimed.classes is not None, aimed.scores()
+    values = spread(scores[:, None, None] - maps["score"], starts, patch, size)[..., None]
     title = f"occlusion by {patch[0]}x{patch[1]} every {stride[0]}x{stride[1]} pixels"
-    made = aimed.attribution(values, title, "sum", scores)
-    asked = aimed.classes is not None
     return Occlusion(
-        **vars(made),
+        **vars(aimed.attribution(values, title, "sum", scores)),
         score_maps=maps["score"],
         probability=maps["p"] if asked else None,
         predicted=maps["best"] if asked else None,
@@ -89,6 +73,20 @@ def occlusion(model, images, classes=None, *, patch=None, stride=None, fill=127.
         rows=starts[0] + (patch[0] - 1) / 2,
         columns=starts[1] + (patch[1] - 1) / 2,
     )
+
+
+def covering(aimed, layer, channels, starts, patch, fill):
+    """What is read with the patch at each place, {name: (N, rows, columns)}."""
+    count = len(aimed.shown)
+    corners = np.stack(np.meshgrid(*starts, indexing="ij"), -1).reshape(-1, 2).astype(np.int32)
+    number = np.zeros(count, np.int32) if aimed.classes is None else np.array(aimed.classes, np.int32)
+    cover = {"patch": np.array([[patch]], np.int32), "fill": fill}
+    draw = lambda images, within: {"corner": corners[None, within.start : within.stop], **cover}  # noqa: E731
+    read = lambda run, score, channel, number: seen(run, score, channel, number, layer)  # noqa: E731
+    extra = {"channel": channels, "number": number}
+    key = ("occlusion", layer)
+    question = Question(key, read, aimed.score, None, len(corners), draw, covered, extra=extra, backward=False)
+    return {name: answer.reshape(count, *map(len, starts)) for name, answer in aimed.ask(question).items()}
 
 
 def covered(pixels, corner, patch, fill):

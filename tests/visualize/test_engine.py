@@ -1,4 +1,4 @@
-"""The engine against models cut by hand: taps, scores, signals back, whatever the chunk and however the model is made."""
+"""The engine against models cut by hand: scores, signals back, whatever the chunk and the spelling."""
 
 import keras
 import numpy as np
