@@ -155,7 +155,7 @@ def progress():
 
 def save(folder, name, write):
     """Write one of the files, so that no half of it is ever seen."""
-    from kerascnn.training.runs import replacing
+    from kerascnn.files import replacing
 
     with replacing(os.path.join(folder, name)) as draft:
         write(draft)

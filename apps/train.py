@@ -205,8 +205,9 @@ def tested(model, images, source, out):
     import numpy as np
 
     from kerascnn.data import batches
+    from kerascnn.files import replacing
     from kerascnn.outputs import image_input, scores_of
-    from kerascnn.training.runs import CARD, read_json, replacing, write_json
+    from kerascnn.training.runs import CARD, read_json, write_json
 
     card = os.path.join(out, CARD)
     facts = read_json(card)

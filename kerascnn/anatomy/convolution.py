@@ -80,7 +80,7 @@ class Equivariance:
 
     def save(self, path):
         """Draw into a file; its suffix says which kind."""
-        from .pictures import save_figure
+        from ..files import save_figure
 
         return save_figure(self.plot(), path)
 
@@ -121,7 +121,7 @@ class Invariance:
 
     def save(self, path):
         """Draw into a file; its suffix says which kind."""
-        from .pictures import save_figure
+        from ..files import save_figure
 
         return save_figure(self.plot(), path)
 

@@ -1,8 +1,5 @@
 """Figures of shifts: drawing only, from the numbers in `convolution`."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 
 
@@ -57,16 +54,6 @@ def draw_invariance(result):
     axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False)
     return figure
-
-
-def save_figure(figure, path):
-    """Save at 150 dpi, to a temporary name first."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{os.getpid()}.{path.name}")
-    figure.savefig(draft, dpi=150)
-    draft.replace(path)
-    return path
 
 
 def _show_image(axis, image, title):

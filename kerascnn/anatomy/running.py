@@ -4,6 +4,7 @@ Any Functional or Sequential model, nested or shared; calls are named as in the 
 """
 
 import inspect
+from dataclasses import replace
 
 import keras
 
@@ -34,3 +35,20 @@ def graph_of(model, batch=None):
     """The calls of a model, traced at the size of a batch where it leaves sizes open."""
     open_sizes = batch is not None and any(None in tensor.shape[1:] for tensor in getattr(model, "inputs", ()))
     return walk(model, tuple(batch.shape[1:]) if open_sizes else None)
+
+
+def before(node):
+    """A call and all those that it depends on."""
+    found, waiting = {}, [node]
+    while waiting:
+        each = waiting.pop()
+        if each not in found:
+            found[each] = None
+            waiting += [source for source, _ in each.inputs]
+    return found
+
+
+def part(graph, nodes):
+    """The graph without the calls that ``nodes`` do not depend on."""
+    needed = {each for node in nodes for each in before(node)}
+    return replace(graph, nodes=tuple(node for node in graph.nodes if node in needed), outputs=tuple(nodes))

@@ -3,10 +3,10 @@
 import difflib
 import html as markup
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 
+from ..files import replacing
 from .graph import show_shape
 
 UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -137,7 +137,7 @@ WRITERS = {
 
 
 def save(anatomy, path):
-    """Write by suffix, to a temporary name first."""
+    """Write by suffix."""
     path = Path(path)
     if path.suffix not in WRITERS:
         raise ValueError(f"`path` should end in one of {', '.join(WRITERS)}. Received: {str(path)!r}")
@@ -145,10 +145,7 @@ def save(anatomy, path):
 
 
 def write(path, content):
-    """Write text to a temporary name, then rename, so that no half file is ever seen."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    draft.write_text(content if content.endswith("\n") else content + "\n", encoding="utf-8")
-    draft.replace(path)
-    return path
+    """Write text that ends in a line."""
+    with replacing(path) as draft:
+        draft.write_text(content if content.endswith("\n") else content + "\n", encoding="utf-8")
+    return Path(path)

@@ -1,11 +1,10 @@
 """An audit as text to be read, and as a file."""
 
 import json
-import os
-import tempfile
 from collections import Counter
 from pathlib import Path
 
+from ..files import replacing
 from .kinds import KINDS, SEVERITIES
 from .listing import suffix
 
@@ -97,17 +96,11 @@ def document(audit):
 
 
 def written(audit, path):
-    """Write the audit to a temporary name beside ``path``, then rename it."""
+    """Write the audit as CSV or JSON."""
     path = Path(path)
     if path.suffix not in (".csv", ".json"):
         raise ValueError(f"`path` should end in .csv or .json. Received: {path}")
     whole = audit.table.to_csv(index=False) if path.suffix == ".csv" else json.dumps(document(audit), indent=2) + "\n"
-    number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}")
-    try:
-        with os.fdopen(number, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            file.write(whole)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+    with replacing(path) as draft:
+        draft.write_text(whole, encoding="utf-8", errors="surrogateescape", newline="")
     return path

@@ -10,7 +10,7 @@ from math import prod, sqrt
 
 import numpy as np
 
-from ..anatomy.pictures import save_figure
+from ..files import save_figure
 from ..registry import unknown
 from .flows import flows
 

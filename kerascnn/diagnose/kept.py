@@ -2,11 +2,12 @@
 
 import hashlib
 import json
-import os
 import re
 from pathlib import Path
 
 import numpy as np
+
+from ..files import replacing
 
 SETTINGS = "settings.json"
 
@@ -49,10 +50,8 @@ def place(folder, variant):
 
 
 def write(path, text):
-    """Into a temporary file first, so that no half a file is left behind."""
-    draft = path.with_name(f".{os.getpid()}.{path.name}")
-    draft.write_text(text)
-    draft.replace(path)
+    with replacing(path) as draft:
+        draft.write_text(text)
 
 
 def digest(*arrays):

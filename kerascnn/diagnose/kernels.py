@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..anatomy.pictures import save_figure
+from ..files import save_figure
 from .copies import every_layer
 
 LEAST = 5  # pixels of a side: 3x3 has nine weights, on which spectra say nothing

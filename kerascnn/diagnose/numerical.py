@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 from keras import ops
 
-from ..anatomy.pictures import save_figure
+from ..files import save_figure
 from .copies import Measured, rebuild, unfreeze
 from .nodes import matching
 

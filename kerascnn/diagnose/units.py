@@ -13,8 +13,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from ..anatomy.pictures import save_figure
 from ..anatomy.running import graph_of, run
+from ..files import save_figure
 from .batches import batches
 from .calls import act_of, activations, chosen
 

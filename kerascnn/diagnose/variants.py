@@ -9,8 +9,8 @@ from functools import partial
 
 import keras
 
-from ..anatomy.pictures import save_figure
 from ..build import build_model
+from ..files import save_figure
 from ..predictions import count
 from ..registry import card
 from . import kept

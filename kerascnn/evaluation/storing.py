@@ -2,8 +2,9 @@
 
 import json
 import math
-import os
 from pathlib import Path
+
+from ..files import replacing, save_figure
 
 PICTURES = (".png", ".svg", ".pdf", ".jpg")
 TABLES = ("images", "per_class", "confused", "confusion")
@@ -18,7 +19,7 @@ def save(evaluation, path):
     if suffix == ".csv":
         return write(path, evaluation.images.to_csv(index=False))
     if suffix in PICTURES:
-        return picture(evaluation.plot(), path)
+        return save_figure(evaluation.plot(), path)
     if suffix:
         raise ValueError(f"`path` should end in .json, .csv, {', '.join(PICTURES)}, or be a folder. Received: {path}")
     path.mkdir(parents=True, exist_ok=True)
@@ -27,7 +28,7 @@ def save(evaluation, path):
     for name in TABLES:
         write(path / f"{name}.csv", getattr(evaluation, name).to_csv(index=name == "confusion"))
     write(path / "calibration.csv", evaluation.calibration.table.to_csv(index=False))
-    picture(evaluation.plot(), path / "evaluation.png")
+    save_figure(evaluation.plot(), path / "evaluation.png")
     return path
 
 
@@ -40,7 +41,7 @@ def keep(path, table, plot, stated):
     if suffix == ".csv":
         return write(path, table().to_csv(index=False))
     if suffix in PICTURES:
-        return picture(plot(), path)
+        return save_figure(plot(), path)
     raise ValueError(f"`path` should end in .json, .csv, {', '.join(PICTURES)}. Received: {path}")
 
 
@@ -113,20 +114,6 @@ def document(result):
 
 def write(path, text):
     """Write a text file, complete or not at all."""
-    draft = drafted(path)
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
+    with replacing(path) as draft:
+        draft.write_text(text, encoding="utf-8")
     return path
-
-
-def picture(figure, path):
-    """Draw into a file, complete or not at all."""
-    draft = drafted(path)
-    figure.savefig(draft, dpi=150)
-    draft.replace(path)
-    return path
-
-
-def drafted(path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.with_name(f".{os.getpid()}.{path.name}")

@@ -5,10 +5,8 @@ follow from it: history.csv, curves.png, card.json, best.weights.h5.
 """
 
 import json
-import os
 import platform
 import time
-from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
@@ -18,22 +16,11 @@ import keras
 import numpy as np
 
 from .. import __version__
+from ..files import replacing
 from .history import best_row, history_of
 
 STATE, BEST, TABLE, CURVES, CARD = "state.npz", "best.weights.h5", "history.csv", "curves.png", "card.json"
 REDRAWN = 60  # seconds between two drawings of the curves while training
-
-
-@contextmanager
-def replacing(path):
-    """A name beside ``path``, which becomes it when the body is done: no half file is ever seen."""
-    path = Path(path)
-    draft = path.with_name(f".draft-{path.name}")
-    try:
-        yield draft
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def write_json(path, facts):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from keras import ops
 
-from ..anatomy.pictures import save_figure
+from ..files import save_figure
 from ..labels import labels as names_of
 from .asking import Question, ask
 from .engine import known, probe

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from keras import ops
 
-from ..anatomy.pictures import save_figure
+from ..files import save_figure
 from .asking import Question
 from .attribution import Attribution, aim, strongest
 from .scores import called

@@ -10,7 +10,7 @@ from functools import cached_property
 import keras
 import tensorflow as tf
 
-from ..anatomy.running import call, graph_of, run
+from ..anatomy.running import call, graph_of, part, run
 from ..registry import unknown
 from . import rules
 
@@ -59,7 +59,8 @@ class Probe:
     def _output(self, model, name):
         """The call whose first tensor is the output that counts."""
         nodes = [self._node_of(tensor) for tensor in keras.tree.flatten(model.outputs)]
-        keys = [*model.output] if isinstance(model.output, dict) else [node.name for node in nodes]
+        given = model.outputs if isinstance(model, keras.Sequential) else model.output
+        keys = [*given] if isinstance(given, dict) else [node.name for node in nodes]
         keys = keys if len(keys) == len(nodes) else [node.name for node in nodes]
         if name is None and (len(nodes) == 1 or "probs" in keys):
             return nodes[keys.index("probs") if "probs" in keys else 0]
@@ -92,21 +93,10 @@ class Probe:
         """Whether something in it is computed in float16."""
         return any(getattr(node.operation, "compute_dtype", "") == "float16" for node in self.graph.nodes)
 
-    @cached_property
-    def above(self):
-        """The calls that each call depends on, itself too: {name: names}."""
-        found = {}
-        for node in self.graph.nodes:
-            found[node.name] = {node.name}.union(*(found[source.name] for source, _ in node.inputs))
-        return found
-
     def features(self, classes=None):
         """The last call that still has places: what class activation maps weigh, by default."""
-        maps = [
-            node
-            for node in self.graph.nodes
-            if node.name in self.above[self.output.name] and len(node.shape) == 3 and node.shape[:2] != (1, 1)
-        ]
+        calls = part(self.graph, [self.output]).nodes
+        maps = [node for node in calls if len(node.shape) == 3 and node.shape[:2] != (1, 1)]
         wide = [node for node in maps if node.shape[-1] != classes and not node.is_input]
         if not wide:
             raise ValueError(f"`layer` should be given: {self.name} has no layer with places and channels")

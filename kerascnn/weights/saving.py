@@ -1,12 +1,11 @@
 """Weights written as others read them, so that a network trained here goes back to PyTorch."""
 
-import os
-import tempfile
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
 
+from ..files import replacing
 from ..layers import SCALES
 from ..registry import unknown
 from .fitting import OWN
@@ -39,25 +38,6 @@ def save_weights(model, path, format=None, layout=OWN) -> Path:
     with replacing(path) as temporary:
         write(temporary)
     return path
-
-
-class replacing:
-    """A temporary name in the same folder, which takes the final one when the body is done."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __enter__(self):
-        handle, name = tempfile.mkstemp(prefix=f".{self.path.name}.", suffix=".weights.h5", dir=self.path.parent)
-        os.close(handle)
-        self.temporary = name
-        return name
-
-    def __exit__(self, kind, *_):
-        if kind is None:
-            os.replace(self.temporary, self.path)
-        else:
-            os.unlink(self.temporary)
 
 
 def write_safetensors(model, path, layout):

@@ -1,0 +1,25 @@
+"""Files that are there as a whole or not at all."""
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path):
+    """A name beside ``path`` with the same suffix, which becomes it when the body is done; folders are made."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".draft-{path.name}")  # always the same: what a killed process leaves is replaced
+    try:
+        yield draft
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def save_figure(figure, path):
+    """Draw a figure of matplotlib into a file; the suffix says which kind."""
+    with replacing(path) as draft:
+        figure.savefig(draft, dpi=150)
+    return Path(path)

@@ -1,0 +1,233 @@
+"""Is a map faithful to the network? Delete or insert the pixels it calls important, and watch the class (RISE).
+
+Deletion: p(class) while the most important pixels first are replaced by a plain colour; a good map lets it fall fast.
+Insertion: p(class) while they first are put into a blurred copy; a good map lets it rise fast. Each is one number, the
+area under its curve over the share of pixels (Petsiuk et al. 2018), which says something only beside the areas of a
+random ranking: networks also fail at scattered grey pixels, whichever these are.
+"""
+
+import time
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+
+from ..files import save_figure
+from ..outputs import final, image_input, probabilities, scores_of
+from ..predictions import predict
+from .maps import maps_of
+
+FILLS = {"grey": lambda images: np.float32(127.5), "mean": lambda images: images.mean((1, 2), keepdims=True)}
+RADIUS = 5  # pixels on each side of the blur's kernel of 11
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """p(class) of each image (N, S) at each of ``shares`` (S,) of its pixels; the same for a random ranking."""
+
+    shares: np.ndarray = field(repr=False)
+    deletion: np.ndarray = field(repr=False)
+    insertion: np.ndarray = field(repr=False)
+    random_deletion: np.ndarray = field(repr=False)
+    random_insertion: np.ndarray = field(repr=False)
+    classes: tuple
+    names: tuple
+    method: str = ""
+
+    @property
+    def areas(self):
+        """A DataFrame with a row for each image: deletion (less is better), insertion (more is), and by chance."""
+        import pandas as pd
+
+        kinds = ("deletion", "insertion", "random_deletion", "random_insertion")
+        areas = {kind: area(self.shares, getattr(self, kind)) for kind in kinds}
+        return pd.DataFrame({"image": self.names, "class": self.classes, **areas})
+
+    @property
+    def mean(self):
+        """The areas' means over images, a Series."""
+        return self.areas.drop(columns=["image", "class"]).mean()
+
+    @property
+    def gain(self):
+        """(N,) insertion less deletion, less the same of the random ranking: above 0 the map knows something."""
+        areas = self.areas
+        return (areas.insertion - areas.deletion - areas.random_insertion + areas.random_deletion).to_numpy()
+
+    def __str__(self):
+        mean = self.mean
+        return (
+            f"{self.method or 'map'}, {len(self.names)} images: deletion {mean.deletion:.3f} (by chance "
+            f"{mean.random_deletion:.3f}, less is better), insertion {mean.insertion:.3f} ({mean.random_insertion:.3f})"
+        )
+
+    def plot(self):
+        """The mean curves, and those of the random ranking in grey."""
+        from .evidence_pictures import draw_curves
+
+        return draw_curves(self)
+
+    def save(self, path):
+        """Draw into a file; its suffix says which kind."""
+        return save_figure(self.plot(), path)
+
+
+def curves(model, attribution, *, classes=None, steps=28, fill="grey", blur=5.0, seed=0, batch_size=32):
+    """Deletion and insertion of an attribution's images, the most important pixels first: `Curves`.
+
+    The largest values of the map are the most important; equal ones are ordered by chance. ``classes`` are numbers,
+    one for each image: the attribution's, or else those that the model finds likeliest. ``fill`` is "grey" (127.5),
+    "mean" (the image's colour), or a value or colour 0..255; ``blur`` the sigma of a Gaussian of 11x11 pixels.
+    """
+    maps, images, names = maps_of(attribution)
+    classes = getattr(attribution, "classes", None) if classes is None else classes
+    follow, classes = follower(model, images, classes, steps, fill, blur, batch_size)
+    chance = np.random.default_rng(seed).random(maps.shape, np.float32)
+    shares, deletion, insertion = follow(ranks(maps, chance))
+    _, *by_chance = follow(ranks(np.zeros_like(maps), chance))
+    method = str(getattr(attribution, "method", ""))
+    return Curves(shares, deletion, insertion, *by_chance, classes=classes, names=names, method=method)
+
+
+def choose(model, images, methods, *, classes=None, steps=28, fill="grey", blur=5.0, seed=0, batch_size=32):
+    """Which method of attribution is most faithful to a model on these images? A DataFrame, best first.
+
+    ``methods`` maps names to functions ``method(model, images, classes=...)``, or to what they gave for these images.
+    ``gain`` is insertion less deletion, less the same of a random ranking, the mean over images; ``low`` and ``high``
+    are the 95 % bootstrap interval of it, paired by image. ``seconds`` an image include compilation; all methods are
+    judged by the same ``classes``, numbers or the likeliest ones. Other arguments are those of `curves`.
+    """
+    import pandas as pd
+
+    if not hasattr(methods, "items") or not methods:
+        raise ValueError(f"`methods` should map names to functions or attributions. Received: {methods!r}")
+    classes = predicted(model, images) if classes is None else classes
+    found = {name: timed(method, model, images, classes) for name, method in methods.items()}
+    every = {name: maps_of(attribution) for name, (attribution, _) in found.items()}
+    pixels = next(iter(every.values())).images
+    for name, each in every.items():
+        if not np.array_equal(each.images, pixels):
+            raise ValueError(f"`methods` should be of the same images. Received: others for {name!r}")
+    follow, _ = follower(model, pixels, classes, steps, fill, blur, batch_size)
+    chance = np.random.default_rng(seed).random(pixels.shape[:3], np.float32)
+    orders = {"random": ranks(np.zeros_like(chance), chance)} | {
+        name: ranks(each.maps, chance) for name, each in every.items()
+    }
+    areas = {
+        name: [area(shares, p) for p in pair] for name, order in orders.items() for shares, *pair in [follow(order)]
+    }
+    base, rows = areas["random"][1] - areas["random"][0], []
+    for name, (deletion, insertion) in areas.items():
+        gain = insertion - deletion - base
+        seconds = found[name][1] / len(pixels) if name in found else np.nan
+        rows.append((name, deletion.mean(), insertion.mean(), gain.mean(), *interval(gain, seed), seconds))
+    table = pd.DataFrame(rows, columns=["method", "deletion", "insertion", "gain", "low", "high", "seconds"])
+    return table.sort_values("gain", ascending=False, ignore_index=True)
+
+
+def timed(method, model, images, classes):
+    """(attribution, seconds) of a method; no seconds where it was computed before."""
+    if not callable(method):
+        return method, np.nan
+    start = time.perf_counter()
+    return method(model, images, classes=classes), time.perf_counter() - start
+
+
+def predicted(model, images):
+    """The likeliest class of each image."""
+    found = predict(model, images, labels=False)
+    for name, reason in found.failed.items():
+        raise ValueError(f"`images` should be readable. Received: {name}: {reason}")
+    return tuple(found.probs.argmax(-1).tolist())
+
+
+def follower(model, images, classes, steps, fill, blur, batch_size):
+    """A function: ranks of pixels -> shares (S,), p(class) by deletion, by insertion (N, S); and the classes."""
+    for name, number in (("steps", steps), ("batch_size", batch_size)):
+        if not isinstance(number, int) or number < 1:
+            raise ValueError(f"`{name}` should be a whole number of at least 1. Received: {number!r}")
+    image_input(model)
+    plain, smooth = filled(images, fill), blurred(images, blur)
+    size = images[0, ..., 0].size
+    counts = np.unique(np.linspace(0, size, steps + 1).round().astype(int))
+    ask = asking(model, min(batch_size, len(images) * len(counts)))
+    classes = numbers(classes, ask(images))
+
+    def exchanged(ranks, before, after):
+        several = (np.where(r < k, b, a) for r, b, a in zip(ranks, before, after, strict=True) for k in counts)
+        probs = ask(several).reshape(len(images), len(counts), -1)
+        return probs[np.arange(len(images)), :, list(classes)]
+
+    def follow(ranks):
+        return counts / size, exchanged(ranks, plain, images), exchanged(ranks, images, smooth)
+
+    return follow, classes
+
+
+def asking(model, size):
+    """A function: images -> probabilities, in batches of always the same size, so that nothing is traced again."""
+    end = final(model)
+
+    def ask(images):
+        images, found = iter(images), []
+        while some := list(islice(images, size)):
+            batch = np.stack(some + some[-1:] * (size - len(some)))
+            scores = np.asarray(scores_of(model.predict_on_batch(batch), model))[: len(some)]
+            found.append(probabilities(scores, end))
+        return np.concatenate(found)
+
+    return ask
+
+
+def numbers(classes, probs):
+    """A class for each image, the likeliest where none is given."""
+    if classes is None:
+        return tuple(probs.argmax(-1).tolist())
+    found = np.broadcast_to(np.asarray(classes), len(probs)) if np.ndim(classes) == 0 else np.asarray(classes)
+    valid = found.shape == probs.shape[:1] and found.dtype.kind in "iu"
+    if not valid or (found < 0).any() or (found >= probs.shape[-1]).any():
+        wanted = f"a number below {probs.shape[-1]} for each of {len(probs)} images"
+        raise ValueError(f"`classes` should have {wanted}. Received: {classes!r}")
+    return tuple(found.tolist())
+
+
+def ranks(maps, ties):
+    """Of each pixel its rank in its map, (N, H, W, 1), the largest value first; equal ones in the order of ``ties``."""
+    flat = [each.reshape(len(maps), -1) for each in (ties, -maps)]
+    order = np.lexsort(flat)
+    places = np.empty_like(order)
+    np.put_along_axis(places, order, np.arange(order.shape[-1])[None], axis=-1)
+    return places.reshape(*maps.shape, 1)
+
+
+def filled(images, fill):
+    """Images of one colour each."""
+    if isinstance(fill, str) and fill not in FILLS:
+        from ..registry import unknown
+
+        raise ValueError(unknown("fill", fill, FILLS))
+    colour = FILLS[fill](images) if isinstance(fill, str) else np.asarray(fill, np.float32)
+    if colour.ndim == 1 and len(colour) != images.shape[-1]:
+        raise ValueError(f"`fill` should have {images.shape[-1]} channels. Received: {fill}")
+    return np.broadcast_to(colour, images.shape)
+
+
+def blurred(images, sigma):
+    """The images under a Gaussian of 11x11 pixels, the border repeated."""
+    from scipy.ndimage import gaussian_filter
+
+    if not sigma > 0:
+        raise ValueError(f"`blur` should be above 0. Received: {sigma!r}")
+    return gaussian_filter(images, (sigma, sigma), axes=(1, 2), radius=RADIUS, mode="nearest")
+
+
+def area(shares, values):
+    """The area under each curve, by trapezoids."""
+    return ((values[..., 1:] + values[..., :-1]) / 2 * np.diff(shares)).sum(-1)
+
+
+def interval(gain, seed):
+    """The 95 % percentile interval of a mean over images (Efron 1979)."""
+    drawn = np.random.default_rng(seed).integers(0, len(gain), (RESAMPLES, len(gain)))
+    return np.quantile(gain[drawn].mean(-1), [0.025, 0.975])

@@ -1,0 +1,269 @@
+"""Where in a photo does a network see a class? The classifier slid over it, all windows in one pass.
+
+The window at place (i, j) of the map has its top left corner at (i, j) * stride of the photo, and is as large as the
+images that the classifier takes. Sermanet et al. 2013 (OverFeat); Long et al. 2014.
+"""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import keras
+import numpy as np
+from PIL import Image
+
+from ..anatomy import receptive_field, walk
+from ..data.decode import decode, unpack
+from ..data.fit import INTERPOLATIONS, resample, to_channels
+from ..data.gather import gather
+from ..data.images import Box
+from ..files import save_figure
+from ..outputs import final, probabilities
+from ..predictions import cutting, named
+from ..registry import unknown
+from .convolving import convolutional
+
+
+class Window(NamedTuple):
+    """Where a class is strongest: its number and label, its probability there, and the window in the photo's pixels."""
+
+    number: int
+    label: str | None
+    probability: float
+    box: Box
+
+
+@dataclass(frozen=True, eq=False)
+class Slide:
+    """The maps of one photo. ``stride`` and ``window`` are (y, x) in pixels of ``image``, the photo as decoded."""
+
+    name: str
+    image: np.ndarray = field(repr=False)
+    scores: np.ndarray = field(repr=False)  # (h, w, classes), logits; a single sigmoid's s as (0, s)
+    probs: np.ndarray = field(repr=False)  # (h, w, classes)
+    stride: tuple
+    window: tuple
+    classes: tuple  # the numbers of those asked about, or of the strongest
+
+    @property
+    def centres(self):
+        """y of each row of the map and x of each column: the middle of its window, in pixels from the top left edge."""
+        return tuple(centres(self, axis, self.scores.shape[axis]) for axis in (0, 1))
+
+    def box(self, row, column):
+        """The window at a place of the map."""
+        return Box(row * self.stride[0], column * self.stride[1], *self.window)
+
+    def strongest(self, number):
+        """(row, column) where a class is likeliest; of equally likely places, where its score is highest."""
+        prob, score = (array[..., number] for array in (self.probs, self.scores))
+        return tuple(int(i) for i in np.unravel_index(np.lexsort((score.ravel(), prob.ravel()))[-1], prob.shape))
+
+
+@dataclass(frozen=True, eq=False)
+class HeatMap:
+    """The scores of all classes at each place of each photo, one ``Slide`` a photo; ``labels`` names the classes."""
+
+    slides: tuple
+    labels: tuple | None = field(repr=False)
+
+    @property
+    def scores(self):
+        """Logits (h, w, classes) of each photo."""
+        return tuple(slide.scores for slide in self.slides)
+
+    @property
+    def probs(self):
+        """Probabilities (h, w, classes) of each photo."""
+        return tuple(slide.probs for slide in self.slides)
+
+    @property
+    def best(self):
+        """For each photo, the strongest ``Window`` of each of its classes."""
+        return tuple(tuple(self._window(slide, number) for number in slide.classes) for slide in self.slides)
+
+    def label(self, number):
+        """What a class is called."""
+        return self.labels[number] if self.labels else f"class {number}"
+
+    def _window(self, slide, number):
+        place = slide.strongest(number)
+        label = self.labels[number] if self.labels else None
+        return Window(number, label, float(slide.probs[*place, number]), slide.box(*place))
+
+    def __str__(self):
+        lines = []
+        for slide, windows in zip(self.slides, self.best, strict=True):
+            height, width = slide.scores.shape[:2]
+            lines.append(f"{slide.name}: {height}x{width} places")
+            for number, _, probability, (top, left, high, wide) in windows:
+                where = f"{wide:.0f}x{high:.0f} pixels at ({left:.0f}, {top:.0f})"
+                lines.append(f"  {probability:7.2%}  {self.label(number)}, in {where}")
+        return "\n".join(lines)
+
+    def plot(self):
+        """A row for each photo and class: photo, probability, strongest window, the likeliest class at each place."""
+        from .sliding_pictures import draw_heat_map
+
+        return draw_heat_map(self)
+
+    def save(self, path):
+        """Draw into a file; its suffix says which kind."""
+        return save_figure(self.plot(), path)
+
+
+def heat_map(model, images, classes=None, *, scales=None, longest=1024, size=None, labels=None):
+    """Where a classifier sees which class in photos of any size: `HeatMap`.
+
+    ``images`` as for ``predict``, but not cut: photos at their own size, enlarged where they are smaller than what
+    ``model`` takes, reduced where a side is longer than ``longest``, which bounds memory. ``scales`` (1.5, 2) instead
+    makes the short side that many times the model's; logits are averaged at the places of the first. ``classes`` are
+    numbers or labels; without them, each photo's likeliest at any place. ``size`` and ``labels`` as for ``predict``.
+    """
+    cut, end = cutting(model, size=size), final(model)
+    net = convolutional(model, size)
+    step, count = stride_of(net, cut), net.output_shape[-1]
+    if end == "sigmoid" and count == 1:
+        end, count = "single sigmoid", 2
+    labels = named(labels, count, model)
+    asked = None if classes is None else numbered(classes, labels, count)
+    slides = []
+    for name, image in gather(images):
+        image = to_channels(opened(image, name), cut.channels)
+        grids = [
+            Grid(image.shape[:2], shape, step, cut.size) for shape in shapes(image.shape[:2], cut, scales, longest)
+        ]
+        found = [scored(net, resized(image, grid.shape, cut), end)[grid.inside] for grid in grids]
+        scores = averaged(found, grids)
+        probs = likely(scores, end)
+        chosen = asked or (int(probs.max((0, 1)).argmax()),)
+        slides.append(Slide(name, image, scores, probs, grids[0].stride, grids[0].window, chosen))
+    return HeatMap(tuple(slides), labels)
+
+
+def stride_of(net, cut):
+    """(y, x) pixels of the network's input from one place of its map to the next."""
+    shape = (*(2 * side for side in cut.size), cut.channels)
+    graph = walk(net, shape)
+    found = receptive_field(graph, graph.outputs[0])
+    if not found.stride:
+        reason = found.reason or "units have no grid"
+        raise ValueError(f"`model` should have a stride. Received: {net.name}, of which it is not known: {reason}")
+    return found.stride
+
+
+def numbered(classes, labels, count):
+    """Classes, given as one or several numbers or labels, as numbers."""
+    several = classes if isinstance(classes, list | tuple | np.ndarray | range) else [classes]
+    numbers = []
+    for each in several:
+        if isinstance(each, str):
+            if each not in (labels or ()):
+                raise ValueError(unknown("class", each, labels or ()))
+            each = labels.index(each)
+        if not isinstance(each, int | np.integer) or not 0 <= each < count:
+            raise ValueError(f"`classes` should be labels, or numbers 0 to {count - 1}. Received: {each!r}")
+        numbers.append(int(each))
+    if not numbers:
+        raise ValueError("`classes` should have at least one. Received: none")
+    return tuple(numbers)
+
+
+def opened(image, name):
+    """The pixels of whatever is given as an image."""
+    if isinstance(image, np.ndarray):
+        return image
+    return unpack(image, name) if isinstance(image, Image.Image) else decode(image)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How a photo of size ``own``, resized to ``shape``, is looked at."""
+
+    own: tuple
+    shape: tuple
+    step: tuple
+    size: tuple
+
+    @property
+    def stride(self):
+        """From window to window, in pixels of the photo."""
+        return self._back(self.step)
+
+    @property
+    def window(self):
+        """Height and width of the windows, in pixels of the photo."""
+        return self._back(self.size)
+
+    @property
+    def inside(self):
+        """The places whose windows lie in the photo; a network that pads, or skips its last pixels, has others too."""
+        sides = zip(self.shape, self.size, self.step, strict=True)
+        return tuple(slice(int((whole - window) // step) + 1) for whole, window, step in sides)
+
+    def _back(self, lengths):
+        return tuple(length * own / new for length, own, new in zip(lengths, self.own, self.shape, strict=True))
+
+
+def shapes(own, cut, scales, longest):
+    """The sizes, all at least the model's, in which a photo is looked at."""
+    least = max(side / have for side, have in zip(cut.size, own, strict=True))
+    if scales is None:
+        ratios = [max(least, min(1.0, longest / max(own)))]
+    else:
+        scales = tuple(scales) if isinstance(scales, tuple | list) else (scales,)
+        if not scales or not all(isinstance(scale, int | float) and scale >= 1 for scale in scales):
+            raise ValueError(f"`scales` should be numbers of at least 1. Received: {scales}")
+        ratios = [least * scale for scale in scales]
+        if max(ratios) * max(own) > longest and max(scales) > 1:
+            raise ValueError(
+                f"`scales` should make photos of at most `longest`={longest} pixels a side. Received: {max(scales)}, "
+                f"which makes one of {round(max(ratios) * max(own))}"
+            )
+    return [tuple(max(round(ratio * have), side) for have, side in zip(own, cut.size, strict=True)) for ratio in ratios]
+
+
+def resized(image, shape, cut):
+    """A photo in the size in which it is looked at, as float32."""
+    if image.shape[:2] != shape:
+        image = resample(image, shape, INTERPOLATIONS[cut.interpolation])
+    return np.asarray(image, np.float32)
+
+
+def scored(net, image, end):
+    """Logits (h, w, classes) of a photo; a single sigmoid's s is (0, s), whose softmax is (1 - p, p)."""
+    scores = keras.ops.convert_to_numpy(net(image[None], training=False))[0].astype(np.float32)
+    if not np.isfinite(scores).all():
+        raise ValueError(f"`model` should give finite scores. Received: NaN or infinity from {net.name}")
+    return np.concatenate([np.zeros_like(scores), scores], -1) if end == "single sigmoid" else scores
+
+
+def likely(scores, end):
+    """Logits as probabilities: each class by itself after a sigmoid, else their softmax."""
+    if end == "sigmoid":
+        return keras.ops.convert_to_numpy(keras.ops.sigmoid(scores))
+    return probabilities(scores, "unknown" if end == "unknown" else "linear")
+
+
+def averaged(maps, grids):
+    """The mean of maps at the places of the first: between its centres a map is linear, beyond the outermost constant.
+
+    Weights of linear interpolation are columns of a matrix for each axis.
+    """
+    total = maps[0]
+    targets = [centres(grids[0], axis, maps[0].shape[axis]) for axis in (0, 1)]
+    for scores, grid in zip(maps[1:], grids[1:], strict=True):
+        for axis in (0, 1):
+            weights = between(targets[axis], centres(grid, axis, scores.shape[axis]))
+            scores = np.moveaxis(np.tensordot(weights, scores, (1, axis)), 0, axis)
+        total = total + scores
+    return (total / len(maps)).astype(np.float32)
+
+
+def centres(grid, axis, count):
+    """The middles of the windows along one axis of the photo."""
+    return grid.window[axis] / 2 + grid.stride[axis] * np.arange(count)
+
+
+def between(targets, sources):
+    """(targets, sources) weights of linear interpolation."""
+    return np.stack([np.interp(targets, sources, row) for row in np.eye(len(sources))], axis=1)

@@ -1,0 +1,27 @@
+"""Files are there as a whole or not at all."""
+
+import pytest
+
+from kerascnn.files import replacing
+
+
+def test_a_file_is_replaced_when_all_of_it_is_written(tmp_path):
+    path = tmp_path / "new" / "notes.txt"
+    with replacing(path) as draft:
+        assert draft.suffix == ".txt"
+        draft.write_text("one")
+        assert not path.exists()
+    assert [(file.name, file.read_text()) for file in path.parent.iterdir()] == [("notes.txt", "one")]
+
+
+def test_what_fails_leaves_the_old_file_and_no_draft(tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("old")
+
+    def half(draft):
+        draft.write_text("half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk"), replacing(path) as draft:
+        half(draft)
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("notes.txt", "old")]
