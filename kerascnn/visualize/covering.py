@@ -8,7 +8,12 @@ from keras import ops
 from ..files import save_figure
 from .asking import Question
 from .attribution import Attribution, aim, strongest
+from .engine import KNOWN, ended
+from .locality import plan
 from .scores import called
+from .windows import occluded
+
+CHUNK = 32  # windows at once, which are smaller than images
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,12 +47,13 @@ class Occlusion(Attribution):
         return save_figure(self.plot(), path)
 
 
-def occlusion(model, images, classes=None, *, patch=None, stride=None, fill=127.5, layer=None, **options):
+def occlusion(model, images, classes=None, *, patch=None, stride=None, fill=127.5, layer=None, windows=True, **options):
     """Cover a patch of the image, everywhere in turn, and ask again: `Occlusion`.
 
     ``patch`` and ``stride`` in pixels, one number or (down, right); by default a seventh of the image and a quarter of
     the patch. Patches hang over the border, so that each pixel is covered as often. ``fill`` is a grey or a colour, on
-    the scale of the pixels. The strongest map is that of ``layer``, the last with places.
+    the scale of the pixels. The strongest map is that of ``layer``, the last with places. Where it pays, only what a
+    patch can change is computed again (``windows``), with the same numbers.
     """
     aimed = aim(model, images, classes, **options)
     size, depth = aimed.shown.pixels.shape[1:3], aimed.shown.pixels.shape[-1]
@@ -56,7 +62,11 @@ def occlusion(model, images, classes=None, *, patch=None, stride=None, fill=127.
     layer = aimed.probe.tap(aimed.probe.features() if layer is None else layer)
     channels = strongest(aimed.probe, aimed.shown, layer, 1)[:, 0].astype(np.int32)
     starts = [np.arange(-(p - s), side, s) for side, p, s in zip(size, patch, stride, strict=True)]
-    maps = covering(aimed, layer, channels, starts, patch, colour(fill, depth))
+    corners = np.stack(np.meshgrid(*starts, indexing="ij"), -1).reshape(-1, 2).astype(np.int32)
+    way = planned(aimed, patch, corners) if windows else None
+    cover = windowed if way else covering
+    maps = cover(aimed, layer, channels, corners, way or patch, colour(fill, depth))
+    maps = {name: rows.reshape(len(aimed.shown), *map(len, starts)) for name, rows in maps.items()}
     asked, scores = aimed.classes is not None, aimed.scores()
     values = spread(scores[:, None, None] - maps["score"], starts, patch, size)[..., None]
     title = f"occlusion by {patch[0]}x{patch[1]} every {stride[0]}x{stride[1]} pixels"
@@ -75,18 +85,54 @@ def occlusion(model, images, classes=None, *, patch=None, stride=None, fill=127.
     )
 
 
-def covering(aimed, layer, channels, starts, patch, fill):
-    """What is read with the patch at each place, {name: (N, rows, columns)}."""
-    count = len(aimed.shown)
-    corners = np.stack(np.meshgrid(*starts, indexing="ij"), -1).reshape(-1, 2).astype(np.int32)
-    number = np.zeros(count, np.int32) if aimed.classes is None else np.array(aimed.classes, np.int32)
+def covering(aimed, layer, channels, corners, patch, fill):
+    """What is read with the patch at each corner, {name: (N, corners)}, by whole passes."""
     cover = {"patch": np.array([[patch]], np.int32), "fill": fill}
     draw = lambda images, within: {"corner": corners[None, within.start : within.stop], **cover}  # noqa: E731
     read = lambda run, score, channel, number: seen(run, score, channel, number, layer)  # noqa: E731
-    extra = {"channel": channels, "number": number}
+    extra = {"channel": channels, "number": numbers(aimed)}
     key = ("occlusion", layer)
-    question = Question(key, read, aimed.score, None, len(corners), draw, covered, extra=extra, backward=False)
-    return {name: answer.reshape(count, *map(len, starts)) for name, answer in aimed.ask(question).items()}
+    return aimed.ask(Question(key, read, aimed.score, None, len(corners), draw, covered, extra=extra, backward=False))
+
+
+def numbers(aimed):
+    """The class of each image whose probability is read; the first where a score was asked for."""
+    return np.array(aimed.classes or [0] * len(aimed.shown), np.int32)
+
+
+def planned(aimed, patch, corners):
+    """How windows would be computed, if that pays; None for what they do not know: other inputs, half precision."""
+    asked = aimed.probe
+    kinds = {getattr(node.operation, "compute_dtype", "float32") for node in asked.graph.nodes}
+    if asked.prepared or len(asked.inputs) > 1 or kinds != {"float32"} or "input" in aimed.score.layers:
+        return None
+    shape = aimed.shown.pixels.shape[1:]
+    key = ("plan", patch, shape, corners.tobytes())
+    if key not in asked.programs:
+        asked.programs[key] = plan(asked.graph if asked.shape == shape else asked.model, patch, corners, shape)
+    return asked.programs[key]
+
+
+def windowed(aimed, layer, channels, corners, plan, fill):
+    """What is read with the patch at each corner, {name: (N, corners)}, computed again where it can have changed."""
+    asked, score = aimed.probe, aimed.score
+    taps = {name: asked.tap(name) for name in (layer, *score.layers) if name not in KNOWN}
+    key, end = ("windows", plan, *taps.values()), asked.output.name
+    if key not in asked.programs:
+        asked.programs[key] = occluded(plan, {end, *taps.values()}, lambda values: values | ended(values[end]))
+    run, found, chunk = asked.programs[key], [], aimed.batch or CHUNK
+    for i, pixels in enumerate(aimed.shown.pixels):
+        maps, each = run.clean(pixels), []
+        feeds = [feed[i : i + 1] if len(feed) > 1 else feed for feed in score.feeds]
+        for start in range(0, len(corners), chunk):
+            values = run.rows(maps, corners[start : start + chunk], fill[0, 0])
+            acts = {name: values[taps.get(name, name)] for name in (layer, "logits", "probs", *score.layers)}
+            own, number = (np.repeat(one[i], len(acts["logits"])) for one in (channels, numbers(aimed)))
+            each.append(seen(acts, score.of(acts, *feeds), own, number, layer))
+        found.append({name: np.concatenate([ops.convert_to_numpy(part[name]) for part in each]) for name in each[0]})
+        if aimed.tell:
+            aimed.tell((i + 1) * len(corners), len(aimed.shown) * len(corners))
+    return {name: np.stack([one[name] for one in found]) for name in found[0]}
 
 
 def covered(pixels, corner, patch, fill):
@@ -100,11 +146,10 @@ def covered(pixels, corner, patch, fill):
     return ops.where(mask, ops.reshape(fill, (1, 1, 1, 1, -1)), pixels)
 
 
-def seen(run, score, channel, number, layer):
+def seen(acts, score, channel, number, layer):
     """What is read of each covered image."""
-    maps = run[layer]
+    maps, probs = acts[layer], acts["probs"]
     own = ops.take_along_axis(maps, ops.reshape(channel, (-1, *[1] * (len(maps.shape) - 1))), -1)
-    probs = run["probs"]
     probs = ops.mean(ops.reshape(probs, (ops.shape(probs)[0], -1, probs.shape[-1])), 1)
     if probs.shape[-1] == 1:
         probs = ops.concatenate([1 - probs, probs], -1)

@@ -15,7 +15,7 @@ from ..registry import unknown
 from . import rules
 
 PASSING = ("Identity", "Reshape", "Squeeze", "Cast", "Transpose", "StopGradient")
-ENDS = {"Softmax": "softmax", "LogSoftmax": "softmax", "Sigmoid": "sigmoid"}
+ENDS = ("Softmax", "LogSoftmax", "Sigmoid")
 KNOWN = ("input", "logits", "probs")  # what may be read of every network, beside its layers
 LOSS_SCALE = 128.0  # of scores in half precision, whose small gradients would vanish
 SMALL = 1e-30  # the least probability whose logarithm is taken
@@ -33,6 +33,7 @@ class Probe:
     def __init__(self, model, *, preprocess=None, input=None, output=None):
         self._model = weakref.ref(model)
         self.name = model.name
+        self.prepared = preprocess is not None
         self.preprocess = preprocess or (lambda pixels: pixels)
         self.graph = graph_of(model)
         self.inputs = tuple(node.name for node in self.graph.inputs)
@@ -134,8 +135,7 @@ class Run:
         self.rule = rule
         with keras.StatelessScope():  # no variable changes, no loss is kept
             values = run(probe.graph, [given[name] for name in probe.inputs], perform=self._perform)
-        self.values = values | {"input": pixels}
-        self._end(values[probe.output.name])
+        self.values = values | ended(values[probe.output.name]) | {"input": pixels}
 
     def _perform(self, node, tensors):
         if self.rule is None:
@@ -147,23 +147,6 @@ class Run:
         if node.name != self.probe.output.name:
             rules.check(node, graph.get_operations()[before:], self.rule)
         return rules.skipped(node, tensors, outputs, self.rule)
-
-    def _end(self, output):
-        """The scores before a last softmax or sigmoid, found in the graph of operations, and the probabilities."""
-        tensor = output
-        while tensor.op.type in PASSING:
-            tensor = tensor.op.inputs[0]
-        end = ENDS.get(tensor.op.type)
-        output = tf.cast(output, tf.float32)
-        if end:
-            logits = tf.ensure_shape(tf.reshape(tensor.op.inputs[0], tf.shape(output)), output.shape)
-            probs = tf.exp(output) if tensor.op.type == "LogSoftmax" else output
-        elif by_hand(tensor):
-            logits, probs = tf.math.log(tf.maximum(output, SMALL)), output
-        else:
-            logits = tf.identity(output)
-            probs = tf.sigmoid(logits) if output.shape[-1] == 1 else tf.nn.softmax(logits)
-        self.values |= {"logits": tf.cast(logits, tf.float32), "probs": probs}
 
     def __getitem__(self, layer):
         """The activations of a layer, in float32."""
@@ -185,6 +168,23 @@ class Run:
         if found is None:
             return tf.zeros_like(tf.cast(target, tf.float32))
         return tf.cast(tf.convert_to_tensor(found), tf.float32) / scale
+
+
+def ended(output):
+    """{"logits", "probs"}: the scores before a last softmax or sigmoid, found in the graph of operations, and after."""
+    tensor = output
+    while tensor.op.type in PASSING:
+        tensor = tensor.op.inputs[0]
+    output = tf.cast(output, tf.float32)
+    if tensor.op.type in ENDS:
+        logits = tf.ensure_shape(tf.reshape(tensor.op.inputs[0], tf.shape(output)), output.shape)
+        probs = tf.exp(output) if tensor.op.type == "LogSoftmax" else output
+    elif by_hand(tensor):
+        logits, probs = tf.math.log(tf.maximum(output, SMALL)), output
+    else:
+        logits = tf.identity(output)
+        probs = tf.sigmoid(logits) if output.shape[-1] == 1 else tf.nn.softmax(logits)
+    return {"logits": tf.cast(logits, tf.float32), "probs": probs}
 
 
 def by_hand(tensor):
