@@ -1,27 +1,56 @@
-"""`kerascnn bench`: how fast something is, beside the plain way to do it."""
+"""`kerascnn bench`: how fast something is, beside the plain way to do it, or other tools that do it."""
 
 import click
 
-from ..command import Command
+from ..command import Command, common
 from ..quiet import load_keras
 from ..writing import answer
 
+COUNT = click.IntRange(1)
 
-@click.command("bench", cls=Command)
-@click.argument("what", type=click.Choice(["batches"]))
+
+@click.group("bench", params=common(), invoke_without_command=True)
+@click.pass_context
+def command(context):
+    """Measure on this machine, and compare."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help(), color=context.color)
+
+
+@command.command("batches", cls=Command)
 @click.option("--network", default="resnet20_cifar10", show_default=True, metavar="NAME", help="What is fitted.")
-@click.option("--images", default=1024, show_default=True, metavar="N", type=click.IntRange(1), help="JPEG files.")
-@click.option("--batch", default=128, show_default=True, metavar="N", type=click.IntRange(1), help="Images a step.")
-@click.option("--rounds", default=7, show_default=True, metavar="N", type=click.IntRange(1), help="Epochs of each.")
-def command(what, network, images, batch, rounds):
-    """Measure on this machine, and compare.
+@click.option("--images", default=1024, show_default=True, metavar="N", type=COUNT, help="JPEG files.")
+@click.option("--batch", default=128, show_default=True, metavar="N", type=COUNT, help="Images a step.")
+@click.option("--rounds", default=7, show_default=True, metavar="N", type=COUNT, help="Epochs of each.")
+def batches(network, images, batch, rounds):
+    """Images a second while a network learns.
 
-    batches: images a second while a network learns, by Keras' fit on an array in memory, and by fit on
-    kerascnn.batches from JPEG files. All run in turn in one process; medians count, and they need a machine with
-    nothing else to do.
+    By Keras' fit on an array in memory, and by fit on kerascnn.batches from JPEG files. All run in turn in one process;
+    medians count, and they need a machine with nothing else to do.
     """
     load_keras()
     from .batches import lines, measured
 
     result = measured(network, images, batch, rounds)
+    answer("bench", result, lines(result))
+
+
+@command.command("visualize", cls=Command)
+@click.option("--network", default="squeezenet1_1", show_default=True, metavar="NAME", help="What is asked.")
+@click.option("--weights", default="none", show_default=True, metavar="W", help="A file or whose; none are random.")
+@click.option("--images", default=8, show_default=True, metavar="N", type=COUNT, help="Images of a batch.")
+@click.option("--size", metavar="N", type=COUNT, help="Height and width; by default the network's own.")
+@click.option("--rounds", default=7, show_default=True, metavar="N", type=COUNT, help="Calls of each.")
+@click.option("--memory", is_flag=True, help="Also the memory of 1,000 samples and 10,000 masks; takes minutes.")
+def visualize(network, weights, images, size, rounds, memory):
+    """Which pixels matter: seconds and memory beside other tools.
+
+    Saliency, SmoothGrad, Grad-CAM and occlusion beside tf-keras-vis, tf-explain and Xplique where they are installed,
+    and beside a bare compiled gradient; guided backpropagation and deconvnet beside a plain gradient. All run in turn
+    in one process; medians count, and they need a machine with nothing else to do.
+    """
+    load_keras()
+    from .visualize import lines, measured
+
+    result = measured(network, weights, images, size, rounds, memory)
     answer("bench", result, lines(result))

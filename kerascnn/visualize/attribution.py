@@ -108,7 +108,7 @@ def deconvnet(model, images, classes=None, *, layer=None, unit=None, top=1, **op
 def grad_cam(model, images, classes=None, *, layer=None, **options):
     """ReLU(sum_k mean(dS/dA_k) A_k) over the channels of a layer (Selvaraju et al. 2017), the last map by default."""
     asked = probe(model)
-    layer = asked.tap(asked.features() if layer is None else layer)
+    layer = asked.places(layer)
     return attributed("grad_cam", asked, images, classes, layer=layer, **options)
 
 

@@ -94,6 +94,13 @@ class Probe:
         """Whether something in it is computed in float16."""
         return any(getattr(node.operation, "compute_dtype", "") == "float16" for node in self.graph.nodes)
 
+    def places(self, layer=None):
+        """The name of a layer that has places and channels, by default `features`."""
+        node = self.graph.find(self.features() if layer is None else layer)
+        if len(node.shape) != 3:
+            raise ValueError(f"`layer` should have places and channels, (h, w, C). Received: {node.name}, {node.shape}")
+        return node.name
+
     def features(self, classes=None):
         """The last call that still has places: what class activation maps weigh, by default."""
         calls = part(self.graph, [self.output]).nodes

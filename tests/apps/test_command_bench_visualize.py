@@ -1,0 +1,96 @@
+"""`kerascnn bench visualize`: what it measures is told; how fast it is, no test says."""
+
+import json
+
+import numpy as np
+import pytest
+
+SHORT = ["bench", "visualize", "--network", "tiny_vgg", "--rounds", 1, "--size", 32, "--images", 2]
+
+
+@pytest.fixture(scope="module")
+def result():
+    from click.testing import CliRunner
+
+    from kerascnn_apps.main import main
+
+    outcome = CliRunner().invoke(main, [*map(str, SHORT), "--json"])
+    assert outcome.exit_code == 0, outcome.stderr
+    return json.loads(outcome.stdout)["result"]  # nobody's progress bars are in it
+
+
+@pytest.mark.slow
+def test_every_task_is_ours_and_somebody_elses(result):
+    assert [result[key] for key in ("network", "images", "size", "rounds")] == ["tiny_vgg", 2, 32, 1]
+    tools = {}
+    for row in result["rows"]:
+        tools.setdefault(row["task"].split(",")[0].split(" ")[0], []).append(row["tool"])
+    assert set(tools) == {"saliency", "smooth", "grad_cam", "occlusion", "guided", "deconvnet"}
+    assert all(names[0] == "kerascnn" and len(names) > 1 for names in tools.values())
+    assert {"tf-keras-vis", "bare tape, compiled"} < set(tools["saliency"])
+    assert "tf-keras-vis" in result["tools"]
+
+
+@pytest.mark.slow
+def test_numbers_can_be(result):
+    for row in result["rows"]:
+        assert "fails" not in row, row
+        assert row["seconds"] > 0
+        assert row["first_seconds"] > 0
+        assert row["memory_mb"] >= 0
+        assert row["of_ours"] == 1 or row["tool"] != "kerascnn"
+
+
+@pytest.mark.slow
+def test_the_bare_gradient_is_what_we_compute():
+    from kerascnn_apps.bench.tools import bare, ours, tf_keras_vis
+    from kerascnn_apps.bench.visualize import prepared
+
+    case = prepared("tiny_vgg", "none", 2, 32)
+    found = ours(case)["saliency"](case.images)
+    np.testing.assert_allclose(found.values, bare(case)["saliency"](case.images), rtol=1e-3, atol=1e-7)
+    theirs, own = tf_keras_vis(case)["saliency"](case.images), found.map
+    scaled = (own - own.min((1, 2), keepdims=True)) / np.ptp(own, (1, 2), keepdims=True)
+    np.testing.assert_allclose(theirs, scaled, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_memory_rows_have_as_many_masks_as_they_say():
+    from kerascnn import visualize
+    from kerascnn_apps.bench.visualize import flat, masked, prepared
+
+    case = prepared("tiny_vgg", "none", 1, 32)
+    for counts in ((1, 1), (2, 5), (40, 3)):
+        assert masked(visualize, case, counts)().score_maps.shape == (1, *counts)
+    rows = flat(case, samples=(2, 3), masks=((1, 2),))
+    assert [row["task"] for row in rows] == ["smooth, 2 samples", "smooth, 3 samples", "occlusion, 2 masks"]
+
+
+def test_memory_is_what_is_held():
+    from kerascnn_apps.bench.visualize import grown, resident
+
+    if not resident():
+        pytest.skip("the system does not say")
+    import time
+
+    def hold():
+        held = np.ones(8_000_000)
+        time.sleep(0.1)
+        return held.sum()
+
+    assert 50 < grown(hold) < 90
+
+
+def test_a_tool_that_fails_is_a_row(monkeypatch):
+    from kerascnn_apps.bench import visualize as bench
+
+    def wrong(case):
+        raise RuntimeError("cannot\nat all")
+
+    table = {"kerascnn": (lambda case: {"x": len}, ""), "other": (wrong, "")}
+    monkeypatch.setattr(bench, "TOOLS", table)
+    case = bench.Case(None, "", np.zeros((2, 4, 4, 3)), 0, 1)
+    first, second = bench.compared(case, "task", "x", "each", 2)
+    assert first["of_ours"] == 1
+    assert second == {"task": "task", "tool": "other", "fails": "RuntimeError: cannot"}
+    assert bench.cells(second)[-1] == "RuntimeError: cannot"

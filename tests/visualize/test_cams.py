@@ -1,0 +1,273 @@
+"""Class activation maps against tf-keras-vis called directly where it can be, and against their formulas in numpy."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers, ops
+
+from kerascnn.visualize import grad_cam, logit, smooth
+from kerascnn.visualize.cams import grad_cam_pp, guided_grad_cam, layer_cam, score_cam
+
+SIZE = (12, 14)
+CAMS = [grad_cam_pp, layer_cam, score_cam]
+WHOLE = {"penultimate_layer": "last", "seek_penultimate_conv_layer": False, "expand_cam": False, "normalize_cam": False}
+
+
+def trunk(x, stride=2, **how):
+    x = layers.Conv2D(6, 3, activation="relu", name="first", padding="same", **how)(x)
+    return layers.Conv2D(8, 3, strides=stride, activation="relu", name="last", padding="same", **how)(x)
+
+
+def flat(stride=2, classes=4):
+    """A plain Functional model that ends with logits: what tf-keras-vis can take."""
+    keras.utils.set_random_seed(0)
+    image = keras.Input((*SIZE, 3), name="image")
+    x = layers.GlobalAveragePooling2D(name="pool")(trunk(image, stride))
+    return keras.Model(image, layers.Dense(classes, name="scores")(x))
+
+
+def copied(model, plain):
+    model.set_weights(plain.get_weights())
+    return model
+
+
+def nested(plain):
+    image, x = keras.Input((*SIZE, 3)), keras.Input((*SIZE, 3))
+    y = keras.Model(x, trunk(x), name="inner")(image)
+    y = layers.Dense(4)(layers.GlobalAveragePooling2D()(y))
+    return copied(keras.Model(image, layers.Softmax()(y)), plain)
+
+
+def sequential(plain):
+    x = keras.Input((*SIZE, 3))
+    conv = keras.Model(x, trunk(x)).layers[1:]
+    model = keras.Sequential([keras.Input((*SIZE, 3)), *conv, layers.GlobalAveragePooling2D(), layers.Dense(4)])
+    return copied(model, plain)
+
+
+def softmax_layer(plain):
+    return keras.Model(plain.input, layers.Softmax()(plain.output))
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return flat()
+
+
+@pytest.fixture
+def pixels(rng):
+    return rng.uniform(0, 2, (3, *SIZE, 3)).astype(np.float32)
+
+
+def activations(model, pixels, classes):
+    """(A, dS/dA, S) of the layer "last" by a tape."""
+    cut = keras.Model(model.input, [model.get_layer("last").output, model.output])
+    with tf.GradientTape() as tape:
+        maps, scores = cut(tf.constant(pixels))
+        tape.watch(maps)
+        head = keras.Model(model.get_layer("last").output, model.output)
+        score = tf.gather(head(maps), classes, batch_dims=1)
+    return maps.numpy(), tape.gradient(score, maps).numpy(), score.numpy()
+
+
+def close(found, expected):
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+
+
+def directly(name, model, pixels, classes):
+    """What tf-keras-vis says of a model that it can take."""
+    from tf_keras_vis.gradcam_plus_plus import GradcamPlusPlus
+    from tf_keras_vis.layercam import Layercam
+    from tf_keras_vis.scorecam import Scorecam
+    from tf_keras_vis.utils.scores import CategoricalScore
+
+    method = {"grad_cam_pp": GradcamPlusPlus, "layer_cam": Layercam, "score_cam": Scorecam}[name]
+    return np.asarray(method(model)(CategoricalScore(classes), tf.constant(pixels), **WHOLE))
+
+
+@pytest.mark.parametrize("cam", CAMS)
+def test_the_same_as_tf_keras_vis_where_it_works(cam, pixels, capsys):
+    model = flat(stride=1)  # maps of the image's size: tf-keras-vis resizes masks by corners, not by middles
+    found = cam(model, pixels, [0, 3, 2], layer="last")
+    expected = directly(cam.__name__, model, pixels, [0, 3, 2])
+    if cam is grad_cam_pp:
+        expected = expected / np.exp(found.scores)[:, None, None]
+    assert expected.max() > 0
+    close(found.facts["coarse"][..., 0], expected)
+
+
+def test_score_cam_by_the_channels_that_vary_most(pixels, capsys):
+    from tf_keras_vis.scorecam import Scorecam
+    from tf_keras_vis.utils.scores import CategoricalScore
+
+    model = flat(stride=1)
+    found = score_cam(model, pixels[:1], 3, channels=3)
+    expected = Scorecam(model)(CategoricalScore(3), tf.constant(pixels[:1]), max_N=3, **WHOLE)
+    close(found.facts["coarse"][..., 0], expected)
+
+
+@pytest.mark.parametrize("spelled", [nested, sequential, softmax_layer])
+@pytest.mark.parametrize("cam", [layer_cam, score_cam])  # Grad-CAM++ goes the way of LayerCAM
+def test_however_the_model_is_spelled(cam, spelled, plain, pixels):
+    model = spelled(plain)
+    before = [np.array(w) for w in model.get_weights()]
+    found = cam(model, pixels, [1, 2, 0], layer="inner/last" if spelled is nested else "last")
+    expected = cam(plain, pixels, [1, 2, 0], layer="last")
+    close(found.values, expected.values)
+    close(found.scores, expected.scores)
+    assert all((a == b).all() for a, b in zip(before, model.get_weights(), strict=True))
+
+
+@pytest.mark.parametrize("cam", [grad_cam_pp, score_cam])
+def test_mixed_precision(cam, plain, pixels):
+    image = keras.Input((*SIZE, 3), dtype="float32")
+    x = layers.GlobalAveragePooling2D()(trunk(image, dtype="mixed_float16"))
+    scores = layers.Dense(4, dtype="mixed_float16")(x)
+    model = copied(keras.Model(image, layers.Softmax(dtype="float32")(scores)), plain)
+    found, expected = cam(model, pixels, 1, layer="last"), cam(plain, pixels, 1, layer="last")
+    assert found.values.dtype == np.float32
+    np.testing.assert_allclose(found.values, expected.values, atol=0.02 * expected.values.max())
+
+
+def test_a_global_policy_of_half_precision_changes_nothing(plain, pixels):
+    expected = [cam(plain, pixels, 1).values for cam in CAMS]
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        found = [cam(plain, pixels, 1).values for cam in CAMS]
+    finally:
+        keras.config.set_dtype_policy("float32")
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_grad_cam_pp_by_hand(plain, pixels):
+    classes = [0, 2, 3]
+    maps, g, _ = activations(plain, pixels, classes)
+    bottom = 2 * g**2 + maps.sum((1, 2), keepdims=True) * g**3
+    alpha = g**2 / np.where(g == 0, 1, bottom)
+    total = alpha.sum((1, 2), keepdims=True)
+    alpha = alpha / np.where(total == 0, 1, total)
+    weights = (alpha * np.maximum(g, 0)).sum((1, 2), keepdims=True)
+    expected = np.maximum((weights * maps).sum(-1), 0)
+    assert expected.max() > 0
+    close(grad_cam_pp(plain, pixels, classes).facts["coarse"][..., 0], expected)
+
+
+def test_layer_cam_by_hand(pixels):
+    keras.utils.set_random_seed(1)
+    image = keras.Input((*SIZE, 3))
+    x = layers.Flatten()(trunk(image))  # slopes that differ from place to place
+    model = keras.Model(image, layers.Dense(4)(x))
+    maps, g, scores = activations(model, pixels, [3, 1, 1])
+    found = layer_cam(model, pixels, [3, 1, 1])
+    close(found.facts["coarse"][..., 0], np.maximum((np.maximum(g, 0) * maps).sum(-1), 0))
+    close(found.scores, scores)
+
+
+def test_score_cam_by_hand(plain, pixels):
+    """Masks made one by one, each masked image shown to the network by itself."""
+    maps, _, _ = activations(plain, pixels, [2, 2, 2])
+    wide = tf.image.resize(maps, SIZE).numpy()
+    low, high = wide.min((1, 2), keepdims=True), wide.max((1, 2), keepdims=True)
+    masks = (wide - low) / (high - low + 1e-7)
+    shown = [plain(pixels * masks[..., k, None]) for k in range(maps.shape[-1])]
+    weights = np.stack([tf.nn.softmax(scores).numpy()[:, 2] for scores in shown], -1)
+    expected = np.einsum("nhwc,nc->nhw", maps, weights)
+    for batch in (None, 1, 3):
+        close(score_cam(plain, pixels, 2, batch=batch).facts["coarse"][..., 0], expected)
+    close(score_cam(plain, pixels, 2).scores, plain(pixels)[:, 2])  # the score itself is asked as ever
+
+
+@pytest.mark.parametrize("cam", CAMS)
+def test_many_images_are_asked_as_one_by_one(cam, plain, rng):
+    pixels, heard = rng.uniform(0, 2, (19, *SIZE, 3)).astype(np.float32), []
+    classes = rng.integers(0, 4, 19)
+    found = cam(plain, pixels, classes, tell=lambda *done: heard.append(done))
+    assert found.values.shape == (19, *SIZE, 1)
+    assert heard == [(16, 19), (19, 19)]
+    for i in (0, 17):
+        close(found.values[i], cam(plain, pixels[i], classes[i]).values[0])
+
+
+@pytest.mark.parametrize("cam", [grad_cam_pp, layer_cam])
+def test_a_class_that_hears_nothing_has_an_empty_map(cam, pixels):
+    model = flat()
+    kernel, bias = model.get_layer("scores").get_weights()
+    model.get_layer("scores").set_weights([kernel * [1, 0, 1, 1], bias])
+    found = cam(model, pixels, [1, 1, 0])
+    assert not found.values[:2].any()
+    assert np.isfinite(found.values).all()
+
+
+def test_dark_images_have_no_nan(plain):
+    for cam in CAMS:
+        assert np.isfinite(cam(plain, np.zeros((1, *SIZE, 3), np.float32), 0).values).all()
+
+
+def test_a_score_of_200_does_not_overflow(plain, pixels):
+    model = flat()
+    kernel, bias = model.get_layer("scores").get_weights()
+    model.get_layer("scores").set_weights([kernel, bias + 200])
+    found = grad_cam_pp(model, pixels, 1)
+    assert (found.scores > 190).all()
+    close(found.values, grad_cam_pp(plain, pixels, 1).values)  # the slopes are the same
+    assert not np.isfinite(directly("grad_cam_pp", model, pixels, [1, 1, 1])).all()  # else our way round could go
+
+
+def test_cam_of_a_pooled_net_is_grad_cam(plain, pixels):
+    """CAM, sum_k w_k A_k (Zhou et al. 2016), where means of maps are what the last layer reads."""
+    maps, _, _ = activations(plain, pixels, [3, 3, 3])
+    weights = plain.get_layer("scores").get_weights()[0][:, 3]
+    cam = np.maximum(maps @ weights, 0)
+    found = grad_cam(plain, pixels, 3, layer="last")
+    assert np.corrcoef(found.facts["coarse"].ravel(), cam.ravel())[0, 1] > 0.9999
+    close(found.facts["coarse"][..., 0], cam / (maps.shape[1] * maps.shape[2]))
+
+
+def test_guided_grad_cam_is_a_product(plain, pixels):
+    from kerascnn.visualize import guided
+
+    found = guided_grad_cam(plain, pixels)
+    cam, fine = grad_cam(plain, pixels), guided(plain, pixels)
+    assert found.classes == cam.classes
+    close(found.values, fine.values * cam.values)
+    by_score = guided_grad_cam(plain, pixels, score=logit(np.array(cam.classes)))
+    close(by_score.values, found.values)
+
+
+def test_they_may_be_smoothed_and_asked_any_score(plain, pixels):
+    close(smooth(plain, pixels, 1, method=layer_cam, samples=2, noise=0).values, layer_cam(plain, pixels, 1).values)
+    for cam in (grad_cam_pp, layer_cam):
+        close(cam(plain, pixels, score=logit([1, 2, 1])).values, cam(plain, pixels, [1, 2, 1]).values)
+    sums = lambda scores: ops.sum(scores, -1)  # noqa: E731
+    assert score_cam(plain, pixels, score=sums).classes is None
+
+
+def test_memory_of_score_cam_does_not_grow_with_channels(plain, pixels, monkeypatch):
+    """No chunk has more masked images than `batch`, whatever the layer."""
+    from kerascnn.visualize import asking, cams
+
+    sizes, draw = [], asking.Question
+
+    def question(*args, **kwargs):
+        made = draw(*args, **kwargs)
+        if made.draw:
+            inner = made.draw
+            object.__setattr__(made, "draw", lambda i, w: sizes.append(len(i) * len(w)) or inner(i, w))
+        return made
+
+    monkeypatch.setattr(cams, "Question", question)
+    score_cam(plain, pixels, 0, batch=4)
+    assert sizes
+    assert max(sizes) <= 4
+
+
+def test_what_cannot_be_is_refused(plain, pixels):
+    for cam in CAMS:
+        with pytest.raises(ValueError, match="`layer` should have places"):
+            cam(plain, pixels, 0, layer="pool")
+        with pytest.raises(ValueError, match="Did you mean last"):
+            cam(plain, pixels, 0, layer="lost")
+    with pytest.raises(ValueError, match="`channels` should be from 1 to the 8"):
+        score_cam(plain, pixels, 0, channels=9)
