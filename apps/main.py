@@ -13,7 +13,7 @@ import click
 
 from kerascnn import __version__
 
-from . import bench, cache, completion, data, demo, diagnose, doctor, evaluate, export, list, predict, show, train
+from . import bench, cache, completion, data, demo, diagnose, doctor, evaluate, export, list, predict, see, show, train
 from .command import Failure, MissingExtra, common, given, one_line
 from .writing import tolerant
 
@@ -139,5 +139,7 @@ main = Commands(
     callback=welcome,
 )
 click.version_option(__version__, prog_name="kerascnn", message="%(prog)s %(version)s")(main)
-for module in (list, show, predict, data, train, diagnose, evaluate, export, bench, demo, doctor, cache, completion):
+LOOK = (list, show, predict, see)
+WORK = (data, train, diagnose, evaluate, export, bench)
+for module in (*LOOK, *WORK, demo, doctor, cache, completion):
     main.add_command(module.command)

@@ -22,6 +22,7 @@ PUBLIC = {  # name -> module
     "score_cam": "cams",
     "guided_grad_cam": "cams",
     "occlusion": "covering",
+    "Occlusion": "covering",
     "heat_map": "sliding",
     "convolutional": "convolving",
     "filter_images": "kernels",

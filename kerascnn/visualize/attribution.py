@@ -14,7 +14,8 @@ from ..labels import labels as names_of
 from .asking import Question, ask
 from .engine import known, probe
 from .images import pictures
-from .scores import Score, as_score, called, logit, neuron, peak
+from .peaks import fields, named_units, order, peaks
+from .scores import Score, as_score, called, logit, peak
 
 REDUCE = {  # values (N, H, W, C) -> map (N, H, W)
     "max": lambda values: np.abs(values).max(-1),
@@ -40,6 +41,7 @@ class Attribution:
     labels: tuple | None = field(default=None, repr=False)
     reduce: str = "sum"
     facts: dict = field(default_factory=dict, repr=False)
+    rule: str | None = None  # by which the signal passed ReLUs; such signals are looked at as pictures
 
     def __len__(self):
         return len(self.values)
@@ -261,13 +263,13 @@ def attributed(method, model, images, classes=None, *, rule=None, layer=None, no
     if noise is None:
         found = aimed.ask(Question(key, read, aimed.score, rule))
         made = aimed.attribution(found["values"], title, reduce, found["scores"])
-        return replace(made, facts={"coarse": found["coarse"]} if "coarse" in found else {})
+        return replace(made, rule=rule, facts={"coarse": found["coarse"]} if "coarse" in found else {})
     samples, share, seed = noise
     draw = noisy(aimed.shown.pixels, share, seed)
     values = lambda run, score: {"values": read(run, score)["values"]}  # noqa: E731
     question = Question((*key, "noise"), values, aimed.score, rule, samples, draw, plus, ("values",))
     title = f"{title}, mean of {samples} with noise of {share:.0%}"
-    return aimed.attribution(aimed.ask(question)["values"], title, reduce)
+    return replace(aimed.attribution(aimed.ask(question)["values"], title, reduce), rule=rule)
 
 
 def noisy(pixels, share, seed):
@@ -313,26 +315,15 @@ def projected(rule, model, images, classes, layer, unit, top, **options):
     asked = probe(model)
     shown = pictures(asked, images)
     layer = asked.tap(layer)
-    if unit is None:
-        units = strongest(asked, shown, layer, top)
-    else:
-        units = np.repeat(np.atleast_2d(unit), len(shown), axis=0)
-    each = units.shape[1]
-    rows = np.repeat(np.arange(len(shown)), each)
-    names = tuple(f"{shown.names[i]}, {called(layer)}:{k}" for i, k in zip(rows, units.ravel(), strict=True))
+    strengths, places = peaks(asked, shown, layer)
+    units = order(strengths, layer, top) if unit is None else named_units(unit, strengths, layer)
+    rows, each = np.repeat(np.arange(len(shown)), units.shape[1]), units.ravel()
+    boxes = fields(asked, shown, layer, places[rows, each])
+    names = tuple(f"{shown.names[i]}, {called(layer)}:{k}" for i, k in zip(rows, each, strict=True))
     others = {name: array if len(array) == 1 else array[rows] for name, array in shown.others.items()}
     shown = replace(shown, pixels=shown.pixels[rows], names=names, others=others)
-    score = peak(layer, units.ravel())
+    score = peak(layer, each)
+    if len(set(each)) > 1:
+        score = replace(score, name=f"units of {called(layer)} where strongest")
     found = attributed(rule, asked, shown, score=score, rule=rule, **options)
-    return replace(found, facts={"units": units.ravel(), "of": rows})
-
-
-def strongest(asked, shown, layer, top):
-    """The ``top`` channels of a layer for each image by their largest activation, (N, top)."""
-    size = next(node.shape[-1] for node in asked.graph.nodes if node.name == layer)
-    if not 1 <= top <= size:
-        raise ValueError(f"`top` should be from 1 to the {size} channels of {layer}. Received: {top}")
-    read = lambda run, score: {"peaks": ops.max(run[layer], tuple(range(1, len(run[layer].shape) - 1)))}  # noqa: E731
-    question = Question(("peaks", layer), read, neuron(layer, 0), backward=False)
-    peaks = ask(asked, question, shown.pixels, shown.others)["peaks"]
-    return np.argsort(-peaks, axis=-1, kind="stable")[:, :top]
+    return replace(found, facts={"layer": called(layer), "units": each, "of": rows, "boxes": boxes})

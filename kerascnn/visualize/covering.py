@@ -7,9 +7,10 @@ from keras import ops
 
 from ..files import save_figure
 from .asking import Question
-from .attribution import Attribution, aim, strongest
+from .attribution import Attribution, aim
 from .engine import KNOWN, ended
 from .locality import plan
+from .peaks import strongest
 from .scores import called
 from .windows import occluded
 
@@ -33,12 +34,13 @@ class Occlusion(Attribution):
     channels: tuple | None = None
     patch: tuple = ()
     stride: tuple = ()
+    fill: tuple = ()
     rows: np.ndarray = field(default=None, repr=False)
     columns: np.ndarray = field(default=None, repr=False)
 
     def plot(self):
         """Image with the patch, strongest map, p(class), most probable class, and the attribution, a row an image."""
-        from .figures import draw_occlusion
+        from .occlusion_figures import draw_occlusion
 
         return draw_occlusion(self)
 
@@ -80,6 +82,7 @@ def occlusion(model, images, classes=None, *, patch=None, stride=None, fill=127.
         channels=tuple(channels.tolist()),
         patch=patch,
         stride=stride,
+        fill=tuple(cover["fill"].ravel().tolist()),
         rows=starts[0] + (patch[0] - 1) / 2,
         columns=starts[1] + (patch[1] - 1) / 2,
     )

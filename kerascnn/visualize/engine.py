@@ -101,14 +101,14 @@ class Probe:
             raise ValueError(f"`layer` should have places and channels, (h, w, C). Received: {node.name}, {node.shape}")
         return node.name
 
-    def features(self, classes=None):
-        """The last call that still has places: what class activation maps weigh, by default."""
-        calls = part(self.graph, [self.output]).nodes
+    def features(self, otherwise=None):
+        """The last call that still has places, but for maps of the classes themselves: what activation maps weigh."""
+        calls = part(self.graph, [self.output]).nodes[1:]
         maps = [node for node in calls if len(node.shape) == 3 and node.shape[:2] != (1, 1)]
-        wide = [node for node in maps if node.shape[-1] != classes and not node.is_input]
-        if not wide:
+        hidden = [node for node in maps if node.shape[-1] != self.output.shape[-1]] or maps
+        if not hidden and otherwise is None:
             raise ValueError(f"`layer` should be given: {self.name} has no layer with places and channels")
-        return wide[-1].name
+        return hidden[-1].name if hidden else otherwise
 
 
 def probe(model, *, preprocess=None, input=None, output=None):

@@ -15,6 +15,7 @@ COMMANDS = [
     "list",
     "show",
     "predict",
+    "see",
     "data",
     "train",
     "diagnose",

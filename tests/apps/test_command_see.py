@@ -1,0 +1,191 @@
+"""`kerascnn see`: the picture, what it says of each image, and how it ends where something does not fit."""
+
+import inspect
+import warnings
+
+import keras
+import matplotlib.image
+import numpy as np
+import pytest
+from keras import layers
+from PIL import Image
+
+from kerascnn import labels
+from kerascnn.visualize.methods import METHODS
+from kerascnn_apps import see
+
+METHODS_SEEN = {  # method -> options that keep it small
+    "saliency": [],
+    "gradient_x_input": [],
+    "smooth": ["--samples", 3],
+    "integrated": ["--steps", 4],
+    "guided": [],
+    "deconvnet": ["--layer", "conv2", "--unit", 0, "--unit", 3],
+    "occlusion": ["--patch", 6, "--stride", 6],
+    "grad_cam": ["--layer", "conv2"],
+}
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """Pictures without a name of their own are written into the current folder."""
+
+    def imagenet():
+        warnings.warn("classes have numbers and no names: no connection", stacklevel=2)
+
+    monkeypatch.setattr(labels, "imagenet", imagenet)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    """The file of a network with ten classes that have the names of CIFAR-10's."""
+    keras.utils.set_random_seed(1)
+    inputs = keras.Input((18, 24, 3))
+    x = layers.Rescaling(1 / 255)(inputs)
+    x = layers.Conv2D(6, 3, activation="relu", name="conv1")(x)
+    x = layers.Conv2D(4, 3, activation="relu", name="conv2")(x)
+    x = layers.Dense(10)(layers.Flatten()(x))
+    path = tmp_path_factory.mktemp("networks") / "small.keras"
+    keras.Model(inputs, layers.Softmax()(x), name="small_cifar10").save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for name in ("a.png", "b.png"):
+        Image.fromarray(rng.integers(0, 256, (18, 24, 3), dtype=np.uint8)).save(folder / name)
+    return folder
+
+
+def blank(path):
+    return matplotlib.image.imread(path)[..., :3].std() < 0.05
+
+
+def test_every_method_of_the_package_is_tried():
+    assert {name for name, function in METHODS.items() if "images" in see.takes(function)} == METHODS_SEEN.keys()
+
+
+@pytest.mark.parametrize("method", METHODS_SEEN)
+def test_a_picture_and_what_it_says(run, here, network, photos, method):
+    outcome = run("see", method, network, photos, *METHODS_SEEN[method])
+    assert outcome.exit_code == 0, outcome.stderr
+    assert not blank(here / f"{method}.png")
+    said = outcome.stdout.splitlines()
+    assert said[-1] == f"drawn: {method}.png"
+    each = 2 if method == "deconvnet" else 1
+    assert [line.split(",")[0] for line in said[:-1:2]] == [
+        f"{photos}/{name}" for name in ["a.png", "b.png"] for _ in range(each)
+    ]
+
+
+def test_json_and_numbers_agree(document, here, network, photos):
+    found = document("see", "integrated", network, photos / "a.png", "--class", "Truck", "--values", "x.npz")["result"]
+    assert {key: found[key] for key in ("method", "model", "picture", "values")} == {
+        "method": "integrated",
+        "model": "small_cifar10",
+        "picture": "integrated.png",
+        "values": "x.npz",
+    }
+    (image,) = found["images"]
+    assert (image["class"], image["label"]) == (9, "truck")
+    with np.load(here / "x.npz") as held:
+        assert held["values"].shape == (1, 18, 24, 3)
+        np.testing.assert_allclose(held["map"], held["values"].sum(-1))
+        assert image["score"] == pytest.approx(float(held["scores"][0]), rel=1e-5)
+        assert image["completeness"] == pytest.approx(float(held["completeness"][0]), rel=1e-5)
+
+
+def test_a_class_is_a_number_or_a_name(document, network, photos):
+    asked = ("see", "saliency", network, photos / "a.png", "--force", "--class")
+    assert document(*asked, "frog")["result"] == document(*asked, 6)["result"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_list_names_methods_and_their_own_options(document, method):
+    row = next(row for row in document("see", "--list")["result"] if row["method"] == method)
+    assert row["what"] == inspect.getdoc(METHODS[method]).split("\n")[0]
+    own = {f"--{name}" for name in inspect.signature(METHODS[method]).parameters} & {
+        f"--{name}" for name in see.OPTIONS
+    }
+    assert own <= set(row["options"])
+
+
+def test_the_list_as_text(run):
+    said = run("see", "--list").stdout
+    assert all(name in said for name in METHODS)
+    assert "Zeiler" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["salency"], "Did you mean saliency"),
+        (["saliency", "--patch", 4], "its own options: --class, --batch"),
+        (["occlusion", "--steps", 4], "--patch, --stride"),
+        (["grad_cam", "--layer", "conv3"], "Did you mean conv"),
+        (["guided", "--unit", 1], "--layer"),
+        (["deconvnet", "--layer", "conv2", "--unit", 4], "from 0 to 3"),
+        (["saliency", "--class", "frg"], "Did you mean frog"),
+        (["saliency", "--class", 10], "from 0 to 9"),
+        (["saliency", "--out", "x.jpg"], "--out should end in"),
+        (["saliency", "--values", "x.csv"], "--values should end in"),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
+)
+def test_what_does_not_fit_is_said(fails, here, network, photos, words, text):
+    assert text in fails("see", words[0], network, photos, *words[1:], code=2)
+    assert not [*here.iterdir()]
+
+
+def test_what_is_there_stays(fails, run, here, network, photos):
+    (here / "saliency.png").write_text("mine")
+    assert "is there already" in fails("see", "saliency", network, photos, code=2)
+    assert (here / "saliency.png").read_text() == "mine"
+    assert run("see", "saliency", network, photos, "--force").exit_code == 0
+    assert not blank(here / "saliency.png")
+
+
+def test_missing_words_and_files(fails, here, network):
+    assert "METHOD" in fails("see", code=2)
+    assert "NAME|FILE" in fails("see", "saliency", code=2)
+    assert "needs images" in fails("see", "saliency", network, code=2)
+    assert "no image" in fails("see", "saliency", network, "nowhere.jpg", code=4)
+    (here / "text.jpg").write_text("no image")
+    assert "text.jpg" in fails("see", "saliency", network, "text.jpg", code=4)
+
+
+def test_a_network_that_a_method_is_not_defined_for(fails, here, photos):
+    inputs = keras.Input((18, 24, 3))
+    x = layers.Flatten()(layers.Conv2D(2, 3, activation="silu", name="smooth_conv")(inputs))
+    keras.Model(inputs, layers.Dense(3, activation="softmax")(x)).save(here / "silu.keras")
+    assert "smooth_conv" in fails("see", "guided", "silu.keras", photos, code=2)
+
+
+def test_a_method_may_look_at_the_network_alone(monkeypatch, run, fails, here, network, photos):
+    class Found:
+        def save(self, path):
+            here.joinpath(path).write_text("drawn")
+
+        def __str__(self):
+            return "two filters"
+
+    def filters(model, *, layer=None):
+        """Filters of a layer."""
+        return Found()
+
+    monkeypatch.setitem(METHODS, "filters", filters)
+    outcome = run("see", "filters", network, "--layer", "conv1")
+    assert outcome.stdout == "two filters\ndrawn: filters.png\n"
+    assert "looks at the network alone" in fails("see", "filters", network, photos, "--force", code=2)
+
+
+@pytest.mark.parametrize("seconds", [0, 1e9], ids=["lines", "none yet"])
+def test_progress_where_there_is_no_terminal(monkeypatch, run, network, photos, seconds):
+    monkeypatch.setattr(see, "EVERY", seconds)
+    words = ("see", "smooth", network, photos / "a.png", "--samples", 8, "--batch", 2, "--force")
+    assert run(*words).stderr.splitlines() == ["2 of 8", "4 of 8", "6 of 8"] * (seconds == 0)
+    assert run(*words, "--quiet").stderr == ""
