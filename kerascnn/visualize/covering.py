@@ -54,20 +54,21 @@ def occlusion(model, images, classes=None, *, patch=None, stride=None, fill=127.
 
     ``patch`` and ``stride`` in pixels, one number or (down, right); by default a seventh of the image and a quarter of
     the patch. Patches hang over the border, so that each pixel is covered as often. ``fill`` is a grey or a colour, on
-    the scale of the pixels. The strongest map is that of ``layer``, the last with places. Where it pays, only what a
-    patch can change is computed again (``windows``), with the same numbers.
+    the scale of the pixels. The strongest map is that of ``layer``, the last with places, or else the image. Where it
+    pays, only what a patch can change is computed again (``windows``), with the same numbers.
     """
     aimed = aim(model, images, classes, **options)
     size, depth = aimed.shown.pixels.shape[1:3], aimed.shown.pixels.shape[-1]
     patch = pair("patch", patch, [max(round(side / 7), 1) for side in size])
     stride = pair("stride", stride, [max(side // 4, 1) for side in patch])
-    layer = aimed.probe.tap(aimed.probe.features() if layer is None else layer)
+    layer = aimed.probe.tap(aimed.probe.features(otherwise="input") if layer is None else layer)
     channels = strongest(aimed.probe, aimed.shown, layer, 1)[:, 0].astype(np.int32)
     starts = [np.arange(-(p - s), side, s) for side, p, s in zip(size, patch, stride, strict=True)]
     corners = np.stack(np.meshgrid(*starts, indexing="ij"), -1).reshape(-1, 2).astype(np.int32)
-    way = planned(aimed, patch, corners) if windows else None
+    way = planned(aimed, layer, patch, corners) if windows else None
     cover = windowed if way else covering
-    maps = cover(aimed, layer, channels, corners, way or patch, colour(fill, depth))
+    fill = colour(fill, depth)
+    maps = cover(aimed, layer, channels, corners, way or patch, fill)
     maps = {name: rows.reshape(len(aimed.shown), *map(len, starts)) for name, rows in maps.items()}
     asked, scores = aimed.classes is not None, aimed.scores()
     values = spread(scores[:, None, None] - maps["score"], starts, patch, size)[..., None]
@@ -82,7 +83,7 @@ def occlusion(model, images, classes=None, *, patch=None, stride=None, fill=127.
         channels=tuple(channels.tolist()),
         patch=patch,
         stride=stride,
-        fill=tuple(cover["fill"].ravel().tolist()),
+        fill=tuple(fill.ravel().tolist()),
         rows=starts[0] + (patch[0] - 1) / 2,
         columns=starts[1] + (patch[1] - 1) / 2,
     )
@@ -103,11 +104,12 @@ def numbers(aimed):
     return np.array(aimed.classes or [0] * len(aimed.shown), np.int32)
 
 
-def planned(aimed, patch, corners):
+def planned(aimed, layer, patch, corners):
     """How windows would be computed, if that pays; None for what they do not know: other inputs, half precision."""
     asked = aimed.probe
     kinds = {getattr(node.operation, "compute_dtype", "float32") for node in asked.graph.nodes}
-    if asked.prepared or len(asked.inputs) > 1 or kinds != {"float32"} or "input" in aimed.score.layers:
+    reads = {"input", *asked.inputs} & {layer, *aimed.score.layers}
+    if asked.prepared or len(asked.inputs) > 1 or kinds != {"float32"} or reads:
         return None
     shape = aimed.shown.pixels.shape[1:]
     key = ("plan", patch, shape, corners.tobytes())

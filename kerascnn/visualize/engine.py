@@ -59,8 +59,9 @@ class Probe:
 
     def _output(self, model, name):
         """The call whose first tensor is the output that counts."""
-        nodes = [self._node_of(tensor) for tensor in keras.tree.flatten(model.outputs)]
         given = model.outputs if isinstance(model, keras.Sequential) else model.output
+        tensors = [*given.values()] if isinstance(given, dict) else given  # flattened, a dict would be sorted
+        nodes = [self._node_of(tensor) for tensor in keras.tree.flatten(tensors)]
         keys = [*given] if isinstance(given, dict) else [node.name for node in nodes]
         keys = keys if len(keys) == len(nodes) else [node.name for node in nodes]
         if name is None and (len(nodes) == 1 or "probs" in keys):
@@ -103,7 +104,7 @@ class Probe:
 
     def features(self, otherwise=None):
         """The last call that still has places, but for maps of the classes themselves: what activation maps weigh."""
-        calls = part(self.graph, [self.output]).nodes[1:]
+        calls = [node for node in part(self.graph, [self.output]).nodes if not node.is_input]
         maps = [node for node in calls if len(node.shape) == 3 and node.shape[:2] != (1, 1)]
         hidden = [node for node in maps if node.shape[-1] != self.output.shape[-1]] or maps
         if not hidden and otherwise is None:
@@ -149,7 +150,7 @@ class Run:
             return call(node, tensors)
         graph = tf.compat.v1.get_default_graph()
         before = len(graph.get_operations())
-        with rules.overridden(node, self.rule):
+        with rules.overridden(node, self.rule, self.probe.output.name):
             outputs = call(node, rules.routed(node, tensors, self.rule))
         if node.name != self.probe.output.name:
             rules.check(node, graph.get_operations()[before:], self.rule)

@@ -54,11 +54,19 @@ def _switch(op, signal):
     return tf.reshape(hot * tf.reshape(signal, (rows, 1, channels)), tf.shape(x)), None
 
 
-def overridden(node, rule):
+@tf.RegisterGradient("kerascnn_refused")
+def _refused(op, signal):
+    """A sigmoid that a signal reaches is none that gates."""
+    raise ValueError(refusal(op.name))
+
+
+def overridden(node, rule, output):
     """A context in which the operations of a call are made with the gradients of a rule."""
     if rule is None:
         return nullcontext()
     names = {} if act_of(node) in NO_RELU else dict.fromkeys(RELUS, f"kerascnn_{rule}")
+    if node.name != output:
+        names["Sigmoid"] = "kerascnn_refused"
     if node.kind == "ReLU" and rule == "deconvnet":
         names |= {"Minimum": "kerascnn_open", "Maximum": "kerascnn_open"}
     if node.kind == "GlobalMaxPooling2D":
@@ -72,12 +80,16 @@ def check(node, operations, rule):
     act = act_of(node)
     smooth = types & SMOOTH or act in NO_RELU or {"Sigmoid", "Mul"} <= types or getattr(node.operation, "threshold", 0)
     if smooth:
-        raise ValueError(
-            f"`model` should have no nonlinearity but ReLU (also ReLU6 and leaky) for {rule}, which is not defined for "
-            f"others. Received: {node.name}, {act or node.kind}"
-        )
+        raise ValueError(refusal(f"{node.name}, {act or node.kind}"))
     if types & CLOSED and "Conv" not in node.kind:  # Keras compiles grouped convolutions apart
         raise ValueError(f"`model` should be made of layers that can be looked into for {rule}. Received: {node.name}")
+
+
+def refusal(received):
+    return (
+        "`model` should have no nonlinearity but ReLU (also ReLU6 and leaky): guided and deconvnet are not defined for "
+        f"others. Received: {received}"
+    )
 
 
 def act_of(node):

@@ -6,7 +6,7 @@ import pytest
 from keras import layers, ops
 from networks import TINY, outline, rows, vary
 
-from kerascnn import build_model
+from kerascnn import build_model, visualize
 from kerascnn.anatomy import walk
 from kerascnn.layers import InfinityPadding2D, PadChannels
 from kerascnn.visualize import locality, windows
@@ -244,3 +244,19 @@ def test_arguments_are_checked():
         run(np.zeros((32, 32, 3)), [(0, 8), (3, 8)], FILL)
     with pytest.raises(ValueError, match="`layer` should be a layer of"):
         windows.occluded(planned, ["logit"])
+
+
+@pytest.mark.parametrize("name", ["tiny_vgg", "tiny_nin"])
+def test_occlusion_has_the_same_numbers_with_and_without(name, rng):
+    model = build_model(name)
+    vary(model, rng)
+    pixels = rng.uniform(0, 255, (2, 32, 32, 3)).astype("float32")
+    least, maps = 1e-3, ("score_maps", "probability", "strongest", "values")
+    found = visualize.occlusion(model, pixels, [1, 4], patch=4, stride=3)
+    kinds = [key[0] for key in visualize.probe(model).programs]
+    assert "windows" in kinds
+    assert "occlusion" not in kinds
+    whole = visualize.occlusion(model, pixels, [1, 4], patch=4, stride=3, windows=False)
+    for each in maps:
+        assert np.ptp(getattr(whole, each)) > least
+        np.testing.assert_allclose(getattr(found, each), getattr(whole, each), rtol=1e-5, atol=1e-5)

@@ -1,0 +1,417 @@
+"""Any model: what it may be made of, what is refused and why, and that a model is afterwards as it was."""
+
+import json
+import random
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers, ops
+from networks import TINY
+
+from kerascnn import build_model
+from kerascnn.visualize import METHODS, deconvnet, grad_cam, guided, occlusion, probe, saliency, smooth
+
+SIZE = (8, 6, 3)
+FEW = {"smooth": {"samples": 2}, "integrated": {"steps": 2}, "occlusion": {"patch": 4, "stride": 4}}
+
+
+@pytest.fixture
+def pixels(rng):
+    return rng.uniform(0, 255, (2, *SIZE)).astype(np.float32)
+
+
+def image(size=SIZE):
+    return keras.Input(size, name="photo")
+
+
+def trunk(name=None, inputs=SIZE):
+    return keras.Sequential([keras.Input(inputs), layers.Conv2D(4, 3, padding="same", activation="relu")], name=name)
+
+
+def head(x, units=3, name="scores"):
+    return layers.Dense(units, name=name)(layers.Flatten()(layers.MaxPooling2D()(x)))
+
+
+def sequential():
+    return keras.Sequential([image(), layers.Conv2D(4, 3, activation="relu"), layers.Flatten(), layers.Dense(3)])
+
+
+def sequential_inside():
+    x = image()
+    return keras.Model(x, head(trunk()(x)))
+
+
+def nested_twice():
+    inner = keras.Sequential([keras.Input(SIZE), trunk("inmost"), layers.ReLU()], name="inner")
+    x = image()
+    return keras.Model(x, head(inner(x)))
+
+
+def layer_called_twice():
+    x, conv, act = image(), layers.Conv2D(3, 3, padding="same", name="conv"), layers.ReLU(name="act")
+    return keras.Model(x, head(act(conv(act(conv(x))))))
+
+
+def model_called_twice():
+    x, inner = image(), trunk("inner")
+    return keras.Model(x, head(layers.Add()([inner(x), inner(ops.flip(x, 2))])))
+
+
+def grey():
+    return keras.Sequential(
+        [keras.Input((8, 6, 1)), layers.Conv2D(4, 3, activation="relu"), layers.Flatten(), layers.Dense(3)]
+    )
+
+
+def scaling_inside():
+    x = image()
+    return keras.Model(x, head(trunk()(layers.Rescaling(1 / 255, -0.5)(x))))
+
+
+def open_size():
+    x = image((None, None, 3))
+    return keras.Model(x, layers.Dense(3)(layers.GlobalAveragePooling2D()(trunk(inputs=(None, None, 3))(x))))
+
+
+def regularised():
+    x = image()
+    maps = layers.Conv2D(4, 3, activation="relu", activity_regularizer="l2")(x)
+    return keras.Model(x, head(layers.ActivityRegularization(l1=0.1)(maps)))
+
+
+def normalised():
+    x = image()
+    maps = layers.BatchNormalization(moving_variance_initializer=keras.initializers.Constant(9.0))(trunk()(x))
+    return keras.Model(x, head(layers.ReLU()(maps)))
+
+
+def augmented():
+    x = image()
+    maps = trunk()(layers.GaussianNoise(0.9)(layers.RandomRotation(0.3)(layers.RandomFlip()(x))))
+    return keras.Model(x, head(layers.Dropout(0.5)(layers.SpatialDropout2D(0.5)(maps))))
+
+
+KINDS = (
+    sequential,
+    sequential_inside,
+    nested_twice,
+    layer_called_twice,
+    model_called_twice,
+    grey,
+    scaling_inside,
+    open_size,
+    regularised,
+    normalised,
+    augmented,
+)
+
+
+def slopes(model, pixels, of=lambda scores: scores[:, 1]):
+    """The gradient by a tape through the model as Keras calls it."""
+    x = tf.constant(pixels)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        score = of(model(x, training=False))
+    return tape.gradient(score, x).numpy()
+
+
+def same(found, expected):
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_kind_of_model(kind, pixels):
+    model = kind()
+    pixels = pixels[..., : model.inputs[0].shape[-1]]
+    before = snapshot(model, pixels)
+    found = saliency(model, pixels, 1)
+    same(found.values, slopes(model, pixels))
+    np.testing.assert_array_equal(found.values, saliency(model, pixels, 1).values)
+    for method in (guided, grad_cam):
+        assert np.isfinite(method(model, pixels, 1).values).all()
+    equal(snapshot(model, pixels), before)
+
+
+def test_a_model_from_a_file(tmp_path, pixels):
+    model = nested_twice()
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(guided(loaded, pixels, 1).values, guided(model, pixels, 1).values)
+
+
+def test_losses_of_regularisers_are_left_to_the_user(pixels):
+    model = regularised()
+    saliency(model, pixels, 1)
+    model(pixels)
+    assert len(model.losses) == 2
+    assert all(np.isfinite(float(loss)) for loss in model.losses)
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(pixels / 255, np.array([0, 1]), verbose=0)
+    same(saliency(model, pixels, 1).values, slopes(model, pixels))
+
+
+def test_an_output_is_chosen(pixels):
+    x = image()
+    maps = trunk()(x)
+    model = keras.Model(x, {"kind": head(maps, 3, "a"), "breed": head(maps, 5, "b")})
+    with pytest.raises(ValueError, match="`output` should say which output counts, one of kind, breed"):
+        saliency(model, pixels, 1)
+    for output in ("kind", "breed"):
+        found = saliency(probe(model, output=output), pixels, 1)
+        same(found.values, slopes(model, pixels, lambda scores, output=output: scores[output][:, 1]))
+    listed = keras.Model(x, [*model.output.values()])
+    with pytest.raises(ValueError, match="one of a, b of"):
+        saliency(listed, pixels, 1)
+    for output in ("b", 1):
+        np.testing.assert_array_equal(saliency(probe(listed, output=output), pixels, 1).values, found.values)
+
+
+def test_auxiliary_classifiers_are_not_asked():
+    model = build_model("tiny_googlenet", aux=True)
+    assert len(model.outputs) > 1
+    assert probe(model).output.name == "probs"
+
+
+def test_an_input_is_chosen(pixels, rng):
+    x, other, age = image(), keras.Input((8, 6, 1), name="depth"), keras.Input((4,), name="age")
+    maps = trunk(inputs=(8, 6, 4))(layers.Concatenate()([x, other]))
+    model = keras.Model([x, other, age], head(layers.Multiply()([maps, layers.Dense(4)(age)[:, None, None]])))
+    given = {"photo": pixels, "depth": pixels[..., :1], "age": rng.normal(0, 1, (2, 4)).astype(np.float32)}
+    with pytest.raises(ValueError, match="`input` should say which input takes the images.*photo, depth, age"):
+        saliency(model, given, 1)
+    asked = probe(model, input="photo")
+    with pytest.raises(ValueError, match="`images` should be a dict with the inputs photo, depth, age"):
+        saliency(asked, pixels, 1)
+    with pytest.raises(ValueError, match="`images` should have the inputs photo, depth, age"):
+        saliency(asked, {"photo": pixels}, 1)
+    beside = [tf.constant(given[name]) for name in ("depth", "age")]
+    expected = slopes(lambda x, training: model([x, *beside], training=training), pixels)
+    same(saliency(asked, given, 1, batch=1).values, expected)
+    for method in (smooth, guided, grad_cam, occlusion):
+        found = method(asked, given, 1, **FEW.get(method.__name__, {}))
+        assert found.images.shape == pixels.shape
+        assert np.isfinite(found.values).all()
+
+
+def test_one_sigmoid_speaks_for_class_1_and_against_class_0(pixels):
+    x = image()
+    maps = trunk()(layers.Rescaling(1 / 255)(x))
+    model = keras.Model(x, layers.Dense(1, "sigmoid")(layers.Flatten()(maps)))
+    cut = keras.Model(x, maps)
+    kernel, bias = model.layers[-1].weights
+
+    def logit(x, training):
+        return tf.reshape(cut(x), (len(x), -1)) @ kernel + bias
+
+    expected = slopes(logit, pixels, lambda scores: scores[:, 0])
+    same(saliency(model, pixels, 1).values, expected)
+    same(saliency(model, pixels, 0).values, -expected)
+    found = occlusion(model, pixels, **FEW["occlusion"])
+    own = model(pixels).numpy()[:, 0]
+    assert found.classes == tuple((own >= 0.5).astype(int))
+    covered = np.where(np.array(found.classes)[:, None, None] == 1, found.probability, 1 - found.probability)
+    logits = np.where(np.array(found.classes)[:, None, None] == 1, found.score_maps, -found.score_maps)
+    np.testing.assert_allclose(covered, 1 / (1 + np.exp(-logits)), rtol=1e-5)
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        saliency(model, pixels, 2)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_half_precision_says_what_its_twin_says(policy, pixels):
+    keras.config.set_dtype_policy(policy)
+    try:
+        half = scaling_inside()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    twin = scaling_inside()
+    twin.set_weights(half.get_weights())
+    for method in (saliency, guided):
+        found, expected = method(half, pixels, 1).values, method(twin, pixels, 1).values
+        assert found.dtype == np.float32
+        assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.99
+        np.testing.assert_allclose(np.abs(found).sum(), np.abs(expected).sum(), rtol=0.05)
+
+
+def test_small_gradients_survive_float16(pixels):
+    """Below 6e-8 float16 has nothing; a score far from the pixels has such slopes."""
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        half = scaling_inside()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    twin = scaling_inside()
+    half.layers[-1].kernel.assign(half.layers[-1].kernel * 1e-4)
+    twin.set_weights(half.get_weights())
+    found, expected = saliency(half, pixels, 1).values, saliency(twin, pixels, 1).values
+    assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.99
+
+
+def test_preprocess_is_part_of_what_is_differentiated(pixels):
+    model = sequential_inside()
+    asked = probe(model, preprocess=lambda x: (x[..., ::-1] - 100.0) / 58.0)
+    scaled = lambda x, training: model((x[..., ::-1] - 100.0) / 58.0, training=training)  # noqa: E731
+    found = saliency(asked, pixels, 1)
+    same(found.values, slopes(scaled, pixels))
+    np.testing.assert_array_equal(found.images, pixels)
+    np.testing.assert_allclose(found.scores, scaled(pixels, False)[:, 1], rtol=1e-4)
+
+
+class Subclassed(keras.Model):
+    def call(self, x):
+        return x
+
+
+REFUSED = {
+    "subclassed": (Subclassed, "Functional model or a Sequential"),
+    "not built": (lambda: keras.Sequential([layers.Dense(2)]), "not built|is built"),
+    "no images": (lambda: keras.Sequential([keras.Input((4,)), layers.Dense(2)]), "`input` should say"),
+    "no model": (lambda: "squeezenet1_1", "`model` should be"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_refused_with_a_reason(kind, pixels):
+    make, reason = REFUSED[kind]
+    with pytest.raises(ValueError, match=reason):
+        saliency(make(), pixels, 0)
+
+
+NONLINEAR = {
+    "tanh": lambda: layers.Activation("tanh"),
+    "sigmoid": lambda: layers.Activation("sigmoid"),
+    "sigmoid operation": lambda: ops.sigmoid,
+    "gelu": lambda: layers.Activation("gelu"),
+    "silu": lambda: layers.Activation("silu"),
+    "hard_silu": lambda: layers.Activation("hard_silu"),
+    "hard_sigmoid operation": lambda: ops.hard_sigmoid,
+    "elu": layers.ELU,
+    "softplus": lambda: layers.Activation("softplus"),
+    "PReLU": layers.PReLU,
+    "Lambda": lambda: layers.Lambda(tf.nn.tanh),
+}
+
+
+@pytest.mark.parametrize("act", NONLINEAR)
+def test_guided_and_deconvnet_refuse_other_nonlinearities_by_name(act, pixels):
+    x = image()
+    model = keras.Model(x, head(NONLINEAR[act]()(layers.Conv2D(4, 3, name="conv")(x))))
+    before = snapshot(model, pixels)
+    for method in (guided, deconvnet):
+        for _ in range(2):  # the second time too
+            with pytest.raises(ValueError, match=f"(?i)nonlinearity but ReLU.*{act.split()[0]}"):
+                method(model, pixels, 1)
+    equal(snapshot(model, pixels), before)
+
+
+def test_a_network_of_the_zoo_with_tanh_is_refused(rng):
+    model = build_model("lenet5_tanh", weights=None)
+    photo = rng.uniform(0, 255, (1, *model.input_shape[1:])).astype(np.float32)
+    with pytest.raises(ValueError, match="(?i)tanh"):
+        guided(model, photo, 0)
+
+
+def busy():
+    """Everything that remembers, draws or is shared."""
+    x, act = image(), layers.ReLU(name="act")
+    maps = layers.GaussianNoise(1.0)(layers.Rescaling(1 / 255)(x))
+    maps = act(layers.BatchNormalization()(layers.Conv2D(4, 3, name="conv", activity_regularizer="l2")(maps)))
+    maps = trunk("inner", inputs=(6, 4, 4))(layers.Dropout(0.3, seed=1)(maps))
+    frozen = layers.Conv2D(4, 1, activation="relu", trainable=False)
+    return keras.Model(x, layers.Dense(3, "softmax")(layers.Flatten()(act(frozen(maps)))))
+
+
+@pytest.fixture(scope="module")
+def used():
+    return busy()
+
+
+def snapshot(model, pixels):
+    """What a call could change of a model."""
+    every = [model, *model._flatten_layers(include_self=False)]
+    return {
+        "weights": [(v.path, v.trainable, v.numpy().tobytes()) for v in model.variables],
+        "outputs": model(pixels, training=False).numpy().tobytes(),
+        "layers": [(id(layer), layer.name, layer.trainable, len(layer._inbound_nodes)) for layer in every],
+        "acts": [id(getattr(layer, "activation", None)) for layer in every],
+        "policies": [str(layer.dtype_policy) for layer in every],
+        "config": json.dumps(keras.saving.serialize_keras_object(model), sort_keys=True, default=str),
+        "phase": keras.config.dtype_policy().name,
+    }
+
+
+def equal(found, expected):
+    for what, value in expected.items():
+        assert found[what] == value, what
+
+
+def chance():
+    """What random numbers come next."""
+    return (
+        float(keras.random.uniform((1,))[0]),
+        float(np.random.random()),
+        random.random(),
+        float(tf.random.uniform(())),
+    )
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_model_and_chance_are_as_before(method, used, pixels):
+    keras.utils.set_random_seed(5)
+    expected = chance()
+    before, own = snapshot(used, pixels), pixels.copy()
+    keras.utils.set_random_seed(5)
+    found = METHODS[method](used, pixels, 1, **FEW.get(method, {}))
+    assert chance() == expected
+    equal(snapshot(used, pixels), before)
+    np.testing.assert_array_equal(pixels, own)
+    assert np.isfinite(found.values).all()
+
+
+def fails(*_):
+    raise RuntimeError("on purpose")
+
+
+WRONG = {
+    "layer": (grad_cam, {"layer": "nowhere"}, ValueError),
+    "unit's layer": (deconvnet, {"layer": "nowhere"}, ValueError),
+    "score": (saliency, {"score": fails}, RuntimeError),
+    "score in a rule": (guided, {"score": fails}, RuntimeError),
+    "score of a wrong shape": (guided, {"score": lambda scores: scores}, ValueError),
+    "tell": (smooth, {"tell": fails}, RuntimeError),
+    "tell in a rule": (deconvnet, {"tell": fails}, RuntimeError),
+    "class": (occlusion, {"classes": 7}, ValueError),
+    "images": (saliency, {"images": np.zeros((2, 3, 3, 9), np.float32)}, ValueError),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_model_is_as_before_when_something_is_raised(what, used, pixels):
+    method, options, error = WRONG[what]
+    before = snapshot(used, pixels)
+    with pytest.raises(error):
+        method(used, **{"images": pixels} | options)
+    equal(snapshot(used, pixels), before)
+    same(saliency(used, pixels, 1).values, slopes(cut(used), pixels))
+
+
+def cut(model):
+    """The scores before the softmax of a last layer, by hand."""
+    kernel, bias = model.layers[-1].weights
+    flat = keras.Model(model.input, model.layers[-1].input)
+    return lambda x, training: flat(x, training=training) @ kernel + bias
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TINY)
+def test_network_of_the_zoo_by_every_method(name, rng, forgotten):
+    model = build_model(name, weights=None)
+    photo = rng.uniform(0, 255, (1, *model.input_shape[1:])).astype(np.float32)
+    for method in METHODS:
+        found = METHODS[method](
+            model, photo, 1, **FEW.get(method, {}) | ({"patch": 16, "stride": 16} if method == "occlusion" else {})
+        )
+        assert found.map.shape == photo.shape[:3]
+        assert np.isfinite(found.values).all()
+        assert found.values.any() or method == "grad_cam"
