@@ -36,6 +36,12 @@ class Way:
         return "images" in self.takes
 
     @property
+    def needs_layer(self):
+        """Whether it has no layer to look at by itself."""
+        layer = inspect.signature(self.function).parameters.get("layer")
+        return layer is not None and layer.default is layer.empty
+
+    @property
     def what(self):
         """The first line of its docstring."""
         return (inspect.getdoc(self.function) or "").split("\n")[0]
@@ -109,9 +115,9 @@ def check_words(method, model, images):
 
 def ways():
     """Every method by its name, from the package's own table."""
-    from kerascnn.visualize.methods import METHODS
+    from kerascnn.visualize.methods import WAYS
 
-    return {name: Way(name, function, takes(function)) for name, function in METHODS.items()}
+    return {name: Way(name, function, takes(function)) for name, function in WAYS.items()}
 
 
 def takes(function):
@@ -147,8 +153,8 @@ def check_options(way, images, asked):
     if bool(images) != way.shown_images:
         said = "needs images" if way.shown_images else "looks at the network alone"
         raise Misuse(f"{way.name} {said}. Received: {', '.join(images) or 'none'}")
-    if "unit" in asked and "layer" not in asked:
-        raise Misuse("--unit is a channel of a layer: --layer is missing", "kerascnn show --layers, which names them")
+    if "layer" not in asked and ("unit" in asked or way.needs_layer):
+        raise Misuse(f"{way.name} needs a --layer here", "kerascnn show --layers, which names them")
     return asked
 
 
@@ -235,7 +241,7 @@ def rows(found):
     classes, labels = getattr(found, "classes", None), getattr(found, "labels", None)
     facts = {name: values for name, values in getattr(found, "facts", {}).items() if getattr(values, "ndim", 0) == 1}
     said = []
-    for i, name in enumerate(found.names if hasattr(found, "scores") else ()):
+    for i, name in enumerate(found.names if hasattr(found, "title") else ()):
         row = {"image": name}
         if classes is not None:
             row |= {"class": int(classes[i]), "label": labels[classes[i]] if labels else None}
@@ -253,7 +259,7 @@ def plain(number):
 def lines(found, out, values):
     """Each image with its class and score, and where the picture is."""
     room = width()
-    if not hasattr(found, "scores"):
+    if not hasattr(found, "title"):
         yield str(found)
     for i, row in enumerate(rows(found)):
         yield bold(row["image"])

@@ -103,13 +103,25 @@ class Probe:
         return node.name
 
     def features(self, otherwise=None):
-        """The last call that still has places, but for maps of the classes themselves: what activation maps weigh."""
+        """The last call with places before the last weights, which make maps of the classes where they make maps."""
         calls = [node for node in part(self.graph, [self.output]).nodes if not node.is_input]
         maps = [node for node in calls if len(node.shape) == 3 and node.shape[:2] != (1, 1)]
-        hidden = [node for node in maps if node.shape[-1] != self.output.shape[-1]] or maps
+        ends = weightless_end(self.output)
+        hidden = [node for node in maps if node not in ends] or maps
         if not hidden and otherwise is None:
             raise ValueError(f"`layer` should be given: {self.name} has no layer with places and channels")
         return hidden[-1].name if hidden else otherwise
+
+
+def weightless_end(output):
+    """The last calls with weights, and all that come after them."""
+    found, waiting = set(), [output]
+    while waiting:
+        node = waiting.pop()
+        found.add(node)
+        if not getattr(node.operation, "weights", None):
+            waiting += [source for source, _ in node.inputs if source not in found]
+    return found
 
 
 def probe(model, *, preprocess=None, input=None, output=None):

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from keras import layers, ops
 
-from kerascnn.visualize import deconvnet, integrated, logit, probe, saliency, smooth
+from kerascnn.visualize import asking, deconvnet, integrated, logit, probe, saliency, smooth
 from kerascnn.visualize.images import pictures
 
 
@@ -150,3 +150,57 @@ def test_images_may_come_in_many_ways(rng):
     for given in (array, array[None], [array], tf.constant(array), array.astype(np.float64)):
         assert pictures(asked, given).pixels.shape == (1, 8, 10, 2)
         np.testing.assert_array_equal(pictures(asked, given).pixels[0], array)
+
+
+def test_scores_of_tf_keras_vis_and_functions_are_taken(rng):
+    from tf_keras_vis.utils.scores import BinaryScore, CategoricalScore
+
+    model, _ = ended("layer")
+    pixels = rng.uniform(0, 255, (2, 8, 10, 2)).astype(np.float32)
+    wanted = saliency(model, pixels, [3, 1]).values
+    for score in (CategoricalScore([3, 1]), lambda out: (out[0, 3], out[1, 1]), logit([3, 1])):
+        np.testing.assert_allclose(saliency(model, pixels, score=score).values, wanted, rtol=1e-5, atol=1e-8)
+    image = keras.Input((8, 10, 2))
+    single = keras.Model(image, layers.Dense(1, "sigmoid")(trunk(image)))
+    for value, number in ((True, 1), (False, 0)):
+        found = saliency(single, pixels, score=BinaryScore(value))
+        np.testing.assert_allclose(found.values, saliency(single, pixels, number).values)
+    with pytest.raises(ValueError, match="one number an image"):
+        saliency(model, pixels, score=lambda out: out)
+
+
+def test_chunks_are_halved_where_memory_runs_out(rng, monkeypatch):
+    model, _ = ended("layer")
+    pixels = rng.uniform(0, 255, (1, 8, 10, 2)).astype(np.float32)
+    wanted = smooth(model, pixels, 1, samples=12).values
+    asked, made, tried = probe(model), asking.program, []
+
+    def short_of_memory(*about):
+        program = made(*about)
+
+        def run(pixels, weight, *rest):
+            tried.append(weight.shape[1])
+            if weight.shape[1] > 3:
+                raise tf.errors.ResourceExhaustedError(None, None, "no memory")
+            return program(pixels, weight, *rest)
+
+        return run
+
+    monkeypatch.setattr(asking, "program", short_of_memory)
+    found = smooth(asked, pixels, 1, samples=12).values
+    assert tried == [12, 8, 4, *[2] * 6, 1]  # the last for the scores of the image itself
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-7)
+
+
+def test_who_is_told_may_end_it(rng):
+    model, _ = ended("layer")
+    heard = []
+
+    def tell(done, of):
+        heard.append((done, of))
+        if done >= 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        smooth(model, np.zeros((1, 8, 10, 2), np.float32), 1, samples=10, batch=2, tell=tell)
+    assert heard == [(2, 10), (4, 10)]
