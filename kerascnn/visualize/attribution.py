@@ -284,7 +284,7 @@ def noisy(pixels, share, seed):
 
 
 def plus(pixels, noise, spread):
-    return pixels + ops.reshape(spread, (-1, 1, 1, 1, 1)) * noise
+    return pixels + spread[..., None, None, None] * noise
 
 
 def of_name(method):
@@ -295,17 +295,17 @@ def of_name(method):
 
 def smoothed_apart(function, model, images, classes, samples, noise, seed, options):
     """The mean of any method over noisy images, one call a sample."""
+    if function in (guided, deconvnet) and "layer" in options and options.get("unit") is None:
+        raise ValueError("`unit` should be given with `layer`: noise may make another one the strongest")
     aimed = aim(model, images, classes, **{k: v for k, v in options.items() if k in ("score", "labels")})
-    draw, total = noisy(aimed.shown.pixels, noise, seed), 0.0
     classes = classes if aimed.classes is None else np.array(aimed.classes)
-    everything = range(len(aimed.shown))
+    found = function(aimed.probe, aimed.shown, classes, **options)
+    draw, total, everything = noisy(aimed.shown.pixels, noise, seed), 0.0, range(len(aimed.shown))
     for k in range(samples):
         drawn = draw(everything, range(k, k + 1))
-        pixels = aimed.shown.pixels + drawn["spread"][:, :, None, None] * drawn["noise"][0]
-        found = function(aimed.probe, replace(aimed.shown, pixels=pixels), classes, **options)
-        total = total + found.values / samples
-    title = f"{found.method}, mean of {samples} with noise of {noise:.0%}"
-    return replace(found, values=total, images=aimed.shown.pixels, scores=aimed.scores(), method=title)
+        pixels = plus(aimed.shown.pixels[:, None], **drawn)[:, 0]
+        total = total + function(aimed.probe, replace(aimed.shown, pixels=pixels), classes, **options).values / samples
+    return replace(found, values=total, method=f"{found.method}, mean of {samples} with noise of {noise:.0%}")
 
 
 def projected(rule, model, images, classes, layer, unit, top, **options):

@@ -204,3 +204,17 @@ def test_who_is_told_may_end_it(rng):
     with pytest.raises(KeyboardInterrupt):
         smooth(model, np.zeros((1, 8, 10, 2), np.float32), 1, samples=10, batch=2, tell=tell)
     assert heard == [(2, 10), (4, 10)]
+
+
+def test_any_method_may_be_smoothed(rng):
+    model, _ = ended("layer")
+    pixels = rng.uniform(0, 255, (2, 8, 10, 2)).astype(np.float32)
+    fast = smooth(model, pixels, 1, samples=3)
+    slow = smooth(model, pixels, 1, method=lambda *given, **options: saliency(*given, **options), samples=3)
+    np.testing.assert_allclose(slow.values, fast.values, rtol=1e-4, atol=1e-7)
+    units = smooth(model, pixels, method="deconvnet", layer="conv", unit=[0, 2], samples=2)
+    assert units.values.shape == (4, 8, 10, 2)
+    with pytest.raises(ValueError, match="`unit` should be given"):
+        smooth(model, pixels, method="deconvnet", layer="conv")
+    with pytest.raises(ValueError, match="Did you mean deconvnet"):
+        smooth(model, pixels, method="deconvnets")
