@@ -10,6 +10,7 @@ from .history import error_of, history_of
 from .learner import prepared
 from .plan import chosen, planned
 from .runs import Run, arrays_of, assign, finite
+from .settling import settle
 from .terminal import interruptible, telling
 
 
@@ -63,6 +64,8 @@ def fit(
             stopped = epoch_by_epoch(learner, plan, rows, run, tell, interrupt)
         finally:
             learner.hand_back()
+    if plan.recipe.settle and not stopped:
+        settle(model, plan.settling())
     history = history_of(rows, stopped)
     run.finish(history)
     return history

@@ -50,6 +50,13 @@ class Plan:
             found = batches(self.train, self.size, self.recipe.batch, channels=self.channels, **order)
         return found.map(lambda x, y: (x, dict.fromkeys(outputs, y))) if outputs else found
 
+    def settling(self):
+        """The batches on which batch norm is measured at the end, as they are: not augmented."""
+        order = {"shuffle": True, "seed": self.seed, "epoch": self.recipe.epochs}
+        size = max(self.recipe.batch, MEASURED)
+        found = batches(self.train, self.size, size, channels=self.channels, **order)
+        return found.take(-(-self.recipe.settle // size))
+
     def facts(self, model):
         """The plan as JSON can hold it."""
         data = {"name": self.name, "classes": [str(name) for name in self.train.classes], "train": len(self.train)}

@@ -36,6 +36,7 @@ class Recipe:
     augment: str | None = None  # what `data.batches` does to the training images
     initializer: tuple | None = None  # Keras' name and configuration, for kernels; None leaves the network's own
     label_smoothing: float = 0.0
+    settle: int = 0  # images on which batch norm's statistics are measured once more at the end
     aux: float = 0.3  # weight of the loss of each auxiliary classifier
 
     def stated(self):
@@ -78,7 +79,9 @@ ROWS = (
         l2=5e-4,
         augment="reflect_crop_flip",
         initializer=HE_OUT,
-        source="ours, for images like CIFAR's in few epochs: the one-cycle of Smith 2018, He et al. 2015's kernels",
+        settle=20_000,
+        source="ours, for images like CIFAR's in few epochs: the one-cycle of Smith 2018, He et al. 2015's kernels, "
+        "Wu & Johnson 2021's precise batch norm",
     ),
     Recipe(
         "adam",
