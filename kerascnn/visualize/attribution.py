@@ -39,6 +39,7 @@ class Attribution:
     names: tuple
     classes: tuple | None = None
     labels: tuple | None = field(default=None, repr=False)
+    count: int | None = field(default=None, repr=False)  # of all classes
     reduce: str = "sum"
     facts: dict = field(default_factory=dict, repr=False)
     rule: str | None = None  # by which the signal passed ReLUs; such signals are looked at as pictures
@@ -60,8 +61,12 @@ class Attribution:
         """What image ``i`` was asked, in words."""
         if self.classes is None:
             return f"{self.score} = {self.scores[i]:.3g}"
-        label = self.labels[self.classes[i]] if self.labels else f"class {self.classes[i]}"
-        return f"{label} ({self.scores[i]:.3g})"
+        return f"{self.label(self.classes[i])} ({self.scores[i]:.3g})"
+
+    def label(self, number):
+        """What a class is called; ImageNet's names are looked up where there are a thousand classes."""
+        labels = names_of(1000) if self.labels is None and self.count == 1000 else self.labels
+        return labels[number] if labels else f"class {number}"
 
     def plot(self):
         """Image, map, and the map laid over the image, a row an image."""
@@ -184,10 +189,8 @@ class Aim:
     def attribution(self, values, method, reduce="sum", scores=None):
         """What was found, with what was asked."""
         scores = self.scores() if scores is None else scores
-        shown = self.shown
-        return Attribution(
-            values, shown.pixels, scores, method, str(self.score), shown.names, self.classes, self.labels, reduce
-        )
+        shown, asked = self.shown, (self.classes, self.labels, self.probe.output.shape[-1])
+        return Attribution(values, shown.pixels, scores, method, str(self.score), shown.names, *asked, reduce)
 
 
 def aim(model, images, classes=None, *, score=None, labels=None, batch=None, tell=None):
@@ -212,8 +215,6 @@ def aim(model, images, classes=None, *, score=None, labels=None, batch=None, tel
     if classes.dtype.kind not in "iu" or (classes < 0).any() or (classes >= max(count or 2, 2)).any():
         raise ValueError(f"`classes` should be whole numbers from 0 to {max(count or 2, 2) - 1}. Received: {classes}")
     classes = np.broadcast_to(classes, len(shown))
-    if labels is None:
-        labels = names_of(1000) if count == 1000 else None
     return Aim(asked, shown, logit(classes), tuple(classes.tolist()), labels, batch, tell)
 
 

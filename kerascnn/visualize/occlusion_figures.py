@@ -99,7 +99,7 @@ def draw_strongest(axis, found, i, image):
 def draw_probability(axis, found, i, image):
     drawn = axis.imshow(found.probability[i], cmap=COVERED, vmin=0, vmax=1, extent=extent(found))
     key(drawn, axis)
-    places(axis, found, f"p({cut(name_of(found, found.classes[i]), 18)})")
+    places(axis, found, f"p({cut(found.label(found.classes[i]), 18)})")
 
 
 def draw_score(axis, found, i, image):
@@ -126,7 +126,7 @@ def draw_predicted(axis, found, i, image):
     shown = {"cmap": ListedColormap(colours), "vmin": -0.5, "vmax": len(named) + 0.5, "interpolation": "nearest"}
     axis.imshow(numbers, extent=extent(found), **shown)
     places(axis, found, "most probable class")
-    texts = [f"{cut(name_of(found, number), 20)}, {(predicted == number).mean():.0%}" for number in named]
+    texts = [f"{cut(found.label(number), 20)}, {(predicted == number).mean():.0%}" for number in named]
     if len(named) < len(order):
         texts.append(f"{len(order) - len(named)} others, {(numbers == len(named)).mean():.0%}")
     handles = [Patch(facecolor=colour, label=text) for colour, text in zip(colours, texts, strict=False)]
@@ -139,7 +139,3 @@ def draw_pixels(axis, found, i, image):
     scale = scale_of(values, found.signed, PERCENT["sum"])
     key(paint(axis, values, scale), axis)
     bare(axis, "fall of the score", scale.words)
-
-
-def name_of(found, number):
-    return found.labels[number] if found.labels else f"class {number}"
