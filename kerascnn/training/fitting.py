@@ -62,10 +62,9 @@ def fit(
     with telling(verbose, plan.steps, plan.recipe.epochs, len(rows)) as tell, interruptible() as interrupt:
         try:
             stopped = epoch_by_epoch(learner, plan, rows, run, tell, interrupt)
+            settle(learner.source, [] if stopped else plan.settling())
         finally:
             learner.hand_back()
-    if plan.recipe.settle and not stopped:
-        settle(model, plan.settling())
     history = history_of(rows, stopped)
     run.finish(history)
     return history

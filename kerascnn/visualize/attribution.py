@@ -39,9 +39,9 @@ class Attribution:
     names: tuple
     classes: tuple | None = None
     labels: tuple | None = field(default=None, repr=False)
-    count: int | None = field(default=None, repr=False)  # of all classes
     reduce: str = "sum"
     facts: dict = field(default_factory=dict, repr=False)
+    count: int | None = field(default=None, repr=False)  # of all classes
     rule: str | None = None  # by which the signal passed ReLUs; such signals are looked at as pictures
 
     def __len__(self):
@@ -189,8 +189,9 @@ class Aim:
     def attribution(self, values, method, reduce="sum", scores=None):
         """What was found, with what was asked."""
         scores = self.scores() if scores is None else scores
-        shown, asked = self.shown, (self.classes, self.labels, self.probe.output.shape[-1])
-        return Attribution(values, shown.pixels, scores, method, str(self.score), shown.names, *asked, reduce)
+        shown, count = self.shown, self.probe.output.shape[-1]
+        asked = str(self.score), shown.names, self.classes, self.labels
+        return Attribution(values, shown.pixels, scores, method, *asked, reduce, count=count)
 
 
 def aim(model, images, classes=None, *, score=None, labels=None, batch=None, tell=None):

@@ -414,4 +414,4 @@ def test_network_of_the_zoo_by_every_method(name, rng, forgotten):
         )
         assert found.map.shape == photo.shape[:3]
         assert np.isfinite(found.values).all()
-        assert found.values.any() or method == "grad_cam"
+        assert found.values.any() or "cam" in method  # a random network's may be 0
