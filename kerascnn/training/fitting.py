@@ -62,7 +62,6 @@ def fit(
     with telling(verbose, plan.steps, plan.recipe.epochs, len(rows)) as tell, interruptible() as interrupt:
         try:
             stopped = epoch_by_epoch(learner, plan, rows, run, tell, interrupt)
-            settle(learner.source, [] if stopped else plan.settling())
         finally:
             learner.hand_back()
     history = history_of(rows, stopped)
@@ -92,6 +91,7 @@ def epoch_by_epoch(learner, plan, rows, run, tell, interrupt):
         rows.append(row)
         run.save(state, rows, learner)
         tell.epoch(row)
+    settle(learner.source, plan.settling())
     return ""
 
 
