@@ -7,9 +7,8 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path):
-    """A name beside ``path`` with the same suffix, which becomes it when the body is done; folders are made."""
+    """A name beside ``path`` with the same suffix, which becomes it when the body is done."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".draft-{path.name}")  # always the same: what a killed process leaves is replaced
     try:
         yield draft
@@ -19,7 +18,8 @@ def replacing(path):
 
 
 def save_figure(figure, path):
-    """Draw a figure of matplotlib into a file; the suffix says which kind."""
+    """Draw a figure of matplotlib into a file; the suffix says which kind. Folders are made."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as draft:
         figure.savefig(draft, dpi=150)
     return Path(path)

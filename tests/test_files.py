@@ -6,7 +6,7 @@ from kerascnn.files import replacing
 
 
 def test_a_file_is_replaced_when_all_of_it_is_written(tmp_path):
-    path = tmp_path / "new" / "notes.txt"
+    path = tmp_path / "notes.txt"
     with replacing(path) as draft:
         assert draft.suffix == ".txt"
         draft.write_text("one")

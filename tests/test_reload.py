@@ -27,19 +27,27 @@ def run(*arguments):
     return subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("order", ORDERS)
-def test_importing_kerascnn_is_enough_to_load_a_model(order, tmp_path, rng):
-    """One model with every custom layer; whichever import comes first."""
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """One model with every custom layer in a file, images, and what it says of them."""
+    folder, rng = tmp_path_factory.mktemp("saved"), np.random.default_rng(0)
     inputs = keras.Input((32, 32, 3))
     outputs = [build_model(name)(inputs) for name in CUSTOM]
     model = keras.Model(inputs, keras.layers.Average()(outputs))
     x = rng.uniform(0, 255, (2, 32, 32, 3)).astype("float32")
-    model.save(tmp_path / "all.keras")
-    np.save(tmp_path / "x.npy", x)
-    done = run("-c", LOAD.format(first=ORDERS[order]), tmp_path / "all.keras", tmp_path / "x.npy", tmp_path / "y.npy")
+    model.save(folder / "all.keras")
+    np.save(folder / "x.npy", x)
+    return folder, np.array(model(x))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("order", ORDERS)
+def test_importing_kerascnn_is_enough_to_load_a_model(order, saved, tmp_path):
+    """Whichever import comes first."""
+    folder, answer = saved
+    done = run("-c", LOAD.format(first=ORDERS[order]), folder / "all.keras", folder / "x.npy", tmp_path / "y.npy")
     assert done.returncode == 0, done.stderr[-2000:]
-    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), np.array(model(x)))
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), answer)
 
 
 def test_importing_kerascnn_imports_nothing_heavy():

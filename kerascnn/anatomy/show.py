@@ -145,7 +145,8 @@ def save(anatomy, path):
 
 
 def write(path, content):
-    """Write text that ends in a line."""
+    """Write text that ends in a line; folders are made."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as draft:
         draft.write_text(content if content.endswith("\n") else content + "\n", encoding="utf-8")
     return Path(path)

@@ -114,6 +114,7 @@ def document(result):
 
 def write(path, text):
     """Write a text file, complete or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as draft:
         draft.write_text(text, encoding="utf-8")
     return path

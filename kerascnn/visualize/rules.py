@@ -19,18 +19,14 @@ CLOSED = {"PartitionedCall", "StatefulPartitionedCall", "While", "StatelessWhile
 NO_RELU = {"PReLU", "HardSigmoid", "HardSilu", "HardSwish", "hard_sigmoid", "hard_silu", "hard_swish"}  # made of some
 
 
-def gate(op):
-    """The slope of a ReLU where each of its inputs is."""
-    z = op.inputs[0]
-    if op.type == "Relu6":
-        return tf.cast((z > 0) & (z < 6), z.dtype)
-    below = op.get_attr("alpha") if op.type == "LeakyRelu" else 0.0
-    return tf.where(z > 0, tf.ones_like(z), below * tf.ones_like(z))
-
-
 @tf.RegisterGradient("kerascnn_guided")
 def _guided(op, signal):
-    return gate(op) * tf.nn.relu(signal)
+    signal, z = tf.nn.relu(signal), op.inputs[0]
+    if op.type == "Relu6":
+        return tf.raw_ops.Relu6Grad(gradients=signal, features=z)
+    if op.type == "LeakyRelu":
+        return tf.raw_ops.LeakyReluGrad(gradients=signal, features=z, alpha=op.get_attr("alpha"))
+    return tf.raw_ops.ReluGrad(gradients=signal, features=op.outputs[0])
 
 
 @tf.RegisterGradient("kerascnn_deconvnet")
