@@ -91,7 +91,7 @@ def draw_sanity(result):
     show_image(axes[0], result.images[0], "image")
     for axis, row in zip(axes[1:], rows, strict=True):
         show_map(axis, result.maps[row][0], short(labels[row], 22))
-    below.suptitle("maps of the first image, each scaled on its own", fontsize=9, y=0.02, va="bottom", color="0.35")
+    below.supxlabel("maps of the first image, each scaled on its own", fontsize=9, color="0.35")
     how = "one layer at a time" if result.independent else "from the scores down"
     verdict = {True: "depends", False: "does not depend", None: "may depend"}[result.passed]
     figure.suptitle(f"{result.method} {verdict} on what was learnt: weights randomised {how}", fontsize=13)
