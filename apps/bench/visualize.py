@@ -35,7 +35,7 @@ def measured(network, weights, images, size, rounds, memory):
     rows = []
     for title, (what, how) in TASKS.items():
         remark(title.format(n=images))
-        rows += compared(case, title.format(n=images), what, how, rounds)
+        rows += compared(case, missing, title.format(n=images), what, how, rounds)
     side = case.images.shape[1]
     about = {"network": network, "images": images, "size": side, "patch": case.patch, "rounds": rounds}
     load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
@@ -59,17 +59,17 @@ def prepared(network, weights, images, size):
     return Case(model, probe(model).features(), pixels, number, max(pixels.shape[1] // 7, 1))
 
 
-def compared(case, title, what, how, rounds):
-    """A row for each tool that can do a task, timed in turn."""
+def compared(case, missing, title, what, how, rounds):
+    """A row for each tool that is here and can do a task, timed in turn."""
     ways, rows = {}, []
     for tool, (make, _) in TOOLS.items():
+        if tool in missing:
+            continue
         try:
             way = make(case).get(what)
             if way is not None:
                 ways[tool] = asked(way, case.images, how)
                 rows.append({"task": title, "tool": tool} | started(ways[tool]))
-        except ModuleNotFoundError:
-            continue
         except Exception as error:  # what another tool cannot do is a result, not the end of the others
             if tool == OURS:
                 raise

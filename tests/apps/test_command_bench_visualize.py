@@ -90,7 +90,7 @@ def test_a_tool_that_fails_is_a_row(monkeypatch):
     table = {"kerascnn": (lambda case: {"x": len}, ""), "other": (wrong, "")}
     monkeypatch.setattr(bench, "TOOLS", table)
     case = bench.Case(None, "", np.zeros((2, 4, 4, 3)), 0, 1)
-    first, second = bench.compared(case, "task", "x", "each", 2)
+    first, second = bench.compared(case, [], "task", "x", "each", 2)
     assert first["of_ours"] == 1
     assert second == {"task": "task", "tool": "other", "fails": "RuntimeError: cannot"}
     assert bench.cells(second)[-1] == "RuntimeError: cannot"
