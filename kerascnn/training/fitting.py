@@ -91,7 +91,8 @@ def epoch_by_epoch(learner, plan, rows, run, tell, interrupt):
         rows.append(row)
         run.save(state, rows, learner)
         tell.epoch(row)
-    settle(learner.source, plan.settling())
+    if plan.recipe.settle:  # or the images would be decoded for nothing
+        settle(learner.source, plan.settling())
     return ""
 
 

@@ -9,7 +9,7 @@ from keras import ops
 
 
 def settle(model, batches):
-    """Give each batch norm the mean over batches of the means and variances that it has now; without any, leave it."""
+    """Give each batch norm the mean over batches of the means and variances that it has now; all else stays."""
     layers = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
     norms = [layer for layer in layers if layer.trainable]  # a frozen one keeps its own
     sums, count = [[0.0, 0.0] for _ in norms], 0
@@ -19,7 +19,7 @@ def settle(model, batches):
                 # the moving average is momentum old + (1 - momentum) value
                 total[i] = total[i] + (value - layer.momentum * numpy(old)) / (1 - layer.momentum)
         count += 1
-    for layer, (mean, variance) in zip(norms, sums, strict=True) if count else ():
+    for layer, (mean, variance) in zip(norms, sums, strict=True):
         layer.moving_mean.assign(mean / count)
         layer.moving_variance.assign(np.maximum(variance / count, 0))
 
