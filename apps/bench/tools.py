@@ -92,7 +92,10 @@ def xplique(case):
 
 
 def bare(case, xla=False):
-    """What one would write oneself: a gradient tape in a compiled function, chunks of as many images."""
+    """What one would write oneself: a gradient tape in a compiled function, chunks of as many images.
+
+    The tape stands here and not in the engine because it is what the engine is measured by.
+    """
     import tensorflow as tf
 
     @tf.function(jit_compile=xla, reduce_retracing=not xla)

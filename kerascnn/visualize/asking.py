@@ -30,7 +30,7 @@ class Question:
 
     key: tuple
     answer: Callable
-    score: Score
+    score: Score | None = None
     rule: str | None = None
     samples: int | None = None
     draw: Callable | None = None
@@ -44,9 +44,9 @@ def ask(probe, question, pixels, others=None, *, batch=None, tell=None):
     """{name: array} of answers to a question; ``tell(done, of)`` hears how far it is and may raise to end it."""
     pixels = np.asarray(pixels, np.float32)
     count, samples = len(pixels), question.samples or 1
-    extra = {**question.extra, **{f"feed{i}": feed for i, feed in enumerate(question.score.feeds)}}
-    extra |= {f"input {name}": array for name, array in (others or {}).items()}
-    extra = {name: np.broadcast_to(a, (count, *np.shape(a)[1:])) for name, a in extra.items()}
+    feeds = question.score.feeds if question.score else ()
+    beside = {"answer": question.extra, "score": tuple(feeds), "inputs": others or {}}  # a row an image, or one for all
+    beside = tf.nest.map_structure(lambda a: np.broadcast_to(a, (count, *np.shape(a)[1:])), beside)
     found, done, limit = {}, 0, batch or most(probe, pixels.shape[1:], question.backward)
     while done < count * samples:
         images, within = chunk(done, count, samples, limit)
@@ -54,11 +54,11 @@ def ask(probe, question, pixels, others=None, *, batch=None, tell=None):
         weight = drawn.pop("weight", np.full((1, len(within)), 1 / samples, np.float32))
         rows = slice(images.start, images.stop)
         try:
-            answers = program(probe, question, pixels, drawn, extra)(
+            answers = program(probe, question, pixels, drawn, beside)(
                 tf.constant(pixels[rows]),
                 tf.constant(weight),
                 {name: tf.constant(array) for name, array in drawn.items()},
-                {name: tf.constant(np.ascontiguousarray(array[rows])) for name, array in extra.items()},
+                tf.nest.map_structure(lambda a, rows=rows: tf.constant(np.ascontiguousarray(a[rows])), beside),
             )
         except tf.errors.ResourceExhaustedError:
             if limit == 1:
@@ -94,15 +94,15 @@ def keep(found, name, answer, question, shape, part):
     whole[(images, within)[: len(dims)]] = answer
 
 
-def program(probe, question, pixels, drawn, extra):
+def program(probe, question, pixels, drawn, beside):
     """The compiled function for a question about images of this size; made once."""
     signature = (
         tf.TensorSpec((None, *pixels.shape[1:]), tf.float32),
         tf.TensorSpec((None, None), tf.float32),
         {name: tf.TensorSpec((None, None, *np.shape(a)[2:]), a.dtype) for name, a in drawn.items()},
-        {name: tf.TensorSpec((None, *a.shape[1:]), a.dtype) for name, a in extra.items()},
+        tf.nest.map_structure(lambda a: tf.TensorSpec((None, *a.shape[1:]), a.dtype), beside),
     )
-    key = (question.key, question.score.key, question.rule, str(signature))
+    key = (question.key, question.score and question.score.key, question.rule, str(signature))
     if key not in probe.programs:
         probe.programs[key] = tf.function(answering(probe, question), input_signature=signature, autograph=False)
         probe.programs[key].get_concrete_function()
@@ -112,17 +112,15 @@ def program(probe, question, pixels, drawn, extra):
 def answering(probe, question):
     """The function that is compiled: expand, run, answer, average."""
 
-    def answered(pixels, weight, drawn, extra):
+    def answered(pixels, weight, drawn, beside):
         images, samples = tf.shape(pixels)[0], tf.shape(weight)[1]
         if question.make:
             made = question.make(pixels[:, None], **drawn)
             pixels = tf.ensure_shape(tf.reshape(made, (-1, *pixels.shape[1:])), pixels.shape)
-            extra = {name: tf.repeat(array, samples, axis=0) for name, array in extra.items()}
-        others = {name[6:]: array for name, array in extra.items() if name.startswith("input ")}
-        feeds = [extra[f"feed{i}"] for i in range(len(question.score.feeds))]
-        asked = Run(probe, pixels, others, question.rule)
-        own = {name: array for name, array in extra.items() if name in question.extra}
-        answers = question.answer(asked, asked.score(question.score, feeds), **own)
+            beside = tf.nest.map_structure(lambda a: tf.repeat(a, samples, axis=0), beside)
+        asked = Run(probe, pixels, beside["inputs"], question.rule)
+        score = asked.score(question.score, beside["score"]) if question.score else None
+        answers = question.answer(asked, score, **beside["answer"])
         return {name: gathered(name, answer, images, samples, weight) for name, answer in answers.items()}
 
     def gathered(name, answer, images, samples, weight):

@@ -12,8 +12,9 @@ import numpy as np
 from keras import ops
 
 from .asking import MOST, Question
-from .attribution import aim, grad_cam, guided
+from .attribution import aim
 from .engine import probe
+from .gradients import grad_cam, guided
 from .scores import probability
 
 EPSILON = 1e-7  # tf-keras-vis': a map that is the same everywhere masks all

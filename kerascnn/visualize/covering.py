@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from keras import ops
 
-from ..files import save_figure
 from .asking import Question
 from .attribution import Attribution, aim
 from .engine import KNOWN, ended
@@ -43,10 +42,6 @@ class Occlusion(Attribution):
         from .occlusion_figures import draw_occlusion
 
         return draw_occlusion(self)
-
-    def save(self, path):
-        """Draw into a file; its suffix says which kind."""
-        return save_figure(self.plot(), path)
 
 
 def occlusion(model, images, classes=None, *, patch=None, stride=None, fill=127.5, layer=None, windows=True, **options):
@@ -126,14 +121,15 @@ def windowed(aimed, layer, channels, corners, plan, fill):
     if key not in asked.programs:
         asked.programs[key] = occluded(plan, {end, *taps.values()}, lambda values: values | ended(values[end]))
     run, found, chunk = asked.programs[key], [], aimed.batch or CHUNK
+    chosen = channels, numbers(aimed)
     for i, pixels in enumerate(aimed.shown.pixels):
         maps, each = run.clean(pixels), []
         feeds = [feed[i : i + 1] if len(feed) > 1 else feed for feed in score.feeds]
         for start in range(0, len(corners), chunk):
             values = run.rows(maps, corners[start : start + chunk], fill[0, 0])
             acts = {name: values[taps.get(name, name)] for name in (layer, "logits", "probs", *score.layers)}
-            own, number = (np.repeat(one[i], len(acts["logits"])) for one in (channels, numbers(aimed)))
-            each.append(seen(acts, score.of(acts, *feeds), own, number, layer))
+            repeated = (np.repeat(one[i], len(acts["logits"])) for one in chosen)
+            each.append(seen(acts, score.of(acts, *feeds), *repeated, layer))
         found.append({name: np.concatenate([ops.convert_to_numpy(part[name]) for part in each]) for name in each[0]})
         if aimed.tell:
             aimed.tell((i + 1) * len(corners), len(aimed.shown) * len(corners))

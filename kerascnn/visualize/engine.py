@@ -11,7 +11,6 @@ import keras
 import tensorflow as tf
 
 from ..anatomy.running import call, graph_of, part, run
-from ..registry import unknown
 from . import rules
 
 PASSING = ("Identity", "Reshape", "Squeeze", "Cast", "Transpose", "StopGradient")
@@ -163,7 +162,7 @@ class Run:
         graph = tf.compat.v1.get_default_graph()
         before = len(graph.get_operations())
         with rules.overridden(node, self.rule, self.probe.output.name):
-            outputs = call(node, rules.routed(node, tensors, self.rule))
+            outputs = call(node, rules.routed(node, tensors))
         if node.name != self.probe.output.name:
             rules.check(node, graph.get_operations()[before:], self.rule)
         return rules.skipped(node, tensors, outputs, self.rule)
@@ -213,10 +212,3 @@ def by_hand(tensor):
     while numerator.op.type in PASSING:
         numerator = numerator.op.inputs[0]
     return numerator is not tensor and numerator.op.type == "Exp"
-
-
-def known(what, name, rows):
-    """The row of a table by its name, or an error with the near one."""
-    if name not in rows:
-        raise ValueError(unknown(what, name, rows))
-    return rows[name]

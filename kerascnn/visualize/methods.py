@@ -1,9 +1,9 @@
 """Every method by name: those that ask which pixels speak for a score, and all ways to see."""
 
 from .activations import activation_maps
-from .attribution import deconvnet, grad_cam, gradient_x_input, guided, integrated, saliency, smooth
 from .cams import grad_cam_pp, guided_grad_cam, layer_cam, score_cam
 from .covering import occlusion
+from .gradients import deconvnet, grad_cam, gradient_x_input, guided, integrated, saliency, smooth
 from .kernels import filter_images
 from .sliding import heat_map
 

@@ -5,7 +5,6 @@ from keras import ops
 
 from ..anatomy.receptive import receptive_field
 from .asking import Question, ask
-from .scores import neuron
 
 
 def peaks(asked, shown, layer):
@@ -13,7 +12,7 @@ def peaks(asked, shown, layer):
 
     Channels of a layer without places have (N, C, 0).
     """
-    question = Question(("peaks", layer), lambda run, score: largest(run[layer]), neuron(layer, 0), backward=False)
+    question = Question(("peaks", layer), lambda run, score: largest(run[layer]), backward=False)
     found = ask(asked, question, shown.pixels, shown.others)
     return found["largest"], found["places"]
 

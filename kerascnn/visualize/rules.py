@@ -8,11 +8,8 @@ TensorFlow is told so for the operations that one call of a layer makes, so that
 sigmoid that gates or a layer of another kind that happens to compute with one is not. No layer is changed.
 """
 
-from contextlib import nullcontext
-
 import tensorflow as tf
 
-RULES = ("guided", "deconvnet")
 RELUS = ("Relu", "Relu6", "LeakyRelu")
 SMOOTH = {"Elu", "Selu", "Softplus", "Softsign", "Tanh", "Erf", "Erfc"}
 CLOSED = {"PartitionedCall", "StatefulPartitionedCall", "While", "StatelessWhile", "If", "StatelessIf"}
@@ -58,8 +55,6 @@ def _refused(op, signal):
 
 def overridden(node, rule, output):
     """A context in which the operations of a call are made with the gradients of a rule."""
-    if rule is None:
-        return nullcontext()
     names = {} if act_of(node) in NO_RELU else dict.fromkeys(RELUS, f"kerascnn_{rule}")
     if node.name != output:
         names["Sigmoid"] = "kerascnn_refused"
@@ -94,9 +89,9 @@ def act_of(node):
     return node.kind if act is None else getattr(act, "__name__", type(act).__name__)
 
 
-def routed(node, tensors, rule):
+def routed(node, tensors):
     """What a call is given under a rule: gates are constants, so that the signal takes the way of what they gate."""
-    if rule is None or node.kind != "Multiply":
+    if node.kind != "Multiply":
         return tensors
     gates = [len(tensor.shape) == 4 and tuple(tensor.shape[1:3]) == (1, 1) for tensor in tensors]
     if all(gates):
