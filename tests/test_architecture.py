@@ -45,7 +45,7 @@ ALLOWED = {  # module or package -> what of ours it may import
     },
     "exporting": {"exporting", "data", "outputs", "predictions", "registry", "__version__"},
 }
-SEEING = ("engine", "asking", "rules", "windows")
+SEEING = ("engine", "asking", "looping", "rules", "windows")
 TENSORFLOW = (
     "data/",
     "training/devices.py",

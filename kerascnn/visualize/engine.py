@@ -84,6 +84,12 @@ class Probe:
         """The name of a call by which its activations are read, as `Run` knows it."""
         return layer if isinstance(layer, str) and layer in KNOWN else self.graph.find(layer).name
 
+    def part(self, layers=()):
+        """The graph of what ``layers`` depend on; all of it where none are named."""
+        named = [layer for layer in layers if layer != "input"]
+        nodes = [self.output if layer in KNOWN else self.graph.find(layer) for layer in named]
+        return part(self.graph, nodes) if nodes else self.graph
+
     @cached_property
     def shape(self):
         """(height, width, channels) of the images; None where open."""
@@ -148,13 +154,16 @@ def state(graph):
 class Run:
     """One batch on its way through a network, while a function is compiled: activations, score, signals back."""
 
-    def __init__(self, probe, pixels, others, rule=None):
+    def __init__(self, probe, pixels, others, rule=None, wanted=()):
+        """With ``wanted`` layers, only what they depend on is run, so that it takes images of any size that fits."""
         self.probe, self.pixels = probe, pixels
         given = {**others, probe.input: probe.preprocess(pixels)}
         self.rule = rule
+        graph = probe.part(wanted)
         with keras.StatelessScope():  # no variable changes, no loss is kept
-            values = run(probe.graph, [given[name] for name in probe.inputs], perform=self._perform)
-        self.values = values | ended(values[probe.output.name]) | {"input": pixels}
+            values = run(graph, [given[node.name] for node in graph.inputs], perform=self._perform)
+        ends = ended(values[probe.output.name]) if probe.output.name in values else {}
+        self.values = values | ends | {"input": pixels}
 
     def _perform(self, node, tensors):
         if self.rule is None:
@@ -179,8 +188,11 @@ class Run:
         return value
 
     def gradient(self, score, layer="input", start=None):
-        """d score / d activations of each image, or what the rule makes of it; ``start`` in place of 1."""
-        target = self.values[self.probe.tap(layer)]
+        """d score / d activations of each image, or what the rule makes of it; ``start`` in place of 1.
+
+        ``layer`` may also be a tensor that the pixels were made from.
+        """
+        target = layer if tf.is_tensor(layer) else self.values[self.probe.tap(layer)]
         scale = LOSS_SCALE if self.probe.half else 1.0
         start = tf.ones_like(score) if start is None else start
         found = tf.gradients(score, target, grad_ys=scale * start)[0]

@@ -1,0 +1,165 @@
+"""The one way in which images are changed step by step: a loop compiled whole, many images at once, each on its own.
+
+A `Loop` says what one step does; `iterate` runs it in chunks of bounded memory and in stretches of steps, between
+which it tells how far it is and looks whether there is more to do. Whatever is random is drawn before, so that numbers
+depend neither on the size of a chunk nor on the compiler.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import tensorflow as tf
+
+from .asking import most
+from .engine import Run
+from .scores import Score
+
+STRETCH = 16  # steps between two times of telling
+
+
+@dataclass(frozen=True, eq=False)
+class Loop:
+    """What one step does; loops of equal ``key``, score and rule share a compiled function.
+
+    ``step(look, state, now, given)`` -> (state, {name: (N,)}), in keras.ops, where ``look(pixels)`` is a `Run` of a
+    batch and ``state``, ``now`` and ``given`` are dicts of tensors with a row an image: what changes, what is there for
+    this step alone (its number ``now["k"]`` too), what stays. ``says`` names what a step says beside.
+    """
+
+    key: tuple
+    step: Callable
+    score: Score | None = None
+    says: tuple = ("score",)
+    rule: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """The network as a step sees it: ``look(pixels)`` runs what the score needs of it."""
+
+    probe: object
+    loop: Loop
+    feeds: tuple
+    others: dict
+
+    def __call__(self, pixels):
+        wanted = self.loop.score.layers if self.loop.score else ()
+        return Run(self.probe, pixels, self.others, self.loop.rule, wanted=wanted)
+
+    def score(self, run):
+        """The loop's score of each image of a run."""
+        return run.score(self.loop.score, self.feeds)
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """What came of a loop: the last ``state``, what was ``said`` at each step (steps, N), and what was kept between."""
+
+    state: dict = field(repr=False)
+    said: dict = field(repr=False)
+    kept: list = field(default_factory=list, repr=False)
+
+
+def iterate(probe, loop, state, now, given=None, *, others=None, keep=(), over=None, batch=None, tell=None):
+    """Run a `Loop` from ``state``, arrays with a row an image, over the steps of ``now``, arrays (steps, N or 1, ..).
+
+    ``keep`` names step numbers after which the state is kept, ``over(state, said)`` says whether a chunk may end
+    before. ``tell(done, of)`` hears of steps of images and may raise to end it.
+    """
+    count, steps = len(next(iter(state.values()))), len(next(iter(now.values())))
+    now = {**now, "k": np.arange(steps, dtype=np.int32)[:, None]}
+    feeds = tuple(loop.score.feeds) if loop.score else ()
+    beside = {"given": given or {}, "score": feeds, "inputs": others or {}}
+    beside = tf.nest.map_structure(lambda a: np.broadcast_to(a, (count, *np.shape(a)[1:])), beside)
+    limit, first, parts = batch or most(probe, image_shape(probe, state), True), 0, []
+    while first < count:
+        rows = slice(first, min(first + limit, count))
+        chunk = [tf.nest.map_structure(lambda a, rows=rows: np.ascontiguousarray(a[rows]), a) for a in (state, beside)]
+        mine = {name: a[:, rows] if a.shape[1] > 1 else a for name, a in now.items()}
+        heard = tell and (lambda done, first=first, n=rows.stop - first: tell(first * steps + n * done, count * steps))
+        try:
+            parts.append(stretches(probe, loop, *chunk, mine, keep, over, heard))
+        except tf.errors.ResourceExhaustedError:
+            if limit == 1:
+                raise
+            limit = probe.limits[image_shape(probe, state), True] = limit // 2
+            continue
+        first = rows.stop
+    return together(parts)
+
+
+def stretches(probe, loop, state, beside, now, keep, over, heard):
+    """One chunk through all its steps."""
+    steps, done, said, kept = len(now["k"]), 0, [], []
+    marks = sorted({*range(STRETCH, steps, STRETCH), *(k for k in keep if 0 < k < steps), steps})
+    for mark in marks:
+        part = {name: tf.constant(array[done:mark]) for name, array in now.items()}
+        run = program(probe, loop, state, beside, part)
+        tensors = tf.nest.map_structure(tf.constant, (state, beside))
+        state, more = tf.nest.map_structure(lambda a: a.numpy(), run(*tensors, part))
+        said.append(more)
+        done = mark
+        if mark in keep:
+            kept.append(state)
+        if heard:
+            heard(done)
+        if over and over(state, more):
+            break
+    said = {name: np.concatenate([each[name] for each in said]) for name in loop.says}
+    still = {name: np.pad(a, ((0, steps - done), (0, 0)), mode="edge") for name, a in said.items()}
+    if heard and done < steps:
+        heard(steps)
+    return Course(state, still, kept + [state] * (len(keep) - len(kept)))
+
+
+def together(parts):
+    """The courses of all chunks as one."""
+    join = lambda *arrays: np.concatenate(arrays)  # noqa: E731
+    state = tf.nest.map_structure(join, *[part.state for part in parts])
+    said = {name: np.concatenate([part.said[name] for part in parts], axis=1) for name in parts[0].said}
+    kept = [tf.nest.map_structure(join, *states) for states in zip(*[part.kept for part in parts], strict=True)]
+    return Course(state, said, kept)
+
+
+def program(probe, loop, state, beside, now):
+    """The compiled loop for states of this shape; made once, for any number of images and steps."""
+    rows = lambda a: tf.TensorSpec((None, *a.shape[1:]), a.dtype)  # noqa: E731
+    specs = (
+        *tf.nest.map_structure(rows, (state, beside)),
+        {name: tf.TensorSpec((None, None, *a.shape[2:]), a.dtype) for name, a in now.items()},
+    )
+    key = ("loop", loop.key, loop.score and loop.score.key, loop.rule, str(specs))
+    if key not in probe.programs:
+        probe.programs[key] = tf.function(looping(probe, loop), input_signature=specs, autograph=False)
+    return probe.programs[key]
+
+
+def looping(probe, loop):
+    """The function that is compiled: the gradient is taken inside the loop's body, where its operations are."""
+
+    def looped(state, beside, now):
+        look = Look(probe, loop, beside["score"], beside["inputs"])
+        steps, count = tf.shape(now["k"])[0], tf.shape(next(iter(state.values())))[0]
+        said = {name: tf.TensorArray(tf.float32, steps) for name in loop.says}
+
+        def body(k, state, said):
+            here = {name: array[k] for name, array in now.items()}
+            after, more = loop.step(look, state, here, beside["given"])
+            after = {name: tf.cast(tf.ensure_shape(after[name], a.shape), a.dtype) for name, a in state.items()}
+            said = {name: said[name].write(k, tf.cast(more[name], tf.float32)) for name in said}
+            return k + 1, after, said
+
+        _, state, said = tf.while_loop(
+            lambda k, *_: k < steps, body, (tf.constant(0), dict(state), said), parallel_iterations=1
+        )
+        said = {name: tf.reshape(array.stack(), (steps, count)) for name, array in said.items()}
+        return state, said
+
+    return looped
+
+
+def image_shape(probe, state):
+    """The size of the images in a state: of its largest (N, H, W, C), else that of the model."""
+    found = [array.shape[1:] for array in state.values() if np.ndim(array) == 4]
+    return max(found, key=np.prod) if found else tuple(side or 0 for side in probe.shape)
