@@ -23,3 +23,15 @@ def save_figure(figure, path):
     with replacing(path) as draft:
         figure.savefig(draft, dpi=150)
     return Path(path)
+
+
+def save_image(pixels, path):
+    """Write pixels 0..255 (H, W, 1 or 3) as an image file; the suffix says which kind. Folders are made."""
+    import numpy as np
+    from PIL import Image
+
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    whole = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+    with replacing(path) as draft:
+        Image.fromarray(whole[..., 0] if whole.shape[-1] == 1 else whole).save(draft)
+    return Path(path)

@@ -43,7 +43,19 @@ PUBLIC = {  # name -> module
     "peak": "scores",
     "energy": "scores",
     "distance": "scores",
-    "variation": "scores",
+    "direction": "scores",
+    "matching": "scores",
+    "variation": "priors",
+    "climb": "climbing",
+    "Recipe": "recipes",
+    "RECIPES": "recipes",
+    "Synthesis": "synthesis",
+    "maximize": "maximizing",
+    "facets": "maximizing",
+    "invert": "inverting",
+    "Inversion": "inverting",
+    "dream": "dreaming",
+    "dream_on": "dreaming",
 }
 __all__ = sorted(PUBLIC)
 __getattr__, __dir__ = lazily(__name__, PUBLIC)

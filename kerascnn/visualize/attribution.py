@@ -59,9 +59,8 @@ class Attribution:
         return f"{self.label(self.classes[i])} ({self.scores[i]:.3g})"
 
     def label(self, number):
-        """What a class is called; ImageNet's names are looked up where there are a thousand classes."""
-        labels = names_of(1000) if self.labels is None and self.count == 1000 else self.labels
-        return labels[number] if labels else f"class {number}"
+        """What a class is called."""
+        return label_of(number, self.count, self.labels)
 
     def plot(self):
         """Image, map, and the map laid over the image, a row an image."""
@@ -77,6 +76,12 @@ class Attribution:
         from .figures import png
 
         return png(self.plot())
+
+
+def label_of(number, count, labels=None):
+    """What class ``number`` of ``count`` is called; ImageNet's names are looked up where there are a thousand."""
+    labels = names_of(1000) if labels is None and count == 1000 else labels
+    return labels[number] if labels else f"class {number}"
 
 
 @dataclass(frozen=True, eq=False)

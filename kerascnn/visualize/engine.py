@@ -171,7 +171,7 @@ class Run:
         graph = tf.compat.v1.get_default_graph()
         before = len(graph.get_operations())
         with rules.overridden(node, self.rule, self.probe.output.name):
-            outputs = call(node, rules.routed(node, tensors))
+            outputs = call(node, rules.routed(node, tensors, self.rule))
         if node.name != self.probe.output.name:
             rules.check(node, graph.get_operations()[before:], self.rule)
         return rules.skipped(node, tensors, outputs, self.rule)

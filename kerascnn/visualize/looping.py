@@ -61,23 +61,25 @@ class Course:
     kept: list = field(default_factory=list, repr=False)
 
 
-def iterate(probe, loop, state, now, given=None, *, others=None, keep=(), over=None, batch=None, tell=None):
+def iterate(probe, loop, state, now, given=None, *, others=None, rows=None, keep=(), over=None, batch=None, tell=None):
     """Run a `Loop` from ``state``, arrays with a row an image, over the steps of ``now``, arrays (steps, N or 1, ..).
 
-    ``keep`` names step numbers after which the state is kept, ``over(state, said)`` says whether a chunk may end
-    before. ``tell(done, of)`` hears of steps of images and may raise to end it.
+    ``rows``: which images, if not all. ``keep`` has counts of steps after which the state is kept, and
+    ``over(state, said)`` says whether a chunk may end before. ``tell(done, of)`` hears of steps of images and may
+    raise to end it.
     """
     count, steps = len(next(iter(state.values()))), len(next(iter(now.values())))
-    now = {**now, "k": np.arange(steps, dtype=np.int32)[:, None]}
+    order = np.arange(count) if rows is None else np.flatnonzero(rows)
+    now = {"k": np.arange(steps, dtype=np.int32)[:, None], **now}
     feeds = tuple(loop.score.feeds) if loop.score else ()
     beside = {"given": given or {}, "score": feeds, "inputs": others or {}}
     beside = tf.nest.map_structure(lambda a: np.broadcast_to(a, (count, *np.shape(a)[1:])), beside)
-    limit, first, parts = batch or most(probe, image_shape(probe, state), True), 0, []
-    while first < count:
-        rows = slice(first, min(first + limit, count))
-        chunk = [tf.nest.map_structure(lambda a, rows=rows: np.ascontiguousarray(a[rows]), a) for a in (state, beside)]
-        mine = {name: a[:, rows] if a.shape[1] > 1 else a for name, a in now.items()}
-        heard = tell and (lambda done, first=first, n=rows.stop - first: tell(first * steps + n * done, count * steps))
+    limit, first, parts, total = batch or most(probe, image_shape(probe, state), True), 0, [], len(order) * steps
+    while first < len(order):
+        some = order[first : first + limit]
+        chunk = [tf.nest.map_structure(lambda a, some=some: a[some], arrays) for arrays in (state, beside)]
+        mine = {name: a[:, some] if a.shape[1] > 1 else a for name, a in now.items()}
+        heard = tell and (lambda done, first=first, some=some: tell(first * steps + len(some) * done, total))
         try:
             parts.append(stretches(probe, loop, *chunk, mine, keep, over, heard))
         except tf.errors.ResourceExhaustedError:
@@ -85,7 +87,7 @@ def iterate(probe, loop, state, now, given=None, *, others=None, keep=(), over=N
                 raise
             limit = probe.limits[image_shape(probe, state), True] = limit // 2
             continue
-        first = rows.stop
+        first += len(some)
     return together(parts)
 
 

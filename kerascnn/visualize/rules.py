@@ -3,7 +3,9 @@
 gradient    1[z > 0] R
 deconvnet   max(R, 0)             Zeiler & Fergus 2014
 guided      1[z > 0] max(R, 0)    Springenberg et al. 2015
+redirected  max(R, 0) where z <= 0, if no unit of this image would let R pass; else the gradient
 
+The last is no way to look but a way to begin: a unit that is off has no gradient to climb (Olah et al. 2017).
 TensorFlow is told so for the operations that one call of a layer makes, so that every way to write a ReLU is met, and a
 sigmoid that gates or a layer of another kind that happens to compute with one is not. No layer is changed.
 """
@@ -31,6 +33,15 @@ def _deconvnet(op, signal):
     return tf.nn.relu(signal)
 
 
+@tf.RegisterGradient("kerascnn_redirected")
+def _redirected(op, signal):
+    z = op.inputs[0]
+    passed = tf.where(z > 0, signal, tf.zeros_like(signal))
+    through = tf.where((z > 0) | (signal > 0), signal, tf.zeros_like(signal))
+    dead = tf.reduce_all(tf.equal(passed, 0), axis=tuple(range(1, len(z.shape))), keepdims=True)
+    return tf.where(dead, through, passed)
+
+
 @tf.RegisterGradient("kerascnn_open")
 def _open(op, signal):
     """A limit that the signal does not see: the upper one of ReLU(max_value=...)."""
@@ -56,6 +67,8 @@ def _refused(op, signal):
 def overridden(node, rule, output):
     """A context in which the operations of a call are made with the gradients of a rule."""
     names = {} if act_of(node) in NO_RELU else dict.fromkeys(RELUS, f"kerascnn_{rule}")
+    if rule == "redirected":
+        return tf.compat.v1.get_default_graph().gradient_override_map({"Relu": names["Relu"]} if names else {})
     if node.name != output:
         names["Sigmoid"] = "kerascnn_refused"
     if node.kind == "ReLU" and rule == "deconvnet":
@@ -67,6 +80,8 @@ def overridden(node, rule, output):
 
 def check(node, operations, rule):
     """Refuse a call through which a rule is not defined."""
+    if rule == "redirected":
+        return
     types = {op.type for op in operations}
     act = act_of(node)
     smooth = types & SMOOTH or act in NO_RELU or {"Sigmoid", "Mul"} <= types or getattr(node.operation, "threshold", 0)
@@ -89,9 +104,9 @@ def act_of(node):
     return node.kind if act is None else getattr(act, "__name__", type(act).__name__)
 
 
-def routed(node, tensors):
+def routed(node, tensors, rule):
     """What a call is given under a rule: gates are constants, so that the signal takes the way of what they gate."""
-    if node.kind != "Multiply":
+    if node.kind != "Multiply" or rule == "redirected":
         return tensors
     gates = [len(tensor.shape) == 4 and tuple(tensor.shape[1:3]) == (1, 1) for tensor in tensors]
     if all(gates):

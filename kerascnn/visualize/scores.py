@@ -94,13 +94,15 @@ def neuron(layer, channel, y=None, x=None):
 
     where = "" if y is None else f" at ({y}, {x})"
     place = np.array([[-1 if y is None else y, -1 if x is None else x]], np.int32)
-    return Score((layer,), of, f"{called(layer)}:{channel}{where}", (_numbers(channel), place), ("neuron", layer))
+    return Score(
+        (layer,), of, f"{called(layer)}:{_said(channel)}{where}", (_numbers(channel), place), ("neuron", layer)
+    )
 
 
 def channel(layer, number):
     """The mean of a channel of a layer over all places."""
     of = lambda acts, k: _picked(_over_places(acts[layer], ops.mean), k)  # noqa: E731
-    return Score((layer,), of, f"{called(layer)}:{number}", (_numbers(number),), ("channel", layer))
+    return Score((layer,), of, f"{called(layer)}:{_said(number)}", (_numbers(number),), ("channel", layer))
 
 
 def peak(layer, number):
@@ -114,13 +116,39 @@ def peak(layer, number):
         mine = ops.take_along_axis(flat, ops.reshape(k, (-1, 1, 1)), 2)[..., 0]
         return ops.take_along_axis(mine, ops.argmax(mine, 1)[:, None], 1)[:, 0]
 
-    return Score((layer,), of, f"{called(layer)}:{number} where strongest", (_numbers(number),), ("peak", layer))
+    return Score((layer,), of, f"{called(layer)}:{_said(number)} where strongest", (_numbers(number),), ("peak", layer))
 
 
 def energy(layer):
     """Half the mean square of a layer's activations: what deep dreams climb."""
     of = lambda acts: 0.5 * ops.mean(ops.square(_flat(acts[layer])), 1)  # noqa: E731
     return Score((layer,), of, f"energy of {called(layer)}", (), ("energy", layer))
+
+
+def direction(layer, vector, power=0.0):
+    """A layer along a direction of its channels, a . v, times cos(a, v)^power, the cosine at least 0.1."""
+
+    def of(acts, vector):
+        a = _over_places(acts[layer], ops.mean)
+        along = ops.sum(a * vector, -1)
+        lengths = ops.sqrt(ops.sum(a * a, -1) * ops.sum(vector * vector, -1) + 1e-24)
+        return along * ops.maximum(along / lengths, 0.1) ** power if power else along
+
+    vectors = np.atleast_2d(np.asarray(vector, np.float32))
+    return Score((layer,), of, f"direction of {called(layer)}", (vectors,), ("direction", layer, power))
+
+
+def matching(layer, guide):
+    """How well each place of a layer goes with the place of a guide (h, w, C) that it goes with best, a . g."""
+
+    def of(acts, guide):
+        a = acts[layer]
+        a, guide = (ops.reshape(t, (ops.shape(t)[0], -1, a.shape[-1])) for t in (a, guide))
+        return ops.mean(ops.max(ops.matmul(a, ops.transpose(guide, (0, 2, 1))), -1), -1)
+
+    guide = np.asarray(guide, np.float32)
+    guide = guide if guide.ndim == 4 else guide[None]
+    return Score((layer,), of, f"likeness to a guide at {called(layer)}", (guide,), ("matching", layer))
 
 
 def distance(layer, target):
@@ -131,17 +159,6 @@ def distance(layer, target):
         return gap / ops.maximum(ops.sum(ops.square(_flat(target)), 1), 1e-12)
 
     return Score((layer,), of, f"distance at {called(layer)}", (np.asarray(target, np.float32),), ("distance", layer))
-
-
-def variation(power=2.0):
-    """Mean of |difference of neighbouring pixels|^power, down and to the right: how rough the image is."""
-
-    def of(acts):
-        x = acts["input"]
-        steps = (x[:, 1:] - x[:, :-1], x[:, :, 1:] - x[:, :, :-1])
-        return sum(ops.mean(_flat(ops.power(ops.abs(step) + 1e-12, power)), 1) for step in steps)
-
-    return Score(("input",), of, "variation", (), ("variation", power))
 
 
 def as_score(given):
@@ -174,6 +191,12 @@ def _class(classes, word, layer, change):
     numbers = _numbers(classes)
     name = f"{word} {numbers[0]}" if len(set(numbers.tolist())) == 1 else f"{word} of each image's class"
     return Score((layer,), lambda acts, k: _picked(change(acts[layer]), k), name, (numbers,), (word,))
+
+
+def _said(given):
+    """A number, or that it is another one for each image."""
+    numbers = set(np.atleast_1d(given).tolist())
+    return numbers.pop() if len(numbers) == 1 else "one unit each"
 
 
 def _numbers(given):

@@ -1,0 +1,105 @@
+"""What is done to a canvas after a step, each against a line of numpy."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy import ndimage
+
+from kerascnn.visualize import operators
+from kerascnn.visualize.operators import (
+    ball,
+    blurred,
+    decay,
+    inside,
+    norm,
+    small_contribution,
+    small_norm,
+    small_values,
+)
+
+
+def lengths(x):
+    return np.sqrt(np.square(x).sum((1, 2, 3), keepdims=True))
+
+
+def cleared(x, size, percent):
+    return np.stack([np.where(s < np.percentile(s, percent), 0, i) for i, s in zip(x, size, strict=True)])
+
+
+ORACLES = {  # what numpy says of x and the gradient g
+    decay(0.3): lambda x, g: x * 0.7,
+    blurred(1.0, every=4): lambda x, g: ndimage.gaussian_filter(x, (0, 1, 1, 0)),
+    small_values(35): lambda x, g: cleared(x, np.abs(x), 35),
+    small_values(0): lambda x, g: x,
+    small_norm(50): lambda x, g: cleared(x, np.linalg.norm(x, axis=3, keepdims=True), 50),
+    small_norm(33.3): lambda x, g: cleared(x, np.linalg.norm(x, axis=3, keepdims=True), 33.3),
+    small_contribution(90): lambda x, g: cleared(x, np.abs((g * x).sum(3, keepdims=True)), 90),
+    norm(300.0): lambda x, g: x / lengths(x) * 300,
+    norm(5): lambda x, g: x / lengths(x) * 5,
+    ball(1e6): lambda x, g: x,
+    ball(300.0): lambda x, g: x * np.minimum(1, 300 / lengths(x)),
+    ball(20.0, np.inf): lambda x, g: x.clip(-20, 20),
+    inside(-30, 40): lambda x, g: x.clip(-30, 40),
+    inside((-30, -20, -10), (5, 15, 25)): lambda x, g: x.clip([-30, -20, -10], [5, 15, 25]),
+}
+
+
+@pytest.fixture
+def canvas(rng):
+    scale = np.array([10, 40, 1]).reshape(3, 1, 1, 1)  # images of unlike contrast: each has percentiles of its own
+    return [(rng.normal(size=(3, 11, 9, 3)) * scale).astype(np.float32) for _ in range(2)]
+
+
+@pytest.mark.parametrize("operator", ORACLES, ids=lambda operator: operator.name)
+def test_operators_are_their_line_of_numpy(operator, canvas):
+    x, gradient = canvas
+    assert np.allclose(operator.act(x, gradient), ORACLES[operator](x, gradient), rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("operator", ORACLES, ids=lambda operator: operator.name)
+def test_operators_treat_each_image_alone_inside_a_compiled_loop(operator, canvas):
+    x, gradient = canvas
+    act = tf.function(lambda *given: operator.act(*given), input_signature=[tf.TensorSpec((None, 11, 9, 3))] * 2)
+    together = act(x, gradient)
+    assert np.allclose(together[1:2], act(x[1:2], gradient[1:2]), rtol=1e-6, atol=1e-5)
+
+
+def test_a_norm_is_an_images_and_not_a_pixels(canvas):
+    """The default axis of keras.ops.normalize makes every pixel as long; no axis at all, the whole batch."""
+    x, gradient = canvas
+    found = norm(7.0).act(x, gradient).numpy()
+    assert np.allclose(lengths(found), 7, rtol=1e-5)
+    assert np.allclose((found * x).sum((1, 2, 3)), 7 * lengths(x).ravel(), rtol=1e-5)  # the direction stays
+    assert np.linalg.norm(found, axis=3).std() > 0.1
+
+
+@pytest.mark.parametrize("operator", [norm(5.0), ball(5.0), small_norm(50), decay(0.1)], ids=lambda each: each.name)
+def test_a_grey_canvas_stays_grey(operator):
+    zeros = np.zeros((2, 5, 5, 3), np.float32)
+    assert np.array_equal(operator.act(zeros, zeros), zeros)
+
+
+def test_equal_operators_have_equal_keys_and_others_have_not():
+    keys = [operator.key for operator in ORACLES if operator.key[0] != "blurred"]
+    assert len({*keys}) == len(keys)
+    assert decay(0.3).key == decay(0.3).key
+    assert blurred(1.0, every=4).every == 4
+    assert decay(0.3).every == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("decay", (1.5,)),
+        ("blurred", (0.2,)),
+        ("blurred", (1.0, 0)),
+        ("small_values", (101,)),
+        ("small_norm", (-1,)),
+        ("norm", (0,)),
+        ("ball", (1, 3)),
+        ("inside", (2, 1)),
+    ],
+)
+def test_wrong_settings_are_named(name, given):
+    with pytest.raises(ValueError, match=r"should be .* Received"):
+        getattr(operators, name)(*given)
