@@ -52,6 +52,7 @@ PUBLIC = {  # name -> module
     "Synthesis": "synthesis",
     "maximize": "maximizing",
     "facets": "maximizing",
+    "unrecognisable": "maximizing",
     "invert": "inverting",
     "Inversion": "inverting",
     "dream": "dreaming",

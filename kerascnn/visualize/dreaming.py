@@ -52,7 +52,7 @@ def dream(
             asked, score, recipe=recipe, start=start, names=shown.names, others=shown.others, tell=told, **how
         )
         detail = found.images - base
-    return replace(found, facts=found.facts | {"originals": shown.pixels})
+    return replace(found, facts=found.facts | {"began": shown.pixels})
 
 
 def dream_on(model, image, folder, frames=60, *, zoom=1.05, tell=None, **how):

@@ -8,11 +8,11 @@ from ..anatomy import receptive_field
 from ..registry import unknown
 from .activations import checked
 from .asking import Question, ask
-from .attribution import label_of
-from .climbing import climb
+from .attribution import label_of, predicted
+from .climbing import PIXELS, climb
 from .engine import probe
 from .images import pictures
-from .scores import channel, energy, logit, neuron, peak
+from .scores import channel, energy, log_probability, logit, neuron, peak
 
 OF = {"channel": channel, "neuron": neuron, "peak": peak}
 LEAST = 64  # pixels of a picture, so that there is something to see
@@ -40,6 +40,28 @@ def maximize(
         score, named = wanted(asked, layer, units, of)
         names, size = names or named, size or canvas(asked, layer)
     return climb(asked, score, size=size, names=names, **how)
+
+
+def unrecognisable(model, classes, *, goal=0.99, recipe="unrecognisable", labels=None, names=None, **how):
+    """Noise that a network takes for classes, with a probability above ``goal``, and people for nothing: `Synthesis`.
+
+    From noise the log-probability is climbed without any prior (Nguyen et al. 2015, by gradient). ``facts`` have each
+    image's ``probability`` as it is, and as whole pixels 0..255, ``rounded``.
+    """
+    if not 0 < goal < 1:
+        raise ValueError(f"`goal` should be a probability between 0 and 1. Received: {goal!r}")
+    asked = probe(model)
+    count = max(asked.output.shape[-1], 2)
+    numbers = checked(classes, count, asked.output.name)
+    names = names or [label_of(int(k), count, labels) for k in numbers]
+    beyond = np.log(1 - 0.7 * (1 - goal))  # a little further, as pixels are rounded in a file
+    found = climb(asked, log_probability(numbers), recipe=recipe, until=beyond, names=names, **how)
+    whole = np.clip(np.rint(found.images), 0, 255)
+    low, high = how.get("bounds", PIXELS)
+    probs = (predicted(asked, pictures(asked, low + (high - low) / 255 * each)) for each in (found.images, whole))
+    each = np.repeat(numbers, len(found) // len(numbers))
+    certain, rounded = (every[np.arange(len(every)), each] for every in probs)
+    return replace(found, facts=found.facts | {"probability": certain, "rounded": rounded})
 
 
 def wanted(asked, layer, units, of):
@@ -93,7 +115,7 @@ def facets(
     names = [f"{name}, facet {k + 1} of {int((clusters == c).sum())} images" for k, c in enumerate(order)]
     found = climb(asked, score, start=means, recipe=recipe, seed=seed, names=names, **how)
     members = [tuple(shown.names[i] for i in best[clusters == c]) for c in order]
-    return replace(found, facts=found.facts | {"members": members, "means": means})
+    return replace(found, facts=found.facts | {"members": members, "began": means})
 
 
 def described(asked, shown, score, batch=None):

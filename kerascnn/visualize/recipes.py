@@ -119,7 +119,9 @@ RECIPES = {
         operators=(blurred(0.5, every=4),),
     ),
     "dream": Recipe("a dream (Mordvintsev et al. 2015)", 10, 1.5, "mean", Pixels(), shakes=(jitter(32),), fill="wrap"),
-    "fool": Recipe("no prior at all", 300, 0.02, "adam", Fourier(decay=0.0)),
+    "unrecognisable": Recipe(
+        "steps of equal length from noise, no prior", 200, 150.0, "unit", NOISE, operators=(decay(0.01),)
+    ),
 }
 
 

@@ -48,13 +48,14 @@ class Synthesis:
         """A DataFrame with a row for each image: image, score, what it began with, and the facts."""
         import pandas as pd
 
-        facts = {name: values for name, values in self.facts.items() if np.ndim(values) == 1}
+        facts = {name: values for name, values in self.facts.items() if getattr(values, "ndim", 0) == 1}
         began = {"image": self.names, "score": self.scores, "at first": self.said["score"][0]}
         return pd.DataFrame(began | facts)
 
     def title(self, i):
         """What an image is, and how high it got."""
-        return f"{self.names[i]}  {short(self.scores[i])}"
+        certain = self.facts.get("probability")
+        return f"{self.names[i]}  {short(self.scores[i]) if certain is None else f'{certain[i]:.2%}'}"
 
     def plot(self, columns=None):
         """All images as one sheet, each with its name and score."""

@@ -12,13 +12,18 @@ AXIS = 40  # pixels left of a curve for its numbers
 
 
 def draw_sheet(result, columns=None):
-    """All images in rows, each under its name and score."""
-    count, height, width = result.images.shape[:3]
-    columns = columns or full_rows(count)
+    """All images in rows, each under its name and score; beside each what it began with, where that is a picture."""
+    images, titles = result.images, [result.title(i) for i in range(len(result))]
+    began = result.facts.get("began")
+    if began is not None:
+        images = np.stack([began, images], 1).reshape(-1, *images.shape[1:])
+        titles = [title for pair in zip(["begun from"] * len(titles), titles, strict=True) for title in pair]
+    count, height, width = images.shape[:3]
+    columns = columns or (full_rows(count) if began is None else min(2 * full_rows(len(result)), 6))
     zoom = scale(width, columns)
-    titles = brief([result.title(i) for i in range(count)], zoomed(width, zoom))
+    titles = brief(titles, zoomed(width, zoom))
     figure, top = sheet(*extent(count, columns, (height, width), zoom), str(result), caption(result))
-    tiles(figure, result.images, titles, columns, zoom, top)
+    tiles(figure, images, titles, columns, zoom, top)
     return figure
 
 
@@ -118,7 +123,8 @@ def caption(result):
         said.append(f"{helped.sum()} off at first and helped on")
     if off is not None and off.any():
         said.append(f"{off.sum()} stayed off")
-    return "; ".join(said) + ". Over each picture its score as it is; pixels 0 to 255, nothing stretched."
+    number = "probability" if "probability" in result.facts else "score"
+    return "; ".join(said) + f". Over each picture its {number} as it is; pixels 0 to 255, nothing stretched."
 
 
 def draw_inversion(result, copies=None):
