@@ -1,11 +1,9 @@
 """`kerascnn see`: a picture of what a network sees in photos, by one of the methods."""
 
-import inspect
 import os
 import sys
 import time
 import warnings
-from dataclasses import dataclass
 
 import click
 
@@ -14,43 +12,27 @@ from .networks import complete_names_and_files, network_called
 from .predict import build, check_weights
 from .quiet import load_keras, waiting
 from .show import read
-from .writing import answer, bar, bold, cut, remark, table, width
+from .ways import check_options, chosen, look, ways
+from .writing import answer, bar, bold, cut, dim, remark, width
 
 PICTURES = (".png", ".svg", ".pdf")
-OPTIONS = ("layer", "unit", "top", "samples", "steps", "patch", "stride", "batch")  # as their methods call them
-PASSED_ON = ("batch", "labels", "tell")  # what a method with **options takes too
 EVERY = 10  # seconds between lines of progress where there is no terminal
 FILE, COUNT = click.Path(dir_okay=False), click.IntRange(1)
 
 
-@dataclass(frozen=True)
-class Way:
-    """A method of seeing: its function, the parameters that it takes, and whether it is shown images."""
+class Numbers(click.ParamType):
+    """A word, a number, or several with commas: mean, 127.5, 255,0,0."""
 
-    name: str
-    function: object
-    takes: frozenset
+    name = "numbers"
 
-    @property
-    def shown_images(self):
-        return "images" in self.takes
-
-    @property
-    def needs_layer(self):
-        """Whether it has no layer to look at by itself."""
-        layer = inspect.signature(self.function).parameters.get("layer")
-        return layer is not None and layer.default is layer.empty
-
-    @property
-    def what(self):
-        """The first line of its docstring."""
-        return (inspect.getdoc(self.function) or "").split("\n")[0]
-
-    @property
-    def options(self):
-        """Its own options on the command line."""
-        known = ["class"] * ("classes" in self.takes) + [name for name in OPTIONS if name in self.takes]
-        return [f"--{name}" for name in known]
+    def convert(self, value, option, context):
+        if not isinstance(value, str):
+            return value
+        try:
+            numbers = tuple(float(each) for each in value.split(","))
+        except ValueError:
+            return value
+        return numbers if len(numbers) > 1 else numbers[0]
 
 
 @click.command("see", cls=Command)
@@ -59,22 +41,42 @@ class Way:
 @click.argument("images", metavar="IMAGE...", nargs=-1, type=click.Path())
 @click.option("--list", "listing", is_flag=True, help="The methods, what each does, and its options.")
 @click.option("--weights", metavar="W", help="imagenet (the best there are), torchvision, keras, timm, or a file.")
+@click.option("--other", metavar="NAME|FILE", help="The network beside which side_by_side puts the first.")
+@click.option("--other-weights", metavar="W", help="Those of the other network, as --weights.")
+@click.option("--of", metavar="METHOD", multiple=True, help="The method that is smoothed or judged; saliency if none.")
 @click.option("--class", "classes", metavar="K", help="A number or a name; the predicted class unless given.")
 @click.option("--layer", metavar="L", help="A layer, as `kerascnn show --layers` names it.")
 @click.option("--unit", metavar="K", type=click.IntRange(0), multiple=True, help="A channel of the layer, or several.")
 @click.option("--top", metavar="N", type=COUNT, help="The N strongest channels of each image, where no unit is given.")
 @click.option("--samples", metavar="N", type=COUNT, help="Noisy images that a method averages.")
-@click.option("--steps", metavar="N", type=COUNT, help="Steps of an integral.")
+@click.option("--noise", metavar="X", type=click.FloatRange(0), help="Its share of the image's range.")
+@click.option("--steps", metavar="N", type=COUNT, help="Steps of an integral or a curve; cuts of segment.")
+@click.option("--baseline", metavar="V", type=Numbers(), help="Where an integral begins: a grey, or r,g,b. Black: 0.")
+@click.option("--channels", metavar="N", type=COUNT, help="Those that vary most, where all would take long.")
 @click.option("--patch", metavar="PX", type=COUNT, help="Side of what covers the image, in pixels.")
 @click.option("--stride", metavar="PX", type=COUNT, help="Pixels from one place of the patch to the next.")
+@click.option("--fill", metavar="V", type=Numbers(), help="What covers or replaces pixels: a grey, or r,g,b.")
+@click.option(
+    "--blur", metavar="PX", type=float, help="Sigma of a Gaussian: on the image of curves, the map of segment."
+)
+@click.option("--foreground", metavar="X", type=float, help="Quantile of the map above which the object's colours are.")
+@click.option("--background", metavar="X", type=float, help="Quantile up to which the colours are the surroundings'.")
+@click.option("--independent", is_flag=True, help="Random weights in one layer at a time.")
+@click.option("--sort", metavar="BY", help="Filters: index, rms, orientation, hue; maps: index, max, mean, sparsity.")
+@click.option("--scale", metavar="S", help="Of filters: filter (the form of each), common (their strengths).")
+@click.option("--components", is_flag=True, help="The strongest spatial components of filters.")
+@click.option("--scales", metavar="X,..", type=Numbers(), help="The short side of a slid over photo, in the model's.")
+@click.option("--longest", metavar="PX", type=COUNT, help="The long side above which a slid over photo is reduced.")
+@click.option("--seed", metavar="N", type=click.IntRange(0), help="Of what is drawn at random.")
 @click.option("--batch", metavar="N", type=COUNT, help="Images in the network at once; fewer need less memory.")
 @click.option("--out", metavar="FILE.png", type=FILE, help="The picture; METHOD.png here unless given.")
 @click.option("--values", metavar="FILE.npz", type=FILE, help="Write the numbers behind the picture too.")
 @click.option("--force", is_flag=True, help="Let --out and --values replace a file.")
-def command(method, model, images, listing, weights, out, values, force, **asked):
+def command(method, model, images, listing, weights, other_weights, out, values, force, **asked):
     """Draw what a network sees in photos.
 
-    METHOD is one that `kerascnn see --list` names. NAME is a network that `kerascnn list` names, with its published
+    METHOD is one that `kerascnn see --list` names; segment, curves, choose and sanity are made of the maps of another
+    one, that --of names, and take its options too. NAME is a network that `kerascnn list` names, with its published
     weights. FILE is any Keras model, .keras or .h5, that takes pixels 0..255. IMAGE is an image file, or a folder of
     them.
     """
@@ -85,6 +87,11 @@ def command(method, model, images, listing, weights, out, values, force, **asked
     check_words(method, model, images)
     row = network_called(model)
     weights = check_weights(model, row, weights)
+    other = asked["other"]
+    if other_weights and not other:
+        raise Misuse("--other-weights goes with --other")
+    other_row = network_called(other) if other else None
+    other_weights = check_weights(other, other_row, other_weights) if other else None
     out = out or f"{method}.png"
     check_new(out, f"--out {method}.png", PICTURES, force)
     check_new(values, f"--values {method}.npz", (".npz",), force)
@@ -94,12 +101,15 @@ def command(method, model, images, listing, weights, out, values, force, **asked
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         network = build(row.name, weights) if row else read(model)
-        found = look(way, network, [*images], options)
+        if other:
+            options["other"] = build(other_row.name, other_weights) if other_row else read(other)
+        found = seen(way, network, [*images], options)
     keep(found, out)
     write(found, values)
     told = [*dict.fromkeys(str(each.message) for each in caught if issubclass(each.category, UserWarning))]
     result = {"method": method, "model": network.name, "score": getattr(found, "score", None), "images": rows(found)}
-    answer("see", result | {"picture": out, "values": values}, lines(found, out, values), told)
+    result |= {"table": records(found), "picture": out, "values": values}
+    answer("see", result, lines(found, out, values), told)
     for line in told:
         remark(line)
 
@@ -113,53 +123,21 @@ def check_words(method, model, images):
         raise BadFile(f"there is no image {images[0]}")
 
 
-def ways():
-    """Every method by its name, from the package's own table."""
-    from kerascnn.visualize.methods import WAYS
-
-    return {name: Way(name, function, takes(function)) for name, function in WAYS.items()}
-
-
-def takes(function):
-    """The parameters of a method, with those that it passes on."""
-    parameters = inspect.signature(function).parameters
-    passes = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
-    return frozenset(parameters) | frozenset(PASSED_ON if passes else ())
-
-
 def listed():
-    """A line a method, and its options."""
-    rows = [(way.name, way.what, " ".join(way.options)) for way in ways().values()]
-    yield from table(("method", "what", "options"), rows, words=("method", "what", "options"), room=width())
+    """What each way does, and below it its options."""
+    from textwrap import wrap
+
+    known, room = ways(), width()
+    wide = max(map(len, known)) + 2
+    for name, way in known.items():
+        yield cut(f"{bold(name)}{' ' * (wide - len(name))}{way.what}", room)
+        words = " ".join([*way.options, *(["and those of its method"] if way.judges else [])])
+        lines = wrap(words, max((room or 120) - wide, 20), break_on_hyphens=False)
+        yield from (dim(" " * wide + line) for line in lines)
 
 
-def chosen(method):
-    """A method by its name."""
-    from kerascnn.registry import unknown
-
-    known = ways()
-    if method not in known:
-        raise Misuse(unknown("method", method, known), "kerascnn see --list")
-    return known[method]
-
-
-def check_options(way, images, asked):
-    """The options as the method takes them; refused where it does not."""
-    asked = {name: value for name, value in asked.items() if value not in (None, ())}
-    wrong = [name for name in asked if name not in way.takes]
-    if wrong:
-        word = f"--{wrong[0].replace('classes', 'class')}"
-        raise Misuse(f"{way.name} does not take {word}", f"its own options: {', '.join(way.options) or 'none'}")
-    if bool(images) != way.shown_images:
-        said = "needs images" if way.shown_images else "looks at the network alone"
-        raise Misuse(f"{way.name} {said}. Received: {', '.join(images) or 'none'}")
-    if "layer" not in asked and ("unit" in asked or way.needs_layer):
-        raise Misuse(f"{way.name} needs a --layer here", "kerascnn show --layers, which names them")
-    return asked
-
-
-def look(way, network, images, options):
-    """What the method finds."""
+def seen(way, network, images, options):
+    """What the way finds."""
     from kerascnn.data import ImageError
     from kerascnn.predictions import named
     from kerascnn.visualize import probe
@@ -174,10 +152,8 @@ def look(way, network, images, options):
             opened.tap(options["layer"])
         if "classes" in options:
             options |= {"classes": number_of(options["classes"], names)}
-        given_too = {"labels": names, "tell": telling()}
-        options |= {name: value for name, value in given_too.items() if name in way.takes}
         with waiting("looking ..."):
-            return way.function(network, images, **options) if images else way.function(network, **options)
+            return look(way, network, images, options, {"labels": names, "tell": telling()})
     except ImageError as error:
         raise BadFile(error) from error
     except ValueError as error:
@@ -230,6 +206,10 @@ def write(found, path):
     arrays = {name: value for name, value in held.items() if isinstance(value, np.ndarray)}
     more = {"map": getattr(found, "map", None), "names": held.get("names"), "classes": held.get("classes")}
     arrays |= {name: np.asarray(value) for name, value in more.items() if value is not None}
+    table = table_of(found)
+    if table is not None:
+        numbers = table.select_dtypes(("number", "bool"))
+        arrays |= {f"table_{name}": column.to_numpy() for name, column in numbers.items()}
     try:
         np.savez_compressed(path, **arrays)
     except OSError as error:
@@ -250,9 +230,25 @@ def rows(found):
     return said
 
 
+def records(found):
+    """The table of a result as plain data, a row each; None where there is none."""
+    rows = table_of(found)
+    if rows is None:
+        return None
+    return [{name: plain(cell) for name, cell in row.items()} for row in rows.to_dict("records")]
+
+
+def table_of(found):
+    """The DataFrame of a result, measures with their names as a column."""
+    table = getattr(found, "table", None)
+    return table if table is None or table.index.name is None else table.reset_index()
+
+
 def plain(number):
-    """A number as JSON takes it."""
-    number = number.item()
+    """A number, or a word, as JSON takes it."""
+    number = number.item() if hasattr(number, "item") else number
+    if isinstance(number, str | bool):
+        return number
     return number if isinstance(number, int) else float(f"{number:.6g}") if number == number else None
 
 

@@ -50,3 +50,20 @@ def forgotten(frozen):
     """For tests of large networks: leave nothing behind. (Keras' clear_session can abort TensorFlow while it works.)"""
     yield
     gc.collect()
+
+
+@pytest.fixture
+def in_process(monkeypatch):
+    """The checks of an export in this process, not in fresh ones, for tests of what follows from them."""
+    from kerascnn.exporting import alone, reload, verification
+
+    def finished(file, folders):
+        rows = (reload if file == "model.keras" else alone).checks(*folders)
+        return [verification.Check(**row) for row in rows if row["what"] != "needs no kerascnn"]
+
+    class Folders(tuple):
+        def kill(self):
+            pass
+
+    monkeypatch.setattr(verification, "started", lambda words: Folders(map(str, words[-2:])))
+    monkeypatch.setattr(verification, "finished", finished)

@@ -10,6 +10,7 @@ from kerascnn.build import card, list_models, outline
 
 TINY = list_models("tiny*")
 ALL = list_models()
+CUSTOM = ["tiny_alexnet", "tiny_resnet_a", "tiny_fractalnet", "tiny_dpn"]  # have every layer of ours
 WORK = {row.name: row.macs for row in catalog.read()}
 LIGHT = ["lenet1", "lenet5", "lenet5_tanh", "resnet20_cifar10", "squeezenet1_1", "densenet_40_12_cifar10"]
 
@@ -23,6 +24,24 @@ def kinds():
     for row in map(card, sorted(WORK, key=WORK.get)):
         found.setdefault((row.trunk, row.head, *sorted(row.config), bool(row.aux), row.classes > 100), row.name)
     return list(found.values())
+
+
+def pieces():
+    """The least work in which each function draws with each of its keywords, given and left out, and each head.
+
+    For what holds of a network where it holds of its pieces; `kinds` has their combinations too.
+    """
+    by_trunk = {}
+    for row in map(card, WORK):
+        by_trunk.setdefault(row.trunk, set()).update(row.config)
+    found, met = [], set()
+    for row in map(card, sorted(WORK, key=WORK.get)):
+        own = {(row.trunk, keyword, keyword in row.config) for keyword in (*by_trunk[row.trunk], "")}
+        own |= {row.head, (row.trunk, bool(row.aux))}
+        if own - met:
+            found.append(row.name)
+            met |= own
+    return found
 
 
 def rows(fast=(), names=None):
@@ -49,4 +68,4 @@ def vary(model, rng):
         weight.assign(0.2 * weight)
 
 
-__all__ = ["ALL", "LIGHT", "TINY", "card", "count", "kinds", "outline", "rows", "vary"]
+__all__ = ["ALL", "CUSTOM", "LIGHT", "TINY", "card", "count", "kinds", "outline", "pieces", "rows", "vary"]

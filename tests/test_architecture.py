@@ -106,7 +106,7 @@ def blocks(path, language):
 
 
 @pytest.mark.parametrize("block", blocks(ROOT / "README.md", "python"), ids=lambda block: block.split("\n")[0][:40])
-def test_readme_blocks_run(block, tmp_path, monkeypatch):
+def test_readme_blocks_run(block, in_process, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
 

@@ -6,10 +6,10 @@ import sys
 import keras
 import numpy as np
 import pytest
+from networks import CUSTOM
 
 from kerascnn import build_model
 
-CUSTOM = ["tiny_alexnet", "tiny_resnet_a", "tiny_fractalnet", "tiny_dpn"]
 LOAD = """
 import sys, numpy as np
 {first}

@@ -56,11 +56,15 @@ class Node:
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """The calls of a model in the order they run, and the nodes that give its outputs."""
+    """The calls of a model in the order they run, and the nodes that give its outputs.
+
+    ``outputs`` has each of these once, ``ends`` the node of each output tensor, in the model's order.
+    """
 
     name: str
     nodes: tuple
     outputs: tuple
+    ends: tuple
 
     @property
     def inputs(self):
@@ -120,7 +124,8 @@ def walk(model, input_shape=None):
         traced = keras.KerasTensor((tensor.shape[0], *shape), dtype=tensor.dtype)
         wires.append(_Wire(node, 0, traced))
     outputs = _trace(function, wires, "", nodes, {})
-    return Graph(model.name, tuple(nodes), tuple(dict.fromkeys(wire.node for wire in outputs)))
+    ends = tuple(wire.node for wire in outputs)
+    return Graph(model.name, tuple(nodes), tuple(dict.fromkeys(ends)), ends)
 
 
 def _function(model):

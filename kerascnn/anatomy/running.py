@@ -50,5 +50,5 @@ def before(node):
 
 def part(graph, nodes):
     """The graph without the calls that ``nodes`` do not depend on."""
-    needed = {each for node in nodes for each in before(node)}
-    return replace(graph, nodes=tuple(node for node in graph.nodes if node in needed), outputs=tuple(nodes))
+    needed, ends = {each for node in nodes for each in before(node)}, tuple(nodes)
+    return replace(graph, nodes=tuple(node for node in graph.nodes if node in needed), outputs=ends, ends=ends)

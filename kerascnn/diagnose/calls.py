@@ -1,6 +1,10 @@
 """The calls of a model that matter: those a user names, and those that end in a nonlinearity."""
 
 LINEAR = ("linear", "")
+OWN = {  # layers and operations that are a nonlinearity by themselves
+    *("relu", "relu6", "leakyrelu", "prelu", "elu", "selu", "celu", "softplus", "softmax", "sigmoid", "tanh"),
+    *("silu", "gelu", "mish", "hardsigmoid", "hardsilu", "hardswish"),
+}
 
 
 def chosen(graph, layers, usual):
@@ -17,8 +21,7 @@ def act_of(node):
     name = node.kind.lower() if act is None else getattr(act, "__name__", type(act).__name__).lower()
     if act is not None:
         return "" if name in LINEAR else name
-    words = ("relu", "leakyrelu", "prelu", "elu", "softmax", "sigmoid", "tanh", "silu", "gelu", "selu", "softplus")
-    return name if name in words else ""
+    return name if name in OWN else ""
 
 
 def activations(graph):

@@ -7,6 +7,7 @@ from .tiles import DPI, MARGIN, columns_for, corners, hatch, mosaic, place, shee
 TILES = 100
 WIDE, LEFT = 1200, 400  # pixels of the grid and of what is beside it, about
 LARGEST = 120  # pixels of a map in the grid; of larger ones every second is drawn, or third ..
+LONGEST = 30  # letters of the name of a photo
 CLIP = 99.5  # percentile that is the end of a scale
 BOX = "#d55e00"
 
@@ -29,7 +30,7 @@ def draw_activation_maps(result, image, norm):
     side = max(photo.shape[1], one.shape[1])
     says = caption(result, image, norm, limits, step)
     figure, top = sheet(side + MARGIN + grid.shape[1] + bar, height, str(result), says)
-    axis = place(figure, photo, MARGIN, top + gap, f"input {image}")
+    axis = place(figure, photo, MARGIN, top + gap, title(result, image))
     if result.boxes is not None:
         outline(axis, result.boxes[image], factor, photo.shape)
     number, value = int(result.table.unit[unit]), result.values[image, row, column, unit]
@@ -45,6 +46,13 @@ def draw_activation_maps(result, image, norm):
     if bar:
         colour_bar(figure, axis, limits, result.signed, start + grid.shape[1] + 12, top + gap, grid.shape[0])
     return figure
+
+
+def title(result, image):
+    """Which image it is, of how many."""
+    name = result.names[image].replace("\\", "/").rsplit("/", 1)[-1] if result.names else f"image {image}"
+    several = f" ({image + 1} of {len(result.images)})" if len(result.images) > 1 else ""
+    return name[-LONGEST:] + several
 
 
 def thinned(maps):

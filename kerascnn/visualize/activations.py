@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..anatomy import receptive_field
-from ..anatomy.running import graph_of
 from ..files import save_figure
 from ..registry import unknown
+from .asking import read
 from .engine import probe
 from .images import pictures
-from .reading import read
+from .scores import called
 
 SORTS, NORMS = ("index", "max", "mean", "sparsity"), ("unit", "layer")
 
@@ -31,6 +31,7 @@ class ActivationMaps:
     boxes: np.ndarray | None = field(repr=False)
     units: int  # of the layer, of which ``values`` may have but some
     sort: str
+    names: tuple = ()
 
     @property
     def signed(self):
@@ -72,20 +73,20 @@ def activation_maps(model, images, layer, *, units=None, sort="index"):
     """
     if sort not in SORTS:
         raise ValueError(unknown("sort", sort, SORTS))
-    pixels = pictures(probe(model), images).pixels
-    node = graph_of(model, pixels).find(layer)
-    values = read(model, pixels, [node.name])[node.name]
+    asked = probe(model)
+    shown, layer = pictures(asked, images), asked.tap(layer)
+    values = read(asked, shown, [layer])[layer]
     if values.ndim not in (2, 4):
-        raise ValueError(f"`layer` should give maps (h, w, units) or units. Received: {node.name}, {values.shape[1:]}")
+        raise ValueError(f"`layer` should give maps (h, w, units) or units. Received: {layer}, {values.shape[1:]}")
     values = values if values.ndim == 4 else values[:, None, None]
     every = values.shape[-1]
-    chosen = checked(units, every, node.name)
+    chosen = checked(units, every, called(layer))
     values = values[..., chosen]
     table = statistics(values, chosen)
     order = sorted_by(table, sort)
     table, values = table.iloc[order].reset_index(drop=True), values[..., order]
-    boxes = seen(model, node.name, pixels.shape[1:], values)
-    return ActivationMaps(node.name, values, pixels, table, boxes, every, sort)
+    boxes = seen(asked, layer, shown.pixels.shape[1:], values)
+    return ActivationMaps(called(layer), values, shown.pixels, table, boxes, every, sort, shown.names)
 
 
 def checked(units, count, layer):
@@ -115,10 +116,10 @@ def sorted_by(table, sort):
     return np.arange(len(table)) if sort == "index" else np.argsort(-table[sort].to_numpy(), kind="stable")
 
 
-def seen(model, layer, shape, values):
+def seen(asked, layer, shape, values):
     """The boxes of the strongest units' receptive fields, cut to the image, or None."""
     try:
-        fields = receptive_field(model, layer, input_shape=shape)
+        fields = receptive_field(asked.model, layer, asked.input, input_shape=shape if None in asked.shape else None)
         places = [np.unravel_index(each.argmax(), each.shape)[:2] for each in values]
         return np.array([fields.clip(None if fields.whole else place) for place in places])
     except ValueError:  # it says why; the maps are as good without

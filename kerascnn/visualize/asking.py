@@ -73,6 +73,13 @@ def ask(probe, question, pixels, others=None, *, batch=None, tell=None):
     return found
 
 
+def read(probe, shown, layers, batch=None):
+    """{layer: its activations (N, ..), float32} of `Pictures`, in inference."""
+    layers = tuple(layers)
+    question = Question(("read", *layers), lambda run, score: {layer: run[layer] for layer in layers}, backward=False)
+    return ask(probe, question, shown.pixels, shown.others, batch=batch)
+
+
 def chunk(done, count, samples, limit):
     """The images and samples that come next, two ranges: many samples of one image, or several images whole."""
     image, sample = divmod(done, samples)

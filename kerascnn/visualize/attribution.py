@@ -7,10 +7,10 @@ import numpy as np
 
 from ..files import save_figure
 from ..labels import labels as names_of
-from .asking import Question, ask
+from .asking import Question, ask, read
 from .engine import probe
 from .images import pictures
-from .scores import Score, as_score, logit
+from .scores import PROBS, Score, as_score, logit
 
 REDUCE = {  # values (N, H, W, C) -> map (N, H, W)
     "max": lambda values: np.abs(values).max(-1),
@@ -38,6 +38,7 @@ class Attribution:
     facts: dict = field(default_factory=dict, repr=False)
     count: int | None = field(default=None, repr=False)  # of all classes
     rule: str | None = None  # by which the signal passed ReLUs; such signals are looked at as pictures
+    others: dict = field(default_factory=dict, repr=False)  # what was given to a model's other inputs
 
     def __len__(self):
         return len(self.values)
@@ -110,7 +111,7 @@ class Aim:
         scores = self.scores() if scores is None else scores
         shown, count = self.shown, self.probe.output.shape[-1]
         asked = str(self.score), shown.names, self.classes, self.labels
-        return Attribution(values, shown.pixels, scores, method, *asked, reduce, count=count)
+        return Attribution(values, shown.pixels, scores, method, *asked, reduce, count=count, others=shown.others)
 
 
 def aim(model, images, classes=None, *, score=None, labels=None, batch=None, tell=None):
@@ -124,20 +125,22 @@ def aim(model, images, classes=None, *, score=None, labels=None, batch=None, tel
     if score is not None or isinstance(classes, Score):
         return Aim(asked, shown, as_score(classes if score is None else score), None, None, batch, tell)
     count = asked.output.shape[-1]
-    if classes is None:
-        probs = predicted(asked, shown, batch)
-        classes = probs.argmax(-1) if probs.shape[-1] > 1 else (probs[:, 0] >= 0.5).astype(int)
+    classes = likeliest(asked, shown, batch) if classes is None else numbers(classes, shown, count)
+    return Aim(asked, shown, logit(np.array(classes)), classes, labels, batch, tell)
+
+
+def numbers(classes, shown, count):
+    """A class for each image, as they were given: one for all, or one each."""
     classes = np.asarray(classes)
     if classes.ndim > 1 or (classes.ndim == 1 and len(classes) not in (1, len(shown))):
         raise ValueError(f"`classes` should be one class or one for each of {len(shown)} images. Received: {classes}")
     if classes.dtype.kind not in "iu" or (classes < 0).any() or (classes >= max(count or 2, 2)).any():
         raise ValueError(f"`classes` should be whole numbers from 0 to {max(count or 2, 2) - 1}. Received: {classes}")
-    classes = np.broadcast_to(classes, len(shown))
-    return Aim(asked, shown, logit(classes), tuple(classes.tolist()), labels, batch, tell)
+    return tuple(np.broadcast_to(classes, len(shown)).tolist())
 
 
-def predicted(asked, shown, batch=None):
-    """The probabilities of each image, (N, classes)."""
-    question = Question(("probs",), lambda run, score: {"probs": run["probs"]}, backward=False)
-    probs = ask(asked, question, shown.pixels, shown.others, batch=batch)["probs"]
-    return probs.reshape(len(probs), -1, probs.shape[-1]).mean(1)
+def likeliest(asked, shown, batch=None):
+    """The class that a network finds likeliest for each image."""
+    probs = read(asked, shown, [PROBS], batch)[PROBS]
+    probs = probs.reshape(len(probs), -1, probs.shape[-1]).mean(1)
+    return tuple((probs.argmax(-1) if probs.shape[-1] > 1 else (probs[:, 0] >= 0.5).astype(int)).tolist())

@@ -72,11 +72,9 @@ def mapped(title, find, model, images, classes, layer, options):
 def part(aimed, rows):
     """An `Aim` at some of its images."""
     few = lambda array: array if len(array) == 1 else array[rows]  # noqa: E731
-    shown = aimed.shown
-    others = {name: few(array) for name, array in shown.others.items()}
-    shown = replace(shown, pixels=shown.pixels[rows], names=shown.names[rows], others=others)
     score = replace(aimed.score, feeds=tuple(map(few, aimed.score.feeds)))
-    return replace(aimed, shown=shown, score=score, classes=aimed.classes and aimed.classes[rows], tell=None)
+    classes = aimed.classes and aimed.classes[rows]
+    return replace(aimed, shown=aimed.shown.at(rows), score=score, classes=classes, tell=None)
 
 
 def plus_plus(aimed, layer):

@@ -10,7 +10,7 @@ from .engine import probe
 from .looping import Course, Loop, iterate
 from .moves import MOVES
 from .recipes import Recipe, recipe_called
-from .scores import Score, as_score
+from .scores import INPUT, Score, as_score
 from .shaking import draws, warp
 from .synthesis import Synthesis
 
@@ -49,7 +49,7 @@ def climb(
     ascent = Ascent(
         probe(model), as_score(score), recipe_called(recipe, steps), start, size, copies, bounds, apart, until
     )
-    heard = {"others": others, "batch": ascent.whole(batch)}
+    heard = {"others": ascent.repeated(others), "batch": ascent.whole(batch)}
     course, redirected = ascend(ascent, ascent.begin(seed), ascent.now(seed), keep, heard | {"tell": tell})
     images = ascent.images(course.state["z"])
     scores = ascent.read(images, heard)["score"]
@@ -104,6 +104,10 @@ class Ascent:
     def whole(self, batch):
         """A batch that does not part the copies of a unit that are kept apart."""
         return max((batch or self.copies) // self.copies, 1) * self.copies if self.apart else batch
+
+    def repeated(self, others):
+        """Other inputs with a row for each copy."""
+        return {name: np.repeat(a, self.copies, 0) if len(a) > 1 else a for name, a in (others or {}).items()}
 
     def begin(self, seed):
         """What the images are written as at first."""
@@ -175,7 +179,7 @@ class Ascent:
         run = look(self.shown(warp(image, now["warp"], recipe.fill, recipe.whole) if recipe.shakes else image))
         score = aim = look.score(run)
         for weight, prior in recipe.priors:
-            aim = aim - weight * prior.of({"input": image}, *prior.feeds)
+            aim = aim - weight * prior.of({INPUT: image}, *prior.feeds)
         if self.apart:
             aim = aim - 0.5 * given["apart"] * likeness(run[self.apart[0]], given["kin"])
         g = run.gradient(aim, z)

@@ -7,10 +7,10 @@ from keras import ops
 
 from .asking import Question
 from .attribution import Attribution, aim
-from .engine import KNOWN, ended
+from .engine import ended
 from .locality import plan
 from .peaks import strongest
-from .scores import called
+from .scores import INPUT, LOGITS, OWN, PROBS, both, called
 from .windows import occluded
 
 CHUNK = 32  # windows at once, which are smaller than images
@@ -56,7 +56,7 @@ def occlusion(model, images, classes=None, *, patch=None, stride=None, fill=127.
     size, depth = aimed.shown.pixels.shape[1:3], aimed.shown.pixels.shape[-1]
     patch = pair("patch", patch, [max(round(side / 7), 1) for side in size])
     stride = pair("stride", stride, [max(side // 4, 1) for side in patch])
-    layer = aimed.probe.tap(aimed.probe.features(otherwise="input") if layer is None else layer)
+    layer = aimed.probe.tap(aimed.probe.features(otherwise=INPUT) if layer is None else layer)
     channels = strongest(aimed.probe, aimed.shown, layer, 1)[:, 0].astype(np.int32)
     starts = [np.arange(-(p - s), side, s) for side, p, s in zip(size, patch, stride, strict=True)]
     corners = np.stack(np.meshgrid(*starts, indexing="ij"), -1).reshape(-1, 2).astype(np.int32)
@@ -103,7 +103,7 @@ def planned(aimed, layer, patch, corners):
     """How windows would be computed, if that pays; None for what they do not know: other inputs, half precision."""
     asked = aimed.probe
     kinds = {getattr(node.operation, "compute_dtype", "float32") for node in asked.graph.nodes}
-    reads = {"input", *asked.inputs} & {layer, *aimed.score.layers}
+    reads = {INPUT, *asked.inputs} & {layer, *map(asked.tap, aimed.score.layers)}
     if asked.prepared or len(asked.inputs) > 1 or kinds != {"float32"} or reads:
         return None
     shape = aimed.shown.pixels.shape[1:]
@@ -116,10 +116,11 @@ def planned(aimed, layer, patch, corners):
 def windowed(aimed, layer, channels, corners, plan, fill):
     """What is read with the patch at each corner, {name: (N, corners)}, computed again where it can have changed."""
     asked, score = aimed.probe, aimed.score
-    taps = {name: asked.tap(name) for name in (layer, *score.layers) if name not in KNOWN}
-    key, end = ("windows", plan, *taps.values()), asked.output.name
+    taps, end = {name: asked.tap(name) for name in (layer, *score.layers, LOGITS, PROBS)}, asked.output.name
+    kept = {end, *taps.values()} - {*OWN.values()}
+    key = ("windows", plan, *sorted(kept))
     if key not in asked.programs:
-        asked.programs[key] = occluded(plan, {end, *taps.values()}, lambda values: values | ended(values[end]))
+        asked.programs[key] = occluded(plan, kept, lambda values: values | ended(values[end]))
     run, found, chunk = asked.programs[key], [], aimed.batch or CHUNK
     chosen = channels, numbers(aimed)
     for i, pixels in enumerate(aimed.shown.pixels):
@@ -127,8 +128,8 @@ def windowed(aimed, layer, channels, corners, plan, fill):
         feeds = [feed[i : i + 1] if len(feed) > 1 else feed for feed in score.feeds]
         for start in range(0, len(corners), chunk):
             values = run.rows(maps, corners[start : start + chunk], fill[0, 0])
-            acts = {name: values[taps.get(name, name)] for name in (layer, "logits", "probs", *score.layers)}
-            repeated = (np.repeat(one[i], len(acts["logits"])) for one in chosen)
+            acts = {name: values[tap] for name, tap in taps.items()}
+            repeated = (np.repeat(one[i], len(acts[LOGITS])) for one in chosen)
             each.append(seen(acts, score.of(acts, *feeds), *repeated, layer))
         found.append({name: np.concatenate([ops.convert_to_numpy(part[name]) for part in each]) for name in each[0]})
         if aimed.tell:
@@ -149,11 +150,9 @@ def covered(pixels, corner, patch, fill):
 
 def seen(acts, score, channel, number, layer):
     """What is read of each covered image."""
-    maps, probs = acts[layer], acts["probs"]
+    maps, probs = acts[layer], acts[PROBS]
     own = ops.take_along_axis(maps, ops.reshape(channel, (-1, *[1] * (len(maps.shape) - 1))), -1)
-    probs = ops.mean(ops.reshape(probs, (ops.shape(probs)[0], -1, probs.shape[-1])), 1)
-    if probs.shape[-1] == 1:
-        probs = ops.concatenate([1 - probs, probs], -1)
+    probs = both(ops.mean(ops.reshape(probs, (ops.shape(probs)[0], -1, probs.shape[-1])), 1))
     return {
         "score": score,
         "p": ops.take_along_axis(probs, number[:, None], 1)[:, 0],
@@ -183,7 +182,7 @@ def pair(argument, given, usual):
 
 def colour(fill, channels):
     """A grey or a colour as an array (1, 1, channels)."""
-    fill = np.asarray(fill, np.float32)
-    if fill.shape not in ((), (1,), (channels,)):
-        raise ValueError(f"`fill` should be a number or {channels} of them. Received: {fill.tolist()}")
-    return np.broadcast_to(fill, (1, 1, channels)).copy()
+    try:
+        return np.broadcast_to(np.asarray(fill, np.float32).reshape(-1), (1, 1, channels)).copy()
+    except ValueError:
+        raise ValueError(f"`fill` should be a number or {channels} of them. Received: {fill!r}") from None

@@ -12,10 +12,10 @@ import tensorflow as tf
 
 from ..anatomy.running import call, graph_of, part, run
 from . import rules
+from .scores import INPUT, LOGITS, OWN, PROBS
 
 PASSING = ("Identity", "Reshape", "Squeeze", "Cast", "Transpose", "StopGradient")
 ENDS = ("Softmax", "LogSoftmax", "Sigmoid")
-KNOWN = ("input", "logits", "probs")  # what may be read of every network, beside its layers
 LOSS_SCALE = 128.0  # of scores in half precision, whose small gradients would vanish
 SMALL = 1e-30  # the least probability whose logarithm is taken
 _PROBES = weakref.WeakKeyDictionary()
@@ -31,6 +31,7 @@ class Probe:
 
     def __init__(self, model, *, preprocess=None, input=None, output=None):
         self._model = weakref.ref(model)
+        self.given = {"preprocess": preprocess, "input": input, "output": output}
         self.name = model.name
         self.prepared = preprocess is not None
         self.preprocess = preprocess or (lambda pixels: pixels)
@@ -60,7 +61,8 @@ class Probe:
         """The call whose first tensor is the output that counts."""
         given = model.outputs if isinstance(model, keras.Sequential) else model.output
         tensors = [*given.values()] if isinstance(given, dict) else given  # flattened, a dict would be sorted
-        nodes = [self._node_of(tensor) for tensor in keras.tree.flatten(tensors)]
+        ends = dict(zip(map(id, model.outputs), self.graph.ends, strict=True))
+        nodes = [ends[id(tensor)] for tensor in keras.tree.flatten(tensors)]
         keys = [*given] if isinstance(given, dict) else [node.name for node in nodes]
         keys = keys if len(keys) == len(nodes) else [node.name for node in nodes]
         if name is None and (len(nodes) == 1 or "probs" in keys):
@@ -73,21 +75,21 @@ class Probe:
             )
         return nodes[keys.index(name)]
 
-    def _node_of(self, tensor):
-        operation, index, _ = tensor._keras_history
-        while isinstance(operation, keras.Model) and getattr(operation, "outputs", None):
-            operation, index, _ = operation.outputs[0]._keras_history
-        calls = [node for node in self.graph.nodes if node.operation is operation]
-        return calls[min(index, len(calls) - 1)]
-
     def tap(self, layer):
-        """The name of a call by which its activations are read, as `Run` knows it."""
-        return layer if isinstance(layer, str) and layer in KNOWN else self.graph.find(layer).name
+        """The name of a call by which its activations are read, as `Run` knows it.
+
+        A layer called "input", "logits" or "probs" comes before what is read of every network by that name.
+        """
+        if layer in OWN.values():
+            return layer
+        if layer in OWN and not any(node.name.rsplit("/", 1)[-1] == layer for node in self.graph.nodes):
+            return OWN[layer]
+        return self.graph.find(layer).name
 
     def part(self, layers=()):
         """The graph of what ``layers`` depend on; all of it where none are named."""
-        named = [layer for layer in layers if layer != "input"]
-        nodes = [self.output if layer in KNOWN else self.graph.find(layer) for layer in named]
+        taps = {self.tap(layer) for layer in layers} - {INPUT}
+        nodes = [self.output if tap in OWN.values() else self.graph.find(tap) for tap in taps]
         return part(self.graph, nodes) if nodes else self.graph
 
     @cached_property
@@ -163,7 +165,7 @@ class Run:
         with keras.StatelessScope():  # no variable changes, no loss is kept
             values = run(graph, [given[node.name] for node in graph.inputs], perform=self._perform)
         ends = ended(values[probe.output.name]) if probe.output.name in values else {}
-        self.values = values | ends | {"input": pixels}
+        self.values = values | ends | {INPUT: pixels}
 
     def _perform(self, node, tensors):
         if self.rule is None:
@@ -187,7 +189,7 @@ class Run:
             raise ValueError(f"`score` should give one number an image, (N,). Received: {tuple(value.shape)}")
         return value
 
-    def gradient(self, score, layer="input", start=None):
+    def gradient(self, score, layer=INPUT, start=None):
         """d score / d activations of each image, or what the rule makes of it; ``start`` in place of 1.
 
         ``layer`` may also be a tensor that the pixels were made from.
@@ -202,7 +204,7 @@ class Run:
 
 
 def ended(output):
-    """{"logits", "probs"}: the scores before a last softmax or sigmoid, found in the graph of operations, and after."""
+    """{LOGITS, PROBS}: the scores before a last softmax or sigmoid, found in the graph of operations, and after."""
     tensor = output
     while tensor.op.type in PASSING:
         tensor = tensor.op.inputs[0]
@@ -215,7 +217,7 @@ def ended(output):
     else:
         logits = tf.identity(output)
         probs = tf.sigmoid(logits) if output.shape[-1] == 1 else tf.nn.softmax(logits)
-    return {"logits": tf.cast(logits, tf.float32), "probs": probs}
+    return {LOGITS: tf.cast(logits, tf.float32), PROBS: probs}
 
 
 def by_hand(tensor):

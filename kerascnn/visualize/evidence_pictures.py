@@ -23,7 +23,7 @@ def draw_segmentation(result):
         show_seeds(row[1], result.maps[i], result.seeds[i])
         show_object(row[2], result.images[i], result.masks[i], result.boxes[i])
     more = f"; {len(result.images) - count} more images" if len(result.images) > count else ""
-    figure.suptitle(f"The object, by saliency and colour alone{more}", fontsize=13)
+    figure.suptitle(f"The object, by the map and colour alone{more}", fontsize=13)
     return figure
 
 
@@ -80,6 +80,33 @@ def draw_curves(result):
     return figure
 
 
+def draw_choice(result):
+    """A row a method: its gain over chance with the interval; deletion and insertion, beside those of chance."""
+    table = result.table[result.table.method != "random"]
+    chance = result.table[result.table.method == "random"].iloc[0]
+    figure, places = new_figure(10.5, 1.6 + 0.42 * len(table)), np.arange(len(table))
+    gains, areas = figure.subplots(1, 2, sharey=True)
+    sides = np.abs([table.gain - table.low, table.high - table.gain])
+    gains.errorbar(table.gain, places, xerr=sides, fmt="o", color=BLUE, ecolor=BLUE, elinewidth=1.5, capsize=3)
+    gains.axvline(0, color="0.4", linewidth=1)
+    gains.set_xlabel("gain over chance, 95 % interval: more is better")
+    gains.set_yticks(places, table.method)
+    gains.set_ylim(len(table) - 0.5, -0.5)
+    for kind, colour, words in (("deletion", RED, "less is better"), ("insertion", BLUE, "more is better")):
+        areas.plot(table[kind], places, "o", color=colour, label=f"{kind}: {words}")
+        areas.axvline(chance[kind], color=colour, linestyle=":", linewidth=1.5, label=f"{kind} by chance")
+    areas.hlines(places, table.deletion, table.insertion, color="0.85", zorder=0)
+    areas.set_xlim(0, 1)
+    areas.set_xlabel("area under p(class)")
+    areas.legend(frameon=False, fontsize=8.5, loc="center left", bbox_to_anchor=(1, 0.5))
+    for axis in (gains, areas):
+        axis.grid(alpha=0.25, axis="x")
+        axis.spines[["top", "right"]].set_visible(False)
+    count = f"{result.images} image{'s' if result.images > 1 else ''}"
+    figure.suptitle(f"Which method finds the pixels that {result.model} needs? {count}", fontsize=13)
+    return figure
+
+
 def draw_sanity(result):
     """Resemblance to the original map by layer above, maps of the first image below."""
     figure = new_figure(11, 6.8)
@@ -118,7 +145,7 @@ def draw_resemblance(axis, result):
     axis.set_ylabel("like the original map")
     axis.grid(alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(frameon=False, fontsize=9, loc="upper right")
+    axis.legend(frameon=False, fontsize=9, loc="lower right", bbox_to_anchor=(1, 1), ncols=3)
 
 
 def show_image(axis, image, title):

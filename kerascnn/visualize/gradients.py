@@ -14,7 +14,7 @@ from .attribution import aim
 from .engine import probe
 from .images import pictures
 from .peaks import fields, named_units, order, peaks
-from .scores import called, peak
+from .scores import INPUT, called, peak
 
 
 def saliency(model, images, classes=None, **options):
@@ -101,7 +101,7 @@ def slope(run, score):
 
 
 def slope_x_input(run, score):
-    return {"values": run.gradient(score) * run["input"], "scores": score}
+    return {"values": run.gradient(score) * run[INPUT], "scores": score}
 
 
 def own_value(run, score):
@@ -193,8 +193,7 @@ def projected(rule, model, images, classes, layer, unit, top, **options):
     rows, each = np.repeat(np.arange(len(shown)), units.shape[1]), units.ravel()
     boxes = fields(asked, shown, layer, places[rows, each])
     names = tuple(f"{shown.names[i]}, {called(layer)}:{k}" for i, k in zip(rows, each, strict=True))
-    others = {name: array if len(array) == 1 else array[rows] for name, array in shown.others.items()}
-    shown = replace(shown, pixels=shown.pixels[rows], names=names, others=others)
+    shown = replace(shown.at(rows), names=names)
     score = peak(layer, each)
     if len(set(each)) > 1:
         score = replace(score, name=f"units of {called(layer)} where strongest")

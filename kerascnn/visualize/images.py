@@ -19,6 +19,16 @@ class Pictures:
     def __len__(self):
         return len(self.pixels)
 
+    def plain(self, input):
+        """What any function takes that the model is given to: an array, or a dict of several inputs."""
+        return {input: self.pixels, **self.others} if self.others else self.pixels
+
+    def at(self, rows):
+        """Some of them: a slice, or an array of numbers."""
+        others = {name: array if len(array) == 1 else array[rows] for name, array in self.others.items()}
+        names = tuple(np.array(self.names, object)[rows])
+        return Pictures(self.pixels[rows], names, others)
+
 
 def pictures(probe, images):
     """`Pictures` from paths, folders, Pillow images or arrays; a dict of inputs for a model that has several.

@@ -11,7 +11,7 @@ from .engine import probe
 from .images import pictures
 from .priors import norm, variation
 from .recipes import Recipe, recipe_called
-from .scores import distance
+from .scores import OWN, called, distance
 from .writing import Pixels
 
 TYPICAL = 68.9  # rms of a photo's pixels about their mean, by which the authors scale images and steps
@@ -93,7 +93,7 @@ def invert(
     pictured = np.stack([each.images.reshape(shape) for each in found])
     errors = -np.stack([each.scores.reshape(shape[:2]) for each in found])
     said = tuple(-each.said["score"] for each in found)
-    return Inversion(pictured, errors, shown.pixels, layers, shown.names, found[0].recipe, said)
+    return Inversion(pictured, errors, shown.pixels, tuple(map(called, layers)), shown.names, found[0].recipe, said)
 
 
 def mahendran(shape, depth):
@@ -132,7 +132,7 @@ def stages(asked):
 def depth(asked, layer):
     """How far down a network a layer is, 0 to 1."""
     weighty = [node for node in asked.graph.nodes if getattr(node.operation, "weights", None)]
-    node = asked.output if layer in ("logits", "probs") else asked.graph.find(layer)
+    node = asked.output if layer in OWN.values() else asked.graph.find(layer)
     place = asked.graph.nodes.index(node)
     return sum(asked.graph.nodes.index(each) <= place for each in weighty) / max(len(weighty), 1)
 

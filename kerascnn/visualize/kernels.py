@@ -91,7 +91,7 @@ def acting(model, layer, fold):
             raise ValueError(f"`model` should be a Keras model, or (h, w, channels, filters). Received: {model.shape}")
         kernel = model.astype(np.float64)
         return "kernel", (1, 1), Effective(kernel, np.zeros(kernel.shape[-1]), kernel, True, ())
-    graph = walk(model)
+    graph = walk(getattr(model, "graph", model))  # a Probe has one
     convolutions = [node for node in graph.nodes if is_convolution(node)]
     if not convolutions:
         raise ValueError(f"`model` should have a convolution over two axes. Received: {model.name}, which has none")

@@ -8,14 +8,17 @@ random ranking: networks also fail at scattered grey pixels, whichever these are
 
 import time
 from dataclasses import dataclass, field
-from itertools import islice
 
 import numpy as np
+from keras import ops
 
 from ..files import save_figure
-from ..outputs import final, image_input, probabilities, scores_of
-from ..predictions import predict
+from .asking import Question, ask
+from .attribution import likeliest, numbers
+from .engine import probe
+from .images import Pictures, pictures
 from .maps import maps_of
+from .scores import probability
 
 FILLS = {"grey": lambda images: np.float32(127.5), "mean": lambda images: images.mean((1, 2), keepdims=True)}
 RADIUS = 5  # pixels on each side of the blur's kernel of 11
@@ -44,6 +47,8 @@ class Curves:
         areas = {kind: area(self.shares, getattr(self, kind)) for kind in kinds}
         return pd.DataFrame({"image": self.names, "class": self.classes, **areas})
 
+    table = areas
+
     @property
     def mean(self):
         """The areas' means over images, a Series."""
@@ -56,9 +61,9 @@ class Curves:
         return (areas.insertion - areas.deletion - areas.random_insertion + areas.random_deletion).to_numpy()
 
     def __str__(self):
-        mean = self.mean
+        mean, count = self.mean, len(self.names)
         return (
-            f"{self.method or 'map'}, {len(self.names)} images: deletion {mean.deletion:.3f} (by chance "
+            f"{self.method or 'map'}, {count} image{'s' * (count > 1)}: deletion {mean.deletion:.3f} (by chance "
             f"{mean.random_deletion:.3f}, less is better), insertion {mean.insertion:.3f} ({mean.random_insertion:.3f})"
         )
 
@@ -73,7 +78,7 @@ class Curves:
         return save_figure(self.plot(), path)
 
 
-def curves(model, attribution, *, classes=None, steps=28, fill="grey", blur=5.0, seed=0, batch_size=32):
+def curves(model, attribution, *, classes=None, steps=28, fill="grey", blur=5.0, seed=0, batch=None, tell=None):
     """Deletion and insertion of an attribution's images, the most important pixels first: `Curves`.
 
     The largest values of the map are the most important; equal ones are ordered by chance. ``classes`` are numbers,
@@ -82,7 +87,8 @@ def curves(model, attribution, *, classes=None, steps=28, fill="grey", blur=5.0,
     """
     maps, images, names = maps_of(attribution)
     classes = getattr(attribution, "classes", None) if classes is None else classes
-    follow, classes = follower(model, images, classes, steps, fill, blur, batch_size)
+    shown = Pictures(images, names, getattr(attribution, "others", {}))
+    follow, classes = follower(probe(model), shown, classes, steps, fill, blur, batch, tell)
     chance = np.random.default_rng(seed).random(maps.shape, np.float32)
     shares, deletion, insertion = follow(ranks(maps, chance))
     _, *by_chance = follow(ranks(np.zeros_like(maps), chance))
@@ -90,27 +96,61 @@ def curves(model, attribution, *, classes=None, steps=28, fill="grey", blur=5.0,
     return Curves(shares, deletion, insertion, *by_chance, classes=classes, names=names, method=method)
 
 
-def choose(model, images, methods, *, classes=None, steps=28, fill="grey", blur=5.0, seed=0, batch_size=32):
-    """Which method of attribution is most faithful to a model on these images? A DataFrame, best first.
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """``table``: method, deletion, insertion, gain, low, high, seconds; the most faithful first, chance among them.
 
-    ``methods`` maps names to functions ``method(model, images, classes=...)``, or to what they gave for these images.
-    ``gain`` is insertion less deletion, less the same of a random ranking, the mean over images; ``low`` and ``high``
-    are the 95 % bootstrap interval of it, paired by image. ``seconds`` an image include compilation; all methods are
-    judged by the same ``classes``, numbers or the likeliest ones. Other arguments are those of `curves`.
+    ``gain`` is insertion less deletion, less the same of a random ranking, the mean over ``images``; ``low`` and
+    ``high`` are the 95 % bootstrap interval of it, paired by image. ``seconds`` an image include compilation.
+    """
+
+    table: object
+    model: str
+    images: int
+
+    @property
+    def best(self):
+        """The name of the most faithful method; None where pixels by chance are."""
+        first = self.table.method.iloc[0]
+        return None if first == "random" else first
+
+    def __str__(self):
+        said = f"on {self.images} image{'s' * (self.images > 1)} of {self.model}"
+        return f"{self.table.round(3).to_string(index=False, na_rep='-')}\n{said}"
+
+    def plot(self):
+        """The gain of each method with its interval, and the two areas that it comes from."""
+        from .evidence_pictures import draw_choice
+
+        return draw_choice(self)
+
+    def save(self, path):
+        """Draw into a file; its suffix says which kind."""
+        return save_figure(self.plot(), path)
+
+
+def choose(
+    model, images, methods, *, classes=None, steps=28, fill="grey", blur=5.0, seed=0, batch=None, tell=None, **options
+):
+    """Which method of attribution is most faithful to a model on these images? `Choice`, with a table, best first.
+
+    ``methods`` maps names to functions ``method(model, images, classes=..., **options)``, or to what they gave for
+    these images. Images are decoded once, and given as an array, or as a dict of several inputs. All methods are judged
+    by the same ``classes``, numbers or the likeliest ones. Other arguments are those of `curves`.
     """
     import pandas as pd
 
     if not hasattr(methods, "items") or not methods:
         raise ValueError(f"`methods` should map names to functions or attributions. Received: {methods!r}")
-    classes = predicted(model, images) if classes is None else classes
-    found = {name: timed(method, model, images, classes) for name, method in methods.items()}
+    asked = probe(model)
+    shown = pictures(asked, images)
+    follow, classes = follower(asked, shown, classes, steps, fill, blur, batch, tell)
+    found = {name: timed(method, model, shown.plain(asked.input), classes, options) for name, method in methods.items()}
     every = {name: maps_of(attribution) for name, (attribution, _) in found.items()}
-    pixels = next(iter(every.values())).images
     for name, each in every.items():
-        if not np.array_equal(each.images, pixels):
+        if not np.array_equal(each.images, shown.pixels):
             raise ValueError(f"`methods` should be of the same images. Received: others for {name!r}")
-    follow, _ = follower(model, pixels, classes, steps, fill, blur, batch_size)
-    chance = np.random.default_rng(seed).random(pixels.shape[:3], np.float32)
+    chance = np.random.default_rng(seed).random(shown.pixels.shape[:3], np.float32)
     orders = {"random": ranks(np.zeros_like(chance), chance)} | {
         name: ranks(each.maps, chance) for name, each in every.items()
     }
@@ -120,76 +160,50 @@ def choose(model, images, methods, *, classes=None, steps=28, fill="grey", blur=
     base, rows = areas["random"][1] - areas["random"][0], []
     for name, (deletion, insertion) in areas.items():
         gain = insertion - deletion - base
-        seconds = found[name][1] / len(pixels) if name in found else np.nan
+        seconds = found[name][1] / len(shown) if name in found else np.nan
         rows.append((name, deletion.mean(), insertion.mean(), gain.mean(), *interval(gain, seed), seconds))
     table = pd.DataFrame(rows, columns=["method", "deletion", "insertion", "gain", "low", "high", "seconds"])
-    return table.sort_values("gain", ascending=False, ignore_index=True)
+    return Choice(table.sort_values("gain", ascending=False, ignore_index=True), asked.name, len(shown))
 
 
-def timed(method, model, images, classes):
+def timed(method, model, images, classes, options):
     """(attribution, seconds) of a method; no seconds where it was computed before."""
     if not callable(method):
         return method, np.nan
     start = time.perf_counter()
-    return method(model, images, classes=classes), time.perf_counter() - start
+    return method(model, images, classes=classes, **options), time.perf_counter() - start
 
 
-def predicted(model, images):
-    """The likeliest class of each image."""
-    found = predict(model, images, labels=False)
-    for name, reason in found.failed.items():
-        raise ValueError(f"`images` should be readable. Received: {name}: {reason}")
-    return tuple(found.probs.argmax(-1).tolist())
-
-
-def follower(model, images, classes, steps, fill, blur, batch_size):
+def follower(asked, shown, classes, steps, fill, blur, batch, tell):
     """A function: ranks of pixels -> shares (S,), p(class) by deletion, by insertion (N, S); and the classes."""
-    for name, number in (("steps", steps), ("batch_size", batch_size)):
+    for name, number in (("steps", steps), ("batch", 1 if batch is None else batch)):
         if not isinstance(number, int) or number < 1:
             raise ValueError(f"`{name}` should be a whole number of at least 1. Received: {number!r}")
-    image_input(model)
+    images = shown.pixels
     plain, smooth = filled(images, fill), blurred(images, blur)
+    classes = likeliest(asked, shown, batch) if classes is None else numbers(classes, shown, asked.output.shape[-1])
     size = images[0, ..., 0].size
-    counts = np.unique(np.linspace(0, size, steps + 1).round().astype(int))
-    ask = asking(model, min(batch_size, len(images) * len(counts)))
-    classes = numbers(classes, ask(images))
+    counts = np.unique(np.linspace(0, size, steps + 1).round().astype(np.int32))
+    score, read = probability(np.array(classes)), lambda run, score: {"p": score}
 
-    def exchanged(ranks, before, after):
-        several = (np.where(r < k, b, a) for r, b, a in zip(ranks, before, after, strict=True) for k in counts)
-        probs = ask(several).reshape(len(images), len(counts), -1)
-        return probs[np.arange(len(images)), :, list(classes)]
+    def probabilities(ranks, before, after):
+        def draw(images, within):
+            rows = slice(images.start, images.stop)
+            drawn = {"count": counts[None, within.start : within.stop], "rank": ranks[rows, None]}
+            return drawn | {"after": after[rows, None]}
+
+        question = Question(("exchanged",), read, score, None, len(counts), draw, exchanged, backward=False)
+        return ask(asked, question, before, shown.others, batch=batch, tell=tell)["p"]
 
     def follow(ranks):
-        return counts / size, exchanged(ranks, plain, images), exchanged(ranks, images, smooth)
+        return counts / size, probabilities(ranks, images, plain), probabilities(ranks, smooth, images)
 
     return follow, classes
 
 
-def asking(model, size):
-    """A function: images -> probabilities, in batches of always the same size, so that nothing is traced again."""
-    end = final(model)
-
-    def ask(images):
-        images, found = iter(images), []
-        while some := list(islice(images, size)):
-            batch = np.stack(some + some[-1:] * (size - len(some)))
-            scores = np.asarray(scores_of(model.predict_on_batch(batch), model))[: len(some)]
-            found.append(probabilities(scores, end))
-        return np.concatenate(found)
-
-    return ask
-
-
-def numbers(classes, probs):
-    """A class for each image, the likeliest where none is given."""
-    if classes is None:
-        return tuple(probs.argmax(-1).tolist())
-    found = np.broadcast_to(np.asarray(classes), len(probs)) if np.ndim(classes) == 0 else np.asarray(classes)
-    valid = found.shape == probs.shape[:1] and found.dtype.kind in "iu"
-    if not valid or (found < 0).any() or (found >= probs.shape[-1]).any():
-        wanted = f"a number below {probs.shape[-1]} for each of {len(probs)} images"
-        raise ValueError(f"`classes` should have {wanted}. Received: {classes!r}")
-    return tuple(found.tolist())
+def exchanged(pixels, count, rank, after):
+    """Images (n, 1, H, W, C) with their first pixels taken from others, (n, samples, H, W, C)."""
+    return ops.where(rank < count[..., None, None, None], after, pixels)
 
 
 def ranks(maps, ties):
@@ -198,7 +212,7 @@ def ranks(maps, ties):
     order = np.lexsort(flat)
     places = np.empty_like(order)
     np.put_along_axis(places, order, np.arange(order.shape[-1])[None], axis=-1)
-    return places.reshape(*maps.shape, 1)
+    return places.reshape(*maps.shape, 1).astype(np.int32)
 
 
 def filled(images, fill):

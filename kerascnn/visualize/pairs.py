@@ -4,15 +4,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..anatomy import walk
 from ..diagnose.calls import act_of
 from ..files import save_figure
 from .activations import activation_maps
+from .asking import read
 from .engine import probe
 from .folding import is_convolution
 from .images import pictures
 from .kernels import filter_images
-from .reading import read
 from .spectra import aliasing, bands, power_of
 
 FEWEST = 4  # images of which similarity can be told
@@ -36,6 +35,13 @@ class SideBySide:
     maps: tuple = field(repr=False)
     similarity: object
 
+    def __str__(self):
+        shown = self.table.rename_axis(None).to_string(float_format="{:.3g}".format, na_rep="-")
+        if self.similarity is None:
+            return shown
+        alike = self.similarity.to_string(float_format="{:.2f}".format)
+        return f"{shown}\nsimilarity (linear CKA), {self.names[0]} down, {self.names[1]} across\n{alike}"
+
     def plot(self, image=0):
         """Filters to one scale, their spectra with the numbers, and the maps of the last layers for an image."""
         from .pair_pictures import draw_side_by_side
@@ -56,23 +62,21 @@ def side_by_side(model_a, model_b, images=None, layers=None, *, scale="filter"):
     """
     import pandas as pd
 
-    models = (model_a, model_b)
-    graphs = [walk(model) for model in models]
-    pairs = named(graphs, layers)
-    shown = tuple(filter_images(model, scale=scale) for model in models)
+    asked = tuple(probe(model) for model in (model_a, model_b))
+    pairs = named([each.graph for each in asked], layers)
+    shown = tuple(filter_images(each, scale=scale) for each in asked)
     spectra = [power_of(each.kernel) for each in shown]
     rows = [numbers(each, power) for each, power in zip(shown, spectra, strict=True)]
     maps, similarity = (), None
     if images is not None:
-        batches = [pictures(probe(model), images).pixels for model in models]
-        for model, graph, each, row, batch in zip(models, graphs, shown, rows, batches, strict=True):
-            row |= aliasing(model, graph.find(each.layer), batch)
-        ways = tuple(zip(models, batches, strict=True))
+        ways = tuple((each, pictures(each, images)) for each in asked)
+        for way, each, row in zip(ways, shown, rows, strict=True):
+            row |= aliasing(way[0], way[0].graph.find(each.layer), way[1])
         maps = tuple(
             tuple(activation_maps(*way, layer) for way, layer in zip(ways, pair, strict=True)) for pair in pairs
         )
-        similarity = similarities(ways, pairs) if len(batches[0]) >= FEWEST else None
-    names = (model_a.name, model_b.name)
+        similarity = similarities(ways, pairs) if len(ways[0][1]) >= FEWEST else None
+    names = tuple(each.name for each in asked)
     names = names if names[0] != names[1] else (f"{names[0]} (a)", f"{names[1]} (b)")
     table = pd.DataFrame(dict(zip(names, rows, strict=True)))
     table["difference"] = table[names[1]] - table[names[0]]

@@ -6,7 +6,7 @@ height x width.)
 
 from keras import ops
 
-from .scores import Score
+from .scores import INPUT, Score
 from .writing import GREY
 
 TINY = 1e-12  # of a square: where a root has no gradient, take none
@@ -23,20 +23,20 @@ def variation(power=2.0, form="isotropic"):
     _positive(power)
 
     def of(acts):
-        x = acts["input"]  # the last row and column once more: a fraction of the time that padding differences takes
+        x = acts[INPUT]  # the last row and column once more: a fraction of the time that padding differences takes
         down = ops.square(ops.concatenate([x[:, 1:], x[:, -1:]], 1) - x)
         right = ops.square(ops.concatenate([x[:, :, 1:], x[:, :, -1:]], 2) - x)
         parts = (down + right,) if form == "isotropic" else (down, right)
         return x.shape[-1] * sum(ops.mean(_raised(part, power), (1, 2, 3)) for part in parts)
 
-    return Score(("input",), of, f"{form} variation^{power:g}", (), ("variation", power, form))
+    return Score((INPUT,), of, f"{form} variation^{power:g}", (), ("variation", power, form))
 
 
 def norm(power=2.0, grey=GREY):
     """Mean of |x - grey|^power over pixels and colours: 2 is Simonyan's prior, 6 that of Mahendran & Vedaldi."""
     _positive(power)
-    of = lambda acts: ops.mean(_raised(ops.square(acts["input"] - grey), power), (1, 2, 3))  # noqa: E731
-    return Score(("input",), of, f"norm^{power:g}", (), ("norm", power, grey))
+    of = lambda acts: ops.mean(_raised(ops.square(acts[INPUT] - grey), power), (1, 2, 3))  # noqa: E731
+    return Score((INPUT,), of, f"norm^{power:g}", (), ("norm", power, grey))
 
 
 def _raised(squares, power):

@@ -15,8 +15,10 @@ from ..anatomy.graph import walk
 from ..diagnose.copies import rebuild, unfreeze
 from ..files import save_figure
 from ..registry import unknown
+from .attribution import likeliest
+from .engine import Probe, probe
+from .images import pictures
 from .maps import maps_of
-from .metrics import predicted
 
 CUTS = 12  # layers at which a deep network is looked at
 BEYOND = 0.2  # rank correlation above chance that is still no resemblance
@@ -54,13 +56,13 @@ class Sanity:
         return None if np.isnan(last) else bool(last <= self.limit)
 
     def __str__(self):
-        last = self.table.iloc[-1]
+        last, count = self.table.iloc[-1], len(self.images)
         if self.passed is None:
             return f"{self.method} of {self.model}: random weights give constant maps; try other images or another seed"
         verdict = "depends on what was learnt" if self.passed else "does not depend on what was learnt"
         return (
             f"{self.method} of {self.model} {verdict}: rank correlation {last.signed_rank_correlation:.2f} "
-            f"with all weights random, limit {self.limit:.2f} ({len(self.images)} images)"
+            f"with all weights random, limit {self.limit:.2f} ({count} image{'s' * (count > 1)})"
         )
 
     def plot(self):
@@ -82,18 +84,21 @@ def sanity(method, model, images, classes=None, *, layers=None, independent=Fals
     their own layers, and shuffled where a layer has none. ``layers`` names where to stop and look (with cascading:
     that layer and all above it are random); 12 spread over the depth if not given. All weights come last.
     """
-    classes = predicted(model, images) if classes is None else classes
-    copy = unfreeze(rebuild(model))
+    asked = probe(model)
+    shown = pictures(asked, images)
+    classes, images = likeliest(asked, shown) if classes is None else classes, shown.plain(asked.input)
+    copy = unfreeze(rebuild(asked.model))
     learnt = learning(copy)
     cuts = cut_points(learnt, layers)
-    first = method(copy, images, classes=classes, **options)
+    taken = probe(copy, **asked.given) if isinstance(model, Probe) else copy
+    first = method(taken, images, classes=classes, **options)
     original, pixels, _ = maps_of(first)
     found = [original]
     for _, chosen in (steps := planned(list(learnt), cuts, independent)):
         before = [(learnt[name], learnt[name].get_weights()) for name in chosen] if independent else ()
         for name in chosen:
             redraw(learnt[name], np.random.default_rng([seed, list(learnt).index(name)]))
-        found.append(np.asarray(method(copy, images, classes=classes, **options).map, np.float32))
+        found.append(np.asarray(method(taken, images, classes=classes, **options).map, np.float32))
         for layer, weights in before:
             layer.set_weights(weights)
     table = compared([label for label, _ in steps], found)

@@ -12,10 +12,12 @@ sigmoid that gates or a layer of another kind that happens to compute with one i
 
 import tensorflow as tf
 
+from ..diagnose.calls import act_of
+
 RELUS = ("Relu", "Relu6", "LeakyRelu")
 SMOOTH = {"Elu", "Selu", "Softplus", "Softsign", "Tanh", "Erf", "Erfc"}
 CLOSED = {"PartitionedCall", "StatefulPartitionedCall", "While", "StatelessWhile", "If", "StatelessIf"}
-NO_RELU = {"PReLU", "HardSigmoid", "HardSilu", "HardSwish", "hard_sigmoid", "hard_silu", "hard_swish"}  # made of some
+NO_RELU = {"prelu", "hardsigmoid", "hardsilu", "hardswish"}  # made of some
 
 
 @tf.RegisterGradient("kerascnn_guided")
@@ -66,7 +68,7 @@ def _refused(op, signal):
 
 def overridden(node, rule, output):
     """A context in which the operations of a call are made with the gradients of a rule."""
-    names = {} if act_of(node) in NO_RELU else dict.fromkeys(RELUS, f"kerascnn_{rule}")
+    names = {} if made_of_relus(node) else dict.fromkeys(RELUS, f"kerascnn_{rule}")
     if rule == "redirected":
         return tf.compat.v1.get_default_graph().gradient_override_map({"Relu": names["Relu"]} if names else {})
     if node.name != output:
@@ -83,12 +85,16 @@ def check(node, operations, rule):
     if rule == "redirected":
         return
     types = {op.type for op in operations}
-    act = act_of(node)
-    smooth = types & SMOOTH or act in NO_RELU or {"Sigmoid", "Mul"} <= types or getattr(node.operation, "threshold", 0)
-    if smooth:
-        raise ValueError(refusal(f"{node.name}, {act or node.kind}"))
+    smooth = types & SMOOTH or {"Sigmoid", "Mul"} <= types or getattr(node.operation, "threshold", 0)
+    if smooth or made_of_relus(node):
+        raise ValueError(refusal(f"{node.name}, {act_of(node) or node.kind}"))
     if types & CLOSED and "Conv" not in node.kind:  # Keras compiles grouped convolutions apart
         raise ValueError(f"`model` should be made of layers that can be looked into for {rule}. Received: {node.name}")
+
+
+def made_of_relus(node):
+    """Whether a nonlinearity that is no ReLU computes with some."""
+    return act_of(node).replace("_", "") in NO_RELU
 
 
 def refusal(received):
@@ -96,12 +102,6 @@ def refusal(received):
         "`model` should have no nonlinearity but ReLU (also ReLU6 and leaky): guided and deconvnet are not defined for "
         f"others. Received: {received}"
     )
-
-
-def act_of(node):
-    """The name of a call's nonlinearity: its activation's, or its own."""
-    act = getattr(node.operation, "activation", None)
-    return node.kind if act is None else getattr(act, "__name__", type(act).__name__)
 
 
 def routed(node, tensors, rule):

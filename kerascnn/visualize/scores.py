@@ -1,8 +1,8 @@
 """Scores: what a network is asked, one number an image, read from named layers.
 
 The same score says what to differentiate (attribution), what to climb (synthesis), and by what to rank images. Besides
-layers, by name or path, a score may read "input" (the pixels), "logits" (the scores before a last softmax or sigmoid)
-and "probs".
+layers, by name or path, a score may read of every network what `OWN` has: the pixels, the scores before a last softmax
+or sigmoid, and the probabilities. "input", "logits" and "probs" say the same where no layer has that name.
 """
 
 from collections.abc import Callable
@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from keras import ops
+
+INPUT, LOGITS, PROBS = "//input", "//logits", "//probs"  # no layer can be called so
+OWN = {key.removeprefix("//"): key for key in (INPUT, LOGITS, PROBS)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,17 +69,17 @@ class Score:
 
 def logit(classes):
     """The score of a class before the softmax; one class for all images, or one each."""
-    return _class(classes, "logit", "logits", lambda scores: scores)
+    return _class(classes, "logit", LOGITS, lambda scores: scores)
 
 
 def probability(classes):
     """The probability of a class."""
-    return _class(classes, "p", "probs", lambda probs: probs)
+    return _class(classes, "p", PROBS, both)
 
 
 def log_probability(classes):
     """The logarithm of the probability of a class, S - log sum exp S, which does not round to 0."""
-    return _class(classes, "log p", "logits", ops.log_softmax)
+    return _class(classes, "log p", LOGITS, lambda scores: ops.log_softmax(both(scores, lambda s: 0 * s)))
 
 
 def neuron(layer, channel, y=None, x=None):
@@ -174,17 +177,23 @@ def as_score(given):
         raise ValueError(f"`score` should be a Score or a function of the scores (N, classes). Received: {given!r}")
 
     def of(acts):
-        value = given(acts["logits"])
+        value = given(acts[LOGITS])
         value = ops.stack(value) if isinstance(value, list | tuple) else ops.convert_to_tensor(value)
         if len(value.shape) != 1:
             raise ValueError(f"`score` should give one number an image, (N,). Received: {tuple(value.shape)}")
         return value
 
-    return Score(("logits",), of, getattr(given, "__name__", kind), (), ("function", given))
+    return Score((LOGITS,), of, getattr(given, "__name__", kind), (), ("function", given))
 
 
 def called(layer):
-    return getattr(layer, "name", layer)
+    """What a layer, or what is read in place of one, is called."""
+    return getattr(layer, "name", layer).removeprefix("//")
+
+
+def both(probs, other=lambda p: 1 - p):
+    """Of a single sigmoid's p, (1 - p, p); else what is given."""
+    return ops.concatenate([other(probs), probs], -1) if probs.shape[-1] == 1 else probs
 
 
 def _class(classes, word, layer, change):

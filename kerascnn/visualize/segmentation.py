@@ -39,6 +39,21 @@ class Segmentation:
         return self.masks.any((1, 2))
 
     @property
+    def table(self):
+        """A DataFrame with a row for each image: found, the object's share of the pixels, and its box."""
+        import pandas as pd
+
+        sides = pd.DataFrame(self.boxes, columns=["y0", "x0", "y1", "x1"])
+        return pd.DataFrame({"image": self.names, "found": self.found, "share": self.areas}).join(sides)
+
+    def __str__(self):
+        lines = []
+        for name, found, share, y0, x0, y1, x1 in self.table.itertuples(index=False):
+            where = f"object in {x1 - x0}x{y1 - y0} pixels at ({x0}, {y0}), {share:.0%} of the image"
+            lines.append(f"{name}: {where if found else 'nothing found'}")
+        return "\n".join(lines)
+
+    @property
     def areas(self):
         """(N,) the objects' share of the pixels."""
         return self.masks.mean((1, 2))

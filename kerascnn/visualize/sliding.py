@@ -21,6 +21,7 @@ from ..outputs import final, probabilities
 from ..predictions import cutting, named
 from ..registry import unknown
 from .convolving import convolutional
+from .engine import Probe
 
 
 class Window(NamedTuple):
@@ -119,8 +120,10 @@ def heat_map(model, images, classes=None, *, scales=None, longest=1024, size=Non
     makes the short side that many times the model's; logits are averaged at the places of the first. ``classes`` are
     numbers or labels; without them, each photo's likeliest at any place. ``size`` and ``labels`` as for ``predict``.
     """
+    asked = model if isinstance(model, Probe) else None
+    model = asked.model if asked else model
     cut, end = cutting(model, size=size), final(model)
-    net = convolutional(model, size)
+    net, prepared = convolutional(model, size), asked.preprocess if asked else lambda pixels: pixels
     step, count = stride_of(net, cut), net.output_shape[-1]
     if end == "sigmoid" and count == 1:
         end, count = "single sigmoid", 2
@@ -132,7 +135,7 @@ def heat_map(model, images, classes=None, *, scales=None, longest=1024, size=Non
         grids = [
             Grid(image.shape[:2], shape, step, cut.size) for shape in shapes(image.shape[:2], cut, scales, longest)
         ]
-        found = [scored(net, resized(image, grid.shape, cut), end)[grid.inside] for grid in grids]
+        found = [scored(net, prepared(resized(image, grid.shape, cut)[None]), end)[grid.inside] for grid in grids]
         scores = averaged(found, grids)
         probs = likely(scores, end)
         chosen = asked or (int(probs.max((0, 1)).argmax()),)
@@ -229,9 +232,9 @@ def resized(image, shape, cut):
     return np.asarray(image, np.float32)
 
 
-def scored(net, image, end):
-    """Logits (h, w, classes) of a photo; a single sigmoid's s is (0, s), whose softmax is (1 - p, p)."""
-    scores = keras.ops.convert_to_numpy(net(image[None], training=False))[0].astype(np.float32)
+def scored(net, batch, end):
+    """Logits (h, w, classes) of one photo; a single sigmoid's s is (0, s), whose softmax is (1 - p, p)."""
+    scores = keras.ops.convert_to_numpy(net(batch, training=False))[0].astype(np.float32)
     if not np.isfinite(scores).all():
         raise ValueError(f"`model` should give finite scores. Received: NaN or infinity from {net.name}")
     return np.concatenate([np.zeros_like(scores), scores], -1) if end == "single sigmoid" else scores

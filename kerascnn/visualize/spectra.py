@@ -7,7 +7,7 @@ appears at a frequency where there was none (Zeiler & Fergus 2013 see it in the 
 import numpy as np
 from keras import ops
 
-from .reading import read
+from .asking import read
 
 SIZE = 64  # frequencies of a power spectrum, each way
 LOW, HIGH = 1 / 8, 1 / 4  # cycles a pixel: the octave between is "mid"
@@ -55,7 +55,7 @@ def share_above(maps, limit):
     return float(above / total) if total else float("nan")
 
 
-def aliasing(model, node, images):
+def aliasing(asked, node, shown):
     """What the stride of a convolution does to its responses to images, before any nonlinearity.
 
     ``aliasing``: share of the energy, at stride 1, above what the stride keeps. ``near_nyquist``: share of the energy
@@ -67,8 +67,8 @@ def aliasing(model, node, images):
     source = node.inputs[0][0].name
     kernel = ops.cast(layer.kernel, "float32")
     folded, upper = [], []
-    for image in images:
-        entering = ops.convert_to_tensor(read(model, image[None], [source])[source])
+    for i in range(len(shown)):  # one by one, as maps at stride 1 may be large
+        entering = ops.convert_to_tensor(read(asked, shown.at(slice(i, i + 1)), [source])[source])
         response = ops.convert_to_numpy(ops.conv(entering, kernel, 1, layer.padding, dilation_rate=layer.dilation_rate))
         down, right = layer.strides
         folded.append(share_above(response, (0.5 / down, 0.5 / right)))

@@ -17,8 +17,8 @@ def names(tmp_path):
 
 
 @pytest.mark.slow
-def test_end_to_end(document, model, names, tmp_path):
-    """Written, and checked in fresh processes, with a photo too."""
+def test_end_to_end(document, in_process, model, names, tmp_path):
+    """Written and checked, with a photo too."""
     Image.new("RGB", (30, 20), "blue").save(tmp_path / "blue.png")
     facts = tmp_path / "facts.json"
     facts.write_text('{"data": "three colours"}')

@@ -12,7 +12,7 @@ from PIL import Image
 
 from kerascnn import labels
 from kerascnn.visualize.methods import WAYS
-from kerascnn_apps import see
+from kerascnn_apps import see, ways
 
 TRIED = {  # method -> options that keep it small
     "saliency": [],
@@ -27,9 +27,15 @@ TRIED = {  # method -> options that keep it small
     "layer_cam": [],
     "score_cam": [],
     "guided_grad_cam": [],
-    "activation_maps": ["--layer", "conv2"],
-    "heat_map": [],
+    "activation_maps": ["--layer", "conv2", "--sort", "max"],
+    "heat_map": ["--scales", "1,2"],
+    "segment": ["--of", "grad_cam", "--layer", "conv2", "--foreground", 0.9, "--blur", 1],
+    "curves": ["--of", "integrated", "--steps", 4, "--fill", "mean", "--class", "frog"],
+    "choose": ["--of", "saliency", "--of", "grad_cam", "--steps", 3, "--layer", "conv2"],
+    "sanity": ["--of", "guided", "--independent"],
+    "side_by_side": ["--layer", "conv2"],
 }
+SILENT = ("activation_maps", "heat_map", "segment", "curves", "choose", "sanity", "side_by_side")  # of single images
 
 
 @pytest.fixture(autouse=True)
@@ -72,17 +78,18 @@ def blank(path):
 
 
 def test_every_method_of_the_package_is_tried():
-    assert {name for name, function in WAYS.items() if "images" in see.takes(function)} == TRIED.keys()
+    assert {name for name, function in WAYS.items() if ways.ways()[name].shows != "none"} == TRIED.keys()
 
 
 @pytest.mark.parametrize("method", TRIED)
 def test_a_picture_and_what_it_says(run, here, network, photos, method):
-    outcome = run("see", method, network, photos, *TRIED[method])
+    other = ["--other", network] if method == "side_by_side" else []
+    outcome = run("see", method, network, photos, *TRIED[method], *other)
     assert outcome.exit_code == 0, outcome.stderr
     assert not blank(here / f"{method}.png")
     said = outcome.stdout.splitlines()
     assert said[-1] == f"drawn: {method}.png"
-    if method in ("activation_maps", "heat_map"):
+    if method in SILENT:
         return
     each = 2 if method == "deconvnet" else 1
     assert [line.split(",")[0] for line in said[:-1:2]] == [
@@ -116,8 +123,24 @@ def test_a_class_is_a_number_or_a_name(document, network, photos):
 def test_the_list_names_methods_and_their_own_options(document, method):
     row = next(row for row in document("see", "--list")["result"] if row["method"] == method)
     assert row["what"] == inspect.getdoc(WAYS[method]).split("\n")[0]
-    own = {f"--{name}" for name in inspect.signature(WAYS[method]).parameters} & {f"--{name}" for name in see.OPTIONS}
+    own = {ways.spelled(name) for name in inspect.signature(WAYS[method]).parameters if name in ways.OPTIONS}
     assert own <= set(row["options"])
+
+
+def test_every_option_is_a_parameter_of_some_way():
+    known = ways.ways().values()
+    assert all(any(way.parameter(option) for way in known) for option in ways.OPTIONS)
+    typed = {option.name for option in see.command.params}
+    assert set(ways.OPTIONS) <= typed
+
+
+def test_the_list_says_all_options_also_where_there_is_little_room(run, monkeypatch):
+    said = run("see", "--list").stdout
+    assert "--other" in said
+    monkeypatch.setattr(see, "width", lambda: 50)
+    narrow = run("see", "--list").stdout
+    assert max(map(len, narrow.splitlines())) <= 50
+    assert narrow.count("--") == said.count("--")
 
 
 def test_the_list_as_text(run):
@@ -140,6 +163,16 @@ def test_the_list_as_text(run):
         (["saliency", "--class", 10], "from 0 to 9"),
         (["saliency", "--out", "x.jpg"], "--out should end in"),
         (["saliency", "--values", "x.csv"], "--values should end in"),
+        (["saliency", "--of", "guided"], "does not take --of"),
+        (["smooth", "--of", "salency"], "Did you mean saliency"),
+        (["segment", "--of", "salency"], "Did you mean saliency"),
+        (["sanity", "--of", "saliency", "--of", "guided"], "takes one --of"),
+        (["curves", "--patch", 4], "and those of saliency"),
+        (["curves", "--fill", "grye"], "Did you mean grey"),
+        (["occlusion", "--fill", "1,2"], "a number or 3 of them"),
+        (["segment", "--foreground", 0.1], "should be quantiles"),
+        (["side_by_side"], "--other NAME|FILE"),
+        (["activation_maps", "--layer", "conv2", "--sort", "mux"], "Did you mean max"),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
 )
@@ -196,3 +229,45 @@ def test_progress_where_there_is_no_terminal(monkeypatch, run, network, photos, 
     words = ("see", "smooth", network, photos / "a.png", "--samples", 8, "--batch", 2, "--force")
     assert run(*words).stderr.splitlines() == ["2 of 8", "4 of 8", "6 of 8"] * (seconds == 0)
     assert run(*words, "--quiet").stderr == ""
+
+
+def test_what_judges_says_in_numbers_what_the_package_says(document, here, network, photos):
+    from kerascnn.visualize import choose, grad_cam, saliency
+
+    words = ("--of", "saliency", "--of", "grad_cam", "--layer", "conv2", "--steps", 3, "--seed", 4, "--fill", "1,2,3")
+    found = document("see", "choose", network, photos, *words, "--values", "x.npz")["result"]
+    methods = {"saliency": saliency, "grad_cam": lambda *given, **more: grad_cam(*given, layer="conv2", **more)}
+    model = keras.saving.load_model(network)
+    table = choose(model, str(photos), methods, steps=3, seed=4, fill=(1, 2, 3)).table
+    assert [row["method"] for row in found["table"]] == table.method.tolist()
+    assert [row["gain"] for row in found["table"]] == pytest.approx(table.gain.tolist(), rel=1e-5)
+    assert found["images"] == []
+    with np.load(here / "x.npz") as held:
+        np.testing.assert_allclose(held["table_gain"], table.gain, rtol=1e-5)
+
+
+def test_a_method_smooths_the_one_that_is_named(document, here, network, photos):
+    words = (network, photos / "a.png", "--values", "x.npz", "--force")
+    document("see", "smooth", *words, "--samples", 1, "--noise", 0, "--of", "gradient_x_input")
+    with np.load(here / "x.npz") as smoothed:
+        found = smoothed["values"]
+    document("see", "gradient_x_input", *words)
+    with np.load(here / "x.npz") as own:
+        np.testing.assert_allclose(found, own["values"], rtol=1e-5)
+
+
+def test_a_judge_tells_of_each_image(document, network, photos):
+    found = document("see", "segment", network, photos / "a.png", "--of", "integrated", "--class", 3)["result"]
+    assert [*found["table"][0]] == ["image", "found", "share", "y0", "x0", "y1", "x1"]
+
+
+def test_two_networks_need_no_image(document, run, network):
+    found = document("see", "side_by_side", network, "--other", network, "--force")["result"]
+    assert {row["difference"] for row in found["table"]} <= {0, None}
+    assert found["table"][0]["measure"] == "side"
+    assert "small_cifar10 (a)" in run("see", "side_by_side", network, "--other", network, "--force").stdout
+
+
+def test_another_network_is_checked_as_the_first(fails, network, photos):
+    assert "nowhere.keras" in fails("see", "side_by_side", network, "--other", "nowhere.keras", code=4)
+    assert "--other-weights" in fails("see", "saliency", network, photos, "--other-weights", "imagenet", code=2)

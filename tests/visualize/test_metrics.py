@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import correlate1d
 
+from kerascnn.visualize import probe
 from kerascnn.visualize.metrics import area, blurred, choose, curves, ranks
 
 SIDE = 8
@@ -89,14 +90,13 @@ def test_ranks_by_hand():
     assert found[0, ..., 0].tolist() == [[2, 3], [0, 1]]
 
 
-def test_any_batch_size_gives_the_same_and_traces_once(case, rng):
+def test_any_batch_gives_the_same_and_traces_once(case, rng):
     attribution = given(rng.random((2, SIDE, SIDE)), case.images)
-    calls = []
-    whole = curves(case.model, attribution, steps=7, batch_size=100)
-    ask = case.model.predict_on_batch
-    case.model.predict_on_batch = lambda batch: calls.append(batch.shape) or ask(batch)
-    parts = curves(case.model, attribution, steps=7, batch_size=5)
-    assert set(calls) == {(5, SIDE, SIDE, 1)}
+    whole, told = curves(case.model, attribution, steps=7, batch=100), []
+    made = len(probe(case.model).programs)
+    parts = curves(case.model, attribution, steps=7, batch=5, tell=lambda *done: told.append(done))
+    assert len(probe(case.model).programs) == made
+    assert {*told} >= {(5, 16), (16, 16)}
     for kind in ("deletion", "insertion", "random_deletion", "random_insertion"):
         np.testing.assert_allclose(getattr(parts, kind), getattr(whole, kind), rtol=1e-5)
 
@@ -137,7 +137,7 @@ def test_choose_puts_the_better_method_first(case):
         return given(signs * case.weights * (images[..., 0] - 127.5), images, classes=classes)
 
     worst = given(-exact(None, case.images, (0, 0)).map, case.images)
-    table = choose(case.model, case.images, {"wrong way": worst, "exact": exact}, classes=(0, 0))
+    table = choose(case.model, case.images, {"wrong way": worst, "exact": exact}, classes=(0, 0)).table
     assert table.method.tolist() == ["exact", "random", "wrong way"]
     assert seen[-1] == (0, 0)
     row = table.set_index("method").loc["exact"]
@@ -174,12 +174,12 @@ def test_figures_and_words(case, rng, tmp_path):
     ("change", "message"),
     [
         ({"steps": 0}, "`steps`"),
-        ({"batch_size": 0}, "`batch_size`"),
+        ({"batch": 0}, "`batch`"),
         ({"fill": "gray"}, "Did you mean grey"),
         ({"fill": (1, 2, 3)}, "`fill` should have 1 channels"),
         ({"blur": 0}, "`blur`"),
-        ({"classes": (0, 2)}, "`classes` should have a number below 2 for each of 2"),
-        ({"classes": (0,)}, "`classes`"),
+        ({"classes": (0, 2)}, "`classes` should be whole numbers from 0 to 1"),
+        ({"classes": (0, 1, 0)}, "`classes` should be one class or one for each of 2"),
         ({"attribution": np.ones((2, SIDE, SIDE))}, "`attribution`"),
     ],
     ids=["steps", "batch", "fill", "colour", "blur", "class", "classes", "array"],

@@ -5,20 +5,21 @@ import pytest
 import tensorflow as tf
 
 from kerascnn.visualize.priors import norm, variation
+from kerascnn.visualize.scores import INPUT
 
 PRIORS = [variation(p, form) for p in (1.0, 2.0, 3.0) for form in ("isotropic", "anisotropic")]
 PRIORS += [norm(p) for p in (1.0, 2.0, 6.0)]
 
 
 def valued(prior, x):
-    return prior.of({"input": tf.constant(x)})
+    return prior.of({INPUT: tf.constant(x)})
 
 
 def sloped(prior, x):
     x = tf.constant(x)
     with tf.GradientTape() as tape:
         tape.watch(x)
-        value = prior.of({"input": x})
+        value = prior.of({INPUT: x})
     return tape.gradient(value, x).numpy()
 
 
@@ -60,7 +61,7 @@ def test_gradients_are_finite_differences(prior, images, rng):
     gradient = sloped(prior, images)
     x = tf.constant(images, tf.float64)
     step = rng.normal(size=images.shape)
-    ahead, behind = (prior.of({"input": x + h * step}).numpy() for h in (1e-4, -1e-4))
+    ahead, behind = (prior.of({INPUT: x + h * step}).numpy() for h in (1e-4, -1e-4))
     assert np.allclose((gradient * step).sum((1, 2, 3)), (ahead - behind) / 2e-4, rtol=1e-3)
 
 
@@ -80,14 +81,14 @@ def test_a_weight_means_the_same_at_any_size(prior, rng):
 @pytest.mark.parametrize("prior", PRIORS, ids=str)
 def test_images_are_judged_one_by_one(prior, images):
     assert np.allclose(valued(prior, images)[1:2], valued(prior, images[1:2]), rtol=1e-6)
-    assert prior.layers == ("input",)
+    assert prior.layers == (INPUT,)
 
 
 def test_keys_tell_priors_apart_and_priors_add_up(images):
     assert len({prior.key for prior in PRIORS}) == len(PRIORS)
     both = -variation() - 0.5 * norm(6.0)
     alone = -valued(variation(), images) - 0.5 * valued(norm(6.0), images)
-    assert np.allclose(both.of({"input": images}, *both.feeds), alone, rtol=1e-6)
+    assert np.allclose(both.of({INPUT: images}, *both.feeds), alone, rtol=1e-6)
 
 
 @pytest.mark.parametrize("wrong", [lambda: variation(0), lambda: variation(2, "round"), lambda: norm(-1)])

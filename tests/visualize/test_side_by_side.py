@@ -6,6 +6,8 @@ import pytest
 from keras import layers
 
 from kerascnn import build_model
+from kerascnn.visualize import probe
+from kerascnn.visualize.images import pictures
 from kerascnn.visualize.pairs import cka, side_by_side
 from kerascnn.visualize.spectra import aliasing, bands, power_of, share_above
 
@@ -69,10 +71,8 @@ def strided(kernel):
 
 
 def measured(model, image):
-    from kerascnn.anatomy import walk
-
-    graph = walk(model)
-    return aliasing(model, graph.nodes[-1], image)
+    asked = probe(model)
+    return aliasing(asked, asked.graph.nodes[-1], pictures(asked, image))
 
 
 POINT = np.ones((1, 1))

@@ -11,6 +11,7 @@ from kerascnn.anatomy import walk
 from kerascnn.layers import InfinityPadding2D, PadChannels
 from kerascnn.visualize import locality, windows
 from kerascnn.visualize.engine import ended
+from kerascnn.visualize.scores import LOGITS
 
 CORNERS = [(-4, -3), (0, 0), (29, 30), (13, 9), (-7, 40), (31, -5), (8, 16)]  # overhanging, outside, in the middle
 FILL = (127.0, 10.0, 250.0)
@@ -207,8 +208,8 @@ def test_scores_before_a_softmax_within_a_layer(rng):
     corners, image = [(2, 2), (9, 15)], rng.uniform(0, 1, (24, 24, 3)).astype("float32")
     planned = windows.plan(model, (6, 6), corners, least=0)
     scores = windows.occluded(planned, ["probs"], lambda values: ended(values["probs"]))(image, corners, (1, 1, 1))
-    close(ops.softmax(scores["logits"]), ops.convert_to_numpy(model(occlude(image, corners, (6, 6), 1))))
-    assert not np.allclose(scores["logits"].sum(-1), 1)
+    close(ops.softmax(scores[LOGITS]), ops.convert_to_numpy(model(occlude(image, corners, (6, 6), 1))))
+    assert not np.allclose(scores[LOGITS].sum(-1), 1)
 
 
 def test_sizes_may_be_open_and_colours_any(rng):
