@@ -55,6 +55,10 @@ PUBLIC = {  # name -> module
     "unrecognisable": "maximizing",
     "invert": "inverting",
     "Inversion": "inverting",
+    "ten_numbers": "linear_fooling",
+    "fool_linear": "linear_fooling",
+    "evolve": "evolving",
+    "hog_twin": "hog_twins",
     "dream": "dreaming",
     "dream_on": "dreaming",
 }
