@@ -43,6 +43,18 @@ ALLOWED = {  # module or package -> what of ours it may import
         "registry",
         "lazy",
     },
+    "transfer": {
+        "transfer",
+        "anatomy",
+        "data",
+        "evaluation",
+        "files",
+        "lazy",
+        "outputs",
+        "predictions",
+        "registry",
+        "weights",
+    },
     "exporting": {"exporting", "data", "outputs", "predictions", "registry", "__version__"},
 }
 SEEING = ("engine", "asking", "looping", "rules", "windows")

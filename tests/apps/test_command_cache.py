@@ -114,3 +114,15 @@ def test_no_heavy_import(process, folder):
     done = process("cache", code=program)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_features_of_images_are_listed_and_removed(document, run, folder):
+    for name, size in {"resnet20": 300, "vgg16": 40}.items():
+        place = folder.parent / "features" / name / "stage1-identity-0"
+        place.mkdir(parents=True)
+        (place / "0.npz").write_bytes(bytes(size))
+    row = {"file": "../features/resnet20", "size": 300, "complete": True}
+    assert row in document("cache", "list", "resnet*")["result"]["files"]
+    removed = document("cache", "clear", "resnet*", "--yes")["result"]["removed"]
+    assert [each["file"] for each in removed] == ["resnet18.pth", "../features/resnet20"]
+    assert names(folder.parent / "features") == ["vgg16"]

@@ -1,0 +1,261 @@
+"""How far each stage's features get a classifier, judged on images that it did not learn from: `depths`."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import NamedTuple
+
+import numpy as np
+
+from ..data.threads import telling
+from ..evaluation import temperature, wilson
+from ..registry import unknown
+from .folds import first, folded
+from .heads import HEADS, Linear, alone
+from .ridge import decomposed, left_out, signs, solutions
+
+COLUMNS = ["stage", "head", "penalty", "accuracy", "low", "high", "train", "width", "seconds"]
+FRACTIONS = (0.25, 0.5, 1.0)
+TOGETHER = 3  # stages, the best ones, that are also tried side by side
+PLUS = "+"
+
+
+@dataclass(frozen=True, eq=False)
+class ProbeTable:
+    """Classifiers on the features of each stage. ``table`` has a row for each stage, head and penalty.
+
+    ``accuracy`` is of images that the classifier was not shown, with Wilson's 95 % interval; ``train`` of those that it
+    was. Ridge leaves each image out in turn, the others one fold after the other. ``curve`` is the best one's accuracy
+    after learning from fewer images; ``logits`` are {(stage, head): (N, classes)} of images not shown, at the best
+    penalty. Stages joined by + were put side by side.
+    """
+
+    table: object = field(repr=False)
+    curve: object = field(repr=False)
+    logits: Mapping = field(repr=False)
+    labels: np.ndarray = field(repr=False)
+    classes: tuple
+    folds: np.ndarray = field(repr=False)
+    stages: tuple
+    model: str
+
+    def __len__(self):
+        return len(self.labels)
+
+    @property
+    def summary(self):
+        """The rows of ``table`` at the best penalty of each stage and head: of equals the strongest."""
+        return self.table.loc[self.table.groupby(["stage", "head"], sort=False)["accuracy"].idxmax()].reset_index(
+            drop=True
+        )
+
+    @property
+    def best(self):
+        """The best row whose head is linear, so that a network can end in it; of equals the first."""
+        rows = self.summary
+        return rows.loc[rows[[HEADS[head].linear for head in rows["head"]]]["accuracy"].idxmax()]
+
+    def row(self, stage=None, head=None):
+        """The row of a stage and a head at its best penalty; the best one where neither is named."""
+        rows = self.summary
+        if stage is None and head is None:
+            return self.best
+        for name, value in (("stage", stage), ("head", head)):
+            if value is not None:
+                if value not in {*rows[name]}:
+                    raise ValueError(unknown(name, value, rows[name].unique()))
+                rows = rows[rows[name] == value]
+        return rows.loc[rows["accuracy"].idxmax()]
+
+    def right(self, stage, head):
+        """(N,): whether each image was named right by a classifier that was not shown it."""
+        return self.logits[stage, head].argmax(axis=1) == self.labels
+
+    def temperature(self, stage=None, head=None):
+        """The ``Temperature`` that makes the probabilities of a probe mean what they say (Guo et al. 2017)."""
+        row = self.row(stage, head)
+        return temperature(self.logits[row["stage"], row["head"]], self.labels)
+
+    def layers_table(self, heads=("svm", "softmax")):
+        """The table of Zeiler and Fergus (2014): SVM (1) .. SVM (n), Softmax (1) .. Softmax (n), in per cent."""
+        rows = self.summary
+        rows = rows[rows["stage"].isin(self.stages) & rows["head"].isin(heads)]
+        numbers = [self.stages.index(stage) + 1 for stage in rows["stage"]]
+        table = rows[["stage"]].assign(accuracy=100 * rows["accuracy"], error=50 * (rows["high"] - rows["low"]))
+        table.index = [f"{HEADS[head].title} ({i})" for head, i in zip(rows["head"], numbers, strict=True)]
+        order = {head: i for i, head in enumerate(heads)}
+        places = sorted(range(len(rows)), key=lambda i: (order[rows["head"].iloc[i]], numbers[i]))
+        return table.iloc[places]
+
+    def plot(self):
+        """Accuracy by depth, a line for each head, and the learning curve."""
+        from .figures import draw_depths
+
+        return draw_depths(self)
+
+    def save(self, path):
+        """Write the table (.csv) or the figure (.png, .svg, .pdf, .jpg)."""
+        from .figures import save
+
+        return save(path, self.table, self.plot)
+
+    def __str__(self):
+        rows = self.summary.drop(columns=["width", "seconds"])
+        return rows.to_string(index=False, float_format="{:.4g}".format)
+
+
+class Judged(NamedTuple):
+    """What one kind of head said: logits (penalties, N, classes) of images not shown, and train accuracies."""
+
+    logits: np.ndarray
+    train: np.ndarray
+    seconds: float
+
+
+def depths(
+    taps, *, heads=tuple(HEADS), stages=None, folds=5, fractions=FRACTIONS, together=TOGETHER, seed=0, tell=None
+):
+    """A ``ProbeTable``: classifiers on the features of each stage of ``taps``, and on the best stages side by side.
+
+    Features are standardised by the images that are learnt from. All views of an image are learnt from, and the first
+    judges it. Copies and groups stay together. ``tell(done)`` is told how many probes are done, and None at the end.
+
+    >>> depths(taps(model, "photos")).layers_table()
+    """
+    import pandas as pd
+
+    heads = (heads,) if isinstance(heads, str) else tuple(heads)
+    for head in heads:
+        if head not in HEADS:
+            raise ValueError(unknown("head", head, HEADS))
+    labels, classes = classed(taps)
+    chosen = taps.stages if stages is None else tuple(stages)
+    fold = folded(labels, taps.groups, folds, seed)
+    rows, logits, done = [], {}, count(1)
+    tell = tell or telling("probing stages", (len(chosen) + (together > 1)) * len(heads))
+
+    def probe(stage):
+        features = taps.joined(stage.split(PLUS))
+        for head in heads:
+            found = judged(head, features, labels, len(classes), fold, taps.groups)
+            rows.extend(measured(stage, head, features.shape[-1], found, labels))
+            logits[stage, head] = found.logits[found_best(found, labels)]
+            tell(next(done))
+
+    with alone():
+        try:
+            for stage in chosen:
+                probe(stage)
+            if len(picked := distinct(rows, taps, chosen, together)) > 1:
+                probe(PLUS.join(picked))
+        finally:
+            tell(None)
+        table = pd.DataFrame(rows, columns=COLUMNS)
+        found = ProbeTable(table, None, logits, labels, classes, fold, chosen, taps.model)
+        return replace(found, curve=learning(taps, found, fractions, seed))
+
+
+def classed(taps):
+    """Labels and the names of all classes, each of which has images."""
+    if taps.labels is None:
+        raise ValueError("`taps` should have labels. Received: images without")
+    classes = taps.classes or tuple(map(str, range(taps.labels.max() + 1)))
+    counts = np.bincount(taps.labels, minlength=len(classes))
+    few = [name for name, images in zip(classes, counts, strict=True) if images < 2]
+    if len(classes) < 2 or few:
+        came = f"one class, {classes[0]}" if len(classes) < 2 else f"{counts.min()} of {few[0]}"
+        raise ValueError(f"`taps` should have two classes or more, with 2 or more images each. Received: {came}")
+    return taps.labels, classes
+
+
+def scaled(features, some):
+    """All features (N, views, d) less the mean of ``some`` images', over their standard deviation; and these two."""
+    own = features[some].reshape(-1, features.shape[-1]).astype(np.float64)
+    mean, spread = own.mean(axis=0), own.std(axis=0)
+    spread = np.where(spread > 1e-6 * np.maximum(np.abs(mean), 1e-6), spread, 1.0)  # what is constant stays at 0
+    return (features - mean) / spread, mean, spread
+
+
+def judged(head, features, labels, classes, fold, groups):
+    """The ``Judged`` of one kind of head on one stage."""
+    started = time.perf_counter()
+    logits, train = (leave_one_out if head == "ridge" else by_folds)(head, features, labels, classes, fold, groups)
+    return Judged(logits, train, time.perf_counter() - started)
+
+
+def leave_one_out(head, features, labels, classes, fold, groups):
+    """Of ridge: what it says of each image without it, its views and those of its group; in closed form.
+
+    Standardised by all images, whose labels play no part in that.
+    """
+    rows, *_ = scaled(features, slice(None))
+    images, views, width = rows.shape
+    repeated, penalties = np.repeat(labels, views), HEADS[head].penalties
+    found, targets = decomposed(rows.reshape(-1, width)), signs(repeated, classes)
+    said = left_out(found, targets, penalties, np.repeat(np.asarray(groups), views))
+    learnt = Linear(*solutions(found, targets, penalties))(rows[:, 0])
+    return said.reshape(-1, images, views, classes)[:, :, 0], (learnt.argmax(axis=2) == labels).mean(axis=1)
+
+
+def by_folds(head, features, labels, classes, fold, groups, penalties=None, fraction=1.0, seed=0):
+    """What heads say of each fold after learning from the others, or from a fraction of those."""
+    penalties = HEADS[head].penalties if penalties is None else penalties
+    logits, train = np.empty((len(penalties), len(labels), classes)), []
+    order = np.random.default_rng(seed).permutation(len(labels))
+    for held in range(fold.max() + 1):
+        some = first(fold != held, labels, order, fraction)
+        rows, *_ = scaled(features, some)
+        shown = rows[some].reshape(-1, rows.shape[-1])
+        learnt = HEADS[head].learn(shown, np.repeat(labels[some], rows.shape[1]), classes, penalties)
+        logits[:, fold == held] = learnt(rows[fold == held, 0])
+        train.append((learnt(rows[some, 0]).argmax(axis=2) == labels[some]).mean(axis=1))
+    return logits, np.mean(train, axis=0)
+
+
+def measured(stage, head, width, found, labels):
+    """Rows of the table."""
+    right = (found.logits.argmax(axis=2) == labels).sum(axis=1)
+    seconds = found.seconds / len(right)
+    for penalty, number, train in zip(HEADS[head].penalties, right, found.train, strict=True):
+        yield stage, head, float(penalty), *wilson(int(number), len(labels)), float(train), width, seconds
+
+
+def found_best(found, labels):
+    """The position of the best penalty; of equals the first, which is the strongest."""
+    return int((found.logits.argmax(axis=2) == labels).sum(axis=1).argmax())
+
+
+def distinct(rows, taps, stages, number):
+    """The best stages in their order, without those whose features another one has already."""
+    best = {}
+    for stage, _, _, accuracy, *_ in rows:
+        best[stage] = max(best.get(stage, 0), accuracy)
+    picked = []
+    for stage in sorted(stages, key=best.get, reverse=True):
+        if not any(np.array_equal(taps.features[stage], taps.features[other]) for other in picked):
+            picked.append(stage)
+    return sorted(picked[:number], key=stages.index)
+
+
+def learning(taps, found, fractions, seed):
+    """A DataFrame: the best head's accuracy after learning from these fractions of the images, and what each gained.
+
+    ``images`` are those of a class that it learnt from, on average; ``gain`` is over the fraction before, and ``error``
+    its standard error, of the same images.
+    """
+    import pandas as pd
+
+    best, labels, classes = found.best, found.labels, len(found.classes)
+    features, penalties = taps.joined(best["stage"].split(PLUS)), (best["penalty"],)
+    shown = len(labels) * (1 - 1 / (found.folds.max() + 1)) / classes
+    rows, before = [], None
+    for fraction in sorted(fractions):
+        how = {"penalties": penalties, "fraction": fraction, "seed": seed}
+        logits, train = by_folds(best["head"], features, labels, classes, found.folds, taps.groups, **how)
+        right = (logits[0].argmax(axis=1) == labels).astype(np.float64)
+        gain = np.full(len(right), np.nan) if before is None else right - before
+        error = gain.std() / np.sqrt(len(gain))
+        rows.append((fraction, fraction * shown, *wilson(right.sum(), len(right)), train[0], gain.mean(), error))
+        before = right
+    return pd.DataFrame(rows, columns=["fraction", "images", "accuracy", "low", "high", "train", "gain", "error"])
