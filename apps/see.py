@@ -44,13 +44,13 @@ class Numbers(click.ParamType):
 @click.option("--other", metavar="NAME|FILE", help="The network beside which side_by_side puts the first.")
 @click.option("--other-weights", metavar="W", help="Those of the other network, as --weights.")
 @click.option("--of", metavar="METHOD", multiple=True, help="The method that is smoothed or judged; saliency if none.")
-@click.option("--class", "classes", metavar="K", help="A number or a name; the predicted class unless given.")
-@click.option("--layer", metavar="L", help="A layer, as `kerascnn show --layers` names it.")
+@click.option("--class", "classes", metavar="K,..", help="A number or a name; the predicted class unless given.")
+@click.option("--layer", metavar="L", help="A layer, as `kerascnn show --layers` names it; to invert, L,L,...")
 @click.option("--unit", metavar="K", type=click.IntRange(0), multiple=True, help="A channel of the layer, or several.")
 @click.option("--top", metavar="N", type=COUNT, help="The N strongest channels of each image, where no unit is given.")
 @click.option("--samples", metavar="N", type=COUNT, help="Noisy images that a method averages.")
 @click.option("--noise", metavar="X", type=click.FloatRange(0), help="Its share of the image's range.")
-@click.option("--steps", metavar="N", type=COUNT, help="Steps of an integral or a curve; cuts of segment.")
+@click.option("--steps", metavar="N", type=COUNT, help="Steps of an integral, a curve, a climb; cuts of segment.")
 @click.option("--baseline", metavar="V", type=Numbers(), help="Where an integral begins: a grey, or r,g,b. Black: 0.")
 @click.option("--channels", metavar="N", type=COUNT, help="Those that vary most, where all would take long.")
 @click.option("--patch", metavar="PX", type=COUNT, help="Side of what covers the image, in pixels.")
@@ -67,12 +67,23 @@ class Numbers(click.ParamType):
 @click.option("--components", is_flag=True, help="The strongest spatial components of filters.")
 @click.option("--scales", metavar="X,..", type=Numbers(), help="The short side of a slid over photo, in the model's.")
 @click.option("--longest", metavar="PX", type=COUNT, help="The long side above which a slid over photo is reduced.")
+@click.option("--recipe", metavar="R", help="How images climb: lucid, brisk, yosinski_3, ...; see the README.")
+@click.option("--copies", metavar="N", type=COUNT, help="Pictures of the same, from other noise.")
+@click.option("--count", metavar="N", type=COUNT, help="Facets of a class or unit.")
+@click.option("--size", metavar="PX", type=COUNT, help="Side of a picture; of a dream the longer one.")
+@click.option("--octaves", metavar="N", type=COUNT, help="Sizes in which a dream is dreamt.")
+@click.option("--guide", metavar="IMAGE", type=FILE, help="An image of which a dream should remind.")
+@click.option("--frames", metavar="N", type=COUNT, help="Of a flight into the dream, as PNG files in --folder.")
+@click.option("--goal", metavar="P", type=click.FloatRange(0, 1), help="The probability that is good enough.")
+@click.option("--encoding", metavar="E", help="What is evolved: cppn (patterns) or direct (pixels).")
+@click.option("--generations", metavar="N", type=COUNT, help="Of images that are evolved.")
 @click.option("--seed", metavar="N", type=click.IntRange(0), help="Of what is drawn at random.")
 @click.option("--batch", metavar="N", type=COUNT, help="Images in the network at once; fewer need less memory.")
 @click.option("--out", metavar="FILE.png", type=FILE, help="The picture; METHOD.png here unless given.")
+@click.option("--folder", metavar="DIR", type=click.Path(file_okay=False), help="Each dreamt picture as a PNG in it.")
 @click.option("--values", metavar="FILE.npz", type=FILE, help="Write the numbers behind the picture too.")
 @click.option("--force", is_flag=True, help="Let --out and --values replace a file.")
-def command(method, model, images, listing, weights, other_weights, out, values, force, **asked):
+def command(method, model, images, listing, weights, other_weights, frames, out, folder, values, force, **asked):
     """Draw what a network sees in photos.
 
     METHOD is one that `kerascnn see --list` names; segment, curves, choose and sanity are made of the maps of another
@@ -106,10 +117,11 @@ def command(method, model, images, listing, weights, other_weights, out, values,
         found = seen(way, network, [*images], options)
     keep(found, out)
     write(found, values)
+    files = alone(found, folder, frames and (network, [*images], options, frames))
     told = [*dict.fromkeys(str(each.message) for each in caught if issubclass(each.category, UserWarning))]
     result = {"method": method, "model": network.name, "score": getattr(found, "score", None), "images": rows(found)}
-    result |= {"table": records(found), "picture": out, "values": values}
-    answer("see", result, lines(found, out, values), told)
+    result |= {"table": records(found), "picture": out, "values": values, "files": files}
+    answer("see", result, [*lines(found, out, values), *([f"{len(files)} files: {folder}"] if files else [])], told)
     for line in told:
         remark(line)
 
@@ -148,8 +160,8 @@ def seen(way, network, images, options):
         raise BadFile(f"{network.name} cannot be looked into: {error}") from error
     names = named(None, opened.output.shape[-1], network)
     try:
-        if "layer" in options:
-            opened.tap(options["layer"])
+        for layer in options.get("layer", "").split(",") if "layer" in options else ():
+            opened.tap(layer)
         if "classes" in options:
             options |= {"classes": number_of(options["classes"], names)}
         with waiting("looking ..."):
@@ -164,6 +176,8 @@ def number_of(text, names):
     """The class with a number or a name."""
     from kerascnn.registry import unknown
 
+    if "," in text and text.lower() not in (name.lower() for name in names or ()):
+        return [number_of(each.strip(), names) for each in text.split(",")]
     if text.isdigit():
         return int(text)
     if not names:
@@ -216,6 +230,29 @@ def write(found, path):
         raise Misuse(f"{path} cannot be written: {error.strerror}") from error
 
 
+def alone(found, folder, flight):
+    """The pictures of a dream each in a file of its own, and the frames of a flight into it: their paths."""
+    if folder is None and not flight:
+        return []
+    if folder is None or not hasattr(found, "save_images"):
+        raise Misuse("--frames needs a --folder" if folder is None else "--folder goes with pictures that are dreamt")
+    if not flight:
+        return [str(path) for path in found.save_images(folder)]
+    from kerascnn.visualize import dream_on
+
+    network, images, options, frames = flight
+    names = {
+        "layer": "layer",
+        "unit": "units",
+        "size": "size",
+        "guide": "guide",
+        "octaves": "octaves",
+        "steps": "steps",
+    }
+    given = {names[name]: value for name, value in options.items() if name in names and value not in (None, ())}
+    return dream_on(network, images[0], folder, frames, tell=telling(), **given)
+
+
 def rows(found):
     """What is said of each image, as plain data; nothing where a method says nothing of images."""
     classes, labels = getattr(found, "classes", None), getattr(found, "labels", None)
@@ -258,9 +295,12 @@ def lines(found, out, values):
     if not hasattr(found, "title"):
         yield str(found)
     for i, row in enumerate(rows(found)):
-        yield bold(row["image"])
+        title = found.title(i)
+        if not title.startswith(row["image"]):
+            yield bold(row["image"])
+            title = f"  {title}"
         facts = [f"{name} {value:.3g}" for name, value in row.items() if isinstance(value, float) and name != "score"]
-        yield cut("  " + ", ".join([found.title(i), *facts]), room)
+        yield cut(", ".join([title, *facts]), room)
     yield f"drawn: {out}"
     if values:
         yield f"numbers: {values}"

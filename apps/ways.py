@@ -30,10 +30,20 @@ OPTIONS = {  # option -> the parameters of functions that it is
     "components": ("components",),
     "scales": ("scales",),
     "longest": ("longest",),
+    "recipe": ("recipe",),
+    "copies": ("copies",),
+    "count": ("count",),
+    "size": ("size",),
+    "octaves": ("octaves",),
+    "guide": ("guide",),
+    "goal": ("goal",),
+    "encoding": ("encoding",),
+    "generations": ("generations",),
     "seed": ("seed",),
     "batch": ("batch",),
 }
 PASSED_ON = ("batch", "labels", "tell")  # what a method with **options takes too
+CLIMBED = ("recipe", "copies", "size", "steps", "seed", "batch", "tell")  # what is passed on to a climb
 SHARED = ("classes", "seed", "batch")  # what a judge and its methods both are told
 USUAL = ("saliency", "gradient_x_input", "integrated", "grad_cam", "layer_cam", "occlusion")  # compared by `choose`
 DEFAULT = "saliency"  # of which one, where nothing is said
@@ -79,7 +89,9 @@ class Way:
     def given(self, options):
         """Those of the options that the function takes, as it calls them."""
         found = {self.parameter(name): value for name, value in options.items()}
-        return {name: value for name, value in found.items() if name is not None}
+        layers = found.get("layers")
+        several = {"layers": layers.split(",")} if layers else {}
+        return {name: value for name, value in (found | several).items() if name is not None}
 
 
 def spelled(option):
@@ -89,16 +101,17 @@ def spelled(option):
 
 def ways():
     """Every way by its name, from the package's own tables."""
-    from kerascnn.visualize.methods import JUDGES, WAYS
+    from kerascnn.visualize.methods import DREAMS, JUDGES, WAYS
 
-    return {name: Way(name, function, takes(function), name in JUDGES) for name, function in WAYS.items()}
+    passed = dict.fromkeys(DREAMS, CLIMBED)
+    return {name: Way(name, way, takes(way, passed.get(name, PASSED_ON)), name in JUDGES) for name, way in WAYS.items()}
 
 
-def takes(function):
+def takes(function, passed=PASSED_ON):
     """The parameters of a function, with those that it passes on."""
     parameters = inspect.signature(function).parameters
     passes = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
-    return frozenset(parameters) | frozenset(PASSED_ON if passes else ())
+    return frozenset(parameters) | frozenset(passed if passes else ())
 
 
 def chosen(method):

@@ -141,6 +141,11 @@ def numbers(classes, shown, count):
 
 def likeliest(asked, shown, batch=None):
     """The class that a network finds likeliest for each image."""
+    return tuple(predicted(asked, shown, batch).argmax(-1).tolist())
+
+
+def predicted(asked, shown, batch=None):
+    """The probabilities of each image, (N, classes); of a single sigmoid both of them."""
     probs = read(asked, shown, [PROBS], batch)[PROBS]
     probs = probs.reshape(len(probs), -1, probs.shape[-1]).mean(1)
-    return tuple((probs.argmax(-1) if probs.shape[-1] > 1 else (probs[:, 0] >= 0.5).astype(int)).tolist())
+    return probs if probs.shape[-1] > 1 else np.concatenate([1 - probs, probs], 1)

@@ -71,7 +71,7 @@ class Ascent:
     asked: Score
     recipe: Recipe
     start: np.ndarray | None
-    wanted: tuple | None
+    wanted: tuple | int | None
     copies: int
     bounds: tuple
     apart: tuple | None
@@ -93,7 +93,8 @@ class Ascent:
     def size(self):
         """(H, W, C) of the images."""
         own = self.probe.shape if self.start is None else self.start.shape[1:]
-        size = own if self.wanted is None else (*self.wanted, own[-1])
+        sides = (self.wanted,) * 2 if isinstance(self.wanted, int) else self.wanted
+        size = own if sides is None else (*sides, own[-1])
         return tuple(side or SIDE for side in size)
 
     @property

@@ -9,11 +9,10 @@ import numpy as np
 from ..data.fit import to_channels
 from ..data.gather import gather
 from ..files import save_image
-from .asking import ask
+from .asking import read
 from .climbing import climb
 from .engine import probe
 from .images import Pictures, pictures
-from .inverting import reading
 from .scores import as_score, channel, energy, matching
 from .sliding import opened
 
@@ -85,7 +84,7 @@ def dreamt(asked, layer, units, guide):
     """The score that is dreamt of."""
     if guide is not None:
         shown = pictures(asked, guide)
-        return matching(layer, ask(asked, reading((layer,)), shown.pixels[:1], shown.others)[layer])
+        return matching(layer, read(asked, shown, [layer])[layer][:1])
     return energy(layer) if units is None else channel(layer, units)
 
 

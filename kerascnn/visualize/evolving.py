@@ -11,9 +11,10 @@ import numpy as np
 from ..files import save_figure
 from ..labels import labels as names_of
 from ..predictions import cutting
-from .asking import Question, ask
+from .attribution import predicted
 from .encodings import CHUNK, drawn, encoding_of, taken
 from .engine import probe
+from .images import pictures
 
 SURE = 1e-7  # the least p and 1 - p that are told apart in float32
 OPEN = 0.8  # of the parents are of classes below the goal
@@ -159,13 +160,10 @@ def odds(probs):
 
 def judged(asked, way, genes, shape, batch):
     """The probabilities (N, classes) of the pictures of genes; of one score, those of its two sides."""
-    question = Question(("probs",), lambda run, score: {"probs": run["probs"]}, backward=False)
     count = len(next(iter(genes.values())))
     starts = range(0, count, 2 * CHUNK)
     some = (drawn(way, taken(genes, slice(at, at + 2 * CHUNK)), shape) for at in starts)
-    probs = np.concatenate([ask(asked, question, pixels, batch=batch)["probs"] for pixels in some])
-    probs = probs.reshape(len(probs), -1, probs.shape[-1]).mean(1)
-    return np.concatenate([1 - probs, probs], -1) if probs.shape[-1] == 1 else probs
+    return np.concatenate([predicted(asked, pictures(asked, pixels), batch) for pixels in some])
 
 
 def shape_of(asked):

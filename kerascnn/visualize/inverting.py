@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..files import save_figure
-from .asking import Question, ask
+from .asking import read
 from .climbing import PIXELS, climb
 from .engine import probe
 from .images import pictures
@@ -79,7 +79,7 @@ def invert(
     asked = probe(model)
     shown = pictures(asked, images)
     layers = tuple(asked.tap(layer) for layer in ([layers] if isinstance(layers, str) else layers or stages(asked)))
-    codes = ask(asked, reading(layers), shown.pixels, shown.others, batch=batch)
+    codes = read(asked, shown, layers, batch)
     found = []
     for i, layer in enumerate(layers):
         told = tell and (lambda done, of, i=i: tell(i * of + done, len(layers) * of))
@@ -112,11 +112,6 @@ def mahendran(shape, depth):
     what = "inverted with variation and a norm (Mahendran & Vedaldi 2015)"
     begin = Pixels(noise=TYPICAL / 2, clip=False)
     return Recipe(what, 400, stages, "momentum", begin, priors=((rough, variation(2)), (loud, norm(6))))
-
-
-def reading(layers):
-    """The question for the activations of layers."""
-    return Question(("codes", layers), lambda run, score: {layer: run[layer] for layer in layers}, backward=False)
 
 
 def stages(asked):

@@ -134,6 +134,7 @@ def program(probe, loop, state, beside, now):
     key = ("loop", loop.key, loop.score and loop.score.key, loop.rule, str(specs))
     if key not in probe.programs:
         probe.programs[key] = tf.function(looping(probe, loop), input_signature=specs, autograph=False)
+        probe.programs[key].get_concrete_function()
     return probe.programs[key]
 
 
