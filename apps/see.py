@@ -43,7 +43,7 @@ class Numbers(click.ParamType):
 @click.option("--weights", metavar="W", help="imagenet (the best there are), torchvision, keras, timm, or a file.")
 @click.option("--other", metavar="NAME|FILE", help="The network beside which side_by_side puts the first.")
 @click.option("--other-weights", metavar="W", help="Those of the other network, as --weights.")
-@click.option("--of", metavar="METHOD", multiple=True, help="The method that is smoothed or judged; saliency if none.")
+@click.option("--of", metavar="METHOD", multiple=True, help="The method that is smoothed, judged or fools.")
 @click.option("--class", "classes", metavar="K,..", help="A number or a name; the predicted class unless given.")
 @click.option("--layer", metavar="L", help="A layer, as `kerascnn show --layers` names it; to invert, L,L,...")
 @click.option("--unit", metavar="K", type=click.IntRange(0), multiple=True, help="A channel of the layer, or several.")
@@ -67,10 +67,11 @@ class Numbers(click.ParamType):
 @click.option("--components", is_flag=True, help="The strongest spatial components of filters.")
 @click.option("--scales", metavar="X,..", type=Numbers(), help="The short side of a slid over photo, in the model's.")
 @click.option("--longest", metavar="PX", type=COUNT, help="The long side above which a slid over photo is reduced.")
+@click.option("--target", metavar="K,..", help="The class that a network should be fooled to; any other if none.")
 @click.option("--recipe", metavar="R", help="How images climb: lucid, brisk, yosinski_3, ...; see the README.")
 @click.option("--copies", metavar="N", type=COUNT, help="Pictures of the same, from other noise.")
 @click.option("--count", metavar="N", type=COUNT, help="Facets of a class or unit.")
-@click.option("--size", metavar="PX", type=COUNT, help="Side of a picture; of a dream the longer one.")
+@click.option("--size", metavar="PX", type=COUNT, help="Side of a picture, the longer one of a dream; or of a change.")
 @click.option("--octaves", metavar="N", type=COUNT, help="Sizes in which a dream is dreamt.")
 @click.option("--guide", metavar="IMAGE", type=FILE, help="An image of which a dream should remind.")
 @click.option("--frames", metavar="N", type=COUNT, help="Of a flight into the dream, as PNG files in --folder.")
@@ -164,6 +165,8 @@ def seen(way, network, images, options):
             opened.tap(layer)
         if "classes" in options:
             options |= {"classes": number_of(options["classes"], names)}
+        if "target" in options:
+            options |= {"target": number_of(options["target"], names)}
         with waiting("looking ..."):
             return look(way, network, images, options, {"labels": names, "tell": telling()})
     except ImageError as error:

@@ -30,6 +30,7 @@ OPTIONS = {  # option -> the parameters of functions that it is
     "components": ("components",),
     "scales": ("scales",),
     "longest": ("longest",),
+    "target": ("target",),
     "recipe": ("recipe",),
     "copies": ("copies",),
     "count": ("count",),
@@ -43,6 +44,7 @@ OPTIONS = {  # option -> the parameters of functions that it is
     "batch": ("batch",),
 }
 PASSED_ON = ("batch", "labels", "tell")  # what a method with **options takes too
+CHANGED = ("size", "steps", "seed", "batch", "labels", "tell")  # to an attack
 CLIMBED = ("recipe", "copies", "size", "steps", "seed", "batch", "tell")  # what is passed on to a climb
 SHARED = ("classes", "seed", "batch")  # what a judge and its methods both are told
 USUAL = ("saliency", "gradient_x_input", "integrated", "grad_cam", "layer_cam", "occlusion")  # compared by `choose`
@@ -103,7 +105,7 @@ def ways():
     """Every way by its name, from the package's own tables."""
     from kerascnn.visualize.methods import DREAMS, JUDGES, WAYS
 
-    passed = dict.fromkeys(DREAMS, CLIMBED)
+    passed = dict.fromkeys(DREAMS, CLIMBED) | {"fool": CHANGED}
     return {name: Way(name, way, takes(way, passed.get(name, PASSED_ON)), name in JUDGES) for name, way in WAYS.items()}
 
 
@@ -146,15 +148,17 @@ def check_options(way, images, asked):
 def judged(way, asked):
     """The methods whose maps a way is made of."""
     from kerascnn.registry import unknown
+    from kerascnn.visualize.attacks import ATTACKS, fool
     from kerascnn.visualize.methods import METHODS
 
     several = "methods" in way.takes
-    names = asked.get("of") or (USUAL if several else (DEFAULT,)) * bool(way.parameter("of"))
+    known = ATTACKS if way.function is fool else METHODS
+    names = asked.get("of") or (USUAL if several else (DEFAULT,)) * way.judges
     if len(names) > 1 and not several:
         raise Misuse(f"{way.name} takes one --of. Received: {', '.join(names)}")
     for name in names:
-        if name not in METHODS:
-            raise Misuse(unknown("--of", name, METHODS), "kerascnn see --list")
+        if name not in known:
+            raise Misuse(unknown("--of", name, known), "kerascnn see --list")
     return [Way(name, METHODS[name], takes(METHODS[name]), False) for name in names] if way.judges else []
 
 

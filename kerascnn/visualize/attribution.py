@@ -145,7 +145,14 @@ def likeliest(asked, shown, batch=None):
 
 
 def predicted(asked, shown, batch=None):
-    """The probabilities of each image, (N, classes); of a single sigmoid both of them."""
-    probs = read(asked, shown, [PROBS], batch)[PROBS]
+    """The probabilities of each image, (N, classes)."""
+    return by_class(read(asked, shown, [PROBS], batch)[PROBS])
+
+
+def by_class(probs):
+    """(N, classes) of what a network says: the mean of a map, both sides of a single sigmoid."""
     probs = probs.reshape(len(probs), -1, probs.shape[-1]).mean(1)
-    return probs if probs.shape[-1] > 1 else np.concatenate([1 - probs, probs], 1)
+    if probs.shape[-1] > 1:
+        return probs
+    other = np.where(probs == 0.5, np.nextafter(probs, 0, dtype=probs.dtype), 1 - probs)  # at a half it says class 1
+    return np.concatenate([other, probs], 1)

@@ -14,12 +14,22 @@ from .engine import probe
 from .images import pictures
 from .scores import channel, energy, log_probability, logit, neuron, peak
 
-OF = {"channel": channel, "neuron": neuron, "peak": peak}
+KINDS = {"channel": channel, "neuron": neuron, "peak": peak}
 LEAST = 64  # pixels of a picture, so that there is something to see
 
 
 def maximize(
-    model, layer=None, units=None, *, classes=None, score=None, of="channel", size=None, labels=None, names=None, **how
+    model,
+    layer=None,
+    units=None,
+    *,
+    classes=None,
+    score=None,
+    kind="channel",
+    size=None,
+    labels=None,
+    names=None,
+    **how,
 ):
     """Pictures that a network's classes, units or scores answer most to: `Synthesis`, all in one call.
 
@@ -37,7 +47,7 @@ def maximize(
         numbers = checked(classes, count if count > 1 else 2, asked.output.name)
         score, names = logit(numbers), names or [label_of(int(k), count, labels) for k in numbers]
     elif score is None:
-        score, named = wanted(asked, layer, units, of)
+        score, named = wanted(asked, layer, units, kind)
         names, size = names or named, size or canvas(asked, layer)
     return climb(asked, score, size=size, names=names, **how)
 
@@ -64,15 +74,15 @@ def unrecognisable(model, classes, *, goal=0.99, recipe="unrecognisable", labels
     return replace(found, facts=found.facts | {"probability": certain, "rounded": rounded})
 
 
-def wanted(asked, layer, units, of):
+def wanted(asked, layer, units, kind):
     """The score of a layer's units, and what they are called."""
     node = asked.graph.find(layer)
     if isinstance(units, str) and units == "all":
         return energy(node.name), [f"{node.name}, all of it"]
-    if of not in OF:
-        raise ValueError(unknown("of", of, OF))
+    if kind not in KINDS:
+        raise ValueError(unknown("kind", kind, KINDS))
     numbers = checked(units, node.shape[-1], node.name)
-    return OF[of](node.name, numbers), [f"{node.name}:{k}" for k in numbers]
+    return KINDS[kind](node.name, numbers), [f"{node.name}:{k}" for k in numbers]
 
 
 def canvas(asked, layer):

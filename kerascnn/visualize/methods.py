@@ -1,6 +1,7 @@
 """Every method by name: which pixels speak for a score, what judges these, what networks dream, and all ways to see."""
 
 from .activations import activation_maps
+from .attacks import fool
 from .cams import grad_cam_pp, guided_grad_cam, layer_cam, score_cam
 from .covering import occlusion
 from .dreaming import dream
@@ -19,6 +20,6 @@ GRADIENTS = (saliency, gradient_x_input, smooth, integrated, guided, deconvnet)
 MAPS = (grad_cam, grad_cam_pp, layer_cam, score_cam, guided_grad_cam)
 METHODS = {method.__name__: method for method in (*GRADIENTS, *MAPS, occlusion)}
 JUDGES = {judge.__name__: judge for judge in (segment, curves, choose, sanity)}  # are made of the maps of METHODS
-DREAMS = {way.__name__: way for way in (maximize, facets, invert, dream, unrecognisable, evolve)}
+DREAMS = {way.__name__: way for way in (maximize, facets, invert, dream, unrecognisable, evolve, fool)}
 OTHERS = (filter_images, activation_maps, heat_map, side_by_side)
 WAYS = METHODS | {way.__name__: way for way in OTHERS} | JUDGES | DREAMS

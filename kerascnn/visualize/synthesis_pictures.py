@@ -5,7 +5,7 @@ import numpy as np
 from .drawing import CLASSES, looks
 from .tiles import BETWEEN, DPI, MARGIN, columns_for, place, sheet
 
-WIDE = 1500  # pixels of a sheet, at most about
+WIDE, SIDE = 1500, 220  # pixels of a sheet, at most about, and of a tile that is drawn larger than it is
 TALL = 26  # pixels above a tile for its title
 LETTER = 9  # pixels of a letter of a title
 AXIS = 40  # pixels left of a curve for its numbers
@@ -70,7 +70,9 @@ def tiles(figure, images, titles, columns, zoom, top):
 def full_rows(count):
     """About as many columns as look well, rather those that leave no row half empty."""
     wanted = columns_for(count, 1.2)
-    near = [columns for columns in range(max(wanted - 2, 1), min(wanted + 3, count) + 1) if count % columns == 0]
+    near = [
+        columns for columns in range(max(wanted - 2, min(3, count)), min(wanted + 3, count) + 1) if count % columns == 0
+    ]
     return min(near, key=lambda columns: abs(columns - wanted)) if near else wanted
 
 
@@ -78,13 +80,13 @@ def extent(count, columns, shape, zoom):
     """(width, height) in pixels of rows of tiles with their titles."""
     height, width = (zoomed(side, zoom) for side in shape)
     rows = -(-count // columns)
-    return max(columns * (width + BETWEEN), 420), rows * (height + TALL + BETWEEN)
+    return max(columns * (width + BETWEEN), 640), rows * (height + TALL + BETWEEN)
 
 
 def scale(width, columns):
     """How much larger tiles are drawn than they are: whole, or smaller where a row would be too long."""
     room = WIDE / (columns * (width + BETWEEN))
-    return float(np.clip(int(room), 1, 4)) if room >= 1 else max(room, 96 / width)
+    return float(max(min(int(room), round(SIDE / width)), 1)) if room >= 1 else max(room, 96 / width)
 
 
 def zoomed(side, zoom):

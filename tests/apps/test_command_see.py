@@ -34,8 +34,19 @@ TRIED = {  # method -> options that keep it small
     "choose": ["--of", "saliency", "--of", "grad_cam", "--steps", 3, "--layer", "conv2"],
     "sanity": ["--of", "guided", "--independent"],
     "side_by_side": ["--layer", "conv2"],
+    "facets": ["--layer", "conv2", "--unit", 1, "--count", 2, "--steps", 2],
+    "invert": ["--layer", "conv1,conv2", "--copies", 2, "--steps", 2],
+    "dream": ["--layer", "conv2", "--octaves", 2, "--steps", 2],
+    "fool": ["--of", "fgsm", "--target", "frog", "--size", 30],
+}
+ALONE = {  # ways that look at the network alone
+    "filter_images": [],
+    "maximize": ["--class", "frog,truck", "--recipe", "brisk", "--steps", 2],
+    "unrecognisable": ["--class", "1", "--goal", 0.2],
+    "evolve": ["--encoding", "direct", "--generations", 2],
 }
 SILENT = ("activation_maps", "heat_map", "segment", "curves", "choose", "sanity", "side_by_side")  # of single images
+SILENT += ("facets", "invert", "dream", "fool")
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +89,42 @@ def blank(path):
 
 
 def test_every_method_of_the_package_is_tried():
-    assert {name for name, function in WAYS.items() if ways.ways()[name].shows != "none"} == TRIED.keys()
+    assert {name for name in WAYS if ways.ways()[name].shows != "none"} == TRIED.keys()
+    assert {name for name in WAYS if ways.ways()[name].shows == "none"} == ALONE.keys()
+
+
+@pytest.mark.parametrize("method", ALONE)
+def test_a_network_alone(run, here, network, method):
+    outcome = run("see", method, network, *ALONE[method])
+    assert outcome.exit_code == 0, outcome.stderr
+    assert not blank(here / f"{method}.png")
+
+
+def test_dreamt_pictures_are_files_too(document, here, network, photos):
+    found = document("see", "dream", network, photos / "a.png", "--layer", "conv1", "--steps", "1", "--folder", "each")
+    assert [str(file) for file in (here / "each").iterdir()] == [str(here / each) for each in found["result"]["files"]]
+    more = ("--layer", "conv1", "--steps", "1", "--folder", "flight", "--frames", "2", "--force")
+    document("see", "dream", network, photos / "a.png", *more)
+    assert len([*(here / "flight").iterdir()]) == 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        (["maximize"], "one of classes, layer, score"),
+        (["maximize", "--class", "1", "--recipe", "lucit"], "lucid"),
+        (["saliency", "a", "--folder", "x"], "--folder goes with"),
+        (["fool", "a", "--of", "fgms"], "fgsm"),
+        (["fool", "a", "--size", "3"], "option of minimal"),
+        (["dream", "a", "--frames", "3"], "--frames needs a --folder"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_is_wrong_with_a_dream(run, network, photos, asked, says):
+    method, *rest = asked
+    outcome = run("see", method, network, *[photos / "a.png" if each == "a" else each for each in rest])
+    assert outcome.exit_code == 2
+    assert says in outcome.stderr
 
 
 @pytest.mark.parametrize("method", TRIED)

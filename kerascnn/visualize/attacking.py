@@ -1,0 +1,257 @@
+"""What every attack begins with, images and by how much they are taken for a class, and ends with: `Fooled`.
+
+Images are changed in steps of 0..255 (`Victim` turns them into what the network takes), so that sizes mean the same for
+any network. What counts are the scores before the softmax: by how many logits the wrong class leads.
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from keras import ops
+
+from ..files import save_figure
+from ..predictions import named
+from ..registry import unknown
+from .asking import Question, ask
+from .attribution import by_class, predicted
+from .distortions import RANGE, l2, linf, rms, ssim
+from .engine import probe
+from .images import Pictures, pictures
+from .looping import Loop, iterate
+from .scores import LOGITS, PROBS
+
+FAR = 1e9  # subtracted from a class's score, it is never the largest
+
+
+@dataclass(frozen=True, eq=False)
+class Fooled:
+    """Images before and after, (N, H, W, C) in the network's own range, and what the network says of both.
+
+    ``before`` and ``after`` are classes, with their ``confidence_before`` and ``confidence_after``; ``target`` is what
+    they were to become, or None; ``success`` whether they did (another class than before, or the target), ``survives``
+    whether they do after rounding to whole steps of 0..255. ``l2``, ``linf``, ``rms`` are in such steps. ``history``
+    (steps, N): by how many logits the class that should not win led at each step.
+    """
+
+    originals: np.ndarray = field(repr=False)
+    images: np.ndarray = field(repr=False)
+    names: tuple
+    method: str
+    before: np.ndarray
+    after: np.ndarray
+    confidence_before: np.ndarray
+    confidence_after: np.ndarray
+    target: np.ndarray | None
+    success: np.ndarray
+    survives: np.ndarray
+    l2: np.ndarray
+    linf: np.ndarray
+    rms: np.ndarray
+    history: np.ndarray = field(repr=False)
+    bounds: tuple = (0.0, RANGE)
+    labels: tuple | None = field(default=None, repr=False)
+
+    def __len__(self):
+        return len(self.images)
+
+    def __str__(self):
+        aim = "another class" if self.target is None else "their targets"
+        far = np.median(self.l2[self.success]) if self.success.any() else np.nan
+        return (
+            f"{self.method}: {self.success.sum()} of {len(self)} images are taken for {aim} "
+            f"({self.survives.sum()} also in 8 bits), median L2 {far:.4g}"
+        )
+
+    @cached_property
+    def ssim(self):
+        """Structural similarity of each image and what it was, (N,); when first asked for, as it takes a while."""
+        return ssim(steps(self.originals, self.bounds), steps(self.images, self.bounds))
+
+    @property
+    def difference(self):
+        """What was added, (N, H, W, C), in steps of 0..255."""
+        return steps(self.images, self.bounds) - steps(self.originals, self.bounds)
+
+    @property
+    def table(self):
+        """A DataFrame, a row an image."""
+        import pandas as pd
+
+        columns = {"image": self.names}
+        for name in ("before", "after"):
+            columns[name] = [self.label(number) for number in getattr(self, name)]
+            columns[f"confidence_{name}"] = getattr(self, f"confidence_{name}")
+        if self.target is not None:
+            columns["target"] = [self.label(number) for number in self.target]
+        measures = ("success", "survives", "l2", "linf", "rms", "ssim")
+        return pd.DataFrame(columns | {name: getattr(self, name) for name in measures})
+
+    def label(self, number):
+        """What a class is called."""
+        return self.labels[number] if self.labels else f"class {number}"
+
+    def plot(self):
+        """Original, fooled, difference and ten times the difference, a row an image."""
+        from .attack_pictures import draw_fooled
+
+        return draw_fooled(self)
+
+    def save(self, path):
+        """Draw into a file; its suffix says which kind."""
+        return save_figure(self.plot(), path)
+
+    def _repr_png_(self):
+        from .drawing import png
+
+        return png(self.plot())
+
+
+@dataclass(frozen=True, eq=False)
+class Victim:
+    """Images in steps of 0..255, (N, H, W, C) float32, and the class that each leaves (``sign`` -1) or takes (1)."""
+
+    probe: object
+    shown: Pictures
+    pixels: np.ndarray = field(repr=False)
+    probs: np.ndarray = field(repr=False)
+    label: np.ndarray
+    target: np.ndarray | None
+    bounds: tuple
+    labels: tuple | None
+    lead: float = 0.0
+    batch: int | None = None
+    tell: object = None
+
+    @property
+    def given(self):
+        """What the steps of a loop are given of each image."""
+        sign = np.full(len(self.label), -1.0 if self.target is None else 1.0, np.float32)
+        return {"origin": self.pixels, "label": self.label.astype(np.int32), "sign": sign}
+
+    def iterate(self, name, step, state, now, more=None, over=None):
+        """Run a loop whose step is ``step(see, state, now, given)``, where ``see`` is `seen` by the network."""
+        bounds, lead = self.bounds, self.lead
+        act = lambda look, *rest: step(lambda *what: seen(look, bounds, lead, *what), *rest)  # noqa: E731
+        loop = Loop(("attack", name, bounds, lead), act, says=("margin",))
+        options = {"others": self.shown.others, "batch": self.batch, "tell": self.tell, "over": over}
+        return iterate(self.probe, loop, state, now, self.given | (more or {}), **options)
+
+    def margins(self, pixels):
+        """By how many logits the class that should not win leads in each image, and the probabilities."""
+        label, sign = self.given["label"], self.given["sign"]
+        answer = lambda run, score, label, sign: {  # noqa: E731
+            "margin": margins(run[LOGITS], label, sign)[0] + self.lead,
+            "probs": run[PROBS],
+        }
+        question = Question(("margin", self.lead), answer, extra={"label": label, "sign": sign}, backward=False)
+        found = ask(
+            self.probe, question, unsteps(pixels, self.bounds).astype(np.float32), self.shown.others, batch=self.batch
+        )
+        return found["margin"], by_class(found["probs"])
+
+
+def victim(model, images, target=None, *, bounds=(0, 255), lead=0.0, labels=None, batch=None, tell=None):
+    """The `Victim` that any attack is given, checked."""
+    asked = probe(model)
+    shown = pictures(asked, images)
+    if not len(shown):
+        raise ValueError("`images` should have at least one image. Received: none")
+    low, high = checked_bounds(bounds)
+    pixels = steps(shown.pixels, (low, high)).astype(np.float32)
+    if shown.pixels.min() < low - 1e-4 * (high - low) or shown.pixels.max() > high + 1e-4 * (high - low):
+        extent = f"{shown.pixels.min():.4g} to {shown.pixels.max():.4g}"
+        raise ValueError(f"`bounds` should be the range of the images. Received: {bounds} for pixels from {extent}")
+    probs = predicted(asked, shown, batch)
+    before, count = probs.argmax(-1), probs.shape[-1]
+    labels = named(labels, count, asked.model)
+    numbers = None if target is None else targets(target, len(shown), count, labels)
+    label = before if numbers is None else numbers
+    limits = {"bounds": (low, high), "labels": labels, "lead": float(lead), "batch": batch, "tell": tell}
+    return Victim(asked, shown, pixels, probs, label, numbers, **limits)
+
+
+def checked_bounds(bounds):
+    low, high = (float(end) for end in bounds)
+    if not low < high or not np.isfinite([low, high]).all():
+        raise ValueError(f"`bounds` should be (lowest, highest) pixel that the network takes. Received: {bounds}")
+    return low, high
+
+
+def targets(target, count, classes, labels):
+    """Class numbers, one an image, from one or many numbers or names."""
+    given = [target] * count if isinstance(target, str) or np.ndim(target) == 0 else [*target]
+    if len(given) != count:
+        raise ValueError(f"`target` should be one class, or one for each of {count} images. Received: {len(given)}")
+    names = {name: number for number, name in enumerate(labels or ())}
+    for each in given:
+        if isinstance(each, str) and each not in names:
+            raise ValueError(
+                unknown("target", each, names) if names else f"`target` should be a number. Received: {each!r}"
+            )
+    numbers = np.array([names[each] if isinstance(each, str) else each for each in given])
+    if numbers.dtype.kind not in "iu" or (numbers < 0).any() or (numbers >= classes).any():
+        raise ValueError(f"`target` should be classes from 0 to {classes - 1}, or their names. Received: {target!r}")
+    return numbers
+
+
+def seen(look, bounds, lead, pixels, given, sharp=None):
+    """(margin, slope of the smooth margin in steps of 0..255, smooth margin) of pixels on their way through a loop.
+
+    The slope is not that of the margin itself, where it would be that of one class alone; none without ``sharp``.
+    """
+    run = look(unsteps(pixels, bounds))
+    hard, smooth = margins(run[LOGITS], given["label"], given["sign"], sharp)
+    if sharp is None:
+        return hard + lead, None, None
+    return hard + lead, run.gradient(smooth, pixels), smooth + lead
+
+
+def margins(logits, label, sign, sharp=None):
+    """sign (max of the other logits - logit of the class), exact and with log sum exp(sharp z) / sharp for the maximum.
+
+    Both are below 0 when an image is fooled. With ``sharp`` 1, the slope has the direction of the cross-entropy's,
+    J = log(1 + exp(smooth margin)) for ``sign`` 1, and does not vanish where that is saturated.
+    """
+    logits = ops.mean(logits, axis=tuple(range(1, len(logits.shape) - 1))) if len(logits.shape) > 2 else logits
+    if logits.shape[-1] == 1:  # a sigmoid's: class 1, against 0 for class 0
+        logits = ops.concatenate([ops.zeros_like(logits), logits], 1)
+    own = ops.one_hot(label, logits.shape[-1], dtype=logits.dtype)
+    mine, others = ops.sum(own * logits, 1), logits - FAR * own
+    hard = sign * (ops.max(others, 1) - mine)
+    if sharp is None:
+        return hard, None
+    sharp = ops.reshape(sharp, (-1, 1))
+    return hard, sign * (ops.logsumexp(sharp * others, 1) / sharp[:, 0] - mine)
+
+
+def judged(victim, pixels, method, history, whole=False):
+    """`Fooled` from changed pixels, which are looked at again, as they are and in 8 bits."""
+    kept = np.all(pixels == victim.pixels, axis=(1, 2, 3))[:, None, None, None]
+    images = np.where(kept, victim.shown.pixels, unsteps(pixels, victim.bounds)).astype(np.float32)
+    (margin, probs), (rounded, _) = victim.margins(pixels), victim.margins(np.round(pixels))
+    change = pixels - victim.pixels
+    before, after = victim.probs.argmax(-1), probs.argmax(-1)
+    return Fooled(
+        *(victim.shown.pixels, images, victim.shown.names, method, before, after),
+        *(confidence(victim.probs, before), confidence(probs, after), victim.target),
+        *((rounded if whole else margin) < 0, rounded < 0, l2(change), linf(change), rms(change)),
+        *(history, victim.bounds, victim.labels),
+    )
+
+
+def steps(pixels, bounds):
+    """Pixels of a network's range as 0..255."""
+    low, high = bounds
+    return pixels if (low, high) == (0, RANGE) else (pixels - np.float32(low)) * np.float32(RANGE / (high - low))
+
+
+def unsteps(pixels, bounds):
+    """The way back, of arrays or tensors."""
+    low, high = bounds
+    return pixels if (low, high) == (0, RANGE) else pixels * np.float32((high - low) / RANGE) + np.float32(low)
+
+
+def confidence(probs, numbers):
+    """The probability of a class in each image."""
+    return probs[np.arange(len(probs)), numbers]

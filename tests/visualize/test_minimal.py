@@ -1,0 +1,123 @@
+"""The smallest change: closed forms, other attacks, and other libraries' kind of bisection."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from test_attacks import SIZE, linear, margin_of, pixels, small  # noqa: F401
+
+import kerascnn
+from kerascnn.visualize.attacks import fool
+
+DUAL = {"l2": lambda w: np.sqrt((w**2).sum(1)), "linf": lambda w: np.abs(w).sum(1)}
+
+
+@pytest.mark.parametrize("aimed", [False, True], ids=["away", "targeted"])
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_of_a_linear_model_it_is_the_distance_to_the_border(norm, aimed, pixels, rng):  # noqa: F811
+    """|f| / |w|_2 in L2, |f| / |w|_1 in Linf."""
+    model, weights = linear(rng)
+    lead, slope = margin_of(model, weights, pixels)
+    target = 1 - np.asarray(model(pixels)).argmax(1) if aimed else None
+    found = fool(model, pixels, target, norm=norm)
+    assert found.success.all()
+    np.testing.assert_allclose(getattr(found, norm), lead / DUAL[norm](slope), rtol=1e-3)
+
+
+def test_of_many_linear_classes_it_is_the_nearest_border(pixels, rng):  # noqa: F811
+    model, weights = linear(rng, 4)
+    scores, weights = np.asarray(model(pixels), np.float64), weights.astype(np.float64)
+    first = scores.argmax(1)
+    gaps = scores[np.arange(5), first][:, None] - scores
+    far = np.linalg.norm(weights[:, first].T[:, :, None] - weights[None], axis=1)
+    nearest = np.where(gaps > 0, gaps / np.maximum(far, 1e-9), np.inf).min(1)
+    np.testing.assert_allclose(fool(model, pixels).l2, nearest, rtol=0.01)
+
+
+def test_at_the_ends_of_the_range_it_is_the_nearest_point_in_the_box(rng):
+    """Against the exact projection on half-space and box, by bisection of its multiplier."""
+    model, weights = linear(rng, scale=0.03)
+    images = rng.choice([0.0, 2.0, 253.0, 255.0], (6, *SIZE)).astype(np.float32)
+    lead, slope = margin_of(model, weights, images)
+    found = fool(model, images, steps=100)
+    for i, (f, w) in enumerate(zip(lead, slope, strict=True)):
+        x, low, high = images[i].ravel().astype(np.float64), 0.0, 1e6
+        for _ in range(200):
+            middle = (low + high) / 2
+            d = np.clip(x - middle * w, 0, 255) - x
+            low, high = (middle, high) if f + w @ d > 0 else (low, middle)
+        np.testing.assert_allclose(found.l2[i], np.linalg.norm(d), rtol=0.01)
+
+
+@pytest.mark.parametrize(("name", "within"), [("lbfgs", 1.05), ("minimal", 1.001)])
+def test_the_first_attack_finds_the_border_too(name, within, pixels, rng):  # noqa: F811
+    model, weights = linear(rng)
+    lead, slope = margin_of(model, weights, pixels)
+    found = fool(model, pixels, method=name)
+    assert found.success.all()
+    assert (found.l2 / (lead / DUAL["l2"](slope))).max() < within
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_no_larger_than_the_least_size_with_which_pgd_fools(norm, pixels):  # noqa: F811
+    """PGD's size by bisection, as one finds it with any library that has only attacks of a given size."""
+    model = small()
+    minimal = fool(model, pixels, norm=norm)
+    for i in range(len(pixels)):
+        low, high = 0.0, 400.0
+        for _ in range(12):
+            size = (low + high) / 2
+            done = fool(model, pixels[i : i + 1], method="pgd", norm=norm, size=size, start=False).success[0]
+            low, high = (low, size) if done else (size, high)
+        assert getattr(minimal, norm)[i] <= high * 1.02
+
+
+def test_a_lead_is_what_the_wrong_class_has(pixels):  # noqa: F811
+    model = small()
+    for name in ("minimal", "lbfgs"):
+        found = fool(model, pixels, method=name, lead=0.5)
+        scores = np.asarray(model(found.images))
+        own = scores[np.arange(5), found.before]
+        gap = scores.max(1) - own
+        assert (gap >= 0.5 - 1e-3).all()
+        assert gap.max() < 0.7 or name == "lbfgs"
+
+
+def test_each_image_is_for_itself(pixels):  # noqa: F811
+    """An easy image beside hard ones keeps its own size."""
+    together = fool(small(), pixels)
+    alone = [fool(small(), image[None]).l2[0] for image in pixels]
+    np.testing.assert_allclose(together.l2, alone, rtol=1e-3)
+
+
+def test_an_image_that_is_its_target_already_is_left(pixels):  # noqa: F811
+    model = small()
+    found = fool(model, pixels, np.asarray(model(pixels)).argmax(1))
+    np.testing.assert_allclose(found.l2, 0, atol=1e-6)
+    assert found.success.all()
+
+
+def test_where_nothing_can_be_done_it_says_so(rng):
+    """A network that does not look at the image."""
+    image = keras.Input(SIZE)
+    dense = layers.Dense(2, kernel_initializer="zeros")
+    model = keras.Model(image, dense(layers.Flatten()(image)))
+    dense.set_weights([np.zeros((np.prod(SIZE), 2), np.float32), np.array([1, 0], np.float32)])
+    found = fool(model, rng.uniform(0, 255, (2, *SIZE)).astype(np.float32))
+    assert not found.success.any()
+    assert np.isfinite(found.images).all()
+    assert found.save is not None
+
+
+@pytest.mark.slow
+def test_photos_become_any_class(shared, rng):
+    model = kerascnn.build_model(
+        "squeezenet1_1", weights=str(shared("weights", "squeezenet1_1_torchvision.safetensors"))
+    )
+    photos = sorted(shared("data", "imagenet_sample").glob("*.jpg"))[:8]
+    found = fool(model, photos, rng.integers(0, 1000, 8), labels=False)
+    assert found.success.all()
+    assert np.median(found.l2) < 150
+    assert found.ssim.min() > 0.98
+    whole = fool(model, photos, rng.integers(0, 1000, 8), labels=False, whole=True, steps=40)
+    assert whole.survives.all()
