@@ -4,10 +4,12 @@ import numpy as np
 
 from .drawing import CLASSES, looks
 from .tiles import BETWEEN, DPI, MARGIN, columns_for, place, sheet
+from .writing import GREY
 
 WIDE, SIDE = 1500, 220  # pixels of a sheet, at most about, and of a tile that is drawn larger than it is
 TALL = 26  # pixels above a tile for its title
 LETTER = 9  # pixels of a letter of a title
+FAINT, CLEAR = 30.0, 100.0  # greys from the middle one: less is not seen, and is made this
 AXIS = 40  # pixels left of a curve for its numbers
 
 
@@ -18,6 +20,8 @@ def draw_sheet(result, columns=None):
     if began is not None:
         images = np.stack([began, images], 1).reshape(-1, *images.shape[1:])
         titles = [title for pair in zip(["begun from"] * len(titles), titles, strict=True) for title in pair]
+    stretch = stretched(result)
+    images = GREY + stretch * (images - GREY)
     count, height, width = images.shape[:3]
     columns = columns or (full_rows(count) if began is None else min(2 * full_rows(len(result)), 6))
     zoom = scale(width, columns)
@@ -32,6 +36,7 @@ def draw_steps(result):
     count, height, width = result.images.shape[:3]
     marks = [*result.marks, len(result.said["score"])]
     frames = np.concatenate([result.kept, result.images[None]]) if result.marks[-1] != marks[-1] else result.kept
+    frames = GREY + stretched(result) * (frames - GREY)
     marks = marks[: len(frames)]
     columns = len(frames) + 1
     zoom = scale(width, columns)
@@ -41,6 +46,14 @@ def draw_steps(result):
         left = tiles(figure, frames[:, i], titles, columns, zoom, top + i * (zoomed(height, zoom) + TALL + BETWEEN))
         curve(figure, result, i, left, top + i * (zoomed(height, zoom) + TALL + BETWEEN) + TALL, (height, width), zoom)
     return figure
+
+
+def stretched(result):
+    """By how much the contrast of pictures is raised that would look grey; not of those that began with a picture."""
+    if "probability" in result.facts or "began" in result.facts:
+        return 1.0
+    far = float(np.percentile(np.abs(result.images - GREY), 99.5))
+    return CLEAR / far if 0 < far < FAINT else 1.0
 
 
 def curve(figure, result, i, left, top, shape, zoom):
@@ -125,8 +138,10 @@ def caption(result):
         said.append(f"{helped.sum()} off at first and helped on")
     if off is not None and off.any():
         said.append(f"{off.sum()} stayed off")
+    stretch = stretched(result)
+    shown = "pixels 0 to 255, nothing stretched" if stretch == 1 else f"contrast raised {stretch:.3g} times about grey"
     number = "probability" if "probability" in result.facts else "score"
-    return "; ".join(said) + f". Over each picture its {number} as it is; pixels 0 to 255, nothing stretched."
+    return "; ".join(said) + f". Over each picture its {number} as it is; {shown}."
 
 
 def draw_inversion(result, copies=None):
