@@ -54,3 +54,24 @@ def visualize(network, weights, images, size, rounds, memory):
 
     result = measured(network, weights, images, size, rounds, memory)
     answer("bench", result, lines(result))
+
+
+@command.command("synthesis", cls=Command)
+@click.option("--network", default="squeezenet1_1", show_default=True, metavar="NAME", help="What is climbed.")
+@click.option("--weights", default="none", show_default=True, metavar="W", help="A file or whose; none are random.")
+@click.option("--units", default=8, show_default=True, metavar="N", type=COUNT, help="Classes, an image each.")
+@click.option("--steps", default=64, show_default=True, metavar="N", type=COUNT, help="Steps of each image.")
+@click.option("--size", metavar="N", type=COUNT, help="Height and width; by default the network's own.")
+@click.option("--rounds", default=5, show_default=True, metavar="N", type=COUNT, help="Calls of each.")
+def synthesis(network, weights, units, steps, size, rounds):
+    """What a network dreams: seconds beside other tools.
+
+    Pictures of classes beside tf-keras-vis, if it is installed, with its defaults and ours with the same recipe, and
+    beside a bare compiled gradient of the same images. All run in turn in one process; medians count, and they need a
+    machine with nothing else to do. What takes over a minute is done once.
+    """
+    load_keras()
+    from .synthesis import lines, measured
+
+    result = measured(network, weights, units, steps, size, rounds)
+    answer("bench", result, lines(result))

@@ -46,14 +46,16 @@ def climb(
     weight) keeps copies of a unit different, by the cosine of their Gram matrices. ``bounds``: what the model takes for
     black and white. ``keep``: steps after which the images are kept. ``until``: a score at which an image may stay.
     """
+    start = None if start is None else np.asarray(start, np.float32)
     ascent = Ascent(
         probe(model), as_score(score), recipe_called(recipe, steps), start, size, copies, bounds, apart, until
     )
-    heard = {"others": ascent.repeated(others), "batch": ascent.whole(batch)}
+    check(ascent, keep, names, others or {})
+    heard = {"others": ascent.repeated(others), "size": ascent.size, "group": ascent.group, "batch": batch}
     course, redirected = ascend(ascent, ascent.begin(seed), ascent.now(seed), keep, heard | {"tell": tell})
     images = ascent.images(course.state["z"])
-    scores = ascent.read(images, heard)["score"]
-    off = (course.said["force"] == 0).all(0)
+    after = ascent.read(images, heard)
+    scores, off = after["score"], redirected & (after["force"] == 0)
     if off.any():
         said = f"{off.sum()} of {len(images)} images had no gradient at any step: what they should climb stayed off"
         warnings.warn(said, stacklevel=2)
@@ -85,9 +87,9 @@ class Ascent:
     @property
     def score(self):
         """What is climbed, with a row for each copy."""
-        feeds = (np.repeat(feed, self.copies, 0) if len(feed) > 1 else feed for feed in self.asked.feeds)
+        feeds = tuple(np.repeat(feed, self.copies, 0) if len(feed) > 1 else feed for feed in self.asked.feeds)
         layers = self.asked.layers + ((self.apart[0],) if self.apart else ())
-        return replace(self.asked, feeds=tuple(feeds), layers=tuple(dict.fromkeys(layers)))
+        return replace(self.asked, feeds=feeds, layers=tuple(dict.fromkeys(layers)))
 
     @property
     def size(self):
@@ -102,9 +104,10 @@ class Ascent:
         """Which noise and shaking each image has."""
         return [k % self.copies for k in range(self.rows * self.copies)]
 
-    def whole(self, batch):
-        """A batch that does not part the copies of a unit that are kept apart."""
-        return max((batch or self.copies) // self.copies, 1) * self.copies if self.apart else batch
+    @property
+    def group(self):
+        """How many images look at each other."""
+        return self.copies if self.apart else 1
 
     def repeated(self, others):
         """Other inputs with a row for each copy."""
@@ -129,8 +132,7 @@ class Ascent:
 
     def shown(self, image):
         """Pixels 0..255 as the model takes them."""
-        low, high = self.bounds
-        return image if (low, high) == PIXELS else low + (high - low) / 255 * image
+        return taken(image, self.bounds)
 
     def images(self, z):
         """What is written, as pixels 0..255."""
@@ -194,6 +196,28 @@ class Ascent:
         return {"z": moved, **memory}, {"score": score, "force": total(ops.abs(g))}
 
 
+def check(ascent, keep, names, others):
+    """Refuse what does not go together."""
+    steps, rows = ascent.recipe.steps, ascent.rows
+    if not (isinstance(ascent.copies, int | np.integer) and ascent.copies > 0):
+        raise ValueError(f"`copies` should be a whole number above 0. Received: {ascent.copies!r}")
+    if ascent.start is not None and (np.ndim(ascent.start) != 4 or ascent.start.shape[1:] != ascent.size):
+        said = f"{ascent.size} of pixels. Received: shape {np.shape(ascent.start)}"
+        raise ValueError(f"`start` should be images (N, H, W, C), each {said}")
+    counts = {len(feed) for feed in ascent.asked.feeds} - {1}
+    if ascent.start is not None and len(counts | {len(ascent.start)} - {1}) > 1:
+        said = f"one row, or {max(counts)} as the score has. Received: {len(ascent.start)}"
+        raise ValueError(f"`start` should have {said}")
+    if any(not 0 <= k <= steps for k in keep):
+        raise ValueError(f"`keep` should have counts of steps from 0 to {steps}. Received: {tuple(keep)}")
+    if names and len(names) != rows:
+        raise ValueError(f"`names` should be as many as what is climbed, {rows}. Received: {len(names)}")
+    needed = [node.name for node in ascent.probe.part(ascent.score.layers).inputs if node.name != ascent.probe.input]
+    if set(needed) - set(others):
+        given = ", ".join(others) or "none"
+        raise ValueError(f"`others` should have the inputs {', '.join(needed)}. Received: {given}")
+
+
 def ascend(ascent, z, now, keep, heard):
     """(`Course` of all steps, which images had to be helped on at first)."""
     steps, tell = ascent.recipe.steps, heard.pop("tell")
@@ -202,6 +226,8 @@ def ascend(ascent, z, now, keep, heard):
     said = {name: np.zeros((steps, len(z)), np.float32) for name in ascent.loop().says}
     kept = {k: z.copy() for k in keep}
     off = ascent.read(ascent.images(z), heard)["force"] == 0
+    if ascent.apart:  # copies that look at each other climb together
+        off = np.repeat(off.reshape(-1, ascent.copies).any(1), ascent.copies)
     phases = ((None, ~off, 0, steps), ("redirected", off, 0, min(FIRST, steps)), (None, off, FIRST, steps))
     done = 0
     for rule, rows, first, last in phases:
@@ -209,7 +235,7 @@ def ascend(ascent, z, now, keep, heard):
             continue
         told = tell and (lambda so_far, of, done=done: tell(done + so_far, steps * len(z)))
         part = {name: array[first:last] for name, array in now.items()}
-        marks = [k for k in keep if first < k <= last]
+        marks = sorted({k for k in keep if first < k <= last})
         course = iterate(
             ascent.probe,
             ascent.loop(rule),
@@ -230,6 +256,12 @@ def ascend(ascent, z, now, keep, heard):
             kept[k][rows] = each["z"]
         done += rows.sum() * (last - first)
     return Course(state, said, [kept[k] for k in keep]), off
+
+
+def taken(pixels, bounds):
+    """Pixels 0..255 as a model takes them that has other ``bounds``."""
+    low, high = bounds
+    return pixels if (low, high) == PIXELS else low + (high - low) / 255 * pixels
 
 
 def remembered(recipe, z):

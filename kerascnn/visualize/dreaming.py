@@ -10,7 +10,7 @@ from ..data.fit import to_channels
 from ..data.gather import gather
 from ..files import save_image
 from .asking import read
-from .climbing import climb
+from .climbing import PIXELS, climb, taken
 from .engine import probe
 from .images import Pictures, pictures
 from .scores import as_score, channel, energy, matching
@@ -41,7 +41,7 @@ def dream(
     asked = probe(model)
     shown = canvases(asked, images, size)
     layer = asked.places(layer) if score is None else layer
-    score = as_score(score) if score is not None else dreamt(asked, layer, units, guide)
+    score = as_score(score) if score is not None else dreamt(asked, layer, units, guide, how.get("bounds", PIXELS))
     bases = pyramid(shown.pixels, octaves, zoom)
     detail = np.zeros_like(bases[0])
     for i, base in enumerate(bases):
@@ -63,7 +63,10 @@ def dream_on(model, image, folder, frames=60, *, zoom=1.05, tell=None, **how):
     paths = [os.path.join(folder, f"frame_{i:04d}.png") for i in range(frames)]
     there = sum(1 for _ in iter_existing(paths))
     asked = probe(model)
-    last = canvases(asked, [paths[there - 1]] if there else image, how.pop("size", None)).pixels[:1]
+    size = how.pop("size", None)
+    if there:  # as large as it is, whatever the network takes
+        image, size = to_channels(opened(paths[there - 1], paths[there - 1]), asked.shape[2]), None
+    last = canvases(asked, image, size).pixels[:1]
     for i in range(there, frames):
         last = dream(asked, last if i == 0 else closer(last, zoom), **how).images
         save_image(last[0], paths[i])
@@ -80,10 +83,11 @@ def iter_existing(paths):
         yield path
 
 
-def dreamt(asked, layer, units, guide):
+def dreamt(asked, layer, units, guide, bounds):
     """The score that is dreamt of."""
     if guide is not None:
         shown = pictures(asked, guide)
+        shown = replace(shown, pixels=taken(shown.pixels, bounds))
         return matching(layer, read(asked, shown, [layer])[layer][:1])
     return energy(layer) if units is None else channel(layer, units)
 

@@ -1,12 +1,12 @@
 """What a layer keeps of an image: one is looked for that gives the same activations (Mahendran & Vedaldi 2015)."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ..files import save_figure
 from .asking import read
-from .climbing import PIXELS, climb
+from .climbing import PIXELS, climb, taken
 from .engine import probe
 from .images import pictures
 from .priors import norm, variation
@@ -79,7 +79,8 @@ def invert(
     asked = probe(model)
     shown = pictures(asked, images)
     layers = tuple(asked.tap(layer) for layer in ([layers] if isinstance(layers, str) else layers or stages(asked)))
-    codes = read(asked, shown, layers, batch)
+    seen = replace(shown, pixels=taken(shown.pixels, how.get("bounds", PIXELS)))
+    codes = read(asked, seen, layers, batch)
     found = []
     for i, layer in enumerate(layers):
         told = tell and (lambda done, of, i=i: tell(i * of + done, len(layers) * of))

@@ -61,20 +61,36 @@ class Course:
     kept: list = field(default_factory=list, repr=False)
 
 
-def iterate(probe, loop, state, now, given=None, *, others=None, rows=None, keep=(), over=None, batch=None, tell=None):
+def iterate(
+    probe,
+    loop,
+    state,
+    now,
+    given=None,
+    *,
+    others=None,
+    size=None,
+    rows=None,
+    group=1,
+    keep=(),
+    over=None,
+    batch=None,
+    tell=None,
+):
     """Run a `Loop` from ``state``, arrays with a row an image, over the steps of ``now``, arrays (steps, N or 1, ..).
 
-    ``rows``: which images, if not all. ``keep`` has counts of steps after which the state is kept, and
-    ``over(state, said)`` says whether a chunk may end before. ``tell(done, of)`` hears of steps of images and may
-    raise to end it.
+    ``size``: (H, W, C) of the images, where the state writes them otherwise. ``rows``: which images, if not all.
+    ``group``: so many, one after the other, are always in one chunk. ``keep`` has rising counts of steps after which
+    the state is kept, and ``over(state, said)`` says whether a chunk may end before. ``tell(done, of)`` hears of steps
+    of images and may raise to end it.
     """
     count, steps = len(next(iter(state.values()))), len(next(iter(now.values())))
     order = np.arange(count) if rows is None else np.flatnonzero(rows)
     now = {"k": np.arange(steps, dtype=np.int32)[:, None], **now}
-    feeds = tuple(loop.score.feeds) if loop.score else ()
-    beside = {"given": given or {}, "score": feeds, "inputs": others or {}}
+    beside = {"given": given or {}, "score": tuple(loop.score.feeds) if loop.score else (), "inputs": others or {}}
     beside = tf.nest.map_structure(lambda a: np.broadcast_to(a, (count, *np.shape(a)[1:])), beside)
-    limit, first, parts, total = batch or most(probe, image_shape(probe, state), True), 0, [], len(order) * steps
+    size, first, parts, total = size or image_shape(probe, state), 0, [], len(order) * steps
+    limit = max((batch or most(probe, size, True)) // group, 1) * group
     while first < len(order):
         some = order[first : first + limit]
         chunk = [tf.nest.map_structure(lambda a, some=some: a[some], arrays) for arrays in (state, beside)]
@@ -83,9 +99,9 @@ def iterate(probe, loop, state, now, given=None, *, others=None, rows=None, keep
         try:
             parts.append(stretches(probe, loop, *chunk, mine, keep, over, heard))
         except tf.errors.ResourceExhaustedError:
-            if limit == 1:
+            if limit == group:
                 raise
-            limit = probe.limits[image_shape(probe, state), True] = limit // 2
+            limit = probe.limits[size, True] = max(limit // 2 // group, 1) * group
             continue
         first += len(some)
     return together(parts)
@@ -139,19 +155,27 @@ def program(probe, loop, state, beside, now):
 
 
 def looping(probe, loop):
-    """The function that is compiled: the gradient is taken inside the loop's body, where its operations are."""
+    """The function that is compiled: the gradient is taken inside the loop's body, where its operations are.
+
+    A step stays a function of its own: TensorFlow optimises functions that are called, and not the body of a loop,
+    which would take half as long again.
+    """
+
+    def stepped(state, here, beside):
+        after, more = loop.step(Look(probe, loop, beside["score"], beside["inputs"]), state, here, beside["given"])
+        after = {name: tf.cast(tf.ensure_shape(after[name], a.shape), a.dtype) for name, a in state.items()}
+        return after, {name: tf.cast(more[name], tf.float32) for name in loop.says}
+
+    step = tf.function(stepped, autograph=False, experimental_attributes={"_noinline": True})
 
     def looped(state, beside, now):
-        look = Look(probe, loop, beside["score"], beside["inputs"])
         steps, count = tf.shape(now["k"])[0], tf.shape(next(iter(state.values())))[0]
         said = {name: tf.TensorArray(tf.float32, steps) for name in loop.says}
 
         def body(k, state, said):
-            here = {name: array[k] for name, array in now.items()}
-            after, more = loop.step(look, state, here, beside["given"])
-            after = {name: tf.cast(tf.ensure_shape(after[name], a.shape), a.dtype) for name, a in state.items()}
-            said = {name: said[name].write(k, tf.cast(more[name], tf.float32)) for name in said}
-            return k + 1, after, said
+            after, more = step(state, {name: array[k] for name, array in now.items()}, beside)
+            after = {name: tf.ensure_shape(after[name], array.shape) for name, array in state.items()}
+            return k + 1, after, {name: said[name].write(k, more[name]) for name in said}
 
         _, state, said = tf.while_loop(
             lambda k, *_: k < steps, body, (tf.constant(0), dict(state), said), parallel_iterations=1

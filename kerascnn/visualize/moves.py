@@ -69,9 +69,9 @@ def adam(z, g, memory, rate, fast=0.9, slow=0.999):
 
 
 def rmsprop(z, g, memory, rate, rho=0.999):
-    """z + rate g / sqrt(E[g^2]), as tf-keras-vis moves."""
+    """z + rate g / sqrt(E[g^2] + 1e-7), as Keras and so tf-keras-vis move."""
     v = rho * memory["v"] + (1 - rho) * g * g
-    return z + rate * g / (ops.sqrt(v) + 1e-7), {"v": v}
+    return z + rate * g / ops.sqrt(v + 1e-7), {"v": v}
 
 
 MOVES = {

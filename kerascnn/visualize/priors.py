@@ -23,11 +23,14 @@ def variation(power=2.0, form="isotropic"):
     _positive(power)
 
     def of(acts):
-        x = acts[INPUT]  # the last row and column once more: a fraction of the time that padding differences takes
-        down = ops.square(ops.concatenate([x[:, 1:], x[:, -1:]], 1) - x)
-        right = ops.square(ops.concatenate([x[:, :, 1:], x[:, :, -1:]], 2) - x)
-        parts = (down + right,) if form == "isotropic" else (down, right)
-        return x.shape[-1] * sum(ops.mean(_raised(part, power), (1, 2, 3)) for part in parts)
+        x = acts[INPUT]
+        if form == "anisotropic":
+            parts = _absolute(x[:, 1:] - x[:, :-1], power), _absolute(x[:, :, 1:] - x[:, :, :-1], power)
+        else:  # the last row and column once more: a fraction of the time that padding differences takes
+            down = ops.square(ops.concatenate([x[:, 1:], x[:, -1:]], 1) - x)
+            right = ops.square(ops.concatenate([x[:, :, 1:], x[:, :, -1:]], 2) - x)
+            parts = (_raised(down + right, power),)
+        return sum(ops.sum(part, (1, 2, 3)) for part in parts) / (x.shape[1] * x.shape[2])
 
     return Score((INPUT,), of, f"{form} variation^{power:g}", (), ("variation", power, form))
 
@@ -35,14 +38,21 @@ def variation(power=2.0, form="isotropic"):
 def norm(power=2.0, grey=GREY):
     """Mean of |x - grey|^power over pixels and colours: 2 is Simonyan's prior, 6 that of Mahendran & Vedaldi."""
     _positive(power)
-    of = lambda acts: ops.mean(_raised(ops.square(acts[INPUT] - grey), power), (1, 2, 3))  # noqa: E731
+    of = lambda acts: ops.mean(_absolute(acts[INPUT] - grey, power), (1, 2, 3))  # noqa: E731
     return Score((INPUT,), of, f"norm^{power:g}", (), ("norm", power, grey))
+
+
+def _absolute(x, power):
+    """|x|^power."""
+    return ops.abs(x) if power == 1 else _raised(ops.square(x), power)
 
 
 def _raised(squares, power):
     """squares^(power / 2), with gradient 0 at 0."""
     if power == 2:
         return squares
+    if power == 1:  # a root is faster than a power
+        return ops.where(squares > TINY, ops.sqrt(ops.maximum(squares, TINY)), 0.0)
     return ops.where(squares > TINY, ops.power(ops.maximum(squares, TINY), power / 2), 0.0)
 
 

@@ -55,7 +55,7 @@ class Recipe:
     @property
     def key(self):
         """What of it is compiled in."""
-        priors = tuple((weight, prior.key) for weight, prior in self.priors)
+        priors = tuple((weight, prior.key, *map(np.ndarray.tobytes, prior.feeds)) for weight, prior in self.priors)
         tidied = tuple((operator.key, operator.every) for operator in self.operators)
         return (self.move, self.write, tidied, bool(self.shakes), self.whole, self.fill, priors)
 

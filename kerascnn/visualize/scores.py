@@ -199,7 +199,7 @@ def both(probs, other=lambda p: 1 - p):
 def _class(classes, word, layer, change):
     numbers = _numbers(classes)
     name = f"{word} {numbers[0]}" if len(set(numbers.tolist())) == 1 else f"{word} of each image's class"
-    return Score((layer,), lambda acts, k: _picked(change(acts[layer]), k), name, (numbers,), (word,))
+    return Score((layer,), lambda acts, k: _of_class(change(acts[layer]), k), name, (numbers,), (word,))
 
 
 def _said(given):
@@ -215,11 +215,16 @@ def _numbers(given):
     return numbers.astype(np.int32)
 
 
-def _picked(a, k):
+def _of_class(a, k):
     """Entry k of each row; of a single sigmoid's logit, itself for class 1 and its negative for class 0."""
     a = _over_places(a, ops.mean)
     if a.shape[-1] == 1:
         return ops.cast(2 * ops.minimum(k, 1) - 1, a.dtype) * a[:, 0]
+    return _picked(a, k)
+
+
+def _picked(a, k):
+    """Entry k of each row."""
     return ops.take_along_axis(a, ops.broadcast_to(k, ops.shape(a)[:1])[:, None], 1)[:, 0]
 
 

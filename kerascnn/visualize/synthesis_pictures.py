@@ -60,7 +60,7 @@ def curve(figure, result, i, left, top, shape, zoom):
     """The scores of an image over the steps, at (left, top) pixels of a figure."""
     wide, high = (round(side * DPI) for side in figure.get_size_inches())
     height, width = (zoomed(side, zoom) for side in shape)
-    box = (left + AXIS, high - top - height + AXIS / 2, width - AXIS, height - AXIS / 2)
+    box = (left + AXIS, high - top - height + AXIS / 2, max(width - AXIS, AXIS), max(height - AXIS / 2, AXIS / 2))
     axis = figure.add_axes((box[0] / wide, box[1] / high, box[2] / wide, box[3] / high))
     axis.plot(np.arange(1, len(result.said["score"]) + 1), result.said["score"][:, i], color=CLASSES[0], linewidth=1.2)
     axis.spines[["top", "right"]].set_visible(False)
