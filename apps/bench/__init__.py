@@ -63,15 +63,18 @@ def visualize(network, weights, images, size, rounds, memory):
 @click.option("--steps", default=64, show_default=True, metavar="N", type=COUNT, help="Steps of each image.")
 @click.option("--size", metavar="N", type=COUNT, help="Height and width; by default the network's own.")
 @click.option("--rounds", default=5, show_default=True, metavar="N", type=COUNT, help="Calls of each.")
-def synthesis(network, weights, units, steps, size, rounds):
+@click.option("--photos", metavar="DIR", type=click.Path(exists=True), help="Also what it takes to fool it, on these.")
+def synthesis(network, weights, units, steps, size, rounds, photos):
     """What a network dreams: seconds beside other tools.
 
     Pictures of classes beside tf-keras-vis, if it is installed, with its defaults and ours with the same recipe, and
     beside a bare compiled gradient of the same images. All run in turn in one process; medians count, and they need a
-    machine with nothing else to do. What takes over a minute is done once.
+    machine with nothing else to do. What takes over a minute is done once. With photos, attacks too: projected gradient
+    descent beside CleverHans and Foolbox, and the smallest changes beside Foolbox, where they are installed.
     """
     load_keras()
-    from .synthesis import lines, measured
+    from .synthesis import fooled, lines, measured
 
     result = measured(network, weights, units, steps, size, rounds)
+    result |= {"fooled": fooled(network, weights, photos, rounds) if photos else []}
     answer("bench", result, lines(result))

@@ -120,6 +120,18 @@ def measured(network, weights, units, steps, size, rounds, tasks=TASKS):
     return about | {"rows": rows}
 
 
+def fooled(network, weights, photos, rounds):
+    """The rows of attacks on a network, on photos."""
+    import kerascnn
+    from kerascnn.visualize import probe
+    from kerascnn.visualize.images import pictures
+
+    from .attacks import rows
+
+    model = kerascnn.build_model(network, weights=None if weights == "none" else weights)
+    return rows(model, pictures(probe(model), photos).pixels, rounds)
+
+
 def compared(case, tools, rounds):
     """A row for each tool; the first call of each compiles and does not count."""
     calls, rows = {}, {}
@@ -162,9 +174,18 @@ def lines(result):
         yield ""
         rows = [cells(row) for row in result["rows"] if row["task"] == task]
         yield from table([task, "s", "of ours", "of bare", "first s", ""], rows, words=[task, ""])
+    for task in dict.fromkeys(row["task"] for row in result.get("fooled", [])):
+        yield ""
+        rows = [against(row) for row in result["fooled"] if row["task"] == task]
+        yield from table([task, "s", "of ours", "fooled", "L2", ""], rows, words=[task, ""])
     if result["not_installed"]:
         yield ""
         yield f"not installed: {', '.join(result['not_installed'])}"
+
+
+def against(row):
+    told = [f"{row[name]:.2f}" if name in row else "-" for name in ("seconds", "of_ours", "success", "median_l2")]
+    return [row["tool"], *told, row.get("fails", "")]
 
 
 def cells(row):
