@@ -68,6 +68,7 @@ class Numbers(click.ParamType):
 @click.option("--scales", metavar="X,..", type=Numbers(), help="The short side of a slid over photo, in the model's.")
 @click.option("--longest", metavar="PX", type=COUNT, help="The long side above which a slid over photo is reduced.")
 @click.option("--target", metavar="K,..", help="The class that a network should be fooled to; any other if none.")
+@click.option("--whole", is_flag=True, help="Change pixels by whole numbers, so that a file fools too.")
 @click.option("--recipe", metavar="R", help="How images climb: lucid, brisk, yosinski_3, ...; see the README.")
 @click.option("--copies", metavar="N", type=COUNT, help="Pictures of the same, from other noise.")
 @click.option("--count", metavar="N", type=COUNT, help="Facets of a class or unit.")

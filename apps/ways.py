@@ -31,6 +31,7 @@ OPTIONS = {  # option -> the parameters of functions that it is
     "scales": ("scales",),
     "longest": ("longest",),
     "target": ("target",),
+    "whole": ("whole",),
     "recipe": ("recipe",),
     "copies": ("copies",),
     "count": ("count",),
@@ -44,7 +45,7 @@ OPTIONS = {  # option -> the parameters of functions that it is
     "batch": ("batch",),
 }
 PASSED_ON = ("batch", "labels", "tell")  # what a method with **options takes too
-CHANGED = ("size", "steps", "seed", "batch", "labels", "tell")  # to an attack
+CHANGED = ("size", "steps", "whole", "seed", "batch", "labels", "tell")  # to an attack
 CLIMBED = ("recipe", "copies", "size", "steps", "seed", "batch", "tell")  # what is passed on to a climb
 SHARED = ("classes", "seed", "batch")  # what a judge and its methods both are told
 USUAL = ("saliency", "gradient_x_input", "integrated", "grad_cam", "layer_cam", "occlusion")  # compared by `choose`

@@ -37,7 +37,7 @@ TRIED = {  # method -> options that keep it small
     "facets": ["--layer", "conv2", "--unit", 1, "--count", 2, "--steps", 2],
     "invert": ["--layer", "conv1,conv2", "--copies", 2, "--steps", 2],
     "dream": ["--layer", "conv2", "--octaves", 2, "--steps", 2],
-    "fool": ["--of", "fgsm", "--target", "frog", "--size", 30],
+    "fool": ["--of", "fgsm", "--target", "frog", "--size", 30, "--whole"],
 }
 ALONE = {  # ways that look at the network alone
     "filter_images": [],
