@@ -10,12 +10,12 @@ from functools import cached_property
 import numpy as np
 from keras import ops
 
-from ..files import save_figure
 from ..predictions import named
 from ..registry import unknown
 from .asking import Question, ask
 from .attribution import by_class, predicted
 from .distortions import RANGE, l2, linf, rms, ssim
+from .drawn import Drawn
 from .engine import probe
 from .images import Pictures, pictures
 from .looping import Loop, iterate
@@ -25,7 +25,7 @@ FAR = 1e9  # subtracted from a class's score, it is never the largest
 
 
 @dataclass(frozen=True, eq=False)
-class Fooled:
+class Fooled(Drawn):
     """Images before and after, (N, H, W, C) in the network's own range, and what the network says of both.
 
     ``before`` and ``after`` are classes, with their ``confidence_before`` and ``confidence_after``; ``target`` is what
@@ -96,15 +96,6 @@ class Fooled:
         from .attack_pictures import draw_fooled
 
         return draw_fooled(self)
-
-    def save(self, path):
-        """Draw into a file; its suffix says which kind."""
-        return save_figure(self.plot(), path)
-
-    def _repr_png_(self):
-        from .drawing import png
-
-        return png(self.plot())
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..files import save_figure
 from ..labels import labels as names_of
 from .asking import Question, ask, read
+from .drawn import Drawn
 from .engine import probe
 from .images import pictures
 from .scores import PROBS, Score, as_score, logit
@@ -19,7 +19,7 @@ REDUCE = {  # values (N, H, W, C) -> map (N, H, W)
 
 
 @dataclass(frozen=True, eq=False)
-class Attribution:
+class Attribution(Drawn):
     """What a method says of each pixel: ``values`` (N, H, W, C or 1), signed, and their ``map`` (N, H, W).
 
     Nothing is normalised: that is drawing. ``scores`` (N,) are those of the images themselves, ``classes`` what was
@@ -68,15 +68,6 @@ class Attribution:
         from .figures import draw_attribution
 
         return draw_attribution(self)
-
-    def save(self, path):
-        """Draw into a file; its suffix says which kind."""
-        return save_figure(self.plot(), path)
-
-    def _repr_png_(self):
-        from .figures import png
-
-        return png(self.plot())
 
 
 def label_of(number, count, labels=None):

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..files import save_figure
 from ..labels import labels as names_of
 from ..predictions import cutting
 from .attribution import predicted
+from .drawn import Drawn
 from .encodings import CHUNK, drawn, encoding_of, taken
 from .engine import probe
 from .images import pictures
@@ -22,7 +22,7 @@ ORDER = 3  # decimals of the log odds that decide, so that rounding errors do no
 
 
 @dataclass(frozen=True, eq=False)
-class Evolved:
+class Evolved(Drawn):
     """``images`` (K, H, W, C), uint8, one for each of ``classes``, and their p(class), ``probabilities`` (K,).
 
     ``history``: a row a generation, with the images tried so far, the median of p(class), and the share above the goal.
@@ -63,10 +63,6 @@ class Evolved:
         from .evolving_pictures import draw_evolved
 
         return draw_evolved(self)
-
-    def save(self, path):
-        """Draw into a file; its suffix says which kind."""
-        return save_figure(self.plot(), path)
 
 
 def evolve(model, classes=None, *, encoding="cppn", population=64, generations=1000, seed=0, goal=0.99, labels=None,

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..files import save_figure
 from ..predictions import Cut
+from .drawn import Drawn
 from .hog import CELL, descriptor, pulled
 
 
 @dataclass(frozen=True, eq=False)
-class HogTwin:
+class HogTwin(Drawn):
     """``image``, ``start`` and ``twin`` (H, W), 0..255, and the ``descriptors`` of the three by these names.
 
     ``distance`` is that of the twin's descriptor from the image's, ``apart`` that of the start's; ``pixels`` the root
@@ -47,10 +47,6 @@ class HogTwin:
         from .hog_pictures import draw_twin
 
         return draw_twin(self)
-
-    def save(self, path):
-        """Draw into a file; its suffix says which kind."""
-        return save_figure(self.plot(), path)
 
 
 def hog_twin(image, start=None, *, size=(128, 128), steps=300, seed=0, tell=None):

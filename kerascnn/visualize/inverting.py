@@ -4,9 +4,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ..files import save_figure
 from .asking import read
 from .climbing import PIXELS, climb, taken
+from .drawn import Drawn
 from .engine import probe
 from .images import pictures
 from .priors import norm, variation
@@ -18,7 +18,7 @@ TYPICAL = 68.9  # rms of a photo's pixels about their mean, by which the authors
 
 
 @dataclass(frozen=True, eq=False)
-class Inversion:
+class Inversion(Drawn):
     """Reconstructions (layers, N, copies, H, W, C) of ``images``, pixels 0..255, and their ``errors``.
 
     The error, (layers, N, copies), is ||a - a0||^2 / ||a0||^2 at the layer. ``table``: layer, image, copy, error,
@@ -56,15 +56,6 @@ class Inversion:
         from .synthesis_pictures import draw_inversion
 
         return draw_inversion(self, copies)
-
-    def save(self, path):
-        """Draw into a file; its suffix says which kind."""
-        return save_figure(self.plot(), path)
-
-    def _repr_png_(self):
-        from .drawing import png
-
-        return png(self.plot())
 
 
 def invert(

@@ -6,8 +6,8 @@ import numpy as np
 
 from ..anatomy import walk
 from ..diagnose import filters
-from ..files import save_figure
 from ..registry import unknown
+from .drawn import Drawn
 from .folding import Effective, effective, is_convolution
 from .gabors import LEAST, gabor
 
@@ -17,7 +17,7 @@ GREYISH = 0.2  # of a filter's energy off the grey axis: below, its hue says lit
 
 
 @dataclass(frozen=True, eq=False)
-class FilterImages:
+class FilterImages(Drawn):
     """Filters as images, 0..1, where a weight of 0 is exactly 0.5.
 
     ``kernel`` (h, w, channels, filters) and ``bias`` act on the model's own input, channels as RGB. ``shows`` says what
@@ -49,10 +49,6 @@ class FilterImages:
         from .kernel_pictures import draw_filter_images
 
         return draw_filter_images(self)
-
-    def save(self, path):
-        """Draw into a file; its suffix says which kind."""
-        return save_figure(self.plot(), path)
 
 
 def filter_images(model, layer=None, *, scale="filter", fold=True, sort="index", components=False, fit=False):

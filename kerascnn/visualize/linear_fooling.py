@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..files import save_figure
+from .drawn import Drawn
 
 X = (2, -1, 3, -2, 2, 2, 1, -4, 5, 1)
 W = (-1, -1, 1, -1, 1, -1, 1, 1, -1, 1)  # the ten numbers of Karpathy's lecture (CS231n)
@@ -15,7 +15,7 @@ WHITE = 255.0
 
 
 @dataclass(frozen=True, eq=False)
-class TenNumbers:
+class TenNumbers(Drawn):
     """Ten inputs ``x``, weights ``w``, inputs ``fooled`` by a step; w . x and sigmoid(w . x) before and after."""
 
     x: np.ndarray
@@ -43,10 +43,6 @@ class TenNumbers:
 
         return draw_ten_numbers(self)
 
-    def save(self, path):
-        """Draw into a file; its suffix says which kind."""
-        return save_figure(self.plot(), path)
-
 
 def ten_numbers(step=0.5):
     """Ten numbers that a linear classifier takes for 5 % of a class, and for 88 % after a step of 0.5: `TenNumbers`."""
@@ -62,7 +58,7 @@ def sigmoid(score):
 
 
 @dataclass(frozen=True, eq=False)
-class LinearFooling:
+class LinearFooling(Drawn):
     """A softmax regression, ``templates`` (K, H, W, C) and ``biases`` (K,) on pixels 0..255, and what fools it.
 
     Of image i, ``fooled[i]`` is ``step`` away in each pixel, towards class ``targets[i]``; ``probabilities`` (N, 2, K)
@@ -107,10 +103,6 @@ class LinearFooling:
         from .linear_pictures import draw_linear_fooling
 
         return draw_linear_fooling(self)
-
-    def save(self, path):
-        """Draw into a file; its suffix says which kind."""
-        return save_figure(self.plot(), path)
 
 
 def fool_linear(images=None, labels=None, targets=None, *, names=None, step=None, count=4, strength=1.0, seed=0):

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from keras import ops
 
-from ..files import save_figure
 from .asking import Question, ask
 from .attribution import likeliest, numbers
+from .drawn import Drawn
 from .engine import probe
 from .images import Pictures, pictures
 from .maps import maps_of
@@ -26,7 +26,7 @@ RESAMPLES = 2000
 
 
 @dataclass(frozen=True, eq=False)
-class Curves:
+class Curves(Drawn):
     """p(class) of each image (N, S) at each of ``shares`` (S,) of its pixels; the same for a random ranking."""
 
     shares: np.ndarray = field(repr=False)
@@ -73,10 +73,6 @@ class Curves:
 
         return draw_curves(self)
 
-    def save(self, path):
-        """Draw into a file; its suffix says which kind."""
-        return save_figure(self.plot(), path)
-
 
 def curves(model, attribution, *, classes=None, steps=28, fill="grey", blur=5.0, seed=0, batch=None, tell=None):
     """Deletion and insertion of an attribution's images, the most important pixels first: `Curves`.
@@ -97,7 +93,7 @@ def curves(model, attribution, *, classes=None, steps=28, fill="grey", blur=5.0,
 
 
 @dataclass(frozen=True, eq=False)
-class Choice:
+class Choice(Drawn):
     """``table``: method, deletion, insertion, gain, low, high, seconds; the most faithful first, chance among them.
 
     ``gain`` is insertion less deletion, less the same of a random ranking, the mean over ``images``; ``low`` and
@@ -123,10 +119,6 @@ class Choice:
         from .evidence_pictures import draw_choice
 
         return draw_choice(self)
-
-    def save(self, path):
-        """Draw into a file; its suffix says which kind."""
-        return save_figure(self.plot(), path)
 
 
 def choose(

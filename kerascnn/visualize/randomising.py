@@ -13,9 +13,9 @@ import numpy as np
 
 from ..anatomy.graph import walk
 from ..diagnose.copies import rebuild, unfreeze
-from ..files import save_figure
 from ..registry import unknown
 from .attribution import likeliest
+from .drawn import Drawn
 from .engine import Probe, probe
 from .images import pictures
 from .maps import maps_of
@@ -27,7 +27,7 @@ WINDOW = 7  # pixels a side, of the windows of structural similarity
 
 
 @dataclass(frozen=True, eq=False)
-class Sanity:
+class Sanity(Drawn):
     """``table``: layer, rank_correlation (of |map|), signed_rank_correlation, ssim, means over images; constant.
 
     Its rows are in the order of randomisation; the last is the network without any learnt weight. ``constant`` is the
@@ -70,10 +70,6 @@ class Sanity:
         from .evidence_pictures import draw_sanity
 
         return draw_sanity(self)
-
-    def save(self, path):
-        """Draw into a file; its suffix says which kind."""
-        return save_figure(self.plot(), path)
 
 
 def sanity(method, model, images, classes=None, *, layers=None, independent=False, seed=0, **options):

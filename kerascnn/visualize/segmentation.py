@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..files import save_figure
+from .drawn import Drawn
 from .maps import maps_of
 
 HELD = 0.1  # least share of the object's seeds in what is cut out; below it the colours are too alike
 
 
 @dataclass(frozen=True, eq=False)
-class Segmentation:
+class Segmentation(Drawn):
     """``masks`` (N, H, W) of objects; ``boxes`` (N, 4) y0, x0, y1, x1, so that ``image[y0:y1, x0:x1]`` holds one.
 
     ``seeds`` (N, H, W) are 1 where the object's colours were taken, -1 where the background's, else 0. Where nothing
@@ -63,10 +63,6 @@ class Segmentation:
         from .evidence_pictures import draw_segmentation
 
         return draw_segmentation(self)
-
-    def save(self, path):
-        """Draw into a file; its suffix says which kind."""
-        return save_figure(self.plot(), path)
 
 
 def segment(attribution, images=None, *, foreground=0.95, background=0.30, blur=0.0, steps=5, seed=0):

@@ -16,11 +16,11 @@ from ..data.decode import decode, unpack
 from ..data.fit import INTERPOLATIONS, resample, to_channels
 from ..data.gather import gather
 from ..data.images import Box
-from ..files import save_figure
 from ..outputs import final, probabilities
 from ..predictions import cutting, named
 from ..registry import unknown
 from .convolving import convolutional
+from .drawn import Drawn
 from .engine import Probe
 
 
@@ -61,7 +61,7 @@ class Slide:
 
 
 @dataclass(frozen=True, eq=False)
-class HeatMap:
+class HeatMap(Drawn):
     """The scores of all classes at each place of each photo, one ``Slide`` a photo; ``labels`` names the classes."""
 
     slides: tuple
@@ -106,10 +106,6 @@ class HeatMap:
         from .sliding_pictures import draw_heat_map
 
         return draw_heat_map(self)
-
-    def save(self, path):
-        """Draw into a file; its suffix says which kind."""
-        return save_figure(self.plot(), path)
 
 
 def heat_map(model, images, classes=None, *, scales=None, longest=1024, size=None, labels=None):

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..files import save_figure, save_image
+from ..files import save_image
 from .drawing import short
+from .drawn import Drawn
 
 
 @dataclass(frozen=True, eq=False)
-class Synthesis:
+class Synthesis(Drawn):
     """Images (N, H, W, C), pixels 0..255, and the ``scores`` (N,) of each as it is, neither shaken nor judged.
 
     ``said`` has what was said at each step, (steps, N): the score of the shaken image. ``kept`` (times, N, H, W, C) are
@@ -73,16 +74,7 @@ class Synthesis:
             )
         return draw_steps(self)
 
-    def save(self, path):
-        """Draw into a file; its suffix says which kind."""
-        return save_figure(self.plot(), path)
-
     def save_images(self, folder):
         """Each picture alone as a PNG file, named after what it climbs; the paths."""
         os.makedirs(folder, exist_ok=True)
         return [save_image(image, os.path.join(folder, f"{i:04d}.png")) for i, image in enumerate(self.images)]
-
-    def _repr_png_(self):
-        from .drawing import png
-
-        return png(self.plot())

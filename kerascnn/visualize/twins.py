@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from keras import ops
 
-from ..files import save_figure
 from ..predictions import named
 from .asking import Question, ask
 from .attacking import checked_bounds, confidence, steps, unsteps
 from .attribution import predicted
 from .descending import begun, descended, trial
 from .distortions import RANGE, l2, linf, ssim
+from .drawn import Drawn
 from .engine import probe
 from .images import pictures
 from .looping import Loop, iterate
@@ -20,7 +20,7 @@ from .scores import distance
 
 
 @dataclass(frozen=True, eq=False)
-class Twins:
+class Twins(Drawn):
     """Sources, guides and the twins (``images``) that look like the one and have the code of the other at ``layer``.
 
     ``distance`` (N,): of a twin's activations from the guide's, as a share of the source's from the guide's;
@@ -83,10 +83,6 @@ class Twins:
         from .attack_pictures import draw_twins
 
         return draw_twins(self)
-
-    def save(self, path):
-        """Draw into a file; its suffix says which kind."""
-        return save_figure(self.plot(), path)
 
 
 def twin(
