@@ -13,7 +13,23 @@ import click
 
 from kerascnn import __version__
 
-from . import bench, cache, completion, data, demo, diagnose, doctor, evaluate, export, list, predict, see, show, train
+from . import (
+    bench,
+    cache,
+    completion,
+    data,
+    demo,
+    diagnose,
+    doctor,
+    evaluate,
+    export,
+    list,
+    predict,
+    see,
+    show,
+    train,
+    transfer,
+)
 from .command import Failure, MissingExtra, common, given, one_line
 from .writing import tolerant
 
@@ -140,6 +156,6 @@ main = Commands(
 )
 click.version_option(__version__, prog_name="kerascnn", message="%(prog)s %(version)s")(main)
 LOOK = (list, show, predict, see)
-WORK = (data, train, diagnose, evaluate, export, bench)
+WORK = (data, train, transfer, diagnose, evaluate, export, bench)
 for module in (*LOOK, *WORK, demo, doctor, cache, completion):
     main.add_command(module.command)

@@ -38,6 +38,7 @@ PUBLIC = {  # name -> module; loaded when first asked for, so that importing ker
     "activity": "diagnose",
     "gradient_check": "diagnose",
     "export": "exporting",
+    "transfer": "transfer",
 }
 __all__ = sorted(PUBLIC)
 __getattr__, __dir__ = lazily(__name__, PUBLIC)

@@ -4,7 +4,12 @@ found = taps(model, data)  # one pass gives the features of all stages, kept on 
 table = depths(found)  # a classifier on each stage, judged on images that it did not learn from
 advice = advise(table)  # where the data lies between little and much, similar and different
 model = fitted(found, table).model(model)  # the best of them as a Keras model
+
+transfer("photos", budget="10m")  # all of it, and finetuning where that pays: the package is its own main function
 """
+
+import sys
+from types import ModuleType
 
 from ..lazy import lazily
 
@@ -21,6 +26,24 @@ PUBLIC = {  # name -> module
     "truncated": "classifier",
     "Advice": "advice",
     "advise": "advice",
+    "Study": "studies",
+    "study": "studying",
+    "finetuned": "finetuning",
 }
 __all__ = sorted(PUBLIC)
 __getattr__, __dir__ = lazily(__name__, PUBLIC)
+
+
+class Transfer(ModuleType):
+    """The package, which can be called: `kerascnn.transfer(data)` is ``study(data)``.
+
+    Its name is the verb that people say, and a function of that name would be hidden by the package as soon as any
+    of its modules is imported.
+    """
+
+    def __call__(self, *given, **named):
+        return self.study(*given, **named)
+
+
+transfer = sys.modules[__name__]  # under the name by which kerascnn gives what it is asked for
+transfer.__class__ = Transfer

@@ -18,6 +18,7 @@ COMMANDS = [
     "see",
     "data",
     "train",
+    "transfer",
     "diagnose",
     "evaluate",
     "export",

@@ -1,0 +1,103 @@
+"""Which of several classifiers to keep: the cheapest that is not worse than the best by more than one standard error.
+
+Differences are paired: of the same images, none of which the classifiers were shown (Breiman et al. 1984, 3.4.3).
+"""
+
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..evaluation import temperature, wilson
+from .points import Point
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A classifier as it did on images (positions ``judged``) that it was not shown.
+
+    ``macs`` are multiply-adds for one image. A linear one has a ``head``, a finetuned one the ``point`` that it came
+    of and the ``epoch`` that was best.
+    """
+
+    backbone: str
+    stage: str
+    macs: int
+    logits: np.ndarray = field(repr=False)
+    labels: np.ndarray = field(repr=False)  # of the judged images
+    judged: np.ndarray = field(repr=False)
+    head: str = ""
+    penalty: float | None = None
+    point: Point | None = None
+    epoch: int | None = None
+    seconds: float = 0.0
+
+    @property
+    def right(self):
+        return self.logits.argmax(axis=1) == self.labels
+
+    @property
+    def accuracy(self):
+        return float(self.right.mean())
+
+    @property
+    def cost(self):
+        """What sorts candidates, the cheapest first: linear ones, then by the work for an image."""
+        return self.point is not None, self.macs
+
+    @property
+    def temperature(self):
+        """By what its logits are divided, for probabilities that mean what they say of images not shown."""
+        with certain():
+            return temperature(self.logits, self.labels).value
+
+    @property
+    def name(self):
+        return f"{self.backbone}, {self.point}" if self.point else f"{self.backbone}, {self.head} on {self.stage}"
+
+    @property
+    def row(self):
+        """Facts for a table."""
+        _, low, high = wilson(int(self.right.sum()), len(self.right))
+        point = self.point
+        way = {"freeze": point.freeze, "rate": point.rate, "augment": point.augment} if point else {}
+        found = {"kind": "finetuned" if point else "linear", "backbone": self.backbone, "stage": self.stage}
+        found |= {"head": self.head or "finetuned", "penalty": self.penalty} | way
+        found |= {"epochs": self.epoch, "accuracy": self.accuracy, "low": low, "high": high}
+        return found | {"images": len(self.right), "macs": self.macs, "seconds": self.seconds}
+
+
+@contextmanager
+def certain():
+    """Without the warning that no temperature is best, where no image is wrong."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "no temperature is best")
+        yield
+
+
+def lead(first, second):
+    """(mean, standard error) of the first's accuracy less the second's, of the images that judged both."""
+    _, one, two = np.intersect1d(first.judged, second.judged, return_indices=True)
+    gaps = first.right[one].astype(np.float64) - second.right[two]
+    if not len(gaps):
+        raise ValueError("`second` should be judged by images that judged `first`. Received: others only")
+    return float(gaps.mean()), float(gaps.std() / np.sqrt(len(gaps)))
+
+
+def chosen(candidates):
+    """The cheapest candidate whose distance from the best is at most its standard error."""
+    best = candidates[0]
+    for other in candidates[1:]:
+        best = other if lead(other, best)[0] > 0 else best
+    near = [each for each in candidates if each is best or near_enough(*lead(best, each))]
+    cheap = min(each.cost for each in near)
+    return (
+        best
+        if best.cost == cheap
+        else max((each for each in near if each.cost == cheap), key=lambda each: each.accuracy)
+    )
+
+
+def near_enough(gap, error):
+    return gap <= error

@@ -1,0 +1,108 @@
+"""Where points are worked on: files that they share, networks that they begin with, a process for each."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from ..data.decode import ImageError
+from ..predictions import cutting, prepared
+from .choosing import certain
+from .classifier import fitted
+from .finetuning import finetuned
+from .keys import digest
+from .ledger import Ledger
+from .points import Point, settled
+from .probing import Probed, linear
+from .worker import SPLITS
+
+START = 5.0  # seconds that a point may take before its first step
+
+
+@dataclass(frozen=True, eq=False)
+class Desk:
+    """``do`` is a `crew`'s; ``folder`` is for files that go with it, the ``ledger`` is what stays."""
+
+    probed: Probed
+    images: object
+    folder: Path
+    do: Callable
+    ledger: Ledger
+    seed: int
+    tell: Callable
+
+    def settled(self, point, weights=False):
+        """The ``Outcome`` of a point."""
+        outcome = settled(point, partial(self.perform, weights=weights), self.ledger, self.probed.key(self.seed))
+        judged = "" if outcome.accuracy is None else f"{outcome.accuracy:.1%} of images held out, "
+        self.tell(f"{point}: {outcome.failed or f'{judged}{outcome.seconds:.0f} s'}")
+        return outcome
+
+    def perform(self, point, batch, together, weights=False):
+        """The ``Finetuned`` of a point, from a process of its own."""
+        if not (self.folder / "answers.npz").exists():
+            laid_out(self.folder, self.images, self.probed)
+        file = self.begun(point)
+        return self.do(worked, self.folder, file, asdict(point), batch, together, self.seed, weights)
+
+    def begun(self, point):
+        """The file of the network that a point begins with: its head has learnt from what does not judge the point."""
+        path, table = self.folder / f"{digest(point.stage, point.fold)}.keras", self.probed.table
+        if not path.exists():
+            shown = self.probed.taps.take(table.folds != point.fold)
+            with certain():
+                head = fitted(shown, table, point.stage, linear(table, point.stage)["head"])
+            head.model(self.probed.model).save(path)
+        return path
+
+    def guess(self, point, outcomes):
+        """Seconds that a point may take: by those before it, else three times what a pass took for each epoch."""
+        known = [each for each in outcomes if each.point.freeze == point.freeze and len(each.history) > 1]
+        own = 3 * self.probed.seconds["features"]
+        own = max(row["seconds"] for row in known[-1].history) if known else own
+        return START + own * point.epochs
+
+    def finished(self, winner):
+        """(the network that was chosen, the seconds that it took to learn again from all images)."""
+        point = replace(winner.point, fold=-1, stop=max(winner.epoch, 1))
+        outcome = self.settled(point, weights=True)
+        if outcome.failed:
+            raise RuntimeError(f"the network that was chosen cannot learn from all images: {outcome.failed}")
+        model = keras.saving.load_model(self.begun(point), compile=False)
+        model.set_weights(outcome.weights)
+        dense = next(layer for layer in reversed(model.layers) if isinstance(layer, keras.layers.Dense))
+        dense.set_weights([np.asarray(weight) / winner.temperature for weight in dense.get_weights()])
+        return model, outcome.seconds
+
+
+def laid_out(folder, images, probed):
+    """Write the pixels of the images that have features, as the network is given them."""
+    found = probed.taps
+    cut, there = cutting(probed.model, size=found.size), {*found.names}
+    shape = (len(found), *cut.size, cut.channels)
+    pixels = np.lib.format.open_memmap(folder / "pixels.npy", "w+", np.uint8, shape)
+    items = [(name, item) for name, item in zip(images.names, images.items, strict=True) if name in there]
+    for i, (_, image) in enumerate(prepared(items, cut, 64)):
+        if isinstance(image, ImageError):
+            raise image
+        pixels[i] = np.clip(np.rint(image), 0, 255)
+    pixels.flush()
+    np.savez(folder / "answers.npz", labels=found.labels, folds=probed.table.folds)
+
+
+def worked(folder, file, fields, batch, together, seed, weights):
+    """A point, done in whatever process this is."""
+    if SPLITS:
+        keras.utils.set_random_seed(seed)
+    point = Point(**fields)
+    pixels = np.load(folder / "pixels.npy", mmap_mode="r")
+    with np.load(folder / "answers.npz") as answers:
+        labels, folds = answers["labels"], answers["folds"]
+    model = keras.saving.load_model(file, compile=False)
+    how = {name: getattr(point, name) for name in ("rate", "augment", "epochs", "stop")}
+    how |= {"batch": batch, "together": together, "seed": seed, "weights": weights, "folder": folder}
+    name = f"maps-{digest(point.stage)}"
+    return finetuned(model, pixels, labels, folds == point.fold, freeze=point.freeze or None, name=name, **how)

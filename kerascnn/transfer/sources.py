@@ -1,0 +1,94 @@
+"""What a study is given: data with a locked test, backbones by name, a folder to write to."""
+
+import os
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from ..build import build_model, list_models
+from ..data import Data, DataError, Images, load
+from ..outputs import image_input
+from ..registry import sources, unknown
+
+LEAST = 2  # images of a class to learn from
+
+
+def divided(data, test, groups, seed):
+    """``Data`` of images to learn from and a locked test, nothing else; what was wrong is warned of."""
+    if not isinstance(data, Data):
+        found = load(data, valid=0.0, test=test, groups=groups, seed=seed)
+        if test and min(counts(found.train)) < LEAST:
+            warnings.warn(f"{found.name}: too few images of a class for a test: all are learnt from", stacklevel=3)
+            found = load(data, valid=0.0, test=0.0, groups=groups, seed=seed)
+        data = found
+    learn = data.train if data.valid is None or not len(data.valid) else joined(data.train, data.valid)
+    few = [(count, name) for count, name in zip(counts(learn), learn.classes, strict=True) if count < LEAST]
+    if len(learn.classes) < 2 or few:
+        came = f"{min(few)[0]} of {min(few)[1]}" if few else f"one class, {learn.classes[0]}"
+        raise DataError(f"`data` should have two classes or more, with {LEAST} or more images each. Received: {came}")
+    return replace(data, train=learn, valid=learn.take([]))
+
+
+def described(data):
+    """The data in a line, with what the audit found before anything was learnt."""
+    found = data.audit.counts if data.audit is not None else {}
+    return str(data) + "".join(f"; {count:,} {kind}" for kind, count in found.items())
+
+
+def counts(images):
+    return np.bincount(images.labels, minlength=len(images.classes)).tolist()
+
+
+def joined(first, second):
+    """The images of both."""
+    together = first.decoded and second.decoded
+    items = np.concatenate([first.items, second.items]) if together else (*first.items, *second.items)
+    labels = np.concatenate([first.labels, second.labels])
+    return Images(items, labels, first.classes, (*first.names, *second.names))
+
+
+def opened(backbones, images):
+    """The models of names or models; names get the best weights that are known."""
+    given = (backbones,) if isinstance(backbones, str | keras.Model) else tuple(backbones)
+    if not given:
+        raise ValueError("`backbones` should be one or more networks. Received: none")
+    models = [named(each) if isinstance(each, str) else each for each in given]
+    names = [model.name for model in models]
+    if len({*names}) < len(names):
+        raise ValueError(f"`backbones` should have different names. Received: {', '.join(names)}")
+    for model in models:
+        sides = [side for side in image_input(model)[:2] if side is not None]
+        if images is not None and sides and max(sides) > max(images):
+            size = "x".join(map(str, images))
+            warnings.warn(
+                f"{model.name} takes {max(sides)} pixels, images have {size}: they are enlarged", stacklevel=3
+            )
+    return models
+
+
+def named(name):
+    """A network of the zoo with published weights."""
+    known = sources()
+    if os.path.isfile(name):
+        return keras.saving.load_model(name, compile=False)
+    full = name if name in known else next((each for each in known if each.startswith(f"{name}_")), name)
+    if full not in known:
+        raise ValueError(unknown("backbone with weights", name, [each for each in list_models() if each in known]))
+    first = known[full][0]
+    return build_model(full, weights=first.name if first.shipped else "imagenet")
+
+
+def writable(out, resume, name):
+    """The folder of the ledger in ``out``, which can be written to; None where nothing is to be kept."""
+    if out is None:
+        return None
+    folder = Path(out) / name
+    if folder.exists() and any(folder.iterdir()) and not resume:
+        raise FileExistsError(f"`out` should be new, or resume=True. Received: {out}, which has a study in it")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / ".draft-probe").write_bytes(b"")  # now, not after an hour
+    (folder / ".draft-probe").unlink()
+    return folder

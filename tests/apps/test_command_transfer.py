@@ -1,0 +1,95 @@
+"""`kerascnn transfer`: from images to a chosen network with the evidence, and how it ends where something is wrong."""
+
+import json
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from kerascnn import build_model
+from kerascnn.transfer import desk, worker
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """Stripes in files, a backbone in a file."""
+    folder = tmp_path_factory.mktemp("stripes")
+    y = np.arange(60) % 3
+    x = np.random.default_rng(0).integers(0, 120, (60, 32, 32, 3), "uint8")
+    x[y == 0, :, :16] += 60
+    x[y == 1, :, 16:] += 60
+    np.savez(folder / "stripes.npz", x=x, y=np.array(["left", "right", "none"])[y])
+    np.savez(folder / "one.npz", x=x[y == 0], y=np.array(["left"] * 20))
+    keras.utils.set_random_seed(0)
+    build_model("tiny_resnet").save(folder / "backbone.keras")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch, tmp_path):
+    """Points in this process, which spares a start of TensorFlow; features in a folder of the test's own."""
+    monkeypatch.setattr(worker, "SPLITS", False)
+    monkeypatch.setattr(desk, "SPLITS", False)
+    monkeypatch.setenv("KERASCNN_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def words(source, tmp_path):
+    return "transfer", source / "stripes.npz", "--models", source / "backbone.keras", "--out", tmp_path / "run"
+
+
+def test_from_images_to_a_network(document, run, fails, words, tmp_path):
+    found = document(*words, "--strategy", "linear")
+    result, folder = found["result"], tmp_path / "run"
+    assert {path.name for path in folder.iterdir()} == {*result["files"], "ledger"}
+    assert result["test"]["right"] == round(result["test"]["accuracy"] * result["test"]["images"])
+    assert len(pd.read_csv(folder / "table.csv")) == len(result["candidates"])
+    assert sum(row["chosen"] for row in result["candidates"]) == 1
+    assert json.loads((folder / "labels.json").read_text()) == ["left", "none", "right"]
+    assert keras.saving.load_model(folder / "model.keras").output_shape == (None, 3)
+    assert "--resume to go on" in fails(*words, code=2)
+    again = run(*words, "--strategy", "linear", "--resume")
+    assert again.exit_code == 0, again.stderr
+    assert f"{result['test']['right']} right of {result['test']['images']}" in again.stdout
+    assert again.stdout.splitlines()[-1].strip().startswith("kerascnn export")
+    assert "a first usable classifier" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("data", "models", "more", "code", "text"),
+    [
+        ("nowhere.npz", "backbone.keras", (), 4, "nowhere.npz"),
+        ("one.npz", "backbone.keras", (), 4, "two classes or more"),
+        ("stripes.npz", "nothing.keras", (), 4, "there is no file"),
+        ("stripes.npz", "resnet20_cifra10", (), 2, "resnet20_cifar10"),
+        ("stripes.npz", "backbone.keras", ("--budget", "soon"), 2, "--budget 10m"),
+        ("stripes.npz", "backbone.keras", ("--strategy", "hope"), 2, "'auto'"),
+    ],
+    ids=["no data", "one class", "no file", "misspelt", "budget", "strategy"],
+)
+def test_wrong(fails, source, data, models, more, code, text, monkeypatch, tmp_path):
+    monkeypatch.chdir(source)
+    assert text in fails("transfer", data, "--models", models, "--out", tmp_path / "run", *more, code=code)
+
+
+def test_nowhere_to_write(fails, words, tmp_path):
+    (tmp_path / "run").write_text("")
+    assert fails(*words, code=2)
+    (tmp_path / "file").write_text("")
+    assert "cannot be written" in fails(*words[:-1], tmp_path / "file" / "run", code=1)
+
+
+def test_files_of_others_stay(fails, words, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.txt").write_text("")
+    assert "has files in it, and stays" in fails(*words, code=2)
+
+
+@pytest.mark.slow
+def test_digits(document, tmp_path):
+    result = document("transfer", "digits", "--out", tmp_path / "run", "--strategy", "linear")["result"]
+    assert result["test"]["accuracy"] >= 0.98
+    assert result["advice"] == ["different", "little"]
+    assert result["difference"]["low"] > 0  # better than the usual way, beyond chance
+    assert result["chosen"]["stage"] != "features"

@@ -1,0 +1,124 @@
+"""Finetuning: what is frozen does not move, and what is kept on disk gives the same numbers as what is not."""
+
+import keras
+import numpy as np
+import pytest
+from networks import vary
+
+from kerascnn import build_model
+from kerascnn.transfer import head_model
+from kerascnn.transfer.finetuning import DECAY, finetuned
+from kerascnn.transfer.prefixes import depths_behind, parted
+
+
+@pytest.fixture(scope="module")
+def labels():
+    return np.arange(30) % 3
+
+
+@pytest.fixture(scope="module")
+def pixels(labels):
+    rng = np.random.default_rng(1)
+    colours = np.array([[150, 100, 100], [100, 150, 100], [100, 100, 150]])[labels][:, None, None]
+    return (colours + rng.integers(-60, 60, (30, 32, 32, 3))).clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def started():
+    """A new copy each time of the same network with the same head."""
+
+    def make(stages="stage2", name="tiny_resnet"):
+        keras.utils.set_random_seed(0)
+        backbone = build_model(name)
+        vary(backbone, np.random.default_rng(0))
+        stages = (stages,) if isinstance(stages, str) else stages
+        width = sum(backbone.get_layer(stage).output.shape[-1] for stage in stages)
+        head = np.random.default_rng(3).normal(0, 0.05, (width, 3))
+        return head_model(backbone, stages, head, np.zeros(3))
+
+    return make
+
+
+HELD = np.arange(30) % 5 == 0
+
+
+@pytest.mark.parametrize(
+    ("stages", "augment"),
+    [
+        ("stage2", "none"),
+        pytest.param(("stage1", "stage2"), "none", marks=pytest.mark.slow),
+        pytest.param("stage2", "flip", marks=pytest.mark.slow),
+        (("stage1", "stage2"), "flip"),
+    ],
+    ids=["one stage", "two stages", "one stage, two views", "two stages, two views"],
+)
+def test_kept_is_as_not_kept(started, pixels, labels, tmp_path, stages, augment):
+    how = {"freeze": "stage1", "rate": 1e-2, "epochs": 3, "augment": augment, "batch": 8, "weights": True}
+    plain = finetuned(started(stages), pixels, labels, HELD, **how)
+    for _ in range(2):  # the second finds what the first has kept
+        quick = finetuned(started(stages), pixels, labels, HELD, folder=tmp_path, name="it", **how)
+        assert (plain.kept, quick.kept) == (False, True)
+        for one, other in zip(plain.history, quick.history, strict=True):
+            assert one["held_loss"] == pytest.approx(other["held_loss"], abs=1e-5)
+        for one, other in zip(plain.weights, quick.weights, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+@pytest.mark.parametrize("freeze", [None, "stage1", "stage1_block1_relu2", "stage2"])
+def test_frozen_stay_and_others_move(started, pixels, labels, tmp_path, freeze):
+    model = started()
+    before = {v.path: np.array(v) for v in model.variables}
+    frozen = parted(model, freeze).frozen
+    finetuned(model, pixels, labels, None, freeze=freeze, rate=1e-2, epochs=1, folder=tmp_path)
+    norms = {layer.name for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)}
+    moved = {v.path for v in model.variables if not np.array_equal(before[v.path], v)}
+    expected = {
+        v.path
+        for layer in model.layers
+        if layer.name not in frozen | norms
+        for v in layer.weights
+        if "seed" not in v.path
+    }
+    assert moved == expected
+    assert ("stage1_block1_conv1" in frozen) == (freeze is not None)
+    assert expected
+
+
+def test_an_augmentation_that_is_no_view_is_not_kept(started, pixels, labels, tmp_path):
+    found = finetuned(started(), pixels, labels, HELD, freeze="stage1", augment="shift", epochs=1, folder=tmp_path)
+    assert not found.kept
+    assert not [*tmp_path.iterdir()]
+
+
+def test_it_learns_and_epoch_0_is_the_classifier_it_began_with(started, pixels, labels):
+    model = started()
+    before = model.predict(pixels[HELD].astype("float32"), verbose=0)
+    found = finetuned(model, pixels, labels, HELD, rate=3e-3, epochs=6, batch=8)
+    own = -np.log(before[np.arange(HELD.sum()), labels[HELD]]).mean()
+    assert found.history[0]["held_loss"] == pytest.approx(own, rel=1e-4)
+    assert found.loss == min(row["held_loss"] for row in found.history[1:])
+    assert found.loss < own
+    after = model.predict(pixels[HELD].astype("float32"), verbose=0)  # the weights are those of the best epoch
+    assert -np.log(after[np.arange(HELD.sum()), labels[HELD]]).mean() == pytest.approx(found.loss, rel=1e-4)
+
+
+@pytest.mark.slow
+def test_two_half_batches_together_are_one(started, pixels, labels):
+    how = {"freeze": "stage1", "epochs": 4, "rate": 3e-3}
+    some = np.arange(30) >= 16  # 16 to learn from: no batch is only part full
+    whole, halves, small = (
+        finetuned(started(), pixels, labels, some, batch=batch, together=together, **how).history[-1]["held_loss"]
+        for batch, together in ((8, 1), (4, 2), (4, 1))
+    )
+    assert abs(whole - halves) < 0.3 * abs(whole - small)  # but for the rate, which moves with each batch
+
+
+def test_rates_fall_towards_the_image(started):
+    behind = depths_behind(started())
+    rates = [DECAY ** behind[name] for name in ("stage1_block1_conv1", "stage2_block1_conv1", "logits")]
+    assert rates == [DECAY**2, DECAY, 1]
+
+
+def test_a_loss_that_is_no_number_is_an_error(started, pixels, labels):
+    with pytest.raises(ArithmeticError, match=r"NaN or infinite in epoch \d"):
+        finetuned(started(), pixels, labels, HELD, rate=1e30, epochs=3)

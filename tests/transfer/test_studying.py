@@ -1,0 +1,321 @@
+"""A study from end to end with tiny networks, and its parts against results by hand."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from networks import vary
+from PIL import Image
+
+from kerascnn import build_model, predict, transfer
+from kerascnn.data import DataError
+from kerascnn.transfer import desk, studying, worker
+from kerascnn.transfer.budgets import budgeted
+from kerascnn.transfer.choosing import Candidate, chosen, lead
+from kerascnn.transfer.halving import SPARE, Clock, climbed
+from kerascnn.transfer.planning import freezes, planned
+from kerascnn.transfer.points import Outcome, Point
+from kerascnn.transfer.sources import divided
+
+pytestmark = pytest.mark.filterwarnings("ignore:no temperature is best")
+
+
+def photos(count=60, classes=3, side=32):
+    """Images that are somewhat hard: colours under noise."""
+    y = np.arange(count) % classes
+    rng = np.random.default_rng(0)
+    colours = np.eye(3)[y % 3][:, None, None] * 20 + 110 + 20 * (y // 3)[:, None, None, None]
+    x = colours + rng.normal(0, 1, (count, 1, 1, 3)) * 12 + rng.integers(-60, 60, (count, side, side, 3))
+    return x.clip(0, 255).astype(np.uint8), np.array([f"class {i}" for i in y])
+
+
+def tiny():
+    keras.utils.set_random_seed(0)
+    model = build_model("tiny_resnet")
+    vary(model, np.random.default_rng(0))
+    return model
+
+
+@pytest.fixture
+def backbone():
+    return tiny()
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """Points in this process, which spares a start of TensorFlow."""
+    monkeypatch.setattr(worker, "SPLITS", False)
+    monkeypatch.setattr(desk, "SPLITS", False)
+
+
+QUICK = {"heads": "ridge", "cache": False, "augmentations": ("none",)}
+
+
+@pytest.mark.usefixtures("here")
+def test_from_images_to_a_tested_network(backbone, tmp_path, monkeypatch):
+    before = [np.array(weight) for weight in backbone.get_weights()]
+    said = []
+    found = transfer(photos(), backbone, out=tmp_path, strategy="finetune", tell=said.append, **QUICK)
+    assert all(np.array_equal(one, other) for one, other in zip(before, backbone.get_weights(), strict=True))
+    table = found.table
+    assert table["chosen"].sum() == 1
+    assert table["lead"][table["chosen"]].tolist() == [0]
+    assert {"linear", "finetuned"} == {*table["kind"]} or not found.outcomes
+    assert (table["low"] <= table["accuracy"]).all()
+    assert [*found.points["epochs"]] == [1, 1, 1, 2, 6]
+    again = predict(found.best_model(), found.data.test.items, labels=False).probs
+    np.testing.assert_allclose(again, found.tested.probs, atol=1e-4)
+    assert found.compared.first.accuracy == found.tested.accuracy
+
+    def never(*given, **how):
+        raise AssertionError
+
+    for module, name in ((desk, "worked"), (studying, "evaluate")):  # all of it is found, the test is not looked at
+        monkeypatch.setattr(module, name, never)
+    resumed = transfer(photos(), backbone, out=tmp_path, strategy="finetune", **QUICK)
+    columns = [name for name in table.columns if name != "seconds"]
+    pd.testing.assert_frame_equal(resumed.table[columns], table[columns])
+    pd.testing.assert_frame_equal(resumed.points, found.points)
+    np.testing.assert_array_equal(resumed.tested.probs, found.tested.probs)
+    with pytest.raises(FileExistsError, match="`out` should be new, or resume=True"):
+        transfer(photos(), backbone, out=tmp_path, resume=False)
+    files = resumed.save(tmp_path / "files")
+    page = files["report.html"].read_text()
+    assert not re.search(r"<script|https?://|src=\"(?!data:)", page)
+    assert all(f">{title}</h2>" in page for title in ("Answer", "Stages", "Candidates", "Points of the grid", "Time"))
+    kept = keras.saving.load_model(files["model.keras"], compile=False)
+    np.testing.assert_allclose(predict(kept, found.data.test.items, labels=False).probs, again, atol=1e-5)
+
+
+@pytest.mark.usefixtures("here")
+def test_points_without_memory_do_not_end_it(backbone, monkeypatch):
+    original, asked = desk.worked, []
+
+    def short(folder, file, fields, batch, *rest):
+        asked.append((fields["rate"], batch))
+        if fields["rate"] == 1e-4 or (fields["rate"] == 3e-4 and batch == 32):
+            raise MemoryError("no room")
+        return original(folder, file, fields, batch, *rest)
+
+    monkeypatch.setattr(desk, "worked", short)
+    found = transfer(photos(30), backbone, strategy="finetune", **QUICK)
+    first = found.points[found.points["epochs"] == 1].drop_duplicates("rate").set_index("rate")
+    assert first["failed"].to_dict() == {1e-4: "MemoryError: no room", 3e-4: "", 1e-3: ""}
+    assert first["tries"].to_dict() == {1e-4: 3, 3e-4: 2, 1e-3: 1}
+    assert first["batch"][3e-4] == 16
+    assert {batch for rate, batch in asked if rate == 1e-4} == {32, 16, 8}
+    assert found.tested is not None
+
+
+@pytest.mark.usefixtures("here", "in_process")
+def test_linear_only(backbone, tmp_path):
+    found = transfer(photos(), backbone, strategy="linear", **QUICK)
+    assert not found.outcomes
+    assert {*found.table["kind"]} == {"linear"}
+    assert len(found.plot().axes) == 1
+    written = found.export(tmp_path / "classifier", formats="keras")
+    assert written.table["passed"].all()
+    card = json.loads((tmp_path / "classifier" / "card.json").read_text())
+    assert card["study"]["test"]["right"] == found.tested.right.sum()
+
+
+def test_two_images_of_a_class(backbone):
+    with pytest.warns(UserWarning, match="too few images of a class for a test"):
+        found = transfer(photos(6), backbone, strategy="linear", **QUICK)
+    assert found.tested is None
+    assert len(found.data.train) == 6
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (photos(10, 1), "two classes or more.*Received: one class, class 0"),
+        ((photos(7)[0], np.array([*"aaabbbc"])), "Received: 1 of c"),
+    ],
+    ids=["one class", "one image"],
+)
+@pytest.mark.filterwarnings("ignore:.*too few images")
+def test_data_that_cannot_be_used(backbone, source, words):
+    with pytest.raises(DataError, match=words):
+        transfer(source, backbone, **QUICK)
+
+
+def test_an_empty_class_is_no_class(tmp_path):
+    x, y = photos(12)
+    for i, (image, name) in enumerate(zip(x, y, strict=True)):
+        (tmp_path / name).mkdir(exist_ok=True)
+        Image.fromarray(image).save(tmp_path / name / f"{i}.png")
+    (tmp_path / "empty").mkdir()
+    assert divided(tmp_path, 0.0, None, 0).classes == ("class 0", "class 1", "class 2")
+
+
+def test_leaks_and_bad_files_are_found_before_anything_is_learnt(tmp_path, backbone, monkeypatch):
+    x, y = photos(60)
+    for i, (image, name) in enumerate(zip(x, y, strict=True)):
+        folder = tmp_path / ("test" if i >= 48 else "train") / name
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / f"{i}.png")
+        if i < 5:  # five of those to learn from are in the test too
+            (tmp_path / "test" / name).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(tmp_path / "test" / name / f"again{i}.png")
+    (tmp_path / "train" / "class 0" / "cut.png").write_bytes(
+        (tmp_path / "train" / "class 0" / "0.png").read_bytes()[:200]
+    )
+    said = []
+
+    def stop(*given, **how):
+        raise InterruptedError
+
+    monkeypatch.setattr(studying, "probed", stop)
+    with pytest.warns(UserWarning, match="5 times leakage|1 of 66 left out"), pytest.raises(InterruptedError):
+        transfer(tmp_path, backbone, strategy="linear", tell=said.append, **QUICK)
+    assert "5 leakage" in said[0]
+    assert "1 truncated" in said[0]
+
+
+def test_small_images_are_enlarged(backbone):
+    with pytest.warns(UserWarning, match="tiny_resnet takes 32 pixels, images have 16x16: they are enlarged"):
+        transfer(photos(side=16), backbone, strategy="linear", **QUICK)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"strategy": "linaer"}, "Did you mean.*linear|linear"),
+        ({"budget": "ten"}, "`budget` should be seconds, or as in 90s, 10m or 1h. Received: 'ten'"),
+        ({"backbones": "resnet20_cifra10"}, "resnet20_cifar10"),
+        ({"backbones": ()}, "`backbones` should be one or more networks"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_wrong_words(options, words):
+    with pytest.raises(ValueError, match=words):
+        transfer(photos(), **options)
+
+
+def test_nowhere_to_write(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        transfer(photos(), out=tmp_path / "file" / "run")
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("10m", 600), ("1.5h", 5400), (7, 7), (None, None)])
+def test_budgets(text, seconds):
+    assert budgeted(text) == seconds
+
+
+def candidate(right, macs, **how):
+    """A candidate that has those images right."""
+    right = np.asarray(right)
+    logits = np.stack([right, ~right], axis=1).astype(float)
+    return Candidate("net", f"stage {macs}", macs, logits, np.zeros(len(right), int), np.arange(len(right)), **how)
+
+
+def test_the_lead_is_paired():
+    first, second = candidate(np.arange(100) < 90, 2), candidate(np.arange(100) < 86, 1)
+    gaps = np.r_[np.zeros(96), np.ones(4)]  # of these four only does one say more than the other
+    assert lead(first, second) == pytest.approx((0.04, gaps.std() / 10))
+    other = replace(second, judged=np.arange(50, 150))
+    assert lead(first, other)[0] == pytest.approx(first.right[50:].mean() - second.right[:50].mean())
+
+
+@pytest.mark.parametrize(
+    ("cheap_right", "wins"),
+    [(np.arange(100) >= 11, "cheap"), (np.arange(100) < 87, "dear")],
+    ids=["1 point, error 4.6", "3 points, error 1.7"],
+)
+def test_one_standard_error_towards_the_cheaper(cheap_right, wins):
+    dear, cheap = candidate(np.arange(100) < 90, 2), candidate(cheap_right, 1)
+    assert chosen([dear, cheap]) is {"cheap": cheap, "dear": dear}[wins]
+    assert chosen([cheap, dear]) is {"cheap": cheap, "dear": dear}[wins]
+
+
+def test_of_equals_the_linear_one():
+    same = np.arange(50) < 40
+    point = Point("stage2", "", 1e-3, "none", 9)
+    assert not chosen([candidate(same, 1, point=point), candidate(same, 5)]).point
+
+
+STAGES = SimpleNamespace(stages=("one", "two", "three", "four", "features"), best={"stage": "two+features"})
+
+
+@pytest.mark.parametrize(
+    ("strategy", "amount", "expected"),
+    [
+        ("linear", "little", 0),
+        ("grid", "little", 16),
+        ("layers", "little", 6),
+        ("finetune", "little", 3),
+        ("auto", "little", 4),
+        ("auto", "much", 9),
+    ],
+)
+def test_points_that_are_planned(strategy, amount, expected):
+    advice = SimpleNamespace(amount=amount, strategies=("layers", "linear", "finetune"))
+    points, _ = planned(strategy, advice, STAGES)
+    assert len({*points}) == len(points) == expected
+
+
+def test_what_is_frozen():
+    assert freezes(STAGES, "two+features") == {"head": "features", "last": "three", "half": "two", "all": ""}
+    assert freezes(STAGES, "two") == {"head": "two", "last": "one", "all": ""}
+    assert freezes(STAGES, "one") == {"head": "one", "all": ""}
+
+
+def outcome(point):
+    """The higher the rate, the lower the loss; a second for each epoch."""
+    return Outcome(point, loss=1 / point.rate, seconds=float(point.epochs))
+
+
+def test_halving_keeps_the_best():
+    points = [Point("stage", "", rate, "none", 1) for rate in range(1, 10)]
+    found = climbed(points, outcome, Clock(None), lambda *given: 0.0, augmentations=("none", "shift"))
+    rates = {epochs: [each.point.rate for each in found if each.point.epochs == epochs] for epochs in (1, 2, 6)}
+    assert rates == {1: [*range(1, 10)], 2: [9, 8, 7], 6: [9, 9]}
+    assert [each.point.augment for each in found][-2:] == ["none", "shift"]
+
+
+def test_halving_stays_within_the_budget():
+    points = [Point("stage", "", rate, "none", 1) for rate in range(1, 10)]
+    clock = Clock(12.0)
+    found = climbed(points, outcome, clock, lambda point, before: point.epochs)
+    assert clock.spent == sum(each.point.epochs for each in found) <= (1 - SPARE) * 12
+    assert len(found) == 9  # one for 2 epochs more would not fit
+
+
+def alone(out):
+    """A study for a process of its own."""
+    transfer(photos(), tiny(), out=out, strategy="finetune", tell=lambda line: print(line, flush=True), **QUICK)
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_says_the_same_as_in_one_go(tmp_path, monkeypatch):
+    """kill -9 after the second point; and processes of their own say what this one does."""
+    paths = os.pathsep.join([*map(str, Path(__file__).parents[:2]), *filter(None, sys.path)])
+    words = [sys.executable, "-c", "import sys, test_studying as t; t.alone(sys.argv[1])", str(tmp_path)]
+    process = subprocess.Popen(words, env=os.environ | {"PYTHONPATH": paths}, stdout=subprocess.PIPE, text=True)
+    points = 0
+    while points < 2:
+        points += "images held out" in process.stdout.readline()
+        assert process.poll() is None
+    process.kill()
+    process.communicate()
+    finished = {path.name: path.read_bytes() for path in (tmp_path / "ledger").glob("point-*.npz")}
+    assert len(finished) >= 2
+    resumed = transfer(photos(), tiny(), out=tmp_path, strategy="finetune", **QUICK)
+    assert all((tmp_path / "ledger" / name).read_bytes() == data for name, data in finished.items())
+    monkeypatch.setattr(worker, "SPLITS", False)
+    monkeypatch.setattr(desk, "SPLITS", False)
+    whole = transfer(photos(), tiny(), strategy="finetune", **QUICK)
+    columns = [name for name in whole.table.columns if name != "seconds"]
+    pd.testing.assert_frame_equal(resumed.table[columns], whole.table[columns])
+    np.testing.assert_allclose(resumed.points["loss"], whole.points["loss"], rtol=1e-5)
