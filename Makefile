@@ -19,7 +19,7 @@ $(BIN)/.ready: pyproject.toml constraints.txt
 	@touch $@
 
 test: $(BIN)/.ready
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 quick: $(BIN)/.ready
 	$(BIN)/python -m pytest -n 2 -m "not slow"

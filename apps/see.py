@@ -16,6 +16,7 @@ from .ways import check_options, chosen, look, ways
 from .writing import answer, bar, bold, cut, dim, remark, width
 
 PICTURES = (".png", ".svg", ".pdf")
+IN_FOLDERS = ("maximize", "facets", "dream", "unrecognisable")  # whose pictures are also files of their own
 EVERY = 10  # seconds between lines of progress where there is no terminal
 FILE, COUNT = click.Path(dir_okay=False), click.IntRange(1)
 
@@ -111,6 +112,10 @@ def command(method, model, images, listing, weights, other_weights, frames, out,
     load_keras()
     way = chosen(method)
     options = check_options(way, images, asked)
+    if frames and (way.name != "dream" or folder is None):
+        raise Misuse("--frames needs a --folder" if way.name == "dream" else "--frames goes with dream")
+    if folder and way.name not in IN_FOLDERS:
+        raise Misuse(f"--folder goes with {', '.join(IN_FOLDERS)}")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         network = build(row.name, weights) if row else read(model)
@@ -236,10 +241,8 @@ def write(found, path):
 
 def alone(found, folder, flight):
     """The pictures of a dream each in a file of its own, and the frames of a flight into it: their paths."""
-    if folder is None and not flight:
+    if folder is None:
         return []
-    if folder is None or not hasattr(found, "save_images"):
-        raise Misuse("--frames needs a --folder" if folder is None else "--folder goes with pictures that are dreamt")
     if not flight:
         return [str(path) for path in found.save_images(folder)]
     from kerascnn.visualize import dream_on

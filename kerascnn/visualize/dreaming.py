@@ -95,8 +95,8 @@ def dreamt(asked, layer, units, guide, bounds):
 def canvases(asked, images, size):
     """The images with the longer side as long as asked for; else as the network takes them, arrays as they are."""
     if size is None and isinstance(images, np.ndarray) and images.ndim in (3, 4):
-        images = np.asarray(images, np.float32)
-        return Pictures(images if images.ndim == 4 else images[None], tuple(f"image {i}" for i in range(len(images))))
+        images = np.asarray(images, np.float32).reshape(-1, *images.shape[-3:])
+        return Pictures(images, tuple(f"image {i}" for i in range(len(images))))
     if size is None:
         return pictures(asked, images)
     given = [(name, to_channels(opened(image, name), asked.shape[2])) for name, image in gather(images)]

@@ -101,10 +101,10 @@ def test_a_network_alone(run, here, network, method):
 
 
 def test_dreamt_pictures_are_files_too(document, here, network, photos):
-    found = document("see", "dream", network, photos / "a.png", "--layer", "conv1", "--steps", "1", "--folder", "each")
+    words = ("see", "dream", network, photos / "a.png", "--layer", "conv1", "--steps", "1", "--octaves", "1")
+    found = document(*words, "--folder", "each")
     assert [str(file) for file in (here / "each").iterdir()] == [str(here / each) for each in found["result"]["files"]]
-    more = ("--layer", "conv1", "--steps", "1", "--folder", "flight", "--frames", "2", "--force")
-    document("see", "dream", network, photos / "a.png", *more)
+    document(*words, "--folder", "flight", "--frames", "2", "--force")
     assert len([*(here / "flight").iterdir()]) == 2
 
 

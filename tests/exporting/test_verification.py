@@ -78,7 +78,7 @@ def test_real_weights_on_real_photos(shared, tmp_path):
     model = kerascnn.build_model("squeezenet1_1", weights=str(weights))
     folder = tmp_path / "photos"
     folder.mkdir()
-    paths = sorted(shared("data", "imagenet_sample").glob("*.jpg"))[:24]
+    paths = sorted(shared("data", "imagenet_sample").glob("*.jpg"))[:8]
     for path in paths:
         (folder / path.name).symlink_to(path)
     photo, exif = Image.open(paths[0]), Image.Exif()
@@ -92,7 +92,7 @@ def test_real_weights_on_real_photos(shared, tmp_path):
     written = export(model, tmp_path / "out", classes=names, samples=folder)
     assert all(check.passed for check in written.checks)
     first = next(check for check in written.checks if check.what == "bytes: first class")
-    assert first.found == "33 of 33 the same"  # the four drawn ones too
+    assert first.found == "17 of 17 the same"  # the four drawn ones too
     assert json.loads((tmp_path / "out" / "card.json").read_text())["needs"] == {"model.keras": ["kerascnn"]}
 
 

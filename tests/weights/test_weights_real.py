@@ -34,7 +34,7 @@ def cropped(pixels, side):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", MEASURED, ids=lambda case: f"{case[1]}-{case[2]}")
+@pytest.mark.parametrize("case", [case for case in MEASURED if case[2] == 227], ids=lambda case: f"{case[1]}-{case[2]}")
 def test_accuracy(case, photos, shared):
     file, network, side = case
     model = build_model(network, input_shape=(side, side, 3), weights=shared("weights", f"{file}.safetensors"))
