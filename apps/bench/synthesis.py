@@ -13,7 +13,7 @@ import numpy as np
 
 from ..command import one_line
 from ..writing import remark, table
-from .visualize import clocked, prepared
+from .visualize import clocked, heading, prepared
 
 OURS, BARE, THEIRS = "kerascnn", "bare gradient, compiled", "tf-keras-vis"
 RIVALS = {THEIRS: "tf_keras_vis"}  # tool -> the package that it needs
@@ -165,11 +165,7 @@ def ratio(own, base):
 
 def lines(result):
     """A table of the tools for each task."""
-    tools = ", ".join(f"{tool} {version}" for tool, version in result["tools"].items())
-    yield (
-        f"{result['network']}, {result['size']}x{result['size']}, {result['rounds']} rounds of each in turn; "
-        f"{result['cores']} cores, load {result['load']}; {tools}"
-    )
+    yield heading(result)
     for task in dict.fromkeys(row["task"] for row in result["rows"]):
         yield ""
         rows = [cells(row) for row in result["rows"] if row["task"] == task]

@@ -166,13 +166,18 @@ def resident():
         return 0.0
 
 
-def lines(result):
-    """A table of the tools for each task."""
+def heading(result):
+    """What was measured, where, and beside what."""
     tools = ", ".join(f"{tool} {version}" for tool, version in result["tools"].items())
-    yield (
+    return (
         f"{result['network']}, {result['size']}x{result['size']}, {result['rounds']} rounds of each in turn; "
         f"{result['cores']} cores, load {result['load']}; {tools}"
     )
+
+
+def lines(result):
+    """A table of the tools for each task."""
+    yield heading(result)
     for task in dict.fromkeys(row["task"] for row in result["rows"]):
         yield ""
         rows = [cells(row) for row in result["rows"] if row["task"] == task]

@@ -6,6 +6,7 @@ import numpy as np
 
 from .drawing import LARGE, bare, cut, looks
 from .figures import caption
+from .images import steps
 
 MOST, LETTERS = 4, 30  # images of a figure, letters of a title
 TIMES = 10  # the difference is never shown without this beside it (Szegedy et al. 2014, figure 5)
@@ -60,8 +61,6 @@ def amplified(change, times):
 
 def in_range(images, bounds):
     """Pixels of a network's range as 0..255, which `looks` takes them for."""
-    from .attacking import steps
-
     return np.clip(steps(images, bounds), 0, 255)
 
 

@@ -17,7 +17,7 @@ from .attribution import by_class, predicted
 from .distortions import RANGE, l2, linf, rms, ssim
 from .drawn import Drawn
 from .engine import probe
-from .images import Pictures, pictures
+from .images import Pictures, pictures, steps, unsteps
 from .looping import Loop, iterate
 from .scores import LOGITS, PROBS
 
@@ -229,18 +229,6 @@ def judged(victim, pixels, method, history, whole=False):
         *((rounded if whole else margin) < 0, rounded < 0, l2(change), linf(change), rms(change)),
         *(history, victim.bounds, victim.labels),
     )
-
-
-def steps(pixels, bounds):
-    """Pixels of a network's range as 0..255."""
-    low, high = bounds
-    return pixels if (low, high) == (0, RANGE) else (pixels - np.float32(low)) * np.float32(RANGE / (high - low))
-
-
-def unsteps(pixels, bounds):
-    """The way back, of arrays or tensors."""
-    low, high = bounds
-    return pixels if (low, high) == (0, RANGE) else pixels * np.float32((high - low) / RANGE) + np.float32(low)
 
 
 def confidence(probs, numbers):

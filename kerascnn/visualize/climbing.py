@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from .engine import probe
+from .images import unsteps
 from .looping import Course, Loop, iterate
 from .moves import MOVES
 from .recipes import Recipe, recipe_called
@@ -132,7 +133,7 @@ class Ascent:
 
     def shown(self, image):
         """Pixels 0..255 as the model takes them."""
-        return taken(image, self.bounds)
+        return unsteps(image, self.bounds)
 
     def images(self, z):
         """What is written, as pixels 0..255."""
@@ -256,12 +257,6 @@ def ascend(ascent, z, now, keep, heard):
             kept[k][rows] = each["z"]
         done += rows.sum() * (last - first)
     return Course(state, said, [kept[k] for k in keep]), off
-
-
-def taken(pixels, bounds):
-    """Pixels 0..255 as a model takes them that has other ``bounds``."""
-    low, high = bounds
-    return pixels if (low, high) == PIXELS else low + (high - low) / 255 * pixels
 
 
 def remembered(recipe, z):

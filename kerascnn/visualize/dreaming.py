@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from itertools import takewhile
 
 import cv2
 import numpy as np
@@ -10,9 +11,9 @@ from ..data.fit import to_channels
 from ..data.gather import gather
 from ..files import save_image
 from .asking import read
-from .climbing import PIXELS, climb, taken
+from .climbing import PIXELS, climb
 from .engine import probe
-from .images import Pictures, pictures
+from .images import Pictures, pictures, unsteps
 from .scores import as_score, channel, energy, matching
 from .sliding import opened
 
@@ -61,7 +62,7 @@ def dream_on(model, image, folder, frames=60, *, zoom=1.05, tell=None, **how):
     """
     os.makedirs(folder, exist_ok=True)
     paths = [os.path.join(folder, f"frame_{i:04d}.png") for i in range(frames)]
-    there = sum(1 for _ in iter_existing(paths))
+    there = sum(1 for _ in takewhile(os.path.exists, paths))
     asked = probe(model)
     size = how.pop("size", None)
     if there:  # as large as it is, whatever the network takes
@@ -75,19 +76,11 @@ def dream_on(model, image, folder, frames=60, *, zoom=1.05, tell=None, **how):
     return paths
 
 
-def iter_existing(paths):
-    """The first paths that are there, up to the first that is not."""
-    for path in paths:
-        if not os.path.exists(path):
-            return
-        yield path
-
-
 def dreamt(asked, layer, units, guide, bounds):
     """The score that is dreamt of."""
     if guide is not None:
         shown = pictures(asked, guide)
-        shown = replace(shown, pixels=taken(shown.pixels, bounds))
+        shown = replace(shown, pixels=unsteps(shown.pixels, bounds))
         return matching(layer, read(asked, shown, [layer])[layer][:1])
     return energy(layer) if units is None else channel(layer, units)
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..data.gather import gather
 from ..predictions import cutting
+from .distortions import RANGE
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,3 +73,15 @@ def fitting(images, shape):
     images = images[None] if images.ndim == 3 else images
     fits = images.ndim == 4 and all(own in (None, side) for own, side in zip(shape, images.shape[1:], strict=True))
     return np.asarray(images, np.float32) if fits else None
+
+
+def steps(pixels, bounds):
+    """Pixels of a network's range as 0..255."""
+    low, high = bounds
+    return pixels if (low, high) == (0, RANGE) else (pixels - np.float32(low)) * np.float32(RANGE / (high - low))
+
+
+def unsteps(pixels, bounds):
+    """The way back, of arrays or tensors."""
+    low, high = bounds
+    return pixels if (low, high) == (0, RANGE) else pixels * np.float32((high - low) / RANGE) + np.float32(low)

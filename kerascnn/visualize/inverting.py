@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from .asking import read
-from .climbing import PIXELS, climb, taken
+from .climbing import PIXELS, climb
 from .drawn import Drawn
 from .engine import probe
-from .images import pictures
+from .images import pictures, unsteps
 from .priors import norm, variation
 from .recipes import Recipe, recipe_called
 from .scores import OWN, called, distance
@@ -70,7 +70,7 @@ def invert(
     asked = probe(model)
     shown = pictures(asked, images)
     layers = tuple(asked.tap(layer) for layer in ([layers] if isinstance(layers, str) else layers or stages(asked)))
-    seen = replace(shown, pixels=taken(shown.pixels, how.get("bounds", PIXELS)))
+    seen = replace(shown, pixels=unsteps(shown.pixels, how.get("bounds", PIXELS)))
     codes = read(asked, seen, layers, batch)
     found = []
     for i, layer in enumerate(layers):

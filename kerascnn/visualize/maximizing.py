@@ -11,7 +11,7 @@ from .asking import Question, ask
 from .attribution import label_of, predicted
 from .climbing import PIXELS, climb
 from .engine import probe
-from .images import pictures
+from .images import pictures, unsteps
 from .scores import channel, energy, log_probability, logit, neuron, peak
 
 KINDS = {"channel": channel, "neuron": neuron, "peak": peak}
@@ -67,8 +67,8 @@ def unrecognisable(model, classes, *, goal=0.99, recipe="unrecognisable", labels
     beyond = np.log(1 - 0.7 * (1 - goal))  # a little further, as pixels are rounded in a file
     found = climb(asked, log_probability(numbers), recipe=recipe, until=beyond, names=names, **how)
     whole = np.clip(np.rint(found.images), 0, 255)
-    low, high = how.get("bounds", PIXELS)
-    probs = (predicted(asked, pictures(asked, low + (high - low) / 255 * each)) for each in (found.images, whole))
+    bounds = how.get("bounds", PIXELS)
+    probs = (predicted(asked, pictures(asked, unsteps(each, bounds))) for each in (found.images, whole))
     each = np.repeat(numbers, len(found) // len(numbers))
     certain, rounded = (every[np.arange(len(every)), each] for every in probs)
     return replace(found, facts=found.facts | {"probability": certain, "rounded": rounded})

@@ -6,14 +6,14 @@ import numpy as np
 from keras import ops
 
 from ..predictions import named
-from .asking import Question, ask
-from .attacking import checked_bounds, confidence, steps, unsteps
+from .asking import read
+from .attacking import checked_bounds, confidence
 from .attribution import predicted
 from .descending import begun, descended, trial
 from .distortions import RANGE, l2, linf, ssim
 from .drawn import Drawn
 from .engine import probe
-from .images import pictures
+from .images import Pictures, pictures, steps, unsteps
 from .looping import Loop, iterate
 from .norms import rows
 from .scores import distance
@@ -103,7 +103,7 @@ def twin(
     if len(both[1]) not in (1, len(both[0])):
         raise ValueError(f"`guide` should be one image, or one a source, {len(both[0])}. Received: {len(both[1])}")
     sources, guides = (as_steps(each.pixels, (low, high)) for each in both)
-    codes = activations(asked, layer, both[1].pixels, batch)
+    codes = read(asked, both[1], [layer], batch)[layer]
     box = {"low": np.maximum(sources - np.float32(radius), 0), "high": np.minimum(sources + np.float32(radius), 255)}
     state = begun(sources, 0.2 * radius * np.sqrt(np.prod(sources.shape[1:])) / 4) | {
         "best": sources,
@@ -138,10 +138,10 @@ def compared(asked, layer, radius, both, course, bounds, labels, batch):
     found = course.state["best"]
     kept = np.all(found == sources, axis=(1, 2, 3))[:, None, None, None]
     images = np.where(kept, both[0].pixels, unsteps(found, bounds)).astype(np.float32)
-    codes = [activations(asked, layer, pixels, batch) for pixels in (images, both[0].pixels, both[1].pixels)]
-    gaps = [np.sqrt(np.square(code - codes[2]).reshape(len(images), -1).sum(1)) for code in codes[:2]]
     first = np.maximum(course.said["distance"][:1], 1e-30)
-    shown = [both[0], both[1], type(both[0])(images, both[0].names)]
+    shown = [both[0], both[1], Pictures(images, both[0].names)]
+    source, guide, made = (read(asked, each, [layer], batch)[layer] for each in shown)
+    gaps = [np.sqrt(np.square(code - guide).reshape(len(images), -1).sum(1)) for code in (made, source)]
     probs = [np.broadcast_to(p, (len(images), p.shape[-1])) for p in (predicted(asked, s, batch) for s in shown)]
     classes = [each.argmax(-1) for each in probs]
     repeat = lambda values: tuple(values) if len(values) == len(images) else tuple(values) * len(images)  # noqa: E731
@@ -154,12 +154,6 @@ def compared(asked, layer, radius, both, course, bounds, labels, batch):
         bounds,
         named(labels, max(probs[0].shape[-1], 2), asked.model),
     )
-
-
-def activations(asked, layer, pixels, batch):
-    """What a layer says of each image."""
-    question = Question(("code", layer), lambda run, score: {"code": run[layer]}, backward=False)
-    return ask(asked, question, pixels, batch=batch)["code"]
 
 
 def as_steps(pixels, bounds):
