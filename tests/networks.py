@@ -15,21 +15,11 @@ WORK = {row.name: row.macs for row in catalog.read()}
 LIGHT = ["lenet1", "lenet5", "lenet5_tanh", "resnet20_cifar10", "squeezenet1_1", "densenet_40_12_cifar10"]
 
 
-def kinds():
-    """The least work of all networks that are drawn by the same functions from the same keywords.
-
-    Deeper and wider ones differ in numbers, which are counted for each; what is tested on these holds for them too.
-    """
-    found = {}
-    for row in map(card, sorted(WORK, key=WORK.get)):
-        found.setdefault((row.trunk, row.head, *sorted(row.config), bool(row.aux), row.classes > 100), row.name)
-    return list(found.values())
-
-
 def pieces():
     """The least work in which each function draws with each of its keywords, given and left out, and each head.
 
-    For what holds of a network where it holds of its pieces; `kinds` has their combinations too.
+    For what holds of a network where it holds of its pieces. Deeper and wider ones differ in numbers, which are
+    counted for each.
     """
     by_trunk = {}
     for row in map(card, WORK):
@@ -68,4 +58,4 @@ def vary(model, rng):
         weight.assign(0.2 * weight)
 
 
-__all__ = ["ALL", "CUSTOM", "LIGHT", "TINY", "card", "count", "kinds", "outline", "pieces", "rows", "vary"]
+__all__ = ["ALL", "CUSTOM", "LIGHT", "TINY", "card", "count", "outline", "pieces", "rows", "vary"]

@@ -59,6 +59,7 @@ def nearest(place, step, period):
 
 
 def bilinear(place, step, period):
+    # exactly; TensorFlow rounds positions to float32, which can give a pixel of weight 0 the weight 1e-6
     low, rest = divmod((2 * place + 1) * step - period, 2 * period)
     return (low, low + 1) if rest else (low,)
 

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 from gradients import gradient_support, positive
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -59,7 +60,8 @@ def apply(x, step, average):
     if kind == "up" and max(x.shape[1:3]) < 20:
         return layers.UpSampling2D(kernel, interpolation=step["way"])(x)
     if kind == "resize":
-        return layers.Resizing(7, 5 + kernel[0], interpolation=step["way"])(x)
+        # powers of 2, to which positions are exact in TensorFlow's float32; others are tried below
+        return layers.Resizing(8, 2 ** (1 + kernel[0]), interpolation=step["way"])(x)
     if kind == "transposed" and max(x.shape[1:3]) < 20:
         return layers.Conv2DTranspose(2, kernel, stride, padding)(x)
     if kind == "norm":
@@ -128,3 +130,14 @@ def test_boxes_bound_the_support(stack, pick):
     if plain and alike and top >= 0 and left >= 0 and bottom <= 17 and right <= 14:
         assert (top, left, bottom, right) == seen
         assert area.size == (bottom - top, right - left)
+
+
+@pytest.mark.parametrize("way", ["nearest", "bilinear"])
+@pytest.mark.parametrize("side", [3, 10, 17, 31])
+def test_resized_units_see_what_weighs(side, way):
+    """From 31 rows to 7 TensorFlow gives 1e-6 to a pixel whose weight is 0: it rounds positions to float32."""
+    image = keras.Input((side, 1, side))  # a channel for each row
+    model = keras.Model(image, layers.Resizing(7, 1, interpolation=way, name="end")(image))
+    weights = np.asarray(model(np.eye(side, dtype="float32")[None, :, None]))[0, :, 0]
+    for row in range(7):
+        np.testing.assert_array_equal(support(model, "end", (row, 0))[:, 0], weights[row] > 1e-5)

@@ -59,11 +59,18 @@ def test_ctrl_c_twice_stops_at_once(at_step, tmp_path):
     assert len(pd.read_csv(tmp_path / "history.csv")) == 1
 
 
+@pytest.fixture(scope="module")
+def whole():
+    """A model that learnt without a break, and its history."""
+    model = small()
+    return model, fit(model, (images(), images(9, seed=1)), QUICK, verbose=False)
+
+
 @pytest.mark.parametrize("epoch", [2, *(pytest.param(epoch, marks=pytest.mark.slow) for epoch in (1, 4))])
-def test_a_broken_run_goes_on_to_the_same_bits(epoch, at_step, tmp_path):
+def test_a_broken_run_goes_on_to_the_same_bits(epoch, whole, at_step, tmp_path):
     """Into a model of other weights: all comes from the folder."""
-    data, whole, other = (images(), images(9, seed=1)), small(), small(seed=5)
-    expected = fit(whole, data, QUICK, verbose=False)
+    data, other = (images(), images(9, seed=1)), small(seed=5)
+    model, expected = whole
 
     def fails():
         raise RuntimeError("power cut")
@@ -72,7 +79,7 @@ def test_a_broken_run_goes_on_to_the_same_bits(epoch, at_step, tmp_path):
     with pytest.raises(RuntimeError, match="power cut"):
         fit(small(), data, QUICK, out=tmp_path, verbose=False)
     history = fit(other, data, QUICK, out=tmp_path, resume=True, verbose=False)
-    assert same(values(whole), values(other))
+    assert same(values(model), values(other))
     kept = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "rate"]
     pd.testing.assert_frame_equal(history.table[kept], expected.table[kept], check_exact=True)
 

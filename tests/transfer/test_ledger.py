@@ -141,19 +141,19 @@ def test_a_process_of_its_own(do):
     assert do(max, 2, 3) == 3
 
 
-def sleeps(path):
-    with open(path, "w") as file:
-        file.write(str(os.getpid()))
-    time.sleep(60)
+ASKING = """
+import sys
+from kerascnn.transfer.worker import crew
+with crew() as do:
+    do(exec, "import os, time; open(" + repr(sys.argv[1]) + ", 'w').write(str(os.getpid())); time.sleep(60)")
+"""
 
 
 @pytest.mark.slow
 def test_work_ends_with_whoever_asked(tmp_path):
-    code = "import sys, test_ledger as t\nwith t.crew() as do: do(t.sleeps, sys.argv[1])"
-    here = os.path.dirname(__file__)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([here, *filter(None, sys.path)])}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     path = tmp_path / "process"
-    asking = subprocess.Popen([sys.executable, "-c", code, str(path)], env=environment)
+    asking = subprocess.Popen([sys.executable, "-c", ASKING, str(path)], env=environment)
     until = time.monotonic() + 100
     while not path.exists() or not path.read_text():
         assert time.monotonic() < until

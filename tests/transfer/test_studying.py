@@ -60,12 +60,22 @@ def here(monkeypatch):
 QUICK = {"heads": "ridge", "cache": False, "augmentations": ("none",)}
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A backbone, a study of it from end to end in this process, and the folder."""
+    folder, backbone = tmp_path_factory.mktemp("whole"), tiny()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(worker, "SPLITS", False)
+        patch.setattr(desk, "SPLITS", False)
+        return backbone, transfer(photos(), backbone, out=folder, strategy="finetune", **QUICK), folder
+
+
 @pytest.mark.usefixtures("here")
-def test_from_images_to_a_tested_network(backbone, tmp_path, monkeypatch):
-    before = [np.array(weight) for weight in backbone.get_weights()]
-    said = []
-    found = transfer(photos(), backbone, out=tmp_path, strategy="finetune", tell=said.append, **QUICK)
-    assert all(np.array_equal(one, other) for one, other in zip(before, backbone.get_weights(), strict=True))
+def test_from_images_to_a_tested_network(whole, tmp_path, monkeypatch):
+    backbone, found, folder = whole
+    assert all(
+        np.array_equal(one, other) for one, other in zip(tiny().get_weights(), backbone.get_weights(), strict=True)
+    )
     table = found.table
     assert table["chosen"].sum() == 1
     assert table["lead"][table["chosen"]].tolist() == [0]
@@ -81,13 +91,13 @@ def test_from_images_to_a_tested_network(backbone, tmp_path, monkeypatch):
 
     for module, name in ((desk, "worked"), (studying, "evaluate")):  # all of it is found, the test is not looked at
         monkeypatch.setattr(module, name, never)
-    resumed = transfer(photos(), backbone, out=tmp_path, strategy="finetune", **QUICK)
+    resumed = transfer(photos(), backbone, out=folder, strategy="finetune", **QUICK)
     columns = [name for name in table.columns if name != "seconds"]
     pd.testing.assert_frame_equal(resumed.table[columns], table[columns])
     pd.testing.assert_frame_equal(resumed.points, found.points)
     np.testing.assert_array_equal(resumed.tested.probs, found.tested.probs)
     with pytest.raises(FileExistsError, match="`out` should be new, or resume=True"):
-        transfer(photos(), backbone, out=tmp_path, resume=False)
+        transfer(photos(), backbone, out=folder, resume=False)
     files = resumed.save(tmp_path / "files")
     page = files["report.html"].read_text()
     assert not re.search(r"<script|https?://|src=\"(?!data:)", page)
@@ -294,12 +304,13 @@ def test_halving_stays_within_the_budget():
 
 def alone(out):
     """A study for a process of its own."""
+    worker.SPLITS = desk.SPLITS = False
     transfer(photos(), tiny(), out=out, strategy="finetune", tell=lambda line: print(line, flush=True), **QUICK)
 
 
 @pytest.mark.slow
-def test_killed_and_resumed_says_the_same_as_in_one_go(tmp_path, monkeypatch):
-    """kill -9 after the second point; and processes of their own say what this one does."""
+def test_killed_and_resumed_says_the_same_as_in_one_go(whole, tmp_path):
+    """kill -9 after the second point; and points in processes of their own say what those in this one do."""
     paths = os.pathsep.join([*map(str, Path(__file__).parents[:2]), *filter(None, sys.path)])
     words = [sys.executable, "-c", "import sys, test_studying as t; t.alone(sys.argv[1])", str(tmp_path)]
     process = subprocess.Popen(words, env=os.environ | {"PYTHONPATH": paths}, stdout=subprocess.PIPE, text=True)
@@ -313,9 +324,7 @@ def test_killed_and_resumed_says_the_same_as_in_one_go(tmp_path, monkeypatch):
     assert len(finished) >= 2
     resumed = transfer(photos(), tiny(), out=tmp_path, strategy="finetune", **QUICK)
     assert all((tmp_path / "ledger" / name).read_bytes() == data for name, data in finished.items())
-    monkeypatch.setattr(worker, "SPLITS", False)
-    monkeypatch.setattr(desk, "SPLITS", False)
-    whole = transfer(photos(), tiny(), strategy="finetune", **QUICK)
-    columns = [name for name in whole.table.columns if name != "seconds"]
-    pd.testing.assert_frame_equal(resumed.table[columns], whole.table[columns])
-    np.testing.assert_allclose(resumed.points["loss"], whole.points["loss"], rtol=1e-5)
+    _, found, _ = whole
+    columns = [name for name in found.table.columns if name != "seconds"]
+    pd.testing.assert_frame_equal(resumed.table[columns], found.table[columns])
+    np.testing.assert_allclose(resumed.points["loss"], found.points["loss"], rtol=1e-5)

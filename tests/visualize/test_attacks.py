@@ -1,5 +1,7 @@
 """Attacks against closed forms on linear models, the limits they are given, and whatever a model may be made of."""
 
+from functools import cache
+
 import keras
 import numpy as np
 import pytest
@@ -25,8 +27,9 @@ def linear(rng, classes=2, softmax=False, scale=0.01):
     return model, weights
 
 
+@cache
 def small(end="none"):
-    """A convolutional network whose classes are close to each other at random pixels."""
+    """A convolutional network whose classes are close to each other at random pixels; one, compiled once, for all."""
     keras.utils.set_random_seed(1)
     image = keras.Input(SIZE, name="photo")
     x = layers.Conv2D(8, 3, padding="same", activation="relu", name="conv")(layers.Rescaling(1 / 64, -2)(image))
@@ -189,7 +192,7 @@ def half():
     before = keras.mixed_precision.dtype_policy()
     keras.mixed_precision.set_dtype_policy("mixed_float16")
     try:
-        return small()
+        return small.__wrapped__()
     finally:
         keras.mixed_precision.set_dtype_policy(before)
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import layers, ops
-from networks import TINY, outline, rows, vary
+from networks import CUSTOM, outline, rows, vary
 
 from kerascnn import build_model, visualize
 from kerascnn.anatomy import walk
@@ -44,7 +44,7 @@ def compare(model, names, patch, corners, image, chunk=4):
     return planned
 
 
-@pytest.mark.parametrize("name", rows({"tiny_vgg", "tiny_inception"}, TINY))
+@pytest.mark.parametrize("name", rows({"tiny_vgg", "tiny_inception"}, ["tiny_vgg", "tiny_inception", *CUSTOM]))
 def test_scores_and_early_maps_are_those_of_whole_passes(name, rng):
     model = build_model(name)
     vary(model, rng)
@@ -97,7 +97,7 @@ def drawn(rng, depth=7):
     return keras.Model(image, x)
 
 
-@pytest.mark.parametrize("seed", [pytest.param(s, marks=() if s < 2 else (pytest.mark.slow,)) for s in range(24)])
+@pytest.mark.parametrize("seed", [pytest.param(s, marks=() if s < 2 else (pytest.mark.slow,)) for s in range(12)])
 def test_random_stacks(seed, monkeypatch):
     monkeypatch.setattr(locality, "MOST", 1.0)  # windows to the very end
     rng = np.random.default_rng(seed)

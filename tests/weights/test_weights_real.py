@@ -34,8 +34,8 @@ def cropped(pixels, side):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", [case for case in MEASURED if case[2] == 227], ids=lambda case: f"{case[1]}-{case[2]}")
-def test_accuracy(case, photos, shared):
+@pytest.mark.parametrize("case", [("squeezenet1_0_caffe", "squeezenet1_0_caffe", 227)], ids=lambda case: case[1])
+def test_accuracy(case, photos, shared):  # that of squeezenet1_1 is found with the tests of evaluation
     file, network, side = case
     model = build_model(network, input_shape=(side, side, 3), weights=shared("weights", f"{file}.safetensors"))
     pixels, classes = photos
