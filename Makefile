@@ -6,7 +6,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 .PHONY: help test quick demo catalog clean
 
 help:
-	@echo "make demo     set up and take the tour: build, fit, look inside (a few minutes)"
+	@echo "make demo     set up and take the tour: build, learn, transfer, export, report (minutes)"
 	@echo "make test     set up and run every test"
 	@echo "make quick    set up and run the tests that are not slow"
 	@echo "make catalog  count every network again and write kerascnn/catalog.json"

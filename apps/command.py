@@ -1,8 +1,14 @@
-"""What all commands share: their common options, and how they fail."""
+"""What all commands share: their common options, and how they end.
+
+Exit codes: 0 done; 1 failure during work; 2 usage, of options also in variables and files; 3 missing optional part;
+4 bad data or model file; 5 partial result, the rest could not be done; 130 interrupted.
+"""
 
 import os
 
 import click
+
+PARTIAL, INTERRUPTED = 5, 130
 
 
 class Failure(click.ClickException):
@@ -51,6 +57,7 @@ def remember(context, option, value):
     """Keep a common option where every command finds it, given before or after the subcommand."""
     if value:
         context.meta[f"kerascnn.{option.name}"] = True
+        context.color = False if option.name == "no_color" else context.color
 
 
 def given(name):
@@ -67,10 +74,42 @@ COMMON = {
 }
 
 
+def configured(context, option, path):
+    """Take defaults from files, before any other option is looked at."""
+    if not context.resilient_parsing and (path or not context.parent):  # completion has to be fast
+        from .settings import configure
+
+        configure(context, path)
+
+
 def common():
     """The options that every command has."""
     flags = {"is_flag": True, "expose_value": False, "callback": remember}
-    return [click.Option(names.split(", "), help=text, **flags) for names, text in COMMON.items()]
+    file = {"metavar": "FILE", "is_eager": True, "expose_value": False, "callback": configured}
+    return [
+        *(click.Option(names.split(", "), help=text, **flags) for names, text in COMMON.items()),
+        click.Option(["--config"], help="Options from this file, in place of kerascnn.toml here.", **file),
+    ]
+
+
+class Group(click.Group):
+    """Commands in the order they were added; a misspelt one gets near names."""
+
+    def list_commands(self, context):
+        return [*self.commands]
+
+    def resolve_command(self, context, args):
+        if not args[0].startswith("-") and args[0] not in self.commands:
+            raise click.UsageError(f"there is no command {args[0]!r}.{near(args[0], self.commands)}", context)
+        return super().resolve_command(context, args)
+
+
+def near(name, known):
+    """A hint at names that are close."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, known, n=2, cutoff=0.5)
+    return f" Did you mean {' or '.join(close)}?" if close else f" There are {', '.join(known)}."
 
 
 class Command(click.Command):

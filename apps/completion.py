@@ -3,6 +3,7 @@
 import click
 
 from .command import Command, Failure
+from .writing import answer
 
 SHELLS = {
     "bash": 'eval "$(kerascnn completion bash)"   in ~/.bashrc',
@@ -29,4 +30,4 @@ def command(shell):
         script = get_completion_class(shell)(root, {}, "kerascnn", "_KERASCNN_COMPLETE").source()
     except (RuntimeError, OSError) as error:
         raise Failure(error) from error
-    click.echo(script)
+    answer("completion", {"shell": shell, "script": script}, [script])

@@ -5,25 +5,26 @@ import sys
 
 import click
 
-from .command import BadFile, Command, Failure, check_new, common, given, keep
+from .command import BadFile, Command, Failure, Group, check_new, common, given, keep
 from .networks import complete_names_and_files, network_called
 from .predict import build, check_weights
 from .quiet import load_keras, waiting
 from .residual import command as residual
 from .show import check_file, read
-from .writing import answer, bar, bold, remark, table, width
+from .writing import answer, bar, bold, overview, remark, table, width
 
 INITS = ("normal", "xavier", "glorot", "he")
 ACTS = ("tanh", "sigmoid", "relu", "leaky_relu", "linear")
 PICTURE = click.Path(dir_okay=False)
 
 
-@click.group("diagnose", params=common(), invoke_without_command=True)
-@click.pass_context
-def command(context):
-    """Look for what is wrong with a network: its start, its units and filters, its gradients, its depth."""
-    if context.invoked_subcommand is None:
-        click.echo(context.get_help(), color=context.color)
+command = Group(
+    "diagnose",
+    help="Look for what is wrong with a network: its start, its units and filters, its gradients, its depth.",
+    params=common(),
+    invoke_without_command=True,
+    callback=overview,
+)
 
 
 @command.command("init", cls=Command)

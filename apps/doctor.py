@@ -7,6 +7,7 @@ import click
 from .command import Command, one_line, pip_install
 from .quiet import load_keras
 from .requirements import installed, older, requirements
+from .settings import short as short_path
 from .writing import answer, bold, dim, pairs, short, width
 
 SETTINGS = ("backend", "floatx", "image_data_format")
@@ -20,7 +21,7 @@ def command():
     imported.
     """
     result = {"packages": packages(), "extras": extras(), "python": python(), "keras": running(), "machine": machine()}
-    problems = [*unmet(result["packages"]), *result["keras"].pop("problems")]
+    problems = [*unmet(result["packages"]), *result["keras"].pop("problems"), *lacking(result["machine"])]
     result |= {"healthy": not problems, "problems": problems}
     answer("doctor", result, lines(result))
     return 1 if problems else 0
@@ -103,10 +104,18 @@ def devices(backend):
 
 
 def machine():
-    """Cores, memory and where files are kept."""
+    """Cores, memory, where files are kept, and the fonts of pictures."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     total, free = memory()
-    return {"cores": cores, "memory": total, "free": free, "cache": cache()}
+    return {"cores": cores, "memory": total, "free": free, **cache(), "font": font()}
+
+
+def lacking(machine):
+    """What of the machine keeps kerascnn from its work, in words."""
+    if not machine["writable"]:
+        yield f"the cache folder {machine['cache']} cannot be written: set KERASCNN_HOME to another"
+    if machine["font"] is None:
+        yield "matplotlib finds no font for pictures: pip install --force-reinstall matplotlib"
 
 
 def memory():
@@ -122,11 +131,26 @@ def memory():
 
 
 def cache():
-    """The folder for files that can be made or fetched again, with the home folder as ~."""
+    """The folder for files that can be made or fetched again; whether it can be written; the room on its disk."""
+    import shutil
+
     from kerascnn.weights.cache import home
 
-    person, folder = os.path.expanduser("~"), str(home())
-    return folder.replace(person, "~", 1) if folder.startswith(person + os.sep) else folder
+    folder = home()
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    writable = there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+    return {"cache": short_path(str(folder)), "writable": writable, "room": shutil.disk_usage(there).free}
+
+
+def font():
+    """The font of pictures; None where matplotlib has none, or cannot be imported."""
+    try:
+        from matplotlib import font_manager
+
+        name = font_manager.FontProperties().get_name()
+        return name if os.path.isfile(font_manager.findfont(name, fallback_to_default=False)) else None
+    except Exception:
+        return None
 
 
 def lines(result):
@@ -140,7 +164,8 @@ def lines(result):
         "devices": ", ".join(keras["devices"]) or "none",
         "cores": machine["cores"],
         "memory": f"{short(machine['memory'])}B, {short(machine['free'])}B free",
-        "cache": machine["cache"],
+        "cache": f"{machine['cache']}, {short(machine['room'])}B free{'' if machine['writable'] else ', read-only'}",
+        "font": machine["font"] or "none",
     }
     yield from section("machine", facts, room)
     yield ""

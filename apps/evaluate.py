@@ -5,7 +5,8 @@ import warnings
 
 import click
 
-from .command import BadFile, Command, Misuse, given
+from .command import PARTIAL, BadFile, Command, Misuse, given
+from .files import names_in
 from .networks import complete_names_and_files, network_called
 from .predict import build, check_weights
 from .quiet import load_keras
@@ -20,7 +21,7 @@ PARTS = ("test", "valid", "train")
 @click.argument("data", metavar="DATA", type=click.Path())
 @click.option("--weights", metavar="W", help="imagenet (the best there are), torchvision, keras, timm, or a file.")
 @click.option("--part", type=click.Choice(PARTS), help="Part of the data; also cut from what nobody has divided.")
-@click.option("--classes", metavar="A,B,..", help="The model's classes in its order, or a file with one a line.")
+@click.option("--classes", metavar="A,B,..", help="The model's in its order; or a file: a line each, or JSON.")
 @click.option("--against", metavar="NAME|FILE", help="Compare with another network, image by image.")
 @click.option("--human", metavar="CSV", type=click.Path(), help="Compare with people: image,answer[,person].")
 @click.option("--without", metavar="PART", multiple=True, help="Measure also without this layer, block or stage.")
@@ -59,6 +60,7 @@ def command(model, data, weights, part, classes, against, human, without, save, 
         remark(line)
     if to_person() and not save:
         remark("\nTables and figures: --save DIR")
+    return PARTIAL if found.failed else 0
 
 
 def known(name, weights):
@@ -89,16 +91,8 @@ def check_data(data, human):
 
 
 def listed(classes):
-    """Names of classes from a file with one a line, or from the words themselves."""
-    if classes is None:
-        return None
-    if not os.path.isfile(classes):
-        return [name.strip() for name in classes.split(",")]
-    try:
-        with open(classes, encoding="utf-8-sig") as file:
-            return [line.strip() for line in file if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadFile(f"{classes} cannot be read as text: {error}") from error
+    """Names of classes from a file or from the words themselves; None where none are given."""
+    return None if classes is None else names_in(classes)
 
 
 def labelled(data, part):

@@ -5,6 +5,7 @@ import os
 import click
 
 from .command import BadFile, Command, Failure, Misuse
+from .files import facts_in, names_in
 from .networks import complete_names_and_files, network_called
 from .predict import build, check_weights
 from .quiet import load_keras, waiting
@@ -18,7 +19,7 @@ FORMATS = ("keras", "saved_model", "tflite", "onnx")
 @click.argument("model", metavar="NAME|FILE", shell_complete=complete_names_and_files)
 @click.argument("out", metavar="FOLDER", type=click.Path())
 @click.option("--weights", metavar="W", help="imagenet (the best there are), torchvision, keras, timm, or a file.")
-@click.option("--classes", metavar="FILE", help="Names of the classes in order: a line each, or a JSON list.")
+@click.option("--classes", metavar="A,B,..", help="Names in order; or a file with them: a line each, or a JSON list.")
 @click.option(
     "--format", "formats", default="keras,saved_model", show_default=True, metavar="F,...", help="Also tflite, onnx."
 )
@@ -69,41 +70,6 @@ def check_folder(path, force):
         raise Misuse(f"{path} is there already and stays", "another name, or --force to replace an export")
     if not os.path.isfile(os.path.join(path, "card.json")):
         raise Misuse(f"{path} is no export, and stays", "another name")
-
-
-def names_in(path):
-    """The names in a file: a JSON list, or a line each."""
-    names = parsed(path) if path.endswith(".json") else text_of(path).splitlines()
-    if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
-        raise BadFile(f"{path} should be a list of names, a line each, or in JSON")
-    return [name.strip() for name in names]
-
-
-def facts_in(path):
-    """What a file says, by name."""
-    facts = parsed(path)
-    if not isinstance(facts, dict):
-        raise BadFile(f'{path} should be a JSON object, such as {{"data": "CIFAR-10"}}')
-    return facts
-
-
-def parsed(path):
-    import json
-
-    try:
-        return json.loads(text_of(path))
-    except ValueError as error:
-        raise BadFile(f"{path} is no JSON: {error}") from error
-
-
-def text_of(path):
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            return file.read()
-    except OSError as error:
-        raise BadFile(f"{path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise BadFile(f"{path} is no text in UTF-8: {error}") from error
 
 
 def write(model, out, **options):

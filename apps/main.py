@@ -1,8 +1,4 @@
-"""The `kerascnn` command: its subcommands, and how a run of it ends.
-
-Exit codes: 0 done, 1 failure during work, 2 usage, 3 missing optional part, 4 bad data or model file,
-130 interrupted.
-"""
+"""The `kerascnn` command: its subcommands, and how a run of it ends."""
 
 import os
 import sys
@@ -17,6 +13,7 @@ from . import (
     bench,
     cache,
     completion,
+    config,
     data,
     demo,
     diagnose,
@@ -30,13 +27,12 @@ from . import (
     train,
     transfer,
 )
-from .command import Failure, MissingExtra, common, given, one_line
-from .writing import tolerant
+from .command import INTERRUPTED, Failure, Group, MissingExtra, common, given, one_line
+from .settings import name_variables
+from .writing import overview, tolerant
 
-INTERRUPTED = 130
 
-
-class Commands(click.Group):
+class Commands(Group):
     """A group whose failures are one line on stderr, with an exit code that says which kind."""
 
     def main(self, args=None, prog_name="kerascnn", standalone_mode=True, **rest):
@@ -46,14 +42,6 @@ class Commands(click.Group):
         if not standalone_mode:
             return run()
         sys.exit(status_of(run, color))
-
-    def list_commands(self, context):
-        return [*self.commands]  # as they were added, not by the alphabet
-
-    def resolve_command(self, context, args):
-        if not args[0].startswith("-") and args[0] not in self.commands:
-            raise click.UsageError(f"there is no command {args[0]!r}.{near(args[0], self.commands)}", context)
-        return super().resolve_command(context, args)
 
     def invoke(self, context):
         try:
@@ -100,7 +88,7 @@ def status_of(run, color):
         status = run()
         sys.stdout.flush()
     except click.ClickException as error:
-        return report(error, color)
+        return complain(error, color)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return INTERRUPTED
@@ -109,16 +97,25 @@ def status_of(run, color):
     return status if isinstance(status, int) else 0
 
 
-def report(error, color):
+def complain(error, color):
     """One line for the error, and where there is advice one for what to try."""
     advice = getattr(error, "advice", None)
     if isinstance(error, click.UsageError):
         advice = f"{error.ctx.command_path if error.ctx else 'kerascnn'} --help"
-    text = one_line(error.format_message())
+    text = one_line(error.format_message()) + by_variable(error)
     click.echo(f"{click.style('error:', fg='red', bold=True)} {text}", err=True, color=color)
     if advice:
         click.echo(f"{click.style('try:', dim=True)}   {advice}", err=True, color=color)
     return error.exit_code
+
+
+def by_variable(error):
+    """Which variable a wrong value came from, where it did."""
+    parameter, context = getattr(error, "param", None), getattr(error, "ctx", None)
+    if parameter is None or context is None:
+        return ""
+    source = context.get_parameter_source(parameter.name)
+    return f" (from {parameter.envvar})" if source is click.core.ParameterSource.ENVIRONMENT else ""
 
 
 def close_stdout():
@@ -128,22 +125,12 @@ def close_stdout():
     return 0
 
 
-def near(name, known):
-    """A hint at names that are close."""
-    from difflib import get_close_matches
+EPILOG = """Complete with TAB: eval "$(kerascnn completion bash)"; also zsh and fish.
 
-    close = get_close_matches(name, known, n=2, cutoff=0.5)
-    return f" Did you mean {' or '.join(close)}?" if close else f" There are {', '.join(known)}."
+Exit codes: 0 done, 1 failure during work, 2 usage, 3 missing optional part, 4 bad data or model file, 5 partial
+result, 130 interrupted.
 
-
-@click.pass_context
-def welcome(context):
-    """Without a subcommand, say which there are."""
-    if context.invoked_subcommand is None:
-        click.echo(context.get_help(), color=context.color)
-
-
-EPILOG = 'Complete with TAB: eval "$(kerascnn completion bash)"; also zsh and fish.'
+Options can be set by variables, KERASCNN_TRAIN_EPOCHS=5, and in files: kerascnn config -h."""
 
 main = Commands(
     "kerascnn",
@@ -152,10 +139,11 @@ main = Commands(
     params=common(),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     invoke_without_command=True,
-    callback=welcome,
+    callback=overview,
 )
 click.version_option(__version__, prog_name="kerascnn", message="%(prog)s %(version)s")(main)
 LOOK = (list, show, predict, see)
 WORK = (data, train, transfer, diagnose, evaluate, export, bench)
-for module in (*LOOK, *WORK, demo, doctor, cache, completion):
+for module in (*LOOK, *WORK, demo, doctor, cache, config, completion):
     main.add_command(module.command)
+name_variables(main)

@@ -5,7 +5,7 @@ import warnings
 
 import click
 
-from .command import BadFile, Command, Failure, Misuse, check_new
+from .command import PARTIAL, BadFile, Command, Failure, Misuse, check_new
 from .networks import complete_names_and_files, network_called
 from .quiet import load_keras, waiting
 from .show import check_file, read
@@ -24,7 +24,7 @@ def command(model, images, weights, top, save, force):
 
     NAME is a network that `kerascnn list` names, with its published weights, which are downloaded once. FILE is any
     Keras model, .keras or .h5, that takes pixels 0..255. IMAGE is an image file, or a folder of them. Photos
-    that cannot be read are skipped; exit code 4 where none can.
+    that cannot be read are skipped: exit code 5, or 4 where none can be read.
     """
     row = network_called(model)
     weights = check_weights(model, row, weights)
@@ -44,6 +44,7 @@ def command(model, images, weights, top, save, force):
         remark(line)
     if to_person() and not save:
         remark(dim("\nAs a table: --save FILE.csv"))
+    return PARTIAL if skipped else 0
 
 
 def check_weights(model, row, weights):

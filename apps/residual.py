@@ -10,6 +10,7 @@ from .command import BadFile, Command, Misuse, given
 from .quiet import load_keras, waiting
 from .writing import answer, bold, remark, table, width
 
+RATE = click.FloatRange(0, min_open=True)
 TABLE, PICTURE = "losses.csv", "losses.png"
 
 
@@ -33,7 +34,9 @@ class Depths(click.ParamType):
 @click.option("--epochs", default=5, show_default=True, type=click.IntRange(1), help="Passes over them.")
 @click.option("--depths", default="20,32,44,56", show_default=True, type=Depths(), help="Of both kinds.")
 @click.option("--widths", "width", default=16, show_default=True, type=click.IntRange(1), help="Filters at first.")
-@click.option("--rate", default=0.1, show_default=True, type=click.FloatRange(0, min_open=True), help="Learning rate.")
+@click.option(
+    "--rate", "--lr", default=0.1, show_default=True, type=click.FloatRange(0, min_open=True), help="Learning rate."
+)
 @click.option("--batch", default=128, show_default=True, type=click.IntRange(1), help="Images a step.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of weights and order.")
 @click.option(

@@ -7,17 +7,15 @@ from pathlib import Path
 
 import click
 
-from .command import BadFile, Command, Failure, Misuse, given
-from .demo import wilson
+from .command import INTERRUPTED, BadFile, Command, Failure, Misuse, given
 from .networks import complete_names, network_called
 from .quiet import load_keras, waiting
 from .show import missing
-from .writing import answer, bold, next_steps, pairs, percent, remark, table, width
+from .writing import answer, bold, next_steps, pairs, percent, remark, table, width, wilson
 
 MODEL = "model.keras"
 SHARE = click.FloatRange(0, 1, max_open=True)
 DEFAULT = 0.1  # of the images, for each of the two
-INTERRUPTED = 130
 FILES = {
     MODEL: "the trained network",
     "best.weights.h5": "its weights after the best epoch",

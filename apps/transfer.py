@@ -6,7 +6,7 @@ import warnings
 
 import click
 
-from .command import BadFile, Command, Failure, Misuse
+from .command import PARTIAL, BadFile, Command, Failure, Misuse
 from .networks import complete_names, network_called
 from .predict import check_weights
 from .quiet import load_keras
@@ -66,7 +66,9 @@ def command(data, out, models, strategy, budget, seed, test, test_data, groups, 
         found = studied(images, [opened(*row) for row in rows], out, seconds, strategy, seed, size, resume)
         saved = stored(found, out)
     told = messages(caught)
-    answer("transfer", result(found, data, out, saved), lines(found, out), told)
+    failed = [f"{each.point} failed: {each.failed}" for each in found.outcomes if each.failed]
+    answer("transfer", result(found, data, out, saved), lines(found, out), told + failed)
+    return PARTIAL if failed else 0
 
 
 def known(name):
@@ -133,6 +135,9 @@ def studied(images, models, out, budget, strategy, seed, size, resume):
     how = {"budget": budget, "strategy": strategy, "seed": seed, "size": size, "resume": resume, "tell": tell}
     try:
         return study(images, models, out=out, **how)
+    except KeyboardInterrupt:
+        remark(f"what is finished is kept in {out}: the same command goes on with --resume")
+        raise
     except OSError as error:
         raise Failure(f"{out} cannot be written: {error.strerror or error}", "--out with another folder") from error
     except ValueError as error:

@@ -25,6 +25,15 @@ def answer(command, result, lines, warnings=()):
     click.echo(json.dumps(document, indent=2, allow_nan=False))
 
 
+@click.pass_context
+def overview(context):
+    """What a group of commands says where none of them is asked for: which there are."""
+    if context.invoked_subcommand is None:
+        command = context.command
+        known = {name: below.get_short_help_str(100) for name, below in command.commands.items()}
+        answer(command.name, {"commands": known}, context.get_help().splitlines())
+
+
 def remark(text=""):
     """Something for the person at the terminal, not for a program that reads the result."""
     if not given("quiet"):
@@ -77,6 +86,14 @@ def sides(shape):
 
 def percent(part, whole):
     return f"{100 * part / whole:.1f} %" if whole else ""
+
+
+def wilson(right, number):
+    """The 95 % interval of a proportion, as JSON holds it."""
+    from kerascnn.evaluation import wilson
+
+    found = wilson(right, number)
+    return [found.low, found.high]
 
 
 def bar(part, whole, length=10):

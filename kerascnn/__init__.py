@@ -39,8 +39,9 @@ PUBLIC = {  # name -> module; loaded when first asked for, so that importing ker
     "gradient_check": "diagnose",
     "export": "exporting",
     "transfer": "transfer",
+    "help": "guide",
 }
-__all__ = sorted(PUBLIC)
+__all__ = sorted(PUBLIC.keys() - {"help"})  # which a star import would put in place of Python's own
 __getattr__, __dir__ = lazily(__name__, PUBLIC)
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 from .data.decode import ImageError, decode, quiet, unpack
 from .data.fit import INTERPOLATIONS, fit, to_channels
 from .data.gather import gather
+from .drawn import Tabled
 from .labels import labels as names_of
 from .outputs import final, image_input, probabilities, scores_of
 from .registry import sources, unknown
@@ -33,7 +34,7 @@ class Guess(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Predictions:
+class Predictions(Tabled):
     """Probabilities (N, classes), float32, of the images called ``names``; ``failed`` says why others are missing."""
 
     probs: np.ndarray = field(repr=False)

@@ -2,19 +2,20 @@
 
 import click
 
-from ..command import Command, common
+from ..command import Command, Group, common
 from ..quiet import load_keras
-from ..writing import answer
+from ..writing import answer, overview
 
 COUNT = click.IntRange(1)
 
 
-@click.group("bench", params=common(), invoke_without_command=True)
-@click.pass_context
-def command(context):
-    """Measure on this machine, and compare."""
-    if context.invoked_subcommand is None:
-        click.echo(context.get_help(), color=context.color)
+command = Group(
+    "bench",
+    help="Measure on this machine, and compare.",
+    params=common(),
+    invoke_without_command=True,
+    callback=overview,
+)
 
 
 @command.command("batches", cls=Command)

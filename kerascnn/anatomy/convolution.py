@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..drawn import Drawn
 from .arithmetic import output_size
 
 
@@ -54,7 +55,7 @@ def toeplitz(kernel, input_shape, stride=1, padding=0):
 
 
 @dataclass(frozen=True)
-class Equivariance:
+class Equivariance(Drawn):
     """Shift then respond, against respond then shift. They agree in the interior if the layer is equivariant."""
 
     image: np.ndarray
@@ -78,12 +79,6 @@ class Equivariance:
 
         return draw_equivariance(self)
 
-    def save(self, path):
-        """Draw into a file; its suffix says which kind."""
-        from ..files import save_figure
-
-        return save_figure(self.plot(), path)
-
 
 def equivariance(layer, image, shift, *, margin=2):
     """Does shifting the image by (dy, dx) pixels shift the response alike? `layer` is a layer, model or function.
@@ -105,7 +100,7 @@ def equivariance(layer, image, shift, *, margin=2):
 
 
 @dataclass(frozen=True)
-class Invariance:
+class Invariance(Drawn):
     """How much a response changes, relative to its size, when the image shifts by a few pixels."""
 
     shifts: np.ndarray
@@ -118,12 +113,6 @@ class Invariance:
         from .pictures import draw_invariance
 
         return draw_invariance(self)
-
-    def save(self, path):
-        """Draw into a file; its suffix says which kind."""
-        from ..files import save_figure
-
-        return save_figure(self.plot(), path)
 
 
 def invariance(layer, image, *, pool=4, shifts=range(5)):

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..drawn import Told
 from . import links
 from .fields import Field, fields, image_rank
 from .graph import show_shape, walk
 
 
 @dataclass(frozen=True)
-class ReceptiveField:
+class ReceptiveField(Told):
     """What units of a layer see of an input, in pixels and (y, x) order; None is said where nothing is certain.
 
     `size` is the box of an interior unit, `stride` the step between the fields of neighbours, `offset` the centre

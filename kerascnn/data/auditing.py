@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 
+from ..drawn import Told
 from . import duplicates
 from .images import BUDGET, DataError, Images, pair
 from .inspection import inspect
@@ -23,7 +24,7 @@ CHAIN, PART = 20, 0.1  # images alike by way of others that are kept together; a
 
 
 @dataclass(frozen=True, eq=False)
-class Audit:
+class Audit(Told):
     """What was found in a dataset, and the images that are ``good`` for training."""
 
     name: str

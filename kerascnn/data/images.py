@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from ..drawn import Told
 from .archives import Member
 from .decode import decode
 from .fit import INTERPOLATIONS, fit, resample, to_channels
@@ -84,7 +85,7 @@ class Images:
 
 
 @dataclass(frozen=True, eq=False)
-class Data:
+class Data(Told):
     """A dataset in its parts. ``test`` is locked: nothing is chosen by it, and it is used once, at the end."""
 
     name: str

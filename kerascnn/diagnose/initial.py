@@ -10,7 +10,7 @@ from math import prod, sqrt
 
 import numpy as np
 
-from ..files import save_figure
+from ..drawn import Drawn
 from ..registry import unknown
 from .flows import flows
 
@@ -33,7 +33,7 @@ ACTS = {  # name -> (function, its slope from its value)
 
 
 @dataclass(frozen=True, eq=False)
-class Initialisation:
+class Initialisation(Drawn):
     """Signals by layer. ``table``: layer, act, mean, std, saturated (share of units), gradient, weight_gradient.
 
     ``gradient`` is the root mean square of the gradient by a layer's activations, one image at a time;
@@ -51,10 +51,6 @@ class Initialisation:
         from .pictures import draw_initialisation
 
         return draw_initialisation(self)
-
-    def save(self, path):
-        """Draw into a file; its suffix says which kind."""
-        return save_figure(self.plot(), path)
 
 
 def initialisation(

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..files import save_figure
+from ..drawn import Drawn
 from .copies import every_layer
 
 LEAST = 5  # pixels of a side: 3x3 has nine weights, on which spectra say nothing
@@ -31,7 +31,7 @@ SHARES = {"dead": 0.25, "too noisy": 0.5, "too correlated": 0.5}  # of the filte
 
 
 @dataclass(frozen=True, eq=False)
-class Filters:
+class Filters(Drawn):
     """``table``: a row for each filter, with its verdict; ``bank``: measure, value, and what random filters have.
 
     ``verdicts`` of the layer: "good" alone, or those of "dead", "too noisy", "too correlated", "unstructured" that fit.
@@ -56,10 +56,6 @@ class Filters:
         from .pictures import draw_filters
 
         return draw_filters(self)
-
-    def save(self, path):
-        """Draw into a file; its suffix says which kind."""
-        return save_figure(self.plot(), path)
 
 
 def filters(model, layer=None, *, draws=20, seed=0):

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 from keras import ops
 
-from ..files import save_figure
+from ..drawn import Drawn
 from .copies import Measured, rebuild, unfreeze
 from .nodes import matching
 
@@ -21,7 +21,7 @@ NOISE = 64 * np.finfo(np.float64).eps  # of the loss, relative; rounding adds up
 
 
 @dataclass(frozen=True, eq=False)
-class GradientCheck:
+class GradientCheck(Drawn):
     """Analytic and numeric slopes of sampled weights; rows with a ``kink`` say nothing about the gradient."""
 
     table: object  # a DataFrame: layer, weight, index, analytic, numeric, error, eps, kink
@@ -65,10 +65,6 @@ class GradientCheck:
         from .pictures import draw_gradient_check
 
         return draw_gradient_check(self)
-
-    def save(self, path):
-        """Draw into a file; its suffix says which kind."""
-        return save_figure(self.plot(), path)
 
 
 def gradient_check(

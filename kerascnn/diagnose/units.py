@@ -14,7 +14,7 @@ import numpy as np
 from keras import ops
 
 from ..anatomy.running import graph_of, run
-from ..files import save_figure
+from ..drawn import Drawn
 from .batches import batches
 from .calls import act_of, activations, chosen
 
@@ -25,7 +25,7 @@ ONE_SIDED = ("relu", "relu6")  # where a unit that is never above 0 is dead
 
 
 @dataclass(frozen=True, eq=False)
-class Activity:
+class Activity(Drawn):
     """Statistics of units over ``images`` images.
 
     ``units``: layer, unit, mean, std, max, places and images (shares above 0), at_most (upper bound of ``images`` with
@@ -51,10 +51,6 @@ class Activity:
         from .pictures import draw_activity
 
         return draw_activity(self)
-
-    def save(self, path):
-        """Draw into a file; its suffix says which kind."""
-        return save_figure(self.plot(), path)
 
 
 class Reduced(keras.Model):

@@ -10,7 +10,7 @@ from functools import partial
 import keras
 
 from ..build import build_model
-from ..files import save_figure
+from ..drawn import Drawn
 from ..predictions import count
 from ..registry import card
 from . import kept
@@ -22,7 +22,7 @@ KINDS = ("plain", "resnet")
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class Comparison(Drawn):
     """``table``: variant, params, epoch, loss, accuracy, val_loss, val_accuracy (NaN without ``validation``).
 
     A row an epoch. ``loss`` is Keras' mean over an epoch while the weights change, with dropout on. ``group`` says
@@ -48,10 +48,6 @@ class Comparison:
         from .pictures import draw_comparison
 
         return draw_comparison(self)
-
-    def save(self, path):
-        """Draw into a file; its suffix says which kind."""
-        return save_figure(self.plot(), path)
 
 
 class Told(keras.callbacks.Callback):

@@ -7,6 +7,8 @@ all of them good may still be wrong, and accuracy on held-out images decides.
 
 from dataclasses import dataclass
 
+from ..drawn import Told
+
 LIMITS = {  # what is looked at in each layer -> (more of it is bad, why)
     "dead units": (0.10, "the learning rate was too high, or the initialisation drives them below 0"),
     "correlated units": (0.50, "units repeat each other: too many of them, or too little training"),
@@ -16,7 +18,7 @@ ENOUGH = 30  # images, below which a silent unit says little
 
 
 @dataclass(frozen=True)
-class TrainingVerdict:
+class TrainingVerdict(Told):
     """``table``: layer, question, value, limit, good, why. ``good`` is True where no row is bad."""
 
     table: object

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import keras
 import numpy as np
 
+from ..drawn import Drawn
 from ..predictions import cutting, prepared, readable
 from .comparison import compare
 from .evaluation import Evaluation, measured
@@ -15,7 +16,7 @@ from .surgery import NotRemovable, calls_of, exit_of, flat, part_of, rebuilt, wi
 
 
 @dataclass(frozen=True, eq=False)
-class Ablation:
+class Ablation(Drawn):
     """The network with each part left out, on the same images.
 
     ``table`` has a row for each part: parameters, accuracy with Wilson's interval, and the drop from the intact network

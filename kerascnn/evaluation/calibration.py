@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..drawn import Drawn, Told
 from ..outputs import adds_up
 from .intervals import wilson
 from .scores import LEAST, surprises
@@ -15,7 +16,7 @@ DRAWS = 500
 
 
 @dataclass(frozen=True, eq=False)
-class Calibration:
+class Calibration(Drawn):
     """Confidence against accuracy. ``table`` has a row for each bin: low, high, n, confidence, accuracy, interval.
 
     ``ece`` is the expected calibration error, the mean over images of |accuracy - confidence| of their bin (Guo et al.
@@ -86,7 +87,7 @@ def error(right, sure, member):
 
 
 @dataclass(frozen=True)
-class Temperature:
+class Temperature(Told):
     """One number that all logits are divided by: above 1 for a classifier that was too sure."""
 
     value: float

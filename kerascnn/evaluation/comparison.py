@@ -6,12 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..drawn import Drawn
 from .evaluation import Evaluation
 from .intervals import LEVEL, Interval, bootstrap, checked, mcnemar
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class Comparison(Drawn):
     """Two evaluations of the same images in the same order: ``difference`` is first less second, with its interval."""
 
     first: Evaluation

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import keras
 import numpy as np
 
+from ..drawn import Drawn
 from .comparison import Comparison, compare, paired
 from .evaluation import Evaluation, measured
 from .images import labelled
@@ -15,7 +16,7 @@ HOW = ("probabilities", "logarithms")
 
 
 @dataclass(frozen=True, eq=False)
-class Ensemble:
+class Ensemble(Drawn):
     """The ``evaluation`` of the mean of ``members``, compared with the ``best`` of them on the same images.
 
     The best member was chosen on these images, so the gain over it is rather too small than too large.

@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
+from ..drawn import Drawn
 from ..outputs import adds_up
 from ..predictions import count
 from . import scores, tables
@@ -16,7 +17,7 @@ from .intervals import bootstrap, wilson
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluation:
+class Evaluation(Drawn):
     """Probabilities (N, classes) of the images called ``names``, and their true classes ``labels``.
 
     ``classes`` are the classes' names, or None; ``failed`` says why images are missing; ``ks`` are the ranks that the

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..drawn import Drawn
 from .classes import by_name
 from .comparison import taken, two_by_two
 from .evaluation import Evaluation
@@ -17,7 +18,7 @@ COLUMNS = ("image", "answer")
 
 
 @dataclass(frozen=True, eq=False)
-class HumanAgainstNetwork:
+class HumanAgainstNetwork(Drawn):
     """One person's answers, or the majority's, and the network's ``evaluation`` of the same images.
 
     ``answers`` are class numbers in the order of the evaluation's images. Of several persons ``each`` has everyone's

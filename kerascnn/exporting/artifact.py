@@ -13,6 +13,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from ..drawn import Tabled
 from ..predictions import cutting, predict
 from ..registry import unknown
 from . import describe, signatures
@@ -27,7 +28,7 @@ LIMIT, LIMIT16 = 1e-4, 2e-2  # how far probabilities may be apart, computed in 3
 
 
 @dataclass(frozen=True)
-class Exported:
+class Exported(Tabled):
     """What was written: the folder, its ``files`` {path: bytes}, and what was checked afterwards."""
 
     folder: Path

@@ -4,12 +4,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..drawn import Drawn
+
 COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "rate", "seconds")
 BLUE, ORANGE = "#0072b2", "#d55e00"
 
 
 @dataclass(frozen=True, eq=False)
-class History:
+class History(Drawn):
     """Loss and accuracy after each epoch: ``table``, a DataFrame; ``stopped`` says why a run ended early."""
 
     table: Any = field(repr=False)

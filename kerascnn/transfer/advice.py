@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..drawn import Drawn
+
 SIMILAR, DIFFERENT, LITTLE, MUCH = "similar", "different", "little", "much"
 ENOUGH = {SIMILAR: 50, DIFFERENT: 500}  # images a class to move the last layers' weights, and all weights
 WEIGHT = 10  # times that images count where the evidence says that a linear head leaves much of them unused
@@ -27,7 +29,7 @@ WORDS = {
 
 
 @dataclass(frozen=True, eq=False)
-class Advice:
+class Advice(Drawn):
     """What was measured, the cell of the 2x2 that it means, and the strategies in the order to try them."""
 
     images: float  # of a class
@@ -97,12 +99,6 @@ class Advice:
         from .figures import draw_advice
 
         return draw_advice(self)
-
-    def save(self, path):
-        """Draw the figure (.png, .svg, .pdf, .jpg)."""
-        from ..files import save_figure
-
-        return save_figure(self.plot(), path)
 
     def __str__(self):
         lines = [f"{self.similarity} data, {self.amount} of it:"]

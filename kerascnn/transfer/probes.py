@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..data.threads import telling
+from ..drawn import Drawn
 from ..evaluation import temperature, wilson
 from ..registry import unknown
 from .folds import first, folded
@@ -22,7 +23,7 @@ PLUS = "+"
 
 
 @dataclass(frozen=True, eq=False)
-class ProbeTable:
+class ProbeTable(Drawn):
     """Classifiers on the features of each stage. ``table`` has a row for each stage, head and penalty.
 
     ``accuracy`` is of images that the classifier was not shown, with Wilson's 95 % interval; ``train`` of those that it

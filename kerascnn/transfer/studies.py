@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 
 from ..data import Data
+from ..drawn import Drawn
 from ..evaluation import Comparison, Evaluation
 from ..files import replacing
 from .advice import Advice
@@ -23,7 +24,7 @@ NAIVE = {"epochs": 10, "rates": 4, "augmentations": 3}
 
 
 @dataclass(frozen=True, eq=False)
-class Study:
+class Study(Drawn):
     """The evidence, and the ``model`` that was ``chosen`` of the ``candidates``.
 
     ``probes`` has a ``ProbeTable`` for each backbone, ``best`` is the best one's. ``outcomes`` are the points of the

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..anatomy import receptive_field
+from ..drawn import Drawn
 from ..files import save_figure
 from ..registry import unknown
 from .asking import read
@@ -16,7 +17,7 @@ SORTS, NORMS = ("index", "max", "mean", "sparsity"), ("unit", "layer")
 
 
 @dataclass(frozen=True, eq=False)
-class ActivationMaps:
+class ActivationMaps(Drawn):
     """``values`` (N, h, w, units), float32, of the units in ``table``, in its order: unit, max, mean, positive.
 
     ``positive`` is the share of places and images where a unit is above 0. ``images``: the pixels that went in.

@@ -10,12 +10,12 @@ from functools import cached_property
 import numpy as np
 from keras import ops
 
+from ..drawn import Drawn
 from ..predictions import named
 from ..registry import unknown
 from .asking import Question, ask
 from .attribution import by_class, predicted
 from .distortions import RANGE, l2, linf, rms, ssim
-from .drawn import Drawn
 from .engine import probe
 from .images import Pictures, pictures, steps, unsteps
 from .looping import Loop, iterate

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..drawn import Drawn
 from ..labels import labels as names_of
 from .asking import Question, ask, read
-from .drawn import Drawn
 from .engine import probe
 from .images import pictures
 from .scores import PROBS, Score, as_score, logit

@@ -156,12 +156,3 @@ def bare(axis, title="", below=""):
 
 def cut(text, letters):
     return text if len(text) <= letters else text[: letters - 1].rstrip() + "…"
-
-
-def png(figure):
-    """A figure as the bytes of a PNG file, for notebooks."""
-    import io
-
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=110)
-    return file.getvalue()

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..drawn import Drawn
 from ..labels import labels as names_of
 from ..predictions import cutting
 from .attribution import predicted
-from .drawn import Drawn
 from .encodings import CHUNK, drawn, encoding_of, taken
 from .engine import probe
 from .images import pictures

@@ -18,12 +18,10 @@ from .drawing import (
     looks,
     overlay,
     paint,
-    png,
     scale_of,
     signals,
 )
 
-__all__ = ["draw_attribution", "png"]
 PERCENT = {"max": 99, "sum": 99.5}  # of |value|, where the colours end
 SIGNALS = 99.9  # the same of signals in colour
 LECTURE = 16 / 9

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..drawn import Drawn
 from ..predictions import Cut
-from .drawn import Drawn
 from .hog import CELL, descriptor, pulled
 
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from ..drawn import Drawn
 from .asking import read
 from .climbing import PIXELS, climb
-from .drawn import Drawn
 from .engine import probe
 from .images import pictures, unsteps
 from .priors import norm, variation

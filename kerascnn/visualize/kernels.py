@@ -6,8 +6,8 @@ import numpy as np
 
 from ..anatomy import walk
 from ..diagnose import filters
+from ..drawn import Drawn
 from ..registry import unknown
-from .drawn import Drawn
 from .folding import Effective, effective, is_convolution
 from .gabors import LEAST, gabor
 

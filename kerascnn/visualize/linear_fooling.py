@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .drawn import Drawn
+from ..drawn import Drawn
 
 X = (2, -1, 3, -2, 2, 2, 1, -4, 5, 1)
 W = (-1, -1, 1, -1, 1, -1, 1, 1, -1, 1)  # the ten numbers of Karpathy's lecture (CS231n)

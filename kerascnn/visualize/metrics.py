@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from keras import ops
 
+from ..drawn import Drawn
 from .asking import Question, ask
 from .attribution import likeliest, numbers
-from .drawn import Drawn
 from .engine import probe
 from .images import Pictures, pictures
 from .maps import maps_of

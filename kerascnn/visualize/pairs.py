@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..diagnose.calls import act_of
+from ..drawn import Drawn
 from ..files import save_figure
 from .activations import activation_maps
 from .asking import read
@@ -18,7 +19,7 @@ FEWEST = 4  # images of which similarity can be told
 
 
 @dataclass(frozen=True, eq=False)
-class SideBySide:
+class SideBySide(Drawn):
     """``table``: a row for each measure, a column for each network, and the second's minus the first's.
 
     side and stride of the first filters; dead (share); dispersion (of rms: std / mean); low, mid and high (shares of

@@ -13,9 +13,9 @@ import numpy as np
 
 from ..anatomy.graph import walk
 from ..diagnose.copies import rebuild, unfreeze
+from ..drawn import Drawn
 from ..registry import unknown
 from .attribution import likeliest
-from .drawn import Drawn
 from .engine import Probe, probe
 from .images import pictures
 from .maps import maps_of

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .drawn import Drawn
+from ..drawn import Drawn
 from .maps import maps_of
 
 HELD = 0.1  # least share of the object's seeds in what is cut out; below it the colours are too alike

@@ -16,11 +16,11 @@ from ..data.decode import decode, unpack
 from ..data.fit import INTERPOLATIONS, resample, to_channels
 from ..data.gather import gather
 from ..data.images import Box
+from ..drawn import Drawn
 from ..outputs import final, probabilities
 from ..predictions import cutting, named
 from ..registry import unknown
 from .convolving import convolutional
-from .drawn import Drawn
 from .engine import Probe
 
 

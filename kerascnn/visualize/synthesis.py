@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..drawn import Drawn
 from ..files import save_image
 from .drawing import short
-from .drawn import Drawn
 
 
 @dataclass(frozen=True, eq=False)

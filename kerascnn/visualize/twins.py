@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from keras import ops
 
+from ..drawn import Drawn
 from ..predictions import named
 from .asking import read
 from .attacking import checked_bounds, confidence
 from .attribution import predicted
 from .descending import begun, descended, trial
 from .distortions import RANGE, l2, linf, ssim
-from .drawn import Drawn
 from .engine import probe
 from .images import Pictures, pictures, steps, unsteps
 from .looping import Loop, iterate

@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 
+from ..drawn import Told
 from . import caffe_naming
 from .caffe_naming import CAFFE, from_caffe, settled
 from .limits import WeightsError
@@ -30,7 +31,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Loaded:
+class Loaded(Told):
     """What became of a file of weights: which tensors were used and ignored, which layers stay as they were."""
 
     path: str

@@ -15,6 +15,12 @@ def rows():
     return catalog.read()
 
 
+@pytest.fixture(autouse=True)
+def nobody(monkeypatch):
+    """The settings of whoever runs the tests do not count."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", os.devnull)
+
+
 @pytest.fixture
 def run(monkeypatch):
     """Run a command line in this process: exit_code, stdout, stderr."""

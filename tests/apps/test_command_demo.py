@@ -1,20 +1,46 @@
-"""`kerascnn demo`: what it writes, what it claims, and whose folder it leaves alone."""
+"""`kerascnn demo`: what its steps write and claim, how it ends early, and whose folder it leaves alone."""
 
 import csv
+import json
+import os
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from scipy.stats import binomtest
 
-from kerascnn_apps.demo import FILES, wilson
+import kerascnn
+import kerascnn.report  # a study imports it, which would put it in place of the one below
+from kerascnn.transfer import desk, worker
+from kerascnn_apps import demo, demo_steps
+from kerascnn_apps.main import main
+from kerascnn_apps.writing import wilson
+
+OWN = {".kerascnn-demo"}
 
 
-def test_demo(document, run, tmp_path):
-    out = tmp_path / "tour"
-    found = document("demo", "--out", out, "--epochs", 1)["result"]
-    assert set(found["files"]) == set(FILES)
-    assert {path.name for path in out.iterdir()} == {*FILES, ".kerascnn-demo"}
-    assert found["train"] + found["test"] == 1797
-    assert found["accuracy"] == found["right"] / found["test"] > 0.5
+@pytest.fixture(scope="module")
+def lenet(tmp_path_factory):
+    """(folder, result) of the steps that need LeNet-5 alone."""
+    out = tmp_path_factory.mktemp("demo") / "tour"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo, "STEPS", demo.STEPS[:2])
+        outcome = CliRunner().invoke(main, ["demo", "--out", str(out), "--epochs", "1", "--seed", "3", "--json"])
+    assert outcome.exit_code == 0, outcome.stderr
+    return out, json.loads(outcome.stdout)["result"]
+
+
+def names(step):
+    return {*next(each for each in demo.STEPS if each.name == step).files}
+
+
+def test_build_and_learn(run, lenet):
+    out, found = lenet
+    assert {*found["files"]} == names("build") | names("learn")
+    assert {path.name for path in out.iterdir()} == {*found["files"], *OWN}
+    learnt = found["steps"]["learn"]
+    assert learnt["train"] + learnt["test"]["images"] == 1797
+    assert learnt["test"]["accuracy"] == learnt["test"]["right"] / learnt["test"]["images"] > 0.5
     assert (out / "lenet5.svg").read_text().startswith("<svg")
     assert "61,706" in (out / "lenet5.txt").read_text()
     assert (out / "mistakes.png").read_bytes().startswith(b"\x89PNG")
@@ -23,20 +49,52 @@ def test_demo(document, run, tmp_path):
     assert "61,706" in run("show", out / "lenet5.keras").stdout
 
 
-def test_what_it_claims_is_what_the_file_does(document, tmp_path):
+def test_what_it_claims_is_what_the_file_does(lenet):
     """The saved network, on a split that is made here once more."""
     import keras
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
-    found = document("demo", "--out", tmp_path / "tour", "--epochs", 1, "--seed", 3)["result"]
+    out, found = lenet
     data = load_digits()
     _, images, _, answers = train_test_split(
         data.images, data.target, test_size=0.25, stratify=data.target, random_state=3
     )
     images = keras.ops.image.resize(images[..., None].astype("float32") * 255 / 16, (32, 32))
-    model = keras.saving.load_model(tmp_path / "tour" / "lenet5.keras")
-    assert (model.predict(images, verbose=0).argmax(axis=1) == answers).sum() == found["right"]
+    model = keras.saving.load_model(out / "lenet5.keras")
+    right = (model.predict(images, verbose=0).argmax(axis=1) == answers).sum()
+    assert right == found["steps"]["learn"]["test"]["right"]
+
+
+def broken(error):
+    def step(tour):
+        raise error
+
+    return demo.Step("learn", "that it breaks", step, {"never.txt": "never written"})
+
+
+def test_a_step_that_fails(run, monkeypatch, tmp_path):
+    """What is there is told, the steps after it are left out, and the exit code says so."""
+    monkeypatch.setattr(demo, "STEPS", (demo.STEPS[0], broken(RuntimeError("no luck")), *demo.STEPS[2:]))
+    outcome = run("demo", "--out", tmp_path / "tour", "--json")
+    assert outcome.exit_code == 5
+    found = json.loads(outcome.stdout)
+    assert found["result"]["failed"] == {"learn": "RuntimeError: no luck"}
+    assert found["warnings"] == ["learn: RuntimeError: no luck"]
+    assert {*found["result"]["files"]} == names("build")
+    assert "3/5" not in outcome.stderr
+    text = run("demo", "--out", tmp_path / "tour")
+    assert text.exit_code == 5
+    assert "lenet5.svg" in text.stdout
+    assert "never.txt" not in text.stdout
+
+
+def test_interrupted(run, monkeypatch, tmp_path):
+    monkeypatch.setattr(demo, "STEPS", (demo.STEPS[0], broken(KeyboardInterrupt())))
+    outcome = run("demo", "--out", tmp_path / "tour")
+    assert outcome.exit_code == 130
+    assert outcome.stdout == ""
+    assert f"in {tmp_path / 'tour'} there is lenet5.svg, lenet5.txt" in outcome.stderr
 
 
 def test_folders_of_others_are_left_alone(fails, tmp_path):
@@ -56,9 +114,41 @@ def test_interval(right, number):
     assert wilson(right, number) == pytest.approx([expected.low, expected.high], abs=1e-4)
 
 
+def test_every_step_says_what_it_shows():
+    assert [step.name for step in demo.STEPS] == ["build", "learn", "transfer", "export", "report"]
+    assert all(step.shows and len(step.shows) < 120 and step.files for step in demo.STEPS)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1])
-def test_it_learns_to_read(document, tmp_path, seed):
-    found = document("demo", "--out", tmp_path / "tour", "--seed", seed, "-q")["result"]
-    assert found["accuracy"] > 0.97
-    assert found["seconds"] < 60
+def test_the_whole_tour(document, in_process, monkeypatch, tmp_path):
+    """Offline, from nothing to a network that reads better than the usual way; the report itself has its own tests."""
+    import tensorflow as tf
+
+    asked = {}
+
+    def report(model, *, data, out, tell, **named):
+        asked.update(named, classes=len(data.classes), shape=model.output_shape)
+        tell(0.5, "filters", 10)
+        for suffix in (".html", ".json"):
+            Path(out).with_suffix(suffix).write_text("")
+
+    monkeypatch.setattr(worker, "SPLITS", False)
+    monkeypatch.setattr(desk, "SPLITS", False)
+    monkeypatch.setattr(demo_steps, "BUDGET", 1)
+    monkeypatch.setattr(kerascnn, "report", report, raising=False)
+    monkeypatch.setenv("KERASCNN_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("KERASCNN_OFFLINE", "1")
+    out = tmp_path / "tour"
+    found = document("demo", "--out", out, "--epochs", 2)["result"]
+    assert {*os.listdir(out)} == {*found["files"], *OWN}
+    assert {*found["files"]} == {name for step in demo.STEPS for name in step.files}
+    steps = found["steps"]
+    assert steps["transfer"]["test"]["accuracy"] > max(0.96, steps["transfer"]["usual"])
+    assert 3 <= len(steps["transfer"]["stages"]) <= 4
+    assert max(steps["transfer"]["stages"], key=lambda row: row["accuracy"])["depth"] == "the best single stage"
+    assert all(check["passed"] for check in steps["export"]["checks"])
+    signatures = tf.saved_model.load(str(out / "classifier" / "saved_model" / "1")).signatures
+    assert "serving_default" in signatures
+    assert asked["effort"] == "quick"
+    assert (asked["classes"], asked["shape"]) == (10, (None, 10))
+    assert Path(asked["transfer"], "study.json").exists()

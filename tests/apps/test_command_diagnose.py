@@ -115,7 +115,7 @@ def test_pictures(run, fails, model, photos, tmp_path, what):
 @pytest.mark.parametrize(
     ("words", "code", "text"),
     [
-        ("ini", 2, "Did you mean 'init'"),
+        ("ini", 2, "Did you mean init"),
         ("init --std 0", 2, "not in the range"),
         ("init --save start.gif", 2, "should end in .png"),
         ("units resnet51 photos", 2, "Did you mean resnet50"),

@@ -19,6 +19,9 @@ def test_healthy(run, document):
     assert found["keras"]["backend"]
     assert any("CPU" in name.upper() for name in found["keras"]["devices"])
     assert found["machine"]["cores"] >= 1
+    assert found["machine"]["writable"]
+    assert found["machine"]["room"] > 0
+    assert found["machine"]["font"] == "DejaVu Sans"
     page = run("doctor")
     assert page.exit_code == 0
     assert metadata.version("keras") in page.stdout
@@ -36,6 +39,19 @@ def test_unhealthy(run, document, monkeypatch, version, problem):
     monkeypatch.setattr(doctor, "packages", lambda: [{"name": "numpy", "version": version, "needs": "1.26"}])
     assert document("doctor", code=1)["result"]["problems"] == [problem]
     assert problem in run("doctor").stdout
+
+
+def test_a_cache_that_is_no_folder(document, run, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("KERASCNN_HOME", str(tmp_path / "file"))
+    (problem,) = document("doctor", code=1)["result"]["problems"]
+    assert "cannot be written: set KERASCNN_HOME" in problem
+    assert "read-only" in run("doctor").stdout
+
+
+def test_no_font(document, monkeypatch):
+    monkeypatch.setattr(doctor, "font", lambda: None)
+    assert "no font" in document("doctor", code=1)["result"]["problems"][0]
 
 
 def test_missing_extras_say_how_to_get_them(run, monkeypatch):

@@ -156,7 +156,7 @@ def test_a_photo_that_cannot_be_read_is_skipped(document, fails, models, photos)
         for i in range(4):
             shutil.copy(photos / colour / f"{i}.png", photos / colour / f"{i} again.png")
     (photos / "green" / "bad.jpg").write_text("hello")
-    found = document("evaluate", models / "colours.keras", photos)
+    found = document("evaluate", models / "colours.keras", photos, code=5)
     assert found["result"]["images"] == 24
     assert found["result"]["failed"] == {"green/bad.jpg": "no image"}
     assert found["warnings"][0] == "green/bad.jpg skipped: no image"

@@ -26,6 +26,7 @@ COMMANDS = [
     "demo",
     "doctor",
     "cache",
+    "config",
     "completion",
 ]
 HELPS = [[], ["-h"], ["--help"], *([name, "--help"] for name in COMMANDS)]
@@ -36,7 +37,7 @@ def test_help(run, words):
     outcome = run(*words)
     assert outcome.exit_code == 0
     assert outcome.stdout.startswith("Usage: kerascnn")
-    assert all(name in outcome.stdout for name in ("--json", "--quiet", "--verbose", "--no-color"))
+    assert all(name in outcome.stdout for name in ("--json", "--quiet", "--verbose", "--no-color", "--config"))
     assert max(map(len, outcome.stdout.splitlines())) <= 100
 
 
@@ -52,6 +53,8 @@ def test_version(run):
         (["list", "--familly", "resnet"], "--family"),
         (["--jsn"], "--json"),
         (["show", "--diagrm", "x.svg"], "--diagram"),
+        (["diagnose", "unts"], "units"),
+        (["bench", "batch"], "batches"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -111,9 +111,9 @@ def test_save(run, fails, model, photos, tmp_path):
 def test_some_bad_images_are_told_and_skipped(run, document, model, photos):
     (photos / "c.jpg").write_text("<html>")
     outcome = run("predict", model, photos)
-    assert outcome.exit_code == 0
+    assert outcome.exit_code == 5
     assert outcome.stderr == f"{photos / 'c.jpg'} skipped: an HTML page, as servers send it instead of a file\n"
-    found = document("predict", model, photos, photos / "none.png")
+    found = document("predict", model, photos, photos / "none.png", code=5)
     assert list(found["result"]["failed"]) == [str(photos / "c.jpg"), str(photos / "none.png")]
     assert len(found["result"]["images"]) == len(found["warnings"]) == 2
     assert run("predict", model, photos, "-q").stderr == ""

@@ -1,14 +1,16 @@
 """`kerascnn transfer`: from images to a chosen network with the evidence, and how it ends where something is wrong."""
 
 import json
+from dataclasses import replace
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
 
-from kerascnn import build_model
+from kerascnn import build_model, transfer
 from kerascnn.transfer import desk, worker
+from kerascnn.transfer.points import Outcome, Point
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +86,30 @@ def test_files_of_others_stay(fails, words, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.txt").write_text("")
     assert "has files in it, and stays" in fails(*words, code=2)
+
+
+def test_interrupted(run, words, monkeypatch):
+    """What is finished stays, and how to go on is said."""
+
+    def study(*given, **named):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(transfer, "study", study, raising=False)
+    outcome = run(*words)
+    assert outcome.exit_code == 130
+    assert "the same command goes on with --resume" in outcome.stderr
+
+
+def test_points_that_fail(document, words, monkeypatch):
+    """The others count; the exit code and the warnings tell."""
+    point = Point("stage2", "", 1e-3, "none", 1)
+    whole = transfer.study
+    failed = (Outcome(point, failed="out of memory"),)
+    monkeypatch.setattr(
+        transfer, "study", lambda *given, **named: replace(whole(*given, **named), outcomes=failed), raising=False
+    )
+    found = document(*words, "--strategy", "linear", code=5)
+    assert found["warnings"] == [f"{point} failed: out of memory"]
 
 
 @pytest.mark.slow
