@@ -79,3 +79,29 @@ def synthesis(network, weights, units, steps, size, rounds, photos):
     result = measured(network, weights, units, steps, size, rounds)
     result |= {"fooled": fooled(network, weights, photos, rounds) if photos else []}
     answer("bench", result, lines(result))
+
+
+@command.command("transfer", cls=Command)
+@click.argument("data", metavar="[DATA]", default="digits")
+@click.option("--network", default="resnet20_cifar10", show_default=True, metavar="NAME", help="The backbone.")
+@click.option("--weights", metavar="W", help="A file or whose; none are random. [published ones]")
+@click.option("--size", metavar="N", type=COUNT, help="Height and width; by default the network's own.")
+@click.option("--images", default=1000, show_default=True, metavar="N", type=COUNT, help="To learn from, and to test.")
+@click.option("--epochs", default=10, show_default=True, metavar="N", type=COUNT, help="Of each of the guide's points.")
+@click.option("--depths", default=4, show_default=True, metavar="N", type=click.IntRange(1, 4), help="Of the grid.")
+@click.option("--rates", default=4, show_default=True, metavar="N", type=click.IntRange(1, 4), help="Of the grid.")
+@click.option("--augmentations", default=3, show_default=True, metavar="N", type=click.IntRange(1, 3), help="Of it.")
+@click.option("--whole", is_flag=True, help="Learn every point of the guide's grid to the end.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of which images, and the study.")
+def transfer(data, **options):
+    """A study beside the grid that the Keras guide would have you learn.
+
+    The guide's way runs all layers in each epoch of each point, on a new model: depth, rate and augmentation. Without
+    --whole one epoch of each depth and augmentation is measured and multiplied, and one point of each depth learnt to
+    the end. The study is `kerascnn transfer` as it is. DATA is what that takes; a part of it is the test of both.
+    """
+    load_keras()
+    from .transfer import lines, measured
+
+    result = measured(data, **options)
+    answer("bench", result, lines(result))

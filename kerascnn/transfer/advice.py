@@ -107,10 +107,11 @@ class Advice(Drawn):
 
 
 def advise(table):
-    """The ``Advice`` that follows from a ``ProbeTable``; single stages are compared by its best linear head on them."""
+    """The ``Advice`` that follows from a ``ProbeTable``: single stages are compared by a linear head that all have."""
     rows = table.summary
     rows = rows[rows["stage"].isin(table.stages)]
-    head = table.best["head"]
+    every = rows.groupby("head", sort=False)["stage"].nunique() == len(table.stages)
+    head = table.best["head"] if every.get(table.best["head"]) else every.idxmax()
     own = rows[rows["head"] == head].set_index("stage")
     best, last = own["accuracy"].idxmax(), table.stages[-1]
     lead = table.right(best, head).astype(np.float64) - table.right(last, head)

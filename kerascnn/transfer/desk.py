@@ -82,15 +82,19 @@ def laid_out(folder, images, probed):
     """Write the pixels of the images that have features, as the network is given them."""
     found = probed.taps
     cut, there = cutting(probed.model, size=found.size), {*found.names}
-    shape = (len(found), *cut.size, cut.channels)
-    pixels = np.lib.format.open_memmap(folder / "pixels.npy", "w+", np.uint8, shape)
+    head = {"descr": "|u1", "fortran_order": False, "shape": (len(found), *cut.size, cut.channels)}
     items = [(name, item) for name, item in zip(images.names, images.items, strict=True) if name in there]
-    for i, (_, image) in enumerate(prepared(items, cut, 64)):
-        if isinstance(image, ImageError):
-            raise image
-        pixels[i] = np.clip(np.rint(image), 0, 255)
-    pixels.flush()
-    np.savez(folder / "answers.npz", labels=found.labels, folds=probed.table.folds)
+    try:
+        with open(folder / "pixels.npy", "wb") as file:  # written: a map in memory ends the process on a full disk
+            np.lib.format.write_array_header_1_0(file, head)
+            for _, image in prepared(items, cut, 64):
+                if isinstance(image, ImageError):
+                    raise image
+                file.write(np.clip(np.rint(image), 0, 255).astype(np.uint8).tobytes())
+        np.savez(folder / "answers.npz", labels=found.labels, folds=probed.table.folds)
+    except OSError as error:
+        (folder / "answers.npz").unlink(missing_ok=True)
+        raise OSError(f"{folder} has no room for the images, TMPDIR names another place: {error}") from error
 
 
 def worked(folder, file, fields, batch, together, seed, weights):

@@ -6,6 +6,7 @@ spoil the features; batch norm stays as it is; earlier stages learn more slowly 
 
 import math
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
@@ -15,12 +16,14 @@ import keras
 import numpy as np
 
 from ..data.augment import augmentation, draws
-from ..training.devices import compiled_by_xla
+from ..training.devices import compiled_by_xla, on, strategy
+from ..training.learner import copied
 from .points import BATCH
 from .prefixes import depths_behind, kept, parted
 
 DECAY = 0.75  # of the rate for each stage towards the image
 WARM = 0.05  # of the steps, in which the rate rises
+BETA_1, BETA_2 = 0.9, 0.999  # Adam's, as Keras has them
 PATIENCE = 0.5  # of the epochs, without a better loss of the images held out: the first ones shake the classifier
 
 
@@ -50,13 +53,29 @@ class Source(NamedTuple):
 
 
 class Adam(keras.optimizers.Adam):
-    """With a multiple of the rate for each variable."""
+    """With a multiple of the rate for each variable. Its schedule is `Corrected`, once for all of them: Keras' own
+    corrects for each, and of so many operations it takes longer to make a graph than an epoch of some images."""
 
     multiples = ()
 
     def update_step(self, gradient, variable, learning_rate):
-        times = self.multiples[self._get_variable_index(variable)]
-        super().update_step(gradient, variable, learning_rate * keras.ops.cast(times, learning_rate.dtype))
+        index = self._get_variable_index(variable)
+        first, second = self._momentums[index], self._velocities[index]
+        self.assign_add(first, (gradient - first) * (1 - self.beta_1))
+        self.assign_add(second, (gradient * gradient - second) * (1 - self.beta_2))
+        step = first * (learning_rate * self.multiples[index])
+        self.assign_sub(variable, step / (keras.ops.sqrt(second) + self.epsilon))
+
+
+class Corrected(keras.optimizers.schedules.CosineDecay):
+    """The rate as a cosine after a rise, times Adam's correction of means that began at 0 (Kingma & Ba 2015)."""
+
+    together = 1
+
+    def __call__(self, step):
+        number = keras.ops.cast(step // self.together, "float32") + 1
+        first, second = (1 - keras.ops.power(keras.ops.cast(beta, "float32"), number) for beta in (BETA_1, BETA_2))
+        return super().__call__(step) * keras.ops.sqrt(second) / first
 
 
 class Epoch(keras.utils.PyDataset):
@@ -102,20 +121,30 @@ def finetuned(
     started = time.perf_counter()
     labels = np.asarray(labels)
     held = np.zeros(len(labels), bool) if held is None else np.asarray(held, bool)
-    parts = parted(model, freeze, split=folder is not None)
-    views = parts.prefix and kept(parts.prefix, pixels, augment, folder, f"{name}-{freeze}".replace("/", "."))
-    if parts.prefix and views is None:
-        parts = parted(model, freeze, split=False)
+    prefix = parted(model, freeze, split=folder is not None).prefix
+    views = prefix and kept(prefix, pixels, augment, folder, f"{name}-{freeze}".replace("/", "."))
     source = Source(chosen(views, len(labels), seed) if views else augmented(pixels, augment, seed), labels)
     steps = epochs * -(-int((~held).sum()) // batch)
-    learner = compiled(model, parts.suffix, rate, steps, together)
+    devices = several(together)
+    with on(devices):
+        own = copied(model) if devices else model
+        learner = compiled(own, parted(own, freeze, split=bool(views)).suffix, rate, steps, together, devices)
     orders = (np.random.default_rng([seed, epoch, 0]).permutation(np.flatnonzero(~held)) for epoch in count(1))
     last = epochs if stop is None else stop
-    rows, best, good = learnt(learner, model, source, orders, np.flatnonzero(held), last, batch)
+    rows, best, good = learnt(learner, own, source, orders, np.flatnonzero(held), last, batch)
     model.set_weights(good)
     loss, accuracy, logits, epoch = best
     seconds = time.perf_counter() - started
     return Finetuned(accuracy, loss, epoch, logits, rows, bool(views), seconds, good if weights else None)
+
+
+def several(together):
+    """The ``strategy`` of all devices; of one alone where several batches make a step."""
+    devices = strategy()
+    if devices is not None and together > 1:
+        warnings.warn("Keras puts batches together on one device only: the others are not used", stacklevel=3)
+        return None
+    return devices
 
 
 def learnt(learner, model, source, orders, judges, epochs, batch):
@@ -138,22 +167,22 @@ def learnt(learner, model, source, orders, judges, epochs, batch):
     return rows, best, good
 
 
-def compiled(model, suffix, rate, steps, together):
+def compiled(model, suffix, rate, steps, together, devices=None):
     """The suffix ready to learn: a rate that rises, then falls as a cosine, lower towards the image.
 
     Keras counts batches here, also where several make a step.
     """
     steps = max(steps, 1)
     warm = max(round(WARM * steps), 1)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        rate / 10, max(steps - warm, 1), warmup_target=rate, warmup_steps=warm
-    )
-    optimizer = Adam(schedule, gradient_accumulation_steps=together if together > 1 else None)
+    schedule = Corrected(rate / 10, max(steps - warm, 1), warmup_target=rate, warmup_steps=warm)
+    schedule.together = together
+    optimizer = Adam(schedule, BETA_1, BETA_2, gradient_accumulation_steps=together if together > 1 else None)
     behind = depths_behind(model)
     owner = {id(v): layer.name for layer in suffix.layers for v in layer.trainable_variables}
     optimizer.multiples = [DECAY ** behind[owner[id(v)]] for v in suffix.trainable_variables]
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    suffix.compile(optimizer, loss, jit_compile=compiled_by_xla(None))
+    suffix.compile(optimizer, loss, jit_compile=compiled_by_xla(devices))
+    optimizer.build(suffix.trainable_variables)  # now, or its first step is traced twice
     return suffix
 
 
@@ -162,7 +191,8 @@ def judged(learner, source, judges, epoch):
     if not len(judges):
         return None, None, np.zeros((0, learner.output_shape[-1]), np.float32), epoch
     steps = range(0, len(judges), 64)
-    logits = [np.asarray(learner.predict_on_batch(source.take(judges[at : at + 64], None))) for at in steps]
+    parts = [judges[at : at + 64] for at in steps]  # each of several devices says the same of all of a part
+    logits = [np.asarray(learner.predict_on_batch(source.take(some, None)))[: len(some)] for some in parts]
     logits, labels = np.concatenate(logits), source.labels[judges]
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
     own = shifted[np.arange(len(labels)), labels] - np.log(np.exp(shifted).sum(axis=1))

@@ -22,7 +22,8 @@ def climbed(points, attempt, clock, guess, thin=True, augmentations=("none",)):
     """Outcomes of points, rung by rung; ``attempt(point)`` gives one. Those that the budget forbids are left out.
 
     ``guess(point, outcomes)`` says how many seconds a point may take. In the last rung other augmentations are tried
-    too. Ranked by the loss of the images held out, which has fewer ties than accuracy.
+    too. Ranked by the loss of the images held out, which has fewer ties than accuracy. Rates that are ``too_high`` are
+    left out where points are thinned.
     """
     outcomes = []
     rungs = RUNGS if thin else (None,)
@@ -33,7 +34,7 @@ def climbed(points, attempt, clock, guess, thin=True, augmentations=("none",)):
             some = [replace(point, augment=name) for point in some for name in augmentations]
         here = []
         for point in some:
-            if clock.allows(guess(point, outcomes)):
+            if not (thin and too_high(point, here)) and clock.allows(guess(point, outcomes)):
                 here.append(attempt(point))
                 clock.spent += here[-1].seconds
         outcomes += here
@@ -42,3 +43,11 @@ def climbed(points, attempt, clock, guess, thin=True, augmentations=("none",)):
         if not points:
             break
     return outcomes
+
+
+def too_high(point, outcomes):
+    """Whether of the lower rates, all else the same, the highest did worse than the one before: losses by the rate
+    have one valley."""
+    below = [each for each in outcomes if each.point.rate < point.rate and not each.failed]
+    losses = [each.loss for each in below if replace(each.point, rate=point.rate) == point]
+    return len(losses) > 1 and losses[-1] > losses[-2]

@@ -83,7 +83,8 @@ class Failed(RuntimeError):
 def settled(point, perform, ledger, context):
     """The ``Outcome`` of a point: from the ledger, or of ``perform(point, batch, together)``, which may fail.
 
-    Batches are halved where memory ran out, and put together again to steps of as many images.
+    Batches are halved where memory ran out, and put together again to steps of as many images. What failed for want of
+    room on a disk is not written down: there may be some the next time.
     """
     key = point.key(context)
     known = ledger.get(key)
@@ -92,6 +93,8 @@ def settled(point, perform, ledger, context):
         facts = {name: value for name, value in vars(outcome).items() if name not in APART}
         arrays = {} if outcome.logits is None else {"logits": outcome.logits}
         arrays |= {f"weight{i}": array for i, array in enumerate(outcome.weights or ())}
+        if outcome.failed.startswith("OSError"):
+            return outcome
         ledger.put(key, facts | {"history": outcome.history, "point": asdict(point)}, **arrays)
         return outcome
     facts, arrays = known

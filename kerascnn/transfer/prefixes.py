@@ -1,5 +1,6 @@
 """A network in two: what stays frozen, whose output is computed once and kept, and what learns from that."""
 
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,12 +81,18 @@ def depths_behind(model):
 
 
 def kept(prefix, pixels, augment, folder, name, batch=64):
-    """Of each view of all images what the prefix gives, as arrays on disk; None where that is too much."""
+    """Of each view of all images what the prefix gives, as arrays on disk; None where that is too much for it."""
     shapes = [tuple(tensor.shape[1:]) for tensor in prefix.outputs]
     size = 4 * len(pixels) * sum(int(np.prod(shape)) for shape in shapes) * len(VIEWED.get(augment, ()))
     if augment not in VIEWED or size > ROOM:
         return None
-    return [view_of(prefix, pixels, view, Path(folder), f"{name}-{view}", shapes, batch) for view in VIEWED[augment]]
+    try:
+        return [
+            view_of(prefix, pixels, view, Path(folder), f"{name}-{view}", shapes, batch) for view in VIEWED[augment]
+        ]
+    except OSError as error:
+        warnings.warn(f"maps are not kept in {folder}, but computed anew in each epoch: {error}", stacklevel=3)
+        return None
 
 
 def view_of(prefix, pixels, view, folder, name, shapes, batch):

@@ -20,6 +20,7 @@ COLUMNS = ["stage", "head", "penalty", "accuracy", "low", "high", "train", "widt
 FRACTIONS = (0.25, 0.5, 1.0)
 TOGETHER = 3  # stages, the best ones, that are also tried side by side
 PLUS = "+"
+ALL = tuple(HEADS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,26 +116,26 @@ class Judged(NamedTuple):
 
 
 def depths(
-    taps, *, heads=tuple(HEADS), stages=None, folds=5, fractions=FRACTIONS, together=TOGETHER, seed=0, tell=None
+    taps, *, heads=ALL, stages=None, folds=5, fractions=FRACTIONS, together=TOGETHER, seed=0, after=None, tell=None
 ):
     """A ``ProbeTable``: classifiers on the features of each stage of ``taps``, and on the best stages side by side.
 
     Features are standardised by the images that are learnt from. All views of an image are learnt from, and the first
-    judges it. Copies and groups stay together. ``tell(done)`` is told how many probes are done, and None at the end.
+    judges it. Copies and groups stay together. ``after`` is a table of the same taps: it is kept, and other heads are
+    tried only where it counts, on its best single stage and on the last: on several side by side they would take longer
+    than all the rest. ``tell(done)`` is told how many probes are done, and None at the end.
 
     >>> depths(taps(model, "photos")).layers_table()
     """
     import pandas as pd
 
-    heads = (heads,) if isinstance(heads, str) else tuple(heads)
-    for head in heads:
-        if head not in HEADS:
-            raise ValueError(unknown("head", head, HEADS))
+    heads = known(heads)
     labels, classes = classed(taps)
     chosen = taps.stages if stages is None else tuple(stages)
     fold = folded(labels, taps.groups, folds, seed)
-    rows, logits, done = [], {}, count(1)
-    tell = tell or telling("probing stages", (len(chosen) + (together > 1)) * len(heads))
+    ways = chosen if after is None else worthwhile(after)
+    rows, logits = ([], {}) if after is None else ([*after.table.itertuples(index=False)], dict(after.logits))
+    done, tell = count(1), tell or telling("probing stages", (len(ways) + (together > 1)) * len(heads))
 
     def probe(stage):
         features = taps.joined(stage.split(PLUS))
@@ -146,15 +147,31 @@ def depths(
 
     with alone():
         try:
-            for stage in chosen:
+            for stage in ways:
                 probe(stage)
-            if len(picked := distinct(rows, taps, chosen, together)) > 1:
+            if after is None and len(picked := distinct(rows, taps, chosen, together)) > 1:
                 probe(PLUS.join(picked))
         finally:
             tell(None)
         table = pd.DataFrame(rows, columns=COLUMNS)
         found = ProbeTable(table, None, logits, labels, classes, fold, chosen, taps.model)
         return replace(found, curve=learning(taps, found, fractions, seed))
+
+
+def known(heads):
+    """The names of heads, each of them known."""
+    heads = (heads,) if isinstance(heads, str) else tuple(heads)
+    for head in heads:
+        if head not in HEADS:
+            raise ValueError(unknown("head", head, HEADS))
+    return heads
+
+
+def worthwhile(table):
+    """The best single stage of a table, and the last."""
+    rows = table.summary
+    rows = rows[rows["stage"].isin(table.stages)]
+    return tuple(dict.fromkeys((rows["stage"][rows["accuracy"].idxmax()], table.stages[-1])))
 
 
 def classed(taps):

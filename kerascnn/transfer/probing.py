@@ -62,12 +62,12 @@ def probed(model, images, ledger, tell, *, heads, seed, size=None, cache=True, r
     found = taps(model, images, size=size, cache=cache, tell=silent)
     tell(f"{model.name}: features of {len(found):,} images at {len(found.stages)} stages")
     began = time.perf_counter()
-    table = depths(found, heads="ridge", seed=seed, tell=silent)
+    table = depths(found, heads="ridge", fractions=(), seed=seed, tell=silent)
     tell(f"{model.name}: a first usable classifier, ridge on {table.best['stage']}, {table.best['accuracy']:.1%}")
     if ready is not None:
         ready(found, table)
-    if tuple(heads) != ("ridge",):
-        table = depths(found, heads=heads, seed=seed, tell=silent)
+    others = [head for head in heads if head != "ridge"]
+    table = depths(found, heads=others, seed=seed, after=table, tell=silent)
     best = table.best
     tell(f"{model.name}: {best['head']} on {best['stage']}, {best['accuracy']:.1%} of images not shown")
     spent = {"features": found.seconds * found.computed, "probes": time.perf_counter() - began}

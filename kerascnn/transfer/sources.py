@@ -10,10 +10,12 @@ import numpy as np
 
 from ..build import build_model, list_models
 from ..data import Data, DataError, Images, load
+from ..data.audit_text import shown
 from ..outputs import image_input
 from ..registry import sources, unknown
 
 LEAST = 2  # images of a class to learn from
+NAMED = 30  # paths of a kind that are told
 
 
 def divided(data, test, groups, seed):
@@ -25,6 +27,7 @@ def divided(data, test, groups, seed):
             found = load(data, valid=0.0, test=0.0, groups=groups, seed=seed)
         data = found
     learn = data.train if data.valid is None or not len(data.valid) else joined(data.train, data.valid)
+    learn = apart(learn, data)
     few = [(count, name) for count, name in zip(counts(learn), learn.classes, strict=True) if count < LEAST]
     if len(learn.classes) < 2 or few:
         came = f"{min(few)[0]} of {min(few)[1]}" if few else f"one class, {learn.classes[0]}"
@@ -32,10 +35,29 @@ def divided(data, test, groups, seed):
     return replace(data, train=learn, valid=learn.take([]))
 
 
+def apart(learn, data):
+    """The images to learn from without those that the test has too, or that belong together with one of its."""
+    if data.audit is None or data.test is None:
+        return learn
+    keys = dict(zip(data.audit.good.names, data.audit.keys, strict=True))
+    if not {*data.test.names} <= keys.keys() - {*learn.names}:  # a test from elsewhere, which this audit has not seen
+        return learn
+    locked = {keys[name] for name in data.test.names}
+    own = np.array([keys.get(name) not in locked for name in learn.names], bool)
+    if not own.all():
+        text = f"{data.name}: {(~own).sum():,} images are, or are like, some of the test: they are not learnt from"
+        warnings.warn(text, stacklevel=4)
+    return learn.take(own)
+
+
 def described(data):
-    """The data in a line, with what the audit found before anything was learnt."""
+    """The data in a line, with what the audit found before anything was learnt; and a line of paths for each kind."""
     found = data.audit.counts if data.audit is not None else {}
-    return str(data) + "".join(f"; {count:,} {kind}" for kind, count in found.items())
+    yield str(data) + "".join(f"; {count:,} {kind}" for kind, count in found.items())
+    for kind, count in found.items():
+        paths = [finding.path for finding in data.audit.findings if finding.kind == kind]
+        more = f" and {count - NAMED:,} more" if count > NAMED else ""
+        yield f"{kind}: {', '.join(map(shown, paths[:NAMED]))}{more}"
 
 
 def counts(images):

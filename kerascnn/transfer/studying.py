@@ -65,7 +65,7 @@ def study(
     clock, ledger = Clock(budgeted(budget)), Ledger(writable(out, resume, FOLDER))
     data = divided(data, test, groups, seed)
     models = opened(backbones, data.size)
-    tell(described(data))
+    [tell(line) for line in described(data)]
     how = {"heads": (heads,) if isinstance(heads, str) else heads, "seed": seed, "size": size, "cache": cache}
     with crew(soon=strategy != "linear") as do, tempfile.TemporaryDirectory(prefix="kerascnn-") as folder:
         every = [probed(model, data.train, ledger, tell, ready=first(model, out), **how) for model in models]
@@ -109,8 +109,11 @@ def first(model, out):
     def write(taps, table):
         path = Path(out) / MODEL
         if not path.exists():
-            with replacing(path) as draft, certain():
-                fitted(taps, table).model(model).save(draft)
+            try:
+                with replacing(path) as draft, certain():
+                    fitted(taps, table).model(model).save(draft)
+            except OSError as error:
+                warnings.warn(f"the first usable classifier is not kept: {error}", stacklevel=2)
 
     return None if out is None else write
 

@@ -1,5 +1,10 @@
 """Finetuning: what is frozen does not move, and what is kept on disk gives the same numbers as what is not."""
 
+import errno
+import subprocess
+import sys
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -7,7 +12,7 @@ from networks import vary
 
 from kerascnn import build_model
 from kerascnn.transfer import head_model
-from kerascnn.transfer.finetuning import DECAY, finetuned
+from kerascnn.transfer.finetuning import DECAY, compiled, finetuned
 from kerascnn.transfer.prefixes import depths_behind, parted
 
 
@@ -23,20 +28,20 @@ def pixels(labels):
     return (colours + rng.integers(-60, 60, (30, 32, 32, 3))).clip(0, 255).astype(np.uint8)
 
 
+def network(stages="stage2", name="tiny_resnet"):
+    """A new copy each time of the same network with the same head."""
+    keras.utils.set_random_seed(0)
+    backbone = build_model(name)
+    vary(backbone, np.random.default_rng(0))
+    stages = (stages,) if isinstance(stages, str) else stages
+    width = sum(backbone.get_layer(stage).output.shape[-1] for stage in stages)
+    head = np.random.default_rng(3).normal(0, 0.05, (width, 3))
+    return head_model(backbone, stages, head, np.zeros(3))
+
+
 @pytest.fixture
 def started():
-    """A new copy each time of the same network with the same head."""
-
-    def make(stages="stage2", name="tiny_resnet"):
-        keras.utils.set_random_seed(0)
-        backbone = build_model(name)
-        vary(backbone, np.random.default_rng(0))
-        stages = (stages,) if isinstance(stages, str) else stages
-        width = sum(backbone.get_layer(stage).output.shape[-1] for stage in stages)
-        head = np.random.default_rng(3).normal(0, 0.05, (width, 3))
-        return head_model(backbone, stages, head, np.zeros(3))
-
-    return make
+    return network
 
 
 HELD = np.arange(30) % 5 == 0
@@ -117,6 +122,81 @@ def test_rates_fall_towards_the_image(started):
     behind = depths_behind(started())
     rates = [DECAY ** behind[name] for name in ("stage1_block1_conv1", "stage2_block1_conv1", "logits")]
     assert rates == [DECAY**2, DECAY, 1]
+
+
+def test_no_room_for_maps(started, pixels, labels, tmp_path, monkeypatch):
+    how = {"freeze": "stage1", "rate": 1e-2, "epochs": 1, "batch": 8}
+    plain = finetuned(started(), pixels, labels, HELD, **how)
+
+    def full(*given):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "save", full)
+    with pytest.warns(UserWarning, match="maps are not kept in .*, but computed anew in each epoch: .*No space left"):
+        found = finetuned(started(), pixels, labels, HELD, folder=tmp_path, **how)
+    assert not found.kept
+    assert found.loss == pytest.approx(plain.loss, abs=1e-5)
+    assert not [*tmp_path.iterdir()]
+
+
+PROGRAM = """
+import sys
+sys.path[:0] = {tests!r}
+import numpy as np
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from test_finetuning import HELD, finetuned, network
+from kerascnn.transfer import finetuning
+labels = np.arange(30) % 3
+pixels = np.random.default_rng(1).integers(0, 256, (30, 32, 32, 3)).astype("uint8")
+pixels[np.arange(30), :, :, labels] |= 128
+devices = finetuning.strategy
+found = []
+for number, strategy in enumerate((devices, lambda: None)):
+    finetuning.strategy = strategy
+    model = network()
+    how = dict(freeze="stage1", rate=1e-2, epochs=2, batch=8, weights=True, folder=sys.argv[1])
+    told = finetuned(model, pixels, labels, HELD, name=str(number), **how)
+    print("devices:", strategy().num_replicas_in_sync if strategy() else 1, told.kept, told.logits.shape)
+    assert all(np.array_equal(a, b) for a, b in zip(told.weights, model.get_weights(), strict=True))
+    found.append([told.logits, *told.weights])
+for two, one in zip(*found, strict=True):
+    np.testing.assert_allclose(two, one, rtol=1e-3, atol=1e-4)
+finetuning.strategy = devices
+import warnings
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    finetuned(network(), pixels, labels, HELD, epochs=1, batch=4, together=2)
+print([str(each.message) for each in caught if "one device only" in str(each.message)])
+"""
+
+
+@pytest.mark.slow
+def test_two_devices_learn_what_one_does(tmp_path):
+    paths = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+    words = [sys.executable, "-c", PROGRAM.format(tests=paths), str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    lines = done.stdout.splitlines()
+    assert lines[:2] == ["devices: 2 True (6, 3)", "devices: 1 True (6, 3)"]
+    assert "one device only" in lines[2]
+
+
+def test_steps_are_those_of_keras_own_adam(rng):
+    start, slopes = rng.normal(0, 1, (5, 4)), rng.normal(0, 1, (9, 5, 4))
+    inputs = keras.Input((5,))
+    model = keras.Model(inputs, keras.layers.Dense(4, use_bias=False, name="logits")(inputs))
+    ours = compiled(model, model, 1e-2, len(slopes), 1).optimizer
+    cosine = keras.optimizers.schedules.CosineDecay(1e-3, len(slopes) - 1, warmup_target=1e-2, warmup_steps=1)
+    found = []
+    for optimizer in (ours, keras.optimizers.Adam(cosine)):
+        model.layers[-1].set_weights([start])
+        for slope in slopes:
+            optimizer.apply([keras.ops.cast(slope, "float32")], model.trainable_variables)
+        found.append(model.get_weights()[0])
+    np.testing.assert_allclose(*found, atol=1e-6)
+    assert np.abs(found[0] - start).max() > 1e-2
 
 
 def test_a_loss_that_is_no_number_is_an_error(started, pixels, labels):

@@ -189,3 +189,18 @@ def test_few_images(rng, images):
     found = depths(made({"stage1": rows}, labels))
     assert found.folds.max() == images - 1
     assert found.table["accuracy"].between(0, 1).all()
+
+
+def test_other_heads_after_ridge_on_the_best_stage_and_the_last(rng):
+    rows, labels = drawn(rng)
+    stages = {"stage1": rng.normal(0, 1, rows.shape), "stage2": rows, "stage3": rng.normal(0, 1, rows.shape)}
+    given = made(stages, labels)
+    first = depths(given, heads="ridge", fractions=())
+    found = depths(given, heads="softmax", after=first)
+    whole = depths(given, heads=("ridge", "softmax"))
+    tried = {(row.stage, row.head) for row in found.summary.itertuples()}
+    assert {stage for stage, head in tried if head == "softmax"} == {"stage2", "stage3"}
+    assert {stage for stage, head in tried if head == "ridge"} == {*first.summary["stage"]}
+    for stage, head in tried:
+        assert found.row(stage, head)["accuracy"] == whole.row(stage, head)["accuracy"]
+    assert len(found.curve) == 3

@@ -1,5 +1,6 @@
 """A study from end to end with tiny networks, and its parts against results by hand."""
 
+import errno
 import json
 import os
 import re
@@ -15,9 +16,11 @@ import pandas as pd
 import pytest
 from networks import vary
 from PIL import Image
+from planted import PLANTED, contents, photo, write
 
 from kerascnn import build_model, predict, transfer
 from kerascnn.data import DataError
+from kerascnn.data.kinds import KINDS
 from kerascnn.transfer import desk, studying, worker
 from kerascnn.transfer.budgets import budgeted
 from kerascnn.transfer.choosing import Candidate, chosen, lead
@@ -81,7 +84,7 @@ def test_from_images_to_a_tested_network(whole, tmp_path, monkeypatch):
     assert table["lead"][table["chosen"]].tolist() == [0]
     assert {"linear", "finetuned"} == {*table["kind"]} or not found.outcomes
     assert (table["low"] <= table["accuracy"]).all()
-    assert [*found.points["epochs"]] == [1, 1, 1, 2, 6]
+    assert [*found.points["epochs"]] == [1, 1, 2, 6]  # the second rate did worse than the first: no third
     again = predict(found.best_model(), found.data.test.items, labels=False).probs
     np.testing.assert_allclose(again, found.tested.probs, atol=1e-4)
     assert found.compared.first.accuracy == found.tested.accuracy
@@ -168,28 +171,52 @@ def test_an_empty_class_is_no_class(tmp_path):
     assert divided(tmp_path, 0.0, None, 0).classes == ("class 0", "class 1", "class 2")
 
 
-def test_leaks_and_bad_files_are_found_before_anything_is_learnt(tmp_path, backbone, monkeypatch):
-    x, y = photos(60)
-    for i, (image, name) in enumerate(zip(x, y, strict=True)):
-        folder = tmp_path / ("test" if i >= 48 else "train") / name
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image).save(folder / f"{i}.png")
-        if i < 5:  # five of those to learn from are in the test too
-            (tmp_path / "test" / name).mkdir(parents=True, exist_ok=True)
-            Image.fromarray(image).save(tmp_path / "test" / name / f"again{i}.png")
-    (tmp_path / "train" / "class 0" / "cut.png").write_bytes(
-        (tmp_path / "train" / "class 0" / "0.png").read_bytes()[:200]
-    )
-    said = []
+@pytest.fixture
+def planted_folder(tmp_path):
+    """Given parts with 24 defective files to learn from, and five images that are in the test too."""
+    for i in range(339):
+        part = "test" if i >= 330 else "train"
+        write(tmp_path / part / ("cat", "dog", "bird")[i % 3] / f"{i:03}.png", contents(photo(i, (24, 32)), "PNG"))
+    rows = [row for row in PLANTED if row[2] is not None and row[1] and KINDS[row[1]].severity in ("bad", "note")]
+    defects = [row for row in rows if row[0].split("/")[0] in ("cat", "dog", "bird")][:24]
+    for path, _, data in defects:
+        write(tmp_path / "train" / path, data)
+    for i in range(5):
+        name = ("cat", "dog", "bird")[i % 3]
+        write(tmp_path / "test" / name / f"again{i}.png", contents(photo(i, (24, 32)), "PNG"))
+    return tmp_path, [(f"train/{path}", kind) for path, kind, _ in defects]
 
-    def stop(*given, **how):
+
+def test_bad_files_and_leaks_are_named_before_anything_is_learnt(planted_folder, backbone, monkeypatch):
+    folder, defects = planted_folder
+    said, given = [], []
+
+    def stop(model, images, *rest, **how):
+        given.extend(images.names)
         raise InterruptedError
 
     monkeypatch.setattr(studying, "probed", stop)
-    with pytest.warns(UserWarning, match="5 times leakage|1 of 66 left out"), pytest.raises(InterruptedError):
-        transfer(tmp_path, backbone, strategy="linear", tell=said.append, **QUICK)
-    assert "5 leakage" in said[0]
-    assert "1 truncated" in said[0]
+    with pytest.warns(UserWarning, match="left out|leakage|not learnt from") as told, pytest.raises(InterruptedError):
+        transfer(folder, backbone, strategy="linear", tell=said.append, **QUICK)
+    assert len(defects) == 24
+    assert len({kind for _, kind in defects}) >= 12
+    named = {line.split(": ")[0]: line.split(": ", 1)[1].split(", ") for line in said[1:]}
+    assert [row for row in defects if row[0] not in named[row[1]]] == []
+    originals = [f"train/{('cat', 'dog', 'bird')[i % 3]}/{i:03}.png" for i in range(5)]
+    copies = [f"test/{('cat', 'dog', 'bird')[i % 3]}/again{i}.png" for i in range(5)]
+    for pair in zip(originals, copies, strict=True):
+        assert {*pair} & {*named["leakage"]}, pair
+    assert not {*given} & {*originals}  # the test has them
+    assert any("5 images are, or are like, some of the test: they are not learnt from" in str(each) for each in told)
+
+
+def test_images_of_another_test_are_not_confused_with_those_of_the_same_name(tmp_path, backbone):
+    for i in range(12):
+        for part in ("one", "other"):
+            image = photo(i + 100 * (part == "other"), (24, 32))
+            write(tmp_path / part / "ab"[i % 2] / f"{i}.png", contents(image, "PNG"))
+    first, second = (divided(tmp_path / part, 0.0, None, 0) for part in ("one", "other"))
+    assert len(divided(replace(first, test=second.train), 0.0, None, 0).train) == 12
 
 
 def test_small_images_are_enlarged(backbone):
@@ -216,6 +243,57 @@ def test_nowhere_to_write(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         transfer(photos(), out=tmp_path / "file" / "run")
+
+
+def refuse(*given, **how):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.usefixtures("here")
+def test_no_room_for_temporary_files_leaves_linear_classifiers(backbone, monkeypatch):
+    monkeypatch.setattr(np.lib.format, "write_array_header_1_0", refuse)
+    said = []
+    found = transfer(photos(30), backbone, strategy="layers", tell=said.append, **QUICK)
+    assert all("has no room for the images, TMPDIR names another place" in each.failed for each in found.outcomes)
+    assert any("No space left on device" in line for line in said)
+    assert not found.chosen.point
+    assert found.tested is not None
+
+
+def test_no_room_for_the_first_classifier(backbone, tmp_path, monkeypatch):
+    monkeypatch.setattr(studying, "replacing", refuse)
+    with pytest.warns(UserWarning, match="the first usable classifier is not kept: .*No space left"):
+        found = transfer(photos(30), backbone, out=tmp_path, strategy="linear", **QUICK)
+    assert found.tested is not None
+
+
+def test_no_permission_to_write(tmp_path, monkeypatch):
+    def forbidden(path, *given, **how):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "mkdir", forbidden)
+    with pytest.raises(PermissionError, match="run"):
+        transfer(photos(), out=tmp_path / "run")
+
+
+def test_labels_that_do_not_match(backbone):
+    x, y = photos(12)
+    with pytest.raises(DataError, match="a label for each of its 12 images"):
+        transfer((x, y[:-1]), backbone, **QUICK)
+
+
+@pytest.mark.slow
+def test_photos_in_folders_and_two_backbones(shared, tmp_path):
+    """60 photos of 60 things, sorted by what is measured of them: how bright they are."""
+    files = sorted(shared("data", "imagenet_sample").glob("*.jpg"))[:60]
+    means = [np.asarray(Image.open(file).convert("L").resize((8, 8))).mean() for file in files]
+    for place, i in enumerate(np.argsort(means)):
+        write(tmp_path / f"brightness{place // 12}" / files[i].name, files[i].read_bytes())
+    backbones = ["resnet20_cifar10", tiny()]
+    found = transfer(tmp_path, backbones, strategy="linear", **QUICK)
+    assert len(found.data.classes) == 5
+    assert {*found.table["backbone"]} == {"resnet20_cifar10", "tiny_resnet"}
+    assert found.chosen.accuracy > 0.4  # five classes by chance: 0.2
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("10m", 600), ("1.5h", 5400), (7, 7), (None, None)])
@@ -292,6 +370,19 @@ def test_halving_keeps_the_best():
     rates = {epochs: [each.point.rate for each in found if each.point.epochs == epochs] for epochs in (1, 2, 6)}
     assert rates == {1: [*range(1, 10)], 2: [9, 8, 7], 6: [9, 9]}
     assert [each.point.augment for each in found][-2:] == ["none", "shift"]
+
+
+def test_rates_beyond_the_valley_are_left_out():
+    losses = {1: 3.0, 2: 1.0, 3: 2.0, 4: 0.0}
+    points = [Point("stage", freeze, rate, "none", 1) for freeze in ("a", "b") for rate in losses]
+    attempt = lambda point: Outcome(point, loss=losses[point.rate] * (1 if point.freeze == "a" else -1))  # noqa: E731
+    tried = lambda thin: [  # noqa: E731
+        (each.point.freeze, each.point.rate)
+        for each in climbed(points, attempt, Clock(None), lambda *given: 0.0, thin)
+        if each.point.epochs == 1
+    ]
+    assert tried(True) == [("a", 1), ("a", 2), ("a", 3), ("b", 1), ("b", 2)]
+    assert len(tried(False)) == 8
 
 
 def test_halving_stays_within_the_budget():
