@@ -72,13 +72,13 @@ def check_weights(model, row, weights):
     return weights or (known[0].name if known[0].shipped else BEST)
 
 
-def build(name, weights):
-    """The network with its weights."""
+def build(name, weights, input_shape=None):
+    """The network with its weights, for images of its own shape or another."""
     import kerascnn
 
     try:
         with waiting(f"building {name} ..."):
-            return kerascnn.build_model(name, weights=weights)
+            return kerascnn.build_model(name, weights=weights, input_shape=input_shape)
     except ValueError as error:
         raise BadFile(f"{weights} cannot be loaded into {name}: {error}") from error
     except OSError as error:

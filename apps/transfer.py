@@ -41,7 +41,9 @@ SHOWN = 6
 @click.option("--test", metavar="SHARE", default=0.2, show_default=True, type=SHARE, help="Of the images, locked.")
 @click.option("--test-data", metavar="SOURCE", help="Test on these, in place of a part of DATA.")
 @click.option("--groups", metavar="REGEX", help="Images whose names match alike stay together.")
-@click.option("--size", metavar="N", type=click.IntRange(1), help="Side of the images, where a network leaves it open.")
+@click.option(
+    "--size", metavar="N", type=click.IntRange(1), help="Side of the images; a network of the zoo is built for it."
+)
 @click.option("--resume", is_flag=True, help="Go on with what RUN has finished.")
 def command(data, out, models, strategy, budget, seed, test, test_data, groups, size, resume):
     """Find out how to classify your images with networks that others have trained.
@@ -63,7 +65,7 @@ def command(data, out, models, strategy, budget, seed, test, test_data, groups, 
         images = read(data, test, test_data, groups, seed)
         for line in messages(caught):
             remark(line)
-        found = studied(images, [opened(*row) for row in rows], out, seconds, strategy, seed, size, resume)
+        found = studied(images, [opened(*row, size) for row in rows], out, seconds, strategy, seed, size, resume)
         saved = stored(found, out)
     told = messages(caught)
     failed = [f"{each.point} failed: {each.failed}" for each in found.outcomes if each.failed]
@@ -79,11 +81,12 @@ def known(name):
     return row, check_weights(name, row, None)
 
 
-def opened(name, row, weights):
+def opened(name, row, weights, size):
+    """The network, for images of this ``size`` where it is one of the zoo."""
     from .predict import build
     from .show import read
 
-    return build(row.name, weights) if row else read(name)
+    return build(row.name, weights, size and (size, size, row.input_shape[-1])) if row else read(name)
 
 
 def budgeted(text):

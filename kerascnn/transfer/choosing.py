@@ -1,11 +1,13 @@
 """Which of several classifiers to keep: the cheapest that is not worse than the best by more than one standard error.
 
-Differences are paired: of the same images, none of which the classifiers were shown (Breiman et al. 1984, 3.4.3).
+Differences are paired: of the same images, none of which the classifiers were shown (Breiman et al. 1984, 3.4.3). Worse
+is what names fewer of them right, or gives the truth less probability: of few images, that says more.
 """
 
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -37,6 +39,13 @@ class Candidate:
     def right(self):
         return self.logits.argmax(axis=1) == self.labels
 
+    @cached_property
+    def sure(self):
+        """Log of the probability that each image's true class is given."""
+        scores = self.logits.astype(np.float64) / self.temperature
+        scores -= scores.max(axis=1, keepdims=True)
+        return scores[np.arange(len(scores)), self.labels] - np.log(np.exp(scores).sum(axis=1))
+
     @property
     def accuracy(self):
         return float(self.right.mean())
@@ -46,7 +55,7 @@ class Candidate:
         """What sorts candidates, the cheapest first: linear ones, then by the work for an image."""
         return self.point is not None, self.macs
 
-    @property
+    @cached_property
     def temperature(self):
         """By what its logits are divided, for probabilities that mean what they say of images not shown."""
         with certain():
@@ -76,10 +85,13 @@ def certain():
         yield
 
 
-def lead(first, second):
-    """(mean, standard error) of the first's accuracy less the second's, of the images that judged both."""
+def lead(first, second, of="right"):
+    """(mean, standard error) of what the first has more than the second, of the images that judged both.
+
+    ``of`` "right" is accuracy, "sure" the log of the probability of the true class.
+    """
     _, one, two = np.intersect1d(first.judged, second.judged, return_indices=True)
-    gaps = first.right[one].astype(np.float64) - second.right[two]
+    gaps = getattr(first, of)[one].astype(np.float64) - getattr(second, of)[two]
     if not len(gaps):
         raise ValueError("`second` should be judged by images that judged `first`. Received: others only")
     return float(gaps.mean()), float(gaps.std() / np.sqrt(len(gaps)))
@@ -90,7 +102,7 @@ def chosen(candidates):
     best = candidates[0]
     for other in candidates[1:]:
         best = other if lead(other, best)[0] > 0 else best
-    near = [each for each in candidates if each is best or near_enough(*lead(best, each))]
+    near = [each for each in candidates if each is best or near_enough(best, each)]
     cheap = min(each.cost for each in near)
     return (
         best
@@ -99,5 +111,6 @@ def chosen(candidates):
     )
 
 
-def near_enough(gap, error):
-    return gap <= error
+def near_enough(best, other):
+    gaps = lead(best, other), lead(best, other, "sure")
+    return all(gap <= error for gap, error in gaps)

@@ -3,7 +3,7 @@
 import math
 from dataclasses import replace
 
-from .planning import ETA, RUNGS
+from .planning import ETA
 
 SPARE = 0.15  # of the budget, for learning once more from all images
 
@@ -18,15 +18,15 @@ class Clock:
         return self.budget is None or self.spent + seconds <= (1 - SPARE) * self.budget
 
 
-def climbed(points, attempt, clock, guess, thin=True, augmentations=("none",)):
+def climbed(points, attempt, clock, guess, rungs=(None,), augmentations=("none",)):
     """Outcomes of points, rung by rung; ``attempt(point)`` gives one. Those that the budget forbids are left out.
 
+    ``rungs`` are epochs; a single None stands for those of the points, of which none is thinned out then.
     ``guess(point, outcomes)`` says how many seconds a point may take. In the last rung other augmentations are tried
     too. Ranked by the loss of the images held out, which has fewer ties than accuracy. Rates that are ``too_high`` are
     left out where points are thinned.
     """
-    outcomes = []
-    rungs = RUNGS if thin else (None,)
+    outcomes, thin = [], len(rungs) > 1
     for place, epochs in enumerate(rungs):
         last = place == len(rungs) - 1
         some = [replace(point, epochs=epochs) for point in points] if thin else points

@@ -3,13 +3,12 @@
 from itertools import product
 
 from .advice import LITTLE
-from .points import Point
+from .points import BATCH, Point
 from .probes import PLUS
 
 RATES = (3e-5, 1e-4, 3e-4, 1e-3)
-EPOCHS = 6  # of a point that gets to the end: the classifier has been learnt before
-ETA = 3  # one in so many points of a rung goes on (Jamieson & Talwalkar 2016)
-RUNGS = (1, 2, EPOCHS)
+STEPS, EPOCHS = 150, (6, 20)  # of a point that gets to the end; the fewest and the most epochs that are for them
+ETA = 3  # one in so many points of a rung goes on, and learns so many times longer (Jamieson & Talwalkar 2016)
 AUGMENTATIONS = ("none", "shift")
 STRATEGIES = ("auto", "linear", "layers", "finetune", "grid")
 SHARES = {"last": 0.75, "half": 0.4}  # of the stages that stay frozen
@@ -28,20 +27,38 @@ def freezes(table, stage):
     return found | {"all": ""}
 
 
+def rungs(images):
+    """Epochs of the first points and of those that go on: by steps, of which few images make few an epoch.
+
+    Rates that are high do worse than low ones at first and better in the end: what is thinned out has to be near it.
+    """
+    last = min(max(-(-STEPS // -(-images // BATCH)), EPOCHS[0]), EPOCHS[1])
+    return -(-last // ETA), last
+
+
 def planned(strategy, advice, table, augmentations=AUGMENTATIONS):
     """(points of the first rung in the order to try them, whether they are thinned out)."""
-    stage = table.best["stage"]
+    stage, (few, many) = table.best["stage"], rungs(len(table))
     depth = freezes(table, stage)
     first = augmentations[0]
     if strategy == "linear":
         return [], False
     if strategy == "grid":
-        return [Point(stage, freeze, rate, first, EPOCHS) for freeze, rate in product(depth.values(), RATES)], False
-    order = [name for name in advice.strategies if name in ADVISED]
+        return [Point(stage, freeze, rate, first, many) for freeze, rate in product(depth.values(), RATES)], False
+    order = [name for name in advice.strategies if name in ADVISED] if strategy == "auto" else [strategy]
     ways = []
-    for place, name in enumerate(order if strategy == "auto" else [strategy]):
+    for place, name in enumerate(order):
         spare = strategy == "auto" and advice.amount == LITTLE
         chosen = ADVISED[name][:1] if spare else ADVISED[name]
         rates = (MIDDLE,) if spare and place else RATES[1:]
-        ways += product([depth.get(each, depth["all"]) for each in chosen], rates)
-    return [Point(stage, freeze, rate, first, RUNGS[0]) for freeze, rate in dict.fromkeys(ways)], True
+        ways += product([stage], [depth.get(each, depth["all"]) for each in chosen], rates)
+    if strategy == "auto":
+        ways.append(challenger(table))
+    return [Point(*way, first, few) for way in dict.fromkeys(ways)], True
+
+
+def challenger(table):
+    """What many would try first, whatever the advice: the whole network, half of it frozen, at a high rate."""
+    last = table.stages[-1]
+    depth = freezes(table, last)
+    return last, depth.get("half", depth["all"]), RATES[-1]

@@ -8,9 +8,10 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from ..build import build_model, list_models
+from ..build import build_model, card, list_models
 from ..data import Data, DataError, Images, load
 from ..data.audit_text import shown
+from ..data.images import pair
 from ..outputs import image_input
 from ..registry import sources, unknown
 
@@ -72,12 +73,12 @@ def joined(first, second):
     return Images(items, labels, first.classes, (*first.names, *second.names))
 
 
-def opened(backbones, images):
-    """The models of names or models; names get the best weights that are known."""
+def opened(backbones, images, size=None):
+    """The models of names or models; names get the best weights that are known, and inputs of this ``size``."""
     given = (backbones,) if isinstance(backbones, str | keras.Model) else tuple(backbones)
     if not given:
         raise ValueError("`backbones` should be one or more networks. Received: none")
-    models = [named(each) if isinstance(each, str) else each for each in given]
+    models = [named(each, size) if isinstance(each, str) else each for each in given]
     names = [model.name for model in models]
     if len({*names}) < len(names):
         raise ValueError(f"`backbones` should have different names. Received: {', '.join(names)}")
@@ -91,8 +92,8 @@ def opened(backbones, images):
     return models
 
 
-def named(name):
-    """A network of the zoo with published weights."""
+def named(name, size=None):
+    """A network of the zoo with published weights, for images of this ``size`` if not its own."""
     known = sources()
     if os.path.isfile(name):
         return keras.saving.load_model(name, compile=False)
@@ -100,7 +101,8 @@ def named(name):
     if full not in known:
         raise ValueError(unknown("backbone with weights", name, [each for each in list_models() if each in known]))
     first = known[full][0]
-    return build_model(full, weights=first.name if first.shipped else "imagenet")
+    shape = {} if size is None else {"input_shape": (*pair(size), card(full).input_shape[-1])}
+    return build_model(full, weights=first.name if first.shipped else "imagenet", **shape)
 
 
 def writable(out, resume, name):

@@ -19,14 +19,14 @@ from .desk import Desk
 from .halving import Clock, climbed
 from .keys import digest
 from .ledger import FOLDER, Ledger
-from .planning import AUGMENTATIONS, STRATEGIES, planned
+from .planning import AUGMENTATIONS, STRATEGIES, planned, rungs
 from .probing import probed
 from .sources import described, divided, opened, writable
 from .studies import MODEL, Study, naive
 from .worker import crew
 
 HEADS = ("ridge", "softmax")
-SURE, FOLDS = 2.0, 2  # standard errors beyond which, and folds after which, a finetuned network is judged enough
+SURE, FOLDS = 2.0, 5  # standard errors beyond which, and folds after which, a finetuned network is judged enough
 BACKBONES = ("resnet20_cifar10",)
 
 
@@ -64,8 +64,9 @@ def study(
     began, tell = time.perf_counter(), tell or (lambda line: None)
     clock, ledger = Clock(budgeted(budget)), Ledger(writable(out, resume, FOLDER))
     data = divided(data, test, groups, seed)
-    models = opened(backbones, data.size)
-    [tell(line) for line in described(data)]
+    models = opened(backbones, data.size, size)
+    for line in described(data):
+        tell(line)
     how = {"heads": (heads,) if isinstance(heads, str) else heads, "seed": seed, "size": size, "cache": cache}
     with crew(soon=strategy != "linear") as do, tempfile.TemporaryDirectory(prefix="kerascnn-") as folder:
         every = [probed(model, data.train, ledger, tell, ready=first(model, out), **how) for model in models]
@@ -94,7 +95,8 @@ def searched(desk, every, strategy, augmentations, clock):
     linear = [candidate for each in every for candidate in each.candidates]
     start = chosen(linear)
     points, thin = planned(strategy, advice, table, augmentations)
-    outcomes = climbed(points, desk.settled, clock, desk.guess, thin, augmentations)
+    steps = rungs(len(table)) if thin else (None,)
+    outcomes = climbed(points, desk.settled, clock, desk.guess, steps, augmentations)
     tuned = judged(desk, start, outcomes, clock)
     winner = chosen([start, *tuned])
     desk.tell(f"chosen: {winner.name}, {winner.accuracy:.1%} of images not shown")

@@ -25,7 +25,7 @@ from kerascnn.transfer import desk, studying, worker
 from kerascnn.transfer.budgets import budgeted
 from kerascnn.transfer.choosing import Candidate, chosen, lead
 from kerascnn.transfer.halving import SPARE, Clock, climbed
-from kerascnn.transfer.planning import freezes, planned
+from kerascnn.transfer.planning import freezes, planned, rungs
 from kerascnn.transfer.points import Outcome, Point
 from kerascnn.transfer.sources import divided
 
@@ -327,13 +327,32 @@ def test_one_standard_error_towards_the_cheaper(cheap_right, wins):
     assert chosen([cheap, dear]) is {"cheap": cheap, "dear": dear}[wins]
 
 
+def test_less_sure_of_the_truth_is_worse_too():
+    cheap = candidate(np.arange(100) < 90, 1)  # as sure of what it has wrong as of what it has right
+    dear = candidate(np.arange(100) < 91, 2)
+    dear = replace(dear, logits=np.where(dear.right[:, None], [[6.0, 0.0]], [[0.0, 0.5]]))
+    powers = np.exp(dear.logits / dear.temperature)
+    assert dear.sure == pytest.approx(np.log(powers[:, 0] / powers.sum(axis=1)))
+    gaps = dear.sure - cheap.sure
+    assert lead(dear, cheap, "sure") == pytest.approx((gaps.mean(), gaps.std() / 10))
+    assert lead(dear, cheap)[0] <= lead(dear, cheap)[1]  # an image more is within the error
+    assert chosen([dear, cheap]) is dear
+
+
 def test_of_equals_the_linear_one():
     same = np.arange(50) < 40
     point = Point("stage2", "", 1e-3, "none", 9)
     assert not chosen([candidate(same, 1, point=point), candidate(same, 5)]).point
 
 
-STAGES = SimpleNamespace(stages=("one", "two", "three", "four", "features"), best={"stage": "two+features"})
+class Images(SimpleNamespace):
+    """What planning asks of a table: how many images there are, and stages."""
+
+    def __len__(self):
+        return 100
+
+
+STAGES = Images(stages=("one", "two", "three", "four", "features"), best={"stage": "two+features"})
 
 
 @pytest.mark.parametrize(
@@ -343,14 +362,27 @@ STAGES = SimpleNamespace(stages=("one", "two", "three", "four", "features"), bes
         ("grid", "little", 16),
         ("layers", "little", 6),
         ("finetune", "little", 3),
-        ("auto", "little", 4),
-        ("auto", "much", 9),
+        ("auto", "little", 5),
+        ("auto", "much", 10),
     ],
 )
 def test_points_that_are_planned(strategy, amount, expected):
     advice = SimpleNamespace(amount=amount, strategies=("layers", "linear", "finetune"))
     points, _ = planned(strategy, advice, STAGES)
     assert len({*points}) == len(points) == expected
+
+
+def test_the_whole_network_is_always_tried_once():
+    advice = SimpleNamespace(amount="little", strategies=("interior", "layers", "linear", "finetune"))
+    points, _ = planned("auto", advice, STAGES)
+    assert (points[-1].stage, points[-1].freeze, points[-1].rate) == ("features", "two", 1e-3)
+
+
+@pytest.mark.parametrize(
+    ("images", "expected"), [(20, (7, 20)), (300, (5, 15)), (1000, (2, 6)), (100_000, (2, 6))], ids=str
+)
+def test_few_images_are_learnt_from_more_often(images, expected):
+    assert rungs(images) == expected
 
 
 def test_what_is_frozen():
@@ -366,7 +398,7 @@ def outcome(point):
 
 def test_halving_keeps_the_best():
     points = [Point("stage", "", rate, "none", 1) for rate in range(1, 10)]
-    found = climbed(points, outcome, Clock(None), lambda *given: 0.0, augmentations=("none", "shift"))
+    found = climbed(points, outcome, Clock(None), lambda *given: 0.0, (1, 2, 6), ("none", "shift"))
     rates = {epochs: [each.point.rate for each in found if each.point.epochs == epochs] for epochs in (1, 2, 6)}
     assert rates == {1: [*range(1, 10)], 2: [9, 8, 7], 6: [9, 9]}
     assert [each.point.augment for each in found][-2:] == ["none", "shift"]
@@ -378,7 +410,7 @@ def test_rates_beyond_the_valley_are_left_out():
     attempt = lambda point: Outcome(point, loss=losses[point.rate] * (1 if point.freeze == "a" else -1))  # noqa: E731
     tried = lambda thin: [  # noqa: E731
         (each.point.freeze, each.point.rate)
-        for each in climbed(points, attempt, Clock(None), lambda *given: 0.0, thin)
+        for each in climbed(points, attempt, Clock(None), lambda *given: 0.0, (1, 2, 6) if thin else (None,))
         if each.point.epochs == 1
     ]
     assert tried(True) == [("a", 1), ("a", 2), ("a", 3), ("b", 1), ("b", 2)]
@@ -388,7 +420,7 @@ def test_rates_beyond_the_valley_are_left_out():
 def test_halving_stays_within_the_budget():
     points = [Point("stage", "", rate, "none", 1) for rate in range(1, 10)]
     clock = Clock(12.0)
-    found = climbed(points, outcome, clock, lambda point, before: point.epochs)
+    found = climbed(points, outcome, clock, lambda point, before: point.epochs, (1, 2, 6))
     assert clock.spent == sum(each.point.epochs for each in found) <= (1 - SPARE) * 12
     assert len(found) == 9  # one for 2 epochs more would not fit
 
