@@ -1,4 +1,4 @@
-"""`kerascnn cache`: the downloaded weights and the features of images, and how to be rid of them."""
+"""`kerascnn cache`: the downloaded weights, what is kept of images and reports, and how to be rid of them."""
 
 import sys
 from fnmatch import fnmatchcase
@@ -16,15 +16,16 @@ TITLES = ("file", "size", "state")
 @click.argument("pattern", default="*")
 @click.option("--yes", is_flag=True, help="Remove without asking.")
 def command(action, pattern, yes):
-    """List the downloaded weights and the features kept of images, or remove them.
+    """List the downloaded weights, and what is kept of images and reports, or remove them.
 
     PATTERN takes the shell's wildcards: "resnet*". The variable KERASCNN_HOME names another folder for the cache.
     """
+    from kerascnn.report.keeping import stored as sections
     from kerascnn.transfer.cache import stored
     from kerascnn.weights.cache import cached, place
 
     folder = str(place("any").parent)
-    rows = [row for row in cached() if fnmatchcase(row.file, pattern)] + stored(pattern)
+    rows = [row for row in cached() if fnmatchcase(row.file, pattern)] + stored(pattern) + sections(pattern)
     if not rows and pattern != "*":
         raise Misuse(f"no file in {folder} fits {pattern!r}", "kerascnn cache")
     if action == "clear":
@@ -38,12 +39,13 @@ def command(action, pattern, yes):
 
 def clear(folder, rows, pattern, yes):
     """Remove, and say what was removed."""
+    from kerascnn.report.keeping import clear as clear_sections
     from kerascnn.transfer.cache import clear as clear_features
     from kerascnn.weights import cache
 
     if rows and not yes:
         agree(f"remove {told(rows)} from {folder}?")
-    gone = cache.clear(pattern) + clear_features(pattern)
+    gone = cache.clear(pattern) + clear_features(pattern) + clear_sections(pattern)
     kept = [row for row in cache.cached() if fnmatchcase(row.file, pattern)]
     warnings = [f"{row.file} stays: it is being downloaded" for row in kept]
     result = {"folder": folder, "removed": [row._asdict() for row in gone], "total": total(gone)}

@@ -22,6 +22,7 @@ from . import (
     export,
     list,
     predict,
+    report,
     see,
     show,
     train,
@@ -143,7 +144,7 @@ main = Commands(
 )
 click.version_option(__version__, prog_name="kerascnn", message="%(prog)s %(version)s")(main)
 LOOK = (list, show, predict, see)
-WORK = (data, train, transfer, diagnose, evaluate, export, bench)
+WORK = (data, train, transfer, diagnose, evaluate, report, export, bench)
 for module in (*LOOK, *WORK, demo, doctor, cache, config, completion):
     main.add_command(module.command)
 name_variables(main)

@@ -39,6 +39,7 @@ PUBLIC = {  # name -> module; loaded when first asked for, so that importing ker
     "gradient_check": "diagnose",
     "export": "exporting",
     "transfer": "transfer",
+    "report": "report",
     "help": "guide",
 }
 __all__ = sorted(PUBLIC.keys() - {"help"})  # which a star import would put in place of Python's own

@@ -2,6 +2,7 @@
 
 import sys
 from importlib import import_module
+from types import ModuleType
 
 
 def lazily(package, modules):
@@ -16,3 +17,15 @@ def lazily(package, modules):
         return sorted({*vars(sys.modules[package]), *modules})
 
     return get, names
+
+
+def calling(package, function):
+    """A package that can be called: `kerascnn.transfer(data)` is its public ``function``.
+
+    Such a package is named by the verb that people say, and a function of that name would be hidden by the package as
+    soon as any of its modules is imported.
+    """
+    module = sys.modules[package]
+    call = lambda self, *given, **named: getattr(self, function)(*given, **named)  # noqa: E731
+    module.__class__ = type(package.rpartition(".")[2].title(), (ModuleType,), {"__call__": call})
+    return module

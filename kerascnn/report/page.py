@@ -1,93 +1,86 @@
-"""One HTML file without scripts and without anything to load, in light and dark: sections, each of blocks."""
+"""One HTML file without scripts and without anything to load, in light and dark: sections, each of blocks.
 
-from base64 import b64encode
-from io import BytesIO
+A block is markup that escapes whatever text it is made of; names of classes and files may hold anything.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import cache
 from typing import NamedTuple
 
-STYLE = """
-:root { color-scheme: light dark; --back: #fff; --text: #1b1b1b; --soft: #5c6370; --line: #d9dde3; --card: #f5f7f9;
-  --accent: #0072b2; }
-@media (prefers-color-scheme: dark) { :root { --back: #15181c; --text: #e6e8eb; --soft: #a0a7b1; --line: #343a42;
-  --card: #1d2126; --accent: #56b4e9; } }
-body { background: var(--back); color: var(--text); font: 16px/1.55 system-ui, sans-serif; margin: 0 auto;
-  max-width: 68rem; padding: 2rem 1.2rem 4rem; }
-h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .4rem; }
-h2 { font-size: 1.3rem; margin: 2.4rem 0 .6rem; border-bottom: 1px solid var(--line); padding-bottom: .25rem; }
-.lead { font-size: 1.15rem; } .soft, figcaption { color: var(--soft); }
-nav { margin: 1rem 0; } nav a { margin-right: 1rem; color: var(--accent); text-decoration: none; white-space: nowrap; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabular-nums; margin: .6rem 0; }
-th, td { padding: .28rem .7rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th { border-bottom: 2px solid var(--line); } td.text, th.text { text-align: left; }
-tr.marked td { background: var(--card); font-weight: 600; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1.2rem; margin: .6rem 0; }
-dt { color: var(--soft); } dd { margin: 0; }
-figure { margin: 1rem 0; } figure > img { max-width: 100%; background: #fff; border: 1px solid var(--line);
-  border-radius: 6px; }
-.photos { display: flex; flex-wrap: wrap; gap: .9rem; } .photos figure { margin: 0; width: 7.5rem; }
-.photos img { width: 100%; aspect-ratio: 1; object-fit: contain; image-rendering: pixelated; background: var(--card); }
-.photos figcaption { font-size: .78rem; line-height: 1.35; overflow-wrap: anywhere; }
-@media print { nav { display: none; } h2 { break-after: avoid; } figure { break-inside: avoid; } }
-"""
+from . import looks
 
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ title }}</title><style>{{ style }}</style></head>
-<body><header><h1>{{ title }}</h1>{% if lead %}<p class="lead">{{ lead }}</p>{% endif %}
-<nav>{% for section in sections %}<a href="#section{{ loop.index }}">{{ section.title }}</a> {% endfor %}</nav></header>
-<main>{% for section in sections %}<section id="section{{ loop.index }}"><h2>{{ section.title }}</h2>
-{% for block in section.blocks %}{{ block }}
-{% endfor %}</section>
-{% endfor %}</main></body></html>
-"""
-TABLE = """<div class="wide"><table><thead><tr>{% for name, text in columns %}
-<th{% if text %} class="text"{% endif %}>{{ name }}</th>{% endfor %}</tr></thead><tbody>
-{% for row, marked in rows %}<tr{% if marked %} class="marked"{% endif %}>{% for cell, text in row %}
-<td{% if text %} class="text"{% endif %}>{{ cell }}</td>{% endfor %}</tr>
-{% endfor %}</tbody></table></div>"""
-FACTS = "<dl>{% for name, value in facts %}<dt>{{ name }}</dt><dd>{{ value }}</dd>{% endfor %}</dl>"
-PARAGRAPH = '<p{% if soft %} class="soft"{% endif %}>{{ text }}</p>'
-FIGURE = """<figure><img src="data:image/png;base64,{{ data }}" alt="{{ alt }}">
-{% if alt %}<figcaption>{{ alt }}</figcaption>{% endif %}</figure>"""
-PHOTOS = """<div class="photos">{% for data, words in photos %}
-<figure><img src="data:image/png;base64,{{ data }}" alt="{{ words }}"><figcaption>{{ words }}</figcaption></figure>
-{% endfor %}</div>"""
+STATUS = {  # a card's status word -> its colour
+    "good": "good",
+    "as published": "good",
+    "fair": "fair",
+    "few images": "fair",
+    "poor": "poor",
+}
 
 
 class Section(NamedTuple):
-    """A title and blocks, which the functions here make."""
+    """A title, blocks, which the functions here make, and the numbers in them as plain data."""
 
     title: str
     blocks: tuple
+    results: Mapping = {}  # noqa: RUF012  (never changed)
 
 
-def filled(template, **values):
-    """A block; whatever is put into it is escaped unless it is one itself."""
+@cache
+def template(markup):
     from jinja2 import Environment
 
-    environment = Environment(autoescape=True, trim_blocks=True)
+    return Environment(autoescape=True, trim_blocks=True).from_string(markup)
+
+
+def filled(markup, /, **values):
+    """A block; whatever is put into it is escaped unless it is one itself."""
     from markupsafe import Markup
 
-    return Markup(environment.from_string(template).render(**values))
+    return Markup(template(markup).render(**values))
 
 
-def page(title, sections, lead=""):
-    """The whole file as text."""
+def page(title, sections, lead="", *, note="", data=None):
+    """The whole file as text; ``data`` is a JSON document that travels with it."""
     from markupsafe import Markup
 
-    return str(filled(PAGE, title=title, lead=lead, sections=[*sections], style=Markup(STYLE)))
+    safe = None if data is None else Markup(data.replace("<", "\\u003c").replace("&", "\\u0026"))
+    anchored = [(slug(section.title), section) for section in sections]
+    style, given = Markup(looks.STYLE), {"title": title, "lead": lead, "note": note, "data": safe}
+    return str(filled(looks.PAGE, sections=anchored, style=style, policy=looks.POLICY, **given))
+
+
+def slug(text):
+    """A text as the name of a place in the page."""
+    return re.sub(r"[^a-z0-9]+", "-", str(text).lower()).strip("-") or "part"
 
 
 def paragraph(text, soft=False):
-    return filled(PARAGRAPH, text=text, soft=soft)
+    return filled(looks.PARAGRAPH, text=text, soft=soft)
+
+
+def heading(text):
+    """A title within a section."""
+    return filled(looks.HEADING, text=text)
+
+
+def box(*blocks, failed=False):
+    """Blocks in a frame: what is missing here and why."""
+    return filled(looks.BOX, blocks=blocks, failed=failed)
+
+
+def code(text):
+    """Lines of a program, as they are."""
+    return filled(looks.CODE, text=text)
 
 
 def facts(pairs):
     """What is called how: {name: value}."""
-    return filled(FACTS, facts=[*pairs.items()])
+    return filled(looks.FACTS, facts=[*pairs.items()])
 
 
-def table(frame, marked=None, most=None):
+def table(frame, marked=None, most=None, caption=None):
     """A DataFrame; rows are ``marked`` by a column of it, which is not shown; of long ones the first ``most`` rows."""
     shown = frame if most is None else frame.head(most)
     names = [name for name in frame.columns if name != marked]
@@ -98,7 +91,9 @@ def table(frame, marked=None, most=None):
         ([(written(v), text[n]) for n, v in zip(names, row, strict=True)], m)
         for row, m in zip(cells, marks, strict=True)
     ]
-    block = filled(TABLE, columns=[(name, text[name]) for name in names], rows=rows)
+    label = caption or f"table of {', '.join(map(str, names))}"
+    columns = [(name, text[name]) for name in names]
+    block = filled(looks.TABLE, columns=columns, rows=rows, caption=caption, label=label)
     rest = len(frame) - len(shown)
     return block + paragraph(f"... and {rest:,} more", soft=True) if rest else block
 
@@ -114,25 +109,63 @@ def written(value):
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def figure(drawing, words=""):
-    """A matplotlib figure."""
-    file = BytesIO()
-    drawing.savefig(file, format="png", dpi=110)
-    return filled(FIGURE, data=b64encode(file.getvalue()).decode(), alt=words)
+def figure(drawing, alt="", caption=None, code=None, name=None):
+    """A matplotlib figure. ``alt`` says its numbers in words, ``caption`` its scale and units, ``code`` makes it again.
+
+    ``name`` is the place in the page that a link leads to.
+    """
+    from .rasters import palette_png, pixels_of
+
+    pixels = pixels_of(drawing)
+    width = round(pixels.shape[1] * 100 / 150)  # as on a screen of 100 dots an inch; finer ones show all of it
+    return image(palette_png(pixels), pixels, alt, caption, code, name=name, width=width, text=True)
+
+
+def picture(pixels, alt, caption=None, code=None, *, kind="photo", name=None, width=None):
+    """Pixels 0..255 (H, W, 1 or 3): a "photo", or a colour-mapped "map", whose colours stay exact.
+
+    ``width`` is that on the page in CSS pixels, the picture's own unless given.
+    """
+    from .rasters import palette_png, webp, whole
+
+    pixels = whole(pixels)
+    data = palette_png(pixels) if kind == "map" else webp(pixels)
+    return image(data, pixels, alt, caption, code, name=name, width=width)
+
+
+def image(data, pixels, alt, caption, code, *, name, width, text=False):
+    """A picture with what is said of it; one with ``text`` in it scrolls on a narrow screen, rather than shrink."""
+    high, wide = pixels.shape[:2]
+    shown = width or wide
+    size = {"width": shown, "height": round(high * shown / wide), "fine": shown > wide}
+    said = {"alt": alt, "caption": caption, "code": code, "anchor": slug(name) if name else None}
+    return filled(looks.IMAGE, data=data, text=text, **size, **said)
 
 
 def photos(pairs):
     """Photos (H, W, 1 or 3) of pixels 0..255 with words below: pairs of these."""
-    return filled(PHOTOS, photos=[(b64encode(png(pixels)).decode(), words) for pixels, words in pairs])
+    from .rasters import thumbnail
+
+    return filled(looks.PHOTOS, photos=[(*thumbnail(pixels), words) for pixels, words in pairs])
 
 
-def png(pixels):
-    import numpy as np
-    from PIL import Image
+def row(blocks):
+    """Blocks beside each other, below each other where there is no room."""
+    return filled(looks.ROW, blocks=[*blocks])
 
-    whole = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
-    image = Image.fromarray(whole[..., 0] if whole.shape[-1] == 1 else whole)
-    image.thumbnail((160, 160))
-    file = BytesIO()
-    image.save(file, "png")
-    return file.getvalue()
+
+def folded(summary, *blocks):
+    """Blocks that a click shows; on paper they are open."""
+    return filled(looks.FOLDED, summary=summary, blocks=blocks)
+
+
+def drawn(svg, alt, caption=None):
+    """An SVG drawing as it is: its text is trusted, so it has to come from code that escapes."""
+    from markupsafe import Markup
+
+    return filled(looks.DRAWN, svg=Markup(svg), alt=alt, caption=caption)
+
+
+def cards(rows):
+    """Verdicts: (label, value, status word, note) each; words in ``STATUS`` have a colour beside."""
+    return filled(looks.CARDS, cards=[(*row, STATUS.get(row[2], "plain")) for row in rows])

@@ -8,10 +8,7 @@ model = fitted(found, table).model(model)  # the best of them as a Keras model
 transfer("photos", budget="10m")  # all of it, and finetuning where that pays: the package is its own main function
 """
 
-import sys
-from types import ModuleType
-
-from ..lazy import lazily
+from ..lazy import calling, lazily
 
 PUBLIC = {  # name -> module
     "Taps": "tapping",
@@ -33,17 +30,4 @@ PUBLIC = {  # name -> module
 __all__ = sorted(PUBLIC)
 __getattr__, __dir__ = lazily(__name__, PUBLIC)
 
-
-class Transfer(ModuleType):
-    """The package, which can be called: `kerascnn.transfer(data)` is ``study(data)``.
-
-    Its name is the verb that people say, and a function of that name would be hidden by the package as soon as any
-    of its modules is imported.
-    """
-
-    def __call__(self, *given, **named):
-        return self.study(*given, **named)
-
-
-transfer = sys.modules[__name__]  # under the name by which kerascnn gives what it is asked for
-transfer.__class__ = Transfer
+transfer = calling(__name__, "study")  # under the name by which kerascnn gives what it is asked for

@@ -44,15 +44,19 @@ def answer(study):
 
 
 def advice(study):
+    lies = f"where the data lies: {study.advice.similarity}, {study.advice.amount}"
     words = [f"{i}. {WORDS[name]}" for i, name in enumerate(study.advice.strategies, start=1)]
-    return Section("Where the data lies", (figure(study.advice.plot()), *map(paragraph, words)))
+    return Section("Where the data lies", (figure(study.advice.plot(), lies), *map(paragraph, words)))
 
 
 def stages(study):
     blocks = []
     for probe in study.probes:
         rows = probe.layers_table(heads=tuple(probe.summary["head"].unique())).reset_index(names="head (stage)")
-        blocks += [figure(probe.plot()), table(rows.rename(columns={"accuracy": "accuracy %", "error": "± %"}))]
+        blocks += [
+            figure(probe.plot(), "accuracy by stage, as in the table below"),
+            table(rows.rename(columns={"accuracy": "accuracy %", "error": "± %"})),
+        ]
     note = "Each stage's features under linear classifiers, judged on images that these were not shown."
     return Section("Stages", (paragraph(note), *blocks))
 
@@ -62,7 +66,14 @@ def candidates(study):
         "Of candidates that are not worse than the best by more than one standard error, paired image by image, "
         "the cheapest is chosen."
     )
-    return Section("Candidates", (paragraph(note), figure(study.plot()), table(study.table, marked="chosen", most=30)))
+    return Section(
+        "Candidates",
+        (
+            paragraph(note),
+            figure(study.plot(), "candidates by accuracy, as below"),
+            table(study.table, marked="chosen", most=30),
+        ),
+    )
 
 
 def grid(study):
@@ -76,7 +87,10 @@ def classes(study):
     if study.tested is None:
         return None
     names = ["class", "n", "accuracy", "low", "high", "precision", "f1", "few", "confused_with"]
-    blocks = figure(study.tested.plot()), table(study.tested.per_class[names], most=40)
+    blocks = (
+        figure(study.tested.plot(), "accuracy of each class, as below"),
+        table(study.tested.per_class[names], most=40),
+    )
     return Section("Classes, on the locked test", blocks)
 
 

@@ -51,14 +51,14 @@ def apart(learn, data):
     return learn.take(own)
 
 
-def described(data):
-    """The data in a line, with what the audit found before anything was learnt; and a line of paths for each kind."""
+def describe(data, tell):
+    """Tell of the data in a line, with what the audit found before anything was learnt, and paths of each kind."""
     found = data.audit.counts if data.audit is not None else {}
-    yield str(data) + "".join(f"; {count:,} {kind}" for kind, count in found.items())
+    tell(str(data) + "".join(f"; {count:,} {kind}" for kind, count in found.items()))
     for kind, count in found.items():
         paths = [finding.path for finding in data.audit.findings if finding.kind == kind]
         more = f" and {count - NAMED:,} more" if count > NAMED else ""
-        yield f"{kind}: {', '.join(map(shown, paths[:NAMED]))}{more}"
+        tell(f"{kind}: {', '.join(map(shown, paths[:NAMED]))}{more}")
 
 
 def counts(images):

@@ -21,7 +21,7 @@ from .keys import digest
 from .ledger import FOLDER, Ledger
 from .planning import AUGMENTATIONS, STRATEGIES, planned, rungs
 from .probing import probed
-from .sources import described, divided, opened, writable
+from .sources import describe, divided, opened, writable
 from .studies import MODEL, Study, naive
 from .worker import crew
 
@@ -65,8 +65,7 @@ def study(
     clock, ledger = Clock(budgeted(budget)), Ledger(writable(out, resume, FOLDER))
     data = divided(data, test, groups, seed)
     models = opened(backbones, data.size, size)
-    for line in described(data):
-        tell(line)
+    describe(data, tell)
     how = {"heads": (heads,) if isinstance(heads, str) else heads, "seed": seed, "size": size, "cache": cache}
     with crew(soon=strategy != "linear") as do, tempfile.TemporaryDirectory(prefix="kerascnn-") as folder:
         every = [probed(model, data.train, ledger, tell, ready=first(model, out), **how) for model in models]

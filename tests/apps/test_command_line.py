@@ -21,6 +21,7 @@ COMMANDS = [
     "transfer",
     "diagnose",
     "evaluate",
+    "report",
     "export",
     "bench",
     "demo",

@@ -1,0 +1,194 @@
+"""`kerascnn report`: a network as one HTML file, and the same numbers as JSON."""
+
+import os
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from .command import INTERRUPTED, PARTIAL, BadFile, Command, Misuse, check_new, given
+from .evaluate import check_data, listed
+from .networks import complete_names_and_files, network_called
+from .predict import build, check_weights
+from .quiet import load_keras
+from .show import read
+from .writing import answer, bold, cut, dim, remark, table, to_person, width
+
+EVERY = 10  # seconds between lines of progress where there is no terminal
+FILE = click.Path(dir_okay=False)
+
+
+class Names(click.ParamType):
+    """Names with commas between."""
+
+    name = "names"
+
+    def convert(self, value, option, context):
+        return value if isinstance(value, tuple) else tuple(name.strip() for name in value.split(",") if name.strip())
+
+
+@click.command("report", cls=Command)
+@click.argument("model", metavar="NAME|FILE", shell_complete=complete_names_and_files)
+@click.option(
+    "-o", "--out", metavar="FILE.html", required=True, type=FILE, help="The page; .json is written beside it."
+)
+@click.option("--data", metavar="DATA", type=click.Path(), help="Labelled images, as `kerascnn evaluate` takes them.")
+@click.option("--images", metavar="PATH", multiple=True, type=click.Path(), help="A photo, or a folder of them.")
+@click.option("--classes", metavar="A,B,..", help="The model's classes in its order, or a file with one a line.")
+@click.option("--transfer", metavar="RUN", type=click.Path(), help="The folder that `kerascnn transfer` wrote.")
+@click.option("--weights", metavar="W", help="imagenet (the best there are), torchvision, keras, timm, or a file.")
+@click.option("--quick", "effort", flag_value="quick", help="About a minute: fewer images, fewer steps.")
+@click.option("--full", "effort", flag_value="full", help="More images, more units, more steps.")
+@click.option("--only", metavar="A,B", type=Names(), help="These sections alone.")
+@click.option("--skip", metavar="A,B", type=Names(), help="All sections but these.")
+@click.option("--layers", metavar="L,L", type=Names(), help="Layers to look at; one a stage unless given.")
+@click.option("--compare", metavar="OTHER.json", type=FILE, help="Put the numbers of another report beside these.")
+@click.option("--seed", metavar="N", default=0, show_default=True, type=click.IntRange(0), help="Of what is drawn.")
+@click.option("--open-free", is_flag=True, help="Where --out is there already, write under the next free name.")
+@click.option("--force", is_flag=True, help="Let --out replace a file.")
+def command(model, out, data, images, transfer, weights, compare, open_free, force, **asked):
+    """Look at a network from all sides, on one page.
+
+    NAME is a network that `kerascnn list` names, with its published weights; FILE is any Keras model, .keras or .h5.
+    Without --data and --images the page says what the network is; with photos also what it sees in them; with labelled
+    images also how good it is. Sections that are done are kept: after Ctrl-C the page has them, and the next run goes
+    on from there. Exit code 5 where a section failed.
+    """
+    check_sections(*(asked.pop(name) for name in ("only", "skip")), into=asked)
+    row = network_called(model)
+    weights = check_weights(model, row, weights)
+    out = free(out) if open_free else out
+    for path in (out, str(Path(out).with_suffix(".json"))):
+        check_new(path, "--out report.html", (".html", ".json") if path != out else (".html",), force)
+    check_given(data, images, transfer, compare)
+    asked |= {"data": data, "images": [*images] or None, "transfer": transfer, "compare": compare}
+    asked |= {"classes": listed(asked["classes"]), "effort": asked["effort"] or "normal"}
+    load_keras()
+    network = build(row.name, weights) if row else read(model)
+    found = made(network, asked)
+    try:
+        pages = [*map(str, found.save(out))]
+    except OSError as error:
+        raise Misuse(f"{out} cannot be written: {error.strerror}") from error
+    notes = found.meta["notes"]
+    answer("report", result(found, pages), lines(found, pages), notes)
+    for note in notes:
+        remark(note)
+    if found.of("interrupted"):
+        remark("interrupted: the same command goes on from here, with --force")
+        return INTERRUPTED
+    return 0 if found.complete else PARTIAL
+
+
+def check_sections(only, skip, into):
+    """Refuse names of sections that do not exist, before Keras is loaded; the others go ``into`` what is asked."""
+    from kerascnn.registry import unknown
+    from kerascnn.report import SECTIONS
+
+    for name in (*(only or ()), *(skip or ())):
+        if name not in SECTIONS:
+            raise Misuse(unknown("section", name, SECTIONS), f"of {', '.join(SECTIONS)}")
+    into |= {"only": only, "skip": skip}
+
+
+def check_given(data, images, transfer, compare):
+    """Refuse files that are not there, before Keras is loaded."""
+    if data is not None:
+        check_data(data, None)
+    for what, path in (*(("image", path) for path in images), ("folder", transfer), ("file", compare)):
+        if path is not None and not os.path.exists(path):
+            raise BadFile(f"there is no {what} {path}")
+
+
+def free(path):
+    """The path, or where it is there already the next with a number that is free."""
+    path, count = Path(path), 1
+    found = path
+    while found.exists() or found.with_suffix(".json").exists():
+        count += 1
+        found = path.with_name(f"{path.stem}-{count}{path.suffix}")
+    return str(found)
+
+
+def made(network, asked):
+    """The report of a network."""
+    import kerascnn
+    from kerascnn.data import ImageError
+
+    try:
+        with telling() as tell:
+            return kerascnn.report(network, tell=tell, **asked)
+    except ImageError as error:
+        raise BadFile(error) from error
+    except ValueError as error:
+        advice = f"kerascnn show --layers, which names them: {network.name}" if "`layer`" in str(error) else None
+        raise (Misuse if advice else BadFile)(error, advice) from error
+
+
+@contextmanager
+def telling():
+    """What says how far it is: a bar on a terminal, elsewhere a line a section and every few seconds; None if quiet."""
+    if given("quiet") or sys.stderr is None:
+        yield None
+    elif sys.stderr.isatty():
+        with on_terminal() as tell:
+            yield tell
+    else:
+        yield in_lines()
+
+
+@contextmanager
+def on_terminal():
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+    parts = TextColumn("{task.description}"), BarColumn(24), TaskProgressColumn(), TextColumn("{task.fields[left]}")
+    with Progress(*parts, console=Console(stderr=True), transient=True) as shown:
+        task = shown.add_task("", total=1.0, left="")
+        yield lambda done, title, left: shown.update(task, completed=done, description=cut(title, 44), left=still(left))
+
+
+def in_lines():
+    """Lines for a file or a pipe."""
+    last, before = time.monotonic(), None
+
+    def tell(done, title, left):
+        nonlocal last, before
+        section = title.split(":")[0]
+        if done < 1 and (section != before or time.monotonic() - last >= EVERY):
+            last, before = time.monotonic(), section
+            click.echo(f"{done:4.0%}  {title}, {still(left)}", err=True)
+
+    return tell
+
+
+def still(seconds):
+    """How long it will take, in words."""
+    if seconds < 1:
+        return "nearly done"
+    return f"about {seconds:.0f} s left" if seconds < 90 else f"about {seconds / 60:.0f} min left"
+
+
+def result(found, pages):
+    """The answer as plain data."""
+    states = {state: found.of(state) for state in ("skipped", "failed", "interrupted")}
+    page, numbers = pages
+    done = [part.name for part in found.parts if part.state == "finished"]
+    seconds = {part.name: round(part.seconds, 3) for part in found.parts}
+    return {"title": found.title, "page": page, "json": numbers, "finished": done, **states, "seconds": seconds}
+
+
+def lines(found, pages):
+    """A line a section, and where the page is."""
+    yield bold(found.lead)
+    rows = [
+        (part.name, "reused" if part.reused else part.state, f"{part.seconds:.1f}", part.reason) for part in found.parts
+    ]
+    yield from table(("section", "state", "seconds", "why"), rows, words=("section", "state", "why"), room=width())
+    page, numbers = pages
+    yield f"page: {page} ({os.path.getsize(page) / 1e6:.1f} MB)"
+    yield f"numbers: {numbers}"
+    if to_person():
+        yield dim("\nBeside another one: --compare OTHER.json")

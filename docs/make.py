@@ -1,0 +1,102 @@
+"""The tables and pictures of the README, made by the package itself.
+
+python docs/make.py                     the tables, into README.md between their marks
+python docs/make.py --weights FILE      the pictures too, as SqueezeNet 1.1 with these weights sees a photo
+"""
+
+import argparse
+import inspect
+import re
+from pathlib import Path
+
+HERE = Path(__file__).parent
+README = HERE.parent / "README.md"
+TITLES = {
+    "attributions": "Which pixels speak for a class",
+    "others": "Filters, maps, places",
+    "judges": "Which map is to be believed",
+    "dreams": "What a network would like to see",
+}
+HERO = ("saliency", "grad_cam", "occlusion", "guided", "activation_maps", "invert", "dream", "maximize", "facets")
+
+
+def models():
+    """The networks that have published weights, a row each, from the oldest to the youngest."""
+    from kerascnn.registry import sources
+    from kerascnn_apps.networks import networks
+    from kerascnn_apps.sources import best
+
+    known = sources()
+    lines = [
+        "| network | paper | year | parameters | multiply-adds | top-1 | weights |",
+        "|---|---|--:|--:|--:|--:|---|",
+    ]
+    for row in sorted((row for row in networks() if row.name in known), key=lambda row: row.year):
+        found, top = known[row.name], best(known[row.name])
+        who = ", ".join(dict.fromkeys(each.publisher for each in found))
+        paper = re.sub(r"arXiv:([\d.]+)", r"[\1](https://arxiv.org/abs/\1)", row.paper)
+        cells = f"`{row.name}`", paper, row.year, f"{row.params:,}", f"{row.macs:,}", f"{top:.1f}" if top else "", who
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return "\n".join(lines)
+
+
+def methods():
+    """Every way to see with its thumbnail and the first line of its docstring."""
+    from kerascnn.visualize import methods
+
+    parts = (methods.METHODS, {way.__name__: way for way in methods.OTHERS}, methods.JUDGES, methods.DREAMS)
+    lines = []
+    for title, part in zip(TITLES.values(), parts, strict=True):
+        lines += ["", f"**{title}**", "", "| | | |", "|---|---|---|"]
+        for name, way in part.items():
+            first = inspect.getdoc(way).splitlines()[0].replace("|", r"\|")
+            lines.append(f'| <img src="docs/methods/{name}.webp" width="72" alt="{name}"> | `{name}` | {first} |')
+    return "\n".join(lines[1:])
+
+
+TABLES = {"models": models, "methods": methods}
+
+
+def filled(text):
+    """The README's text with its tables made anew, between the comments that name them."""
+    for name, make in TABLES.items():
+        start, end = f"<!-- {name}: made by docs/make.py -->", f"<!-- end of {name} -->"
+        before, rest = text.split(start)
+        text = f"{before}{start}\n\n{make()}\n\n{end}{rest.split(end)[1]}"
+    return text
+
+
+def pictures(weights):
+    """docs/methods/NAME.webp, a thumbnail each, and docs/hero.webp: the photo and some of them in two rows."""
+    import numpy as np
+    from PIL import Image
+    from sklearn.datasets import load_sample_image
+    from thumbnails import framed, thumbnails
+
+    from kerascnn import build_model
+    from kerascnn.predictions import cutting, prepared
+
+    model = build_model("squeezenet1_1", weights=weights)
+    photo = next(iter(prepared([("china.jpg", load_sample_image("china.jpg"))], cutting(model), 1)))[1]
+    made = thumbnails(model, np.asarray(photo, np.float32))
+    (HERE / "methods").mkdir(exist_ok=True)
+    for name, tile in made.items():
+        Image.fromarray(framed(tile, 128)).save(HERE / "methods" / f"{name}.webp", quality=85)
+    tiles = [np.pad(framed(tile, 236), ((2, 2), (2, 2), (0, 0)), constant_values=128) for tile in
+             (photo / 255, *(made[name] for name in HERO))]  # fmt: skip
+    half = len(tiles) // 2
+    whole = np.concatenate([np.concatenate(tiles[at : at + half], axis=1) for at in (0, half)])
+    Image.fromarray(whole).save(HERE / "hero.webp", quality=82)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--weights", help="SqueezeNet 1.1's, as torchvision publishes them")
+    given = parser.parse_args()
+    if given.weights:
+        pictures(given.weights)
+    README.write_text(filled(README.read_text()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+"""Blocks of a page: everything is escaped, pictures keep what they show, and the page needs nothing from elsewhere."""
+
+import io
+import json
+import re
+from base64 import b64decode
+from html.parser import HTMLParser
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from kerascnn import report
+from kerascnn.report import looks, rasters
+from kerascnn.report.page import code
+
+HOSTILE = "</title></script><script>alert('x')</script><img src=x onerror=alert(1)>\"'&"
+PHOTO = np.random.default_rng(0).integers(0, 256, (24, 32, 3)).astype(np.uint8)
+BLOCKS = {
+    "paragraph": lambda text: report.paragraph(text),
+    "heading": lambda text: report.heading(text),
+    "facts": lambda text: report.facts({text: text}),
+    "table": lambda text: report.table(pd.DataFrame({text: [text], "n": [1]}), caption=text),
+    "figure": lambda text: report.figure(Figure((2, 2)), text, text, text, text),
+    "picture": lambda text: report.picture(PHOTO, text, text, text, name=text),
+    "photos": lambda text: report.photos([(PHOTO, text)]),
+    "cards": lambda text: report.cards([(text, text, text, text)]),
+    "folded": lambda text: report.folded(text, report.paragraph(text)),
+    "box": lambda text: report.box(report.paragraph(text), failed=True),
+    "row": lambda text: report.row([report.paragraph(text)]),
+    "drawn": lambda text: report.drawn("<svg></svg>", text, text),
+    "code": code,
+}
+
+
+class Reader(HTMLParser):
+    """Tags and their attributes, the text outside them, and which tags were left open."""
+
+    ALONE = ("meta", "img", "rect", "path", "circle", "polyline", "line")
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.text, self.open = [], "", []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in self.ALONE:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag not in self.ALONE:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+    def of(self, name):
+        return [attributes for tag, attributes in self.tags if tag == name]
+
+
+def decoded(block):
+    data = re.search(r"data:image/\w+;base64,([^\"]+)", str(block))[1]
+    return np.asarray(Image.open(io.BytesIO(b64decode(data))).convert("RGB"))
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_text_stays_text(name):
+    found = Reader(str(BLOCKS[name](HOSTILE)))
+    assert "script" not in [tag for tag, _ in found.tags]
+    assert not any(key.startswith("on") for _, attributes in found.tags for key in attributes)
+    assert found.open == []
+    said = found.text + "".join(str(value) for _, attributes in found.tags for value in attributes.values())
+    assert HOSTILE in said  # and is there for a reader
+
+
+@pytest.fixture(scope="module")
+def text():
+    sections = [
+        report.Section(f"Part {HOSTILE}", tuple(block("some words") for block in BLOCKS.values())),
+        report.Section("Two", (report.table(pd.DataFrame({"class": ["a", "b"], "n": [1, 2]})),)),
+    ]
+    return report.page(f"Title {HOSTILE}", sections, HOSTILE, note=HOSTILE, data=json.dumps({"name": HOSTILE}))
+
+
+def test_the_page_is_whole_html(text):
+    found = Reader(text)
+    assert found.open == []
+    assert [len(found.of(tag)) for tag in ("h1", "main", "nav", "title")] == [1, 1, 1, 1]
+    assert found.of("html") == [{"lang": "en"}]
+    assert {each["scope"] for each in found.of("th")} == {"col", "row"}
+    assert all(each["alt"] and each["width"] and each["height"] for each in found.of("img"))
+    places = {each["id"] for _, each in found.tags if "id" in each}
+    assert {each["href"].removeprefix("#") for each in found.of("a")} <= places
+
+
+def test_the_page_loads_nothing_and_runs_nothing(text):
+    assert not re.search(r"""(?:src|href|url\()\s*=?\s*["'(]?\s*(?:https?:|//|file:)""", text)
+    found = Reader(text)
+    assert found.of("script") == [{"type": "application/json", "id": "report-data"}]
+    assert found.of("link") == []
+    policy = found.of("meta")[2]
+    assert policy["http-equiv"] == "Content-Security-Policy"
+    assert policy["content"].startswith("default-src 'none'; img-src data:;")
+
+
+def test_the_document_in_the_page_is_what_was_given(text):
+    inside = re.search(r'<script type="application/json"[^>]*>(.*?)</script>', text, re.DOTALL)[1]
+    assert json.loads(inside) == {"name": HOSTILE}
+
+
+def test_one_colour_map_stays_exact():
+    values = np.linspace(0, 1, 64 * 48).reshape(64, 48)
+    pixels = (255 * matplotlib.colormaps["viridis"](values)[..., :3]).round().astype(np.uint8)
+    np.testing.assert_array_equal(decoded(report.picture(pixels, "a map", kind="map")), pixels)
+
+
+def test_a_photo_stays_close_and_gets_small():
+    smooth = np.asarray(Image.fromarray(PHOTO).resize((320, 240), Image.Resampling.BICUBIC))
+    block = report.picture(smooth, "a photo")
+    assert np.abs(decoded(block).astype(float) - smooth).mean() < 3
+    assert len(block) < smooth.size / 10
+
+
+def test_small_pictures_enlarge_by_whole_pixels():
+    assert 'class="fine"' in report.picture(PHOTO, "small", width=320)
+    assert 'class="fine"' not in report.picture(PHOTO, "small")
+    assert 'height="240"' in report.picture(PHOTO, "small", width=320)
+
+
+def test_grey_and_floats_are_pictures_too():
+    grey = np.full((8, 8, 1), 127.4)
+    np.testing.assert_array_equal(decoded(report.picture(grey, "grey", kind="map")), np.full((8, 8, 3), 127))
+
+
+def test_a_page_above_its_budget_gets_smaller_pictures_and_says_so():
+    noise = np.random.default_rng(1).integers(0, 256, (1200, 1200, 3)).astype(np.uint8)
+    text = str(report.picture(noise, "noise")) * 3
+    found, said = rasters.within(text, 300_000)
+    assert len(found) <= 300_000
+    assert "pixels wide" in said
+    assert rasters.within(text, len(text)) == (text, "")
+
+
+def test_a_table_says_its_first_column_as_rows_and_marks():
+    frame = pd.DataFrame({"class": ["a", "b"], "n": [1000, 2], "share": [0.12345678, np.nan], "best": [False, True]})
+    block = report.table(frame, marked="best", most=1)
+    assert '<th scope="row" class="text">a</th>' in block
+    assert "<td>1,000</td>" in block
+    assert "0.1235" in block
+    assert "best" not in block
+    assert "and 1 more" in block
+    assert '<tr class="marked">' in report.table(frame, marked="best")
+
+
+def luminance(colour):
+    """WCAG 2's relative luminance of #rgb or #rrggbb."""
+    digits = colour.removeprefix("#")
+    digits = "".join(2 * each for each in digits) if len(digits) == 3 else digits
+    shares = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+    linear = [s / 12.92 if s <= 0.03928 else ((s + 0.055) / 1.055) ** 2.4 for s in shares]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+THEMES = [dict(re.findall(r"--(\w+): (#\w+)", part)) for part in looks.STYLE.split(":root")[1:]]
+
+
+@pytest.mark.parametrize("theme", THEMES, ids=("light", "dark", "print"))
+@pytest.mark.parametrize("ground", ["back", "card"])
+@pytest.mark.parametrize("ink", ["text", "soft", "accent", "good", "fair", "poor"])
+def test_text_has_enough_contrast(theme, ground, ink):
+    light, dark = sorted((luminance(theme[ink]), luminance(theme[ground])), reverse=True)
+    assert (light + 0.05) / (dark + 0.05) >= 4.5

@@ -1,0 +1,319 @@
+"""The engine of a report: what fails is boxed, what is interrupted goes on, numbers are the same in page and twin."""
+
+import json
+import re
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from keras import layers
+
+import kerascnn
+from kerascnn import build_model
+from kerascnn.report import Section, making, paragraph, stages
+from kerascnn.report.sections import SECTIONS
+from kerascnn.report.subject import Skipped
+from kerascnn.visualize import probe
+
+OWN = ("cards", "anatomy", "filters", "health", "appendix")  # that need seconds only
+HOSTILE = "<script>alert('cat')</script>"
+
+
+@pytest.fixture
+def planned(monkeypatch):
+    """Sections of a test's own in place of the package's: {name: function}."""
+
+    def plan(**functions):
+        rows = {
+            name: SimpleNamespace(
+                title=name.title(), needs="luck", seconds=(1, 1, 1), asks=True, load=lambda made=function: made
+            )
+            for name, function in functions.items()
+        }
+        monkeypatch.setattr(making, "SECTIONS", rows)
+
+    return plan
+
+
+def fine(about):
+    return Section("Fine", (paragraph(f"seed {about.seed}"),), {"seed": about.seed})
+
+
+def broken(about):
+    raise RuntimeError("the map is <empty>")
+
+
+def lacking(about):
+    raise Skipped("no photos: --images")
+
+
+def stopped(about):
+    raise KeyboardInterrupt
+
+
+def test_what_fails_is_boxed_and_the_rest_is_there(planned, model):
+    planned(first=fine, second=broken, third=lacking, fourth=lambda about: None, fifth=fine)
+    report = kerascnn.report(model)
+    assert report.of("finished").keys() == {"first", "fifth"}
+    assert report.of("failed") == {"second": "RuntimeError: the map is <empty>"}
+    assert report.of("skipped") == {"third": "no photos: --images", "fourth": "it needs luck"}
+    assert not report.complete
+    text = report.html()
+    assert "Failed: RuntimeError: the map is &lt;empty&gt;" in text
+    assert "test_report.py" in text
+    assert "Left out: no photos: --images" in text
+    assert str(report).endswith("2 finished, 2 skipped, 1 failed")
+
+
+def test_text_in_place_of_blocks_is_refused(planned, model):
+    planned(first=lambda about: Section("First", ("text",)))
+    assert "blocks" in kerascnn.report(model).of("failed")["first"]
+
+
+def test_ctrl_c_leaves_a_page_and_the_next_run_goes_on(planned, model):
+    ran = []
+
+    def counted(about):
+        ran.append("counted")
+        return fine(about)
+
+    appendix = SECTIONS["appendix"].load()
+    planned(one=counted, two=stopped, three=fine, appendix=appendix)
+    report = kerascnn.report(model, seed=11)
+    assert report.of("interrupted").keys() == {"two", "three"}
+    assert "Not computed: interrupted" in report.html()
+    assert report.of("finished").keys() == {"one", "appendix"}
+    planned(one=counted, two=fine, three=fine, appendix=appendix)
+    again = kerascnn.report(model, seed=11)
+    assert again.complete
+    assert again.meta["reused"] == ["one"]
+    assert ran == ["counted"]
+    assert again.results["one"] == report.results["one"]
+    planned(one=stopped, two=stopped, three=fine, appendix=appendix)
+    stopped_again = kerascnn.report(model, seed=11)
+    assert stopped_again.of("interrupted").keys() == {"one", "two"}
+    assert stopped_again.meta["reused"] == ["three"]  # what was done before needs no time
+
+
+def test_a_section_is_made_again_where_anything_changed(planned, model):
+    ran = []
+
+    def counted(about):
+        ran.append(about.seed)
+        return fine(about)
+
+    planned(one=counted)
+    images = np.zeros((2, 20, 24, 3), np.float32)
+    kerascnn.report(model, seed=21)
+    kerascnn.report(model, seed=21)
+    assert len(ran) == 1
+    for changed in ({"seed": 22}, {"effort": "full"}, {"layers": ["conv1"]}, {"images": images}):
+        kerascnn.report(model, **{"seed": 21} | changed)
+    assert len(ran) == 5
+    kerascnn.report(model, images=images, seed=21, preprocess=lambda pixels: pixels / 255)
+    assert len(ran) == 6
+    kerascnn.report(model, images=images, seed=21, preprocess=lambda pixels: pixels / 255)
+    assert len(ran) == 6
+    kernel = model.get_layer("conv2").kernel
+    before = kernel.numpy()
+    kernel.assign(before + 1)
+    kerascnn.report(model, seed=21)
+    kernel.assign(before)
+    kerascnn.report(model, seed=21)
+    assert len(ran) == 7
+
+
+def test_progress_never_goes_back(planned, model):
+    def slowly(about):
+        about.tell(0.5, "half")
+        return fine(about)
+
+    planned(one=slowly, two=slowly, three=broken)
+    heard = []
+    kerascnn.report(model, seed=31, tell=lambda *said: heard.append(said))
+    shares = [done for done, _, _ in heard]
+    assert shares == sorted(shares)
+    assert (shares[0], shares[-1]) == (0, 1)
+    assert "One: half" in [title for _, title, _ in heard]
+    assert all(left >= 0 for _, _, left in heard)
+
+
+@pytest.fixture(scope="module")
+def report(model, data):
+    return kerascnn.report(model, data, effort="quick", only=OWN, classes=["a", "b", HOSTILE, "d"])
+
+
+def test_the_twin_is_the_same_from_run_to_run(report, model, data, home, monkeypatch, tmp_path):
+    monkeypatch.setenv("KERASCNN_HOME", str(tmp_path))  # so that nothing is reused
+    again = kerascnn.report(model, data, effort="quick", only=OWN, classes=["a", "b", HOSTILE, "d"])
+    assert again.meta["reused"] == []
+    first, second = (json.loads(each.json()) for each in (report, again))
+    first.pop("meta")
+    second.pop("meta")
+    assert first == second
+    assert [*first] == sorted(first)
+
+
+def test_page_twin_and_evaluation_agree(report, model, data, tmp_path):
+    page, twin = report.save(tmp_path / "new" / "x.html")
+    document = json.loads(twin.read_text())
+    assert document["schema_version"] == 1
+    assert document["meta"]["versions"]["kerascnn"] == kerascnn.__version__
+    text = page.read_text()
+    inside = re.search(r'<script type="application/json"[^>]*>(.*?)</script>', text, re.DOTALL)[1]
+    assert json.loads(inside) == document
+    right = np.argmax(model.predict(data[0].astype(np.float32), verbose=0), -1) == data[1]
+    found = document["results"]["cards"]
+    assert found["accuracy"] == pytest.approx(right.mean(), rel=1e-5)
+    assert found["judged"] == 48
+    assert f"<b>{100 * right.mean():.1f} %</b>" in text
+    assert found["parameters"] == model.count_params() == document["results"]["anatomy"]["totals"]["params"]
+    assert f"{model.count_params():,} parameters" in text
+
+
+def test_names_are_text(report, model, data):
+    text = report.html()
+    assert HOSTILE not in text
+    assert "<script>" not in text
+    renamed = keras.Model(model.inputs, model.outputs, name="<img src=x onerror=alert(1)>")
+    assert "<img src=x" not in kerascnn.report(renamed, only=["anatomy", "appendix"]).html()
+
+
+def test_where_a_report_comes_from_is_in_it(report, model):
+    meta = report.meta
+    assert meta["model"]["name"] == "small"
+    assert len(meta["model"]["hash"]) == 32
+    assert meta["data"]["images"] == {"judged": 48, "statistics": 48}
+    assert meta["layers"] == ["conv1", "conv2"]
+    assert meta["seconds"].keys() == {*OWN}
+    assert all(each in report.html() for each in (meta["model"]["hash"], meta["data"]["hash"], meta["date"]))
+
+
+def test_photos_are_what_pictures_are_drawn_of(planned, model, data):
+    seen = []
+
+    def look(about):
+        seen.append(about)
+        return fine(about)
+
+    planned(one=look)
+    photo = np.full((20, 24, 3), 7, np.uint8)
+    kerascnn.report(model, data, images=[photo], effort="quick")
+    (about,) = seen
+    assert (about.samples == 7).all()
+    assert about.sample_labels is None
+    assert about.pool.shape == (48, 20, 24, 3)
+    planned(two=look)
+    kerascnn.report(model, data, effort="quick")
+    np.testing.assert_array_equal(sorted(seen[-1].sample_labels), [0, 1, 2, 3])  # one of each class
+
+
+def test_unlabelled_photos_alone(planned, model):
+    seen = []
+    planned(one=lambda about: seen.append(about))
+    kerascnn.report(model, images=np.zeros((9, 20, 24, 3), np.uint8), effort="quick")
+    assert [len(seen[0].samples), len(seen[0].pool), seen[0].data] == [4, 9, None]
+    with pytest.raises(Skipped, match="--data"):
+        _ = seen[0].evaluation
+
+
+def test_several_inputs_leave_out_what_needs_images():
+    a, b = keras.Input((8, 8, 3)), keras.Input((8, 8, 3))
+    x = layers.Flatten()(layers.Conv2D(2, 3)(layers.Add()([a, b])))
+    report = kerascnn.report(keras.Model([a, b], layers.Dense(2)(x), name="two"))
+    assert report.of("failed") == {}
+    assert {"anatomy", "filters", "cards", "appendix"} <= report.of("finished").keys()
+    assert "several inputs" in report.of("skipped")["explanations"]
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"only": ["helth"]}, "Did you mean health"),
+        ({"skip": ["appendx"]}, "Did you mean appendix"),
+        ({"effort": "fast"}, "effort"),
+        ({"layers": ["conv3"]}, "conv"),
+        ({"classes": ["a", "b"]}, "4 classes"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_is_said(model, options, text):
+    with pytest.raises(ValueError, match=text):
+        kerascnn.report(model, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("resnet20_cifar10", ("stage1", "stage2", "stage3")),
+        ("vgg16", ("stage1_conv2_relu", "stage2_conv2_relu", "stage3_conv3_relu", "stage4_conv3_relu",
+                   "stage5_conv3_relu")),
+    ],
+)  # fmt: skip
+def test_a_layer_stands_for_each_stage(name, expected):
+    model = kerascnn.outline(name) if name == "vgg16" else build_model(name)
+    assert stages.stage_layers(probe(model)) == expected
+
+
+def test_two_reports_beside_each_other(planned, model, tmp_path):
+    def made(about):
+        return Section("Numbers", (), {"accuracy": 0.5 + about.seed / 10, "rows": [{"name": "a", "n": 3}]})
+
+    planned(numbers=made)
+    kerascnn.report(model, seed=1, out=tmp_path / "old.html")
+    report = kerascnn.report(model, seed=3, compare=tmp_path / "old.json")
+    assert report.results["comparison"] == {"differ": 1, "compared": 2}
+    text = report.html()
+    assert "numbers.accuracy</th>" in text
+    assert [f"<td>{number}</td>" in text for number in ("0.8", "0.6", "0.2")] == [True] * 3
+    (tmp_path / "bad.json").write_text("[]")
+    assert "bad.json" in kerascnn.report(model, compare=tmp_path / "bad.json").of("skipped")["comparison"]
+
+
+@pytest.fixture
+def study(tmp_path):
+    """The files of a finished transfer, as `Study.save` writes them."""
+    row = {"kind": "linear", "backbone": "resnet20_cifar10", "stage": "stage3", "head": "ridge", "penalty": 0.1}
+    row |= {"freeze": None, "accuracy": 0.9, "low": 0.8, "high": 0.95, "images": 100, "macs": 1, "seconds": 2.0}
+    other = row | {"kind": "finetuned", "stage": "stage1", "accuracy": 0.85, "low": 0.75, "high": 0.9}
+    pd.DataFrame([row | {"chosen": True}, other | {"chosen": False}]).to_csv(tmp_path / "table.csv", index=False)
+    (tmp_path / "points.csv").write_text("\n")
+    card = {"data": HOSTILE, "classes": 3, "learnt from": 100, "chosen": row, "advice": ["different", "little"]}
+    test = {"images": 50, "right": 45, "accuracy": 0.9, "low": 0.79, "high": 0.96}
+    gap = {"value": 0.05, "low": 0.01, "high": 0.09, "p": 0.02}
+    card |= {"test": test, "test of the usual way": test | {"accuracy": 0.85}, "difference": gap, "spent": 60.0}
+    (tmp_path / "study.json").write_text(json.dumps(card))
+    return tmp_path
+
+
+def test_a_transfer_is_told_from_its_files(model, study):
+    report = kerascnn.report(model, transfer=study, only=["transfer"])
+    assert report.complete
+    text = report.html()
+    assert all(each in text for each in ("90.0 % (79.0 % to 96.0 %)", "+5.0 points (+1.0 to +9.0)", "Different from"))
+    assert HOSTILE not in text
+    assert report.results["transfer"]["candidates"] == 2
+    assert "no folder" in kerascnn.report(model, transfer=study / "no", only=["transfer"]).of("skipped")["transfer"]
+    (study / "study.json").unlink()
+    assert "no folder" in kerascnn.report(model, transfer=study, only=["transfer"]).of("skipped")["transfer"]
+
+
+def test_a_name_or_a_file_is_a_model_too(model, tmp_path):
+    model.save(tmp_path / "small.keras")
+    assert kerascnn.report(tmp_path / "small.keras", only=["anatomy"]).title == "Report on small"
+    found = kerascnn.report("resnet20", only=["appendix"])
+    assert found.meta["model"]["weights"].startswith("kerascnn/")
+    with pytest.raises(ValueError, match="resnet20"):
+        kerascnn.report("resnet21_cifar10")
+
+
+def test_kept_sections_can_be_cleared(planned, model):
+    from kerascnn.report import keeping
+
+    planned(one=fine)
+    kerascnn.report(model, seed=41)
+    assert [row.file for row in keeping.stored("small-*")]
+    assert keeping.clear("small-*")
+    assert not keeping.stored("small-*")

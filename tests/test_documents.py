@@ -1,0 +1,58 @@
+"""What is written for readers is true: blocks run, tables are made by the package, links and pictures are there."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "guide.md"]
+LONGEST, HEAVIEST = 15, 300_000  # lines of a block of the README; bytes of a picture
+BLOCKS = [(path, block) for path in DOCUMENTS for block in re.findall(r"```python\n(.*?)```", path.read_text(), re.S)]
+
+
+def named(pair):
+    path, block = pair
+    imports = re.findall(r"from kerascnn[\w.]* import (.*)", block)
+    return f"{path.stem}-{'-'.join(imports).replace(', ', '-')[:48]}"
+
+
+@pytest.mark.parametrize("pair", BLOCKS, ids=named)
+def test_blocks_run_as_they_are(pair, in_process, tmp_path, monkeypatch):
+    path, block = pair
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block, path.name, "exec"), {"__name__": path.stem})
+    assert path.stem == "guide" or len(block.splitlines()) <= LONGEST
+
+
+@pytest.fixture
+def make(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    yield __import__("make")
+    del sys.modules["make"]
+
+
+def test_tables_of_the_readme_are_what_the_package_makes(make):
+    text = DOCUMENTS[0].read_text()
+    assert make.filled(text) == text, "python docs/make.py"
+
+
+def test_tables_name_every_network_with_weights_and_every_way_to_see(make):
+    from kerascnn.registry import sources
+    from kerascnn.visualize.methods import WAYS
+
+    models, methods = make.models(), make.methods()
+    assert all(f"`{name}`" in models for name in sources())
+    assert all(f"`{name}`" in methods for name in WAYS)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_to_files_that_are_there(path):
+    text = path.read_text()
+    links = re.findall(r"\]\((?!http|#)([^)#]+)\)", text) + re.findall(r'<img src="([^"]+)"', text)
+    assert links or path.stem == "guide"
+    for link in links:
+        file = path.parent / link
+        assert file.is_file(), link
+        assert file.suffix == ".md" or file.stat().st_size < HEAVIEST, link
