@@ -71,17 +71,19 @@ def chosen(data, model, size, budget, seed):
 
 def tried(data, model, size, epochs, seed):
     """The grid: accuracy on the test after learning from all images, for each depth and rate."""
-    from kerascnn.evaluation import evaluate
+    from kerascnn.predictions import cutting, prepared
     from kerascnn.transfer import depths, fitted, taps
     from kerascnn.transfer.choosing import certain
     from kerascnn.transfer.finetuning import finetuned
     from kerascnn.transfer.planning import RATES, freezes
+    from kerascnn.transfer.studying import tested
 
     began, silent = time.perf_counter(), lambda done: None
     found = taps(model, data.train, size=size, cache=False, tell=silent)
     last = found.stages[-1]
     probes = depths(found, heads="ridge", stages=(last,), seed=seed, together=1, tell=silent)
-    pixels = data.train.pixels(found.size, model.inputs[0].shape[-1])
+    cut = cutting(model, size=found.size)
+    pixels = np.stack([image for _, image in prepared(zip(data.train.names, data.train.items, strict=True), cut, 64)])
     points = []
     frozen = freezes(replace(probes, stages=found.stages), last)
     with tempfile.TemporaryDirectory(prefix="kerascnn-") as folder:
@@ -90,9 +92,9 @@ def tried(data, model, size, epochs, seed):
                 learner = fitted(found, probes, last, "ridge").model(model)
             how = {"freeze": freeze or None, "rate": rate, "epochs": epochs, "stop": epochs, "seed": seed}
             spent = finetuned(learner, pixels, data.train.labels, folder=Path(folder), name="maps", **how).seconds
-            test = evaluate(learner, data.test, classes=data.classes, quiet=True)
-            points.append({"freeze": depth, "rate": rate, "accuracy": test.accuracy, "seconds": spent})
-            remark(f"  {depth} frozen, rate {rate:g}: {percent(test.accuracy, 1)}, {spent:.0f} s")
+            right = tested(learner, data).accuracy
+            points.append({"freeze": depth, "rate": rate, "accuracy": right, "seconds": spent})
+            remark(f"  {depth} frozen, rate {rate:g}: {percent(right, 1)}, {spent:.0f} s")
     return {"grid": points, "grid seconds": time.perf_counter() - began}
 
 

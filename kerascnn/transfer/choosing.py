@@ -1,7 +1,7 @@
 """Which of several classifiers to keep: the cheapest that is not worse than the best by more than one standard error.
 
-Differences are paired: of the same images, none of which the classifiers were shown (Breiman et al. 1984, 3.4.3). Worse
-is what names fewer of them right, or gives the truth less probability: of few images, that says more.
+Differences are paired: of the same images, none of which the classifiers were shown (Breiman et al. 1984, 3.4.3). The
+best is the surest of the truth, by the log of its probability: of few images that says more than how many are right.
 """
 
 import warnings
@@ -97,20 +97,24 @@ def lead(first, second, of="right"):
     return float(gaps.mean()), float(gaps.std() / np.sqrt(len(gaps)))
 
 
-def chosen(candidates):
-    """The cheapest candidate whose distance from the best is at most its standard error."""
+def surest(candidates):
+    """The candidate that gives the truth most probability, each beside the best so far on images that judged both."""
     best = candidates[0]
     for other in candidates[1:]:
-        best = other if lead(other, best)[0] > 0 else best
+        best = other if lead(other, best, "sure")[0] > 0 else best
+    return best
+
+
+def chosen(candidates):
+    """The cheapest candidate whose distance from the surest is at most its standard error; of equals the more right."""
+    best = surest(candidates)
     near = [each for each in candidates if each is best or near_enough(best, each)]
     cheap = min(each.cost for each in near)
-    return (
-        best
-        if best.cost == cheap
-        else max((each for each in near if each.cost == cheap), key=lambda each: each.accuracy)
-    )
+    found = [each for each in near if each.cost == cheap]
+    return best if best in found else max(found, key=lambda each: each.accuracy)
 
 
 def near_enough(best, other):
-    gaps = lead(best, other), lead(best, other, "sure")
+    """Whether the other is neither less sure nor less right by more than the standard error."""
+    gaps = lead(best, other, "sure"), lead(best, other)
     return all(gap <= error for gap, error in gaps)

@@ -36,9 +36,9 @@ def rungs(images):
     return -(-last // ETA), last
 
 
-def planned(strategy, advice, table, augmentations=AUGMENTATIONS):
-    """(points of the first rung in the order to try them, whether they are thinned out)."""
-    stage, (few, many) = table.best["stage"], rungs(len(table))
+def planned(strategy, advice, table, stage, augmentations=AUGMENTATIONS):
+    """(points of the first rung in the order to try them, whether they are thinned out) of networks up to a stage."""
+    few, many = rungs(len(table))
     depth = freezes(table, stage)
     first = augmentations[0]
     if strategy == "linear":

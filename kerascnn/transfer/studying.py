@@ -13,7 +13,7 @@ from ..files import replacing
 from ..registry import unknown
 from .advice import advise
 from .budgets import budgeted
-from .choosing import Candidate, certain, chosen, lead
+from .choosing import Candidate, certain, chosen, lead, surest
 from .classifier import fitted
 from .desk import Desk
 from .halving import Clock, climbed
@@ -93,7 +93,7 @@ def searched(desk, every, strategy, augmentations, clock):
     desk.tell(f"{advice.similarity} data, {advice.amount} of it: {', then '.join(advice.strategies)}")
     linear = [candidate for each in every for candidate in each.candidates]
     start = chosen(linear)
-    points, thin = planned(strategy, advice, table, augmentations)
+    points, thin = planned(strategy, advice, table, surest(desk.probed.candidates).stage, augmentations)
     steps = rungs(len(table)) if thin else (None,)
     outcomes = climbed(points, desk.settled, clock, desk.guess, steps, augmentations)
     tuned = judged(desk, start, outcomes, clock)
@@ -126,10 +126,10 @@ def judged(desk, start, outcomes, clock):
     made = [candidate(desk.probed, [each]) for each in done]
     if not made:
         return []
-    place = max(range(len(made)), key=lambda i: (made[i].accuracy, -done[i].loss))
+    place = min(range(len(made)), key=lambda i: done[i].loss)
     folds = [done[place]]
     while len(folds) < min(FOLDS, desk.probed.table.folds.max() + 1):
-        gap, error = lead(made[place], start)
+        gap, error = lead(made[place], start, "sure")
         point = replace(done[place].point, fold=len(folds))
         if not 0 < gap <= SURE * error or not clock.allows(desk.guess(point, outcomes)):
             break
@@ -168,6 +168,12 @@ def baseline(probed):
     return next(each for each in probed.candidates if each.stage == probed.table.stages[-1])
 
 
+def tested(model, data):
+    """The ``Evaluation`` on the test, of images cut as those were that were learnt from, and as `predict` does."""
+    test = data.test
+    return evaluate(model, test.items, test.labels, names=test.names, classes=data.classes, quiet=True)
+
+
 def once(ledger, data, models, context):
     """What the chosen network and the usual one make of the locked test: looked at once in the life of a study."""
     if data.test is None or not len(data.test):
@@ -178,7 +184,7 @@ def once(ledger, data, models, context):
     def look():
         if ledger.folder is not None and [*ledger.folder.glob("test-*.npz")]:
             warnings.warn("the locked test was looked at before, by another choice: it says less now", stacklevel=4)
-        found = [evaluate(model, data.test, classes=data.classes, quiet=True) for model in models.values()]
+        found = [tested(model, data) for model in models.values()]
         return {"names": found[0].names}, dict(zip(names, (each.probs for each in found), strict=True))
 
     facts, probs = ledger.once(key, look)
