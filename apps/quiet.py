@@ -1,5 +1,6 @@
 """Keras, loaded without what TensorFlow prints before its own log level counts."""
 
+import logging
 import os
 import sys
 from contextlib import contextmanager, nullcontext
@@ -21,6 +22,8 @@ def load_keras():
             import keras
 
             look_for_devices(keras.config.backend())
+            if not verbose:  # one that says so for each of several networks, as if they were one
+                logging.getLogger("tensorflow").setLevel(logging.ERROR)
     except Exception as error:
         raise Failure(f"Keras cannot be imported: {error}", "kerascnn doctor") from error
     return keras

@@ -23,7 +23,7 @@ table { border-collapse: collapse; font-size: .88rem; font-variant-numeric: tabu
 caption { text-align: left; padding-bottom: .3rem; }
 th, td { padding: .28rem .7rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 thead th { border-bottom: 2px solid var(--line); } tbody th { font-weight: 400; }
-td.text, th.text { text-align: left; } td.text, tbody th.text { white-space: normal; overflow-wrap: anywhere;
+td.text, th.text { text-align: left; } td.text, tbody th.text { white-space: normal; overflow-wrap: break-word;
   min-width: 6rem; max-width: 26rem; }
 tr.marked > * { background: var(--card); font-weight: 600; }
 dl { display: grid; grid-template-columns: fit-content(40%) 1fr; gap: .25rem 1.2rem; margin: .6rem 0; }

@@ -1,6 +1,7 @@
 """The verdict in six cards: size, cost, accuracy, calibration, dead units, where the work goes."""
 
 from ...diagnose import ENOUGH
+from ...labels import labels
 from ...registry import CARDS
 from ..page import Section, cards, paragraph
 from ..subject import Skipped
@@ -14,7 +15,9 @@ COUNTS = "counted"
 def verdict(about):
     """At most six cards, each with a word that says how good its number is."""
     anatomy, results = about.anatomy, {}
-    rows = [size(anatomy, about.name, results), cost(anatomy, about.name, results)]
+    whole = any(row.name == "features" for row in anatomy.rows)  # a network that was cut short keeps only the name
+    card = CARDS.get(about.name) if whole else None
+    rows = [size(anatomy, card, results), cost(anatomy, card, results)]
     try:
         found = about.evaluation
         rows += [accuracy(found, about, results), calibration(found, results)]
@@ -29,30 +32,29 @@ def verdict(about):
     return Section("Verdict", (cards(rows), paragraph(note, soft=True)), results)
 
 
-def size(anatomy, name, results):
+def size(anatomy, card, results):
     """Parameters, beside the published number where there is one."""
     results |= {"parameters": anatomy.learned, "weights": anatomy.params}
     note = f"{short(4 * anatomy.params)}B as float32"
-    return ("Parameters", short(anatomy.learned), *beside(anatomy.learned, name, "params", note))
+    return ("Parameters", short(anatomy.learned), *beside(anatomy.learned, card, "params", note))
 
 
-def cost(anatomy, name, results):
+def cost(anatomy, card, results):
     """Multiply-adds of one image."""
     results["multiply_adds"] = anatomy.macs
     memory = f", {short(anatomy.bytes)}B of activations" if anatomy.bytes else ""
     value = short(anatomy.macs) if anatomy.macs else "unknown"
-    return ("Multiply-adds", value, *beside(anatomy.macs, name, "macs", f"for one image{memory}"))
+    return ("Multiply-adds", value, *beside(anatomy.macs, card, "macs", f"for one image{memory}"))
 
 
-def beside(counted, name, what, note):
+def beside(counted, card, what, note):
     """(status, note) of a count against the published one."""
-    row = CARDS.get(name)
-    published = row and (row.params if what == "params" else row.gmacs and row.gmacs * 1e9)
+    published = card and (card.params if what == "params" else card.gmacs and card.gmacs * 1e9)
     if not counted or not published:
         return COUNTS, note
     off = abs(counted - published) / published
     exact = off == 0 if what == "params" else off < 0.02
-    said = f"{note}; published: {short(published).strip()} ({row.source.split(';')[0]})"
+    said = f"{note}; published: {short(published).strip()} ({card.source.split(';')[0]})"
     return ("as published" if exact else COUNTS), said
 
 
@@ -67,7 +69,7 @@ def accuracy(found, about, results):
         results["top5"] = found.top(5)
         note += f"; top 5: {percent(found.top(5))}"
     source = published(about.model)
-    if source and source.top1:
+    if source and source.top1 and about.classes == labels(found.probs.shape[1]):
         note += f"; published: {source.top1:g} %"
     return "Accuracy", percent(value), "few images" if len(found) < FEW else "measured", note
 
