@@ -55,7 +55,9 @@ def draw_stages(axis, found):
     for i, head in enumerate(heads):
         own = rows[rows["head"] == head].set_index("stage")
         shift = 0.08 * (i - (len(heads) - 1) / 2)
-        for some, style in ((single, "-"), ([name for name in names if name not in single], "none")):
+        tried = [name for name in names if name in own.index]  # some heads only where they may win
+        for alone, style in ((True, "-"), (False, "none")):
+            some = [name for name in tried if (name in single) == alone]
             if not some:
                 continue
             values = 100 * own.loc[some, ["accuracy", "low", "high"]].to_numpy()
