@@ -56,8 +56,9 @@ def draw_stages(axis, found):
         own = rows[rows["head"] == head].set_index("stage")
         shift = 0.08 * (i - (len(heads) - 1) / 2)
         tried = [name for name in names if name in own.index]  # some heads only where they may win
-        for alone, style in ((True, "-"), (False, "none")):
+        for alone in (True, False):
             some = [name for name in tried if (name in single) == alone]
+            style = "-" if some == single else "none"
             if not some:
                 continue
             values = 100 * own.loc[some, ["accuracy", "low", "high"]].to_numpy()
@@ -73,7 +74,7 @@ def draw_stages(axis, found):
                 markersize=5,
                 linewidth=1.8,
                 elinewidth=1,
-                label=HEADS[head].title if style == "-" else None,
+                label=HEADS[head].title if alone else None,
             )
     if len(names) > len(single):
         axis.axvline(len(single) - 0.5, color="0.8", linewidth=1)

@@ -22,27 +22,33 @@ def climbed(points, attempt, clock, guess, rungs=(None,), augmentations=("none",
     """Outcomes of points, rung by rung; ``attempt(point)`` gives one. Those that the budget forbids are left out.
 
     ``rungs`` are epochs; a single None stands for those of the points, of which none is thinned out then.
-    ``guess(point, outcomes)`` says how many seconds a point may take. In the last rung other augmentations are tried
-    too. Ranked by the loss of the images held out, which has fewer ties than accuracy. Rates that are ``too_high`` are
-    left out where points are thinned.
+    ``guess(point, outcomes)`` says how many seconds a point may take. In the last rung the best also tries other
+    augmentations, and the next ones take what was best for it. Ranked by the loss of the images held out, which has
+    fewer ties than accuracy. Rates that are ``too_high`` are left out where points are thinned.
     """
     outcomes, thin = [], len(rungs) > 1
-    for place, epochs in enumerate(rungs):
-        last = place == len(rungs) - 1
-        some = [replace(point, epochs=epochs) for point in points] if thin else points
-        if thin and last:
-            some = [replace(point, augment=name) for point in some for name in augmentations]
-        here = []
-        for point in some:
-            if not (thin and too_high(point, here)) and clock.allows(guess(point, outcomes)):
-                here.append(attempt(point))
-                clock.spent += here[-1].seconds
+    for epochs in rungs:
+        names, here = augmentations if thin and epochs == rungs[-1] else (), []
+        for point in points:
+            for name in changes(point, here, names):
+                point = replace(point, epochs=epochs or point.epochs, augment=name)
+                if not (thin and too_high(point, here)) and clock.allows(guess(point, outcomes)):
+                    here.append(attempt(point))
+                    clock.spent += here[-1].seconds
         outcomes += here
         good = sorted((each for each in here if not each.failed), key=lambda each: each.loss)
-        points = [each.point for each in good[: math.ceil(len(some) / ETA)]]
+        points = [each.point for each in good[: math.ceil(len(here) / ETA)]]
         if not points:
             break
     return outcomes
+
+
+def changes(point, outcomes, augmentations):
+    """The augmentations to try a point with: its own, or all of them, or of those the one that was best before."""
+    if not augmentations:
+        return (point.augment,)
+    good = [each for each in outcomes if not each.failed]
+    return (min(good, key=lambda each: each.loss).point.augment,) if good else augmentations
 
 
 def too_high(point, outcomes):

@@ -63,8 +63,8 @@ def stages(study):
 
 def candidates(study):
     note = (
-        "Of candidates that are not worse than the best by more than one standard error, paired image by image, "
-        "the cheapest is chosen."
+        "The best is the one that gives the true classes most probability. Of those that are not worse by more than "
+        "one standard error, paired image by image, the cheapest is chosen."
     )
     return Section(
         "Candidates",

@@ -26,7 +26,7 @@ from .studies import MODEL, Study, naive
 from .worker import crew
 
 HEADS = ("ridge", "softmax")
-SURE, FOLDS = 2.0, 5  # standard errors beyond which, and folds after which, a finetuned network is judged enough
+SURE, FOLDS = 2.0, 3  # standard errors beyond which, and folds after which, a finetuned network is judged enough
 BACKBONES = ("resnet20_cifar10",)
 
 
