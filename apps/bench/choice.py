@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..writing import percent, remark, table
+from .backbones import opened
 
 
 def measured(data, network, weights, size, numbers, count, epochs, budget, seed):
@@ -26,16 +27,6 @@ def measured(data, network, weights, size, numbers, count, epochs, budget, seed)
         rows[-1] |= judged(rows[-1])
         remark(one_line(rows[-1]))
     return {"rows": rows, "within": sum(row["within"] for row in rows)}
-
-
-def opened(network, weights, size):
-    from kerascnn import build_model, card
-    from kerascnn.transfer.sources import named
-
-    if weights is None:
-        return named(network, size)
-    shape = {"input_shape": (size, size, card(network).input_shape[-1])} if size else {}
-    return build_model(network, weights=weights, **shape)
 
 
 def read(source, other, seed):

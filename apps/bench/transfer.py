@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ..writing import bold, remark, table
+from .backbones import opened
 from .guide import BATCH, grid, spent
 
 WALL, CPU = 0, 1
@@ -41,14 +42,9 @@ def measured(data, network, weights, size, images, whole, seed, **counts):
 
 def laid_out(folder, data, network, weights, size, images, seed):
     """Write the backbone, and random images of the data as it is given them."""
-    import kerascnn
-    from kerascnn.transfer.sources import divided, named
+    from kerascnn.transfer.sources import divided
 
-    shape = {"input_shape": (size, size, 3)} if size else {}
-    if weights is None and not size:
-        model = named(network)
-    else:
-        model = kerascnn.build_model(network, weights=None if weights == "none" else weights or "imagenet", **shape)
+    model = opened(network, weights, size)
     model.save(folder / "backbone.keras")
     found = divided(data, 0.5, None, seed)
     draw, arrays = np.random.default_rng(seed), {}
