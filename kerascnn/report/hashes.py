@@ -2,22 +2,11 @@
 
 import json
 from functools import cache
-from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
 
-
-def digest(*parts):
-    """A hash of texts, bytes and arrays, the same in every process."""
-    found = blake2b(digest_size=16)
-    for part in parts:
-        if isinstance(part, np.ndarray):
-            part = f"{part.dtype}{part.shape}".encode() + np.ascontiguousarray(part).tobytes()
-        data = part if isinstance(part, bytes) else str(part).encode("utf-8", "surrogateescape")
-        found.update(len(data).to_bytes(8, "big"))
-        found.update(data)
-    return found.hexdigest()
+from ..digests import digest
 
 
 @cache

@@ -2,26 +2,17 @@
 
 import json
 import uuid
-from hashlib import blake2b
 
 import keras
 import numpy as np
 import PIL
 from PIL import Image
 
+from ..digests import digest
+
 VERSION = 1  # of what is made of an image before a network sees it, and of the pooling behind it
 IDLE = ("name", "trainable", "seed", "build_config")  # settings without effect on what a layer gives
 LEARNING = ("_initializer", "_regularizer", "_constraint")
-
-
-def digest(*parts):
-    """A hash of texts and bytes, the same in every process."""
-    found = blake2b(digest_size=16)
-    for part in parts:
-        data = part if isinstance(part, bytes | memoryview) else str(part).encode("utf-8", "surrogateescape")
-        found.update(len(data).to_bytes(8, "big"))
-        found.update(data)
-    return found.hexdigest()
 
 
 def fingerprints(graph):

@@ -33,11 +33,6 @@ class Point:
         """Its name in the ledger of a study."""
         return f"point-{digest(context, *asdict(self).values())}"
 
-    @property
-    def way(self):
-        """What it has in common with itself for other epochs and folds."""
-        return self.stage, self.freeze, self.rate, self.augment
-
     def __str__(self):
         frozen = f"frozen up to {self.freeze}" if self.freeze else "nothing frozen"
         changed = "" if self.augment == "none" else f", {self.augment}"
