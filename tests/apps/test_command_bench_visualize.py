@@ -10,11 +10,16 @@ SHORT = ["bench", "visualize", "--network", "tiny_vgg", "--rounds", 1, "--size",
 
 @pytest.fixture(scope="module")
 def result():
+    """What is measured; XLA, which compiles for seconds, at one task."""
     from click.testing import CliRunner
 
+    from kerascnn_apps.bench.tools import TOOLS, bare
     from kerascnn_apps.main import main
 
-    outcome = CliRunner().invoke(main, [*map(str, SHORT), "--json"])
+    one = lambda case: {"guided": bare(case, xla=True)["guided"]}  # noqa: E731
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(TOOLS, "bare tape, XLA", (one, "tensorflow"))
+        outcome = CliRunner().invoke(main, [*map(str, SHORT), "--json"])
     assert outcome.exit_code == 0, outcome.stderr
     return json.loads(outcome.stdout)["result"]  # nobody's progress bars are in it
 
@@ -28,6 +33,7 @@ def test_every_task_is_ours_and_somebody_elses(result):
     assert set(tools) == {"saliency", "smooth", "grad_cam", "occlusion", "guided", "deconvnet"}
     assert all(names[0] == "kerascnn" and len(names) > 1 for names in tools.values())
     assert {"tf-keras-vis", "bare tape, compiled"} < set(tools["saliency"])
+    assert "bare tape, XLA" in tools["guided"]
     assert "tf-keras-vis" in result["tools"]
 
 

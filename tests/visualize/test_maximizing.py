@@ -182,7 +182,7 @@ def test_pictures_beat_the_best_of_500_photos(squeezenet, shared):
     answer = lambda run, score: {"mean": run[layer]}  # noqa: E731
     maps = ask(asked, Question(("means",), answer, backward=False), shown.pixels)["mean"]
     best = maps.mean((1, 2))[:, units].max(0)
-    found = maximize(asked, layer, units, recipe="brisk", size=asked.shape[:2], steps=48)
+    found = maximize(asked, layer, units, recipe="brisk", size=asked.shape[:2], steps=24)
     assert (found.scores > best).all()
 
 
@@ -190,7 +190,7 @@ def test_pictures_beat_the_best_of_500_photos(squeezenet, shared):
 def test_a_class_is_seen_in_its_picture():
     """By a small network with real weights, that is shipped."""
     model = build_model("resnet20", weights="cifar10")
-    found = maximize(model, classes=range(10), recipe="brisk", steps=32)
+    found = maximize(model, classes=range(10), recipe="brisk", steps=16)
     probs = np.asarray(model(found.images))
     assert (probs.argmax(1) == np.arange(10)).all()
     assert not found.facts["off"].any()

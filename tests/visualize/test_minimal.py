@@ -114,9 +114,9 @@ def test_photos_become_any_class(shared, rng):
     model = kerascnn.build_model(
         "squeezenet1_1", weights=str(shared("weights", "squeezenet1_1_torchvision.safetensors"))
     )
-    photos = sorted(shared("data", "imagenet_sample").glob("*.jpg"))[:4]
-    target = rng.integers(0, 1000, 4)
-    found = fool(model, photos, target, labels=False, steps=40)
+    photos = sorted(shared("data", "imagenet_sample").glob("*.jpg"))[:2]
+    target = rng.integers(0, 1000, 2)
+    found = fool(model, photos, target, labels=False, steps=30)
     assert found.success.all()
     assert np.median(found.l2) < 200
     assert found.ssim.min() > 0.98
