@@ -72,7 +72,7 @@ def tried(data, model, size, epochs, seed):
     began, silent = time.perf_counter(), lambda done: None
     found = taps(model, data.train, size=size, cache=False, tell=silent)
     last = found.stages[-1]
-    probes = depths(found, heads="ridge", stages=(last,), seed=seed, together=1, tell=silent)
+    probes = depths(found, heads="ridge", stages=(last,), seed=seed, together=(), tell=silent)
     cut = cutting(model, size=found.size)
     pixels = np.stack([image for _, image in prepared(zip(data.train.names, data.train.items, strict=True), cut, 64)])
     points = []

@@ -1,7 +1,8 @@
 """`kerascnn bench transfer`: the guide's models are what they should be, ratios as by hand; how fast, no test says."""
 
-from concurrent.futures import Future
+from concurrent.futures import Future, ProcessPoolExecutor
 from importlib import import_module
+from multiprocessing import get_context
 
 import keras
 import numpy as np
@@ -63,7 +64,7 @@ OPTIONS = {"whole": False, "rates": 4, "epochs": 10}
 def own(probs):
     marks = [("data", [1, 1]), ("net: features of 20 images", [3, 2]), ("first", [5, 3]), ("heads", [9, 6])]
     found = {"marks": marks, "total": [120, 100], "forward": [2, 1], "probs": probs, "chosen": "it", "tried": 3}
-    return found | {"held": 0.5}
+    return found | {"held": 0.5, "frozen": [4, 3]}
 
 
 def row(depth, seconds):
@@ -79,8 +80,9 @@ def test_ratios_are_as_by_hand():
     assert result["ratios"] == {
         "whole grid": (whole + 4 * 10) / 100,
         "whole grid without tracing": whole / 100,
-        "frozen column": (frozen + 4 * 5) / (6 - 1),
-        "frozen column, features cached": (frozen + 4 * 5) / (6 - 2),
+        "frozen column": (frozen + 4 * 5) / 3,
+        "frozen column, beside all stages": (frozen + 4 * 5) / (6 - 1),
+        "frozen column, beside all stages, features known": (frozen + 4 * 5) / (6 - 2),
         "first usable model in forward passes": 3.0,
     }
     assert result["test"]["kerascnn"]["value"] == 1
@@ -111,6 +113,14 @@ class Here:
 
 
 @pytest.mark.slow
+def test_a_process_that_imported_nothing_else_finds_the_backbone(tmp_path):
+    bench.laid_out(tmp_path, "digits", "tiny_resnet", "none", None, 20, 0)
+    with ProcessPoolExecutor(1, get_context("spawn")) as process:
+        model, *_ = process.submit(bench.given, tmp_path).result()
+    assert model.name == "tiny_resnet"
+
+
+@pytest.mark.slow
 def test_the_command(document, run, monkeypatch):
     def quick(folder, options):
         _, (x, y), (test, answers) = bench.given(folder)
@@ -120,7 +130,8 @@ def test_the_command(document, run, monkeypatch):
 
     monkeypatch.setattr(bench, "ProcessPoolExecutor", Here)
     monkeypatch.setattr(bench, "ours", quick)
-    words = ["bench", "transfer", "digits", "--images", 20, "--epochs", 1, "--depths", 2, "--rates", 2]
+    words = ["bench", "transfer", "digits", "--network", "tiny_resnet", "--weights", "none"]
+    words += ["--images", 20, "--epochs", 1, "--depths", 2, "--rates", 2]
     result = document(*words, "--augmentations", 2)["result"]
     assert [(each["depth"], each["augmentation"]) for each in result["rows"]] == [
         ("head", "none"),
@@ -129,7 +140,7 @@ def test_the_command(document, run, monkeypatch):
         ("all", "flip"),
     ]
     assert [result[name] for name in ("images", "tested", "size", "points")] == [20, 20, 32, 8]
-    text = run(*words, "--augmentations", 1, "--whole")
+    text = run(*words, "--augmentations", 1, "--depths", 1, "--whole")
     assert text.exit_code == 0, text.stderr
     assert "the guide in full" in text.stdout
     assert "whole grid" in text.stdout
