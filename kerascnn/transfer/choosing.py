@@ -13,14 +13,15 @@ import numpy as np
 
 from ..evaluation import temperature, wilson
 from .points import Point
+from .stages import told
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
     """A classifier as it did on images (positions ``judged``) that it was not shown.
 
-    ``macs`` are multiply-adds for one image. A linear one has a ``head``, a finetuned one the ``point`` that it came
-    of and the ``epoch`` that was best.
+    ``macs`` are multiply-adds for one image. A linear one has a ``head``, which learnt from so many ``views`` of each
+    image, a finetuned one the ``point`` that it came of and the ``epoch`` that was best.
     """
 
     backbone: str
@@ -30,6 +31,7 @@ class Candidate:
     labels: np.ndarray = field(repr=False)  # of the judged images
     judged: np.ndarray = field(repr=False)
     head: str = ""
+    views: int = 1
     penalty: float | None = None
     point: Point | None = None
     epoch: int | None = None
@@ -41,10 +43,13 @@ class Candidate:
 
     @cached_property
     def sure(self):
-        """Log of the probability that each image's true class is given."""
+        """Log of the probability that each image's true class is given, as if it had judged one image more, and knew
+        nothing of that: a few that are all right make nobody certain."""
         scores = self.logits.astype(np.float64) / self.temperature
-        scores -= scores.max(axis=1, keepdims=True)
-        return scores[np.arange(len(scores)), self.labels] - np.log(np.exp(scores).sum(axis=1))
+        powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+        count, classes = powers.shape
+        given = powers[np.arange(count), self.labels] / powers.sum(axis=1)
+        return np.log((count * given + 1 / classes) / (count + 1))
 
     @property
     def accuracy(self):
@@ -63,7 +68,8 @@ class Candidate:
 
     @property
     def name(self):
-        return f"{self.backbone}, {self.point}" if self.point else f"{self.backbone}, {self.head} on {self.stage}"
+        seen = f", {self.views} views" if self.views > 1 else ""
+        return f"{self.backbone}, {self.point or f'{self.head} on {told(self.stage)}{seen}'}"
 
     @property
     def row(self):
@@ -71,8 +77,13 @@ class Candidate:
         _, low, high = wilson(int(self.right.sum()), len(self.right))
         point = self.point
         way = {"freeze": point.freeze, "rate": point.rate, "augment": point.augment} if point else {}
-        found = {"kind": "finetuned" if point else "linear", "backbone": self.backbone, "stage": self.stage}
-        found |= {"head": self.head or "finetuned", "penalty": self.penalty} | way
+        found = {
+            "name": self.name,
+            "kind": "finetuned" if point else "linear",
+            "backbone": self.backbone,
+            "stage": self.stage,
+        }
+        found |= {"head": self.head or "finetuned", "penalty": self.penalty, "views": self.views} | way
         found |= {"epochs": self.epoch, "accuracy": self.accuracy, "low": low, "high": high}
         return found | {"images": len(self.right), "macs": self.macs, "seconds": self.seconds}
 

@@ -10,8 +10,8 @@ from ..anatomy.graph import walk
 from ..anatomy.running import call, part, run
 from ..predictions import sized
 from .heads import HEADS, alone
-from .probes import PLUS, scaled
-from .stages import chained, means, staged
+from .probes import scaled
+from .stages import PLUS, chained, means, staged
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..data.decode import ImageError
 from ..predictions import cutting, prepared
-from .choosing import certain
+from .choosing import certain, surest
 from .classifier import fitted
 from .finetuning import finetuned
 from .keys import digest
@@ -27,6 +27,7 @@ class Desk:
     """``do`` is a `crew`'s; ``folder`` is for files that go with it, the ``ledger`` is what stays."""
 
     probed: Probed
+    wide: tuple  # it in more views
     images: object
     folder: Path
     do: Callable
@@ -36,7 +37,8 @@ class Desk:
 
     def settled(self, point, weights=False):
         """The ``Outcome`` of a point."""
-        outcome = settled(point, partial(self.perform, weights=weights), self.ledger, self.probed.key(self.seed))
+        context = self.own(point.stage).key(self.seed)
+        outcome = settled(point, partial(self.perform, weights=weights), self.ledger, context)
         judged = "" if outcome.accuracy is None else f"{outcome.accuracy:.1%} of images held out, "
         self.tell(f"{point}: {outcome.failed or f'{judged}{outcome.seconds:.0f} s'}")
         return outcome
@@ -48,11 +50,17 @@ class Desk:
         file = self.begun(point)
         return self.do(worked, self.folder, file, asdict(point), batch, together, self.seed, weights)
 
+    def own(self, stage):
+        """The ``Probed`` with those views of which the surest classifier of a stage learnt."""
+        known = {each: probed for probed in (self.probed, *self.wide) for each in probed.candidates}
+        return known[surest([each for each in known if each.stage == stage])]
+
     def begun(self, point):
         """The file of the network that a point begins with: its head has learnt from what does not judge the point."""
-        path, table = self.folder / f"{digest(point.stage, point.fold)}.keras", self.probed.table
+        path, own = self.folder / f"{digest(point.stage, point.fold)}.keras", self.own(point.stage)
+        table = own.table
         if not path.exists():
-            shown = self.probed.taps.take(table.folds != point.fold)
+            shown = own.taps.take(table.folds != point.fold)
             with certain():
                 head = fitted(shown, table, point.stage, linear(table, point.stage)["head"])
             head.model(self.probed.model).save(path)

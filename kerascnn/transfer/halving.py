@@ -18,42 +18,51 @@ class Clock:
         return self.budget is None or self.spent + seconds <= (1 - SPARE) * self.budget
 
 
-def climbed(points, attempt, clock, guess, rungs=(None,), augmentations=("none",)):
+def climbed(points, attempt, clock, guess, rungs=(None,), augmentations=("none",), near=None, worth=None):
     """Outcomes of points, rung by rung; ``attempt(point)`` gives one. Those that the budget forbids are left out.
 
     ``rungs`` are epochs; a single None stands for those of the points, of which none is thinned out then.
-    ``guess(point, outcomes)`` says how many seconds a point may take. In the last rung the best also tries other
-    augmentations, and the next ones take what was best for it. Ranked by the loss of the images held out, which has
-    fewer ties than accuracy. Rates that are ``too_high`` are left out where points are thinned.
+    ``guess(point, outcomes)`` says how many seconds a point may take. Ranked by the loss of the images held out, which
+    has fewer ties than accuracy. The best point of the first rung also tries what is ``near(point)``, without rates
+    that are ``too_high``; the next rung follows if ``worth(outcome)`` says so of the best. In the last one the best
+    also tries other augmentations, and the next ones take what was best for it.
     """
     outcomes, thin = [], len(rungs) > 1
     for epochs in rungs:
-        names, here = augmentations if thin and epochs == rungs[-1] else (), []
-        for point in points:
+        names, here, queue = augmentations if thin and epochs == rungs[-1] else (), [], [*points]
+        while queue:
+            point = queue.pop(0)
             for name in changes(point, here, names):
                 point = replace(point, epochs=epochs or point.epochs, augment=name)
                 if not (thin and too_high(point, here)) and clock.allows(guess(point, outcomes)):
                     here.append(attempt(point))
                     clock.spent += here[-1].seconds
+            if not queue and near and (good := ranked(here)):
+                queue, near = near(good[0].point), None
         outcomes += here
-        good = sorted((each for each in here if not each.failed), key=lambda each: each.loss)
+        good = ranked(here)
         points = [each.point for each in good[: math.ceil(len(here) / ETA)]]
-        if not points:
+        if not points or (worth and not worth(good[0])):
             break
     return outcomes
+
+
+def ranked(outcomes):
+    """Those that did not fail, the best first."""
+    return sorted((each for each in outcomes if not each.failed), key=lambda each: each.loss)
 
 
 def changes(point, outcomes, augmentations):
     """The augmentations to try a point with: its own, or all of them, or of those the one that was best before."""
     if not augmentations:
         return (point.augment,)
-    good = [each for each in outcomes if not each.failed]
-    return (min(good, key=lambda each: each.loss).point.augment,) if good else augmentations
+    good = ranked(outcomes)
+    return (good[0].point.augment,) if good else augmentations
 
 
 def too_high(point, outcomes):
     """Whether of the lower rates, all else the same, the highest did worse than the one before: losses by the rate
     have one valley."""
-    below = [each for each in outcomes if each.point.rate < point.rate and not each.failed]
-    losses = [each.loss for each in below if replace(each.point, rate=point.rate) == point]
+    below = [each for each in ranked(outcomes) if replace(each.point, rate=point.rate) == point]
+    losses = [each.loss for each in sorted(below, key=lambda each: each.point.rate) if each.point.rate < point.rate]
     return len(losses) > 1 and losses[-1] > losses[-2]

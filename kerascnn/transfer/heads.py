@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .ridge import decomposed, signs, solutions
+from .ridge import decomposed, signs, solution, solutions
 
 STEPS = 1000  # of L-BFGS and of Newton's method, at most
 TOLERANCE = 1e-5
@@ -35,7 +35,10 @@ class Linear(NamedTuple):
 
 def ridge(rows, labels, classes, penalties):
     """Least squares, in closed form."""
-    return Linear(*solutions(decomposed(rows), signs(labels, classes), penalties))
+    targets = signs(labels, classes)
+    if len(penalties) == 1:  # many times faster than all of them
+        return Linear(*solution(np.asarray(rows, np.float64), targets, penalties[0]))
+    return Linear(*solutions(decomposed(rows), targets, penalties))
 
 
 def softmax(rows, labels, classes, penalties):

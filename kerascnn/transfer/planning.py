@@ -1,10 +1,11 @@
 """Which points of the grid to try: as the advice orders them, or all of them."""
 
+from dataclasses import replace
 from itertools import product
 
 from .advice import LITTLE
 from .points import BATCH, Point
-from .probes import PLUS
+from .stages import PLUS
 
 RATES = (3e-5, 1e-4, 3e-4, 1e-3)
 STEPS, EPOCHS = 150, (6, 20)  # of a point that gets to the end; the fewest and the most epochs that are for them
@@ -45,16 +46,20 @@ def planned(strategy, advice, table, stage, augmentations=AUGMENTATIONS):
         return [], False
     if strategy == "grid":
         return [Point(stage, freeze, rate, first, many) for freeze, rate in product(depth.values(), RATES)], False
-    order = [name for name in advice.strategies if name in ADVISED] if strategy == "auto" else [strategy]
+    auto = strategy == "auto"
     ways = []
-    for place, name in enumerate(order):
-        spare = strategy == "auto" and advice.amount == LITTLE
-        chosen = ADVISED[name][:1] if spare else ADVISED[name]
-        rates = (MIDDLE,) if spare and place else RATES[1:]
-        ways += product([stage], [depth.get(each, depth["all"]) for each in chosen], rates)
-    if strategy == "auto":
+    for name in [name for name in advice.strategies if name in ADVISED] if auto else [strategy]:
+        tried = ADVISED[name][:1] if auto and advice.amount == LITTLE else ADVISED[name]
+        ways += [(stage, depth.get(each, depth["all"]), MIDDLE) for each in tried]
+    if auto:
         ways.append(challenger(table))
     return [Point(*way, first, few) for way in dict.fromkeys(ways)], True
+
+
+def neighbours(point):
+    """The point with the rates next to its own, the lower one first."""
+    place = RATES.index(point.rate)
+    return [replace(point, rate=RATES[at]) for at in (place - 1, place + 1) if 0 <= at < len(RATES)]
 
 
 def challenger(table):

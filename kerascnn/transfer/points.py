@@ -6,6 +6,7 @@ import numpy as np
 
 from ..evaluation import wilson
 from .keys import digest
+from .stages import told
 
 BATCH = 32
 TRIES = 3  # the first and two more, each with half of the batch
@@ -36,7 +37,7 @@ class Point:
     def __str__(self):
         frozen = f"frozen up to {self.freeze}" if self.freeze else "nothing frozen"
         changed = "" if self.augment == "none" else f", {self.augment}"
-        return f"{self.stage}, {frozen}, rate {self.rate:g}{changed}, epochs {self.epochs}"
+        return f"{told(self.stage)}, {frozen}, rate {self.rate:g}{changed}, epochs {self.epochs}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,11 +15,12 @@ from ..registry import unknown
 from .folds import first, folded
 from .heads import HEADS, Linear, alone
 from .ridge import decomposed, left_out, signs, solutions
+from .stages import PLUS
 
 COLUMNS = ["stage", "head", "penalty", "accuracy", "low", "high", "train", "width", "seconds"]
 FRACTIONS = (0.25, 0.5, 1.0)
-TOGETHER = 3  # stages, the best ones, that are also tried side by side
-PLUS = "+"
+TOGETHER = (3, None)  # so many stages, the best ones, and all of them are also tried side by side
+WIDE = 4096  # images or numbers of each, whichever are fewer: of more, ridge takes longer than what it is there for
 ALL = tuple(HEADS)
 
 
@@ -118,12 +119,13 @@ class Judged(NamedTuple):
 def depths(
     taps, *, heads=ALL, stages=None, folds=5, fractions=FRACTIONS, together=TOGETHER, seed=0, after=None, tell=None
 ):
-    """A ``ProbeTable``: classifiers on the features of each stage of ``taps``, and on the best stages side by side.
+    """A ``ProbeTable``: classifiers on the features of each stage of ``taps``, and on stages side by side.
 
-    Features are standardised by the images that are learnt from. All views of an image are learnt from, and the first
-    judges it. Copies and groups stay together. ``after`` is a table of the same taps: it is kept, and other heads are
-    tried only where it counts, on its best single stage and on the last: on several side by side they would take longer
-    than all the rest. ``tell(done)`` is told how many probes are done, and None at the end.
+    So many of the best stages are tried ``together``; None is all of them, or the best that are not too many, by ridge
+    only. Features are standardised by the images that are learnt from. All views of an image are learnt from, and the
+    first judges it. Copies and groups stay together. ``after`` is a table of the same taps: it is kept, and other heads
+    are tried only where it counts, on its best single stage and on the last: on several side by side they would take
+    longer than all the rest. ``tell(done)`` is told how many probes are done, and None at the end.
 
     >>> depths(taps(model, "photos")).layers_table()
     """
@@ -135,9 +137,10 @@ def depths(
     fold = folded(labels, taps.groups, folds, seed)
     ways = chosen if after is None else worthwhile(after)
     rows, logits = ([], {}) if after is None else ([*after.table.itertuples(index=False)], dict(after.logits))
-    done, tell = count(1), tell or telling("probing stages", (len(ways) + (together > 1)) * len(heads))
+    closed = ("ridge",) if after is not None or "ridge" in heads else ()
+    done, tell = count(1), tell or telling("probing stages", (len(ways) + len(together)) * len(heads))
 
-    def probe(stage):
+    def probe(stage, heads):
         features = taps.joined(stage.split(PLUS))
         for head in heads:
             found = judged(head, features, labels, len(classes), fold, taps.groups)
@@ -148,9 +151,11 @@ def depths(
     with alone():
         try:
             for stage in ways:
-                probe(stage)
-            if after is None and len(picked := distinct(rows, taps, chosen, together)) > 1:
-                probe(PLUS.join(picked))
+                probe(stage, heads)
+            for number in together:
+                picked = distinct(rows, taps, chosen, number)
+                if len(picked) > 1 and not any(stage == PLUS.join(picked) for stage, _ in logits):
+                    probe(PLUS.join(picked), heads if number and after is None else closed)
         finally:
             tell(None)
         table = pd.DataFrame(rows, columns=COLUMNS)
@@ -245,14 +250,17 @@ def found_best(found, labels):
 
 
 def distinct(rows, taps, stages, number):
-    """The best stages in their order, without those whose features another one has already."""
+    """The best stages in their order, without those whose features another one has already, and not too ``WIDE``."""
     best = {}
     for stage, _, _, accuracy, *_ in rows:
         best[stage] = max(best.get(stage, 0), accuracy)
-    picked = []
+    picked, width = [], 0
     for stage in sorted(stages, key=best.get, reverse=True):
-        if not any(np.array_equal(taps.features[stage], taps.features[other]) for other in picked):
+        own = taps.features[stage]
+        fits = min(len(taps) * own.shape[1], width + own.shape[-1]) <= WIDE
+        if fits and not any(np.array_equal(own, taps.features[other]) for other in picked):
             picked.append(stage)
+            width += own.shape[-1]
     return sorted(picked[:number], key=stages.index)
 
 

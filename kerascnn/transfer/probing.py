@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import keras
 import numpy as np
@@ -12,8 +13,8 @@ from ..anatomy.table import dissect
 from .choosing import Candidate
 from .heads import HEADS
 from .keys import digest, weights
-from .probes import PLUS, ProbeTable, depths
-from .stages import staged
+from .probes import TOGETHER, ProbeTable, depths, known
+from .stages import PLUS, staged, told
 from .tapping import Taps, taps
 
 
@@ -31,16 +32,16 @@ class Probed:
         """What results of points follow from, beside the point."""
         parts = [part for layer in self.model.layers for part in weights(layer)]
         facts = self.model.name, self.taps.size, self.taps.hashes, self.taps.labels.tolist(), self.table.folds.tolist()
-        return digest(seed, *facts, *parts)
+        return digest(seed, *facts, self.taps.views, *parts)
 
-    @property
+    @cached_property
     def candidates(self):
         """The best linear classifier of each stage."""
         every = np.arange(len(self.table))
         found = []
         for stage in dict.fromkeys(self.table.summary["stage"]):
             row = linear(self.table, stage)
-            how = {name: row[name] for name in ("head", "penalty", "seconds")}
+            how = {name: row[name] for name in ("head", "penalty", "seconds")} | {"views": len(self.taps.views)}
             said = self.table.logits[stage, row["head"]], self.table.labels, every
             found.append(Candidate(self.table.model, stage, self.macs[stage], *said, **how))
         return found
@@ -53,7 +54,7 @@ def linear(table, stage):
     return rows.loc[rows["accuracy"].idxmax()]
 
 
-def probed(model, images, ledger, tell, *, heads, seed, size=None, cache=True, ready=None):
+def probed(model, images, ledger, clock, tell, *, heads, seed, size=None, cache=True, ready=None):
     """The ``Probed`` of a backbone: all its features in one pass, ridge on them first.
 
     ``ready(taps, table)`` is called as soon as there is a usable classifier.
@@ -62,17 +63,18 @@ def probed(model, images, ledger, tell, *, heads, seed, size=None, cache=True, r
     found = taps(model, images, size=size, cache=cache, tell=silent)
     tell(f"{model.name}: features of {len(found):,} images at {len(found.stages)} stages")
     began = time.perf_counter()
-    table = depths(found, heads="ridge", fractions=(), seed=seed, tell=silent)
-    tell(f"{model.name}: a first usable classifier, ridge on {table.best['stage']}, {table.best['accuracy']:.1%}")
+    table = depths(found, heads="ridge", fractions=(), together=TOGETHER[:1], seed=seed, tell=silent)
+    tell(f"{model.name}: a first usable classifier, ridge on {told(table.best['stage'])}, {table.best['accuracy']:.1%}")
     if ready is not None:
         ready(found, table)
-    others = [head for head in heads if head != "ridge"]
+    others = [head for head in known(heads) if head != "ridge"]
     table = depths(found, heads=others, seed=seed, after=table, tell=silent)
     best = table.best
-    tell(f"{model.name}: {best['head']} on {best['stage']}, {best['accuracy']:.1%} of images not shown")
+    tell(f"{model.name}: {best['head']} on {told(best['stage'])}, {best['accuracy']:.1%} of images not shown")
     spent = {"features": found.seconds * found.computed, "probes": time.perf_counter() - began}
     seconds, _ = ledger.once(f"clock-{digest(model.name, *found.hashes)}", lambda: (spent, {}))
     stages = dict.fromkeys(table.summary["stage"])
+    clock.spent += sum(seconds.values())
     return Probed(model, found, table, work(model, stages, found.size), seconds)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from ..files import replacing
 from ..report import Section, facts, figure, page, paragraph, photos, table
 from .advice import WORDS
+from .stages import told
 
 WORST = 24  # images that are shown
 
@@ -71,7 +72,7 @@ def candidates(study):
         (
             paragraph(note),
             figure(study.plot(), "candidates by accuracy, as below"),
-            table(study.table, marked="chosen", most=30),
+            table(study.table.drop(columns=["kind", "backbone", "stage"]), marked="chosen", most=30),
         ),
     )
 
@@ -80,7 +81,8 @@ def grid(study):
     if not study.outcomes:
         return None
     names = ["stage", "freeze", "rate", "augment", "epochs", "fold", "accuracy", "loss", "epoch", "batch", "tries"]
-    return Section("Points of the grid", (table(study.points[[*names, "kept", "seconds", "failed"]]),))
+    rows = study.points[[*names, "kept", "seconds", "failed"]]
+    return Section("Points of the grid", (table(rows.assign(stage=rows["stage"].map(told))),))
 
 
 def classes(study):

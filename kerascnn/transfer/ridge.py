@@ -49,6 +49,20 @@ def solutions(found, targets, penalties):
     return weights, middle - found.mean @ weights
 
 
+def solution(rows, targets, penalty):
+    """W (1, d, classes) and b (1, classes) for one penalty, by Cholesky's factor of the smaller Gram matrix."""
+    from scipy.linalg import solve
+
+    mean, middle = rows.mean(axis=0), targets.mean(axis=0)
+    rows, targets = rows - mean, targets - middle
+    wide = rows.shape[1] > rows.shape[0]
+    gram = rows @ rows.T if wide else rows.T @ rows
+    gram.flat[:: len(gram) + 1] += penalty
+    weights = solve(gram, targets if wide else rows.T @ targets, assume_a="pos")
+    weights = rows.T @ weights if wide else weights
+    return weights[None], (middle - mean @ weights)[None]
+
+
 def left_out(found, targets, penalties, groups):
     """(penalties, R, classes): what a fit to all rows of other groups says of a row."""
     middle = targets.mean(axis=0)

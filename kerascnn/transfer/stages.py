@@ -11,7 +11,14 @@ from ..anatomy.running import part, run
 
 STAGE, BLOCK = re.compile(r"stage\d+|features"), re.compile(r"stage\d+_(block|fire|layer)\d+")
 MOST = 16  # taps where nobody says which
+PLUS, FEW = "+", 3  # between stages side by side, and how many of them are named
 _POOLED = weakref.WeakKeyDictionary()
+
+
+def told(stage):
+    """A stage, or several side by side, in few words."""
+    names = stage.split(PLUS)
+    return stage if len(names) <= FEW else f"{len(names)} stages, {names[0]} to {names[-1]}"
 
 
 def staged(graph, stages=None):

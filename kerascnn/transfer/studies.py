@@ -17,8 +17,8 @@ from .probes import ProbeTable
 MODEL, LABELS, TABLE, POINTS = "model.keras", "labels.json", "table.csv", "points.csv"
 REPORT, CARD = "report.html", "study.json"
 COLUMNS = [
-    "kind", "backbone", "stage", "head", "penalty", "freeze", "rate", "augment", "epochs", "accuracy", "low", "high",
-    "images", "lead", "lead_error", "macs", "seconds", "chosen",
+    "name", "kind", "backbone", "stage", "head", "penalty", "views", "freeze", "rate", "augment", "epochs", "accuracy",
+    "low", "high", "images", "lead", "lead_error", "macs", "seconds", "chosen",
 ]  # fmt: skip
 NAIVE = {"epochs": 10, "rates": 4, "augmentations": 3}
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from .figures import figure_of, tidy
+from .stages import PLUS, told
 
 LINEAR, TUNED, CHOSEN = "#0072b2", "#d55e00", "#000000"
 MOST = 14  # candidates in a figure
@@ -42,9 +43,10 @@ def draw_candidates(axis, table):
 
 def named(row):
     """What a candidate is, in two short lines at most."""
-    stage = row.stage.replace("+", " + ")
+    stage = told(row.stage).replace(PLUS, " + ")
     if row.kind == "linear":
-        return f"{row.head} on {stage}" if len(stage) < 34 else f"{row.head} on\n{stage}"
+        views = f", {row.views} views" if row.views > 1 else ""
+        return f"{row.head}{views} on{' ' if len(stage) < 34 else chr(10)}{stage}"
     frozen = f"frozen to {row.freeze}" if row.freeze else "all layers"
     changed = "" if row.augment == "none" else f", {row.augment}"
     return f"{frozen}, {row.rate:g}{changed}"

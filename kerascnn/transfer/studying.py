@@ -4,6 +4,7 @@ import tempfile
 import time
 import warnings
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +17,14 @@ from .budgets import budgeted
 from .choosing import Candidate, certain, chosen, lead, surest
 from .classifier import fitted
 from .desk import Desk
-from .halving import Clock, climbed
+from .halving import Clock, climbed, ranked
 from .keys import digest
 from .ledger import FOLDER, Ledger
-from .planning import AUGMENTATIONS, STRATEGIES, planned, rungs
+from .planning import AUGMENTATIONS, STRATEGIES, neighbours, planned, rungs
 from .probing import probed
 from .sources import describe, divided, opened, writable
 from .studies import MODEL, Study, naive
+from .widening import widened
 from .worker import crew
 
 HEADS = ("ridge", "softmax")
@@ -66,12 +68,12 @@ def study(
     data = divided(data, test, groups, seed)
     models = opened(backbones, data.size, size)
     describe(data, tell)
-    how = {"heads": (heads,) if isinstance(heads, str) else heads, "seed": seed, "size": size, "cache": cache}
+    how = {"seed": seed, "size": size, "cache": cache}
     with crew(soon=strategy != "linear") as do, tempfile.TemporaryDirectory(prefix="kerascnn-") as folder:
-        every = [probed(model, data.train, ledger, tell, ready=first(model, out), **how) for model in models]
-        clock.spent += sum(sum(each.seconds.values()) for each in every)
+        given = data.train, ledger, clock, tell
+        every = [probed(model, *given, heads=heads, ready=first(model, out), **how) for model in models]
         best = max(every, key=lambda each: each.table.best["accuracy"])
-        desk = Desk(best, data.train, Path(folder), do, ledger, seed, tell)
+        desk = Desk(best, widened(best, *given, **how), data.train, Path(folder), do, ledger, seed, tell)
         found = searched(desk, every, strategy, augmentations, clock)
     facts = {"strategy": strategy, "budget": clock.budget, "spent": clock.spent}
     return concluded(found, data, every, desk, facts | {"seconds": time.perf_counter() - began})
@@ -80,7 +82,7 @@ def study(
 def concluded(found, data, every, desk, facts):
     """The ``Study``: the choice is made, and the test is looked at."""
     best, usual = desk.probed, baseline(desk.probed)
-    models = {found["chosen"]: found["model"], usual: built(usual, every)}
+    models = {found["chosen"]: found["model"], usual: built(usual, desk, every)}
     found |= once(desk.ledger, data, models, best.key(desk.seed))
     facts |= {"seed": desk.seed, "naive": naive(best, found["outcomes"])}
     return Study(data, tuple(each.table for each in every), best.table, usual=usual, facts=facts, **found)
@@ -91,15 +93,16 @@ def searched(desk, every, strategy, augmentations, clock):
     table = desk.probed.table
     advice = advise(table)
     desk.tell(f"{advice.similarity} data, {advice.amount} of it: {', then '.join(advice.strategies)}")
-    linear = [candidate for each in every for candidate in each.candidates]
+    linear = [candidate for each in (*every, *desk.wide) for candidate in each.candidates]
     start = chosen(linear)
     points, thin = planned(strategy, advice, table, surest(desk.probed.candidates).stage, augmentations)
-    steps = rungs(len(table)) if thin else (None,)
-    outcomes = climbed(points, desk.settled, clock, desk.guess, steps, augmentations)
+    ways = {"rungs": rungs(len(table)), "near": neighbours, "augmentations": augmentations} if thin else {}
+    worth = partial(promising, desk.probed, start) if strategy == "auto" else None
+    outcomes = climbed(points, desk.settled, clock, desk.guess, worth=worth, **ways)
     tuned = judged(desk, start, outcomes, clock)
-    winner = chosen([start, *tuned])
+    winner = chosen([start, *tuned[:1]])
     desk.tell(f"chosen: {winner.name}, {winner.accuracy:.1%} of images not shown")
-    model = built(winner, every, desk, clock)
+    model = built(winner, desk, every, clock)
     found = {"advice": advice, "candidates": (*linear, *tuned), "outcomes": tuple(outcomes)}
     return found | {"chosen": winner, "model": model}
 
@@ -120,17 +123,14 @@ def first(model, out):
 
 
 def judged(desk, start, outcomes, clock):
-    """Candidates of the points that got farthest; the best one judged by more images while that may matter."""
-    done = [each for each in outcomes if not each.failed and each.epoch]
+    """Candidates of the points that got farthest, the best first: more images judge that one while it may matter."""
+    done = [each for each in ranked(outcomes) if each.epoch]
     done = [each for each in done if each.point.epochs == max(other.point.epochs for other in done)]
     made = [candidate(desk.probed, [each]) for each in done]
-    if not made:
-        return []
-    place = min(range(len(made)), key=lambda i: done[i].loss)
-    folds = [done[place]]
-    while len(folds) < min(FOLDS, desk.probed.table.folds.max() + 1):
-        gap, error = lead(made[place], start, "sure")
-        point = replace(done[place].point, fold=len(folds))
+    folds = done[:1]
+    while made and len(folds) < min(FOLDS, desk.probed.table.folds.max() + 1):
+        gap, error = lead(made[0], start, "sure")
+        point = replace(done[0].point, fold=len(folds))
         if not 0 < gap <= SURE * error or not clock.allows(desk.guess(point, outcomes)):
             break
         outcome = desk.settled(point)
@@ -138,8 +138,13 @@ def judged(desk, start, outcomes, clock):
         if outcome.failed:
             break
         folds.append(outcome)
-        made[place] = candidate(desk.probed, folds)
+        made[0] = candidate(desk.probed, folds)
     return made
+
+
+def promising(probed, start, outcome):
+    """Whether a point is already surer than the best linear classifier, from which it set out."""
+    return lead(candidate(probed, [outcome]), start, "sure")[0] > 0
 
 
 def candidate(probed, outcomes):
@@ -152,13 +157,13 @@ def candidate(probed, outcomes):
     return Candidate(table.model, point.stage, probed.macs[point.stage], logits, table.labels[judged], judged, **how)
 
 
-def built(winner, every, desk=None, clock=None):
+def built(winner, desk, every, clock=None):
     """The network of a candidate, learnt from all images."""
     if winner.point:
         model, seconds = desk.finished(winner)
         clock.spent += seconds
         return model
-    own = next(each for each in every if each.table.model == winner.backbone)
+    own = next(each for each in (*every, *desk.wide) if winner in each.candidates)
     with certain():
         return fitted(own.taps, own.table, winner.stage, winner.head).model(own.model)
 

@@ -275,9 +275,23 @@ def test_two_reports_beside_each_other(planned, model, tmp_path):
 @pytest.fixture
 def study(tmp_path):
     """The files of a finished transfer, as `Study.save` writes them."""
-    row = {"kind": "linear", "backbone": "resnet20_cifar10", "stage": "stage3", "head": "ridge", "penalty": 0.1}
+    row = {
+        "name": "resnet20_cifar10, ridge on stage3",
+        "kind": "linear",
+        "backbone": "resnet20_cifar10",
+        "stage": "stage3",
+        "head": "ridge",
+        "penalty": 0.1,
+    }
     row |= {"freeze": None, "accuracy": 0.9, "low": 0.8, "high": 0.95, "images": 100, "macs": 1, "seconds": 2.0}
-    other = row | {"kind": "finetuned", "stage": "stage1", "accuracy": 0.85, "low": 0.75, "high": 0.9}
+    other = row | {
+        "name": "resnet20_cifar10, stage1, nothing frozen",
+        "kind": "finetuned",
+        "stage": "stage1",
+        "accuracy": 0.85,
+        "low": 0.75,
+        "high": 0.9,
+    }
     pd.DataFrame([row | {"chosen": True}, other | {"chosen": False}]).to_csv(tmp_path / "table.csv", index=False)
     (tmp_path / "points.csv").write_text("\n")
     card = {"data": HOSTILE, "classes": 3, "learnt from": 100, "chosen": row, "advice": ["different", "little"]}

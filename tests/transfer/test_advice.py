@@ -42,7 +42,7 @@ def test_evidence_is_measured(rng):
     given = Taps(
         {"stage1": far, "features": near}, labels, None, names, names, names, ("identity",), "", (8, 8), 1, {}, 0, 0
     )
-    table = depths(given, heads="ridge", together=1)
+    table = depths(given, heads="ridge", together=())
     found = advise(table)
     assert (found.best, found.depth, found.similarity) == ("stage1", 0.0, "different")
     rows = table.summary.set_index("stage")

@@ -7,9 +7,10 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import LinearSVC
 
 from kerascnn.evaluation import wilson
-from kerascnn.transfer import HEADS, Taps, depths
+from kerascnn.transfer import HEADS, Taps, depths, probes
 from kerascnn.transfer.folds import first, folded
 from kerascnn.transfer.ridge import decomposed, left_out, signs, solutions
+from kerascnn.transfer.stages import PLUS, told
 
 CLASSES, IMAGES = 3, 90
 
@@ -43,6 +44,9 @@ def test_ridge_is_scikit_learns(rng, width):
         theirs = Ridge(alpha=penalty).fit(rows[:, 0].astype(np.float64), targets)
         np.testing.assert_allclose(weights[i], theirs.coef_.T, atol=1e-6)
         np.testing.assert_allclose(bias[i], theirs.intercept_, atol=1e-5)
+        alone = HEADS["ridge"].learn(rows[:, 0], labels, CLASSES, (penalty,))  # in another way
+        np.testing.assert_allclose(alone.weights[0], theirs.coef_.T, atol=1e-6)
+        np.testing.assert_allclose(alone.bias[0], theirs.intercept_, atol=1e-5)
 
 
 @pytest.mark.parametrize("width", [6, 200], ids=["narrow", "wide"])
@@ -189,6 +193,22 @@ def test_few_images(rng, images):
     found = depths(made({"stage1": rows}, labels))
     assert found.folds.max() == images - 1
     assert found.table["accuracy"].between(0, 1).all()
+
+
+def test_stages_side_by_side(rng, monkeypatch):
+    """The best three by each head, all by ridge; no copies; the best of them where all would be too many."""
+    rows, labels = drawn(rng)
+    noisy = lambda size: rows + rng.normal(0, size, rows.shape)  # noqa: E731
+    given = made({"a": noisy(9), "b": noisy(1), "c": noisy(2), "copy": rows, "e": rows, "f": noisy(3)}, labels)
+    tried = lambda **how: {  # noqa: E731
+        (row.stage, row.head) for row in depths(given, fractions=(), **how).summary.itertuples() if PLUS in row.stage
+    }
+    assert tried(heads=("ridge", "svm")) == {("b+c+copy", "ridge"), ("b+c+copy", "svm"), ("a+b+c+copy+f", "ridge")}
+    assert tried(heads="ridge", together=()) == set()
+    monkeypatch.setattr(probes, "WIDE", 4 * rows.shape[-1])
+    assert tried(heads="ridge") == {("b+c+copy", "ridge"), ("b+c+copy+f", "ridge")}
+    assert told("b+c+copy") == "b+c+copy"
+    assert told("a+b+c+copy+f") == "5 stages, a to f"
 
 
 def test_other_heads_after_ridge_on_the_best_stage_and_the_last(rng):

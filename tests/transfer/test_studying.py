@@ -26,7 +26,7 @@ from kerascnn.transfer import desk, studying, worker
 from kerascnn.transfer.budgets import budgeted
 from kerascnn.transfer.choosing import Candidate, chosen, lead
 from kerascnn.transfer.halving import SPARE, Clock, climbed
-from kerascnn.transfer.planning import freezes, planned, rungs
+from kerascnn.transfer.planning import freezes, neighbours, planned, rungs
 from kerascnn.transfer.points import Outcome, Point
 from kerascnn.transfer.sources import divided
 
@@ -347,11 +347,21 @@ def test_less_sure_of_the_truth_is_worse_too():
     dear = candidate(np.arange(100) < 90, 2)
     dear = replace(dear, logits=np.where(dear.right[:, None], [[6.0, 0.0]], [[0.0, 0.5]]))
     powers = np.exp(dear.logits / dear.temperature)
-    assert dear.sure == pytest.approx(np.log(powers[:, 0] / powers.sum(axis=1)))
+    given = powers[:, 0] / powers.sum(axis=1)
+    assert dear.sure == pytest.approx(np.log((100 * given + 0.5) / 101))
     gaps = dear.sure - cheap.sure
     assert lead(dear, cheap, "sure") == pytest.approx((gaps.mean(), gaps.std() / 10))
     assert lead(dear, cheap) == (0, 0)
     assert chosen([dear, cheap]) is dear
+
+
+def test_a_few_images_that_are_all_right_make_nobody_certain():
+    """Its temperature goes to 0, its probabilities to 1: no evidence against one that judged ten times as many."""
+    few = candidate(np.ones(100, bool), 2, point=Point("stage2", "", 1e-3, "none", 9))
+    assert few.sure == pytest.approx(np.log(100.5 / 101), abs=1e-4)
+    many = candidate(np.arange(1000) >= 4, 1)
+    many = replace(many, logits=6 * many.logits, judged=np.r_[500:1000, 0:500])
+    assert chosen([few, many]) is many
 
 
 def test_of_equals_the_linear_one():
@@ -375,10 +385,10 @@ STAGES = Images(stages=("one", "two", "three", "four", "features"))
     [
         ("linear", "little", 0),
         ("grid", "little", 16),
-        ("layers", "little", 6),
-        ("finetune", "little", 3),
-        ("auto", "little", 5),
-        ("auto", "much", 10),
+        ("layers", "little", 2),
+        ("finetune", "little", 1),
+        ("auto", "little", 3),
+        ("auto", "much", 4),
     ],
 )
 def test_points_that_are_planned(strategy, amount, expected):
@@ -391,6 +401,15 @@ def test_the_whole_network_is_always_tried_once():
     advice = SimpleNamespace(amount="little", strategies=("interior", "layers", "linear", "finetune"))
     points, _ = planned("auto", advice, STAGES, "two+features")
     assert (points[-1].stage, points[-1].freeze, points[-1].rate) == ("features", "two", 1e-3)
+
+
+@pytest.mark.parametrize(
+    ("rate", "expected"), [(3e-5, [1e-4]), (3e-4, [1e-4, 1e-3]), (1e-3, [3e-4])], ids=lambda value: str(value)
+)
+def test_rates_next_to_one(rate, expected):
+    point = Point("stage2", "", rate, "none", 9)
+    assert [each.rate for each in neighbours(point)] == expected
+    assert {replace(each, rate=rate) for each in neighbours(point)} == {point}
 
 
 @pytest.mark.parametrize(
@@ -417,6 +436,23 @@ def test_halving_keeps_the_best():
     rates = {epochs: [each.point.rate for each in found if each.point.epochs == epochs] for epochs in (1, 2, 6)}
     assert rates == {1: [*range(1, 10)], 2: [9, 8, 7], 6: [9, 9]}
     assert [each.point.augment for each in found][-2:] == ["none", "shift"]
+
+
+def test_only_the_best_of_the_first_points_tries_what_is_near():
+    points = [Point("stage", freeze, 5.0, "none", 1) for freeze in "ab"]
+    lower = lambda point: Outcome(point, loss=1 / point.rate + (point.freeze == "b"), seconds=0.0)  # noqa: E731
+    near = lambda point: [replace(point, rate=rate) for rate in (4.0, 6.0)]  # noqa: E731
+    found = climbed(points, lower, Clock(None), lambda *given: 0.0, (1, 6), near=near)
+    tried = [(each.point.freeze, each.point.rate, each.point.epochs) for each in found]
+    assert tried == [("a", 5, 1), ("b", 5, 1), ("a", 4, 1), ("a", 6, 1), ("a", 6, 6), ("a", 5, 6)]
+
+
+def test_what_does_not_look_worth_it_ends_after_the_first_rung():
+    points = [Point("stage", "", rate, "none", 1) for rate in range(1, 10)]
+    asked = []
+    no = lambda outcome: asked.append(outcome.point.rate)  # noqa: E731
+    assert len(climbed(points, outcome, Clock(None), lambda *given: 0.0, (1, 2, 6), worth=no)) == 9
+    assert asked == [9]  # the best
 
 
 def test_rates_beyond_the_valley_are_left_out():

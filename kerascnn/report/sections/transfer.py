@@ -34,7 +34,7 @@ def transfer(about):
     blocks += [paragraph(f"{LIES.get(word, word)[0].upper()}{LIES.get(word, word)[1:]}.") for word in card["advice"]]
     best = rows.head(SHOWN)
     low, high = best.accuracy.min(), best.accuracy.max()
-    alt = f"accuracies of {len(best)} candidates, {percent(low)} to {percent(high)}; chosen: {name(chosen(rows))}"
+    alt = f"accuracies of {len(best)} candidates, {percent(low)} to {percent(high)}; chosen: {chosen(rows)['name']}"
     caption = (
         f"The best {len(best)} of {len(rows)} candidates on images that they were not shown, with 95 % intervals. Of "
         "those not worse than the best by more than one standard error, the cheapest is chosen."
@@ -63,7 +63,7 @@ def read(path):
 def candidates(rows):
     """A row for each candidate, as a reader wants it."""
     shown = {
-        "candidate": [name(row) for _, row in rows.iterrows()],
+        "candidate": rows["name"],
         "accuracy %": 100 * rows.accuracy,
         "from": 100 * rows.low,
         "to": 100 * rows.high,
@@ -78,7 +78,7 @@ def candidates(rows):
 def answer(card):
     """The study's answer in words."""
     found = {"data": f"{card['data']}, {card['classes']:,} classes, {card['learnt from']:,} images learnt from"}
-    found["chosen"] = name(card["chosen"])
+    found["chosen"] = card["chosen"]["name"]
     found["on images not shown"] = interval(card["chosen"])
     if "test" in card:
         found["locked test"] = f"{interval(card['test'])} of {card['test']['images']:,} images, looked at once"
@@ -91,16 +91,6 @@ def answer(card):
 
 def interval(row):
     return f"{percent(row['accuracy'])} ({percent(row['low'])} to {percent(row['high'])})"
-
-
-def name(row):
-    """A candidate in words."""
-    if row["kind"] == "linear":
-        return f"{row['backbone']}, {row['head']} on {row['stage']}"
-    frozen = row.get("freeze")
-    return f"{row['backbone']}, finetuned from {row['stage']}" + (
-        f", frozen up to {frozen}" if frozen == frozen else ""
-    )
 
 
 def chosen(rows):
@@ -122,7 +112,7 @@ def draw(rows):
         axis.errorbar(values, places[some], xerr=spans, fmt=mark, color=BLUE, ecolor=GREY, label=kind)
     place = int(np.flatnonzero((rows.chosen.astype(bool)).to_numpy())[0]) if rows.chosen.any() else 0
     axis.plot(100 * rows.accuracy.iloc[place], place, "D", color=RED, markersize=9, label="chosen", zorder=3)
-    axis.set_yticks(places, [name(row) for _, row in rows.iterrows()], fontsize=9)
+    axis.set_yticks(places, rows["name"], fontsize=9)
     axis.invert_yaxis()
     drawing.legend(*axis.get_legend_handles_labels(), loc="outside lower right", ncols=3, frameon=False)
     plain(axis, "accuracy (%)")
