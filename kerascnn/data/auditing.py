@@ -14,7 +14,7 @@ from . import duplicates
 from .images import BUDGET, DataError, Images, pair
 from .inspection import inspect
 from .kinds import KINDS, SEVERITIES
-from .listing import Finding
+from .listing import Entry, Finding
 from .sources import listing
 from .threads import each
 
@@ -197,6 +197,15 @@ def alike(entries, seen):
     chained = duplicates.joined(len(seen), [*enumerate(first), *near])
     sizes = np.bincount(chained, minlength=len(seen))[chained]
     return rows, np.where(sizes > max(CHAIN, PART * len(seen)), first, chained)
+
+
+def shared(images, others, label=None):
+    """Whether each of the images (N,) is the same as one of the others, or nearly; they are looked at again."""
+    entries = [
+        Entry(item, name, "") for some in (images, others) for item, name in zip(some.items, some.names, strict=True)
+    ]
+    _, together = alike(entries, [one for one, _ in each(inspect, entries, label)])
+    return np.isin(together[: len(images)], together[len(images) :])
 
 
 def splitting_keys(entries, seen, together, groups):

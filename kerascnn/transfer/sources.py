@@ -11,6 +11,7 @@ import numpy as np
 from ..build import build_model, card, list_models
 from ..data import Data, DataError, Images, load
 from ..data.audit_text import shown
+from ..data.auditing import shared
 from ..data.images import pair
 from ..outputs import image_input
 from ..registry import sources, unknown
@@ -41,10 +42,11 @@ def apart(learn, data):
     if data.audit is None or data.test is None:
         return learn
     keys = dict(zip(data.audit.good.names, data.audit.keys, strict=True))
-    if not {*data.test.names} <= keys.keys() - {*learn.names}:  # a test from elsewhere, which this audit has not seen
-        return learn
-    locked = {keys[name] for name in data.test.names}
-    own = np.array([keys.get(name) not in locked for name in learn.names], bool)
+    if {*data.test.names} <= keys.keys() - {*learn.names}:
+        locked = {keys[name] for name in data.test.names}
+        own = np.array([keys.get(name) not in locked for name in learn.names], bool)
+    else:  # a test from elsewhere, which this audit has not seen
+        own = ~shared(learn, data.test, f"{data.name}: looking for images of the test")
     if not own.all():
         text = f"{data.name}: {(~own).sum():,} images are, or are like, some of the test: they are not learnt from"
         warnings.warn(text, stacklevel=4)

@@ -224,6 +224,18 @@ def test_images_of_another_test_are_not_confused_with_those_of_the_same_name(tmp
     assert len(divided(replace(first, test=second.train), 0.0, None, 0).train) == 12
 
 
+def test_images_of_a_test_from_elsewhere_are_not_learnt_from(tmp_path):
+    """The same pixels under another name, and as a JPEG of them."""
+    for i in range(12):
+        write(tmp_path / "one" / "ab"[i % 2] / f"{i}.png", contents(photo(i), "PNG"))
+        again, kind = (i, ("PNG", "JPEG")[i % 2]) if i < 4 else (100 + i, "PNG")
+        write(tmp_path / "other" / "ab"[i % 2] / f"test{i}.{kind.lower()}", contents(photo(again), kind))
+    first, second = (divided(tmp_path / part, 0.0, None, 0) for part in ("one", "other"))
+    with pytest.warns(UserWarning, match="4 images are, or are like, some of the test: they are not learnt from"):
+        found = divided(replace(first, test=second.train), 0.0, None, 0)
+    assert {Path(name).stem for name in found.train.names} == {str(i) for i in range(4, 12)}
+
+
 def test_small_images_are_enlarged(backbone):
     with pytest.warns(UserWarning, match="tiny_resnet takes 32 pixels, images have 16x16: they are enlarged"):
         transfer(photos(side=16), backbone, strategy="linear", **QUICK)
