@@ -20,7 +20,7 @@ from .stages import told
 class Candidate:
     """A classifier as it did on images (positions ``judged``) that it was not shown.
 
-    ``macs`` are multiply-adds for one image. A linear one has a ``head``, which learnt from so many ``views`` of each
+    ``macs`` are multiply-adds for one image. A linear one has a ``head``, which learnt from those ``views`` of each
     image, a finetuned one the ``point`` that it came of and the ``epoch`` that was best.
     """
 
@@ -31,7 +31,7 @@ class Candidate:
     labels: np.ndarray = field(repr=False)  # of the judged images
     judged: np.ndarray = field(repr=False)
     head: str = ""
-    views: int = 1
+    views: tuple = ("identity",)
     penalty: float | None = None
     point: Point | None = None
     epoch: int | None = None
@@ -68,8 +68,11 @@ class Candidate:
 
     @property
     def name(self):
-        seen = f", {self.views} views" if self.views > 1 else ""
-        return f"{self.backbone}, {self.point or f'{self.head} on {told(self.stage)}{seen}'}"
+        if self.point:
+            return f"{self.backbone}, {self.point}"
+        mirrored = ", some mirrored" if any(view.startswith("flip") for view in self.views) else ""
+        seen = f", {len(self.views)} views{mirrored}" if len(self.views) > 1 else ""
+        return f"{self.backbone}, {self.head} on {told(self.stage)}{seen}"
 
     @property
     def row(self):
@@ -83,7 +86,7 @@ class Candidate:
             "backbone": self.backbone,
             "stage": self.stage,
         }
-        found |= {"head": self.head or "finetuned", "penalty": self.penalty, "views": self.views} | way
+        found |= {"head": self.head or "finetuned", "penalty": self.penalty, "views": len(self.views)} | way
         found |= {"epochs": self.epoch, "accuracy": self.accuracy, "low": low, "high": high}
         return found | {"images": len(self.right), "macs": self.macs, "seconds": self.seconds}
 

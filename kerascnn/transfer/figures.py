@@ -80,18 +80,17 @@ def draw_stages(axis, found):
     if len(names) > len(single):
         axis.axvline(len(single) - 0.5, color="0.8", linewidth=1)
     ticks = {"fontsize": 9} | ({"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if len(names) > 6 else {})
-    axis.set_xticks(range(len(names)), [broken(name) for name in names], **ticks)
+    axis.set_xticks(
+        range(len(names)),
+        [name if name in single else f"{name.count(PLUS) + 1} of them\nside by side" for name in names],
+        **ticks,
+    )
     tidy(
         axis,
         f"{found.model}: how far each stage's features get a classifier",
         ylabel="accuracy on images not shown (%)",
     )
     axis.legend(frameon=False, fontsize=10)
-
-
-def broken(stage):
-    """The name of stages side by side, below each other."""
-    return told(stage).replace(PLUS, f"\n{PLUS} ").replace(", ", ",\n")
 
 
 def draw_curve(axis, found):
@@ -108,7 +107,8 @@ def draw_curve(axis, found):
     axis.set_xticks(curve["images"], [f"{images:.0f}" for images in curve["images"]])
     axis.minorticks_off()
     title = HEADS[best["head"]].title
-    tidy(axis, f"{title} on {broken(best['stage'])}", xlabel="images a class learnt from", ylabel="accuracy (%)")
+    where = told(best["stage"]).replace(PLUS, f"\n{PLUS} ").replace(", ", ",\n")
+    tidy(axis, f"{title} on {where}", xlabel="images a class learnt from", ylabel="accuracy (%)")
     axis.legend(frameon=False, fontsize=10)
 
 

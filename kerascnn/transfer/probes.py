@@ -152,10 +152,10 @@ def depths(
         try:
             for stage in ways:
                 probe(stage, heads)
-            for number in together:
+            for number in together if after is None else {*together} & {None}:
                 picked = distinct(rows, taps, chosen, number)
                 if len(picked) > 1 and not any(stage == PLUS.join(picked) for stage, _ in logits):
-                    probe(PLUS.join(picked), heads if number and after is None else closed)
+                    probe(PLUS.join(picked), heads if number else closed)
         finally:
             tell(None)
         table = pd.DataFrame(rows, columns=COLUMNS)

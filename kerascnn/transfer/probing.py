@@ -41,7 +41,7 @@ class Probed:
         found = []
         for stage in dict.fromkeys(self.table.summary["stage"]):
             row = linear(self.table, stage)
-            how = {name: row[name] for name in ("head", "penalty", "seconds")} | {"views": len(self.taps.views)}
+            how = {name: row[name] for name in ("head", "penalty", "seconds")} | {"views": self.taps.views}
             said = self.table.logits[stage, row["head"]], self.table.labels, every
             found.append(Candidate(self.table.model, stage, self.macs[stage], *said, **how))
         return found

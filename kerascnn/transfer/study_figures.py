@@ -3,7 +3,7 @@
 import numpy as np
 
 from .figures import figure_of, tidy
-from .stages import PLUS, told
+from .stages import PLUS
 
 LINEAR, TUNED, CHOSEN = "#0072b2", "#d55e00", "#000000"
 MOST = 14  # candidates in a figure
@@ -43,10 +43,9 @@ def draw_candidates(axis, table):
 
 def named(row):
     """What a candidate is, in two short lines at most."""
-    stage = told(row.stage).replace(PLUS, " + ")
     if row.kind == "linear":
-        views = f", {row.views} views" if row.views > 1 else ""
-        return f"{row.head}{views} on{' ' if len(stage) < 34 else chr(10)}{stage}"
+        name = row.name.removeprefix(f"{row.backbone}, ").replace(PLUS, f" {PLUS} ")
+        return name if len(name) < 40 else name.replace(" on ", " on\n")
     frozen = f"frozen to {row.freeze}" if row.freeze else "all layers"
     changed = "" if row.augment == "none" else f", {row.augment}"
     return f"{frozen}, {row.rate:g}{changed}"

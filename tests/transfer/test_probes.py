@@ -205,6 +205,8 @@ def test_stages_side_by_side(rng, monkeypatch):
     }
     assert tried(heads=("ridge", "svm")) == {("b+c+copy", "ridge"), ("b+c+copy", "svm"), ("a+b+c+copy+f", "ridge")}
     assert tried(heads="ridge", together=()) == set()
+    first = depths(given, heads="ridge", fractions=(), together=(3,))
+    assert tried(heads="softmax", after=first) == {("b+c+copy", "ridge"), ("a+b+c+copy+f", "ridge")}
     monkeypatch.setattr(probes, "WIDE", 4 * rows.shape[-1])
     assert tried(heads="ridge") == {("b+c+copy", "ridge"), ("b+c+copy+f", "ridge")}
     assert told("b+c+copy") == "b+c+copy"
