@@ -23,9 +23,9 @@ def climbed(points, attempt, clock, guess, rungs=(None,), augmentations=("none",
 
     ``rungs`` are epochs; a single None stands for those of the points, of which none is thinned out then.
     ``guess(point, outcomes)`` says how many seconds a point may take. Ranked by the loss of the images held out, which
-    has fewer ties than accuracy. The best point of the first rung also tries what is ``near(point)``, without rates
-    that are ``too_high``; the next rung follows if ``worth(outcome)`` says so of the best. In the last one the best
-    also tries other augmentations, and the next ones take what was best for it.
+    has fewer ties than accuracy. If ``worth(outcome)`` says so of the best point of the first rung, it also tries what
+    is ``near(point)``, without rates that are ``too_high``, and the next rung follows. In the last one the best also
+    tries other augmentations, and the next ones take what was best for it.
     """
     outcomes, thin = [], len(rungs) > 1
     for epochs in rungs:
@@ -37,7 +37,7 @@ def climbed(points, attempt, clock, guess, rungs=(None,), augmentations=("none",
                 if not (thin and too_high(point, here)) and clock.allows(guess(point, outcomes)):
                     here.append(attempt(point))
                     clock.spent += here[-1].seconds
-            if not queue and near and (good := ranked(here)):
+            if not queue and near and (good := ranked(here)) and (worth is None or worth(good[0])):
                 queue, near = near(good[0].point), None
         outcomes += here
         good = ranked(here)
