@@ -1,8 +1,7 @@
 """`kerascnn bench transfer`: the guide's models are what they should be, ratios as by hand; how fast, no test says."""
 
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from importlib import import_module
-from multiprocessing import get_context
 
 import keras
 import numpy as np
@@ -110,14 +109,6 @@ class Here:
         future = Future()
         future.set_result(work(*given))
         return future
-
-
-@pytest.mark.slow
-def test_a_process_that_imported_nothing_else_finds_the_backbone(tmp_path):
-    bench.laid_out(tmp_path, "digits", "tiny_resnet", "none", None, 20, 0)
-    with ProcessPoolExecutor(1, get_context("spawn")) as process:
-        model, *_ = process.submit(bench.given, tmp_path).result()
-    assert model.name == "tiny_resnet"
 
 
 @pytest.mark.slow
