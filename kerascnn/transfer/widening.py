@@ -17,7 +17,7 @@ MORE = ("top_left", "flip_bottom_right"), ("top_left", "bottom_right")  # photos
 def widened(probed, images, ledger, clock, tell, *, seed, size=None, cache=True):
     """``Probed``s of the surest stage in more views, until one of them is surer: mirrored first."""
     best, found = surest(probed.candidates), []
-    width = probed.taps.joined(best.stage.split(PLUS)).shape[-1]
+    width = probed.table.row(best.stage, best.head)["width"]
     for views in MORE:
         rows = (1 + len(views)) * len(probed.taps)
         if min(rows, width) > WIDE or not clock.allows(len(views) * probed.seconds["features"]):
