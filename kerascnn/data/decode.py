@@ -83,7 +83,7 @@ def unpack(image, name):
         raise ImageError(name, f"one of {width}x{height} pixels", expected, "too large")
     with quiet():
         try:
-            image.load()
+            load(image)
             return np.array(rgb(upright(image), image))
         except MemoryError:
             text = f"one of {width}x{height} pixels that does not fit into memory"
@@ -91,6 +91,17 @@ def unpack(image, name):
         except Exception as error:  # a decoder may raise anything over a damaged file
             kind = f"{article(image.format)} image" if image.format else "one"
             raise ImageError(name, f"{kind} of {width}x{height} pixels that cannot be read: {error}") from None
+
+
+def load(image):
+    """Read an image's pixels, or fail; and fail again where it is given once more."""
+    tiles = getattr(image, "tile", None)
+    try:
+        image.load()
+    except Exception:  # without its tiles Pillow would take it for a loaded one, black where it is damaged
+        if tiles is not None:
+            image.tile = tiles
+        raise
 
 
 def upright(image):

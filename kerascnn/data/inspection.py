@@ -44,8 +44,8 @@ def inspect(entry, *, size=None, keep=False):
         return Seen((Finding(entry.name, *unread),)), None
     try:
         image = opened(io.BytesIO(contents), entry.name)
+        pixels = unpack(image, entry.name)  # first of all: what fails to load gives no error when it loads again
         odd = oddities(image, contents, ending)
-        pixels = unpack(image, entry.name)
     except ImageError as error:
         return Seen((Finding(entry.name, error.kind, error.reason),)), None
     return looked_at(pixels, entry.name, odd, size=size, keep=keep)
@@ -102,13 +102,13 @@ def is_image(contents):
 
 
 def oddities(image, contents, ending):
-    """[(kind, detail)] that a decoder deals with."""
+    """[(kind, detail)] that a decoder deals with, of an image whose pixels were read."""
     try:
         deep = contents[24:25] == b"\x10" if image.format == "PNG" else 16 in bits(image)
         frames = getattr(image, "n_frames", 1) if image.format != "MPO" else 1
         turn = image.getexif().get(ORIENTATION, 1)
         alpha = image.has_transparency_data
-    except Exception:  # damaged parts raise what their parser happens to meet; decoding then says what is wrong
+    except Exception:  # damaged parts beside the pixels raise what their parser happens to meet
         return []
     rows = [
         ("wrong suffix", f"{image.format} in .{ending}", image.format not in SUFFIXES.get(ending, ())),

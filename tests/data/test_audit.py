@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from planted import GOOD, PLANTED, contents, photo, plant, write
 
-from kerascnn.data import DataError, audit, decode, load
+from kerascnn.data import DataError, ImageError, audit, decode, load
 from kerascnn.data.duplicates import all_pairs, equal_pairs, joined
 from kerascnn.data.kinds import KINDS, SEVERITIES
 
@@ -102,6 +102,26 @@ def test_text_and_files(found, tmp_path):
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["a.csv", "a.json"]
     with pytest.raises(ValueError, match=r"`path` should end in \.csv or \.json"):
         found.save(tmp_path / "a.xlsx")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "JPEG", "TIFF", "WEBP", "BMP"])
+def test_one_damaged_byte_is_bad_for_audit_as_for_decode(kind, tmp_path):
+    """Noise, so that nearly each byte is one of the pixels'; what decodes in spite of it is good for both."""
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (24, 32, 3), np.uint8))
+    whole = contents(noise, kind)
+    for at in np.linspace(8, len(whole) - 1, 60).astype(int):
+        damaged = bytearray(whole)
+        damaged[at] ^= 0xFF
+        write(tmp_path / "noise" / f"{at:05}.{kind.lower()}", bytes(damaged))
+    bad = set()
+    for path in sorted((tmp_path / "noise").iterdir()):
+        try:
+            decode(path)
+        except ImageError:
+            bad.add(f"noise/{path.name}")
+    found = audit(tmp_path)
+    assert set(found.bad) == bad
+    assert len(bad) > 30 or kind != "PNG"
 
 
 def test_more_than_a_twentieth_bad_is_fatal(tmp_path):

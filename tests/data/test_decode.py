@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from kerascnn.data import ImageError, decode, fit, gather
-from kerascnn.data.decode import INSIDE, LIMIT, quiet
+from kerascnn.data.decode import INSIDE, LIMIT, quiet, unpack
 
 COLOURS = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[0, 0, 0], [255, 255, 255], [128, 64, 32]]], np.uint8)
 BLOCKS = COLOURS.repeat(32, 0).repeat(32, 1)  # (64, 96, 3): blocks survive JPEG but for their edges
@@ -192,6 +192,17 @@ def test_truncated(kind, kept, tmp_path):
         ImageError, match=rf"photo.jpg should be an image. Received: an? {kind} image .*(cannot|cut off)"
     ):
         decode(path)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "JPEG"])
+def test_a_damaged_image_of_pillow_is_refused_each_time(kind):
+    """Pillow itself takes an image that failed to load for a loaded one: black where nothing was read."""
+    contents = bytearray(file(NOISE, kind))
+    contents[len(contents) // 2] ^= 0xFF
+    image = Image.open(io.BytesIO(contents if kind == "PNG" else contents[: len(contents) // 2]))
+    for _ in range(3):
+        with pytest.raises(ImageError, match="cannot be read"):
+            unpack(image, "photo")
 
 
 @pytest.mark.parametrize(
