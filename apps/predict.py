@@ -101,8 +101,11 @@ def classify(model, images, top):
 def write(found, path):
     if path is None:
         return
+    from kerascnn.files import displayable, replacing
+
     try:
-        found.table.to_csv(path, index=False)
+        with replacing(path) as draft:
+            draft.write_text(displayable(found.table.to_csv(index=False)), encoding="utf-8", newline="")
     except OSError as error:
         raise Misuse(f"{path} cannot be written: {error.strerror}") from error
 

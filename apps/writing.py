@@ -21,8 +21,10 @@ def answer(command, result, lines, warnings=()):
         return
     import json
 
+    from kerascnn.files import displayable
+
     document = {"schema": f"kerascnn.{command}/1", "command": command, "result": result, "warnings": [*warnings]}
-    click.echo(json.dumps(document, indent=2, allow_nan=False))
+    click.echo(json.dumps(displayable(document), indent=2, allow_nan=False))
 
 
 @click.pass_context

@@ -1,8 +1,23 @@
-"""Files that are there as a whole or not at all."""
+"""Files that are there as a whole or not at all, and names of files that any of them can hold."""
 
 import os
 from contextlib import contextmanager
 from pathlib import Path
+
+
+def displayable(value):
+    """A file's name, or plain data with names in it, as text that can be written.
+
+    A name that is not UTF-8 comes from the system with a surrogate for each byte that is no letter; the byte E9 is
+    written as \\udce9, as Python shows it.
+    """
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, dict):
+        return {displayable(key): displayable(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [displayable(each) for each in value]
+    return value
 
 
 @contextmanager

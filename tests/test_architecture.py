@@ -94,7 +94,7 @@ ALLOWED = {  # module or package -> what of ours it may import
         "training",
         "weights",
     },
-    "exporting": {"exporting", "data", "drawn", "outputs", "predictions", "registry", "__version__"},
+    "exporting": {"exporting", "data", "drawn", "files", "outputs", "predictions", "registry", "__version__"},
 }
 SEEING = ("engine", "asking", "looping", "rules", "windows")
 TENSORFLOW = (

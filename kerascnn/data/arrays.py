@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..files import displayable
 from .images import DataError
 from .listing import Entry, Listing
 
@@ -41,7 +42,7 @@ def from_npz(path):
         raise DataError(f"{path} should be an .npz file of arrays. Received: {error}") from None
     if not parts:
         raise DataError(f"{path} should have arrays x, y or x_train, y_train, x_test, y_test. Received: {names}")
-    return joined(parts, Path(path).name)
+    return joined(parts, displayable(Path(path).name))
 
 
 def joined(parts, name, classes=None):

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from ..files import replacing
+from ..files import displayable, replacing
 from .kinds import KINDS, SEVERITIES
 from .listing import suffix
 
@@ -100,7 +100,10 @@ def written(audit, path):
     path = Path(path)
     if path.suffix not in (".csv", ".json"):
         raise ValueError(f"`path` should end in .csv or .json. Received: {path}")
-    whole = audit.table.to_csv(index=False) if path.suffix == ".csv" else json.dumps(document(audit), indent=2) + "\n"
+    if path.suffix == ".csv":
+        text = displayable(audit.table.to_csv(index=False))
+    else:
+        text = json.dumps(displayable(document(audit)), indent=2) + "\n"
     with replacing(path) as draft:
-        draft.write_text(whole, encoding="utf-8", errors="surrogateescape", newline="")
+        draft.write_text(text, encoding="utf-8", newline="")
     return path

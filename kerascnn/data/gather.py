@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 from PIL import Image
 
+from ..files import displayable
 from .decode import SNIFF, ImageError, kind_of
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".avif", ".ppm", ".pgm", ".jp2")
@@ -33,7 +34,7 @@ def gather(images):
 def single(image, name):
     """One of the given as pairs; several from a folder."""
     if isinstance(image, PATHS):
-        return folder(image) if os.path.isdir(image) else [(os.fsdecode(image), image)]
+        return folder(image) if os.path.isdir(image) else [(displayable(os.fsdecode(image)), image)]
     if isinstance(image, Image.Image | FILES) or hasattr(image, "read"):
         return [(name, image)]
     if is_array(image) and np.ndim(image) in (2, 3):
@@ -49,8 +50,8 @@ def folder(path):
     except OSError:
         names = []
     files = [os.path.join(path, name) for name in names]
-    found = [(file, file) for file in files if os.path.isfile(file) and is_image(file)]
-    return found or [(path, path)]  # which decoding then refuses
+    found = [(displayable(file), file) for file in files if os.path.isfile(file) and is_image(file)]
+    return found or [(displayable(path), path)]  # which decoding then refuses
 
 
 def is_image(path):

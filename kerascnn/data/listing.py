@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..files import displayable
 from .archives import Member, members
 from .images import DataError
 from .kinds import SUFFIXES
@@ -52,8 +53,8 @@ def listed(path):
     path = Path(path)
     if path.is_dir():
         names, folders, closed = walk(path)
-        found = by_folders(path, [(path / name, name, True) for name in names], folders)
-        findings = [Finding(name, "no access", "a folder") for name in closed]
+        found = by_folders(path, [(path / name, displayable(name), True) for name in names], displayable(folders))
+        findings = [Finding(displayable(name), "no access", "a folder") for name in closed]
         return replace(found, findings=(*found.findings, *findings))
     if not path.exists():
         raise DataError(f"`source` should be a folder, a zip archive or a CSV file. Received: {path}, not there")
@@ -122,7 +123,7 @@ def by_folders(path, found, empty):
     bare = sorted({tuple(parts) for parts in empty if len(parts) == depth + 1} - seen)
     findings += [Finding("/".join(parts), "empty class", "a folder without images") for parts in bare]
     classes = sorted({entry.label for entry in entries})
-    return Listing(path.name or str(path), tuple(entries), tuple(classes), tuple(findings))
+    return Listing(displayable(path.name or str(path)), tuple(entries), tuple(classes), tuple(findings))
 
 
 def wrapper(names):
@@ -160,7 +161,7 @@ def by_table(path):
         name, label, split, group = ((row.get(column) or "").strip() for column in COLUMNS)
         file = path.parent / name
         if not name or not label:
-            findings.append(Finding(f"{path.name}, line {number}", "no class", "no file or no label"))
+            findings.append(Finding(f"{displayable(path.name)}, line {number}", "no class", "no file or no label"))
         elif split and split.lower() not in PARTS:
             raise DataError(f"{path}, line {number}: split should be train, valid or test. Received: {split!r}")
         elif not file.is_file():
@@ -172,7 +173,7 @@ def by_table(path):
             names[name] = label
             entries.append(Entry(file, name, label, PARTS.get(split.lower(), ""), group))
     classes = sorted({entry.label for entry in entries})
-    return Listing(path.name, tuple(entries), tuple(classes), tuple(findings))
+    return Listing(displayable(path.name), tuple(entries), tuple(classes), tuple(findings))
 
 
 def rows_of(path):

@@ -13,6 +13,7 @@ from ..data.images import Data, Images
 from ..data.loading import load
 from ..data.sources import NAMES
 from ..data.threads import telling
+from ..files import displayable
 from ..predictions import count, cutting, predict, published
 
 IMAGENET = 1000
@@ -147,5 +148,6 @@ def series(images):
 def calls(images):
     """What ``predict`` calls each of them."""
     return [
-        os.fsdecode(image) if isinstance(image, str | os.PathLike) else f"image {i}" for i, image in enumerate(images)
+        displayable(os.fsdecode(image)) if isinstance(image, str | os.PathLike) else f"image {i}"
+        for i, image in enumerate(images)
     ]

@@ -4,7 +4,7 @@ import json
 import math
 from pathlib import Path
 
-from ..files import replacing, save_figure
+from ..files import displayable, replacing, save_figure
 
 PICTURES = (".png", ".svg", ".pdf", ".jpg")
 TABLES = ("images", "per_class", "confused", "confusion")
@@ -109,12 +109,12 @@ def bare(value):
 
 
 def document(result):
-    return json.dumps(result, indent=2, allow_nan=False) + "\n"
+    return json.dumps(displayable(result), indent=2, allow_nan=False) + "\n"
 
 
 def write(path, text):
     """Write a text file, complete or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as draft:
-        draft.write_text(text, encoding="utf-8")
+        draft.write_text(displayable(text), encoding="utf-8")
     return path

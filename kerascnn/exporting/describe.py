@@ -7,6 +7,7 @@ from importlib import metadata
 from pathlib import Path
 
 from .. import __version__
+from ..files import displayable
 from ..predictions import published
 from .signatures import BEST
 from .verification import digest_of
@@ -43,7 +44,7 @@ def write(folder, plan, scaling, formats, limit, facts):
 
 def dump(data, path):
     with open(path, "w", encoding="utf-8") as file:
-        json.dump(data, file, indent=2, ensure_ascii=False, allow_nan=False)
+        json.dump(displayable(data), file, indent=2, ensure_ascii=False, allow_nan=False)
         file.write("\n")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import NamedTuple
 
+from ..files import displayable
 from . import looks
 
 STATUS = {  # a card's status word -> its colour
@@ -48,7 +49,7 @@ def page(title, sections, lead="", *, note="", data=None):
     safe = None if data is None else Markup(data.replace("<", "\\u003c").replace("&", "\\u0026"))
     anchored = [(slug(section.title), section) for section in sections]
     style, given = Markup(looks.STYLE), {"title": title, "lead": lead, "note": note, "data": safe}
-    return str(filled(looks.PAGE, sections=anchored, style=style, policy=looks.POLICY, **given))
+    return displayable(str(filled(looks.PAGE, sections=anchored, style=style, policy=looks.POLICY, **given)))
 
 
 def slug(text):

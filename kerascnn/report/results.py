@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from ..files import replacing
+from ..files import displayable, replacing
 from .page import Section, box, folded, page, paragraph
 
 SCHEMA = 1  # of report.json
@@ -57,7 +57,7 @@ class Report:
         sections = {part.name: {"state": part.state, "reason": part.reason} for part in self.parts}
         document = {"schema_version": SCHEMA, "title": self.title, "sections": sections}
         document |= {"results": self.results, "meta": plain(self.meta)}
-        return json.dumps(document, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
+        return json.dumps(displayable(document), indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
 
     def html(self, budget=BUDGET):
         """The page as text; pictures get smaller where it would have more than ``budget`` bytes."""

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from .. import __version__
-from ..files import replacing
+from ..files import displayable, replacing
 from .history import best_row, history_of
 
 STATE, BEST, TABLE, CURVES, CARD = "state.npz", "best.weights.h5", "history.csv", "curves.png", "card.json"
@@ -25,7 +25,7 @@ REDRAWN = 60  # seconds between two drawings of the curves while training
 
 def write_json(path, facts):
     with replacing(path) as draft:
-        draft.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+        draft.write_text(json.dumps(displayable(facts), indent=2) + "\n", encoding="utf-8")
 
 
 def read_json(path):
@@ -134,7 +134,7 @@ class Run:
 
 def check_same(facts, before, folder):
     """Refuse to resume with another recipe, seed, network or data: the result would be neither run's."""
-    facts = json.loads(json.dumps(facts))
+    facts = json.loads(json.dumps(displayable(facts)))
     for key, value in facts.items():
         if before.get(key) != value:
             came, was = differing(value, before.get(key))

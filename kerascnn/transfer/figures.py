@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..files import replacing, save_figure
+from ..files import displayable, replacing, save_figure
 from .advice import DIFFERENT, ENOUGH, LITTLE, MUCH, SIMILAR, STRATEGIES, WORDS
 from .heads import HEADS
 from .stages import PLUS, told
@@ -28,7 +28,7 @@ def save(path, table, plot):
         return save_figure(plot(), path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as draft:
-        table.to_csv(draft, index=False)
+        draft.write_text(displayable(table.to_csv(index=False)), encoding="utf-8")
     return path
 
 
