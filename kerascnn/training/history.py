@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..drawn import Drawn
+from ..files import replacing, save_figure
 
 COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "rate", "seconds")
 BLUE, ORANGE = "#0072b2", "#d55e00"
@@ -37,12 +38,13 @@ class History(Drawn):
         return figure
 
     def save(self, path):
-        """Write the figure (.png, .svg, .pdf) or the table (.csv), and return where it is."""
+        """Write the figure (.png, .svg, .pdf) or the table (.csv), whole or not at all; return where it is."""
         path = Path(path)
-        if path.suffix == ".csv":
-            self.table.to_csv(path, index=False)
-        else:
-            self.plot().savefig(path, dpi=120)
+        if path.suffix != ".csv":
+            return save_figure(self.plot(), path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as draft:
+            self.table.to_csv(draft, index=False)
         return path
 
     def __str__(self):

@@ -15,6 +15,7 @@ from learners import QUICK, images, same, small, values
 
 from kerascnn import fit
 from kerascnn.training import Diverged
+from kerascnn.training.history import COLUMNS, history_of
 from kerascnn.training.plan import Plan
 from kerascnn.training.schedules import Steps
 
@@ -160,3 +161,23 @@ def test_a_run_is_not_written_over_nor_resumed_as_another(tmp_path):
         (tmp_path / "state.npz").write_bytes(damaged)
         with pytest.raises(ValueError, match="`out` should hold a run that can be read"):
             fit(small(), images(), QUICK, epochs=1, out=tmp_path, resume=True)
+
+
+def test_the_history_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    """A full disk leaves what was there."""
+    history = history_of([dict.fromkeys(COLUMNS, 1.0)])
+    for name in ("history.csv", "curves.png"):
+        assert history.save(tmp_path / "made" / name) == tmp_path / "made" / name
+        (tmp_path / name).write_bytes(b"old")
+
+    def half(self, path, **options):
+        Path(path).write_bytes(b"half")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", half)
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", half)
+    for name in ("history.csv", "curves.png"):
+        with pytest.raises(OSError, match="no space"):
+            history.save(tmp_path / name)
+        assert (tmp_path / name).read_bytes() == b"old"
+    assert {path.name for path in tmp_path.iterdir()} == {"made", "history.csv", "curves.png"}
