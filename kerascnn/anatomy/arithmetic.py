@@ -1,6 +1,20 @@
 """Conv and pool arithmetic, and the worked examples of a first course on convolutional networks, as numbers."""
 
 from dataclasses import dataclass
+from numbers import Integral
+
+
+def check_whole(name, value, least=1):
+    """Refuse what is not a whole number of at least ``least``."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        raise ValueError(f"`{name}` should be a whole number from {least}. Received: {value!r}")
+
+
+def check_shape(name, value, expected, lengths):
+    """Refuse what is not a tuple of whole numbers from 1 in one of these lengths."""
+    fits = isinstance(value, tuple | list) and len(value) in lengths
+    if not fits or not all(isinstance(size, Integral) and size >= 1 for size in value):
+        raise ValueError(f"`{name}` should be {expected}, whole numbers from 1. Received: {value!r}")
 
 
 def output_size(size, kernel, stride=1, padding=0, dilation=1, *, exact=False):
@@ -10,9 +24,8 @@ def output_size(size, kernel, stride=1, padding=0, dilation=1, *, exact=False):
     `exact` refuses a stride that does not fit instead of dropping the last pixels.
     """
     for name, value in (("size", size), ("kernel", kernel), ("stride", stride), ("dilation", dilation)):
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"`{name}` should be a whole number from 1. Received: {value!r}")
-    before, after = _pads(size, kernel, stride, padding, dilation)
+        check_whole(name, value)
+    before, after = pads(size, kernel, stride, padding, dilation)
     room = size + before + after - ((kernel - 1) * dilation + 1)
     if room < 0:
         raise ValueError(
@@ -26,18 +39,19 @@ def output_size(size, kernel, stride=1, padding=0, dilation=1, *, exact=False):
     return room // stride + 1
 
 
-def _pads(size, kernel, stride, padding, dilation):
+def pads(size, kernel, stride, padding, dilation):
     """(before, after) in pixels."""
     if padding == "valid":
         return 0, 0
     if padding == "same":
         total = max((-(size // -stride) - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
         return total // 2, total - total // 2
-    pads = (padding, padding) if isinstance(padding, int) else padding
-    if not isinstance(pads, tuple | list) or len(pads) != 2 or not all(isinstance(p, int) and p >= 0 for p in pads):
+    both = (padding, padding) if isinstance(padding, Integral) else padding
+    pair = isinstance(both, tuple | list) and len(both) == 2
+    if not pair or not all(isinstance(side, Integral) and side >= 0 for side in both):
         expected = 'a whole number from 0, (before, after), "same" or "valid"'
         raise ValueError(f"`padding` should be {expected}. Received: {padding!r}")
-    return tuple(pads)
+    return tuple(both)
 
 
 @dataclass(frozen=True)
@@ -65,17 +79,19 @@ class Stack:
 
 def stack(kernel=3, depth=3, channels=1):
     """Small kernels in a row: three 3x3 see 7x7 with 27 C^2 weights, where one 7x7 takes 49 C^2."""
+    for name, value in (("kernel", kernel), ("depth", depth), ("channels", channels)):
+        check_whole(name, value)
     return Stack(kernel, depth, channels)
 
 
 def single(kernel=7, channels=1):
     """One large kernel, to hold against a `stack`."""
-    return Stack(kernel, 1, channels)
+    return stack(kernel, 1, channels)
 
 
 def stacked_threes(kernel):
     """How many 3x3 convolutions see as far as one of an odd `kernel`: five make an 11x11."""
-    if not isinstance(kernel, int) or kernel < 1 or kernel % 2 == 0:
+    if not isinstance(kernel, Integral) or kernel < 1 or kernel % 2 == 0:
         raise ValueError(f"`kernel` should be an odd whole number. Received: {kernel!r}")
     return (kernel - 1) // 2
 
@@ -91,6 +107,8 @@ class Connectivity:
 
 def connectivity(inputs=7, hidden=3, reach=3):
     """What locality and sharing save: 7 inputs and 3 hidden units take 21 weights, then 9, then 3."""
+    for name, value in (("inputs", inputs), ("hidden", hidden), ("reach", reach)):
+        check_whole(name, value)
     if reach > inputs:
         raise ValueError(f"`reach` should be at most the {inputs} inputs. Received: {reach}")
     return Connectivity(inputs * hidden, hidden * reach, reach)
@@ -115,6 +133,9 @@ class DenseWeights:
 
 def dense_weights(shape, outputs=None):
     """A dense layer from an image to `outputs` units, or to as many as came in: 256x256x3 takes 3.87e10, 144 GiB."""
+    check_shape("shape", shape, "the sizes of the input, such as (256, 256, 3)", range(1, 10))
+    if outputs is not None:
+        check_whole("outputs", outputs)
     units = 1
     for size in shape:
         units *= size
@@ -143,6 +164,12 @@ def inception_cost(
     and gives 28x28x480. Lecture slides print 358 M for the second: they count its 3x3 convolution twice.
     A reduction of None leaves that branch naive; `project=None` pools without projecting.
     """
+    check_shape("shape", shape, "(height, width, channels)", (3,))
+    filters = {"ones": ones, "threes": threes, "fives": fives}
+    reduced = {"reduce_threes": reduce_threes, "reduce_fives": reduce_fives, "project": project}
+    for name, value in (filters | reduced).items():
+        if value is not None or name in filters:
+            check_whole(name, value)
     height, width, channels = shape
     places = height * width
     branches = {"1x1": places * channels * ones}

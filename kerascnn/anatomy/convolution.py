@@ -4,11 +4,12 @@
 """
 
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 
 from ..drawn import Drawn
-from .arithmetic import output_size
+from .arithmetic import check_shape, check_whole, output_size, pads
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,9 @@ def toeplitz(kernel, input_shape, stride=1, padding=0):
     """The matrix T with T @ image.ravel() == convolution(image).ravel(); rows are units, columns are pixels.
 
     `kernel` is (h, w) for images (H, W), or (h, w, in, out) for images (H, W, in). `stride` is an int or (y, x);
-    `padding` an int or a pair (before, after) for both axes.
+    `padding` is an int or a pair (before, after) for both axes, "valid", or "same" as TensorFlow pads.
     """
+    check_shape("input_shape", input_shape, "(H, W) or (H, W, in)", (2, 3))
     kernel = np.asarray(kernel)
     plain = kernel.ndim == 2
     kernel = kernel[:, :, None, None] if plain else kernel
@@ -42,13 +44,14 @@ def toeplitz(kernel, input_shape, stride=1, padding=0):
             "`kernel` should be (h, w) or (h, w, in, out) with as many `in` as the image has channels. "
             f"Received: {kernel.shape} for an image {shape}"
         )
-    strides = (stride, stride) if isinstance(stride, int) else tuple(stride)
-    before = padding if isinstance(padding, int) else padding[0]
+    strides = stride if isinstance(stride, tuple | list) else (stride, stride)
+    check_shape("stride", strides, "an int or (y, x)", (2,))
     height, width = (output_size(shape[a], kernel.shape[a], strides[a], padding) for a in (0, 1))
+    above, left = (pads(shape[a], kernel.shape[a], strides[a], padding, 1)[0] for a in (0, 1))
     matrix = np.zeros((height, width, kernel.shape[3], *shape), dtype=kernel.dtype)
     for row, column in np.ndindex(height, width):
         for i, j in np.ndindex(*kernel.shape[:2]):
-            y, x = row * strides[0] + i - before, column * strides[1] + j - before
+            y, x = row * strides[0] + i - above, column * strides[1] + j - left
             if 0 <= y < shape[0] and 0 <= x < shape[1]:
                 matrix[row, column, :, y, x, :] = kernel[i, j].T
     return matrix.reshape(height * width * kernel.shape[3], -1)
@@ -87,6 +90,11 @@ def equivariance(layer, image, shift, *, margin=2):
     `interior` leaves out the pixels it reaches, plus `margin` units on every side.
     """
     image = _image(image)
+    _check_layer(layer)
+    check_whole("margin", margin, least=0)
+    pair = isinstance(shift, tuple | list) and len(shift) == 2
+    if not pair or not all(isinstance(amount, Integral) for amount in shift):
+        raise ValueError(f"`shift` should be (dy, dx), whole numbers of pixels. Received: {shift!r}")
     moved = _shift(image, shift)
     response, of_shifted = _respond(layer, image), _respond(layer, moved)
     ratios = [round(image.shape[a] / response.shape[a]) or 1 for a in (0, 1)]
@@ -118,12 +126,24 @@ class Invariance(Drawn):
 def invariance(layer, image, *, pool=4, shifts=range(5)):
     """How far max pooling makes a response invariant to small horizontal shifts: |r(shifted) - r| / |r|."""
     image = _image(image)
+    _check_layer(layer)
+    check_whole("pool", pool)
+    if np.ndim(shifts) != 1 or not all(isinstance(shift, Integral) for shift in shifts):
+        raise ValueError(f"`shifts` should be whole numbers of pixels. Received: {shifts!r}")
     shifts = np.array(list(shifts), dtype=int)
     responses = [_respond(layer, _shift(image, (0, int(shift)))) for shift in shifts]
     still = _respond(layer, image)
+    if pool > min(still.shape[:2]):
+        height, width = still.shape[:2]
+        raise ValueError(f"`pool` should be at most the response's {height}x{width} units. Received: {pool}")
     before = [_change(still, response) for response in responses]
     pooled = [_change(_max_pool(still, pool), _max_pool(response, pool)) for response in responses]
     return Invariance(shifts, np.array(before), np.array(pooled), pool)
+
+
+def _check_layer(layer):
+    if not callable(layer):
+        raise ValueError(f"`layer` should be a layer, a model or a function. Received: {layer!r}")
 
 
 def _image(image):

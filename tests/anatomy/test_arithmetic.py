@@ -55,6 +55,25 @@ def test_errors_say_which_and_what(arguments, message):
         anatomy.output_size(*arguments)
 
 
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: anatomy.stack("3"), "`kernel` should be a whole number from 1. Received: '3'"),
+        (lambda: anatomy.stack(3, 0), "`depth` should be a whole number from 1. Received: 0"),
+        (lambda: anatomy.single(7, None), "`channels` should be a whole number from 1. Received: None"),
+        (lambda: anatomy.connectivity(7, 3, "3"), "`reach` should be a whole number from 1. Received: '3'"),
+        (lambda: anatomy.dense_weights(256), "`shape` should be the sizes .* Received: 256"),
+        (lambda: anatomy.dense_weights((256, 256), 0), "`outputs` should be a whole number from 1. Received: 0"),
+        (lambda: anatomy.inception_cost(28), "`shape` should be \\(height, width, channels\\), .* Received: 28"),
+        (lambda: anatomy.naive_inception_cost(ones=None), "`ones` should be a whole number from 1. Received: None"),
+        (lambda: anatomy.inception_cost(reduce_fives=2.5), "`reduce_fives` should be a whole number .* Received: 2.5"),
+    ],
+)
+def test_the_worked_examples_say_which_argument_is_wrong(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
 def test_three_threes_against_a_seven():
     threes, seven = anatomy.stack(3, 3, channels=10), anatomy.single(7, channels=10)
     assert threes.receptive == seven.receptive == 7

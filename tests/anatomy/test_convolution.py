@@ -57,6 +57,45 @@ def test_kernels_that_do_not_fit_the_image():
         toeplitz(np.ones((3, 3, 2, 1)), (5, 5, 3))
 
 
+def test_padding_as_tensorflow_pads():
+    rng = np.random.default_rng(0)
+    kernel, image = rng.normal(size=(3, 2, 1, 2)).astype("float32"), rng.normal(size=(5, 6, 1)).astype("float32")
+    expected = keras.ops.conv(image[None], kernel, strides=2, padding="same")
+    made = toeplitz(kernel, image.shape, stride=2, padding="same") @ image.ravel()
+    np.testing.assert_allclose(made, np.ravel(expected), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([1, 2, 3], 5), "`input_shape` should be \\(H, W\\) or \\(H, W, in\\), .* Received: 5"),
+        (([1, 2, 3], (5, 5)), "`kernel` should be \\(h, w\\) or .* Received: \\(3,\\)"),
+        ((np.ones((3, 3)), (5, None)), "`input_shape` should be"),
+        ((np.ones((3, 3)), (5, 5), 1.5), "`stride` should be an int or \\(y, x\\), .* Received"),
+        ((np.ones((3, 3)), (5, 5), (1, 1, 1)), "`stride` should be an int or \\(y, x\\), .* Received"),
+        ((np.ones((3, 3)), (5, 5), 1, "full"), "`padding` should be .* Received: 'full'"),
+    ],
+)
+def test_toeplitz_says_which_argument_is_wrong(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        toeplitz(*arguments)
+
+
+def test_shifts_say_which_argument_is_wrong(image):
+    with pytest.raises(ValueError, match="`shift` should be \\(dy, dx\\).* Received: 4"):
+        equivariance(np.negative, image, 4)
+    with pytest.raises(ValueError, match="`layer` should be a layer, a model or a function. Received: 'conv1'"):
+        equivariance("conv1", image, (0, 1))
+    with pytest.raises(ValueError, match="`margin` should be a whole number from 0. Received: -1"):
+        equivariance(np.negative, image, (0, 1), margin=-1)
+    with pytest.raises(ValueError, match="`shifts` should be whole numbers of pixels. Received: 4"):
+        invariance(np.negative, image, shifts=4)
+    with pytest.raises(ValueError, match="`pool` should be at most the response's 24x32 units. Received: 25"):
+        invariance(np.negative, image, pool=25)
+    with pytest.raises(ValueError, match="`layer` should be a layer"):
+        invariance(None, image)
+
+
 @pytest.fixture
 def image():
     rows, columns = np.mgrid[:24, :32]
