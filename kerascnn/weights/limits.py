@@ -9,8 +9,9 @@ GROWTH = 4  # times its own size that a file may become: compressed zeros, expan
 class WeightsError(ValueError):
     """A file of weights that cannot be read: which file, what was expected, what came."""
 
-    def __init__(self, path, expected, received):
-        super().__init__(f"{path} should {expected}. Received: {received}")
+    def __init__(self, path, expected, received, advice=""):
+        super().__init__(f"{path} should {expected}. Received: {received}{advice}")
+        self.path, self.expected, self.received = path, expected, received
 
 
 class Allowance:

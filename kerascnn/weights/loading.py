@@ -11,6 +11,8 @@ from ..registry import BEST, CARDS, Source, publishers, sources, unknown
 from .caffe_naming import CAFFE, caffe_scale
 from .files import read
 from .fitting import Loaded, best, fit, plans, today
+from .limits import WeightsError
+from .relatives import networks_for
 from .slots import slots
 from .tensors import remembered
 
@@ -69,9 +71,17 @@ def pretrain(model, pretrained, scale=None):
 def prepare(model, pretrained):
     """What goes into each variable, and the report; the model is not changed yet."""
     path, arrays = pretrained.path, today(pretrained.arrays)
-    plan = best(path, plans(model.name, slots(model), arrays, model), arrays, model.name)
-    scale = pretrained.scale(model.name, plan.layout)
-    values, report = fit(path, plan, arrays, bgr=bool(scale and SCALES[scale].get("bgr")))
+    try:
+        plan = best(path, plans(model.name, slots(model), arrays, model), arrays, model.name)
+        scale = pretrained.scale(model.name, plan.layout)
+        values, report = fit(path, plan, arrays, bgr=bool(scale and SCALES[scale].get("bgr")))
+    except WeightsError as error:
+        others = networks_for(path, arrays, model.name)
+        if not others:
+            raise
+        names = " or ".join(others)
+        advice = f"; its names and shapes are those of {names}: build_model({others[0]!r}, weights=...)"
+        raise WeightsError(path, error.expected, error.received, advice) from error
     return values, replace(report, scale=scale, source=pretrained.name())
 
 

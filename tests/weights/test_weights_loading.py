@@ -256,3 +256,29 @@ def test_weights_bring_their_scaling(tmp_path):
     assert build_model("vgg16", **row, weights=path, scale="unit").get_layer("scale").like("unit")
     with pytest.raises(ValueError, match="scale='caffe'"):
         load_weights(build_model("vgg16", **row), path)
+
+
+@pytest.mark.parametrize(
+    ("asked", "network", "shape"),
+    [
+        ("alexnet", "alexnet_torchvision", (64, 64, 3)),
+        ("alexnet_owt", "alexnet_torchvision", (64, 64, 3)),
+        ("squeezenet1_0", "squeezenet1_1", (64, 64, 3)),
+        ("resnet34", "resnet18", (32, 32, 3)),
+    ],
+)
+def test_a_file_of_another_network_of_the_family_is_named(asked, network, shape, tmp_path):
+    model = build_model(network, input_shape=shape)
+    path = save_weights(model, tmp_path / "net.safetensors", layout="torchvision")
+    small = build_model(asked, input_shape=shape if "alexnet" not in asked else (96, 96, 3))
+    with pytest.raises(WeightsError, match=rf"names and shapes are those of {network}: build_model\('{network}', "):
+        load_weights(small, path)
+    with pytest.raises(WeightsError, match=f"are those of {network}"):
+        build_model(asked, weights=path, input_shape=small.input_shape[1:])
+
+
+def test_a_file_of_no_network_names_none(tmp_path):
+    save_file({"features.0.weight": np.zeros((3, 3), "f4")}, tmp_path / "net.safetensors")
+    with pytest.raises(WeightsError) as caught:
+        build_model("squeezenet1_0", weights=tmp_path / "net.safetensors")
+    assert "those of" not in str(caught.value)
