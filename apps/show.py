@@ -139,9 +139,9 @@ def missing(name):
     """The error for what is neither a network nor a file."""
     if name.lower().endswith(SUFFIXES) or os.sep in name:
         return BadFile(f"there is no file {name}")
-    from kerascnn.registry import unknown
+    from kerascnn.registry import unknown_network
 
     start = re.match(r"[a-z]*", name.lower())[0]
     known = [row.name for row in networks()]
     relatives = start and any(start in other for other in known)
-    return Misuse(unknown("network", name, known), f"kerascnn list {start}" if relatives else "kerascnn list")
+    return Misuse(unknown_network(name, known), f"kerascnn list {start}" if relatives else "kerascnn list")

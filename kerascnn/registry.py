@@ -140,8 +140,31 @@ def card(name):
     """The card of a network; "resnet20" is short for "resnet20_cifar10"."""
     found = called(name, CARDS)
     if found is None:
-        raise ValueError(unknown("network", name, CARDS, "list_models() names them all"))
+        raise ValueError(unknown_network(name, CARDS, "list_models() names them all"))
     return found
+
+
+def unknown_network(name, known, advice=""):
+    """Error text for a name that is no network of ours: whose name it is, or which names are near."""
+    network, weights = timm_name(str(name))
+    if network not in known:
+        return unknown("network", name, known, advice)
+    more = f", weights={weights!r}" if weights else ""
+    return f"Unknown network {name!r}. It is timm's name of {network}: build_model({network!r}{more})"
+
+
+def timm_name(name):
+    """(our network, our name of its weights) of timm's "resnetv2_50" or "resnetv2_50.a1h_in1k"; else None and ""."""
+    theirs, _, tag = name.removeprefix("hf_hub:").removeprefix("timm/").partition(".")
+    files = {}
+    for row in (row for rows in sources().values() for row in rows if row.publisher == "timm"):
+        files.setdefault(row.file.partition(".")[0], []).append(row)
+    rows = files.get(theirs, [])
+    before_activation = re.fullmatch(r"resnetv2_(\d+)", theirs)
+    if not rows:
+        return (f"resnet{before_activation[1]}v2" if before_activation else None), ""
+    weights = next((row.name for row in rows if row.name == f"timm/{tag}"), "")
+    return rows[0].network, weights
 
 
 def called(name, rows):

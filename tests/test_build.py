@@ -1,5 +1,6 @@
 """build_model, features, rehead: what they return, and how they answer wrong calls."""
 
+import re
 from dataclasses import replace
 
 import keras
@@ -9,7 +10,7 @@ from networks import ALL, TINY
 
 import kerascnn
 from kerascnn import build_model, card, catalog, features, list_models, outline, pattern, rehead
-from kerascnn.registry import CARDS, matching, natural, publishers, register
+from kerascnn.registry import CARDS, matching, natural, publishers, register, timm_name
 
 SMALL = {"input_shape": (32, 32, 3), "classes": 10}
 
@@ -239,3 +240,35 @@ def test_wrong_calls_say_what_was_expected_and_what_came(call, named):
 def test_there_are_fifty_wrong_calls():
     assert len(WRONG) >= 50
     assert "resnet50" in CARDS
+
+
+@pytest.mark.parametrize(
+    ("theirs", "advice"),
+    [
+        ("resnetv2_50", "build_model('resnet50v2')"),
+        ("resnetv2_152", "build_model('resnet152v2')"),
+        ("resnetv2_50.a1h_in1k", "build_model('resnet50v2', weights='timm/a1h_in1k')"),
+        ("timm/resnet50.a1_in1k", "build_model('resnet50', weights='timm/a1_in1k')"),
+        ("hf_hub:timm/vgg16_bn.tv_in1k", "build_model('vgg16_bn', weights='timm/tv_in1k')"),
+        ("resnet50.unheard_of", "build_model('resnet50')"),
+    ],
+)
+def test_the_names_of_timm_are_told_apart(theirs, advice):
+    for find in (build_model, card):
+        with pytest.raises(ValueError, match=f"timm's name of .*: {re.escape(advice)}"):
+            find(theirs)
+
+
+def test_every_name_in_timms_table_leads_to_its_network():
+    rows = [row for name in list_models() for row in card(name).weights if row.publisher == "timm"]
+    assert len(rows) > 80
+    for row in rows:
+        theirs = row.file.removesuffix(".safetensors")
+        assert timm_name(theirs) == (row.network, row.name)
+
+
+@pytest.mark.parametrize("name", ["resnetv2_51", "resnetv2_50x1_bit", "mobilenet.a1_in1k"])
+def test_names_of_timm_that_we_do_not_have(name):
+    with pytest.raises(ValueError, match=f"Unknown network '{name}'") as caught:
+        build_model(name)
+    assert "timm" not in str(caught.value)
