@@ -177,10 +177,10 @@ def look(way, network, images, asked, also):
         made_of[each.name] = partial(each.function, **given)
     own = {name: value for name, value in own.items() if name not in OPTIONS["of"]}
     if "methods" in way.takes:
-        return way.function(network, images, made_of, **own)
+        return way.function(network, images, methods=made_of, **own)
     (method,) = made_of.values()
     if "method" in way.takes:
-        return way.function(method, network, images, **own)
+        return way.function(network, images, method=method, **own)
     found = method(network, images)
     own.pop("classes", None)  # the map has them
     return way.function(*([network] if "model" in way.takes else []), found, **own)

@@ -138,7 +138,7 @@ def faithful(model, photo):
     """Gain over pixels by chance, a bar a method."""
     names = ("grad_cam", "occlusion", "smooth", "saliency")
     asked = {name: lambda *given, name=name, **how: METHODS[name](*given, **how) for name in names}
-    table = visualize.choose(model, photo, asked).table.set_index("method")
+    table = visualize.choose(model, photo, methods=asked).table.set_index("method")
     figure, axis = axes()
     axis.bar(range(len(names)), [table.gain[name] for name in names], color="#0072b2", width=0.7)
     axis.axhline(0, color="0.6")

@@ -122,7 +122,7 @@ class Choice(Drawn):
 
 
 def choose(
-    model, images, methods, *, classes=None, steps=28, fill="grey", blur=5.0, seed=0, batch=None, tell=None, **options
+    model, images, classes=None, *, methods, steps=28, fill="grey", blur=5.0, seed=0, batch=None, tell=None, **options
 ):
     """Which method of attribution is most faithful to a model on these images? `Choice`, with a table, best first.
 

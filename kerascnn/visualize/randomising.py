@@ -72,14 +72,32 @@ class Sanity(Drawn):
         return draw_sanity(self)
 
 
-def sanity(method, model, images, classes=None, *, layers=None, independent=False, seed=0, **options):
-    """Randomise a copy of the model layer by layer and compare a method's maps with the original ones: `Sanity`.
+def sanity(model, images, classes=None, *, method, layers=None, independent=False, seed=0, **options):
+    """Compare a method's maps with those of the model with random weights.
 
-    ``method(model, images, classes=..., **options)`` is a function of attribution; ``classes`` are those that the
-    model itself finds likeliest unless given, the same at every step. Weights are drawn anew by the initialisers of
-    their own layers, and shuffled where a layer has none. ``layers`` names where to stop and look (with cascading:
-    that layer and all above it are random); 12 spread over the depth if not given. All weights come last.
+    A copy of the model is randomized layer by layer: weights are drawn by the initializers of their own layers, and
+    shuffled where a layer has none.
+
+    Args:
+        model: a Keras model, or a `Probe` of one.
+        images: whatever holds pixels.
+        classes: one class, or one for each image; by default those that the model itself finds likeliest. They are
+            the same at every step.
+        method: a function of attribution, called as ``method(model, images, classes=..., **options)``; required.
+        layers: where to stop and look; with cascading, that layer and all above it are random. By default 12,
+            spread over the depth. The model with all of its weights random always comes last.
+        independent: randomize one layer at a time, not that and all above it.
+        seed: of the random weights.
+        **options: passed on to ``method``.
+
+    Returns:
+        `Sanity`.
     """
+    if not callable(method):
+        came = f"{method!r}; is it kerascnn.visualize.{method}?" if isinstance(method, str) else repr(method)
+        raise ValueError(
+            f"`method` should be a function, called as method(model, images, classes=...). Received: {came}"
+        )
     asked = probe(model)
     shown = pictures(asked, images)
     classes, images = likeliest(asked, shown) if classes is None else classes, shown.plain(asked.input)

@@ -284,7 +284,7 @@ def test_what_judges_says_in_numbers_what_the_package_says(document, here, netwo
     found = document("see", "choose", network, photos, *words, "--values", "x.npz")["result"]
     methods = {"saliency": saliency, "grad_cam": lambda *given, **more: grad_cam(*given, layer="conv2", **more)}
     model = keras.saving.load_model(network)
-    table = choose(model, str(photos), methods, steps=3, seed=4, fill=(1, 2, 3)).table
+    table = choose(model, str(photos), methods=methods, steps=3, seed=4, fill=(1, 2, 3)).table
     assert [row["method"] for row in found["table"]] == table.method.tolist()
     assert [row["gain"] for row in found["table"]] == pytest.approx(table.gain.tolist(), rel=1e-5)
     assert found["images"] == []

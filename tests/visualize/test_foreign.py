@@ -78,8 +78,8 @@ def numbers(table):
 READ = {
     "activation maps": lambda model, x: activation_maps(model, x, "more").values,
     "curves": lambda model, x: curves(model, saliency(model, x), steps=4).deletion,
-    "choose": lambda model, x: numbers(choose(model, x, {"saliency": saliency}, steps=3).table),
-    "sanity": lambda model, x: numbers(sanity(saliency, model, x, layers=["end"]).table),
+    "choose": lambda model, x: numbers(choose(model, x, methods={"saliency": saliency}, steps=3).table),
+    "sanity": lambda model, x: numbers(sanity(model, x, method=saliency, layers=["end"]).table),
     "side by side": lambda model, x: numbers(side_by_side(model, model, x).table.loc[["aliasing", "near_nyquist"]]),
     "similarity": lambda model, x: numbers(side_by_side(model, model, x).similarity),
     "heat map": lambda model, x: np.stack(heat_map(model, x, size=SIZE).probs),
@@ -107,7 +107,7 @@ def test_several_inputs_are_carried_along(rng, pixels):
         seen.append(images)
         return saliency(model, images, np.array(classes))
 
-    choose(model, given, {"saliency": method}, steps=2)
+    choose(model, given, methods={"saliency": method}, steps=2)
     np.testing.assert_array_equal(seen[0]["gate"], given["gate"])
 
 
@@ -115,8 +115,8 @@ def test_choose_decodes_each_photo_once(pair, tmp_path, monkeypatch, rng):
     Image.fromarray(rng.integers(0, 256, (*SIZE, 3), dtype=np.uint8)).save(tmp_path / "a.png")
     seen, own = [], images.gather
     monkeypatch.setattr(images, "gather", lambda given: seen.append(given) or own(given))
-    choose(pair[1], [str(tmp_path / "a.png")], {"one": saliency, "other": occlusion}, steps=2)
-    sanity(saliency, pair[1], [str(tmp_path / "a.png")], layers=["end"])
+    choose(pair[1], [str(tmp_path / "a.png")], methods={"one": saliency, "other": occlusion}, steps=2)
+    sanity(pair[1], [str(tmp_path / "a.png")], method=saliency, layers=["end"])
     assert len(seen) == 2
 
 

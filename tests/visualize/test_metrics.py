@@ -137,7 +137,7 @@ def test_choose_puts_the_better_method_first(case):
         return given(signs * case.weights * (images[..., 0] - 127.5), images, classes=classes)
 
     worst = given(-exact(None, case.images, (0, 0)).map, case.images)
-    table = choose(case.model, case.images, {"wrong way": worst, "exact": exact}, classes=(0, 0)).table
+    table = choose(case.model, case.images, (0, 0), methods={"wrong way": worst, "exact": exact}).table
     assert table.method.tolist() == ["exact", "random", "wrong way"]
     assert seen[-1] == (0, 0)
     row = table.set_index("method").loc["exact"]
@@ -157,7 +157,7 @@ def test_choose_takes_the_likeliest_classes(case):
         seen.append(classes)
         return given(images[..., 0], images, classes=classes)
 
-    choose(case.model, case.images, {"brightness": method}, steps=2)
+    choose(case.model, case.images, methods={"brightness": method}, steps=2)
     assert seen == [tuple(np.where(probability(case, case.images) > 0.5, 0, 1).tolist())]
 
 
@@ -193,6 +193,6 @@ def test_choose_refuses_other_images(case):
     other = given(np.ones((2, SIDE, SIDE)), case.images + 1)
     own = given(np.ones((2, SIDE, SIDE)), case.images)
     with pytest.raises(ValueError, match="same images"):
-        choose(case.model, case.images, {"own": own, "other": other})
+        choose(case.model, case.images, methods={"own": own, "other": other})
     with pytest.raises(ValueError, match="`methods` should map"):
-        choose(case.model, case.images, [own])
+        choose(case.model, case.images, methods=[own])

@@ -90,7 +90,7 @@ def edges(model, images, classes=None):
 
 
 def test_the_gradient_forgets_and_passes(model, images):
-    found = sanity(gradient, model, images)
+    found = sanity(model, images, method=gradient)
     assert found.passed
     last = found.table.iloc[-1]
     assert abs(last.rank_correlation) < 0.2
@@ -99,7 +99,7 @@ def test_the_gradient_forgets_and_passes(model, images):
 
 
 def test_edges_stay_and_fail(model, images):
-    found = sanity(edges, model, images)
+    found = sanity(model, images, method=edges)
     assert not found.passed
     np.testing.assert_allclose(found.table[["rank_correlation", "signed_rank_correlation", "ssim"]], 1)
     assert (found.table.constant == 0).all()
@@ -108,10 +108,13 @@ def test_edges_stay_and_fail(model, images):
 
 def test_rows_go_from_the_scores_down(model, images):
     names = ["scores", "depthwise", "inner/inside", "first"]
-    table = sanity(edges, model, images).table
+    table = sanity(model, images, method=edges).table
     assert table.layer.tolist() == names
-    assert sanity(edges, model, images, layers=["inner/bare"]).table.layer.tolist() == ["inner/bare", "all layers"]
-    alone = sanity(edges, model, images, independent=True)
+    assert sanity(model, images, method=edges, layers=["inner/bare"]).table.layer.tolist() == [
+        "inner/bare",
+        "all layers",
+    ]
+    alone = sanity(model, images, method=edges, independent=True)
     assert alone.table.layer.tolist() == [*names, "all layers"]
 
 
@@ -124,7 +127,7 @@ def test_which_layers_are_random_at_each_step(model, images, independent):
         seen.append({name for name in own if any((a != b).any() for a, b in zip(own[name], now[name], strict=True))})
         return edges(copy, images)
 
-    sanity(method, model, images, independent=independent)
+    sanity(model, images, method=method, independent=independent)
     everything, top, middle = {*own}, {"scores"}, {"inner/inside", "inner/bare"}
     if independent:
         assert seen == [set(), top, {"depthwise"}, {"inner/inside"}, {"first"}, everything]
@@ -148,13 +151,13 @@ def test_the_model_stays_as_it_is_also_when_the_method_fails(model, images):
         return edges(copy, images)
 
     with pytest.raises(RuntimeError, match="no more"):
-        sanity(failing, model, images)
+        sanity(model, images, method=failing)
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
     assert not frozen.trainable
     assert all(layer.trainable for layer in model.layers if layer is not frozen)
     assert model not in calls
-    sanity(weighted, model, images)
+    sanity(model, images, method=weighted)
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 
@@ -166,14 +169,16 @@ def test_the_same_classes_at_every_step_and_options_are_handed_on(model, images)
         seen.append((tuple(classes), noise))
         return edges(copy, images)
 
-    sanity(method, model, images, noise=3)
+    sanity(model, images, method=method, noise=3)
     likeliest = tuple(model.predict_on_batch(images).argmax(-1).tolist())
     assert {*seen} == {(likeliest, 3)}
     assert len(seen) == 5
 
 
 def test_a_seed_repeats(model, images):
-    first, second, other = (sanity(weighted, model, images, (0, 1, 2), layers=["scores"], seed=s) for s in (1, 1, 2))
+    first, second, other = (
+        sanity(model, images, (0, 1, 2), method=weighted, layers=["scores"], seed=s) for s in (1, 1, 2)
+    )
     np.testing.assert_array_equal(first.maps, second.maps)
     assert (first.maps[-1] != other.maps[-1]).any()
     np.testing.assert_array_equal(first.maps[0], other.maps[0])
@@ -257,14 +262,14 @@ def test_constant_maps_are_counted_and_left_out(model, images):
         maps = edges(copy, images).map
         return given(maps * np.array([1, 1, len(calls) == 1])[:, None, None], images)
 
-    found = sanity(method, model, images, (0, 0, 0), layers=["scores"])
+    found = sanity(model, images, (0, 0, 0), method=method, layers=["scores"])
     np.testing.assert_allclose(found.table.rank_correlation, 1)
     np.testing.assert_allclose(found.table.constant, 1 / 3)
 
     def silent(copy, images, classes=None):
         return given(0 * edges(copy, images).map, images)
 
-    nothing = sanity(silent, model, images, (0, 0, 0), layers=["scores"])
+    nothing = sanity(model, images, (0, 0, 0), method=silent, layers=["scores"])
     assert nothing.passed is None
     assert "constant" in str(nothing)
     nothing.plot()
@@ -272,12 +277,23 @@ def test_constant_maps_are_counted_and_left_out(model, images):
 
 @pytest.mark.parametrize("method", [weighted, edges], ids=["signed", "unsigned"])
 def test_figures(method, model, images, tmp_path):
-    sanity(method, model, images).save(tmp_path / "sanity.png")
+    sanity(model, images, method=method).save(tmp_path / "sanity.png")
     assert (tmp_path / "sanity.png").stat().st_size > 10_000
 
 
 def test_errors(model, images):
     with pytest.raises(ValueError, match="Did you mean depthwise"):
-        sanity(gradient, model, images, layers=["depthwse"])
+        sanity(model, images, method=gradient, layers=["depthwse"])
+    flat = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten()])
     with pytest.raises(ValueError, match="`model` should have layers that learn"):
-        sanity(gradient, keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten()]), np.zeros((1, 4, 4, 1)))
+        sanity(flat, np.zeros((1, 4, 4, 1)), method=gradient)
+
+
+def test_the_method_is_asked_for_by_name(model, images):
+    """The model comes first, as everywhere, and an error says what a method is."""
+    with pytest.raises(TypeError, match="method"):
+        sanity(model, images)
+    with pytest.raises(
+        ValueError, match="`method` should be a function.*'saliency'; is it kerascnn.visualize.saliency"
+    ):
+        sanity(model, images, method="saliency")
