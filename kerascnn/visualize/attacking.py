@@ -1,20 +1,22 @@
 """What every attack begins with, images and by how much they are taken for a class, and ends with: `Fooled`.
 
 Images are changed in steps of 0..255 (`Victim` turns them into what the network takes), so that sizes mean the same for
-any network. What counts are the scores before the softmax: by how many logits the wrong class leads.
+any network. What counts on the way are the scores before the softmax: by how many logits the wrong class leads.
+Whether an image is fooled is for the user's model to say, in a plain forward pass.
 """
 
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import keras
 import numpy as np
 from keras import ops
 
 from ..drawn import Drawn
 from ..predictions import named
 from ..registry import unknown
-from .asking import Question, ask
-from .attribution import by_class, predicted
+from .asking import Question, ask, most, read
+from .attribution import by_class
 from .distortions import RANGE, l2, linf, rms, ssim
 from .engine import probe
 from .images import Pictures, pictures, steps, unsteps
@@ -22,14 +24,17 @@ from .looping import Loop, iterate
 from .scores import LOGITS, PROBS
 
 FAR = 1e9  # subtracted from a class's score, it is never the largest
+TINY = 1e-30  # the least probability whose logarithm is taken
+ROUNDING, HALF_ROUNDING = 1e-5, 4e-3  # of the largest logit: more than two passes of a network differ by
 
 
 @dataclass(frozen=True, eq=False)
 class Fooled(Drawn):
     """Images before and after, (N, H, W, C) in the network's own range, and what the network says of both.
 
-    ``before`` and ``after`` are classes, with their ``confidence_before`` and ``confidence_after``; ``target`` is what
-    they were to become, or None; ``success`` whether they did (another class than before, or the target), ``survives``
+    ``before`` and ``after`` are the classes that the model itself gives in a plain forward pass, with their
+    ``confidence_before`` and ``confidence_after``; ``target`` is what they were to become, or None; ``success`` whether
+    they did (another class than before, or the target; by ``lead`` logits where those were asked for), ``survives``
     whether they do after rounding to whole steps of 0..255. ``l2``, ``linf``, ``rms`` are in such steps. ``history``
     (steps, N): by how many logits the class that should not win led at each step.
     """
@@ -100,14 +105,20 @@ class Fooled(Drawn):
 
 @dataclass(frozen=True, eq=False)
 class Victim:
-    """Images in steps of 0..255, (N, H, W, C) float32, and the class that each leaves (``sign`` -1) or takes (1)."""
+    """Images in steps of 0..255, (N, H, W, C) float32, and the class that each leaves (``sign`` -1) or takes (1).
+
+    ``before`` is the class that the model gives each image, ``end`` what its outputs are (`plain_end`), ``aim`` by how
+    many logits an attack should win: the ``lead``, and more than passes of the network differ by.
+    """
 
     probe: object
     shown: Pictures
     pixels: np.ndarray = field(repr=False)
     probs: np.ndarray = field(repr=False)
-    label: np.ndarray
+    before: np.ndarray
     target: np.ndarray | None
+    end: str
+    aim: np.ndarray
     bounds: tuple
     labels: tuple | None
     lead: float = 0.0
@@ -115,31 +126,47 @@ class Victim:
     tell: object = None
 
     @property
+    def label(self):
+        """The class that each image leaves, or its target."""
+        return self.before if self.target is None else self.target
+
+    @property
     def given(self):
         """What the steps of a loop are given of each image."""
         sign = np.full(len(self.label), -1.0 if self.target is None else 1.0, np.float32)
-        return {"origin": self.pixels, "label": self.label.astype(np.int32), "sign": sign}
+        return {"origin": self.pixels, "label": self.label.astype(np.int32), "sign": sign, "aim": self.aim}
 
     def iterate(self, name, step, state, now, more=None, over=None):
         """Run a loop whose step is ``step(see, state, now, given)``, where ``see`` is `seen` by the network."""
-        bounds, lead = self.bounds, self.lead
-        act = lambda look, *rest: step(lambda *what: seen(look, bounds, lead, *what), *rest)  # noqa: E731
-        loop = Loop(("attack", name, bounds, lead), act, says=("margin",))
+        bounds = self.bounds
+        act = lambda look, *rest: step(lambda *what: seen(look, bounds, *what), *rest)  # noqa: E731
+        loop = Loop(("attack", name, bounds), act, says=("margin",))
         options = {"others": self.shown.others, "batch": self.batch, "tell": self.tell, "over": over}
         return iterate(self.probe, loop, state, now, self.given | (more or {}), **options)
 
     def margins(self, pixels):
         """By how many logits the class that should not win leads in each image, and the probabilities."""
-        label, sign = self.given["label"], self.given["sign"]
-        answer = lambda run, score, label, sign: {  # noqa: E731
-            "margin": margins(run[LOGITS], label, sign)[0] + self.lead,
+        extra = {name: self.given[name] for name in ("label", "sign", "aim")}
+        answer = lambda run, score, label, sign, aim: {  # noqa: E731
+            "margin": margins(run[LOGITS], label, sign)[0] + aim,
             "probs": run[PROBS],
         }
-        question = Question(("margin", self.lead), answer, extra={"label": label, "sign": sign}, backward=False)
+        question = Question(("margin",), answer, extra=extra, backward=False)
         found = ask(
             self.probe, question, unsteps(pixels, self.bounds).astype(np.float32), self.shown.others, batch=self.batch
         )
         return found["margin"], by_class(found["probs"])
+
+    def fooled(self, images):
+        """(class, whether it fooled) of images in the network's own range, by a plain forward pass of the model."""
+        outputs = plain_outputs(self.probe, images, self.shown.others, self.batch)
+        logits, classes = plain_logits(outputs, self.end), plain_classes(outputs, self.end)
+        wins = classes != self.before if self.target is None else classes == self.target
+        if not self.lead:
+            return classes, wins
+        own = np.arange(logits.shape[1]) == self.label[:, None]
+        gap = np.where(own, -np.inf, logits).max(1) - logits[own]  # of the best other class
+        return classes, wins & ((gap if self.target is None else -gap) >= self.lead)
 
 
 def victim(model, images, target=None, *, bounds=(0, 255), lead=0.0, labels=None, batch=None, tell=None):
@@ -153,13 +180,72 @@ def victim(model, images, target=None, *, bounds=(0, 255), lead=0.0, labels=None
     if shown.pixels.min() < low - 1e-4 * (high - low) or shown.pixels.max() > high + 1e-4 * (high - low):
         extent = f"{shown.pixels.min():.4g} to {shown.pixels.max():.4g}"
         raise ValueError(f"`bounds` should be the range of the images. Received: {bounds} for pixels from {extent}")
-    probs = predicted(asked, shown, batch)
-    before, count = probs.argmax(-1), probs.shape[-1]
-    labels = named(labels, count, asked.model)
-    numbers = None if target is None else targets(target, len(shown), count, labels)
-    label = before if numbers is None else numbers
-    limits = {"bounds": (low, high), "labels": labels, "lead": float(lead), "batch": batch, "tell": tell}
-    return Victim(asked, shown, pixels, probs, label, numbers, **limits)
+    now = read(asked, shown, [LOGITS, PROBS], batch)
+    probs, largest = by_class(now[PROBS]), np.abs(now[LOGITS]).reshape(len(shown), -1).max(1)
+    rounding = np.maximum(largest, 1) * (HALF_ROUNDING if asked.half else ROUNDING)
+    outputs = plain_outputs(asked, shown.pixels, shown.others, batch)
+    end = plain_end(outputs, probs)
+    labels = named(labels, probs.shape[-1], asked.model)
+    return Victim(
+        probe=asked,
+        shown=shown,
+        pixels=pixels,
+        probs=probs,
+        before=plain_classes(outputs, end),
+        target=None if target is None else targets(target, len(shown), probs.shape[-1], labels),
+        end=end,
+        aim=(lead + rounding).astype(np.float32),
+        bounds=(low, high),
+        labels=labels,
+        lead=float(lead),
+        batch=batch,
+        tell=tell,
+    )
+
+
+def plain_outputs(asked, images, others, batch=None):
+    """(N, .., classes) of a plain call of the user's model: nothing of ours is compiled around it."""
+    model, count = asked.model, len(images)
+    sequential = isinstance(model, keras.Sequential)
+    structure, made = (model.inputs[0], model.outputs) if sequential else (model.input, model.output)
+    ends = dict(zip(map(id, model.outputs), asked.graph.ends, strict=True))
+    position = [ends[id(tensor)] for tensor in keras.tree.flatten(made)].index(asked.output)
+    feeds = {name: np.broadcast_to(array, (count, *array.shape[1:])) for name, array in others.items()}
+    limit = batch or most(asked, images.shape[1:], False)
+    found = []
+    for first in range(0, count, limit):
+        rows = slice(first, first + limit)
+        part = {name: ops.convert_to_tensor(array[rows]) for name, array in feeds.items()}
+        part[asked.input] = asked.preprocess(ops.convert_to_tensor(images[rows]))
+        inputs = keras.tree.pack_sequence_as(structure, [part[name] for name in asked.inputs])
+        output = keras.tree.flatten(model(inputs, training=False))[position]
+        found.append(ops.convert_to_numpy(ops.cast(output, "float32")))
+    return np.concatenate(found)
+
+
+def plain_end(outputs, probs):
+    """What a model's outputs are, beside the probabilities that they stand for: "softmax", "sigmoid" or "logits"."""
+    if not np.allclose(by_class(outputs), probs, atol=2e-3):
+        return "logits"
+    alone = outputs.shape[-1] == 1
+    return "sigmoid" if alone or not np.allclose(outputs.sum(-1), 1, atol=1e-2) else "softmax"
+
+
+def plain_classes(outputs, end):
+    """The class of each image: the largest output; of a single one, class 1 from equality on."""
+    outputs = outputs.reshape(len(outputs), -1, outputs.shape[-1]).mean(1)
+    if outputs.shape[-1] > 1:
+        return outputs.argmax(-1)
+    return (outputs[:, 0] >= (0 if end == "logits" else 0.5)).astype(int)
+
+
+def plain_logits(outputs, end):
+    """(N, classes): outputs as they are before a softmax or sigmoid."""
+    outputs = outputs.astype(np.float64)
+    if end != "logits":
+        outputs = np.log(np.maximum(outputs, TINY)) - (end == "sigmoid") * np.log(np.maximum(1 - outputs, TINY))
+    outputs = outputs.reshape(len(outputs), -1, outputs.shape[-1]).mean(1)
+    return outputs if outputs.shape[-1] > 1 else np.concatenate([0 * outputs, outputs], 1)
 
 
 def checked_bounds(bounds):
@@ -186,7 +272,7 @@ def targets(target, count, classes, labels):
     return numbers
 
 
-def seen(look, bounds, lead, pixels, given, sharp=None):
+def seen(look, bounds, pixels, given, sharp=None):
     """(margin, slope of the smooth margin in steps of 0..255, smooth margin) of pixels on their way through a loop.
 
     The slope is not that of the margin itself, where it would be that of one class alone; none without ``sharp``.
@@ -194,8 +280,8 @@ def seen(look, bounds, lead, pixels, given, sharp=None):
     run = look(unsteps(pixels, bounds))
     hard, smooth = margins(run[LOGITS], given["label"], given["sign"], sharp)
     if sharp is None:
-        return hard + lead, None, None
-    return hard + lead, run.gradient(smooth, pixels), smooth + lead
+        return hard + given["aim"], None, None
+    return hard + given["aim"], run.gradient(smooth, pixels), smooth + given["aim"]
 
 
 def margins(logits, label, sign, sharp=None):
@@ -217,17 +303,32 @@ def margins(logits, label, sign, sharp=None):
 
 
 def judged(victim, pixels, method, history, whole=False):
-    """`Fooled` from changed pixels, which are looked at again, as they are and in 8 bits."""
+    """`Fooled` from changed pixels, which the model itself is shown, as they are and in 8 bits."""
     kept = np.all(pixels == victim.pixels, axis=(1, 2, 3))[:, None, None, None]
     images = np.where(kept, victim.shown.pixels, unsteps(pixels, victim.bounds)).astype(np.float32)
-    (margin, probs), (rounded, _) = victim.margins(pixels), victim.margins(np.round(pixels))
+    rounded = unsteps(np.round(pixels), victim.bounds).astype(np.float32)
+    after, success = victim.fooled(images)
+    _, survives = victim.fooled(rounded)
+    _, probs = victim.margins(pixels)
     change = pixels - victim.pixels
-    before, after = victim.probs.argmax(-1), probs.argmax(-1)
     return Fooled(
-        *(victim.shown.pixels, images, victim.shown.names, method, before, after),
-        *(confidence(victim.probs, before), confidence(probs, after), victim.target),
-        *((rounded if whole else margin) < 0, rounded < 0, l2(change), linf(change), rms(change)),
-        *(history, victim.bounds, victim.labels),
+        originals=victim.shown.pixels,
+        images=images,
+        names=victim.shown.names,
+        method=method,
+        before=victim.before,
+        after=after,
+        confidence_before=confidence(victim.probs, victim.before),
+        confidence_after=confidence(probs, after),
+        target=victim.target,
+        success=success & survives if whole else success,
+        survives=survives,
+        l2=l2(change),
+        linf=linf(change),
+        rms=rms(change),
+        history=history,
+        bounds=victim.bounds,
+        labels=victim.labels,
     )
 
 

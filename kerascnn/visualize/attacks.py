@@ -25,7 +25,8 @@ def fool(model, images, target=None, *, method="minimal", **options):
     Away from the class that is predicted now, or to the ``target``: a class, or one for each image, numbers or names.
     ``method`` is one of `ATTACKS`, to which the ``options`` go. Those of all: ``bounds``, the range of the pixels that
     you give (before the probe's ``preprocess``), which sizes and distances count as 0..255; ``lead``, by how many
-    logits the wrong class should win; ``whole``, for a change that survives 8 bits; ``labels``, ``batch``, ``tell``.
+    logits the wrong class should win (attacks go on by 1e-5 of the largest logit, more than rounding undoes);
+    ``whole``, for a change that survives 8 bits; ``labels``, ``batch``, ``tell``.
     """
     if method not in ATTACKS:
         raise ValueError(unknown("method", method, ATTACKS))

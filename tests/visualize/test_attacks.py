@@ -5,6 +5,7 @@ from functools import cache
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers, ops
 
 import kerascnn
@@ -249,6 +250,60 @@ def test_what_cannot_be_is_refused(pixels):
     ):
         with pytest.raises(ValueError, match=words):
             fool(model, pixels, **options)
+
+
+class Biased(layers.Layer):
+    """Scores that are another in a plain call than in a compiled one: class 0 has so many more."""
+
+    def __init__(self, more):
+        super().__init__()
+        self.more = more
+
+    def call(self, scores):
+        return scores if tf.inside_function() else scores + ops.one_hot(0, scores.shape[-1]) * self.more
+
+
+@pytest.mark.parametrize("end", [None, "softmax"], ids=["logits", "softmax"])
+@pytest.mark.parametrize(("name", "options"), METHODS)
+def test_whether_an_image_is_fooled_is_for_the_model_to_say(name, options, end, pixels, rng):
+    """What only the compiled attack believes is no success; differences as small as rounding's deny nothing."""
+    inner, _ = linear(rng)
+    inner.layers[-1].bias.assign([30, 0])
+    size = {"size": 120} if name in ("fgsm", "bim", "pgd") else {}
+    for more, expected in ((1e4, False), (1e-4, True)):
+        model = keras.Model(inner.input, layers.Activation(end or "linear")(Biased(more)(inner.output)))
+        found = fool(model, pixels, method=name, **options, **size)
+        classes = np.asarray(model(found.images)).argmax(1)
+        np.testing.assert_array_equal(found.after, classes)
+        np.testing.assert_array_equal(found.success, classes != found.before)
+        rounded = np.asarray(model(np.round(found.images))).argmax(1)
+        np.testing.assert_array_equal(found.survives, rounded != found.before)
+        assert (found.success == expected).all()
+
+
+def test_a_lead_that_is_not_reached_is_no_success(pixels):
+    model, options = small(), {"method": "pgd", "size": 120, "steps": 8}
+    leads = [fool(each, pixels, lead=4, **options) for each in (model, small("softmax"))]
+    for found in leads:
+        scores = np.asarray(model(found.images))
+        own = np.arange(CLASSES) == found.before[:, None]
+        gap = np.where(own, -np.inf, scores).max(1) - scores[own]
+        np.testing.assert_array_equal(found.success, gap >= 4)
+    assert not fool(model, pixels, lead=1e4, **options).success.any()
+
+
+@pytest.mark.parametrize("chosen", ["one", "two"])
+def test_the_output_that_counts_is_the_one_that_is_asked(chosen, pixels, rng):
+    """Of a model with two inputs and two outputs."""
+    image, gate = keras.Input(SIZE, name="image"), keras.Input((3,), name="gate")
+    x = layers.Concatenate()([layers.Flatten()(layers.Rescaling(1 / 255, -0.5)(image)), gate])
+    model = keras.Model([gate, image], {"one": layers.Dense(3, name="one")(x), "two": layers.Dense(4, name="two")(x)})
+    given = {"image": pixels, "gate": rng.uniform(0, 1, (len(pixels), 3)).astype(np.float32)}
+    found = fool(Probe(model, output=chosen), given)
+    classes = [np.asarray(model([given["gate"], each])[chosen]).argmax(1) for each in (pixels, found.images)]
+    np.testing.assert_array_equal(found.before, classes[0])
+    np.testing.assert_array_equal(found.after, classes[1])
+    assert found.success.all()
 
 
 def test_results_are_tables_and_pictures(pixels, tmp_path):
