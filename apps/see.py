@@ -4,16 +4,18 @@ import os
 import sys
 import time
 import warnings
+from functools import cache
 
 import click
 
-from .command import BadFile, Command, Misuse, check_new, given, keep
+from .command import BadFile, Command, Misuse, check_new, given, keep, one_line
 from .findings import lines, records, rows, write
 from .networks import complete_names_and_files, network_called
 from .predict import build, check_weights
 from .quiet import load_keras, waiting
+from .settings import variable
 from .show import read
-from .ways import check_options, chosen, look, ways
+from .ways import check_options, chosen, look, more_options, spelled, ways
 from .writing import answer, bar, bold, cut, dim, remark, width
 
 PICTURES = (".png", ".svg", ".pdf")
@@ -37,11 +39,33 @@ class Numbers(click.ParamType):
         return numbers if len(numbers) > 1 else numbers[0]
 
 
-@click.command("see", cls=Command)
+class See(Command):
+    """A command with an option for each argument of an attribution method that is none already."""
+
+    def get_params(self, context):
+        return [*super().get_params(context), *self.derived()]
+
+    def derived(self):
+        """The options that nothing here names."""
+        return [option_of(parameter) for parameter in more_options().values()]
+
+
+@cache
+def option_of(parameter):
+    """The option that an argument is, by its default."""
+    name, default = f"--{parameter.name.replace('_', '-')}", parameter.default
+    given = {"help": one_line(parameter.help), "envvar": variable(("see",), parameter.name)}
+    if default is False:
+        return click.Option([name], is_flag=True, **given)
+    kind = Numbers() if default is None else type(default)
+    return click.Option([name], type=kind, metavar="W" if isinstance(default, str) else "X", **given)
+
+
+@click.command("see", cls=See)
 @click.argument("method", required=False)
 @click.argument("model", metavar="NAME|FILE", required=False, shell_complete=complete_names_and_files)
 @click.argument("images", metavar="IMAGE...", nargs=-1, type=click.Path())
-@click.option("--list", "listing", is_flag=True, help="The methods, what each does, and its options.")
+@click.option("--list", "listing", is_flag=True, help="The methods by kind; of METHOD, what its options mean.")
 @click.option("--weights", metavar="W", help="imagenet (the best there are), torchvision, keras, timm, or a file.")
 @click.option("--other", metavar="NAME|FILE", help="The network beside which side_by_side puts the first.")
 @click.option("--other-weights", metavar="W", help="Those of the other network, as --weights.")
@@ -90,14 +114,13 @@ class Numbers(click.ParamType):
 def command(method, model, images, listing, weights, other_weights, frames, out, folder, values, force, **asked):
     """Draw what a network sees in photos.
 
-    METHOD is one that `kerascnn see --list` names; segment, curves, choose and sanity are made of the maps of another
-    one, that --of names, and take its options too. NAME is a network that `kerascnn list` names, with its published
-    weights. FILE is any Keras model, .keras or .h5, that takes pixels 0..255. IMAGE is an image file, or a folder of
-    them.
+    METHOD is one that `kerascnn see --list` names; `kerascnn see METHOD --list` says what its options mean. Segment,
+    curves, choose and sanity are made of the maps of another one, that --of names, and take its options too. NAME is a
+    network that `kerascnn list` names, with its published weights. FILE is any Keras model, .keras or .h5, that takes
+    pixels 0..255. IMAGE is an image file, or a folder of them.
     """
     if listing:
-        load_keras()
-        answer("see", [{"method": w.name, "what": w.what, "options": w.options} for w in ways().values()], listed())
+        answer("see", *listed(method))
         return
     check_words(method, model, images)
     row = network_called(model)
@@ -110,8 +133,8 @@ def command(method, model, images, listing, weights, other_weights, frames, out,
     out = out or f"{method}.png"
     check_new(out, f"--out {method}.png", PICTURES, force)
     check_new(values, f"--values {method}.npz", (".npz",), force)
-    load_keras()
     way = chosen(method)
+    load_keras()
     options = check_options(way, images, asked)
     if frames and (way.name != "dream" or folder is None):
         raise Misuse("--frames needs a --folder" if way.name == "dream" else "--frames goes with dream")
@@ -143,17 +166,53 @@ def check_words(method, model, images):
         raise BadFile(f"there is no image {images[0]}")
 
 
-def listed():
-    """What each way does, and below it its options."""
+def listed(method=None):
+    """(data, lines) of all ways, or of one with what its options mean."""
+    known = {method: chosen(method)} if method else ways()
+    rows = [
+        {"method": name, "kind": way.row.kind, "title": way.row.title, "what": way.row.what, "options": [*way.options]}
+        for name, way in known.items()
+    ]
+    if not method:
+        return rows, all_lines(known)
+    rows[0]["help"] = known[method].options
+    return rows, lines_of(known[method])
+
+
+def all_lines(known):
+    """What each way does, kind by kind, and below it its options."""
+    from kerascnn.visualize.registry import KINDS
+
+    room, wide = width(), max(map(len, known)) + 2
+    for kind, heading in KINDS.items():
+        yield cut(bold(f"{heading} ({kind})"), room)
+        for name, way in known.items():
+            if way.row.kind != kind:
+                continue
+            yield cut(f"  {bold(name)}{' ' * (wide - len(name))}{way.row.title}", room)
+            words = " ".join([*way.options, *(["and those of its method"] if way.judges else [])])
+            for text in (way.row.what, words):
+                yield from map(dim, indented(text, wide + 2, room))
+
+
+def lines_of(way):
+    """What a way does, and what each of its options means."""
+    room, wide = width(), max(map(len, way.options)) + 4
+    yield cut(f"{bold(way.name)}  {way.row.title}", room)
+    yield from indented(way.row.what, 0, room)
+    general = {spelled(option.name): option.help for option in command.params if isinstance(option, click.Option)}
+    for option, says in way.options.items():
+        first, *rest = indented(says or general.get(option, ""), wide, room) or [""]
+        yield f"  {option}".ljust(wide) + first.lstrip()
+        yield from rest
+
+
+def indented(text, indent, room):
+    """Lines of a text, as wide as there is room."""
     from textwrap import wrap
 
-    known, room = ways(), width()
-    wide = max(map(len, known)) + 2
-    for name, way in known.items():
-        yield cut(f"{bold(name)}{' ' * (wide - len(name))}{way.what}", room)
-        words = " ".join([*way.options, *(["and those of its method"] if way.judges else [])])
-        lines = wrap(words, max((room or 120) - wide, 20), break_on_hyphens=False)
-        yield from (dim(" " * wide + line) for line in lines)
+    lines = wrap(text, max((room or 120) - indent, 20), break_on_hyphens=False)
+    return [" " * indent + line for line in lines]
 
 
 def seen(way, network, images, options):

@@ -32,9 +32,10 @@ def spelled(option):
     return max(option.opts, key=len).lstrip("-")
 
 
-def options_of(command):
-    """{as typed: option} of those that variables and files may set."""
-    found = {spelled(option): option for option in command.params if isinstance(option, click.Option)}
+def options_of(command, derived=True):
+    """{as typed: option} of those that variables and files may set; looking up ``derived`` ones takes time."""
+    params = [*command.params, *(getattr(command, "derived", list)() if derived else ())]
+    found = {spelled(option): option for option in params if isinstance(option, click.Option)}
     return {name: option for name, option in found.items() if name not in APART}
 
 
@@ -45,7 +46,7 @@ def variable(words, name):
 
 def name_variables(command, words=()):
     """Let every option of a command, and of those below it, be set by its variable."""
-    for name, option in options_of(command).items():
+    for name, option in options_of(command, derived=False).items():
         option.envvar = variable(words, name)
     for option in command.params:
         if option.name == "config":

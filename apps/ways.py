@@ -1,8 +1,8 @@
 """The ways to see as the command line has them: what each takes, and how it is asked."""
 
-import inspect
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
 from .command import Misuse
 
@@ -44,50 +44,75 @@ OPTIONS = {  # option -> the parameters of functions that it is
     "seed": ("seed",),
     "batch": ("batch",),
 }
-PASSED_ON = ("batch", "labels", "tell")  # what a method with **options takes too
-CHANGED = ("size", "steps", "whole", "seed", "batch", "labels", "tell")  # to an attack
-CLIMBED = ("recipe", "copies", "size", "steps", "seed", "batch", "tell")  # what is passed on to a climb
+PASSED_ON = {  # kind -> what a function with **options takes too
+    "faithfulness": ("batch", "labels", "tell"),
+    "synthesis": ("recipe", "copies", "size", "steps", "seed", "batch", "tell"),
+    "attack": ("size", "steps", "whole", "seed", "batch", "labels", "tell"),
+}
+PYTHON_ONLY = ("model", "images", "score", "labels", "tell", "windows")  # arguments that are no options
 SHARED = ("classes", "seed", "batch")  # what a judge and its methods both are told
-USUAL = ("saliency", "gradient_x_input", "integrated", "grad_cam", "layer_cam", "occlusion")  # compared by `choose`
+USUAL = (  # compared by `choose`
+    "saliency",
+    "gradient_x_input",
+    "integrated_gradients",
+    "grad_cam",
+    "layer_cam",
+    "occlusion",
+)
 DEFAULT = "saliency"  # of which one, where nothing is said
 
 
 @dataclass(frozen=True)
 class Way:
-    """A way of seeing: its function, the parameters that it takes, and whether it is made of the maps of methods."""
+    """A way of seeing as the command line has it; ``row`` is that of the registry."""
 
-    name: str
-    function: object
-    takes: frozenset
-    judges: bool
+    row: object
+
+    @property
+    def name(self):
+        """What it is called."""
+        return self.row.name
+
+    @property
+    def function(self):
+        """Its function; that imports Keras."""
+        return self.row.function
+
+    @property
+    def takes(self):
+        """The arguments that its function takes, with those that it passes on."""
+        passed = PASSED_ON.get(self.row.kind, ()) if self.row.passes_on else ()
+        return frozenset((*self.row.parameters, *passed))
+
+    @property
+    def judges(self):
+        """Whether it is made of the maps of other methods."""
+        return self.row.kind == "faithfulness"
 
     @property
     def shows(self):
         """Whether images are "needed", "optional" or "none"."""
-        images = inspect.signature(self.function).parameters.get("images")
+        images = self.row.parameters.get("images")
         if images is None and not self.judges:
             return "none"
-        return "needed" if self.judges or images.default is images.empty else "optional"
+        return "needed" if self.judges or images.required else "optional"
 
     @property
     def needs_layer(self):
         """Whether it has no layer to look at by itself."""
-        layer = inspect.signature(self.function).parameters.get("layer")
-        return layer is not None and layer.default is layer.empty
-
-    @property
-    def what(self):
-        """The first line of its docstring."""
-        return (inspect.getdoc(self.function) or "").split("\n")[0]
+        layer = self.row.parameters.get("layer")
+        return layer is not None and layer.required
 
     @property
     def options(self):
-        """Its own options on the command line."""
-        return [spelled(name) for name in OPTIONS if self.parameter(name)]
+        """{its own option as typed: what its docstring says of it}."""
+        parameters = {name: self.parameter(name) for name in (*OPTIONS, *more_options())}
+        helps = {name: each.help for name, each in self.row.parameters.items()}
+        return {spelled(name): helps.get(each, "") for name, each in parameters.items() if each}
 
     def parameter(self, option):
         """What the function calls an option; None where it does not take it."""
-        return next((name for name in OPTIONS[option] if name in self.takes), None)
+        return next((name for name in OPTIONS.get(option, (option,)) if name in self.takes), None)
 
     def given(self, options):
         """Those of the options that the function takes, as it calls them."""
@@ -103,18 +128,21 @@ def spelled(option):
 
 
 def ways():
-    """Every way by its name, from the package's own tables."""
-    from kerascnn.visualize.methods import DREAMS, JUDGES, WAYS
+    """{name: `Way`} of every way to see; nothing heavy is imported for it."""
+    from kerascnn.visualize.registry import ROWS
 
-    passed = dict.fromkeys(DREAMS, CLIMBED) | {"fool": CHANGED}
-    return {name: Way(name, way, takes(way, passed.get(name, PASSED_ON)), name in JUDGES) for name, way in WAYS.items()}
+    return {name: Way(row) for name, row in ROWS.items()}
 
 
-def takes(function, passed=PASSED_ON):
-    """The parameters of a function, with those that it passes on."""
-    parameters = inspect.signature(function).parameters
-    passes = any(each.kind is each.VAR_KEYWORD for each in parameters.values())
-    return frozenset(parameters) | frozenset(passed if passes else ())
+def more_options():
+    """{name: parameter} of the arguments of attribution methods that are options although nothing here names them."""
+    from kerascnn.visualize.registry import of_kind
+
+    known = {*PYTHON_ONLY, *chain.from_iterable(OPTIONS.values())}
+    parameters = {}
+    for row in of_kind("attribution").values():
+        parameters |= row.parameters
+    return {name: each for name, each in parameters.items() if name not in known and each.default is not True}
 
 
 def chosen(method):
@@ -149,18 +177,24 @@ def check_options(way, images, asked):
 def judged(way, asked):
     """The methods whose maps a way is made of."""
     from kerascnn.registry import unknown
-    from kerascnn.visualize.attacks import ATTACKS, fool
-    from kerascnn.visualize.methods import METHODS
+    from kerascnn.visualize.registry import METHODS
 
-    several = "methods" in way.takes
-    known = ATTACKS if way.function is fool else METHODS
+    several, known = "methods" in way.takes, attacks() if way.name == "fool" else METHODS
     names = asked.get("of") or (USUAL if several else (DEFAULT,)) * way.judges
     if len(names) > 1 and not several:
         raise Misuse(f"{way.name} takes one --of. Received: {', '.join(names)}")
     for name in names:
         if name not in known:
             raise Misuse(unknown("--of", name, known), "kerascnn see --list")
-    return [Way(name, METHODS[name], takes(METHODS[name]), False) for name in names] if way.judges else []
+    known_ways = ways()
+    return [known_ways[name] for name in names] if way.judges else []
+
+
+def attacks():
+    """The attacks by name."""
+    from kerascnn.visualize.attacks import ATTACKS
+
+    return ATTACKS
 
 
 def look(way, network, images, asked, also):

@@ -5,19 +5,22 @@ python docs/make.py --weights FILE      the pictures too, as SqueezeNet 1.1 with
 """
 
 import argparse
-import inspect
 import re
 from pathlib import Path
 
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
-TITLES = {
-    "attributions": "Which pixels speak for a class",
-    "others": "Filters, maps, places",
-    "judges": "Which map is to be believed",
-    "dreams": "What a network would like to see",
-}
-HERO = ("saliency", "grad_cam", "occlusion", "guided", "activation_maps", "invert", "dream", "maximize", "facets")
+HERO = (
+    "saliency",
+    "grad_cam",
+    "occlusion",
+    "guided_backprop",
+    "activation_maps",
+    "invert",
+    "dream",
+    "maximize",
+    "facets",
+)
 
 
 def models():
@@ -41,16 +44,15 @@ def models():
 
 
 def methods():
-    """Every way to see with its thumbnail and the first line of its docstring."""
-    from kerascnn.visualize import methods
+    """Every way to see by its kind: thumbnail, name, the first line of its docstring."""
+    from kerascnn.visualize.registry import KINDS, of_kind
 
-    parts = (methods.METHODS, {way.__name__: way for way in methods.OTHERS}, methods.JUDGES, methods.DREAMS)
     lines = []
-    for title, part in zip(TITLES.values(), parts, strict=True):
-        lines += ["", f"**{title}**", "", "| | | |", "|---|---|---|"]
-        for name, way in part.items():
-            first = inspect.getdoc(way).splitlines()[0].replace("|", r"\|")
-            lines.append(f'| <img src="docs/methods/{name}.webp" width="72" alt="{name}"> | `{name}` | {first} |')
+    for kind, heading in KINDS.items():
+        lines += ["", f"**{heading}**", "", "| | | |", "|---|---|---|"]
+        for name, row in of_kind(kind).items():
+            first = row.what.replace("|", r"\|")
+            lines.append(f'| <img src="docs/methods/{name}.webp" width="72" alt="{row.title}"> | `{name}` | {first} |')
     return "\n".join(lines[1:])
 
 

@@ -6,10 +6,9 @@ from PIL import Image
 
 from kerascnn import visualize
 from kerascnn.visualize.drawing import looks, overlay, signals
-from kerascnn.visualize.methods import METHODS, WAYS
+from kerascnn.visualize.registry import METHODS, ROWS
 
 SIDE = 128  # pixels of what is drawn as a chart, half of them
-SIGNED = ("gradient_x_input", "integrated")
 PERCENT = 99.5  # of |value|, where the colours end
 CLASSES = (
     3,
@@ -21,12 +20,12 @@ CLASSES = (
 
 def thumbnails(model, photo):
     """{way: picture (h, w, 3), 0..1} of each way to see that there is; ``photo`` as the network takes it."""
-    found = {name: attributed(name, way(model, photo, **ASKED.get(name, {}))) for name, way in METHODS.items()}
+    found = {name: attributed(way(model, photo, **ASKED.get(name, {}))) for name, way in METHODS.items()}
     found |= {name: draw(model, photo) for name, draw in DRAWN.items()}
-    return {name: found[name] for name in WAYS}
+    return {name: found[name] for name in ROWS}
 
 
-def attributed(name, found):
+def attributed(found):
     """Signals on mid-grey, gradients in grey, what has a sign from blue to red, the rest over the photo."""
     if found.rule:
         values = found.values.sum(axis=0)  # of several units, where it was units that were asked
@@ -34,7 +33,7 @@ def attributed(name, found):
     values = found.map[0]
     if not found.signed and found.reduce == "max":
         return coloured(values, "gray")
-    if name in SIGNED:
+    if found.values.shape[-1] > 1:
         return coloured(values, "RdBu_r", signed=True)
     return over(found.images, values)
 
@@ -124,7 +123,7 @@ def pair(model, photo):
 
 
 def segmented(model, photo):
-    found = visualize.segment(visualize.smooth(model, photo, samples=16))
+    found = visualize.segment(visualize.smoothgrad(model, photo, samples=16))
     mask = found.masks[0][..., None]
     return np.where(mask, photo / 255, 0.25 + 0.25 * photo.mean(-1, keepdims=True) / 255)
 
@@ -136,7 +135,7 @@ def deleted(model, photo):
 
 def faithful(model, photo):
     """Gain over pixels by chance, a bar a method."""
-    names = ("grad_cam", "occlusion", "smooth", "saliency")
+    names = ("grad_cam", "occlusion", "smoothgrad", "saliency")
     asked = {name: lambda *given, name=name, **how: METHODS[name](*given, **how) for name in names}
     table = visualize.choose(model, photo, methods=asked).table.set_index("method")
     figure, axis = axes()
@@ -149,8 +148,8 @@ def randomised(model, photo):
     """Guided backpropagation before and after its weights were drawn anew: side by side."""
     from kerascnn import build_model
 
-    both = [attributed("guided", visualize.guided(each, photo)) for each in (model, build_model("squeezenet1_1"))]
-    return halves(*both)
+    both = (model, build_model("squeezenet1_1"))
+    return halves(*(attributed(visualize.guided_backprop(each, photo)) for each in both))
 
 
 def classes(model, photo):
@@ -192,7 +191,7 @@ def changed(model, photo):
 
 
 ASKED = {
-    "smooth": {"samples": 16},
+    "smoothgrad": {"samples": 16},
     "deconvnet": {"layer": "stage3", "top": 9},
     "occlusion": {"patch": 32, "stride": 8},
     "score_cam": {"channels": 64},

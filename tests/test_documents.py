@@ -42,11 +42,11 @@ def test_tables_of_the_readme_are_what_the_package_makes(make):
 
 def test_tables_name_every_network_with_weights_and_every_way_to_see(make):
     from kerascnn.registry import sources
-    from kerascnn.visualize.methods import WAYS
+    from kerascnn.visualize.registry import ROWS
 
     models, methods = make.models(), make.methods()
     assert all(f"`{name}`" in models for name in sources())
-    assert all(f"`{name}`" in methods for name in WAYS)
+    assert all(f"`{name}`" in methods for name in ROWS)
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)

@@ -34,10 +34,10 @@ def ours(case):
     patch = {"patch": case.patch, "stride": case.patch, "fill": GREY}
     return {
         "saliency": lambda x: visualize.saliency(case.model, x, case.number),
-        "smooth": lambda x: visualize.smooth(case.model, x, case.number, samples=SAMPLES, noise=NOISE),
+        "smooth": lambda x: visualize.smoothgrad(case.model, x, case.number, samples=SAMPLES, noise=NOISE),
         "grad_cam": lambda x: visualize.grad_cam(case.model, x, case.number, layer=case.layer),
         "occlusion": lambda x: visualize.occlusion(case.model, x, case.number, layer=case.layer, **patch),
-        "guided": lambda x: visualize.guided(case.model, x, case.number),
+        "guided": lambda x: visualize.guided_backprop(case.model, x, case.number),
         "deconvnet": lambda x: visualize.deconvnet(case.model, x, case.number),
     }
 

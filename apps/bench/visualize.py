@@ -125,7 +125,7 @@ def flat(case, samples, masks):
 
 
 def smoothed(visualize, case, samples):
-    return lambda: visualize.smooth(case.model, case.images[:1], case.number, samples=samples)
+    return lambda: visualize.smoothgrad(case.model, case.images[:1], case.number, samples=samples)
 
 
 def masked(visualize, case, counts):

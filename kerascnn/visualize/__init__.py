@@ -4,36 +4,17 @@ Every method takes any Keras model and images, and answers with data that draws 
 """
 
 from ..lazy import lazily
+from .registry import ROWS
 
-PUBLIC = {  # name -> module
+PUBLIC = {name: row.module.removeprefix(".") for name, row in ROWS.items()} | {  # name -> module
     "Probe": "engine",
     "probe": "engine",
     "Attribution": "attribution",
-    "METHODS": "methods",
-    "saliency": "gradients",
-    "gradient_x_input": "gradients",
-    "smooth": "gradients",
-    "integrated": "gradients",
-    "guided": "gradients",
-    "deconvnet": "gradients",
-    "grad_cam": "gradients",
-    "grad_cam_pp": "cams",
-    "layer_cam": "cams",
-    "score_cam": "cams",
-    "guided_grad_cam": "cams",
-    "occlusion": "covering",
+    "METHODS": "registry",
     "Occlusion": "covering",
-    "heat_map": "sliding",
     "convolutional": "convolving",
-    "filter_images": "kernels",
     "gabor": "gabors",
-    "activation_maps": "activations",
-    "side_by_side": "pairs",
     "cka": "pairs",
-    "segment": "segmentation",
-    "curves": "metrics",
-    "choose": "metrics",
-    "sanity": "randomising",
     "Score": "scores",
     "logit": "scores",
     "probability": "scores",
@@ -50,15 +31,9 @@ PUBLIC = {  # name -> module
     "Recipe": "recipes",
     "RECIPES": "recipes",
     "Synthesis": "synthesis",
-    "maximize": "maximizing",
-    "facets": "maximizing",
-    "unrecognisable": "maximizing",
-    "invert": "inverting",
     "Inversion": "inverting",
     "ten_numbers": "linear_fooling",
     "fool_linear": "linear_fooling",
-    "evolve": "evolving",
-    "fool": "attacks",
     "ATTACKS": "attacks",
     "Fooled": "attacking",
     "fgsm": "bounded",
@@ -69,7 +44,6 @@ PUBLIC = {  # name -> module
     "twin": "twins",
     "Twins": "twins",
     "hog_twin": "hog_twins",
-    "dream": "dreaming",
     "dream_on": "dreaming",
 }
 __all__ = sorted(PUBLIC)

@@ -13,60 +13,85 @@ from keras import ops
 
 from .asking import MOST, Question
 from .attribution import aim
-from .engine import probe
-from .gradients import grad_cam, guided
+from .gradients import grad_cam, guided_backprop
+from .registry import documented
 from .scores import probability
 
 EPSILON = 1e-7  # tf-keras-vis': a map that is the same everywhere masks all
 
 
-def grad_cam_pp(model, images, classes=None, *, layer=None, **options):
-    """ReLU(sum_k w_k A_k), w_k = sum(alpha ReLU(g)), g = dS/dA_k (Grad-CAM++, Chattopadhay et al. 2018).
+@documented
+def grad_cam_pp(model, images, classes=None, *, layer=None, score=None, labels=None, batch=None, tell=None):
+    """A layer's maps, weighted by alpha times gradients (Chattopadhay et al. 2018).
 
-    alpha = g^2 / (2 g^2 + sum(A_k) g^3), divided by its sum over the map. The paper's S is exp(score): that would only
-    multiply the whole map by exp(score), which overflows above 88, and is left out.
+    ReLU(sum_k w_k A_k) for maps A_k, w_k = sum(alpha ReLU(g)), g = dS/dA_k. At each place alpha = g^2 / (2 g^2 +
+    sum(A_k) g^3), divided by its sum over the map. The paper's S is exp(score): that would only multiply the whole map
+    by exp(score), which overflows above 88, and is left out.
+
+    Args:
+        layer: whose maps A_k; by default the last that has places.
     """
-    return mapped("Grad-CAM++", plus_plus, model, images, classes, layer, options)
+    aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, tell=tell)
+    return mapped(aimed, layer, "Grad-CAM++", plus_plus)
 
 
-def layer_cam(model, images, classes=None, *, layer=None, **options):
-    """ReLU(sum_k ReLU(g) A_k), g = dS/dA_k at each place (LayerCAM, Jiang et al. 2021), also of early layers."""
-    return mapped("LayerCAM", place_by_place, model, images, classes, layer, options)
+@documented
+def layer_cam(model, images, classes=None, *, layer=None, score=None, labels=None, batch=None, tell=None):
+    """A layer's maps, weighted place by place by gradients (Jiang et al. 2021).
 
+    ReLU(sum_k ReLU(dS/dA_k) A_k) for maps A_k, also of early layers.
 
-def score_cam(model, images, classes=None, *, layer=None, channels=None, **options):
-    """ReLU(sum_k p_k A_k), p_k the class's probability of the image times A_k, scaled to 0..1 (Wang et al. 2020).
-
-    With a ``score``, that takes the place of the probability. One pass for each channel, or for the ``channels`` whose
-    maps vary most (Faster Score-CAM). Masks are made in the chunk that needs them: memory does not grow with channels.
+    Args:
+        layer: whose maps A_k; by default the last that has places.
     """
-    find = lambda aimed, layer: masked_scores(aimed, layer, channels)  # noqa: E731
-    return mapped("Score-CAM", find, model, images, classes, layer, options)
+    aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, tell=tell)
+    return mapped(aimed, layer, "LayerCAM", place_by_place)
 
 
-def guided_grad_cam(model, images, classes=None, *, layer=None, **options):
-    """The guided signal at each pixel times the Grad-CAM map there (Selvaraju et al. 2017)."""
-    cam = grad_cam(model, images, classes, layer=layer, **options)
-    if "score" not in options and cam.classes is not None:
+@documented
+def score_cam(
+    model, images, classes=None, *, layer=None, channels=None, score=None, labels=None, batch=None, tell=None
+):
+    """A layer's maps, weighted by p(class) of the image they mask (Wang et al. 2020).
+
+    ReLU(sum_k p_k A_k) for maps A_k, which are scaled to 0..1 before they mask the image. One pass for each channel;
+    masks are made in the chunk that needs them, so that memory does not grow with channels.
+
+    Args:
+        layer: whose maps A_k; by default the last that has places.
+        channels: only so many, those whose maps vary most (Faster Score-CAM).
+        score: what is asked in place of the classes, and of the masked images in place of the probability.
+    """
+    aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, tell=tell)
+    return mapped(aimed, layer, "Score-CAM", lambda aimed, layer: masked_scores(aimed, layer, channels))
+
+
+@documented
+def guided_grad_cam(model, images, classes=None, *, layer=None, score=None, labels=None, batch=None, tell=None):
+    """Guided backpropagation times Grad-CAM, pixel by pixel (Selvaraju et al. 2017).
+
+    Args:
+        layer: whose maps Grad-CAM adds up; by default the last that has places.
+    """
+    cam = grad_cam(model, images, classes, layer=layer, score=score, labels=labels, batch=batch, tell=tell)
+    if score is None and cam.classes is not None:
         classes = np.array(cam.classes)
-    fine = guided(model, images, classes, **options)
+    fine = guided_backprop(model, images, classes, score=score, labels=labels, batch=batch, tell=tell)
     return replace(fine, values=fine.values * cam.values, method=f"guided {cam.method}", facts=cam.facts)
 
 
-def mapped(title, find, model, images, classes, layer, options):
-    """An `Attribution` of what ``find(aimed, layer)`` gives of a few images: maps (n, h, w) and scores (n,)."""
-    asked = probe(model)
-    layer = asked.places(layer)
-    aimed, found = aim(asked, images, classes, **options), []
+def mapped(aimed, layer, title, find):
+    """An `Attribution` of what ``find(aimed, layer)`` gives of a few images: maps (n, h, w), scores (n,), facts."""
+    layer, found = aimed.probe.places(layer), []
     for rows in (slice(start, start + MOST) for start in range(0, len(aimed.shown), MOST)):
         found.append(find(part(aimed, rows), layer))
         if aimed.tell:
             aimed.tell(min(rows.stop, len(aimed.shown)), len(aimed.shown))
-    maps, scores = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
-    coarse = maps[..., None]
+    facts = {name: np.concatenate([few[name] for few in found]) for name in found[0]}
+    coarse, scores = facts.pop("maps")[..., None], facts.pop("scores")
     values = ops.convert_to_numpy(ops.image.resize(coarse, aimed.shown.pixels.shape[1:3], "bilinear"))
     made = aimed.attribution(values, f"{title} at {layer}", "sum", scores)
-    return replace(made, facts={"coarse": coarse})
+    return replace(made, facts={"coarse": coarse, **facts})
 
 
 def part(aimed, rows):
@@ -80,29 +105,35 @@ def part(aimed, rows):
 def plus_plus(aimed, layer):
     from tf_keras_vis.gradcam_plus_plus import GradcamPlusPlus
 
-    return by_tf_keras_vis(GradcamPlusPlus, aimed, layer)
+    found = maps_and_slopes(aimed, layer)
+    return {"maps": by_tf_keras_vis(GradcamPlusPlus, found), "scores": found["scores"]}
 
 
 def place_by_place(aimed, layer):
     from tf_keras_vis.layercam import Layercam
 
-    return by_tf_keras_vis(Layercam, aimed, layer)
+    found = maps_and_slopes(aimed, layer)
+    return {"maps": by_tf_keras_vis(Layercam, found), "scores": found["scores"]}
 
 
-def by_tf_keras_vis(method, aimed, layer):
-    """The maps and scores of a method of tf-keras-vis, from a layer's activations and the slopes of the score there."""
+def maps_and_slopes(aimed, layer):
+    """A layer's activations, the slopes of the score there, and the scores."""
 
     def read(run, score):
         return {"maps": run[layer], "slopes": run.gradient(score, layer), "scores": score}
 
-    found = aimed.ask(Question(("maps and slopes", layer), read, aimed.score))
+    return aimed.ask(Question(("maps and slopes", layer), read, aimed.score))
+
+
+def by_tf_keras_vis(method, found):
+    """The maps of a method of tf-keras-vis, (n, h, w)."""
     maps, slopes = (keras.Input(found["maps"].shape[1:], dtype="float32") for _ in range(2))
     tapped = keras.layers.Identity(name="maps", dtype="float32")(maps)
     linear = keras.Model([maps, slopes], ops.sum(tapped * slopes, axis=(1, 2, 3))[:, None])
     zero = lambda score: score - ops.stop_gradient(score)  # noqa: E731  exp(0) = 1, with the gradient of the score
     seeds = [found["maps"], found["slopes"]]
     whole = {"seek_penultimate_conv_layer": False, "expand_cam": False, "normalize_cam": False}
-    return np.asarray(method(linear)(zero, seeds, penultimate_layer="maps", **whole)), found["scores"]
+    return np.asarray(method(linear)(zero, seeds, penultimate_layer="maps", **whole))
 
 
 def masked_scores(aimed, layer, channels=None):
@@ -123,7 +154,8 @@ def masked_scores(aimed, layer, channels=None):
     score = aimed.score if aimed.classes is None else probability(np.array(aimed.classes))
     read = lambda run, score: {"weights": score}  # noqa: E731
     question = Question(("masked",), read, score, None, maps.shape[-1], draw, masked, backward=False)
-    return np.maximum(np.einsum("nhwc,nc->nhw", maps, aimed.ask(question)["weights"]), 0), found["scores"]
+    added = np.einsum("nhwc,nc->nhw", maps, aimed.ask(question)["weights"])
+    return {"maps": np.maximum(added, 0), "scores": found["scores"]}
 
 
 def masked(pixels, mask):

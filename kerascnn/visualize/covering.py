@@ -10,6 +10,7 @@ from .attribution import Attribution, aim
 from .engine import ended
 from .locality import plan
 from .peaks import strongest
+from .registry import documented
 from .scores import INPUT, LOGITS, OWN, PROBS, both, called
 from .windows import occluded
 
@@ -44,15 +45,37 @@ class Occlusion(Attribution):
         return draw_occlusion(self)
 
 
-def occlusion(model, images, classes=None, *, patch=None, stride=None, fill=127.5, layer=None, windows=True, **options):
-    """Cover a patch of the image, everywhere in turn, and ask again: `Occlusion`.
+@documented
+def occlusion(
+    model,
+    images,
+    classes=None,
+    *,
+    patch=None,
+    stride=None,
+    fill=127.5,
+    layer=None,
+    windows=True,
+    score=None,
+    labels=None,
+    batch=None,
+    tell=None,
+):
+    """What the score loses with a patch at each place (Zeiler & Fergus 2014).
 
-    ``patch`` and ``stride`` in pixels, one number or (down, right); by default a seventh of the image and a quarter of
-    the patch. Patches hang over the border, so that each pixel is covered as often. ``fill`` is a grey or a colour, on
-    the scale of the pixels. The strongest map is that of ``layer``, the last with places, or else the image. Where it
-    pays, only what a patch can change is computed again (``windows``), with the same numbers.
+    Patches hang over the border, so that each pixel is covered as often.
+
+    Args:
+        patch: pixels of a side, one number or (down, right); by default a seventh of the image.
+        stride: pixels from one place to the next, one number or (down, right); by default a quarter of the patch.
+        fill: what covers, a gray or a color on the scale of the pixels.
+        layer: whose strongest map is followed too; by default the last with places, or else the image.
+        windows: compute again only what a patch can change, with the same numbers, where that pays.
+
+    Returns:
+        An `Occlusion`.
     """
-    aimed = aim(model, images, classes, **options)
+    aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, tell=tell)
     size, depth = aimed.shown.pixels.shape[1:3], aimed.shown.pixels.shape[-1]
     patch = pair("patch", patch, [max(round(side / 7), 1) for side in size])
     stride = pair("stride", stride, [max(side // 4, 1) for side in patch])

@@ -14,63 +14,157 @@ from .attribution import aim
 from .engine import probe
 from .images import pictures
 from .peaks import fields, named_units, order, peaks
+from .registry import METHODS, documented
 from .scores import INPUT, called, peak
 
 
-def saliency(model, images, classes=None, **options):
-    """max over colours of |dS/dx| (Simonyan, Vedaldi & Zisserman 2014)."""
-    return attributed("saliency", model, images, classes, **options)
+@documented
+def saliency(model, images, classes=None, *, score=None, labels=None, batch=None, tell=None):
+    """The gradient: the largest |dS/dx| of a pixel's colors (Simonyan et al. 2014)."""
+    aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, tell=tell)
+    return attributed(aimed, ("saliency",), "saliency", slope, "max")
 
 
-def gradient_x_input(model, images, classes=None, **options):
-    """x dS/dx, summed over the colours."""
-    return attributed("gradient_x_input", model, images, classes, **options)
+@documented
+def gradient_x_input(model, images, classes=None, *, score=None, labels=None, batch=None, tell=None):
+    """Each pixel times its gradient, x dS/dx, summed over the colors."""
+    aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, tell=tell)
+    return attributed(aimed, ("gradient_x_input",), "gradient x input", slope_x_input)
 
 
-def guided(model, images, classes=None, *, layer=None, unit=None, top=1, **options):
-    """The signal back to the pixels where ReLUs were on, and only what is positive of it (Springenberg et al. 2015).
+@documented
+def guided_backprop(
+    model,
+    images,
+    classes=None,
+    *,
+    layer=None,
+    unit=None,
+    top=1,
+    signal="one",
+    score=None,
+    labels=None,
+    batch=None,
+    tell=None,
+):
+    """The gradient, only its positive part at each ReLU (Springenberg et al. 2015).
 
-    From a class, or as `deconvnet` from the units of a layer.
+    A ReLU of input z passes 1[z > 0] max(R, 0) of the signal R that arrives. The signal starts at the logit of a class,
+    or as in `deconvnet` at units of a layer: by default with 1, which is the gradient of the score there.
+
+    Args:
+        layer: from whose units the signal starts, in place of the class.
+        unit: a channel of the layer, or several; the signal starts where it is strongest.
+        top: so many of the strongest channels of each image, where no unit is given.
+        signal: what it starts with: "one", or "activation", the value of the unit or logit.
     """
-    return projected("guided", model, images, classes, layer, unit, top, **options)
+    aimed, facts = aim_at_units(model, images, classes, layer, unit, top, score, labels, batch, tell)
+    return projected(aimed, "guided_backprop", "guided", signal, facts)
 
 
-def deconvnet(model, images, classes=None, *, layer=None, unit=None, top=1, **options):
-    """A unit's activation back to the pixels by transposed filters, switches and ReLUs (Zeiler & Fergus 2014).
+@documented
+def deconvnet(
+    model,
+    images,
+    classes=None,
+    *,
+    layer=None,
+    unit=None,
+    top=1,
+    signal="activation",
+    score=None,
+    labels=None,
+    batch=None,
+    tell=None,
+):
+    """Activations back to pixels by transposed filters (Zeiler & Fergus 2014).
 
-    Of a ``layer``, the channel ``unit`` where it is strongest, or the ``top`` channels of each image, in rows one after
-    the other; all else of the layer is set to zero and the unit keeps its value. Without a layer, from the class. A
-    ReLU is passed by what is positive, wherever it was on; local response normalisation is left out.
+    A ReLU passes max(R, 0) of the signal R that arrives, wherever it was on; max pooling puts it where the maximum was;
+    local response normalization is left out. Of a ``layer``, all but one unit is set to zero, and that one keeps its
+    value: the signal starts with the activation, not with 1. Without a layer it starts at the logit of a class, with
+    the value of that logit, so that a negative logit turns the signs of the signal and what ReLUs pass of it.
+
+    Args:
+        layer: from whose units the signal starts, in place of the class.
+        unit: a channel of the layer, or several; the signal starts where it is strongest.
+        top: so many of the strongest channels of each image, in rows one after the other, where no unit is given.
+        signal: what it starts with: "activation", the value of the unit or logit, or "one".
     """
-    return projected("deconvnet", model, images, classes, layer, unit, top, **options)
+    aimed, facts = aim_at_units(model, images, classes, layer, unit, top, score, labels, batch, tell)
+    return projected(aimed, "deconvnet", "deconvnet", signal, facts)
 
 
-def grad_cam(model, images, classes=None, *, layer=None, **options):
-    """ReLU(sum_k mean(dS/dA_k) A_k) over the channels of a layer (Selvaraju et al. 2017), the last map by default."""
+@documented
+def grad_cam(model, images, classes=None, *, layer=None, score=None, labels=None, batch=None, tell=None):
+    """A layer's maps, weighted by their mean gradients (Selvaraju et al. 2017).
+
+    ReLU(sum_k mean(dS/dA_k) A_k) for maps A_k, at the size of the image; ``facts["coarse"]`` has it as the layer's.
+
+    Args:
+        layer: whose maps; by default the last that has places.
+    """
     asked = probe(model)
     layer = asked.places(layer)
-    return attributed("grad_cam", asked, images, classes, layer=layer, **options)
+    aimed = aim(asked, images, classes, score=score, labels=labels, batch=batch, tell=tell)
+    read = lambda run, score: weighed(run, score, layer)  # noqa: E731
+    return attributed(aimed, ("grad_cam", layer), f"grad cam at {layer}", read)
 
 
-def smooth(model, images, classes=None, *, method="saliency", samples=50, noise=0.15, seed=0, **options):
-    """The mean of a method over images with noise, before any absolute value (SmoothGrad, Smilkov et al. 2017).
+@documented
+def smoothgrad(
+    model,
+    images,
+    classes=None,
+    *,
+    method="saliency",
+    samples=50,
+    noise=0.15,
+    seed=0,
+    score=None,
+    labels=None,
+    batch=None,
+    tell=None,
+):
+    """The mean of a method over noisy copies of each image (Smilkov et al. 2017).
 
-    Gaussian, of ``noise`` times each image's own range; the same noise for a seed, whatever is asked together. Any
-    method may be smoothed, by its name or as a function.
+    Values are averaged before any absolute value is taken. Gaussian noise; the same for a seed, whatever is asked
+    together.
+
+    Args:
+        method: the name of an attribution method, or a function like one; with options of its own
+            `functools.partial(deconvnet, layer="conv", unit=3)`.
+        samples: noisy copies of each image.
+        noise: the standard deviation, as a share of the image's own range.
+        seed: of the noise.
     """
     function = of_name(method) if isinstance(method, str) else method
-    if function in (saliency, gradient_x_input):
-        return attributed(function.__name__, model, images, classes, noise=(samples, noise, seed), **options)
-    return smoothed_apart(function, model, images, classes, samples, noise, seed, options)
+    if function not in tuple(SLOPES):
+        own = {"score": score, "labels": labels, "batch": batch, "tell": tell}
+        return smoothed_apart(function, model, images, classes, samples, noise, seed, own)
+    aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, tell=tell)
+    values = lambda run, score: {"values": SLOPES[function](run, score)["values"]}  # noqa: E731
+    draw = noisy(aimed.shown.pixels, noise, seed)
+    key = (function.__name__, "noise")
+    found = aimed.ask(Question(key, values, aimed.score, None, samples, draw, plus, ("values",)))["values"]
+    title = titled(function.__name__.replace("_", " "), samples, noise)
+    return aimed.attribution(found, title, "max" if function is saliency else "sum")
 
 
-def integrated(model, images, classes=None, *, steps=50, baseline=0.0, **options):
-    """(x - x0) times the mean of dS/dx on the way from a baseline x0 to x (Sundararajan, Taly & Yan 2017).
+@documented
+def integrated_gradients(
+    model, images, classes=None, *, steps=50, baseline=0.0, score=None, labels=None, batch=None, tell=None
+):
+    """The gradient averaged from a baseline to the image (Sundararajan et al. 2017).
 
-    Steps are those of Gauss and Legendre. ``facts["completeness"]`` is |sum of the map - (S(x) - S(x0))| as a share of
-    |S(x) - S(x0)|, which is 0 where the steps are fine enough. The baseline (a number, a colour, an image) is black.
+    (x - x0) times the mean of dS/dx between the baseline x0 and the image x. The mean is taken at the points of Gauss
+    and Legendre. ``facts["completeness"]`` is how far the sum of the map is from S(x) - S(x0), as a share of that,
+    which is 0 where the steps are fine enough.
+
+    Args:
+        steps: points between the baseline and the image.
+        baseline: x0, a number, a color or an image, on the scale of the pixels; black by default.
     """
-    aimed = aim(model, images, classes, **options)
+    aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, tell=tell)
     pixels = aimed.shown.pixels
     start = np.broadcast_to(np.asarray(baseline, np.float32), pixels.shape)
     places, weights = (part.astype(np.float32) for part in np.polynomial.legendre.leggauss(steps))
@@ -82,7 +176,7 @@ def integrated(model, images, classes=None, *, steps=50, baseline=0.0, **options
         return {"share": places[None, part], "start": start[rows, None], "weight": weights[None, part]}
 
     question = Question(
-        ("integrated",), slope, aimed.score, samples=steps, draw=draw, make=on_the_way, mean=("values",)
+        ("integrated_gradients",), slope, aimed.score, samples=steps, draw=draw, make=on_the_way, mean=("values",)
     )
     slopes = aimed.ask(question)["values"]
     found = aimed.attribution((pixels - start) * slopes, f"integrated gradients, {steps} steps")
@@ -116,31 +210,15 @@ def weighed(run, score, layer):
     return {"values": ops.image.resize(cam, run.pixels.shape[1:3], "bilinear"), "scores": score, "coarse": cam}
 
 
-ANSWERS = {  # name -> (what is read of a run, how colours are reduced)
-    "saliency": (slope, "max"),
-    "gradient_x_input": (slope_x_input, "sum"),
-    "guided": (slope, "sum"),
-    "deconvnet": (own_value, "sum"),
-    "grad_cam": (weighed, "sum"),
-}
+SLOPES = {saliency: slope, gradient_x_input: slope_x_input}  # averaged over noise within one compiled function
+SIGNALS = {"one": slope, "activation": own_value}
 
 
-def attributed(method, model, images, classes=None, *, rule=None, layer=None, noise=None, **options):
-    """An `Attribution` by one pass there and back; ``noise`` (samples, share, seed) makes it the mean of many."""
-    aimed = aim(model, images, classes, **options)
-    answer, reduce = ANSWERS[method]
-    read = (lambda run, score: answer(run, score, layer)) if layer else answer
-    key, title = (method, layer), method.replace("_", " ") + (f" at {layer}" if layer else "")
-    if noise is None:
-        found = aimed.ask(Question(key, read, aimed.score, rule))
-        made = aimed.attribution(found["values"], title, reduce, found["scores"])
-        return replace(made, rule=rule, facts={"coarse": found["coarse"]} if "coarse" in found else {})
-    samples, share, seed = noise
-    draw = noisy(aimed.shown.pixels, share, seed)
-    values = lambda run, score: {"values": read(run, score)["values"]}  # noqa: E731
-    question = Question((*key, "noise"), values, aimed.score, rule, samples, draw, plus, ("values",))
-    title = f"{title}, mean of {samples} with noise of {share:.0%}"
-    return replace(aimed.attribution(aimed.ask(question)["values"], title, reduce), rule=rule)
+def attributed(aimed, key, title, answer, reduce="sum", rule=None):
+    """An `Attribution` by one pass there and back; calls of equal ``key`` and rule share a compiled function."""
+    found = aimed.ask(Question(key, answer, aimed.score, rule))
+    made = aimed.attribution(found["values"], title, reduce, found["scores"])
+    return replace(made, rule=rule, facts={"coarse": found["coarse"]} if "coarse" in found else {})
 
 
 def noisy(pixels, share, seed):
@@ -158,9 +236,13 @@ def plus(pixels, noise, spread):
     return pixels + spread[..., None, None, None] * noise
 
 
-def of_name(method):
-    from .methods import METHODS
+def titled(name, samples, noise):
+    """What a method averaged over noise is called."""
+    return f"{name}, mean of {samples} with noise of {noise:.0%}"
 
+
+def of_name(method):
+    """The attribution method with a name."""
     if method not in METHODS:
         raise ValueError(unknown("method", method, METHODS))
     return METHODS[method]
@@ -168,9 +250,11 @@ def of_name(method):
 
 def smoothed_apart(function, model, images, classes, samples, noise, seed, options):
     """The mean of any method over noisy images, one call a sample."""
-    if function in (guided, deconvnet) and "layer" in options and options.get("unit") is None:
+    bound = getattr(function, "keywords", {})
+    if "layer" in bound and bound.get("unit") is None and function.func in (guided_backprop, deconvnet):
         raise ValueError("`unit` should be given with `layer`: noise may make another one the strongest")
-    aimed = aim(model, images, classes, **{k: v for k, v in options.items() if k in ("score", "labels")})
+    options = {name: value for name, value in options.items() if value is not None}  # a function need not know all
+    aimed = aim(model, images, classes, score=options.get("score"), labels=options.get("labels"))
     classes = classes if aimed.classes is None else np.array(aimed.classes)
     found = function(aimed.probe, aimed.shown, classes, **options)
     draw, total, everything = noisy(aimed.shown.pixels, noise, seed), 0.0, range(len(aimed.shown))
@@ -178,13 +262,23 @@ def smoothed_apart(function, model, images, classes, samples, noise, seed, optio
         drawn = draw(everything, range(k, k + 1))
         pixels = plus(aimed.shown.pixels[:, None], **drawn)[:, 0]
         total = total + function(aimed.probe, replace(aimed.shown, pixels=pixels), classes, **options).values / samples
-    return replace(found, values=total, method=f"{found.method}, mean of {samples} with noise of {noise:.0%}")
+    return replace(found, values=total, method=titled(found.method, samples, noise))
 
 
-def projected(rule, model, images, classes, layer, unit, top, **options):
-    """Signals from a class, or from units of a layer, under the rule of a ReLU."""
+def projected(aimed, name, rule, signal, facts):
+    """The signals from a class or units under the rule of a ReLU; ``signal`` is what they start with."""
+    if signal not in SIGNALS:
+        raise ValueError(unknown("signal", signal, SIGNALS))
+    found = attributed(aimed, (name, signal), name.replace("_", " "), SIGNALS[signal], rule=rule)
+    return replace(found, facts=facts)
+
+
+def aim_at_units(model, images, classes, layer, unit, top, score, labels, batch, tell):
+    """(an `Aim` at classes, or at units of a layer where these are strongest; what is told of the units)."""
     if layer is None:
-        return attributed(rule, model, images, classes, rule=rule, **options)
+        return aim(model, images, classes, score=score, labels=labels, batch=batch, tell=tell), {}
+    if score is not None:
+        raise ValueError("`layer` and `score` both say where the signal starts: give one of them")
     asked = probe(model)
     shown = pictures(asked, images)
     layer = asked.tap(layer)
@@ -197,5 +291,5 @@ def projected(rule, model, images, classes, layer, unit, top, **options):
     score = peak(layer, each)
     if len(set(each)) > 1:
         score = replace(score, name=f"units of {called(layer)} where strongest")
-    found = attributed(rule, asked, shown, score=score, rule=rule, **options)
-    return replace(found, facts={"layer": called(layer), "units": each, "of": rows, "boxes": boxes})
+    aimed = aim(asked, shown, score=score, labels=labels, batch=batch, tell=tell)
+    return aimed, {"layer": called(layer), "units": each, "of": rows, "boxes": boxes}

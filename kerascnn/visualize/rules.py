@@ -99,8 +99,8 @@ def made_of_relus(node):
 
 def refusal(received):
     return (
-        "`model` should have no nonlinearity but ReLU (also ReLU6 and leaky): guided and deconvnet are not defined for "
-        f"others. Received: {received}"
+        "`model` should have no nonlinearity but ReLU (also ReLU6 and leaky): guided_backprop and deconvnet are not "
+        f"defined for others. Received: {received}"
     )
 
 

@@ -1,6 +1,7 @@
 """`kerascnn see`: the picture, what it says of each image, and how it ends where something does not fit."""
 
 import inspect
+import sys
 import warnings
 
 import keras
@@ -11,40 +12,32 @@ from keras import layers
 from PIL import Image
 
 from kerascnn import labels
-from kerascnn.visualize.methods import WAYS
+from kerascnn.visualize.registry import ROWS, Method
 from kerascnn_apps import see, ways
 
-TRIED = {  # method -> options that keep it small
-    "saliency": [],
-    "gradient_x_input": [],
-    "smooth": ["--samples", 3],
-    "integrated": ["--steps", 4],
-    "guided": [],
+SMALL = {  # method -> options that keep it small; without any where it has no row here
+    "smoothgrad": ["--samples", 3],
+    "integrated_gradients": ["--steps", 4],
     "deconvnet": ["--layer", "conv2", "--unit", 0, "--unit", 3],
     "occlusion": ["--patch", 6, "--stride", 6],
     "grad_cam": ["--layer", "conv2"],
-    "grad_cam_pp": [],
-    "layer_cam": [],
-    "score_cam": [],
-    "guided_grad_cam": [],
     "activation_maps": ["--layer", "conv2", "--sort", "max"],
     "heat_map": ["--scales", "1,2"],
     "segment": ["--of", "grad_cam", "--layer", "conv2", "--foreground", 0.9, "--blur", 1],
-    "curves": ["--of", "integrated", "--steps", 4, "--fill", "mean", "--class", "frog"],
+    "curves": ["--of", "integrated_gradients", "--steps", 4, "--fill", "mean", "--class", "frog"],
     "choose": ["--of", "saliency", "--of", "grad_cam", "--steps", 3, "--layer", "conv2"],
-    "sanity": ["--of", "guided", "--independent"],
+    "sanity": ["--of", "guided_backprop", "--independent"],
     "side_by_side": ["--layer", "conv2"],
     "facets": ["--layer", "conv2", "--unit", 1, "--count", 2, "--steps", 2],
     "invert": ["--layer", "conv1,conv2", "--copies", 2, "--steps", 2],
     "dream": ["--layer", "conv2", "--octaves", 2, "--steps", 2],
     "fool": ["--of", "fgsm", "--target", "frog", "--size", 30, "--whole"],
-}
-ALONE = {  # ways that look at the network alone
-    "filter_images": [],
     "maximize": ["--class", "frog,truck", "--recipe", "brisk", "--steps", 2],
     "unrecognisable": ["--class", "1", "--goal", 0.2],
     "evolve": ["--encoding", "direct", "--generations", 2],
 }
+TRIED = {name: SMALL.get(name, []) for name, way in ways.ways().items() if way.shows != "none"}
+ALONE = {name: SMALL.get(name, []) for name, way in ways.ways().items() if way.shows == "none"}
 SILENT = ("activation_maps", "heat_map", "segment", "curves", "choose", "sanity", "side_by_side")  # of single images
 SILENT += ("facets", "invert", "dream", "fool")
 
@@ -89,8 +82,9 @@ def blank(path):
 
 
 def test_every_method_of_the_package_is_tried():
-    assert {name for name in WAYS if ways.ways()[name].shows != "none"} == TRIED.keys()
-    assert {name for name in WAYS if ways.ways()[name].shows == "none"} == ALONE.keys()
+    assert TRIED.keys() | ALONE.keys() == ROWS.keys()
+    assert SMALL.keys() <= ROWS.keys()
+    assert ALONE.keys() == {"filter_images", "maximize", "unrecognisable", "evolve"}
 
 
 @pytest.mark.parametrize("method", ALONE)
@@ -144,11 +138,13 @@ def test_a_picture_and_what_it_says(run, here, network, photos, method):
 
 
 def test_json_and_numbers_agree(document, here, network, photos):
-    found = document("see", "integrated", network, photos / "a.png", "--class", "Truck", "--values", "x.npz")["result"]
+    found = document("see", "integrated_gradients", network, photos / "a.png", "--class", "Truck", "--values", "x.npz")[
+        "result"
+    ]
     assert {key: found[key] for key in ("method", "model", "picture", "values")} == {
-        "method": "integrated",
+        "method": "integrated_gradients",
         "model": "small_cifar10",
-        "picture": "integrated.png",
+        "picture": "integrated_gradients.png",
         "values": "x.npz",
     }
     (image,) = found["images"]
@@ -165,11 +161,13 @@ def test_a_class_is_a_number_or_a_name(document, network, photos):
     assert document(*asked, "frog")["result"] == document(*asked, 6)["result"]
 
 
-@pytest.mark.parametrize("method", WAYS)
+@pytest.mark.parametrize("method", ROWS)
 def test_the_list_names_methods_and_their_own_options(document, method):
     row = next(row for row in document("see", "--list")["result"] if row["method"] == method)
-    assert row["what"] == inspect.getdoc(WAYS[method]).split("\n")[0]
-    own = {ways.spelled(name) for name in inspect.signature(WAYS[method]).parameters if name in ways.OPTIONS}
+    function = ROWS[method].function
+    assert (row["kind"], row["title"]) == (ROWS[method].kind, ROWS[method].title)
+    assert row["what"] == inspect.getdoc(function).split("\n")[0]
+    own = {ways.spelled(name) for name in inspect.signature(function).parameters if name in ways.OPTIONS}
     assert own <= set(row["options"])
 
 
@@ -191,7 +189,7 @@ def test_the_list_says_all_options_also_where_there_is_little_room(run, monkeypa
 
 def test_the_list_as_text(run):
     said = run("see", "--list").stdout
-    assert all(name in said for name in WAYS)
+    assert all(name in said for name in ROWS)
     assert "Zeiler" in said
 
 
@@ -202,17 +200,17 @@ def test_the_list_as_text(run):
         (["saliency", "--patch", 4], "its own options: --class, --batch"),
         (["occlusion", "--steps", 4], "--patch, --stride"),
         (["grad_cam", "--layer", "conv3"], "Did you mean conv"),
-        (["guided", "--unit", 1], "--layer"),
+        (["guided_backprop", "--unit", 1], "--layer"),
         (["activation_maps"], "needs a --layer"),
         (["deconvnet", "--layer", "conv2", "--unit", 4], "from 0 to 3"),
         (["saliency", "--class", "frg"], "Did you mean frog"),
         (["saliency", "--class", 10], "from 0 to 9"),
         (["saliency", "--out", "x.jpg"], "--out should end in"),
         (["saliency", "--values", "x.csv"], "--values should end in"),
-        (["saliency", "--of", "guided"], "does not take --of"),
-        (["smooth", "--of", "salency"], "Did you mean saliency"),
+        (["saliency", "--of", "guided_backprop"], "does not take --of"),
+        (["smoothgrad", "--of", "salency"], "Did you mean saliency"),
         (["segment", "--of", "salency"], "Did you mean saliency"),
-        (["sanity", "--of", "saliency", "--of", "guided"], "takes one --of"),
+        (["sanity", "--of", "saliency", "--of", "guided_backprop"], "takes one --of"),
         (["curves", "--patch", 4], "and those of saliency"),
         (["curves", "--fill", "grye"], "Did you mean grey"),
         (["occlusion", "--fill", "1,2"], "a number or 3 of them"),
@@ -248,22 +246,28 @@ def test_a_network_that_a_method_is_not_defined_for(fails, here, photos):
     inputs = keras.Input((18, 24, 3))
     x = layers.Flatten()(layers.Conv2D(2, 3, activation="silu", name="smooth_conv")(inputs))
     keras.Model(inputs, layers.Dense(3, activation="softmax")(x)).save(here / "silu.keras")
-    assert "smooth_conv" in fails("see", "guided", "silu.keras", photos, code=2)
+    assert "smooth_conv" in fails("see", "guided_backprop", "silu.keras", photos, code=2)
+
+
+FILTERS = """
+class Found:
+    def save(self, path):
+        open(path, "w").write("drawn")
+
+    def __str__(self):
+        return "two filters"
+
+
+def filters(model, *, layer=None):
+    '''Filters of a layer.'''
+    return Found()
+"""
 
 
 def test_a_method_may_look_at_the_network_alone(monkeypatch, run, fails, here, network, photos):
-    class Found:
-        def save(self, path):
-            here.joinpath(path).write_text("drawn")
-
-        def __str__(self):
-            return "two filters"
-
-    def filters(model, *, layer=None):
-        """Filters of a layer."""
-        return Found()
-
-    monkeypatch.setitem(WAYS, "filters", filters)
+    (here / "toy_filters.py").write_text(FILTERS)
+    monkeypatch.syspath_prepend(here)
+    monkeypatch.setitem(ROWS, "filters", Method("filters", "toy_filters", "features", "Filters"))
     outcome = run("see", "filters", network, "--layer", "conv1")
     assert outcome.stdout == "two filters\ndrawn: filters.png\n"
     assert "looks at the network alone" in fails("see", "filters", network, photos, "--force", code=2)
@@ -272,7 +276,7 @@ def test_a_method_may_look_at_the_network_alone(monkeypatch, run, fails, here, n
 @pytest.mark.parametrize("seconds", [0, 1e9], ids=["lines", "none yet"])
 def test_progress_where_there_is_no_terminal(monkeypatch, run, network, photos, seconds):
     monkeypatch.setattr(see, "EVERY", seconds)
-    words = ("see", "smooth", network, photos / "a.png", "--samples", 8, "--batch", 2, "--force")
+    words = ("see", "smoothgrad", network, photos / "a.png", "--samples", 8, "--batch", 2, "--force")
     assert run(*words).stderr.splitlines() == ["2 of 8", "4 of 8", "6 of 8"] * (seconds == 0)
     assert run(*words, "--quiet").stderr == ""
 
@@ -294,7 +298,7 @@ def test_what_judges_says_in_numbers_what_the_package_says(document, here, netwo
 
 def test_a_method_smooths_the_one_that_is_named(document, here, network, photos):
     words = (network, photos / "a.png", "--values", "x.npz", "--force")
-    document("see", "smooth", *words, "--samples", 1, "--noise", 0, "--of", "gradient_x_input")
+    document("see", "smoothgrad", *words, "--samples", 1, "--noise", 0, "--of", "gradient_x_input")
     with np.load(here / "x.npz") as smoothed:
         found = smoothed["values"]
     document("see", "gradient_x_input", *words)
@@ -303,7 +307,9 @@ def test_a_method_smooths_the_one_that_is_named(document, here, network, photos)
 
 
 def test_a_judge_tells_of_each_image(document, network, photos):
-    found = document("see", "segment", network, photos / "a.png", "--of", "integrated", "--class", 3)["result"]
+    found = document("see", "segment", network, photos / "a.png", "--of", "integrated_gradients", "--class", 3)[
+        "result"
+    ]
     assert [*found["table"][0]] == ["image", "found", "share", "y0", "x0", "y1", "x1"]
 
 
@@ -317,3 +323,120 @@ def test_two_networks_need_no_image(document, run, network):
 def test_another_network_is_checked_as_the_first(fails, network, photos):
     assert "nowhere.keras" in fails("see", "side_by_side", network, "--other", "nowhere.keras", code=4)
     assert "--other-weights" in fails("see", "saliency", network, photos, "--other-weights", "imagenet", code=2)
+
+
+TOY = '''
+from dataclasses import replace
+
+from kerascnn.visualize.attribution import aim
+from kerascnn.visualize.gradients import attributed, slope
+from kerascnn.visualize.registry import documented
+
+
+@documented
+def powered(
+    model, images, classes=None, *, power=2.0, sign=False, score=None, labels=None, batch=None, tell=None
+):
+    """The size of the gradient to a power (nobody 2026).
+
+    Args:
+        power: the exponent of the size of the gradient.
+        sign: keep the sign of the gradient.
+    """
+    aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, tell=tell)
+    found = attributed(aimed, ("powered",), "powered", slope)
+    sizes = abs(found.values) ** power
+    return replace(found, values=sizes * (found.values > 0) if sign else sizes)
+'''
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """An attribution method that is a function and a row, and nothing else."""
+    (tmp_path / "toy_methods.py").write_text(TOY)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(ROWS, "powered", Method("powered", "toy_methods", "attribution", "Powered gradient"))
+    yield "powered"
+    sys.modules.pop("toy_methods", None)
+
+
+def test_a_row_is_all_that_a_new_method_needs_in_python(toy, network, photos):
+    from kerascnn.visualize import METHODS, choose, saliency, sanity, smoothgrad
+
+    assert [*METHODS][-1] == toy
+    model, method = keras.saving.load_model(network), METHODS[toy]
+    found = method(model, str(photos), power=2.0)
+    np.testing.assert_allclose(found.values.max(-1), saliency(model, str(photos)).map ** 2, rtol=1e-5)
+    assert "power: the exponent" in method.__doc__
+    assert smoothgrad(model, str(photos), method=toy, samples=2).method.startswith("powered, mean of 2")
+    assert toy in choose(model, str(photos), {toy: method}, steps=2).table.method.tolist()
+    assert sanity(method, model, str(photos), independent=True).method == "powered"
+
+
+def test_a_row_is_all_that_a_new_method_needs_on_the_command_line(toy, document, run, here, network, photos):
+    row = next(row for row in document("see", "--list")["result"] if row["method"] == toy)
+    assert row == {
+        "method": "powered",
+        "kind": "attribution",
+        "title": "Powered gradient",
+        "what": "The size of the gradient to a power (nobody 2026).",
+        "options": ["--class", "--batch", "--power", "--sign"],
+    }
+    (row,) = document("see", toy, "--list")["result"]
+    assert row["help"]["--power"] == "the exponent of the size of the gradient."
+    assert "Powered gradient" in run("see", "--list").stdout
+    assert "--power X" in run("see", "--help").stdout
+    words = (network, photos / "a.png", "--values", "x.npz", "--force")
+    document("see", toy, *words, "--power", 3, "--sign")
+    with np.load(here / "x.npz") as held:
+        cubes = held["values"]
+    document("see", toy, *words, "--power", 1, "--sign")
+    with np.load(here / "x.npz") as held:
+        np.testing.assert_allclose(cubes, held["values"] ** 3, rtol=1e-5)
+    assert (cubes == 0).any()
+    table = document("see", "choose", *words, "--of", toy, "--power", 3, "--steps", 2)["result"]["table"]
+    assert toy in [row["method"] for row in table]
+    assert run("see", "sanity", *words, "--of", toy, "--independent").exit_code == 0
+    assert run("see", "smoothgrad", *words, "--of", toy, "--samples", 2).exit_code == 0
+
+
+def test_an_option_of_a_new_method_has_near_names_a_variable_and_a_place_in_files(
+    toy, document, fails, monkeypatch, here, network, photos
+):
+    words = ("see", toy, network, photos / "a.png", "--values", "x.npz", "--force")
+    assert "--power" in fails(*words, "--powr", 3, code=2)
+    assert "does not take --power" in fails("see", "saliency", *words[2:], "--power", 3, code=2)
+
+    def least():
+        document(*words)
+        with np.load(here / "x.npz") as held:
+            return held["values"].min()
+
+    assert least() >= 0
+    monkeypatch.setenv("KERASCNN_SEE_POWER", "0")
+    assert least() == 1  # anything to the power of 0
+    monkeypatch.delenv("KERASCNN_SEE_POWER")
+    (here / "kerascnn.toml").write_text("[see]\npower = 0\n")
+    assert least() == 1
+
+
+def test_a_way_says_what_its_options_mean(run, document):
+    said = run("see", "guided_backprop", "--list").stdout
+    assert "Guided backpropagation" in said
+    assert "--signal" in said
+    assert '"activation"' in said
+    (row,) = document("see", "occlusion", "--list")["result"]
+    assert row["help"].keys() == {*row["options"]}
+    assert "Did you mean" in run("see", "guided_backprob", "--list").stderr
+
+
+def test_what_a_signal_starts_with_is_an_option(document, fails, here, network, photos):
+    words = ("see", "deconvnet", network, photos / "a.png", "--force", "--values", "x.npz", "--signal")
+    document(*words, "one")
+    with np.load(here / "x.npz") as held:
+        values, score = held["values"], held["scores"][0]
+    document(*words, "activation")
+    with np.load(here / "x.npz") as held:
+        expected = held["values"]
+    assert (score > 0) == np.allclose(expected, score * values, rtol=1e-4, atol=1e-7)
+    assert "Did you mean activation" in fails(*words, "activatoin", code=2)

@@ -30,6 +30,9 @@ LIGHT = {
     "show resnet20_cifar10": {},
     "show --help": {},
     "predict --help": {},
+    "see --help": {},
+    "see --list": {},
+    "see smoothgrad --list": {},
     "completion bash": {},
     "complete": {"_KERASCNN_COMPLETE": "bash_complete", "COMP_WORDS": "kerascnn show res", "COMP_CWORD": "2"},
 }

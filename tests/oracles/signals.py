@@ -203,21 +203,24 @@ def slopes(net, x, classes):
     return backwards(net, acts, one_hot(classes, acts[-1].shape[-1]))
 
 
-def from_class(net, x, classes, rule):
-    """Guided from 1, deconvnet from the score itself."""
+STARTS = {"guided": "one", "deconvnet": "activation"}  # rule -> what its signal starts with in the papers
+
+
+def from_class(net, x, classes, rule, start=None):
+    """From the score of a class, 1 or the score itself."""
     acts = forwards(net, x)
-    start = one_hot(classes, acts[-1].shape[-1])
-    return backwards(net, acts, start * acts[-1] if rule == "deconvnet" else start, rule)
+    signal = one_hot(classes, acts[-1].shape[-1])
+    return backwards(net, acts, signal * acts[-1] if (start or STARTS[rule]) == "activation" else signal, rule)
 
 
-def from_unit(net, x, units, rule):
+def from_unit(net, x, units, rule, start=None):
     """From one channel of the last maps of ``net``, at the first of its strongest places, with its own value or 1."""
     acts = forwards(net, x)
-    start = np.zeros_like(acts[-1])
+    signal = np.zeros_like(acts[-1])
     for n, k in enumerate(units):
-        a, b = np.unravel_index(acts[-1][n, ..., k].argmax(), start.shape[1:3])
-        start[n, a, b, k] = acts[-1][n, a, b, k] if rule == "deconvnet" else 1.0
-    return backwards(net, acts, start, rule)
+        a, b = np.unravel_index(acts[-1][n, ..., k].argmax(), signal.shape[1:3])
+        signal[n, a, b, k] = acts[-1][n, a, b, k] if (start or STARTS[rule]) == "activation" else 1.0
+    return backwards(net, acts, signal, rule)
 
 
 def integral(net, x, classes, steps, x0=0.0):

@@ -260,7 +260,7 @@ def test_networks_of_others(kind):
     found = {name: section(given) for name, section in SECTIONS.items() if name != "units" or given.layers}
     assert all(section.blocks and section.results for section in found.values())
     refused = found["explanations"].results["refused"]
-    assert ("guided" in refused) == kind.startswith("grey")
+    assert ("guided_backprop" in refused) == kind.startswith("grey")
     assert ("grad_cam" in refused) == (not given.layers)
     if not given.layers:
         with pytest.raises(Skipped, match="layer"):

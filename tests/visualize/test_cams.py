@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from keras import layers, ops
 
-from kerascnn.visualize import grad_cam, logit, smooth
+from kerascnn.visualize import grad_cam, logit, smoothgrad
 from kerascnn.visualize.cams import grad_cam_pp, guided_grad_cam, layer_cam, score_cam
 
 SIZE = (12, 14)
@@ -226,10 +226,10 @@ def test_cam_of_a_pooled_net_is_grad_cam(plain, pixels):
 
 
 def test_guided_grad_cam_is_a_product(plain, pixels):
-    from kerascnn.visualize import guided
+    from kerascnn.visualize import guided_backprop
 
     found = guided_grad_cam(plain, pixels)
-    cam, fine = grad_cam(plain, pixels), guided(plain, pixels)
+    cam, fine = grad_cam(plain, pixels), guided_backprop(plain, pixels)
     assert found.classes == cam.classes
     close(found.values, fine.values * cam.values)
     by_score = guided_grad_cam(plain, pixels, score=logit(np.array(cam.classes)))
@@ -237,7 +237,7 @@ def test_guided_grad_cam_is_a_product(plain, pixels):
 
 
 def test_they_may_be_smoothed_and_asked_any_score(plain, pixels):
-    close(smooth(plain, pixels, 1, method=layer_cam, samples=2, noise=0).values, layer_cam(plain, pixels, 1).values)
+    close(smoothgrad(plain, pixels, 1, method=layer_cam, samples=2, noise=0).values, layer_cam(plain, pixels, 1).values)
     for cam in (grad_cam_pp, layer_cam):
         close(cam(plain, pixels, score=logit([1, 2, 1])).values, cam(plain, pixels, [1, 2, 1]).values)
     sums = lambda scores: ops.sum(scores, -1)  # noqa: E731

@@ -7,7 +7,16 @@ import tensorflow as tf
 from keras import layers, ops
 from oracles import signals
 
-from kerascnn.visualize import deconvnet, grad_cam, guided, integrated, occlusion, probe, saliency, smooth
+from kerascnn.visualize import (
+    deconvnet,
+    grad_cam,
+    guided_backprop,
+    integrated_gradients,
+    occlusion,
+    probe,
+    saliency,
+    smoothgrad,
+)
 
 SIZE = (8, 6, 3)
 RAND = np.random.default_rng(3)
@@ -77,7 +86,7 @@ def test_02_a_sequential_model_does_not_fail():
 def test_03_and_14_guided_is_not_the_plain_gradient(act):
     """And the scores are those of the model: no ReLU is exchanged for another."""
     model = network(None, SPELLED[act])
-    found, plain = guided(model, PIXELS, 1), saliency(model, PIXELS, 1)
+    found, plain = guided_backprop(model, PIXELS, 1), saliency(model, PIXELS, 1)
     assert np.abs(found.values - plain.values).max() > 0.1 * np.abs(plain.values).max()
     same(found.scores, model(PIXELS).numpy()[:, 1])
 
@@ -85,17 +94,17 @@ def test_03_and_14_guided_is_not_the_plain_gradient(act):
 def test_03_and_14_guided_sees_relus_in_nested_models(model):
     x = keras.Input(SIZE)
     nested = keras.Model(x, keras.Sequential([keras.Input(SIZE), network(name="inner")], name="outer")(x))
-    same(guided(nested, PIXELS, 1).values, guided(model, PIXELS, 1).values)
+    same(guided_backprop(nested, PIXELS, 1).values, guided_backprop(model, PIXELS, 1).values)
 
 
-@pytest.mark.parametrize("method", [guided, deconvnet], ids=lambda method: method.__name__)
+@pytest.mark.parametrize("method", [guided_backprop, deconvnet], ids=lambda method: method.__name__)
 def test_14_relu6_lets_through_only_what_a_rule_says(method):
     """Above 6 guided stops a signal, deconvnet does not."""
     x = keras.Input((1, 3, 1))
     unit = layers.Conv2D(1, 1, use_bias=False, kernel_initializer="ones")
     model = keras.Model(x, layers.Dense(2, kernel_initializer="ones")(layers.Flatten()(layers.ReLU(6)(unit(x)))))
     found = method(model, np.float32([-3, 2, 9]).reshape(1, 1, 3, 1), 0).values.ravel()
-    np.testing.assert_array_equal(found != 0, [False, True, False] if method is guided else [True] * 3)
+    np.testing.assert_array_equal(found != 0, [False, True, False] if method is guided_backprop else [True] * 3)
 
 
 def test_04_and_21_grad_cam_reaches_into_nested_models(model):
@@ -111,16 +120,16 @@ def test_06_smooth_does_not_average_absolute_gradients():
     model = keras.Model(x, ops.sum(ops.abs(x - 5.0), (1, 2)))
     pixels = np.full((1, 4, 5, 1), 5, np.float32)
     pixels[0, 0, 0], pixels[0, 3, 4] = 0, 10
-    found = smooth(model, pixels, score=lambda values: values[:, 0], samples=100, noise=0.3)
+    found = smoothgrad(model, pixels, score=lambda values: values[:, 0], samples=100, noise=0.3)
     assert found.map[0, 1:3].mean() < 0.2
 
 
 def test_06_a_map_without_signal_stays_zero():
     x = keras.Input(SIZE)
     model = keras.Model(x, layers.Dense(3, kernel_initializer="zeros")(layers.Flatten()(x)))
-    for method in (saliency, guided):
+    for method in (saliency, guided_backprop):
         np.testing.assert_array_equal(method(model, PIXELS, 1).map, 0)
-    np.testing.assert_array_equal(integrated(model, PIXELS, 1, steps=2).map, 0)
+    np.testing.assert_array_equal(integrated_gradients(model, PIXELS, 1, steps=2).map, 0)
 
 
 def test_06_and_17_maps_are_not_normalised(model):
@@ -143,10 +152,10 @@ def test_08_large_scores_do_not_overflow(method):
 def test_09_and_17_integrated_has_its_factor_and_its_mean(bare):
     """The sum is the change of the score, on pixels 0..255 and on 0..1."""
     for pixels in (PIXELS, PIXELS / 255):
-        found = integrated(bare, pixels, 1, steps=200)
+        found = integrated_gradients(bare, pixels, 1, steps=200)
         change = bare(pixels).numpy()[:, 1] - bare(0 * pixels).numpy()[:, 1]
         np.testing.assert_allclose(found.values.sum((1, 2, 3)), change, rtol=0.01)
-    np.testing.assert_array_equal(integrated(bare, PIXELS, 1, steps=2, baseline=PIXELS).values, 0)
+    np.testing.assert_array_equal(integrated_gradients(bare, PIXELS, 1, steps=2, baseline=PIXELS).values, 0)
 
 
 def test_10_grad_cam_finds_its_layer(model):
@@ -158,7 +167,7 @@ def test_11_another_class_traces_nothing():
     model = network()
     for classes in range(3):
         saliency(model, PIXELS, classes)
-        guided(model, PIXELS, np.int64(classes))
+        guided_backprop(model, PIXELS, np.int64(classes))
     programs = probe(model).programs
     assert len(programs) == 2
     assert all(program.experimental_get_tracing_count() == 1 for program in programs.values())
@@ -177,9 +186,13 @@ def test_12_covering_does_not_take_images_for_square_or_p_for_1_minus_p():
     np.testing.assert_allclose(found.map[0], [[0] * 11 + [0.5]] * 3, atol=1e-6)
 
 
-@pytest.mark.parametrize("method", [saliency, guided, grad_cam, smooth, integrated], ids=lambda method: method.__name__)
+@pytest.mark.parametrize(
+    "method",
+    [saliency, guided_backprop, grad_cam, smoothgrad, integrated_gradients],
+    ids=lambda method: method.__name__,
+)
 def test_13_no_method_asks_for_the_softmax(method, model, bare):
-    options = {"smooth": {"samples": 2}, "integrated": {"steps": 2}}.get(method.__name__, {})
+    options = {"smoothgrad": {"samples": 2}, "integrated_gradients": {"steps": 2}}.get(method.__name__, {})
     found, expected = (method(asked, PIXELS, 1, **options).values for asked in (model, bare))
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
 
@@ -203,7 +216,7 @@ def test_17_and_21_noise_is_a_share_of_the_range_of_each_image():
     model = keras.Model(x, ops.sum(ops.square(x), (1, 2)) / 2)
     for low, high in ((0, 1), (0, 255), (100, 110)):
         pixels = RAND.uniform(low, high, (1, 40, 50, 1)).astype(np.float32)
-        found = smooth(model, pixels, score=lambda values: values[:, 0], samples=1, noise=0.2)
+        found = smoothgrad(model, pixels, score=lambda values: values[:, 0], samples=1, noise=0.2)
         sigma = 0.2 * (pixels.max() - pixels.min())
         np.testing.assert_allclose((found.values - pixels).std(), sigma, rtol=0.1)
 
@@ -218,26 +231,28 @@ def test_17_guided_does_not_stop_at_the_head():
     pixels = np.float32([2, 3]).reshape(1, 1, 2, 1)
     score = lambda values: values[:, 0]  # noqa: E731
     np.testing.assert_array_equal(saliency(model, pixels, score=score).values.ravel(), [1, -1])
-    np.testing.assert_array_equal(guided(model, pixels, score=score).values.ravel(), [1, 0])
+    np.testing.assert_array_equal(guided_backprop(model, pixels, score=score).values.ravel(), [1, 0])
 
 
 def test_18_and_22_a_relu_that_is_used_twice_is_left_as_it_is(model):
     """By several images at once, as one by one."""
     relu = next(layer for layer in model.layers if isinstance(layer, layers.ReLU))
     before = dict(vars(relu))
-    found = guided(model, PIXELS, 1).values
+    found = guided_backprop(model, PIXELS, 1).values
     assert vars(relu) == before
     assert sum(layer is relu for layer in model.layers) == 1
     for i in range(2):
-        same(found[i], guided(model, PIXELS[i], 1).values[0])
+        same(found[i], guided_backprop(model, PIXELS[i], 1).values[0])
     apart = network()
     first, second = (apart.get_layer(name) for name in ("conv", "top"))
     x = apart.input
     maps = layers.ReLU()(second(layers.ReLU()(first(apart.layers[1](x)))))
-    same(found, guided(keras.Model(x, apart.get_layer("scores")(layers.Flatten()(maps))), PIXELS, 1).values)
+    same(found, guided_backprop(keras.Model(x, apart.get_layer("scores")(layers.Flatten()(maps))), PIXELS, 1).values)
 
 
-@pytest.mark.parametrize("method", [saliency, smooth, guided, deconvnet], ids=lambda method: method.__name__)
+@pytest.mark.parametrize(
+    "method", [saliency, smoothgrad, guided_backprop, deconvnet], ids=lambda method: method.__name__
+)
 def test_21_batch_norm_does_not_stop_a_signal(method):
     """A factor of its own for each channel, whatever else is in the batch."""
     x, kernel = keras.Input((4, 5, 2)), RAND.normal(0, 1, (40, 2))
@@ -246,7 +261,10 @@ def test_21_batch_norm_does_not_stop_a_signal(method):
     norm.set_weights([np.array([2.0, -1.0]), np.zeros(2), np.array([4.0, 0.25])])
     model.get_layer("end").set_weights([kernel])
     found = method(
-        model, RAND.uniform(0, 9, (3, 4, 5, 2)).astype(np.float32), 0, **({"samples": 2} if method is smooth else {})
+        model,
+        RAND.uniform(0, 9, (3, 4, 5, 2)).astype(np.float32),
+        0,
+        **({"samples": 2} if method is smoothgrad else {}),
     )
     start = found.scores[:, None, None, None] if method is deconvnet else np.ones((3, 1, 1, 1))
     same(found.values, start * kernel[:, 0].reshape(4, 5, 2) * [1, -2])

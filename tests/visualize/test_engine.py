@@ -1,12 +1,14 @@
 """The engine against models cut by hand: scores, signals back, whatever the chunk and the spelling."""
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers, ops
 
-from kerascnn.visualize import asking, deconvnet, integrated, logit, probe, saliency, smooth
+from kerascnn.visualize import asking, deconvnet, integrated_gradients, logit, probe, saliency, smoothgrad
 from kerascnn.visualize.images import pictures
 from kerascnn.visualize.scores import PROBS
 
@@ -72,14 +74,14 @@ def test_a_softmax_by_hand_is_asked_for_the_logarithm_of_p(rng):
 def test_numbers_do_not_depend_on_the_chunk(rng):
     model, _ = ended("layer")
     pixels = rng.uniform(0, 255, (3, 8, 10, 2)).astype(np.float32)
-    for method in (smooth, integrated):
-        count = {smooth: {"samples": 7}, integrated: {"steps": 7}}[method]
+    for method in (smoothgrad, integrated_gradients):
+        count = {smoothgrad: {"samples": 7}, integrated_gradients: {"steps": 7}}[method]
         whole = method(model, pixels, 1, **count, batch=64)
         for batch in (1, 2, 5, 7):
             part = method(model, pixels, 1, **count, batch=batch)
             np.testing.assert_allclose(part.values, whole.values, rtol=1e-4, atol=1e-6)
-    alone = smooth(model, pixels[1:2], 1, samples=7)
-    np.testing.assert_allclose(alone.values[0], smooth(model, pixels, 1, samples=7).values[1], rtol=1e-4, atol=1e-6)
+    alone = smoothgrad(model, pixels[1:2], 1, samples=7)
+    np.testing.assert_allclose(alone.values[0], smoothgrad(model, pixels, 1, samples=7).values[1], rtol=1e-4, atol=1e-6)
 
 
 def test_a_second_call_traces_nothing(rng):
@@ -173,7 +175,7 @@ def test_scores_of_tf_keras_vis_and_functions_are_taken(rng):
 def test_chunks_are_halved_where_memory_runs_out(rng, monkeypatch):
     model, _ = ended("layer")
     pixels = rng.uniform(0, 255, (1, 8, 10, 2)).astype(np.float32)
-    wanted = smooth(model, pixels, 1, samples=12).values
+    wanted = smoothgrad(model, pixels, 1, samples=12).values
     asked, made, tried = probe(model), asking.program, []
 
     def short_of_memory(*about):
@@ -188,7 +190,7 @@ def test_chunks_are_halved_where_memory_runs_out(rng, monkeypatch):
         return run
 
     monkeypatch.setattr(asking, "program", short_of_memory)
-    found = smooth(asked, pixels, 1, samples=12).values
+    found = smoothgrad(asked, pixels, 1, samples=12).values
     assert tried == [12, 8, 4, *[2] * 6, 1]  # the last for the scores of the image itself
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-7)
 
@@ -203,19 +205,19 @@ def test_who_is_told_may_end_it(rng):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        smooth(model, np.zeros((1, 8, 10, 2), np.float32), 1, samples=10, batch=2, tell=tell)
+        smoothgrad(model, np.zeros((1, 8, 10, 2), np.float32), 1, samples=10, batch=2, tell=tell)
     assert heard == [(2, 10), (4, 10)]
 
 
 def test_any_method_may_be_smoothed(rng):
     model, _ = ended("layer")
     pixels = rng.uniform(0, 255, (2, 8, 10, 2)).astype(np.float32)
-    fast = smooth(model, pixels, 1, samples=3)
-    slow = smooth(model, pixels, 1, method=lambda *given, **options: saliency(*given, **options), samples=3)
+    fast = smoothgrad(model, pixels, 1, samples=3)
+    slow = smoothgrad(model, pixels, 1, method=lambda *given, **options: saliency(*given, **options), samples=3)
     np.testing.assert_allclose(slow.values, fast.values, rtol=1e-4, atol=1e-7)
-    units = smooth(model, pixels, method="deconvnet", layer="conv", unit=[0, 2], samples=2)
+    units = smoothgrad(model, pixels, method=partial(deconvnet, layer="conv", unit=[0, 2]), samples=2)
     assert units.values.shape == (4, 8, 10, 2)
     with pytest.raises(ValueError, match="`unit` should be given"):
-        smooth(model, pixels, method="deconvnet", layer="conv")
+        smoothgrad(model, pixels, method=partial(deconvnet, layer="conv"))
     with pytest.raises(ValueError, match="Did you mean deconvnet"):
-        smooth(model, pixels, method="deconvnets")
+        smoothgrad(model, pixels, method="deconvnets")

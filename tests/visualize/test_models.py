@@ -11,10 +11,10 @@ from keras import layers, ops
 from networks import CUSTOM, TINY
 
 from kerascnn import build_model
-from kerascnn.visualize import METHODS, deconvnet, grad_cam, guided, occlusion, probe, saliency, smooth
+from kerascnn.visualize import METHODS, deconvnet, grad_cam, guided_backprop, occlusion, probe, saliency, smoothgrad
 
 SIZE = (8, 6, 3)
-FEW = {"smooth": {"samples": 2}, "integrated": {"steps": 2}, "occlusion": {"patch": 4, "stride": 4}}
+FEW = {"smoothgrad": {"samples": 2}, "integrated_gradients": {"steps": 2}, "occlusion": {"patch": 4, "stride": 4}}
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_kind_of_model(kind, pixels):
     found = saliency(model, pixels, 1)
     same(found.values, slopes(model, pixels))
     np.testing.assert_array_equal(found.values, saliency(model, pixels, 1).values)
-    for method in (guided, grad_cam):
+    for method in (guided_backprop, grad_cam):
         assert np.isfinite(method(model, pixels, 1).values).all()
     equal(snapshot(model, pixels), before)
 
@@ -138,7 +138,7 @@ def test_a_model_from_a_file(tmp_path, pixels):
     model = nested_twice()
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
-    np.testing.assert_array_equal(guided(loaded, pixels, 1).values, guided(model, pixels, 1).values)
+    np.testing.assert_array_equal(guided_backprop(loaded, pixels, 1).values, guided_backprop(model, pixels, 1).values)
 
 
 def test_losses_of_regularisers_are_left_to_the_user(pixels):
@@ -189,7 +189,7 @@ def test_an_input_is_chosen(pixels, rng):
     beside = [tf.constant(given[name]) for name in ("depth", "age")]
     expected = slopes(lambda x, training: model([x, *beside], training=training), pixels)
     same(saliency(asked, given, 1, batch=1).values, expected)
-    for method in (smooth, guided, grad_cam, occlusion):
+    for method in (smoothgrad, guided_backprop, grad_cam, occlusion):
         found = method(asked, given, 1, **FEW.get(method.__name__, {}))
         assert found.images.shape == pixels.shape
         assert np.isfinite(found.values).all()
@@ -227,7 +227,7 @@ def test_half_precision_says_what_its_twin_says(policy, pixels):
         keras.config.set_dtype_policy("float32")
     twin = scaling_inside()
     twin.set_weights(half.get_weights())
-    for method in (saliency, guided):
+    for method in (saliency, guided_backprop):
         found, expected = method(half, pixels, 1).values, method(twin, pixels, 1).values
         assert found.dtype == np.float32
         assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.99
@@ -298,7 +298,7 @@ def test_guided_and_deconvnet_refuse_other_nonlinearities_by_name(act, pixels):
     x = image()
     model = keras.Model(x, head(NONLINEAR[act]()(layers.Conv2D(4, 3, name="conv")(x))))
     before = snapshot(model, pixels)
-    for method in (guided, deconvnet):
+    for method in (guided_backprop, deconvnet):
         for _ in range(2):  # the second time too
             with pytest.raises(ValueError, match=f"(?i)nonlinearity but ReLU.*{act.split()[0]}"):
                 method(model, pixels, 1)
@@ -309,7 +309,7 @@ def test_a_network_of_the_zoo_with_tanh_is_refused(rng):
     model = build_model("lenet5_tanh", weights=None)
     photo = rng.uniform(0, 255, (1, *model.input_shape[1:])).astype(np.float32)
     with pytest.raises(ValueError, match="(?i)tanh"):
-        guided(model, photo, 0)
+        guided_backprop(model, photo, 0)
 
 
 def busy():
@@ -377,9 +377,9 @@ WRONG = {
     "layer": (grad_cam, {"layer": "nowhere"}, ValueError),
     "unit's layer": (deconvnet, {"layer": "nowhere"}, ValueError),
     "score": (saliency, {"score": fails}, RuntimeError),
-    "score in a rule": (guided, {"score": fails}, RuntimeError),
-    "score of a wrong shape": (guided, {"score": lambda scores: scores}, ValueError),
-    "tell": (smooth, {"tell": fails}, RuntimeError),
+    "score in a rule": (guided_backprop, {"score": fails}, RuntimeError),
+    "score of a wrong shape": (guided_backprop, {"score": lambda scores: scores}, ValueError),
+    "tell": (smoothgrad, {"tell": fails}, RuntimeError),
     "tell in a rule": (deconvnet, {"tell": fails}, RuntimeError),
     "class": (occlusion, {"classes": 7}, ValueError),
     "images": (saliency, {"images": np.zeros((2, 3, 3, 9), np.float32)}, ValueError),
@@ -403,8 +403,10 @@ def cut(model):
     return lambda x, training: flat(x, training=training) @ kernel + bias
 
 
-WAYS = ("saliency", "guided", "grad_cam", "occlusion")  # by which the others go: a slope, rules, maps, covered images
-SLOPES = ("gradient_x_input", "smooth", "integrated")  # ask what saliency asks, of pixels made before the network runs
+# By these the others go: a slope, rules, maps, covered images.
+WAYS = ("saliency", "guided_backprop", "grad_cam", "occlusion")
+# These ask what saliency asks, of pixels made before the network runs.
+SLOPES = ("gradient_x_input", "smoothgrad", "integrated_gradients")
 
 
 def methods(name):

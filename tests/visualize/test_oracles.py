@@ -14,13 +14,13 @@ from kerascnn.visualize import (
     deconvnet,
     grad_cam,
     gradient_x_input,
-    guided,
-    integrated,
+    guided_backprop,
+    integrated_gradients,
     occlusion,
     probability,
     probe,
     saliency,
-    smooth,
+    smoothgrad,
 )
 
 DRAW = np.random.default_rng(172)  # no map of it is zero, no sum of it cancels
@@ -38,6 +38,7 @@ NET = [
     signals.Flatten(),
     signals.Dense(*LAST),
 ]
+RULES = {guided_backprop: "guided", deconvnet: "deconvnet"}
 TOP = 5  # steps of NET up to the last maps
 SPELLINGS = {
     "activation='relu'": None,
@@ -111,24 +112,36 @@ METHODS = {  # name -> (what is asked, what numpy gives)
         lambda model: gradient_x_input(model, PIXELS, CLASSES).map,
         lambda: (PIXELS * signals.slopes(NET, PIXELS, CLASSES)).sum(-1),
     ),
-    "guided": (
-        lambda model: guided(model, PIXELS, CLASSES).values,
+    "guided_backprop": (
+        lambda model: guided_backprop(model, PIXELS, CLASSES).values,
         lambda: signals.from_class(NET, PIXELS, CLASSES, "guided"),
     ),
     "deconvnet": (
         lambda model: deconvnet(model, PIXELS, CLASSES).values,
         lambda: signals.from_class(NET, PIXELS, CLASSES, "deconvnet"),
     ),
-    "guided, nested unit": (
-        lambda model: guided(model, PIXELS, layer=nested(model), unit=1).values,
+    "guided_backprop, nested unit": (
+        lambda model: guided_backprop(model, PIXELS, layer=nested(model), unit=1).values,
         lambda: signals.from_unit(NET[:TOP], PIXELS, [1] * 3, "guided"),
     ),
     "deconvnet, nested unit": (
         lambda model: deconvnet(model, PIXELS, layer=nested(model), unit=1).values,
         lambda: signals.from_unit(NET[:TOP], PIXELS, [1] * 3, "deconvnet"),
     ),
-    "integrated": (
-        lambda model: integrated(model, PIXELS, CLASSES, steps=6, baseline=30).values,
+    "guided_backprop, from the activation": (
+        lambda model: guided_backprop(model, PIXELS, CLASSES, signal="activation").values,
+        lambda: signals.from_class(NET, PIXELS, CLASSES, "guided", "activation"),
+    ),
+    "deconvnet, from one": (
+        lambda model: deconvnet(model, PIXELS, CLASSES, signal="one").values,
+        lambda: signals.from_class(NET, PIXELS, CLASSES, "deconvnet", "one"),
+    ),
+    "deconvnet, nested unit from one": (
+        lambda model: deconvnet(model, PIXELS, layer=nested(model), unit=1, signal="one").values,
+        lambda: signals.from_unit(NET[:TOP], PIXELS, [1] * 3, "deconvnet", "one"),
+    ),
+    "integrated_gradients": (
+        lambda model: integrated_gradients(model, PIXELS, CLASSES, steps=6, baseline=30).values,
         lambda: signals.integral(NET, PIXELS, CLASSES, 6, 30),
     ),
     "grad_cam": (
@@ -166,7 +179,7 @@ def test_occlusion_shows_the_three_maps_of_zeiler_and_fergus(models):
 
 
 def test_smooth_is_the_mean_gradient_of_the_images_with_its_noise(models):
-    found = smooth(models["layers.ReLU"], PIXELS, CLASSES, samples=3, noise=0.1, seed=4)
+    found = smoothgrad(models["layers.ReLU"], PIXELS, CLASSES, samples=3, noise=0.1, seed=4)
     total = 0
     for k in range(3):
         normal = np.random.default_rng((4, k)).standard_normal(PIXELS.shape[1:], np.float32)
@@ -217,7 +230,7 @@ def gated(x):
     return layers.Multiply()([x, dense((GATE,), activation="sigmoid")(squeezed)])
 
 
-@pytest.mark.parametrize("method", [guided, deconvnet], ids=lambda method: method.__name__)
+@pytest.mark.parametrize("method", [guided_backprop, deconvnet], ids=lambda method: method.__name__)
 @pytest.mark.parametrize("middle", MIDDLES)
 def test_rule_knows_other_relus_gates_and_response_norm(middle, method):
     by_keras, by_numpy = MIDDLES[middle]
@@ -226,10 +239,10 @@ def test_rule_knows_other_relus_gates_and_response_norm(middle, method):
     x = layers.ReLU(name="second")(conv(SECOND)(x))
     net = [NET[0], *by_numpy, *NET[2:TOP]]
     found = method(keras.Model(image, x), PIXELS, layer="second", unit=0).values
-    close(found, signals.from_unit(net, PIXELS, [0] * 3, method.__name__), 2e-6)
+    close(found, signals.from_unit(net, PIXELS, [0] * 3, RULES[method]), 2e-6)
 
 
-@pytest.mark.parametrize("method", [guided, deconvnet], ids=lambda method: method.__name__)
+@pytest.mark.parametrize("method", [guided_backprop, deconvnet], ids=lambda method: method.__name__)
 def test_rule_takes_the_first_of_equal_maxima_of_a_whole_map(method):
     weights, last = (DRAW.uniform(0.1, 1, (1, 1, 2, 4)),), (DRAW.uniform(0.1, 1, (4, 3)), np.ones(3))
     tiled = np.tile(DRAW.uniform(1, 9, (1, 2, 3, 2)), (1, 3, 2, 1)).astype(np.float32)
@@ -237,7 +250,7 @@ def test_rule_takes_the_first_of_equal_maxima_of_a_whole_map(method):
     x = layers.GlobalMaxPooling2D()(layers.ReLU()(conv(weights)(image)))
     net = [signals.Conv(*weights, 0), signals.Relu(), signals.GlobalMax(), signals.Dense(*last)]
     found = method(keras.Model(image, dense(last)(x)), tiled, 1).values
-    close(found, signals.from_class(net, tiled, [1], method.__name__))
+    close(found, signals.from_class(net, tiled, [1], RULES[method]))
     assert np.count_nonzero(found.any(-1)) == np.count_nonzero(found[0, :2, :3].any(-1))  # none in a later tile
 
 
@@ -255,11 +268,11 @@ def test_linear_model_has_its_weights_for_every_signal(linear):
     w = np.stack([LINEAR[..., 1], LINEAR[..., 2]])
     close(saliency(linear, pixels, [1, 2]).map, np.abs(w).max(-1))
     for noise in (0.15, 3.0):
-        close(smooth(linear, pixels, [1, 2], samples=4, noise=noise).map, np.abs(w).max(-1))
-    close(guided(linear, pixels, [1, 2]).values, w)
+        close(smoothgrad(linear, pixels, [1, 2], samples=4, noise=noise).map, np.abs(w).max(-1))
+    close(guided_backprop(linear, pixels, [1, 2]).values, w)
     deconv = deconvnet(linear, pixels, [1, 2])
     close(deconv.values, w * deconv.scores[:, None, None, None])
-    exact = integrated(linear, pixels, [1, 2], steps=1, baseline=(10, 20))
+    exact = integrated_gradients(linear, pixels, [1, 2], steps=1, baseline=(10, 20))
     close(exact.values, w * (pixels - np.array([10, 20])))
     assert (exact.facts["completeness"] < 1e-4).all()
 
@@ -286,10 +299,10 @@ def test_quadratic_model_is_smoothed_without_bias_and_integrated_exactly():
     x = np.float64(pixels).ravel()
     score = lambda values: values[:, 0]  # noqa: E731
     close(saliency(model, pixels, score=score).values.ravel()[None], (2 * a @ x)[None])
-    exact = integrated(model, pixels, score=score, steps=1)
+    exact = integrated_gradients(model, pixels, score=score, steps=1)
     np.testing.assert_allclose(exact.values.sum(), x @ a @ x, rtol=1e-5)
     sigma = 0.15 * np.ptp(x) * 2 * np.sqrt((a**2).sum(1))
-    gap = smooth(model, pixels, score=score, samples=n).values.ravel() - 2 * a @ x
+    gap = smoothgrad(model, pixels, score=score, samples=n).values.ravel() - 2 * a @ x
     assert (np.abs(gap) < 4 * sigma / np.sqrt(n)).all()
     assert np.abs(gap).mean() > 0.3 * (sigma / np.sqrt(n)).mean()  # and there is noise
 
@@ -354,6 +367,15 @@ def test_integrated_gradients_are_complete_on_a_trained_network(shared):
     weights = shared("weights", "squeezenet1_1_torchvision.safetensors")
     model = build_model("squeezenet1_1", weights=weights, input_shape=(112, 112, 3))
     photos = sorted(shared("data", "imagenet_sample").glob("*.jpg"))[:2]
-    found = integrated(model, photos, steps=200)
+    found = integrated_gradients(model, photos, steps=200)
     np.testing.assert_allclose(found.values.sum((1, 2, 3)), found.facts["change"], rtol=0.01)
     assert (found.facts["completeness"] < 0.01).all()
+
+
+@pytest.mark.parametrize("method", [guided_backprop, deconvnet], ids=lambda method: method.__name__)
+def test_where_a_signal_starts_is_said_once_and_rightly(method, models):
+    model = models["layers.ReLU"]
+    with pytest.raises(ValueError, match="`layer` and `score` both say"):
+        method(model, PIXELS, layer="pool", score=probability(1))
+    with pytest.raises(ValueError, match="Unknown signal 'activatoin'.*activation"):
+        method(model, PIXELS, CLASSES, signal="activatoin")

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from ...visualize import grad_cam, guided, occlusion, saliency
+from ...visualize import METHODS
 from ...visualize.drawing import scale_of
+from ...visualize.registry import ROWS
 from .. import figures
 from ..asked import attempted, class_names, code, concentration, cut, percent, photos, probabilities, snippet, within
 from ..page import Section, figure, heading, paragraph, picture, row
@@ -11,14 +12,14 @@ from ..page import Section, figure, heading, paragraph, picture, row
 SIDE = figures.SIDE
 NOTE = (
     "How much the score of the predicted class changes with each pixel (saliency), what of that passes the ReLUs as "
-    "evidence for it (guided), which places of the last maps speak for it (Grad-CAM), and its probability when a "
-    "grey patch covers a place (occlusion: dark where the class is lost). All are local: they speak of this photo, not "
-    "of what the network would do with another."
+    "evidence for it (guided backpropagation), which places of the last maps speak for it (Grad-CAM), and its "
+    "probability when a grey patch covers a place (occlusion: dark where the class is lost). All are local: they speak "
+    "of this photo, not of what the network would do with another."
 )
 SCALES = (
-    "Saliency: the largest |slope| of the colours, black is 0, white its 99th percentile. Guided: grey is exactly "
-    "0, the ends are ± the 99.9th percentile. Grad-CAM over the grey photo, from 0 to its largest value, the line at "
-    "half of that. "
+    "Saliency: the largest |slope| of the colours, black is 0, white its 99th percentile. Guided backpropagation: grey "
+    "is exactly 0, the ends are ± the 99.9th percentile. Grad-CAM over the grey photo, from 0 to its largest value, "
+    "the line at half of that. "
 )
 
 
@@ -28,18 +29,18 @@ def explanations(subject):
     probs, names = probabilities(subject, samples), class_names(subject)
     predicted = probs.argmax(1)
     found, refused = {}, {}
-    for i, (method, options) in enumerate(ways(subject, samples, names).items()):
-        subject.tell(0.2 * i, method.__name__)
-        made, why = attempted(method, subject.probe, samples, predicted, **options)
-        found |= {method.__name__: made} if made else {}
-        refused |= {} if made else {method.__name__: why}
+    for i, (name, options) in enumerate(ways(subject, samples, names).items()):
+        subject.tell(0.2 * i, ROWS[name].title)
+        made, why = attempted(METHODS[name], subject.probe, samples, predicted, **options)
+        found |= {name: made} if made else {}
+        refused |= {} if made else {name: why}
     blocks = [paragraph(NOTE)]
     results = []
     for i in range(len(samples)):
         blocks += of_sample(subject, i, names, probs[i], found)
         results.append(numbers(subject, i, names, probs[i], found))
     blocks += [paragraph(SCALES + setting(found.get("occlusion")), soft=True)]
-    blocks += [paragraph(f"No {name}: {why}", soft=True) for name, why in refused.items()]
+    blocks += [paragraph(f"No {ROWS[name].title}: {why}", soft=True) for name, why in refused.items()]
     if "occlusion" in found:
         blocks += [heading(f"{subject.sample_names[0]} with a part covered"), first(subject, found["occlusion"])]
     return Section("Why it says so", tuple(blocks), {"samples": results, "refused": refused})
@@ -53,7 +54,7 @@ def ways(subject, samples, names):
     heard = within(subject, 0.6, 1, "occlusion")
     how = {"patch": patch, "stride": stride, "labels": names, "tell": heard}
     how["windows"] = subject.effort != "quick"  # building them takes longer than a few passes
-    return {saliency: {"labels": names}, guided: {"labels": names}, grad_cam: {"labels": names}, occlusion: how}
+    return {name: how if name == "occlusion" else {"labels": names} for name in DRAWN}
 
 
 def of_sample(subject, i, names, probs, found):
@@ -87,7 +88,9 @@ def evidence(subject, found, i, name):
     share, where = concentration(found.map[i])
     alt = f"guided backpropagation on {name}: half of it lies in {share:.1%} of the pixels, around the {where}"
     shown, scale = figures.signal(found.values[i])
-    return picture(figures.enlarged(shown), f"{alt}; {scale.words}", "guided", kind="map", width=SIDE)
+    return picture(
+        figures.enlarged(shown), f"{alt}; {scale.words}", ROWS["guided_backprop"].title, kind="map", width=SIDE
+    )
 
 
 def places(subject, found, i, name):
@@ -96,7 +99,7 @@ def places(subject, found, i, name):
     inside = values >= values.max() / 2 if values.max() > 0 else np.zeros(values.shape, bool)
     _, where = concentration(values)
     alt = f"Grad-CAM of {name}: above half of its largest value on {inside.mean():.0%} of the photo, around the {where}"
-    return picture(figures.overlay(subject.samples[i], values), alt, "Grad-CAM", width=SIDE)
+    return picture(figures.overlay(subject.samples[i], values), alt, ROWS["grad_cam"].title, width=SIDE)
 
 
 def covered(subject, found, i, name):
@@ -109,7 +112,7 @@ def covered(subject, found, i, name):
     return figure(figures.covered(found, i), alt, "p(class), part covered")
 
 
-DRAWN = {"saliency": pixels_of, "guided": evidence, "grad_cam": places, "occlusion": covered}
+DRAWN = {"saliency": pixels_of, "guided_backprop": evidence, "grad_cam": places, "occlusion": covered}
 
 
 def options(found):

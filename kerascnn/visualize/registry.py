@@ -1,0 +1,205 @@
+"""Every way to see, a row each: its name, the module of its function, its kind and its title.
+
+The public name, `METHODS`, `kerascnn see`, `kerascnn.help`, the README, the report and the parametrized tests follow
+from the row. Options come from the function's signature, and what they mean from its docstring. Both are read from the
+source, so that listing the methods imports neither Keras nor numpy.
+"""
+
+import ast
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib import import_module
+from importlib.util import find_spec
+from inspect import cleandoc, signature
+from pathlib import Path
+
+KINDS = {  # kind -> what its methods answer
+    "attribution": "Which pixels speak for a class",
+    "features": "Filters, maps, places",
+    "faithfulness": "Which map is to be believed",
+    "synthesis": "What a network would like to see",
+    "attack": "How little it takes to fool a network",
+}
+SHARED = {  # what all attribution methods take
+    "model": "any Keras model, or a `Probe` of one.",
+    "images": "an array (N, H, W, C) as the model takes it, or photos in any form that `predict` takes.",
+    "classes": "class numbers, one for all images or one each; by default those predicted.",
+    "score": "what is asked in place of the classes: a `Score`, or a function of the logits (N, classes).",
+    "labels": "the classes' names, for titles.",
+    "batch": "images in the network at once; by default as many as memory allows. It changes no number.",
+    "tell": "called as `tell(done, of)` while it goes on; may raise to end it.",
+}
+ARGUMENT = re.compile(r"    (\w+(?:, \w+)*): (.*)")  # a line below "Args:"
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to see. ``module`` is that of its function, ".name" within this package."""
+
+    name: str
+    module: str
+    kind: str
+    title: str
+
+    @property
+    def function(self):
+        """The function; its module is imported."""
+        return getattr(import_module(self.module, __package__), self.name)
+
+    @property
+    def what(self):
+        """The first line of its docstring."""
+        return _docstring(self._definition).split("\n")[0]
+
+    @cached_property
+    def parameters(self):
+        """{name: `Parameter`} in the order of its signature, without ``**options``."""
+        arguments = self._definition.args
+        plain, helps = [*arguments.posonlyargs, *arguments.args], self._helps()
+        defaults = [None] * (len(plain) - len(arguments.defaults)) + [*arguments.defaults, *arguments.kw_defaults]
+        names = [each.arg for each in (*plain, *arguments.kwonlyargs)]
+        return {
+            name: Parameter(name, default is None, _literal(default), helps.get(name, ""))
+            for name, default in zip(names, defaults, strict=True)
+        }
+
+    @property
+    def passes_on(self):
+        """Whether it hands ``**options`` to another function."""
+        return self._definition.args.kwarg is not None
+
+    def _helps(self):
+        shared = SHARED if self.kind == "attribution" else {}
+        return shared | argument_helps(_docstring(self._definition))
+
+    @cached_property
+    def _definition(self):
+        return _functions(find_spec(self.module, __package__).origin)[self.name]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """An argument of a method; its default is None where the source has no literal."""
+
+    name: str
+    required: bool
+    default: object
+    help: str
+
+
+_METHODS = (  # in the order in which they are listed
+    Method("saliency", ".gradients", "attribution", "Saliency"),
+    Method("gradient_x_input", ".gradients", "attribution", "Gradient × input"),
+    Method("smoothgrad", ".gradients", "attribution", "SmoothGrad"),
+    Method("integrated_gradients", ".gradients", "attribution", "Integrated gradients"),
+    Method("guided_backprop", ".gradients", "attribution", "Guided backpropagation"),
+    Method("deconvnet", ".gradients", "attribution", "Deconvnet"),
+    Method("grad_cam", ".gradients", "attribution", "Grad-CAM"),
+    Method("grad_cam_pp", ".cams", "attribution", "Grad-CAM++"),
+    Method("layer_cam", ".cams", "attribution", "LayerCAM"),
+    Method("score_cam", ".cams", "attribution", "Score-CAM"),
+    Method("guided_grad_cam", ".cams", "attribution", "Guided Grad-CAM"),
+    Method("occlusion", ".covering", "attribution", "Occlusion"),
+    Method("filter_images", ".kernels", "features", "Filters as images"),
+    Method("activation_maps", ".activations", "features", "Activation maps"),
+    Method("heat_map", ".sliding", "features", "Sliding classifier"),
+    Method("side_by_side", ".pairs", "features", "Two networks side by side"),
+    Method("segment", ".segmentation", "faithfulness", "Segmentation by GrabCut"),
+    Method("curves", ".metrics", "faithfulness", "Deletion and insertion curves"),
+    Method("choose", ".metrics", "faithfulness", "The most faithful method"),
+    Method("sanity", ".randomising", "faithfulness", "Sanity check by random weights"),
+    Method("maximize", ".maximizing", "synthesis", "Activation maximization"),
+    Method("facets", ".maximizing", "synthesis", "Facets of a class or unit"),
+    Method("invert", ".inverting", "synthesis", "Inversion of activations"),
+    Method("dream", ".dreaming", "synthesis", "Deep dream"),
+    Method("unrecognisable", ".maximizing", "synthesis", "Fooling images by gradients"),
+    Method("evolve", ".evolving", "synthesis", "Fooling images by evolution"),
+    Method("fool", ".attacks", "attack", "Adversarial images"),
+)
+ROWS = {method.name: method for method in _METHODS}
+
+
+class Functions(Mapping):
+    """{name: function} of the methods of a kind; a function is imported when it is asked for."""
+
+    def __init__(self, kind):
+        self.kind = kind
+
+    def __getitem__(self, name):
+        return of_kind(self.kind)[name].function
+
+    def __contains__(self, name):  # which imports nothing
+        return name in of_kind(self.kind)
+
+    def __iter__(self):
+        return iter(of_kind(self.kind))
+
+    def __len__(self):
+        return len(of_kind(self.kind))
+
+    def __repr__(self):
+        return f"{{{', '.join(self)}}}"
+
+
+METHODS = Functions("attribution")
+
+
+def of_kind(kind):
+    """{name: `Method`} of a kind."""
+    return {name: method for name, method in ROWS.items() if method.kind == kind}
+
+
+def argument_helps(docstring):
+    """{argument: what a docstring's "Args:" say of it}."""
+    _, _, section = docstring.partition("\nArgs:\n")
+    helps, names = {}, ()
+    for line in section.split("\n"):
+        named = ARGUMENT.fullmatch(line)
+        if named:
+            names = named[1].split(", ")
+            helps |= dict.fromkeys(names, named[2])
+        elif line.startswith(" " * 8):
+            helps |= {name: f"{helps[name]} {line.strip()}" for name in names}
+        else:
+            break
+    return helps
+
+
+def documented(function):
+    """An attribution method with what all of them take added to the "Args:" of its docstring, in order.
+
+    Arguments stay spelled out in each signature, where Python, editors and help() look for them.
+    """
+    if not function.__doc__:  # as python -OO leaves it
+        return function
+    docstring = cleandoc(function.__doc__)
+    helps = SHARED | argument_helps(docstring)
+    arguments = []
+    for name in signature(function).parameters:
+        if name not in helps:
+            raise ValueError(f'{function.__name__} should say under "Args:" what {name!r} is')
+        arguments.append(f"    {name}: {helps[name]}")
+    formula = docstring.partition("\nArgs:\n")[0].partition("\nReturns:\n")[0].rstrip()
+    returns = docstring.partition("\nReturns:\n")[2] or "    An `Attribution`."
+    function.__doc__ = "\n".join([formula, "", "Args:", *arguments, "", "Returns:", returns])
+    return function
+
+
+def _docstring(definition):
+    return ast.get_docstring(definition) or ""
+
+
+def _literal(default):
+    try:
+        return None if default is None else ast.literal_eval(default)
+    except ValueError:
+        return None
+
+
+@cache
+def _functions(path):
+    """{name: its definition} of the functions in a file."""
+    tree = ast.parse(Path(path).read_text(encoding="utf-8"))
+    return {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
