@@ -5,6 +5,7 @@ have (one plain Functional model, no softmax layer, no float16), but the linear 
 network's own dS/dA: all that these two methods ask for. Maps are as the layer's; the values are at the image's size.
 """
 
+import warnings
 from dataclasses import replace
 
 import keras
@@ -17,6 +18,8 @@ from .gradients import grad_cam, guided_backprop
 from .registry import documented
 from .scores import probability
 
+NOISE = 1e-6  # relative error of float32 activations and slopes
+SHAKY = 0.01  # of a map's largest value
 EPSILON = 1e-7  # tf-keras-vis': a map that is the same everywhere masks all
 
 
@@ -28,11 +31,26 @@ def grad_cam_pp(model, images, classes=None, *, layer=None, score=None, labels=N
     sum(A_k) g^3), divided by its sum over the map. The paper's S is exp(score): that would only multiply the whole map
     by exp(score), which overflows above 88, and is left out.
 
+    Both denominators may cancel where slopes are negative, which makes alpha as large as one likes: the map then shows
+    rounding. ``facts["rounding"]`` is how much rounding may change it, as a share of its largest value; above 1 % there
+    is a warning. `layer_cam` and `grad_cam` divide by nothing.
+
     Args:
         layer: whose maps A_k; by default the last that has places.
     """
     aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, tell=tell)
-    return mapped(aimed, layer, "Grad-CAM++", plus_plus)
+    found = mapped(aimed, layer, "Grad-CAM++", plus_plus)
+    shaky = found.facts["rounding"] > SHAKY
+    if shaky.any():
+        which = ", ".join(name for name, each in zip(found.names, shaky, strict=True) if each)
+        most = found.facts["rounding"].max()
+        part = f"{most:.0%}" if most < 1 else "all"
+        warnings.warn(
+            f"grad_cam_pp divides by almost nothing here: rounding may change {part} of the largest value of the map "
+            f"(layer_cam divides by nothing). Images: {which}",
+            stacklevel=2,
+        )
+    return found
 
 
 @documented
@@ -106,7 +124,8 @@ def plus_plus(aimed, layer):
     from tf_keras_vis.gradcam_plus_plus import GradcamPlusPlus
 
     found = maps_and_slopes(aimed, layer)
-    return {"maps": by_tf_keras_vis(GradcamPlusPlus, found), "scores": found["scores"]}
+    maps = by_tf_keras_vis(GradcamPlusPlus, found)
+    return {"maps": maps, "scores": found["scores"], "rounding": rounding(found["maps"], found["slopes"])}
 
 
 def place_by_place(aimed, layer):
@@ -134,6 +153,29 @@ def by_tf_keras_vis(method, found):
     seeds = [found["maps"], found["slopes"]]
     whole = {"seek_penultimate_conv_layer": False, "expand_cam": False, "normalize_cam": False}
     return np.asarray(method(linear)(zero, seeds, penultimate_layer="maps", **whole))
+
+
+def rounding(maps, slopes):
+    """How much rounding may change a Grad-CAM++ map, as a share of its largest value, (n,); inf where it is none.
+
+    To first order: where 2 + sum(A) g cancels, alpha = 1 / (2 + sum(A) g) has the relative error of its sum times
+    (2 + |sum(A) g|) / |2 + sum(A) g|, and so has the sum of alphas, which may cancel once more.
+    """
+    maps, slopes = np.float64(maps), np.float64(slopes)
+    places = (1, 2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        product = maps.sum(places, keepdims=True) * slopes
+        alpha = np.where(slopes == 0, 0, 1 / (2 + product))
+        error = np.where(slopes == 0, 0, np.abs(alpha) * (2 + np.abs(product)) / np.abs(2 + product))
+        total = alpha.sum(places, keepdims=True)
+        total = np.where((slopes == 0).all(places, keepdims=True), 1, total)
+        gain = np.maximum(slopes, 0)
+        weights = (alpha * gain).sum(places, keepdims=True) / total
+        change = (error * gain).sum(places, keepdims=True) + np.abs(weights) * error.sum(places, keepdims=True)
+        change = np.where((slopes > 0).any(places, keepdims=True), change / np.abs(total), 0)  # else the weight is 0
+        largest = np.abs((weights * maps).sum(-1)).max(places)
+        most = NOISE * (change * np.abs(maps)).sum(-1).max(places) / largest
+    return np.where(largest == 0, 0, np.nan_to_num(most, nan=np.inf, posinf=np.inf))
 
 
 def masked_scores(aimed, layer, channels=None):

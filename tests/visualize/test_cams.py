@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from kerascnn.visualize import grad_cam, logit, smoothgrad
-from kerascnn.visualize.cams import grad_cam_pp, guided_grad_cam, layer_cam, score_cam
+from kerascnn.visualize.cams import grad_cam_pp, guided_grad_cam, layer_cam, rounding, score_cam
 
 SIZE = (12, 14)
 CAMS = [grad_cam_pp, layer_cam, score_cam]
@@ -271,3 +271,56 @@ def test_what_cannot_be_is_refused(plain, pixels):
             cam(plain, pixels, 0, layer="lost")
     with pytest.raises(ValueError, match="`channels` should be from 1 to the 8"):
         score_cam(plain, pixels, 0, channels=9)
+
+
+def plus_plus_of(maps, g):
+    """Grad-CAM++ before its last ReLU, from maps and slopes, (n, h, w), in float64."""
+    alpha = np.where(g == 0, 0, 1 / (2 + maps.sum((1, 2), keepdims=True) * g))
+    weights = (alpha * np.maximum(g, 0)).sum((1, 2)) / alpha.sum((1, 2))
+    return np.einsum("nhwc,nc->nhw", maps, weights)
+
+
+def test_how_much_rounding_may_change_grad_cam_pp(rng):
+    """At least as much as slopes that are a little off do, where that is little, and not a thousand times as much."""
+    maps, g = rng.uniform(0, 1, (400, 3, 4, 2)), rng.normal(0, 1, (400, 3, 4, 2))
+    g[:200] *= 0.1  # few denominators cancel
+    limit, exact = rounding(maps, g), plus_plus_of(maps, g)
+    most = np.zeros(len(maps))
+    for _ in range(20):
+        shaken = plus_plus_of(maps, g * (1 + 1e-6 * rng.choice([-1, 1], g.shape)))
+        most = np.maximum(most, np.abs(shaken - exact).max((1, 2)) / np.abs(exact).max((1, 2)))
+    small = limit < 0.01
+    assert small.mean() > 0.9
+    assert (most[small] <= 1.01 * limit[small]).all()
+    assert np.median(limit / most) < 30
+
+
+def slopes_of(*g):
+    """A network whose map is the image, 2x2x1, with the slopes of class 0 that are given, and a class of none."""
+    image = keras.Input((2, 2, 1))
+    x = layers.Flatten()(layers.Identity(name="last")(image))
+    model = keras.Model(image, layers.Dense(2, use_bias=False, name="scores")(x))
+    model.get_layer("scores").set_weights([np.stack([g, np.zeros(4)], -1).astype(np.float32)])
+    return model
+
+
+@pytest.mark.parametrize(
+    ("last", "part"), [(-0.5000001, "all"), (-0.5, "all"), (-0.49995, "2%")], ids=["almost", "exactly", "nearly"]
+)
+def test_grad_cam_pp_warns_where_its_denominators_cancel(last, part):
+    """2 + sum(A) g = 2 + 4 g is nothing at the last place."""
+    model, image = slopes_of(0.5, 0.25, 0.5, last), np.ones((1, 2, 2, 1), np.float32)
+    with pytest.warns(UserWarning, match=f"grad_cam_pp divides by almost nothing.*{part} of the largest"):
+        found = grad_cam_pp(model, image, 0, layer="last")
+    assert found.facts["rounding"][0] > 0.01
+    assert np.isfinite(layer_cam(model, image, 0, layer="last").values).all()
+
+
+@pytest.mark.parametrize(
+    "g", [(0.5, 0.25, 0.5, 0.1), (0.5, 0.25, 0.5, -0.3), (0, 0, 0, 0), (-0.45, -0.1, 0, -0.2)], ids=str
+)
+def test_grad_cam_pp_is_silent_where_they_do_not_matter(g, recwarn):
+    found = grad_cam_pp(slopes_of(*g), np.ones((1, 2, 2, 1), np.float32), 0, layer="last")
+    assert np.isfinite(found.values).all()
+    assert found.facts["rounding"][0] < 1e-3
+    assert not [each for each in recwarn if "grad_cam_pp" in str(each.message)]
