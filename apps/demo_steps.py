@@ -1,20 +1,20 @@
-"""The steps of `kerascnn demo`: each takes the `Tour` and returns its facts, with a "line" that says what came out."""
+"""The steps of `kerascnn demo`: each takes the `Tour` and returns its facts, with a "line" that says what came out.
+
+They call the functions of the package that anybody calls: load, fit, evaluate, transfer, export, report.
+"""
 
 import os
-import sys
 import time
-from contextlib import nullcontext
-
-import click
 
 from .command import given
-from .writing import percent, remark, wilson
+from .writing import percent, remark
 
-BATCH = 32
 BACKBONE = "resnet20_cifar10"
 BUDGET = 60  # seconds for classifiers and the grid
 HEADS = ("ridge",)  # the quick one
 FEW = 4  # stages of which the table is told
+RATE = 2e-3  # of Adam, at first
+HELD_OUT = 0.25  # of the digits that LeNet-5 learns
 
 
 def build(tour):
@@ -36,18 +36,37 @@ def build(tour):
 
 def learn(tour):
     """LeNet-5 on the digits, and what it reads wrong of those that were held out."""
-    x, unseen, y, answers = digits(tour.seed)
+    import kerascnn
+    from kerascnn.files import replacing, save_figure
+
+    data = kerascnn.load("digits", valid=0, test=HELD_OUT, seed=tour.seed)
     model = tour.made["lenet5"]
-    history = fit(model, x, y, tour.epochs)
-    save(tour.path("history.csv"), lambda path: write_history(history, path))
-    save(tour.path("lenet5.keras"), model.save)
-    read = model.predict(unseen, verbose=0).argmax(axis=1)
-    wrong = read != answers
-    save(tour.path("mistakes.png"), lambda path: draw_mistakes(unseen[wrong], answers[wrong], read[wrong], path))
-    right, number = int((~wrong).sum()), len(unseen)
-    test = {"images": number, "right": right, "accuracy": right / number, "interval": wilson(right, number)}
-    line = f"of the {number} that it has never seen it reads {number - right} wrong: mistakes.png"
-    return {"line": line, "train": len(x), "test": test}
+    history = kerascnn.fit(
+        model, data, "adam", epochs=tour.epochs, rate=RATE, seed=tour.seed, verbose=not given("quiet")
+    )
+    if history.stopped:
+        raise KeyboardInterrupt(history.stopped)
+    history.save(tour.path("history.csv"))
+    with replacing(tour.path("lenet5.keras")) as draft:
+        model.save(draft)
+
+    found = kerascnn.evaluate(model, data)
+    save_figure(mistakes(found, data.test), tour.path("mistakes.png"))
+    test = test_facts(found)
+    wrong = test["images"] - test["right"]
+    line = f"of the {test['images']} that it has never seen it reads {wrong} wrong: mistakes.png"
+    return {"line": line, "train": len(data.train), "test": test}
+
+
+def test_facts(evaluation):
+    """How many images of a test are right, and how sure their share is, as JSON holds it."""
+    accuracy = evaluation.interval["accuracy"]
+    return {
+        "images": len(evaluation),
+        "right": int(evaluation.right.sum()),
+        "accuracy": evaluation.accuracy,
+        "interval": [accuracy.low, accuracy.high],
+    }
 
 
 def transfer(tour):
@@ -57,24 +76,28 @@ def transfer(tour):
     began = time.monotonic()
     tell = lambda line: remark(f"    {time.monotonic() - began:4.0f} s  {line}")  # noqa: E731
     out = tour.path("transfer")
-    found = kerascnn.transfer.study("digits", BACKBONE, out=out, budget=BUDGET, heads=HEADS, seed=tour.seed, tell=tell)
-    found.save(out)
-    tour.made["study"] = found
-    rows = told(found.best)
-    for row in rows:
+    study = kerascnn.transfer("digits", BACKBONE, out=out, budget=BUDGET, heads=HEADS, seed=tour.seed, tell=tell)
+    study.save(out)
+    tour.made["study"] = study
+
+    stages = told(study.best)
+    for row in stages:
         remark(f"    {row['stage']:<16} {percent(row['accuracy'], 1):>7}  of images not shown, {row['depth']}")
-    remark(f"    {found.advice.similarity} data, {found.advice.amount} of it: first {found.advice.strategies[0]}")
-    value, low, high = found.tested.interval["accuracy"]
-    test = {"images": len(found.tested), "right": int(found.tested.right.sum()), "accuracy": value}
-    gap = found.compared.difference
+    remark(f"    {study.advice.similarity} data, {study.advice.amount} of it: first {study.advice.strategies[0]}")
+    test, usual, gap = test_facts(study.tested), study.usual_tested.accuracy, study.compared.difference
     line = (
-        f"chosen: {found.chosen.name}; {percent(value, 1)} of the locked test, the usual way "
-        f"{percent(found.usual_tested.accuracy, 1)}: {100 * gap.value:+.1f} points ({100 * gap.low:+.1f} to "
-        f"{100 * gap.high:+.1f})"
+        f"chosen: {study.chosen.name}; {percent(test['accuracy'], 1)} of the locked test, the usual way "
+        f"{percent(usual, 1)}: {100 * gap.value:+.1f} points ({100 * gap.low:+.1f} to {100 * gap.high:+.1f})"
     )
-    facts = {"chosen": found.chosen.name, "usual": found.usual_tested.accuracy, "stages": rows}
-    facts |= {"advice": list(found.advice.strategies), "points": len(found.outcomes)}
-    return {"line": line, "test": test | {"interval": [low, high]}} | facts
+    return {
+        "line": line,
+        "test": test,
+        "chosen": study.chosen.name,
+        "usual": usual,
+        "stages": stages,
+        "advice": list(study.advice.strategies),
+        "points": len(study.outcomes),
+    }
 
 
 def told(table, few=FEW):
@@ -98,7 +121,11 @@ def told(table, few=FEW):
 
 def export(tour):
     """The chosen network as a SavedModel, checked in fresh processes."""
-    written = tour.made["study"].export(tour.path("classifier"), replace=True)
+    import kerascnn
+
+    study = tour.made["study"]
+    facts, classes = {"study": study.card}, study.data.classes
+    written = kerascnn.export(study.model, tour.path("classifier"), classes=classes, facts=facts, replace=True)
     checks = [vars(check) for check in written.checks]
     found = {check["what"]: check["found"] for check in checks if check["file"] == "saved_model"}
     line = (
@@ -127,80 +154,22 @@ def report(tour):
     return {"line": f"{out}, {os.path.getsize(out) / 1e6:.1f} MB: open it in a browser", "file": out}
 
 
-def digits(seed):
-    """scikit-learn's digits, enlarged to (N, 32, 32, 1) of pixels 0..255; a quarter of them for the test."""
-    import keras
-    from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
-
-    found = load_digits()
-    images = found.images[..., None].astype("float32") * (255 / 16)
-    images = keras.ops.convert_to_numpy(keras.ops.image.resize(images, (32, 32), data_format="channels_last"))
-    x, unseen, y, answers = train_test_split(
-        images, found.target, test_size=0.25, stratify=found.target, random_state=seed
-    )
-    return x, unseen, y, answers
-
-
-def fit(model, x, y, epochs):
-    """Train with a bar on a terminal, a line an epoch elsewhere; the history by name."""
-    import keras
-
-    rate = keras.optimizers.schedules.CosineDecay(2e-3, epochs * -(-len(x) // BATCH))
-    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
-    bar = progress() if sys.stderr.isatty() and not given("quiet") else None
-    task = bar.add_task("", total=epochs) if bar else None
-
-    def report(epoch, logs):
-        right = percent(logs["accuracy"], 1)
-        text = f"epoch {epoch + 1:>2} of {epochs}  loss {logs['loss']:.3f}  accuracy {right}"
-        if bar:
-            bar.update(task, completed=epoch + 1, description=text)
-        else:
-            remark(f"    {text}")
-
-    with bar or nullcontext():
-        watch = keras.callbacks.LambdaCallback(on_epoch_end=report)
-        return model.fit(x, y, batch_size=BATCH, epochs=epochs, verbose=0, callbacks=[watch]).history
-
-
-def progress():
-    """A bar on the terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("    {task.description}"), BarColumn(), TimeRemainingColumn())
-    console = Console(stderr=True, no_color=click.get_current_context().color is False)
-    return Progress(*columns, console=console)
-
-
-def save(path, write):
-    """Write one of the files, so that no half of it is ever seen."""
-    from kerascnn.files import replacing
-
-    with replacing(path) as draft:
-        write(draft)
-
-
-def write_history(history, path):
-    import pandas as pd
-
-    pd.DataFrame(history).rename_axis("epoch").rename(lambda epoch: epoch + 1).to_csv(path)
-
-
-def draw_mistakes(images, answers, read, path, columns=6):
-    """Up to 24 of the digits that were read wrong, with what they are and what was read."""
+def mistakes(found, images, columns=6):
+    """A figure of up to 24 of the images that an evaluation has wrong, with what they are and what was read."""
+    import numpy as np
     from matplotlib.figure import Figure
 
-    number = min(len(images), 24)
-    rows = max(1, -(-number // columns))
+    wrong = np.flatnonzero(~found.right)[: 4 * columns]
+    rows = max(1, -(-len(wrong) // columns))
     figure = Figure(figsize=(1.3 * columns, 1.6 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid:
         axes.axis("off")
-    for axes, image, digit, wrong in zip(grid[:number], images, answers, read, strict=False):
-        axes.imshow(image[..., 0], cmap="gray_r", vmin=0, vmax=255)
-        axes.set_title(f"{digit}, read as {wrong}", fontsize=9)
-    if not number:
+    for axes, number in zip(grid, wrong, strict=False):
+        (pixels,) = images.take([number]).pixels()
+        axes.imshow(pixels[..., 0], cmap="gray_r", vmin=0, vmax=255)
+        answer, reading = (found.class_name(each[number]) for each in (found.labels, found.predicted))
+        axes.set_title(f"{answer}, read as {reading}", fontsize=9)
+    if not len(wrong):
         figure.suptitle("none was read wrong", fontsize=10)
-    figure.savefig(path, dpi=120)
+    return figure

@@ -19,12 +19,35 @@ from kerascnn_apps.writing import wilson
 OWN = {".kerascnn-demo"}
 
 
+def listen(patch, names, calls):
+    """Note each call of these public functions in ``calls``."""
+
+    def heard(name):
+        function = getattr(kerascnn, name)
+
+        def call(*given, **named):
+            calls.append(name)
+            return function(*given, **named)
+
+        return call
+
+    for name in names:
+        patch.setattr(kerascnn, name, heard(name), raising=False)
+
+
 @pytest.fixture(scope="module")
-def lenet(tmp_path_factory):
+def calls():
+    """The public functions that the steps with LeNet-5 have called."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def lenet(tmp_path_factory, calls):
     """(folder, result) of the steps that need LeNet-5 alone."""
     out = tmp_path_factory.mktemp("demo") / "tour"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(demo, "STEPS", demo.STEPS[:2])
+        listen(patch, ["build_model", "diagram", "dissect", "load", "fit", "evaluate"], calls)
         outcome = CliRunner().invoke(main, ["demo", "--out", str(out), "--epochs", "1", "--seed", "3", "--json"])
     assert outcome.exit_code == 0, outcome.stderr
     return out, json.loads(outcome.stdout)["result"]
@@ -49,21 +72,23 @@ def test_build_and_learn(run, lenet):
     assert "61,706" in run("show", out / "lenet5.keras").stdout
 
 
+def test_the_tour_is_made_of_what_the_package_offers(lenet, calls):
+    """Data, training and judgement are the functions of the package that everybody has."""
+    assert calls == ["build_model", "diagram", "dissect", "load", "fit", "evaluate"]
+
+
 def test_what_it_claims_is_what_the_file_does(lenet):
-    """The saved network, on a split that is made here once more."""
+    """The saved network on the same split, by Keras and with the answers of scikit-learn."""
     import keras
     from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
 
     out, found = lenet
-    data = load_digits()
-    _, images, _, answers = train_test_split(
-        data.images, data.target, test_size=0.25, stratify=data.target, random_state=3
-    )
-    images = keras.ops.image.resize(images[..., None].astype("float32") * 255 / 16, (32, 32))
+    test = kerascnn.load("digits", valid=0, test=0.25, seed=3).test
+    answers = load_digits().target[[int(name.split("/")[1]) for name in test.names]]
     model = keras.saving.load_model(out / "lenet5.keras")
-    right = (model.predict(images, verbose=0).argmax(axis=1) == answers).sum()
+    right = (model.predict(test.pixels(32, 1), verbose=0).argmax(axis=1) == answers).sum()
     assert right == found["steps"]["learn"]["test"]["right"]
+    assert len(test) == found["steps"]["learn"]["test"]["images"]
 
 
 def broken(error):
@@ -135,6 +160,8 @@ def test_the_whole_tour(document, in_process, monkeypatch, tmp_path):
     monkeypatch.setattr(worker, "SPLITS", False)
     monkeypatch.setattr(desk, "SPLITS", False)
     monkeypatch.setattr(demo_steps, "BUDGET", 1)
+    called = []
+    listen(monkeypatch, ["transfer", "export"], called)
     monkeypatch.setattr(kerascnn, "report", report, raising=False)
     monkeypatch.setenv("KERASCNN_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("KERASCNN_OFFLINE", "1")
@@ -143,6 +170,8 @@ def test_the_whole_tour(document, in_process, monkeypatch, tmp_path):
     assert {*os.listdir(out)} == {*found["files"], *OWN}
     assert {*found["files"]} == {name for step in demo.STEPS for name in step.files}
     steps = found["steps"]
+    assert called[0] == "transfer"
+    assert "export" in called
     assert steps["transfer"]["test"]["accuracy"] > max(0.96, steps["transfer"]["usual"])
     assert 3 <= len(steps["transfer"]["stages"]) <= 4
     assert max(steps["transfer"]["stages"], key=lambda row: row["accuracy"])["depth"] == "the best single stage"
