@@ -1,7 +1,7 @@
 """What `kerascnn see` says of a result, and the files that it writes of it beside the picture."""
 
-from .command import Misuse
-from .writing import bold, cut, width
+from .options import Misuse
+from .output import bold, cut, width
 
 
 def write(found, path):

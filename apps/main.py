@@ -9,8 +9,8 @@ import click
 
 from kerascnn import __version__
 
-from . import (
-    bench,
+from . import bench, see
+from .commands import (
     cache,
     completion,
     config,
@@ -23,14 +23,13 @@ from . import (
     list,
     predict,
     report,
-    see,
     show,
     train,
     transfer,
 )
-from .command import INTERRUPTED, Failure, Group, MissingExtra, common, given, one_line
+from .options import INTERRUPTED, Failure, Group, MissingExtra, common, given, one_line
+from .output import overview, tolerant
 from .settings import name_variables
-from .writing import overview, tolerant
 
 
 class Commands(Group):
@@ -73,7 +72,7 @@ def colours(words):
 def explained(error):
     """A failure that nobody foresaw, as one line."""
     if isinstance(error, ModuleNotFoundError) and error.name:
-        from .requirements import extra_of
+        from .commands.requirements import extra_of
 
         extra = extra_of(error.name.split(".")[0])
         return MissingExtra(extra) if extra else Failure(f"{error}", "kerascnn doctor")

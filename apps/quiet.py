@@ -7,7 +7,7 @@ from contextlib import contextmanager, nullcontext
 
 import click
 
-from .command import Failure, given
+from .options import Failure, given
 
 
 def load_keras():

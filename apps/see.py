@@ -8,15 +8,15 @@ from functools import cache
 
 import click
 
-from .command import BadFile, Command, Misuse, check_new, given, keep, one_line
+from .commands.predict import build, check_weights
+from .commands.show import read
 from .findings import lines, records, rows, write
-from .networks import complete_names_and_files, network_called
-from .predict import build, check_weights
+from .models import complete_names_and_files, network_called
+from .options import BadFile, Command, Misuse, check_new, given, keep, one_line
+from .output import answer, bar, bold, cut, dim, remark, width
 from .quiet import load_keras, waiting
 from .settings import variable
-from .show import read
 from .ways import check_options, chosen, look, more_options, spelled, ways
-from .writing import answer, bar, bold, cut, dim, remark, width
 
 PICTURES = (".png", ".svg", ".pdf")
 IN_FOLDERS = ("maximize", "facets", "dream", "unrecognisable")  # whose pictures are also files of their own

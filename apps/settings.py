@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import click
 
-from .command import BadFile, Misuse, near
+from .options import BadFile, Misuse, near
 
 HERE, PROJECT, OWN = "kerascnn.toml", "pyproject.toml", os.path.join("kerascnn", "config.toml")
 EVERYWHERE = ("json", "quiet", "verbose", "no-color")  # one variable for all commands: KERASCNN_JSON

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 
-from .command import Misuse
+from .options import Misuse
 
 OPTIONS = {  # option -> the parameters of functions that it is
     "classes": ("classes",),

@@ -26,8 +26,8 @@ HERO = (
 def models():
     """The networks that have published weights, a row each, from the oldest to the youngest."""
     from kerascnn.registry import sources
-    from kerascnn_apps.networks import networks
-    from kerascnn_apps.sources import best
+    from kerascnn_apps.commands.sources import best
+    from kerascnn_apps.models import networks
 
     known = sources()
     lines = [

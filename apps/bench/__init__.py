@@ -2,9 +2,9 @@
 
 import click
 
-from ..command import Command, Group, Misuse, common
+from ..options import Command, Group, Misuse, common
+from ..output import answer, overview
 from ..quiet import load_keras
-from ..writing import answer, overview
 
 COUNT = click.IntRange(1)
 

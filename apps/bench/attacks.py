@@ -11,8 +11,8 @@ from functools import partial
 
 import numpy as np
 
-from ..command import one_line
-from ..writing import remark
+from ..options import one_line
+from ..output import remark
 
 OURS = "kerascnn"
 PGD, MINIMAL = "PGD, Linf 8, {steps} steps, {n} images", "smallest L2, {n} images to random classes"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..writing import table
+from ..output import table
 
 SIDE = 32
 ARRAY = "array in memory"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..writing import percent, remark, table
+from ..output import percent, remark, table
 from .backbones import opened
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..command import one_line
-from ..writing import remark, table
+from ..options import one_line
+from ..output import remark, table
 from .visualize import clocked, heading, prepared
 
 OURS, BARE, THEIRS = "kerascnn", "bare gradient, compiled", "tf-keras-vis"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..writing import bold, remark, table
+from ..output import bold, remark, table
 from .backbones import opened
 from .guide import BATCH, grid, spent
 

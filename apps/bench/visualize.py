@@ -11,8 +11,8 @@ import warnings
 
 import numpy as np
 
-from ..command import one_line
-from ..writing import remark, table
+from ..options import one_line
+from ..output import remark, table
 from .tools import OURS, TOOLS, Case, installed
 
 TASKS = {  # title -> (what, how many images: all in one call, all one by one, or one)

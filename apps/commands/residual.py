@@ -6,9 +6,9 @@ import time
 
 import click
 
-from .command import BadFile, Command, Misuse, given
-from .quiet import load_keras, waiting
-from .writing import answer, bold, remark, table, width
+from ..options import BadFile, Command, Misuse, given
+from ..output import answer, bold, remark, table, width
+from ..quiet import load_keras, waiting
 
 RATE = click.FloatRange(0, min_open=True)
 TABLE, PICTURE = "losses.csv", "losses.png"

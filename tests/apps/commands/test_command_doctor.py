@@ -4,8 +4,8 @@ from importlib import metadata
 
 import pytest
 
-from kerascnn_apps import doctor
-from kerascnn_apps.requirements import extra_of, older, parsed
+from kerascnn_apps.commands import doctor
+from kerascnn_apps.commands.requirements import extra_of, older, parsed
 
 
 def test_healthy(run, document):

@@ -4,11 +4,11 @@ import os
 
 import click
 
-from .command import Command, one_line, pip_install
-from .quiet import load_keras
+from ..options import Command, one_line, pip_install
+from ..output import answer, bold, dim, pairs, short, width
+from ..quiet import load_keras
+from ..settings import short as short_path
 from .requirements import installed, older, requirements
-from .settings import short as short_path
-from .writing import answer, bold, dim, pairs, short, width
 
 SETTINGS = ("backend", "floatx", "image_data_format")
 

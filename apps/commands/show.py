@@ -5,12 +5,12 @@ import re
 
 import click
 
-from .command import BadFile, Command, Misuse, check_new
-from .networks import complete_names_and_files, network_called, networks
+from ..models import complete_names_and_files, network_called, networks
+from ..options import BadFile, Command, Misuse, check_new
+from ..output import answer
+from ..quiet import load_keras
 from .pages import file_page, layers_page, network_page
-from .quiet import load_keras
 from .sources import described, weights_page
-from .writing import answer
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
 HDF5 = b"\x89HDF\r\n\x1a\n"

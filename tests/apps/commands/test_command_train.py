@@ -11,7 +11,7 @@ import pytest
 from kerascnn.data import load
 from kerascnn.training import RECIPES
 from kerascnn.training.plan import Plan
-from kerascnn_apps.writing import wilson
+from kerascnn_apps.output import wilson
 
 
 def stripes(count=60):

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from .command import INTERRUPTED, BadFile, Command, Failure, Misuse, given
-from .networks import complete_names, network_called
-from .quiet import load_keras, waiting
+from ..models import complete_names, network_called
+from ..options import INTERRUPTED, BadFile, Command, Failure, Misuse, given
+from ..output import answer, bold, next_steps, pairs, percent, remark, table, width, wilson
+from ..quiet import load_keras, waiting
 from .show import missing
-from .writing import answer, bold, next_steps, pairs, percent, remark, table, width, wilson
 
 MODEL = "model.keras"
 SHARE = click.FloatRange(0, 1, max_open=True)

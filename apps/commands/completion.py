@@ -2,8 +2,8 @@
 
 import click
 
-from .command import Command, Failure
-from .writing import answer
+from ..options import Command, Failure
+from ..output import answer
 
 SHELLS = {
     "bash": 'eval "$(kerascnn completion bash)"   in ~/.bashrc',

@@ -4,7 +4,7 @@ import re
 
 import click
 
-from .command import Failure
+from .options import Failure
 
 UNITS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9, "t": 1e12}
 

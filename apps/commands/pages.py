@@ -4,8 +4,8 @@ import os
 import textwrap
 from functools import partial
 
+from ..output import bar, bold, cut, dim, exact, next_steps, pairs, percent, short, sides, table, width
 from .sources import weights_section
-from .writing import bar, bold, cut, dim, exact, next_steps, pairs, percent, short, sides, table, width
 
 COUNTS = ("counts", "counted", "published", "difference")
 PLACES = {"arXiv:": "https://arxiv.org/abs/", "doi:": "https://doi.org/"}

@@ -2,8 +2,8 @@
 
 from contextlib import suppress
 
-from .networks import networks
-from .writing import bold, next_steps, pairs, table, width
+from ..models import networks
+from ..output import bold, next_steps, pairs, table, width
 
 TITLES = ("weights", "state", "top-1", "top-5", "size", "licence", "scale", "note")
 WORDS = ("weights", "state", "licence", "scale", "note")

@@ -3,7 +3,7 @@
 import pytest
 
 from kerascnn.registry import sources
-from kerascnn_apps.networks import Count
+from kerascnn_apps.models import Count
 
 
 def publishers(row):

@@ -5,7 +5,7 @@ import sys
 
 import click
 
-from .command import given
+from .options import given
 
 UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 GAP = "  "

@@ -5,8 +5,8 @@ from fnmatch import fnmatchcase
 
 import click
 
-from .command import Command, Misuse
-from .writing import answer, bold, dim, remark, short, table, to_person, width
+from ..options import Command, Misuse
+from ..output import answer, bold, dim, remark, short, table, to_person, width
 
 TITLES = ("file", "size", "state")
 

@@ -6,13 +6,13 @@ import warnings
 
 import click
 
-from .command import PARTIAL, BadFile, Command, Failure, Misuse
-from .networks import complete_names, network_called
+from ..models import complete_names, network_called
+from ..options import PARTIAL, BadFile, Command, Failure, Misuse
+from ..output import answer, bold, next_steps, pairs, percent, remark, table, width
+from ..quiet import load_keras
 from .predict import check_weights
-from .quiet import load_keras
 from .show import missing
 from .train import sorted_as
-from .writing import answer, bold, next_steps, pairs, percent, remark, table, width
 
 SHIPPED = "resnet20_cifar10"
 FILES = {

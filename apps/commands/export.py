@@ -4,13 +4,13 @@ import os
 
 import click
 
-from .command import BadFile, Command, Failure, Misuse
-from .files import facts_in, names_in
-from .networks import complete_names_and_files, network_called
+from ..files import facts_in, names_in
+from ..models import complete_names_and_files, network_called
+from ..options import BadFile, Command, Failure, Misuse
+from ..output import answer, bold, dim, pairs, remark, short, table, to_person, width
+from ..quiet import load_keras, waiting
 from .predict import build, check_weights
-from .quiet import load_keras, waiting
 from .show import read
-from .writing import answer, bold, dim, pairs, remark, short, table, to_person, width
 
 FORMATS = ("keras", "saved_model", "tflite", "onnx")
 

@@ -6,8 +6,8 @@ They call the functions of the package that anybody calls: load, fit, evaluate, 
 import os
 import time
 
-from .command import given
-from .writing import percent, remark
+from ..options import given
+from ..output import percent, remark
 
 BACKBONE = "resnet20_cifar10"
 BUDGET = 60  # seconds for classifiers and the grid

@@ -69,7 +69,7 @@ def test_clear_asks(fails, folder, monkeypatch):
 
 @pytest.mark.parametrize(("said", "left"), [("y", 0), ("n", 4)])
 def test_answers(run, folder, monkeypatch, said, left):
-    from kerascnn_apps import cache
+    from kerascnn_apps.commands import cache
 
     monkeypatch.setattr(cache, "sys", type("Terminal", (), {"stdin": type("", (), {"isatty": lambda: True})}))
     monkeypatch.setattr(cache.click, "confirm", confirm(said == "y"))

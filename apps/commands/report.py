@@ -8,13 +8,13 @@ from pathlib import Path
 
 import click
 
-from .command import INTERRUPTED, PARTIAL, BadFile, Command, Misuse, check_new, given
+from ..models import complete_names_and_files, network_called
+from ..options import INTERRUPTED, PARTIAL, BadFile, Command, Misuse, check_new, given
+from ..output import answer, bold, cut, dim, remark, table, to_person, width
+from ..quiet import load_keras
 from .evaluate import check_data, listed
-from .networks import complete_names_and_files, network_called
 from .predict import build, check_weights
-from .quiet import load_keras
 from .show import read
-from .writing import answer, bold, cut, dim, remark, table, to_person, width
 
 EVERY = 10  # seconds between lines of progress where there is no terminal
 FILE = click.Path(dir_okay=False)

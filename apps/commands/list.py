@@ -2,10 +2,10 @@
 
 import click
 
-from .command import Command, Misuse
-from .networks import Count, complete_families, complete_names, complete_publishers, networks
+from ..models import Count, complete_families, complete_names, complete_publishers, networks
+from ..options import Command, Misuse
+from ..output import answer, dim, remark, short, sides, table, to_person, width
 from .sources import best
-from .writing import answer, dim, remark, short, sides, table, to_person, width
 
 WORDS = ("network", "family", "input", "paper")
 TOP1 = "top-1"

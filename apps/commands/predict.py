@@ -5,11 +5,11 @@ import warnings
 
 import click
 
-from .command import PARTIAL, BadFile, Command, Failure, Misuse, check_new
-from .networks import complete_names_and_files, network_called
-from .quiet import load_keras, waiting
+from ..models import complete_names_and_files, network_called
+from ..options import PARTIAL, BadFile, Command, Failure, Misuse, check_new
+from ..output import answer, bar, bold, cut, dim, remark, to_person, width
+from ..quiet import load_keras, waiting
 from .show import check_file, read
-from .writing import answer, bar, bold, cut, dim, remark, to_person, width
 
 
 @click.command("predict", cls=Command)

@@ -12,9 +12,9 @@ from scipy.stats import binomtest
 import kerascnn
 import kerascnn.report  # a study imports it, which would put it in place of the one below
 from kerascnn.transfer import desk, worker
-from kerascnn_apps import demo, demo_steps
+from kerascnn_apps.commands import demo, demo_steps
 from kerascnn_apps.main import main
-from kerascnn_apps.writing import wilson
+from kerascnn_apps.output import wilson
 
 OWN = {".kerascnn-demo"}
 

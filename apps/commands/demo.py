@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import click
 
+from ..options import PARTIAL, Command, Misuse, given, one_line
+from ..output import answer, bold, next_steps, pairs, percent, remark, width
+from ..quiet import load_keras
 from . import demo_steps as steps
-from .command import PARTIAL, Command, Misuse, given, one_line
-from .quiet import load_keras
-from .writing import answer, bold, next_steps, pairs, percent, remark, width
 
 MARK = ".kerascnn-demo"  # in a folder that the demo made and may fill again
 

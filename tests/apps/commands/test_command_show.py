@@ -5,7 +5,7 @@ import zipfile
 import pytest
 
 from kerascnn.registry import sources
-from kerascnn_apps.writing import short
+from kerascnn_apps.output import short
 
 
 @pytest.fixture(autouse=True)

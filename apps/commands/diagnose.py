@@ -5,13 +5,13 @@ import sys
 
 import click
 
-from .command import BadFile, Command, Failure, Group, check_new, common, given, keep
-from .networks import complete_names_and_files, network_called
+from ..models import complete_names_and_files, network_called
+from ..options import BadFile, Command, Failure, Group, check_new, common, given, keep
+from ..output import answer, bar, bold, overview, remark, table, width
+from ..quiet import load_keras, waiting
 from .predict import build, check_weights
-from .quiet import load_keras, waiting
 from .residual import command as residual
 from .show import check_file, read
-from .writing import answer, bar, bold, overview, remark, table, width
 
 INITS = ("normal", "xavier", "glorot", "he")
 ACTS = ("tanh", "sigmoid", "relu", "leaky_relu", "linear")

@@ -5,13 +5,13 @@ import warnings
 
 import click
 
-from .command import PARTIAL, BadFile, Command, Misuse, given
-from .files import names_in
-from .networks import complete_names_and_files, network_called
+from ..files import names_in
+from ..models import complete_names_and_files, network_called
+from ..options import PARTIAL, BadFile, Command, Misuse, given
+from ..output import answer, bold, remark, to_person, width
+from ..quiet import load_keras
 from .predict import build, check_weights
-from .quiet import load_keras
 from .show import read
-from .writing import answer, bold, remark, to_person, width
 
 PARTS = ("test", "valid", "train")
 

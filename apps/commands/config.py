@@ -4,9 +4,9 @@ import os
 
 import click
 
-from .command import Command, Misuse
-from .settings import EVERYWHERE, META, PLACES, options_of, short, variable
-from .writing import answer, dim, table, width
+from ..options import Command, Misuse
+from ..output import answer, dim, table, width
+from ..settings import EVERYWHERE, META, PLACES, options_of, short, variable
 
 TITLES = ("command", "option", "value", "from")
 DEFAULT = "default"

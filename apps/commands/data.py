@@ -2,9 +2,9 @@
 
 import click
 
-from .command import BadFile, Command, check_new, given, keep
-from .quiet import load_keras
-from .writing import answer, remark
+from ..options import BadFile, Command, check_new, given, keep
+from ..output import answer, remark
+from ..quiet import load_keras
 
 
 @click.command("data", cls=Command)
