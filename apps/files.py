@@ -2,7 +2,7 @@
 
 import os
 
-from .options import BadFile
+from .errors import BadFile
 
 SUFFIXES = (".txt", ".json", ".csv")  # of what is meant as a file, also where there is none
 

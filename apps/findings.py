@@ -1,6 +1,6 @@
 """What `kerascnn see` says of a result, and the files that it writes of it beside the picture."""
 
-from .options import Misuse
+from .errors import Misuse
 from .output import bold, cut, width
 
 

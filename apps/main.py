@@ -27,7 +27,8 @@ from .commands import (
     train,
     transfer,
 )
-from .options import INTERRUPTED, Failure, Group, MissingExtra, common, given, one_line
+from .errors import INTERRUPTED, Failure, MissingExtra, one_line
+from .options import Group, common, given
 from .output import overview, tolerant
 from .settings import name_variables
 
@@ -72,7 +73,7 @@ def colours(words):
 def explained(error):
     """A failure that nobody foresaw, as one line."""
     if isinstance(error, ModuleNotFoundError) and error.name:
-        from .commands.requirements import extra_of
+        from .commands.doctor import extra_of
 
         extra = extra_of(error.name.split(".")[0])
         return MissingExtra(extra) if extra else Failure(f"{error}", "kerascnn doctor")

@@ -1,11 +1,16 @@
 """The networks of the catalog as the command line names and completes them; reads one JSON file."""
 
+import os
 import re
 
 import click
 
-from .options import Failure
+from .errors import BadFile, Failure, Misuse
+from .quiet import waiting
 
+SUFFIXES = (".keras", ".h5", ".hdf5")
+HDF5 = b"\x89HDF\r\n\x1a\n"
+ZIP = b"PK\x03\x04"
 UNITS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9, "t": 1e12}
 
 
@@ -64,3 +69,94 @@ def complete_names_and_files(context, option, incomplete):
     from click.shell_completion import CompletionItem
 
     return [*map(CompletionItem, complete_names(context, option, incomplete)), CompletionItem(incomplete, type="file")]
+
+
+def best_top1(sources):
+    """The best published top-1 on ImageNet of those that are free for every use; None where there is none."""
+    found = (source.top1 for source in sources if source.free and not source.shipped)
+    return max((top1 for top1 in found if top1 is not None), default=None)
+
+
+def check_weights(model, row, weights):
+    """The weights to load into a network of the zoo, refused before Keras is loaded where there are none."""
+    if row is None:
+        check_file(model)
+        if weights:
+            raise Misuse(f"--weights goes with the name of a network; {model} has its own")
+        return None
+    from kerascnn.registry import BEST, PUBLISHERS, sources
+
+    known = sources().get(row.name, ())
+    ours = any(source.answers(weights) for source in known)
+    if weights and not ours and weights.split("/")[0] not in (BEST, *PUBLISHERS):
+        if not os.path.isfile(weights):
+            raise BadFile(f"there is no file {weights}", f"--weights imagenet, {', '.join(PUBLISHERS)}, or a file")
+        return weights
+    if not known:
+        others = ", ".join([name for name in sources() if not name.startswith("tiny")][:8])
+        advice = f"--weights with a file{f', or a network that has some: {others}' if others else ''}"
+        raise Misuse(f"nobody's weights for {row.name} are known here", advice)
+    if weights and not ours and weights.split("/")[0] not in {source.publisher for source in known}:
+        there = ", ".join(dict.fromkeys(source.publisher for source in known))
+        raise Misuse(f"{weights.split('/')[0]} has no weights for {row.name}", f"--weights {there}")
+    return weights or (known[0].name if known[0].shipped else BEST)
+
+
+def check_file(path):
+    """Refuse, before Keras is loaded, what is no model file by its name and its first bytes."""
+    if not os.path.exists(path):
+        raise missing(path)
+    if os.path.isdir(path):
+        raise BadFile(f"{path} is a folder; a Keras model is one file, .keras or .h5")
+    try:
+        with open(path, "rb") as file:
+            start = file.read(len(HDF5))
+    except OSError as error:
+        raise BadFile(f"{path} cannot be read: {error.strerror}") from error
+    if not start:
+        raise BadFile(f"{path} is empty")
+    if path.endswith(".weights.h5") and start == HDF5:
+        raise BadFile(f"{path} holds weights without a network", "kerascnn.build_model(name, weights=...)")
+    kind = ".keras" if start.startswith(ZIP) else ".h5" if start == HDF5 else None
+    if kind is None:
+        raise BadFile(f"{path} is not a Keras model file: it is neither a .keras archive nor HDF5")
+    if not path.endswith(SUFFIXES) or path.endswith(".keras") != (kind == ".keras"):
+        raise BadFile(f"{path} should end in {kind}, as which Keras would read it")
+
+
+def missing(name):
+    """The error for what is neither a network nor a file."""
+    if name.lower().endswith(SUFFIXES) or os.sep in name:
+        return BadFile(f"there is no file {name}")
+    from kerascnn.registry import unknown_network
+
+    start = re.match(r"[a-z]*", name.lower())[0]
+    known = [row.name for row in networks()]
+    relatives = start and any(start in other for other in known)
+    return Misuse(unknown_network(name, known), f"kerascnn list {start}" if relatives else "kerascnn list")
+
+
+def build_network(name, weights, input_shape=None):
+    """The network with its weights, for images of its own shape or another."""
+    import kerascnn
+
+    try:
+        with waiting(f"building {name} ..."):
+            return kerascnn.build_model(name, weights=weights, input_shape=input_shape)
+    except ValueError as error:
+        raise BadFile(f"{weights} cannot be loaded into {name}: {error}") from error
+    except OSError as error:
+        raise Failure(error, "a connection, or --weights with a file that is here") from error
+
+
+def read_model(path):
+    """The model in a file."""
+    import keras
+
+    import kerascnn  # noqa: F401  (makes its layers known to Keras)
+
+    try:
+        return keras.saving.load_model(path, compile=False)
+    except Exception as error:
+        advice = f"kerascnn show -v {path}"
+        raise BadFile(f"{path} is no model that Keras can read: {error}", advice) from error

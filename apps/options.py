@@ -8,49 +8,7 @@ import os
 
 import click
 
-PARTIAL, INTERRUPTED = 5, 130
-
-
-class Failure(click.ClickException):
-    """What went wrong, in one line, and what to try next."""
-
-    exit_code = 1
-
-    def __init__(self, message, advice=None):
-        super().__init__(one_line(message))
-        self.advice = advice
-
-
-class Misuse(Failure):
-    """The command line asks for something that cannot be."""
-
-    exit_code = 2
-
-
-class MissingExtra(Failure):
-    """An optional part of kerascnn is not installed."""
-
-    exit_code = 3
-
-    def __init__(self, extra):
-        super().__init__(f"this needs the optional part {extra!r}, not installed", pip_install(extra))
-
-
-class BadFile(Failure):
-    """A file that is not there, or not what it should be."""
-
-    exit_code = 4
-
-
-def pip_install(extra):
-    return f'pip install "kerascnn[{extra}]"'
-
-
-def one_line(text, limit=300):
-    """The first line that says something."""
-    lines = [line.strip() for line in str(text).splitlines() if line.strip()]
-    first = lines[0] if lines else ""
-    return first if len(first) <= limit else first[: limit - 3] + "..."
+from .errors import Misuse, near
 
 
 def remember(context, option, value):
@@ -102,14 +60,6 @@ class Group(click.Group):
         if not args[0].startswith("-") and args[0] not in self.commands:
             raise click.UsageError(f"there is no command {args[0]!r}.{near(args[0], self.commands)}", context)
         return super().resolve_command(context, args)
-
-
-def near(name, known):
-    """A hint at names that are close."""
-    from difflib import get_close_matches
-
-    close = get_close_matches(name, known, n=2, cutoff=0.5)
-    return f" Did you mean {' or '.join(close)}?" if close else f" There are {', '.join(known)}."
 
 
 class Command(click.Command):

@@ -7,7 +7,8 @@ from contextlib import contextmanager, nullcontext
 
 import click
 
-from .options import Failure, given
+from .errors import Failure
+from .options import given
 
 
 def load_keras():

@@ -8,11 +8,12 @@ from functools import cache
 
 import click
 
-from .commands.predict import build, check_weights
-from .commands.show import read
+from .errors import BadFile, Misuse, one_line
 from .findings import lines, records, rows, write
-from .models import complete_names_and_files, network_called
-from .options import BadFile, Command, Misuse, check_new, given, keep, one_line
+from .models import build_network as build
+from .models import check_weights, complete_names_and_files, network_called
+from .models import read_model as read
+from .options import Command, check_new, given, keep
 from .output import answer, bar, bold, cut, dim, remark, width
 from .quiet import load_keras, waiting
 from .settings import variable

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import click
 
-from .options import BadFile, Misuse, near
+from .errors import BadFile, Misuse, near
 
 HERE, PROJECT, OWN = "kerascnn.toml", "pyproject.toml", os.path.join("kerascnn", "config.toml")
 EVERYWHERE = ("json", "quiet", "verbose", "no-color")  # one variable for all commands: KERASCNN_JSON
@@ -86,7 +86,7 @@ def tables(path):
     for place in places(path):
         text = read(place, needed=place == path)
         if place != PROJECT:
-            yield short(place), parsed(text, place) if text else {}
+            yield short_path(place), parsed(text, place) if text else {}
         elif "tool.kerascnn" in text:  # else it is not ours to judge
             yield f"{PROJECT} [tool.kerascnn]", parsed(text, place).get("tool", {}).get("kerascnn", {})
 
@@ -112,7 +112,7 @@ def parsed(text, place):
         raise BadFile(f"{place} is no TOML: {error}") from error
 
 
-def short(place):
+def short_path(place):
     """A path with the home folder as ~."""
     person = os.path.expanduser("~") + os.sep
     return place.replace(person, f"~{os.sep}", 1) if place.startswith(person) else place

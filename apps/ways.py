@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 
-from .options import Misuse
+from .errors import Misuse
 
 OPTIONS = {  # option -> the parameters of functions that it is
     "classes": ("classes",),

@@ -26,8 +26,7 @@ HERO = (
 def models():
     """The networks that have published weights, a row each, from the oldest to the youngest."""
     from kerascnn.registry import sources
-    from kerascnn_apps.commands.sources import best
-    from kerascnn_apps.models import networks
+    from kerascnn_apps.models import best_top1, networks
 
     known = sources()
     lines = [
@@ -35,7 +34,7 @@ def models():
         "|---|---|--:|--:|--:|--:|---|",
     ]
     for row in sorted((row for row in networks() if row.name in known), key=lambda row: row.year):
-        found, top = known[row.name], best(known[row.name])
+        found, top = known[row.name], best_top1(known[row.name])
         who = ", ".join(dict.fromkeys(each.publisher for each in found))
         paper = re.sub(r"arXiv:([\d.]+)", r"[\1](https://arxiv.org/abs/\1)", row.paper)
         cells = f"`{row.name}`", paper, row.year, f"{row.params:,}", f"{row.macs:,}", f"{top:.1f}" if top else "", who

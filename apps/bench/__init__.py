@@ -2,7 +2,8 @@
 
 import click
 
-from ..options import Command, Group, Misuse, common
+from ..errors import Misuse
+from ..options import Command, Group, common
 from ..output import answer, overview
 from ..quiet import load_keras
 

@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from ..options import one_line
+from ..errors import one_line
 from ..output import remark
 
 OURS = "kerascnn"

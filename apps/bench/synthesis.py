@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..options import one_line
+from ..errors import one_line
 from ..output import remark, table
 from .visualize import clocked, heading, prepared
 

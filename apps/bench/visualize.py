@@ -11,7 +11,7 @@ import warnings
 
 import numpy as np
 
-from ..options import one_line
+from ..errors import one_line
 from ..output import remark, table
 from .tools import OURS, TOOLS, Case, installed
 

@@ -5,7 +5,8 @@ from fnmatch import fnmatchcase
 
 import click
 
-from ..options import Command, Misuse
+from ..errors import Misuse
+from ..options import Command
 from ..output import answer, bold, dim, remark, short, table, to_person, width
 
 TITLES = ("file", "size", "state")

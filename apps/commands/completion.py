@@ -2,7 +2,8 @@
 
 import click
 
-from ..options import Command, Failure
+from ..errors import Failure
+from ..options import Command
 from ..output import answer
 
 SHELLS = {

@@ -4,9 +4,10 @@ import os
 
 import click
 
-from ..options import Command, Misuse
+from ..errors import Misuse
+from ..options import Command
 from ..output import answer, dim, table, width
-from ..settings import EVERYWHERE, META, PLACES, options_of, short, variable
+from ..settings import EVERYWHERE, META, PLACES, options_of, short_path, variable
 
 TITLES = ("command", "option", "value", "from")
 DEFAULT = "default"
@@ -25,7 +26,7 @@ def command(action, words):
     context = click.get_current_context()
     rows = [*settings(chosen(context.find_root().command, words), context.meta[META], words)]
     rows = rows if words else [row for row in rows if row["from"] != DEFAULT]
-    files = [{"file": short(place), "there": os.path.exists(place)} for place in reversed(context.meta[PLACES])]
+    files = [{"file": short_path(place), "there": os.path.exists(place)} for place in reversed(context.meta[PLACES])]
     answer("config", {"settings": rows, "files": files}, lines(rows, files))
 
 

@@ -2,7 +2,8 @@
 
 import click
 
-from ..options import BadFile, Command, check_new, given, keep
+from ..errors import BadFile
+from ..options import Command, check_new, given, keep
 from ..output import answer, remark
 from ..quiet import load_keras
 

@@ -5,13 +5,12 @@ import sys
 
 import click
 
-from ..models import complete_names_and_files, network_called
-from ..options import BadFile, Command, Failure, Group, check_new, common, given, keep
+from ..errors import BadFile, Failure
+from ..models import build_network, check_file, check_weights, complete_names_and_files, network_called, read_model
+from ..options import Command, Group, check_new, common, given, keep
 from ..output import answer, bar, bold, overview, remark, table, width
 from ..quiet import load_keras, waiting
-from .predict import build, check_weights
 from .residual import command as residual
-from .show import check_file, read
 
 INITS = ("normal", "xavier", "glorot", "he")
 ACTS = ("tanh", "sigmoid", "relu", "leaky_relu", "linear")
@@ -105,7 +104,7 @@ def inside(what, images, weights, save):
     load_keras()
     from kerascnn import diagnose
 
-    network = build(row.name, weights) if row else read(what)
+    network = build_network(row.name, weights) if row else read_model(what)
     try:
         with waiting("looking ..."):
             activity = diagnose.activity(network, [*images])
@@ -168,7 +167,7 @@ def slopes(what, samples, seed, save):
     import kerascnn
     from kerascnn.outputs import image_input
 
-    network = kerascnn.build_model(row.name) if row else read(what)
+    network = kerascnn.build_model(row.name) if row else read_model(what)
     rng = np.random.default_rng(seed)
     try:
         shape = [side or 32 for side in image_input(network)]

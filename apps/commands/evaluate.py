@@ -5,13 +5,12 @@ import warnings
 
 import click
 
+from ..errors import PARTIAL, BadFile, Misuse
 from ..files import names_in
-from ..models import complete_names_and_files, network_called
-from ..options import PARTIAL, BadFile, Command, Misuse, given
+from ..models import build_network, check_weights, complete_names_and_files, network_called, read_model
+from ..options import Command, given
 from ..output import answer, bold, remark, to_person, width
 from ..quiet import load_keras
-from .predict import build, check_weights
-from .show import read
 
 PARTS = ("test", "valid", "train")
 
@@ -44,7 +43,7 @@ def command(model, data, weights, part, classes, against, human, without, save, 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         images = labelled(data, part)
-        network = build(row.name, weights) if row else read(model)
+        network = build_network(row.name, weights) if row else read_model(model)
         found = measured(network, images, classes)
         second = measured(opened(against, *other), images, classes) if against else None
         parts = {
@@ -71,7 +70,7 @@ def known(name, weights):
 
 def opened(name, row, weights):
     """The network of a name or file."""
-    return build(row.name, weights) if row else read(name)
+    return build_network(row.name, weights) if row else read_model(name)
 
 
 def check_save(path, force):

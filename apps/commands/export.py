@@ -4,13 +4,12 @@ import os
 
 import click
 
+from ..errors import BadFile, Failure, Misuse
 from ..files import facts_in, names_in
-from ..models import complete_names_and_files, network_called
-from ..options import BadFile, Command, Failure, Misuse
+from ..models import build_network, check_weights, complete_names_and_files, network_called, read_model
+from ..options import Command
 from ..output import answer, bold, dim, pairs, remark, short, table, to_person, width
 from ..quiet import load_keras, waiting
-from .predict import build, check_weights
-from .show import read
 
 FORMATS = ("keras", "saved_model", "tflite", "onnx")
 
@@ -47,7 +46,7 @@ def command(model, out, weights, classes, formats, temperature, samples, facts, 
     if missing:
         raise BadFile(f"there is no image {missing}")
     load_keras()
-    network = build(row.name, weights) if row else read(model)
+    network = build_network(row.name, weights) if row else read_model(model)
     options = {"formats": formats, "temperature": temperature, "samples": [*samples] or None, "facts": facts}
     written = write(network, out, classes=classes, verify=not no_verify, replace=force, **options)
     answer("export", result(written, network), lines(written, network))

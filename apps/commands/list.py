@@ -2,10 +2,10 @@
 
 import click
 
-from ..models import Count, complete_families, complete_names, complete_publishers, networks
-from ..options import Command, Misuse
+from ..errors import Misuse
+from ..models import Count, best_top1, complete_families, complete_names, complete_publishers, networks
+from ..options import Command
 from ..output import answer, dim, remark, short, sides, table, to_person, width
-from .sources import best
 
 WORDS = ("network", "family", "input", "paper")
 TOP1 = "top-1"
@@ -66,7 +66,7 @@ def told(row, publisher=None):
 
     weights = [source for source in sources().get(row.name, ()) if publisher in (None, source.publisher)]
     stated = {key: value for key, value in vars(row).items() if key != "stages"}
-    return stated | {"weights": [source.name for source in weights], "top1": best(weights)}
+    return stated | {"weights": [source.name for source in weights], "top1": best_top1(weights)}
 
 
 def explain(found, top1):

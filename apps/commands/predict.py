@@ -5,11 +5,11 @@ import warnings
 
 import click
 
-from ..models import complete_names_and_files, network_called
-from ..options import PARTIAL, BadFile, Command, Failure, Misuse, check_new
+from ..errors import PARTIAL, BadFile, Misuse
+from ..models import build_network, check_weights, complete_names_and_files, network_called, read_model
+from ..options import Command, check_new
 from ..output import answer, bar, bold, cut, dim, remark, to_person, width
 from ..quiet import load_keras, waiting
-from .show import check_file, read
 
 
 @click.command("predict", cls=Command)
@@ -34,7 +34,7 @@ def command(model, images, weights, top, save, force):
     load_keras()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        network = build(row.name, weights) if row else read(model)
+        network = build_network(row.name, weights) if row else read_model(model)
         found = classify(network, [*images], top)
     skipped = [f"{name} skipped: {reason}" for name, reason in found.failed.items()]
     told = [*skipped, *dict.fromkeys(str(each.message) for each in caught if issubclass(each.category, UserWarning))]
@@ -45,44 +45,6 @@ def command(model, images, weights, top, save, force):
     if to_person() and not save:
         remark(dim("\nAs a table: --save FILE.csv"))
     return PARTIAL if skipped else 0
-
-
-def check_weights(model, row, weights):
-    """The weights to load into a network of the zoo, refused before Keras is loaded where there are none."""
-    if row is None:
-        check_file(model)
-        if weights:
-            raise Misuse(f"--weights goes with the name of a network; {model} has its own")
-        return None
-    from kerascnn.registry import BEST, PUBLISHERS, sources
-
-    known = sources().get(row.name, ())
-    ours = any(source.answers(weights) for source in known)
-    if weights and not ours and weights.split("/")[0] not in (BEST, *PUBLISHERS):
-        if not os.path.isfile(weights):
-            raise BadFile(f"there is no file {weights}", f"--weights imagenet, {', '.join(PUBLISHERS)}, or a file")
-        return weights
-    if not known:
-        others = ", ".join([name for name in sources() if not name.startswith("tiny")][:8])
-        advice = f"--weights with a file{f', or a network that has some: {others}' if others else ''}"
-        raise Misuse(f"nobody's weights for {row.name} are known here", advice)
-    if weights and not ours and weights.split("/")[0] not in {source.publisher for source in known}:
-        there = ", ".join(dict.fromkeys(source.publisher for source in known))
-        raise Misuse(f"{weights.split('/')[0]} has no weights for {row.name}", f"--weights {there}")
-    return weights or (known[0].name if known[0].shipped else BEST)
-
-
-def build(name, weights, input_shape=None):
-    """The network with its weights, for images of its own shape or another."""
-    import kerascnn
-
-    try:
-        with waiting(f"building {name} ..."):
-            return kerascnn.build_model(name, weights=weights, input_shape=input_shape)
-    except ValueError as error:
-        raise BadFile(f"{weights} cannot be loaded into {name}: {error}") from error
-    except OSError as error:
-        raise Failure(error, "a connection, or --weights with a file that is here") from error
 
 
 def classify(model, images, top):

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import click
 
-from ..models import complete_names_and_files, network_called
-from ..options import INTERRUPTED, PARTIAL, BadFile, Command, Misuse, check_new, given
+from ..errors import INTERRUPTED, PARTIAL, BadFile, Misuse
+from ..models import build_network, check_weights, complete_names_and_files, network_called, read_model
+from ..options import Command, check_new, given
 from ..output import answer, bold, cut, dim, remark, table, to_person, width
 from ..quiet import load_keras
 from .evaluate import check_data, listed
-from .predict import build, check_weights
-from .show import read
 
 EVERY = 10  # seconds between lines of progress where there is no terminal
 FILE = click.Path(dir_okay=False)
@@ -66,7 +65,7 @@ def command(model, out, data, images, transfer, weights, compare, open_free, for
     asked |= {"data": data, "images": [*images] or None, "transfer": transfer, "compare": compare}
     asked |= {"classes": listed(asked["classes"]), "effort": asked["effort"] or "normal"}
     load_keras()
-    network = build(row.name, weights) if row else read(model)
+    network = build_network(row.name, weights) if row else read_model(model)
     found = made(network, asked)
     try:
         pages = [*map(str, found.save(out))]

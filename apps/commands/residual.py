@@ -6,7 +6,8 @@ import time
 
 import click
 
-from ..options import BadFile, Command, Misuse, given
+from ..errors import BadFile, Misuse
+from ..options import Command, given
 from ..output import answer, bold, remark, table, width
 from ..quiet import load_keras, waiting
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from ..models import complete_names, network_called
-from ..options import INTERRUPTED, BadFile, Command, Failure, Misuse, given
+from ..errors import INTERRUPTED, BadFile, Failure, Misuse
+from ..models import complete_names, missing, network_called
+from ..options import Command, given
 from ..output import answer, bold, next_steps, pairs, percent, remark, table, width, wilson
 from ..quiet import load_keras, waiting
-from .show import missing
 
 MODEL = "model.keras"
 SHARE = click.FloatRange(0, 1, max_open=True)

@@ -6,12 +6,11 @@ import warnings
 
 import click
 
-from ..models import complete_names, network_called
-from ..options import PARTIAL, BadFile, Command, Failure, Misuse
+from ..errors import PARTIAL, BadFile, Failure, Misuse
+from ..models import build_network, check_weights, complete_names, missing, network_called, read_model
+from ..options import Command
 from ..output import answer, bold, next_steps, pairs, percent, remark, table, width
 from ..quiet import load_keras
-from .predict import check_weights
-from .show import missing
 from .train import sorted_as
 
 SHIPPED = "resnet20_cifar10"
@@ -83,10 +82,8 @@ def known(name):
 
 def opened(name, row, weights, size):
     """The network, for images of this ``size`` where it is one of the zoo."""
-    from .predict import build
-    from .show import read
 
-    return build(row.name, weights, size and (size, size, row.input_shape[-1])) if row else read(name)
+    return build_network(row.name, weights, size and (size, size, row.input_shape[-1])) if row else read_model(name)
 
 
 def budgeted(text):

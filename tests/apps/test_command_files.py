@@ -2,8 +2,8 @@
 
 import pytest
 
+from kerascnn_apps.errors import BadFile
 from kerascnn_apps.files import facts_in, names_in
-from kerascnn_apps.options import BadFile
 
 GIVEN = {
     "words": ("red, green,blue", None),

@@ -8,8 +8,8 @@ import pytest
 
 import kerascnn
 from kerascnn.weights import DownloadError
+from kerascnn_apps.errors import BadFile, Failure
 from kerascnn_apps.main import main
-from kerascnn_apps.options import BadFile, Failure
 
 COMMANDS = [
     "list",

@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 import kerascnn
 import kerascnn.report  # a study imports it, which would put it in place of the one below
 from kerascnn.transfer import desk, worker
-from kerascnn_apps.commands import demo, demo_steps
+from kerascnn_apps.commands import demo
 from kerascnn_apps.main import main
 from kerascnn_apps.output import wilson
 
@@ -159,7 +159,7 @@ def test_the_whole_tour(document, in_process, monkeypatch, tmp_path):
 
     monkeypatch.setattr(worker, "SPLITS", False)
     monkeypatch.setattr(desk, "SPLITS", False)
-    monkeypatch.setattr(demo_steps, "BUDGET", 1)
+    monkeypatch.setattr(demo, "BUDGET", 1)
     called = []
     listen(monkeypatch, ["transfer", "export"], called)
     monkeypatch.setattr(kerascnn, "report", report, raising=False)

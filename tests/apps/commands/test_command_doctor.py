@@ -5,7 +5,7 @@ from importlib import metadata
 import pytest
 
 from kerascnn_apps.commands import doctor
-from kerascnn_apps.commands.requirements import extra_of, older, parsed
+from kerascnn_apps.commands.doctor import extra_of, older, parsed
 
 
 def test_healthy(run, document):
