@@ -1,4 +1,5 @@
 # Everything runs in .venv, which is made from nothing but python3; uv installs into it several times faster than pip.
+# Byte code is written once, here: where Python may write none, every process would compile TensorFlow's sources again.
 PYTHON ?= python3
 BIN := .venv/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 2
@@ -15,7 +16,8 @@ help:
 $(BIN)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable ".[test]"
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable ".[test]"
+	$(BIN)/python -m compileall -q kerascnn apps
 	@touch $@
 
 test: $(BIN)/.ready
