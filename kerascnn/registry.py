@@ -57,7 +57,7 @@ class Source:
         return "nc" not in self.licence.lower().split("-")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Card:
     """One network as a row of the registry, with its evidence."""
 
@@ -79,6 +79,23 @@ class Card:
     scale: str = "torch"
     aux: Mapping = field(default_factory=dict)  # output -> the layer that its auxiliary classifier reads
     weights: tuple[Source, ...] = ()  # the best first
+
+    def __repr__(self):
+        counts = [f"{self.params / 1e6:.4g} M parameters"] if self.params else []
+        counts += [f"{self.gmacs:.4g} G multiply-adds"] if self.gmacs else []
+        counts += [f"{len(self.weights)} published weights"] if self.weights else []
+        return f"<Card {self.name}: {', '.join([self.family, str(self.year), *counts])}>"
+
+    def __str__(self):
+        size = "x".join(map(str, self.input_shape))
+        lines = [
+            f"{self.name}: {self.family}, {self.year}, {self.paper}",
+            f"input {size}, pixels scaled as {self.scale}, {self.classes:,} classes",
+            f"{self.params or '?'} parameters, {self.gmacs or '?'} G multiply-adds ({self.source})",
+            self.fidelity,
+            *(f"weights {row.name}: top-1 {row.top1 or '?'} %, {row.licence}" for row in self.weights),
+        ]
+        return "\n".join(line for line in lines if line)
 
 
 def table(*path):

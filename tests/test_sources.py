@@ -145,3 +145,16 @@ def test_a_file_that_two_networks_share_wants_the_same_of_both():
         wants = (source.hash, source.top1, source.scale, source.resize, source.crop, source.interpolation)
         assert shared.setdefault(source.address, wants) == wants
     assert len(SOURCES) - len(shared) == 3
+
+
+def test_a_card_is_one_line_and_prints_as_a_few():
+    found = card("resnet18")
+    assert re.fullmatch(
+        r"<Card resnet18: \w+, 20\d\d, 11\.69 M parameters, 1\.81\d? G multiply-adds, \d+ published weights>",
+        repr(found),
+    )
+    lines = str(found).splitlines()
+    assert lines[0].startswith("resnet18: ")
+    assert lines[1] == "input 224x224x3, pixels scaled as torch, 1,000 classes"
+    assert len([line for line in lines if line.startswith("weights ")]) == len(found.weights)
+    assert all("\n" not in repr(each) and len(repr(each)) < 160 for each in CARDS.values())

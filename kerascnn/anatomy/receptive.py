@@ -15,7 +15,7 @@ from .fields import Field, fields, image_rank
 from .graph import show_shape, walk
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ReceptiveField(Told):
     """What units of a layer see of an input, in pixels and (y, x) order; None is said where nothing is certain.
 
@@ -93,6 +93,9 @@ class ReceptiveField(Told):
                 f"`input_shape` should be given: where {self.layer} looks depends on the image's size. "
                 f"Received: {show_shape(self.image)}"
             )
+
+    def __repr__(self):
+        return f"<ReceptiveField {self}>"
 
     def __str__(self):
         if not self.known:

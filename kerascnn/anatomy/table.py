@@ -34,7 +34,7 @@ class Row:
     inputs: tuple
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Anatomy:
     """A network as rows and totals, for one image. It prints, and saves as csv, json, html or txt.
 
@@ -120,6 +120,10 @@ class Anatomy:
     def save(self, path):
         """Write to a file by its suffix: csv, json, html or txt."""
         return show.save(self, path)
+
+    def __repr__(self):
+        counts = f"{show.short(self.params)} parameters, {show.short(self.macs)} multiply-adds"
+        return f"<Anatomy {self.name}: {len(self.rows)} layers, {counts}>"
 
     def __str__(self):
         return self.to_text()

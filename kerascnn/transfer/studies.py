@@ -23,7 +23,7 @@ COLUMNS = [
 NAIVE = {"epochs": 10, "rates": 4, "augmentations": 3}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Study(Drawn):
     """The evidence, and the ``model`` that was ``chosen`` of the ``candidates``.
 
@@ -118,6 +118,11 @@ class Study(Drawn):
                 write(draft)
         self.report(folder / REPORT)
         return {name: folder / name for name in (*writers, REPORT)}
+
+    def __repr__(self):
+        tested = "no test" if self.tested is None else f"locked test {self.tested.interval['accuracy']}"
+        counts = f"{len(self.candidates)} candidates, {len(self.outcomes)} points"
+        return f"<Study {self.data.name}: {counts}, chosen {self.chosen.name}, {tested}>"
 
     def __str__(self):
         lines = [f"{self.data}", f"chosen: {self.chosen.name}, {self.chosen.accuracy:.1%} of images not shown"]

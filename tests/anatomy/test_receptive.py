@@ -229,3 +229,11 @@ def test_misspelt_layers_get_a_hint():
     model = chain(layers.Conv2D(2, 3, name="stage1_conv"))
     with pytest.raises(ValueError, match=r"Received: 'stage1_conf'. Did you mean stage1_conv\?"):
         receptive_field(model, "stage1_conf")
+
+
+def test_a_repr_is_one_line():
+    model = keras.Sequential([keras.Input((32, 32, 3)), layers.Conv2D(4, 3, strides=2, name="conv")], name="small")
+    found = receptive_field(model, "conv")
+    assert repr(found) == f"<ReceptiveField {found}>"
+    assert repr(found).startswith("<ReceptiveField conv: receptive field 3x3 of ")
+    assert "\n" not in repr(found)

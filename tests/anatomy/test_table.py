@@ -190,3 +190,10 @@ def test_unknown_is_null_in_json():
 def test_misspelt_rows_get_a_hint(vgg):
     with pytest.raises(ValueError, match=r"did you mean fc1.*Received: 'fc11'"):
         vgg.row("fc11")
+
+
+def test_a_repr_is_one_line(vgg):
+    assert repr(vgg) == "<Anatomy vgg16: 23 layers, 138.4 M parameters, 15.47 G multiply-adds>"
+    assert str(vgg).startswith("vgg16\nlayer")
+    open_sizes = keras.Sequential([keras.Input((None, None, 3)), layers.Conv2D(4, 3)], name="open")
+    assert repr(dissect(open_sizes)) == "<Anatomy open: 2 layers, 112 parameters, ? multiply-adds>"

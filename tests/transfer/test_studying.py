@@ -514,3 +514,10 @@ def test_killed_and_resumed_says_the_same_as_in_one_go(whole, tmp_path):
     columns = [name for name in found.table.columns if name != "seconds"]
     pd.testing.assert_frame_equal(resumed.table[columns], found.table[columns])
     np.testing.assert_allclose(resumed.points["loss"], found.points["loss"], rtol=1e-5)
+
+
+def test_a_repr_of_a_study_is_one_line(whole):
+    found = whole[1]
+    assert repr(found).startswith(f"<Study {found.data.name}: {len(found.candidates)} candidates, ")
+    assert f"chosen {found.chosen.name}, locked test {found.tested.interval['accuracy']}>" in repr(found)
+    assert "\n" not in repr(found)
