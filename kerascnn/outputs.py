@@ -13,9 +13,16 @@ def image_input(model):
     shapes = [tuple(tensor.shape) for tensor in model.inputs]
     if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][-1] is None:
         raise ValueError(f"`model` should have one input (N, H, W, C). Received: {model.name}, with inputs {shapes}")
-    if shapes[0][1] in (1, 3) and shapes[0][-1] not in (1, 3):
-        raise ValueError(f"`model` should take its channels last. Received: {model.name}, with the input {shapes[0]}")
+    check_channels_last(model)
     return shapes[0][1:]
+
+
+def check_channels_last(model):
+    """Refuse a model that takes images as (N, C, H, W); what has no inputs is left to others."""
+    for tensor in getattr(model, "inputs", None) or ():
+        shape = tuple(tensor.shape)
+        if len(shape) == 4 and shape[1] in (1, 3) and shape[-1] not in (1, 3):
+            raise ValueError(f"`model` should take its channels last. Received: {model.name}, with the input {shape}")
 
 
 def scores_of(outputs, model):

@@ -5,6 +5,7 @@ from itertools import islice
 import numpy as np
 
 from ..data.gather import gather
+from ..outputs import check_channels_last
 from ..predictions import count, cutting, none_readable, prepared, readable
 
 
@@ -14,11 +15,18 @@ def batches(model, images, batch_size=32, preprocess=None):
     if isinstance(images, np.ndarray) and images.ndim == len(model.inputs[0].shape):
         if not len(images):
             raise ValueError("`images` should have at least one image. Received: none")
+        check_order(model, images)
         found = (images[start : start + batch_size] for start in range(0, len(images), batch_size))
     else:
         found = photos(model, images, batch_size)
     for batch in found:
         yield batch if preprocess is None else np.asarray(preprocess(batch))
+
+
+def check_order(model, images):
+    """Refuse images with their channels last where the model takes them first; arrays as the model's are taken."""
+    if images.ndim == 4 and images.shape[-1] in (1, 3) and images.shape[1] not in (1, 3):
+        check_channels_last(model)
 
 
 def photos(model, images, batch_size):

@@ -12,6 +12,7 @@ import numpy as np
 from keras import ops
 
 from ..drawn import Drawn
+from .batches import check_order
 from .copies import Measured, rebuild, unfreeze
 from .nodes import matching
 
@@ -91,6 +92,7 @@ def gradient_check(
     """
     if samples < 1 or eps <= 0:
         raise ValueError(f"`samples` and `eps` should be positive. Received: {samples} and {eps}")
+    check_order(model, np.asarray(x))
     copy = unfreeze(rebuild(model, "float64"))
     measured, x, y = Measured(copy, loss), np.asarray(x, np.float64), np.asarray(y)
     value = partial(measured.value, x, y)

@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from ..anatomy.running import call, graph_of, part, run
+from ..outputs import check_channels_last
 from . import rules
 from .scores import INPUT, LOGITS, OWN, PROBS
 
@@ -30,6 +31,7 @@ class Probe:
     """
 
     def __init__(self, model, *, preprocess=None, input=None, output=None):
+        check_channels_last(model)
         self._model = weakref.ref(model)
         self.given = {"preprocess": preprocess, "input": input, "output": output}
         self.name = model.name
