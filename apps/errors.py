@@ -4,6 +4,8 @@ Exit codes: 0 done; 1 failure during work; 2 usage, of options also in variables
 4 bad data or model file; 5 partial result, the rest could not be done; 130 interrupted.
 """
 
+from contextlib import contextmanager
+
 import click
 
 PARTIAL, INTERRUPTED = 5, 130
@@ -57,3 +59,28 @@ def near(name, known):
 
     close = get_close_matches(name, known, n=2, cutoff=0.5)
     return f" Did you mean {' or '.join(close)}?" if close else f" There are {', '.join(known)}."
+
+
+@contextmanager
+def failing_as(failure, prefix="", advice=None, kinds=ValueError):
+    """Make a ``failure`` of what the body raises of these ``kinds``; ``advice`` may be a function of the error.
+
+    An image that cannot be read is always a bad file.
+    """
+    try:
+        yield
+    except kinds as error:
+        from kerascnn.data import ImageError
+
+        if isinstance(error, ImageError):
+            raise BadFile(error) from error
+        raise failure(f"{prefix}{error}", advice(error) if callable(advice) else advice) from error
+
+
+@contextmanager
+def writing(path, failure=Misuse, advice=None):
+    """Say which file or folder could not be written by the body."""
+    try:
+        yield
+    except OSError as error:
+        raise failure(f"{path} cannot be written: {error.strerror or error}", advice) from error

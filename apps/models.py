@@ -1,12 +1,18 @@
-"""The networks of the catalog as the command line names and completes them; reads one JSON file."""
+"""Models, which the command line names as a network of the zoo or a file: completed, checked, and opened.
+
+What can be refused is refused before Keras is loaded: the catalog of networks is one JSON file.
+"""
 
 import os
 import re
+from dataclasses import dataclass
+from functools import wraps
 
 import click
 
 from .errors import BadFile, Failure, Misuse
-from .quiet import waiting
+from .output import waiting
+from .quiet import load_keras
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
 HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -29,6 +35,53 @@ def network_called(name):
     from kerascnn.registry import called
 
     return called(name.lower(), {row.name: row for row in networks()})
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model comes from: the ``row`` of a network of the zoo and its weights, or a file of that name."""
+
+    name: str
+    row: object = None
+    weights: str | None = None
+
+    def open(self, size=None):
+        """The model; a network of the zoo for images of this ``size``, its own unless given."""
+        load_keras()
+        if self.row is None:
+            return read_model(self.name)
+        shape = (size, size, self.row.input_shape[-1]) if size else None
+        return build_network(self.row.name, self.weights, shape)
+
+
+def find_model(name, weights=None):
+    """The `Source` of a model; refused where it is neither a network with such weights nor a file of a model."""
+    row = network_called(name)
+    return Source(name, row, check_weights(name, row, weights))
+
+
+def find_network(name):
+    """The row of a network of the zoo, with or without weights; None for a model file, which is checked."""
+    row = network_called(name)
+    if row is None:
+        check_file(name)
+    return row
+
+
+def weights_option(command):
+    help = "imagenet (the best there are), torchvision, keras, timm, or a file."
+    return click.option("--weights", metavar="W", help=help)(command)
+
+
+def model_argument(command):
+    """NAME|FILE and --weights; the command gets the `Source` of the model."""
+
+    @click.argument("model", metavar="NAME|FILE", shell_complete=complete_names_and_files)
+    @wraps(command)
+    def found(*, model, weights, **named):
+        return command(model=find_model(model, weights), **named)
+
+    return weights_option(found)
 
 
 class Count(click.ParamType):

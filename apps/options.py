@@ -1,14 +1,12 @@
-"""What all commands share: their common options, and how they end.
-
-Exit codes: 0 done; 1 failure during work; 2 usage, of options also in variables and files; 3 missing optional part;
-4 bad data or model file; 5 partial result, the rest could not be done; 130 interrupted.
-"""
+"""Options: those that every command has, those that several have, and the types of their values."""
 
 import os
+from functools import wraps
 
 import click
 
-from .errors import Misuse, near
+from .errors import BadFile, Misuse, near, writing
+from .files import names_in
 
 
 def remember(context, option, value):
@@ -21,7 +19,7 @@ def remember(context, option, value):
 def given(name):
     """Whether a common option was given."""
     context = click.get_current_context(silent=True)
-    return context is not None and f"kerascnn.{name}" in context.meta
+    return context is not None and context.meta.get(f"kerascnn.{name}", False)
 
 
 COMMON = {
@@ -75,12 +73,79 @@ class Command(click.Command):
                 continue
             record = option.get_help_record(context)
             if record:
-                everywhere = option.callback is remember or option.is_eager
+                everywhere = option.callback in (remember, configured)
                 written["Common options" if everywhere else "Options"].append(record)
         for title, records in written.items():
             if records:
                 with formatter.section(title):
                     formatter.write_dl(records)
+
+
+SEED = click.IntRange(0)
+COUNT = click.IntRange(1)
+POSITIVE = click.FloatRange(0, min_open=True)
+SHARE = click.FloatRange(0, 1, max_open=True)
+PICTURES = (".png", ".svg", ".pdf")
+
+
+class Names(click.ParamType):
+    """Names with commas between them."""
+
+    name = "names"
+
+    def convert(self, value, option, context):
+        return value if isinstance(value, tuple) else tuple(name.strip() for name in value.split(",") if name.strip())
+
+
+def seed_option(help):
+    return click.option("--seed", default=0, show_default=True, type=SEED, help=help)
+
+
+def images_argument(command):
+    """IMAGE...: image files and folders of them, of which at least one has to be there."""
+
+    @click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path())
+    @wraps(command)
+    def checked(*, images, **named):
+        if not any(os.path.exists(path) for path in images):
+            raise BadFile(f"there is no image {images[0]}")
+        return command(images=[*images], **named)
+
+    return checked
+
+
+def classes_option(command):
+    """--classes: names with commas between them, or in a file."""
+
+    def read(context, option, text):
+        return None if text is None else names_in(text)
+
+    help = "The model's in its order; or a file: a line each, or JSON."
+    return click.option("--classes", metavar="A,B,..", callback=read, help=help)(command)
+
+
+def new_file_option(name, example, suffixes, help, metavar=None):
+    """An option for a file to write, and --force; what is there, or has another suffix, is refused before any work."""
+
+    def check(context, option, path):
+        check_new(path, f"{name} {example}", suffixes, given("force"))
+        return path
+
+    def decorate(command):
+        command = force_option(f"Let {name} replace a file.")(command)
+        option = {"metavar": metavar or f"FILE{suffixes[0]}", "type": click.Path(dir_okay=False), "help": help}
+        return click.option(name, callback=check, **option)(command)
+
+    return decorate
+
+
+def force_option(help):
+    """--force, which is looked at before the options that it allows; `given` tells of it."""
+
+    def note(context, option, value):
+        context.meta["kerascnn.force"] = value
+
+    return click.option("--force", is_flag=True, is_eager=True, expose_value=False, callback=note, help=help)
 
 
 def check_new(path, example, suffixes, force):
@@ -95,11 +160,21 @@ def check_new(path, example, suffixes, force):
         raise Misuse(f"{path} is there already and stays", "another name, or --force to replace it")
 
 
+def run_folder(out, marks, what, resume):
+    """The folder of a run or a study, known by one of its ``marks``; files that are there stay."""
+    begun = any(os.path.exists(os.path.join(out, mark)) for mark in marks)
+    if begun and not resume:
+        raise Misuse(
+            f"{out} has a {what} in it, which stays", "--resume to go on with it, or --out with another folder"
+        )
+    files = os.listdir(out) if os.path.isdir(out) else ()
+    if not begun and any(not name.startswith(".draft-") for name in files):
+        raise Misuse(f"{out} has files in it, and stays", "--out with a new folder")
+    return out
+
+
 def keep(found, path):
     """What draws or writes itself goes to ``path``, where one is given."""
-    if path is None:
-        return
-    try:
-        found.save(path)
-    except OSError as error:
-        raise Misuse(f"{path} cannot be written: {error.strerror}") from error
+    if path is not None:
+        with writing(path):
+            found.save(path)

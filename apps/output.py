@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import contextmanager
 
 import click
 
@@ -13,18 +14,35 @@ ALIGNED = 62  # letters up to which commands share a column with what they do
 LAST = 16  # letters that the last column of a table keeps, before another column goes
 
 
-def answer(command, result, lines, warnings=()):
-    """A command's result: with --json one document, else the text lines, which may be a generator."""
-    if not given("json"):
+def answer(command, result, lines, warnings=(), told=False):
+    """A command's result: with --json one document, else the text lines, which may be a generator.
+
+    Warnings are in the document, and remarks after the result unless they have been ``told`` before.
+    """
+    if given("json"):
+        import json
+
+        from kerascnn.files import displayable
+
+        document = {"schema": f"kerascnn.{command}/1", "command": command, "result": result, "warnings": [*warnings]}
+        click.echo(json.dumps(displayable(document), indent=2, allow_nan=False))
+    else:
         for line in lines:
             click.echo(line)
-        return
-    import json
+    for line in () if told else warnings:
+        remark(line)
 
-    from kerascnn.files import displayable
 
-    document = {"schema": f"kerascnn.{command}/1", "command": command, "result": result, "warnings": [*warnings]}
-    click.echo(json.dumps(displayable(document), indent=2, allow_nan=False))
+@contextmanager
+def collected_warnings():
+    """A list that has, when the body is done, what users were warned of, each text once."""
+    import warnings
+
+    texts = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield texts
+    texts += dict.fromkeys(str(each.message) for each in caught if issubclass(each.category, UserWarning))
 
 
 @click.pass_context
@@ -45,6 +63,19 @@ def remark(text=""):
 def to_person():
     """Whether somebody reads the result on a terminal, and wants to be told more than the result."""
     return sys.stdout.isatty() and not given("json") and not given("quiet")
+
+
+@contextmanager
+def waiting(text):
+    """A line that stands on the terminal while the body runs."""
+    shown = sys.stderr.isatty() and not given("quiet")
+    if shown:
+        click.echo(dim(text), err=True, nl=False)
+    try:
+        yield
+    finally:
+        if shown:
+            click.echo("\r" + " " * len(text) + "\r", err=True, nl=False)
 
 
 def tolerant():

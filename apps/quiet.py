@@ -5,10 +5,9 @@ import os
 import sys
 from contextlib import contextmanager, nullcontext
 
-import click
-
 from .errors import Failure
 from .options import given
+from .output import waiting
 
 
 def load_keras():
@@ -60,16 +59,3 @@ def hushed():
         finally:
             os.dup2(before, 2)
             os.close(before)
-
-
-@contextmanager
-def waiting(text):
-    """A line that stands on the terminal while the body runs."""
-    shown = sys.stderr.isatty() and not given("quiet")
-    if shown:
-        click.echo(click.style(text, dim=True), err=True, nl=False)
-    try:
-        yield
-    finally:
-        if shown:
-            click.echo("\r" + " " * len(text) + "\r", err=True, nl=False)

@@ -14,8 +14,8 @@ from .models import build_network as build
 from .models import check_weights, complete_names_and_files, network_called
 from .models import read_model as read
 from .options import Command, check_new, given, keep
-from .output import answer, bar, bold, cut, dim, remark, width
-from .quiet import load_keras, waiting
+from .output import answer, bar, bold, cut, dim, remark, waiting, width
+from .quiet import load_keras
 from .settings import variable
 from .ways import check_options, chosen, look, more_options, spelled, ways
 

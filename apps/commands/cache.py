@@ -51,8 +51,6 @@ def clear(folder, rows, pattern, yes):
     warnings = [f"{row.file} stays: it is being downloaded" for row in kept]
     result = {"folder": folder, "removed": [row._asdict() for row in gone], "total": total(gone)}
     answer("cache", result, [f"removed {told(gone)} from {folder}"], warnings)
-    for line in warnings:
-        remark(line)
 
 
 def agree(question):

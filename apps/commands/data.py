@@ -3,7 +3,7 @@
 import click
 
 from ..errors import BadFile
-from ..options import Command, check_new, given, keep
+from ..options import Command, given, keep, new_file_option
 from ..output import answer, remark
 from ..quiet import load_keras
 
@@ -11,10 +11,9 @@ from ..quiet import load_keras
 @click.command("data", cls=Command)
 @click.argument("action", type=click.Choice(["check"]))
 @click.argument("source", metavar="DIR|FILE|NAME", type=click.Path())
-@click.option("--save", metavar="FILE", type=click.Path(dir_okay=False), help="Write all of it: .csv or .json.")
-@click.option("--force", is_flag=True, help="Let --save replace a file.")
+@new_file_option("--save", "findings.csv", (".csv", ".json"), "Write all of it: .csv or .json.", metavar="FILE")
 @click.option("--paths", default=10, show_default=True, metavar="N", type=click.IntRange(0), help="Files to name.")
-def command(action, source, save, force, paths):
+def command(action, source, save, paths):
     """Check a dataset: decode every image once and say what is odd.
 
     DIR has a subfolder for each class, perhaps below train, valid and test; FILE is a .zip of one, a .csv with columns
@@ -22,13 +21,12 @@ def command(action, source, save, force, paths):
     files that cannot be read, duplicates within and across classes and parts, classes that are small or uneven. Exit
     code 4 where more than 5 % of the images are bad.
     """
-    check_new(save, "--save findings.csv", (".csv", ".json"), force)
     found = judged(source)
     keep(found, save)
     from kerascnn.data.audit_text import document
 
     told = [found.fatal] if found.fatal else []
-    answer("data", document(found) | {"saved": save}, found.text(paths).splitlines(), told)
+    answer("data", document(found) | {"saved": save}, found.text(paths).splitlines(), told, told=True)
     if save:
         remark(f"saved: {save}")
     return BadFile.exit_code if found.fatal else 0

@@ -267,7 +267,7 @@ def command(out, epochs, seed, force):
     found, failed = taken(tour)
     about = {"folder": out, "epochs": epochs, "seed": seed, "seconds": round(time.perf_counter() - started, 1)}
     result = about | {"files": [*files(found)], "steps": found, "failed": failed}
-    answer("demo", result, lines(result), [f"{name}: {reason}" for name, reason in failed.items()])
+    answer("demo", result, lines(result), [f"{name}: {reason}" for name, reason in failed.items()], told=True)
     return PARTIAL if failed else 0
 
 

@@ -1,20 +1,31 @@
 """`kerascnn diagnose`: how signals start in a network, what its units do, whether its gradients are right."""
 
-import os
 import sys
 
 import click
 
-from ..errors import BadFile, Failure
-from ..models import build_network, check_file, check_weights, complete_names_and_files, network_called, read_model
-from ..options import Command, Group, check_new, common, given, keep
-from ..output import answer, bar, bold, overview, remark, table, width
-from ..quiet import load_keras, waiting
+from ..errors import BadFile, Failure, failing_as
+from ..models import complete_names_and_files, find_network, model_argument, read_model
+from ..options import (
+    COUNT,
+    PICTURES,
+    POSITIVE,
+    Command,
+    Group,
+    common,
+    given,
+    images_argument,
+    keep,
+    new_file_option,
+    seed_option,
+)
+from ..output import answer, bar, bold, overview, remark, table, waiting, width
+from ..quiet import load_keras
 from .residual import command as residual
 
 INITS = ("normal", "xavier", "glorot", "he")
 ACTS = ("tanh", "sigmoid", "relu", "leaky_relu", "linear")
-PICTURE = click.Path(dir_okay=False)
+save_option = new_file_option("--save", "diagnosis.png", PICTURES, "Draw it.")
 
 
 command = Group(
@@ -28,18 +39,16 @@ command = Group(
 
 @command.command("init", cls=Command)
 @click.option("--rule", default="normal", show_default=True, type=click.Choice(INITS), help="normal takes --std.")
-@click.option("--std", default=0.01, show_default=True, type=click.FloatRange(0, min_open=True), help="Of the weights.")
+@click.option("--std", default=0.01, show_default=True, type=POSITIVE, help="Of the weights.")
 @click.option("--act", default="tanh", show_default=True, type=click.Choice(ACTS), help="The nonlinearity.")
-@click.option("--save", metavar="FILE.png", type=PICTURE, help="Draw it.")
-@click.option("--force", is_flag=True, help="Let --save replace a file.")
-def init(rule, std, act, save, force):
+@save_option
+def init(rule, std, act, save):
     """What first weights do to signals.
 
     Ten layers of 500 units on Gaussian inputs: the spread of activations on their way in, and of gradients on their way
     back. With --std 0.01 they die, with --std 1 tanh saturates; --rule xavier is the cure, --rule he that for --act
     relu.
     """
-    check_new(save, "--save diagnosis.png", (".png", ".svg", ".pdf"), force)
     load_keras()
     from kerascnn.diagnose import initialisation
 
@@ -49,34 +58,29 @@ def init(rule, std, act, save, force):
 
 
 @command.command("units", cls=Command)
-@click.argument("network", metavar="NAME|FILE", shell_complete=complete_names_and_files)
-@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path())
-@click.option("--weights", metavar="W", help="imagenet (the best there are), torchvision, keras, timm, or a file.")
-@click.option("--save", metavar="FILE.png", type=PICTURE, help="Draw it.")
-@click.option("--force", is_flag=True, help="Let --save replace a file.")
-def units(network, images, weights, save, force):
+@model_argument
+@images_argument
+@save_option
+def units(model, images, save):
     """Dead units, units that repeat each other, noisy filters.
 
     What the units of a network do on images, a line a layer, and whether the filters of its first convolution are good,
     too noisy, too correlated or without structure. Dozens of images say more than a few.
     """
-    check_new(save, "--save diagnosis.png", (".png", ".svg", ".pdf"), force)
-    inside(network, images, weights, save)
+    inside(model, images, save)
 
 
 @command.command("gradient", cls=Command)
 @click.argument("network", metavar="NAME|FILE", shell_complete=complete_names_and_files)
-@click.option("--samples", default=4, show_default=True, type=click.IntRange(1), help="Weights to look at in a layer.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the images and the samples.")
-@click.option("--save", metavar="FILE.png", type=PICTURE, help="Draw it.")
-@click.option("--force", is_flag=True, help="Let --save replace a file.")
-def gradient(network, samples, seed, save, force):
+@click.option("--samples", default=4, show_default=True, type=COUNT, help="Weights to look at in a layer.")
+@seed_option("Of the images and the samples.")
+@save_option
+def gradient(network, samples, seed, save):
     """Are its gradients right?
 
     Backpropagation against central differences in float64, on four images of noise. Meant for a network of your own
     with a layer of your own; exit code 1 where a gradient is wrong.
     """
-    check_new(save, "--save diagnosis.png", (".png", ".svg", ".pdf"), force)
     return slopes(network, samples, seed, save)
 
 
@@ -95,22 +99,14 @@ def start_lines(found):
     yield from table(("layer", "std", "saturated", "gradient", "spread"), rows, words=("layer", "spread"), room=width())
 
 
-def inside(what, images, weights, save):
+def inside(model, images, save):
     """Units and filters of a network on images."""
-    row = network_called(what)
-    weights = check_weights(what, row, weights)
-    if not any(os.path.exists(path) for path in images):
-        raise BadFile(f"there is no image {images[0]}")
-    load_keras()
+    network = model.open()
     from kerascnn import diagnose
 
-    network = build_network(row.name, weights) if row else read_model(what)
-    try:
-        with waiting("looking ..."):
-            activity = diagnose.activity(network, [*images])
-            bank = first_filters(network)
-    except ValueError as error:
-        raise BadFile(f"{network.name} cannot be diagnosed: {error}") from error
+    with failing_as(BadFile, f"{network.name} cannot be diagnosed: "), waiting("looking ..."):
+        activity = diagnose.activity(network, images)
+        bank = first_filters(network)
     verdict = diagnose.training_verdict(activity, bank)
     keep(activity, save)
     result = {
@@ -158,9 +154,7 @@ def two_digits(number):
 
 def slopes(what, samples, seed, save):
     """The gradient check of a network on noise; 1 where it fails."""
-    row = network_called(what)
-    if row is None:
-        check_file(what)
+    row = find_network(what)
     load_keras()
     import numpy as np
 
@@ -169,13 +163,10 @@ def slopes(what, samples, seed, save):
 
     network = kerascnn.build_model(row.name) if row else read_model(what)
     rng = np.random.default_rng(seed)
-    try:
-        shape = [side or 32 for side in image_input(network)]
-        pixels = rng.integers(0, 256, (4, *shape))
+    with failing_as(BadFile, f"{network.name} cannot be checked: "):
+        pixels = rng.integers(0, 256, (4, *(side or 32 for side in image_input(network))))
         options = {"samples": samples, "seed": seed, "tell": looking()}
         found = kerascnn.gradient_check(network, pixels, np.zeros(4, int), **options)
-    except ValueError as error:
-        raise BadFile(f"{network.name} cannot be checked: {error}") from error
     keep(found, save)
     result = {"model": network.name, "passed": found.passed, "error": number(found.max_error), "kinks": found.kinks}
     answer("diagnose", result | {"layers": plain(found.layers), "saved": save}, slope_lines(found))

@@ -1,7 +1,6 @@
 """`kerascnn doctor`: what is installed and what the machine has, to be pasted into a report."""
 
 import os
-import re
 
 import click
 
@@ -207,10 +206,20 @@ def requirements():
 
 def parsed(text):
     """`starlette>=0.46; extra == "explore"` as ("starlette", "0.46", "explore")."""
-    name = re.match(r"[\w.-]+", text)[0]
-    least = re.search(r">=\s*([\w.]+)", text.split(";")[0])
-    extra = re.search(r"extra == ['\"]([\w-]+)['\"]", text)
-    return name, least[1] if least else None, extra[1] if extra else None
+    from packaging.requirements import Requirement
+
+    stated = Requirement(text)
+    least = next((each.version for each in stated.specifier if each.operator == ">="), None)
+    always = stated.marker is None or stated.marker.evaluate({"extra": ""})
+    extras = () if always else (name for name in extra_names() if stated.marker.evaluate({"extra": name}))
+    return stated.name, least, next(iter(extras), None)
+
+
+def extra_names():
+    """The optional parts that the metadata names."""
+    from importlib import metadata
+
+    return metadata.metadata("kerascnn").get_all("Provides-Extra", [])
 
 
 def extra_of(module):
@@ -232,10 +241,7 @@ def installed(name):
 
 
 def older(version, least):
-    """Whether a version is older than another, by their numbers."""
-    return least is not None and numbers(version) < numbers(least)
+    """Whether a version is older than another."""
+    from packaging.version import Version
 
-
-def numbers(version):
-    """The leading numbers: 2.20.0rc1 as (2, 20, 0)."""
-    return tuple(int(part) for part in re.match(r"[\d.]*", version)[0].split(".") if part)
+    return least is not None and Version(version) < Version(least)

@@ -4,51 +4,43 @@ import os
 
 import click
 
-from ..errors import BadFile, Failure, Misuse
-from ..files import facts_in, names_in
-from ..models import build_network, check_weights, complete_names_and_files, network_called, read_model
-from ..options import Command
-from ..output import answer, bold, dim, pairs, remark, short, table, to_person, width
-from ..quiet import load_keras, waiting
+from ..errors import BadFile, Failure, Misuse, failing_as
+from ..files import facts_in
+from ..models import model_argument
+from ..options import POSITIVE, Command, classes_option, force_option, given
+from ..output import answer, bold, dim, pairs, remark, short, table, to_person, waiting, width
 
 FORMATS = ("keras", "saved_model", "tflite", "onnx")
 
 
 @click.command("export", cls=Command)
-@click.argument("model", metavar="NAME|FILE", shell_complete=complete_names_and_files)
+@model_argument
 @click.argument("out", metavar="FOLDER", type=click.Path())
-@click.option("--weights", metavar="W", help="imagenet (the best there are), torchvision, keras, timm, or a file.")
-@click.option("--classes", metavar="A,B,..", help="Names in order; or a file with them: a line each, or a JSON list.")
+@classes_option
 @click.option(
     "--format", "formats", default="keras,saved_model", show_default=True, metavar="F,...", help="Also tflite, onnx."
 )
-@click.option(
-    "--temperature", default=1.0, metavar="T", type=click.FloatRange(0, min_open=True), help="Divides the logits."
-)
+@click.option("--temperature", default=1.0, metavar="T", type=POSITIVE, help="Divides the logits.")
 @click.option("--sample", "samples", multiple=True, metavar="IMAGE", help="A photo, or a folder, to check with.")
 @click.option("--facts", metavar="FILE.json", help="What card.json is to say besides: data, accuracy ...")
 @click.option("--no-verify", is_flag=True, help="Write without checking.")
-@click.option("--force", is_flag=True, help="Replace another export.")
-def command(model, out, weights, classes, formats, temperature, samples, facts, no_verify, force):
+@force_option("Replace another export.")
+def command(model, out, classes, formats, temperature, samples, facts, no_verify):
     """Write a network for others to run.
 
     FOLDER gets model.keras, and saved_model/ for TensorFlow Serving, which takes photos as they are uploaded and
     answers with names. All of it is loaded again in fresh processes and compared with `kerascnn predict`; where
     something differs the exit code is 1.
     """
-    row = network_called(model)
     formats = check_formats(formats)
-    check_folder(out, force)
-    weights = check_weights(model, row, weights)
-    classes = None if classes is None else names_in(classes)
+    check_folder(out)
     facts = None if facts is None else facts_in(facts)
     missing = next((path for path in samples if not os.path.exists(path)), None)
     if missing:
         raise BadFile(f"there is no image {missing}")
-    load_keras()
-    network = build_network(row.name, weights) if row else read_model(model)
+    network = model.open()
     options = {"formats": formats, "temperature": temperature, "samples": [*samples] or None, "facts": facts}
-    written = write(network, out, classes=classes, verify=not no_verify, replace=force, **options)
+    written = write(network, out, classes=classes, verify=not no_verify, replace=given("force"), **options)
     answer("export", result(written, network), lines(written, network))
     if to_person():
         remark(dim(f"\nCheck again, also elsewhere: python -m kerascnn.exporting {out}"))
@@ -62,10 +54,10 @@ def check_formats(text):
     return formats
 
 
-def check_folder(path, force):
+def check_folder(path):
     if not os.path.lexists(path):
         return
-    if not force:
+    if not given("force"):
         raise Misuse(f"{path} is there already and stays", "another name, or --force to replace an export")
     if not os.path.isfile(os.path.join(path, "card.json")):
         raise Misuse(f"{path} is no export, and stays", "another name")
@@ -73,11 +65,13 @@ def check_folder(path, force):
 
 def write(model, out, **options):
     from kerascnn import export
-    from kerascnn.data import ImageError
     from kerascnn.exporting import ExportError
 
     try:
-        with waiting("writing, and checking in fresh processes ..."):
+        with (
+            failing_as(BadFile, f"{model.name} cannot be exported: "),
+            waiting("writing, and checking in fresh processes ..."),
+        ):
             return export(model, out, **options)
     except ExportError as error:
         for line in checks_of(error.checks):
@@ -85,10 +79,6 @@ def write(model, out, **options):
         raise Failure(error, f"the files are in {error.folder}") from error
     except FileExistsError as error:
         raise Misuse(error) from error
-    except ImageError as error:
-        raise BadFile(error) from error
-    except ValueError as error:
-        raise BadFile(f"{model.name} cannot be exported: {error}") from error
 
 
 def result(written, model):

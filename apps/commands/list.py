@@ -54,8 +54,6 @@ def command(pattern, family, year, max_params, pretrained, publisher):
     result = [told(row, publisher) for row in found]
     text = [*lines(result, SPARE if filters["pretrained"] is None else [*SPARE[1:], TOP1])]
     answer("list", result, text, warnings)
-    for line in warnings:
-        remark(line)
     if found and to_person():
         explain(found, top1=TOP1 in text[0])
 

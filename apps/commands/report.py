@@ -8,46 +8,35 @@ from pathlib import Path
 
 import click
 
-from ..errors import INTERRUPTED, PARTIAL, BadFile, Misuse
-from ..models import build_network, check_weights, complete_names_and_files, network_called, read_model
-from ..options import Command, check_new, given
+from ..errors import INTERRUPTED, PARTIAL, BadFile, Misuse, writing
+from ..models import model_argument
+from ..options import Command, Names, check_new, classes_option, force_option, given, seed_option
 from ..output import answer, bold, cut, dim, remark, table, to_person, width
-from ..quiet import load_keras
-from .evaluate import check_data, listed
+from .evaluate import check_data
 
 EVERY = 10  # seconds between lines of progress where there is no terminal
 FILE = click.Path(dir_okay=False)
 
 
-class Names(click.ParamType):
-    """Names with commas between."""
-
-    name = "names"
-
-    def convert(self, value, option, context):
-        return value if isinstance(value, tuple) else tuple(name.strip() for name in value.split(",") if name.strip())
-
-
 @click.command("report", cls=Command)
-@click.argument("model", metavar="NAME|FILE", shell_complete=complete_names_and_files)
+@model_argument
 @click.option(
     "-o", "--out", metavar="FILE.html", required=True, type=FILE, help="The page; .json is written beside it."
 )
 @click.option("--data", metavar="DATA", type=click.Path(), help="Labelled images, as `kerascnn evaluate` takes them.")
 @click.option("--images", metavar="PATH", multiple=True, type=click.Path(), help="A photo, or a folder of them.")
-@click.option("--classes", metavar="A,B,..", help="The model's classes in its order, or a file with one a line.")
+@classes_option
 @click.option("--transfer", metavar="RUN", type=click.Path(), help="The folder that `kerascnn transfer` wrote.")
-@click.option("--weights", metavar="W", help="imagenet (the best there are), torchvision, keras, timm, or a file.")
 @click.option("--quick", "effort", flag_value="quick", help="About a minute: fewer images, fewer steps.")
 @click.option("--full", "effort", flag_value="full", help="More images, more units, more steps.")
 @click.option("--only", metavar="A,B", type=Names(), help="These sections alone.")
 @click.option("--skip", metavar="A,B", type=Names(), help="All sections but these.")
 @click.option("--layers", metavar="L,L", type=Names(), help="Layers to look at; one a stage unless given.")
 @click.option("--compare", metavar="OTHER.json", type=FILE, help="Put the numbers of another report beside these.")
-@click.option("--seed", metavar="N", default=0, show_default=True, type=click.IntRange(0), help="Of what is drawn.")
+@seed_option("Of what is drawn.")
 @click.option("--open-free", is_flag=True, help="Where --out is there already, write under the next free name.")
-@click.option("--force", is_flag=True, help="Let --out replace a file.")
-def command(model, out, data, images, transfer, weights, compare, open_free, force, **asked):
+@force_option("Let --out replace a file.")
+def command(model, out, data, images, transfer, compare, open_free, only, skip, effort, **asked):
     """Look at a network from all sides, on one page.
 
     NAME is a network that `kerascnn list` names, with its published weights; FILE is any Keras model, .keras or .h5.
@@ -55,41 +44,31 @@ def command(model, out, data, images, transfer, weights, compare, open_free, for
     images also how good it is. Sections that are done are kept: after Ctrl-C the page has them, and the next run goes
     on from there. Exit code 5 where a section failed.
     """
-    check_sections(*(asked.pop(name) for name in ("only", "skip")), into=asked)
-    row = network_called(model)
-    weights = check_weights(model, row, weights)
+    check_sections(only, skip)
     out = free(out) if open_free else out
-    for path in (out, str(Path(out).with_suffix(".json"))):
-        check_new(path, "--out report.html", (".html", ".json") if path != out else (".html",), force)
+    check_new(out, "--out report.html", (".html",), given("force"))
+    check_new(str(Path(out).with_suffix(".json")), "--out report.html", (".json",), given("force"))
     check_given(data, images, transfer, compare)
-    asked |= {"data": data, "images": [*images] or None, "transfer": transfer, "compare": compare}
-    asked |= {"classes": listed(asked["classes"]), "effort": asked["effort"] or "normal"}
-    load_keras()
-    network = build_network(row.name, weights) if row else read_model(model)
-    found = made(network, asked)
-    try:
+    network = model.open()
+    files = {"data": data, "images": [*images] or None, "transfer": transfer, "compare": compare}
+    found = made(network, effort=effort or "normal", only=only, skip=skip, **files, **asked)
+    with writing(out):
         pages = [*map(str, found.save(out))]
-    except OSError as error:
-        raise Misuse(f"{out} cannot be written: {error.strerror}") from error
-    notes = found.meta["notes"]
-    answer("report", result(found, pages), lines(found, pages), notes)
-    for note in notes:
-        remark(note)
+    answer("report", result(found, pages), lines(found, pages), found.meta["notes"])
     if found.of("interrupted"):
         remark("interrupted: the same command goes on from here, with --force")
         return INTERRUPTED
     return 0 if found.complete else PARTIAL
 
 
-def check_sections(only, skip, into):
-    """Refuse names of sections that do not exist, before Keras is loaded; the others go ``into`` what is asked."""
+def check_sections(only, skip):
+    """Refuse names of sections that do not exist, before Keras is loaded."""
     from kerascnn.registry import unknown
     from kerascnn.report import SECTIONS
 
     for name in (*(only or ()), *(skip or ())):
         if name not in SECTIONS:
             raise Misuse(unknown("section", name, SECTIONS), f"of {', '.join(SECTIONS)}")
-    into |= {"only": only, "skip": skip}
 
 
 def check_given(data, images, transfer, compare):
@@ -111,19 +90,17 @@ def free(path):
     return str(found)
 
 
-def made(network, asked):
+def made(network, **asked):
     """The report of a network."""
     import kerascnn
-    from kerascnn.data import ImageError
 
     try:
         with telling() as tell:
             return kerascnn.report(network, tell=tell, **asked)
-    except ImageError as error:
-        raise BadFile(error) from error
     except ValueError as error:
-        advice = f"kerascnn show --layers, which names them: {network.name}" if "`layer`" in str(error) else None
-        raise (Misuse if advice else BadFile)(error, advice) from error
+        if "`layer`" in str(error):
+            raise Misuse(error, f"kerascnn show --layers, which names them: {network.name}") from error
+        raise BadFile(error) from error
 
 
 @contextmanager

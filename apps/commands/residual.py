@@ -6,12 +6,11 @@ import time
 
 import click
 
-from ..errors import BadFile, Misuse
-from ..options import Command, given
-from ..output import answer, bold, remark, table, width
-from ..quiet import load_keras, waiting
+from ..errors import BadFile, Misuse, failing_as, writing
+from ..options import COUNT, POSITIVE, Command, given, seed_option
+from ..output import answer, bold, remark, table, waiting, width
+from ..quiet import load_keras
 
-RATE = click.FloatRange(0, min_open=True)
 TABLE, PICTURE = "losses.csv", "losses.png"
 
 
@@ -31,15 +30,13 @@ class Depths(click.ParamType):
 
 @click.command("residual", cls=Command)
 @click.option("--data", required=True, metavar="SOURCE", help="Small images: a folder, .zip or .npz, or cifar10.")
-@click.option("--limit", metavar="N", type=click.IntRange(1), help="Images to learn from. [all]")
-@click.option("--epochs", default=5, show_default=True, type=click.IntRange(1), help="Passes over them.")
+@click.option("--limit", metavar="N", type=COUNT, help="Images to learn from. [all]")
+@click.option("--epochs", default=5, show_default=True, type=COUNT, help="Passes over them.")
 @click.option("--depths", default="20,32,44,56", show_default=True, type=Depths(), help="Of both kinds.")
-@click.option("--widths", "width", default=16, show_default=True, type=click.IntRange(1), help="Filters at first.")
-@click.option(
-    "--rate", "--lr", default=0.1, show_default=True, type=click.FloatRange(0, min_open=True), help="Learning rate."
-)
-@click.option("--batch", default=128, show_default=True, type=click.IntRange(1), help="Images a step.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of weights and order.")
+@click.option("--widths", "width", default=16, show_default=True, type=COUNT, help="Filters at first.")
+@click.option("--rate", "--lr", default=0.1, show_default=True, type=POSITIVE, help="Learning rate.")
+@click.option("--batch", default=128, show_default=True, type=COUNT, help="Images a step.")
+@seed_option("Of weights and order.")
 @click.option(
     "--out", default="residual", show_default=True, metavar="DIR", type=click.Path(file_okay=False), help="Folder."
 )
@@ -54,16 +51,14 @@ def command(data, limit, epochs, depths, width, rate, batch, seed, out):
     from kerascnn.diagnose import plain_against_residual
 
     options = {"widths": (width, 2 * width, 4 * width), "rate": rate, "batch_size": batch, "seed": seed}
+    advice = lambda error: "another --out" if "`folder`" in str(error) else None  # noqa: E731
     try:
-        os.makedirs(out, exist_ok=True)
-        found = plain_against_residual(images, depths, epochs, limit, folder=out, tell=teller(epochs), **options)
+        with failing_as(Misuse, advice=advice), writing(out):
+            os.makedirs(out, exist_ok=True)
+            found = plain_against_residual(images, depths, epochs, limit, folder=out, tell=teller(epochs), **options)
     except KeyboardInterrupt:
         remark(f"\nnetworks that are done are kept in {out}: the same command goes on")
         raise
-    except OSError as error:
-        raise Misuse(f"{out} cannot be written: {error.strerror}") from error
-    except ValueError as error:
-        raise Misuse(error, "another --out" if "`folder`" in str(error) else None) from error
     found.table.to_csv(os.path.join(out, TABLE), index=False)
     found.save(os.path.join(out, PICTURE))
     answer("diagnose", result(found, depths, out), lines(found, depths, epochs, out))
@@ -75,11 +70,9 @@ def read(source, limit, seed):
         raise BadFile(f"--data: there is no {source}")
     from kerascnn.data.loading import load
 
-    try:
-        with waiting("reading the images ..."):
-            return load(source, valid=0, test=0, seed=seed, limit=limit)
-    except (OSError, ValueError) as error:
-        raise BadFile(f"--data: {error}", "a folder with a folder of images for each class, or cifar10") from error
+    advice = "a folder with a folder of images for each class, or cifar10"
+    with failing_as(BadFile, "--data: ", advice, (OSError, ValueError)), waiting("reading the images ..."):
+        return load(source, valid=0, test=0, seed=seed, limit=limit)
 
 
 def teller(epochs):

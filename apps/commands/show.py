@@ -7,9 +7,9 @@ from functools import partial
 
 import click
 
-from ..errors import BadFile, Misuse
-from ..models import check_file, complete_names_and_files, network_called, networks, read_model
-from ..options import Command, check_new
+from ..errors import BadFile, Misuse, failing_as, writing
+from ..models import complete_names_and_files, find_network, networks, read_model
+from ..options import Command, new_file_option
 from ..output import answer, bar, bold, cut, dim, exact, next_steps, pairs, percent, short, sides, table, width
 from ..quiet import load_keras
 
@@ -25,23 +25,21 @@ SHOWN = 8  # files on the page of a network
 @click.argument("network", metavar="NAME|FILE", shell_complete=complete_names_and_files)
 @click.option("--layers", is_flag=True, help="Layer by layer: shapes, counts, memory, receptive fields.")
 @click.option("--weights", is_flag=True, help="All its published weights: accuracy, licence, address, file, hash.")
-@click.option("--diagram", metavar="FILE.svg", type=click.Path(dir_okay=False), help="Draw it as blocks.")
-@click.option("--force", is_flag=True, help="Let --diagram replace a file.")
-def command(network, layers, weights, diagram, force):
+@new_file_option("--diagram", "network.svg", (".svg",), "Draw it as blocks.")
+def command(network, layers, weights, diagram):
     """Show a network: what it is, how large, stage by stage.
 
     NAME is a network that `kerascnn list` names. FILE is any Keras model, .keras or .h5.
     """
-    check_new(diagram, "--diagram network.svg", (".svg",), force)
-    row = network_called(network)
-    if row is None:
-        check_file(network)
+    row = find_network(network)
     if row is None and weights:
         raise Misuse(f"--weights is about a network of the zoo. Received: {network}", f"kerascnn show {network}")
     model = None
     if row is None or layers or diagram:
         load_keras()
-        model = read_model(network) if row is None else outline(row.name)
+        from kerascnn import outline
+
+        model = read_model(network) if row is None else outline(row.name)  # without memory for weights
     anatomy = taken_apart(model, network) if row is None or layers else None
     published = described(row.name) if row else None
     result = vars(row) | {"weights": published} if row else summary(model, network, anatomy)
@@ -77,31 +75,20 @@ def layers_of(anatomy):
     return {"totals": stated["totals"], "layers": stated["rows"]}
 
 
-def outline(name):
-    """The network without memory for its weights."""
-    import kerascnn
-
-    return kerascnn.outline(name)
-
-
 def taken_apart(model, path):
     """The model's anatomy."""
     from kerascnn import dissect
 
-    try:
+    with failing_as(BadFile, f"{path} cannot be taken apart: "):
         return dissect(model)
-    except ValueError as error:
-        raise BadFile(f"{path} cannot be taken apart: {error}") from error
 
 
 def draw(model, path):
     """Write the block diagram, and return where it is."""
     from kerascnn import diagram
 
-    try:
+    with writing(path):
         return str(diagram(model).save(path))
-    except OSError as error:
-        raise Misuse(f"{path} cannot be written: {error.strerror}") from error
 
 
 def network_page(row, weights):

@@ -1,20 +1,19 @@
 """`kerascnn train`: a network learns to classify images, and is tested once on those it never saw."""
 
 import os
-import warnings
-from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from ..errors import INTERRUPTED, BadFile, Failure, Misuse
+from ..datasets import IMAGES, tested_on
+from ..errors import INTERRUPTED, BadFile, Failure, Misuse, failing_as
 from ..models import complete_names, missing, network_called
-from ..options import Command, given
-from ..output import answer, bold, next_steps, pairs, percent, remark, table, width, wilson
-from ..quiet import load_keras, waiting
+from ..options import COUNT, POSITIVE, SHARE, Command, given, run_folder, seed_option
+from ..output import answer, bold, collected_warnings, next_steps, pairs, percent, remark, table, waiting, width, wilson
+from ..quiet import load_keras
 
 MODEL = "model.keras"
-SHARE = click.FloatRange(0, 1, max_open=True)
+RUN = ("state.npz", "card.json")  # files by which the folder of a run is known
 DEFAULT = 0.1  # of the images, for each of the two
 FILES = {
     MODEL: "the trained network",
@@ -35,14 +34,14 @@ def complete_recipes(context, option, incomplete):
 @click.argument("network", metavar="NAME", required=False, shell_complete=complete_names)
 @click.option("--data", metavar="SOURCE", help="A folder with a folder of images for each class, a file, or digits.")
 @click.option("--recipe", metavar="R", shell_complete=complete_recipes, help="Of --list, or published. [onecycle]")
-@click.option("--epochs", metavar="N", type=click.IntRange(1), help="Passes over the data, in place of the recipe's.")
-@click.option("--batch", "batch_size", metavar="N", type=click.IntRange(1), help="Images a step, likewise.")
-@click.option("--rate", "--lr", metavar="X", type=click.FloatRange(0, min_open=True), help="Highest rate, likewise.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of weights, split and order.")
+@click.option("--epochs", metavar="N", type=COUNT, help="Passes over the data, in place of the recipe's.")
+@click.option("--batch", "batch_size", metavar="N", type=COUNT, help="Images a step, likewise.")
+@click.option("--rate", "--lr", metavar="X", type=POSITIVE, help="Highest rate, likewise.")
+@seed_option("Of weights, split and order.")
 @click.option("--valid", metavar="SHARE", type=SHARE, help="Of the images, to watch it by; 0 for none. [0.1]")
 @click.option("--test", metavar="SHARE", type=SHARE, help="Of the images, locked for the test; 0 for none. [0.1]")
 @click.option("--test-data", metavar="SOURCE", help="Test on these, in place of a part of --data.")
-@click.option("--size", metavar="N", type=click.IntRange(1), help="Side of the images. [as published]")
+@click.option("--size", metavar="N", type=COUNT, help="Side of the images. [as published]")
 @click.option("--weights", metavar="W", help="Start from these: imagenet, torchvision, keras, timm, or a file.")
 @click.option("--out", metavar="RUN", type=click.Path(file_okay=False), help="Folder. [runs/NAME-DATA]")
 @click.option("--resume", is_flag=True, help="Go on after the last saved epoch of RUN.")
@@ -57,19 +56,22 @@ def command(network, data, recipe, seed, valid, test, test_data, size, weights, 
     if listed:
         return list_recipes()
     row = known(network, data, recipe)
-    out = folder(out or os.path.join("runs", f"{row.name}-{Path(data).stem}"), resume)
+    out = run_folder(out or os.path.join("runs", f"{row.name}-{Path(data).stem}"), RUN, "run", resume)
     load_keras()
-    images, told = read(data, valid, test, test_data, seed)
+    with collected_warnings() as warnings:
+        images = read(data, valid, test, test_data, seed)
+    for line in warnings:
+        remark(line)
     model = build(row, images, recipe, seed, size, weights)
     history = learn(model, images, recipe, {"seed": seed, "out": out, "resume": resume} | replaced)
     result = {"network": row.name, "data": data, "seed": seed, "folder": out, "epochs": len(history.table)}
     result |= {"stopped": history.stopped or None, "best": history.best if len(history.table) else None}
     if history.stopped:
-        answer("train", result | {"test": None}, [history.stopped], told)
+        answer("train", result | {"test": None}, [history.stopped], warnings, told=True)
         remark("go on: the same command with --resume")
         return INTERRUPTED
     result |= {"test": tested(model, images.test, test_data or data, out)}
-    answer("train", result, lines(result), told)
+    answer("train", result, lines(result), warnings, told=True)
 
 
 def list_recipes():
@@ -106,59 +108,24 @@ def known(name, data, recipe):
     if data is None:
         raise Misuse(f"{row.name} needs images to learn from", f"kerascnn train {row.name} --data digits, or a folder")
     if recipe not in (None, recipes.PUBLISHED):
-        try:
+        with failing_as(Misuse, advice="kerascnn train --list"):
             recipes.recipe(recipe)
-        except ValueError as error:
-            raise Misuse(error, "kerascnn train --list") from error
     return row
 
 
-def folder(out, resume):
-    """The run's folder; what is in it stays."""
-    there = os.path.exists(os.path.join(out, "state.npz"))
-    if there and not resume:
-        raise Misuse(f"{out} has a run in it, which stays", "--resume to go on with it, or --out with another folder")
-    if os.path.isdir(out) and os.listdir(out) and not there and not resume:
-        raise Misuse(f"{out} has files in it, and stays", "--out with a new folder")
-    return out
-
-
 def read(source, valid, test, other, seed):
-    """The ``Data``, tested on ``other`` images if there are such, and what was found wrong with it."""
+    """The ``Data``, tested on ``other`` images if there are such."""
     valid = DEFAULT if valid is None else valid
     test = (0.0 if other else DEFAULT) if test is None else test
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        data = loaded("--data", source, valid=valid, test=test, seed=seed)
-        if other:
-            found = loaded("--test-data", other, valid=0.0, test=0.0)
-            data = replace(data, test=sorted_as(found.test or found.train, data.classes))
-    told = [*dict.fromkeys(str(each.message) for each in caught if issubclass(each.category, UserWarning))]
-    for line in told:
-        remark(line)
-    return data, told
+    data = loaded("--data", source, valid=valid, test=test, seed=seed)
+    return tested_on(data, loaded("--test-data", other, valid=0.0, test=0.0)) if other else data
 
 
 def loaded(option, source, **how):
     from kerascnn.data import load
 
-    try:
-        with waiting("reading the images ..."):
-            return load(source, **how)
-    except (OSError, ValueError) as error:
-        raise BadFile(f"{option}: {error}", "digits, or a folder with a folder of images for each class") from error
-
-
-def sorted_as(images, classes):
-    """The same images, labelled by the places of their classes among others."""
-    import numpy as np
-
-    strange = [name for name in images.classes if name not in classes]
-    if strange:
-        text = f"--test-data has classes that --data has not: {', '.join(map(str, strange[:5]))}"
-        raise BadFile(text, f"images of {', '.join(map(str, classes[:8]))}{' ...' * (len(classes) > 8)}")
-    places = np.array([classes.index(name) for name in images.classes])
-    return replace(images, labels=places[images.labels], classes=classes)
+    with failing_as(BadFile, f"{option}: ", IMAGES, (OSError, ValueError)), waiting("reading the images ..."):
+        return load(source, **how)
 
 
 def build(row, images, recipe, seed, size, weights):
@@ -171,11 +138,9 @@ def build(row, images, recipe, seed, size, weights):
     keras.utils.set_random_seed(seed)
     high, wide, channels = row.input_shape
     shape = (size, size, channels) if size else (high, wide, channels)
-    try:
-        with waiting(f"building {row.name} ..."):
-            model = kerascnn.build_model(row.name, input_shape=shape, classes=len(images.classes), weights=weights)
-    except ValueError as error:
-        raise Misuse(error, "another --size or --weights" if size or weights else None) from error
+    advice = "another --size or --weights" if size or weights else None
+    with failing_as(Misuse, advice=advice), waiting(f"building {row.name} ..."):
+        model = kerascnn.build_model(row.name, input_shape=shape, classes=len(images.classes), weights=weights)
     if weights is None and recipe:
         found = recipes.recipe_of(row) if recipe == recipes.PUBLISHED else recipes.recipe(recipe)
         initialise(model, found, seed)
@@ -190,12 +155,9 @@ def build(row, images, recipe, seed, size, weights):
 def learn(model, images, recipe, how):
     from kerascnn.training import Diverged, fit
 
-    try:
+    advice = f"--rate, lower, and another --out; {how['out']} has the epochs before"
+    with failing_as(Failure, advice=advice, kinds=Diverged), failing_as(Misuse):
         return fit(model, images, recipe, verbose=not given("quiet"), **how)
-    except Diverged as error:
-        raise Failure(error, f"--rate, lower, and another --out; {how['out']} has the epochs before") from error
-    except ValueError as error:
-        raise Misuse(error) from error
 
 
 def tested(model, images, source, out):

@@ -2,16 +2,15 @@
 
 import os
 import time
-import warnings
 
 import click
 
-from ..errors import PARTIAL, BadFile, Failure, Misuse
-from ..models import build_network, check_weights, complete_names, missing, network_called, read_model
-from ..options import Command
-from ..output import answer, bold, next_steps, pairs, percent, remark, table, width
+from ..datasets import IMAGES, tested_on
+from ..errors import PARTIAL, BadFile, Failure, Misuse, failing_as, writing
+from ..models import complete_names, find_model
+from ..options import COUNT, SHARE, Command, Names, run_folder, seed_option
+from ..output import answer, bold, collected_warnings, next_steps, pairs, percent, remark, table, width
 from ..quiet import load_keras
-from .train import sorted_as
 
 SHIPPED = "resnet20_cifar10"
 FILES = {
@@ -24,25 +23,24 @@ FILES = {
     "ledger": "what is finished, for --resume",
 }
 STRATEGIES = ("auto", "linear", "layers", "finetune", "grid")
-SHARE = click.FloatRange(0, 1, max_open=True)
 SHOWN = 6
 
 
 @click.command("transfer", cls=Command)
 @click.argument("data", metavar="DATA")
 @click.option("--out", metavar="RUN", type=click.Path(file_okay=False), help="Folder. [runs/transfer-DATA]")
-@click.option("--models", metavar="A,B,..", shell_complete=complete_names, help=f"Backbones or files. [{SHIPPED}]")
+@click.option(
+    "--models", metavar="A,B,..", type=Names(), shell_complete=complete_names, help=f"Backbones or files. [{SHIPPED}]"
+)
 @click.option(
     "--strategy", default="auto", show_default=True, type=click.Choice(STRATEGIES), help="What to try after heads."
 )
 @click.option("--budget", metavar="TIME", default="10m", show_default=True, help="90s, 10m, 1h; 0 for none.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of split, folds and order.")
+@seed_option("Of split, folds and order.")
 @click.option("--test", metavar="SHARE", default=0.2, show_default=True, type=SHARE, help="Of the images, locked.")
 @click.option("--test-data", metavar="SOURCE", help="Test on these, in place of a part of DATA.")
 @click.option("--groups", metavar="REGEX", help="Images whose names match alike stay together.")
-@click.option(
-    "--size", metavar="N", type=click.IntRange(1), help="Side of the images; a network of the zoo is built for it."
-)
+@click.option("--size", metavar="N", type=COUNT, help="Side of the images; a network of the zoo is built for it.")
 @click.option("--resume", is_flag=True, help="Go on with what RUN has finished.")
 def command(data, out, models, strategy, budget, seed, test, test_data, groups, size, resume):
     """Find out how to classify your images with networks that others have trained.
@@ -52,79 +50,40 @@ def command(data, out, models, strategy, budget, seed, test, test_data, groups, 
     what is worth more: to cut the network short, to finetune its last layers, or all. What is not worse by more than
     one standard error, and cheaper, is chosen, and tested once. A run that was ended goes on with --resume.
     """
-    names = [name.strip() for name in (models or SHIPPED).split(",") if name.strip()]
-    rows = [(name, *known(name)) for name in names]
+    backbones = [find_model(name) for name in models or (SHIPPED,)]
     seconds = budgeted(budget)
-    out = folder(
-        out or os.path.join("runs", f"transfer-{os.path.splitext(os.path.basename(data.rstrip(os.sep)))[0]}"), resume
-    )
+    name = os.path.splitext(os.path.basename(data.rstrip(os.sep)))[0]
+    out = run_folder(out or os.path.join("runs", f"transfer-{name}"), ("ledger",), "study", resume)
     load_keras()
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
+    with collected_warnings() as first:
         images = read(data, test, test_data, groups, seed)
-        for line in messages(caught):
-            remark(line)
-        found = studied(images, [opened(*row, size) for row in rows], out, seconds, strategy, seed, size, resume)
+    for line in first:
+        remark(line)
+    with collected_warnings() as later:
+        networks = [backbone.open(size) for backbone in backbones]
+        found = studied(images, networks, out, seconds, strategy, seed, size, resume)
         saved = stored(found, out)
-    told = messages(caught)
+    warnings = [*dict.fromkeys(first + later)]
     failed = [f"{each.point} failed: {each.failed}" for each in found.outcomes if each.failed]
-    answer("transfer", result(found, data, out, saved), lines(found, out), told + failed)
+    answer("transfer", result(found, data, out, saved), lines(found, out), warnings + failed, told=True)
     return PARTIAL if failed else 0
-
-
-def known(name):
-    """(row or None, weights) of a backbone, refused before Keras is loaded."""
-    row = network_called(name)
-    if row is None and not os.path.exists(name):
-        raise missing(name)
-    return row, check_weights(name, row, None)
-
-
-def opened(name, row, weights, size):
-    """The network, for images of this ``size`` where it is one of the zoo."""
-
-    return build_network(row.name, weights, size and (size, size, row.input_shape[-1])) if row else read_model(name)
 
 
 def budgeted(text):
     from kerascnn.transfer.budgets import budgeted
 
-    try:
+    with failing_as(Misuse, advice="--budget 10m"):
         return None if text == "0" else budgeted(text)
-    except ValueError as error:
-        raise Misuse(error, "--budget 10m") from error
-
-
-def folder(out, resume):
-    """The run's folder; what is in it stays."""
-    there = os.path.isdir(os.path.join(out, "ledger"))
-    if there and not resume:
-        raise Misuse(f"{out} has a study in it, which stays", "--resume to go on with it, or --out with another folder")
-    if os.path.isdir(out) and os.listdir(out) and not there:
-        raise Misuse(f"{out} has files in it, and stays", "--out with a new folder")
-    return out
 
 
 def read(source, test, other, groups, seed):
     """The ``Data`` with its locked test."""
-    from dataclasses import replace
-
     from kerascnn.data import load
     from kerascnn.transfer.sources import divided
 
-    try:
+    with failing_as(BadFile, "the data cannot be used: ", IMAGES, (OSError, ValueError)):
         data = divided(source, 0.0 if other else test, groups, seed)
-        if other:
-            found = load(other, valid=0.0, test=0.0)
-            data = replace(data, test=sorted_as(found.test or found.train, data.classes))
-    except (OSError, ValueError) as error:
-        advice = "digits, or a folder with a folder of images for each class"
-        raise BadFile(f"the data cannot be used: {error}", advice) from error
-    return data
-
-
-def messages(caught):
-    return [*dict.fromkeys(str(each.message) for each in caught if issubclass(each.category, UserWarning))]
+        return tested_on(data, load(other, valid=0.0, test=0.0)) if other else data
 
 
 def studied(images, models, out, budget, strategy, seed, size, resume):
@@ -134,22 +93,17 @@ def studied(images, models, out, budget, strategy, seed, size, resume):
     tell = lambda line: remark(f"{time.monotonic() - began:6.0f} s  {line}")  # noqa: E731
     how = {"budget": budget, "strategy": strategy, "seed": seed, "size": size, "resume": resume, "tell": tell}
     try:
-        return study(images, models, out=out, **how)
+        with writing(out, Failure, "--out with another folder"), failing_as(Misuse):
+            return study(images, models, out=out, **how)
     except KeyboardInterrupt:
         remark(f"what is finished is kept in {out}: the same command goes on with --resume")
         raise
-    except OSError as error:
-        raise Failure(f"{out} cannot be written: {error.strerror or error}", "--out with another folder") from error
-    except ValueError as error:
-        raise Misuse(error) from error
 
 
 def stored(found, out):
     """Write what is there; the names of the files."""
-    try:
+    with writing(out, Failure, "--resume, once there is room"):
         return [*found.save(out)]
-    except OSError as error:
-        raise Failure(f"{out} cannot be written: {error.strerror or error}", "--resume, once there is room") from error
 
 
 def result(found, data, out, saved):

@@ -147,3 +147,12 @@ def test_completion_reads_no_file(process, place):
     (place / "kerascnn.toml").write_text("[")
     done = process(_KERASCNN_COMPLETE="bash_complete", COMP_WORDS="kerascnn li", COMP_CWORD="1")
     assert "list" in done.stdout
+
+
+def test_force_of_a_file_allows_what_the_line_asks(run, fails, place):
+    """It counts before the option that it allows is looked at, wherever it is said."""
+    (place / "net.svg").write_text("old")
+    assert "is there already" in fails("show", "lenet5", "--diagram", "net.svg", code=2)
+    (place / "kerascnn.toml").write_text("[show]\nforce = true")
+    assert run("show", "lenet5", "--diagram", "net.svg").exit_code == 0
+    assert (place / "net.svg").read_text().startswith("<svg")

@@ -72,6 +72,7 @@ def test_keras_that_cannot_be_imported(process):
 
 def test_requirements():
     assert parsed('starlette>=0.46; extra == "explore"') == ("starlette", "0.46", "explore")
+    assert parsed('numpy>=1.26; python_version >= "3"') == ("numpy", "1.26", None)
     assert parsed("numpy>=1.26") == ("numpy", "1.26", None)
     assert extra_of("uvicorn") == "explore"
     assert extra_of("keras") is None
@@ -84,6 +85,7 @@ def test_requirements():
         ("2.20.0", "2.20", False),
         ("3.0.0rc1", "2.20", False),
         ("2.19.1", "2.20", True),
+        ("2.20.0rc1", "2.20", True),
         ("1", None, False),
     ],
 )

@@ -162,3 +162,4 @@ def test_what_is_in_a_folder_stays(fails, tmp_path):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.txt").write_text("all of it")
     assert "has files in it" in fails(*words, tmp_path / "other", code=2)
+    assert "has files in it" in fails(*words, tmp_path / "other", "--resume", code=2)
