@@ -10,7 +10,7 @@ help:
 	@echo "make demo     set up and take the tour: build, learn, transfer, export, report (minutes)"
 	@echo "make test     set up and run every test"
 	@echo "make quick    set up and run the tests that are not slow"
-	@echo "make catalog  count every network again and write kerascnn/catalog.json"
+	@echo "make catalog  count every network again and write kerascnn/zoo/catalog.json"
 	@echo "make clean    remove .venv and what tests leave behind"
 
 $(BIN)/.ready: pyproject.toml constraints.txt
@@ -30,7 +30,7 @@ demo: $(BIN)/.ready
 	$(BIN)/kerascnn demo
 
 catalog: $(BIN)/.ready
-	$(BIN)/python -m kerascnn.catalog
+	$(BIN)/python -m kerascnn.zoo.catalog
 
 clean:
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build *.egg-info

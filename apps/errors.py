@@ -70,7 +70,7 @@ def failing_as(failure, prefix="", advice=None, kinds=ValueError):
     try:
         yield
     except kinds as error:
-        from kerascnn.data import ImageError
+        from kerascnn.inputs.decode import ImageError
 
         if isinstance(error, ImageError):
             raise BadFile(error) from error

@@ -22,17 +22,17 @@ UNITS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9, "t": 1e12}
 
 def networks():
     """Every network of the catalog."""
-    from kerascnn import catalog
+    from kerascnn.zoo import catalog
 
     try:
         return catalog.read()
     except OSError as error:
-        raise Failure(f"no catalog of networks: {error}", "python -m kerascnn.catalog") from error
+        raise Failure(f"no catalog of networks: {error}", "python -m kerascnn.zoo.catalog") from error
 
 
 def network_called(name):
     """The row of a network, named in letters of any size; None where there is none."""
-    from kerascnn.registry import called
+    from kerascnn.zoo.registry import called
 
     return called(name.lower(), {row.name: row for row in networks()})
 
@@ -104,14 +104,14 @@ def complete_families(context, option, incomplete):
 
 
 def complete_publishers(context, option, incomplete):
-    from kerascnn.registry import publishers
+    from kerascnn.zoo.registry import publishers
 
     return [name for name in publishers() if name.startswith(incomplete)]
 
 
 def complete_names(context, option, incomplete):
     """Networks, the tiny ones only when asked for."""
-    from kerascnn.registry import natural
+    from kerascnn.support.text import natural
 
     names = [row.name for row in networks() if row.name.startswith(incomplete)]
     tiny = incomplete.startswith("tiny")
@@ -137,7 +137,7 @@ def check_weights(model, row, weights):
         if weights:
             raise Misuse(f"--weights goes with the name of a network; {model} has its own")
         return None
-    from kerascnn.registry import BEST, PUBLISHERS, sources
+    from kerascnn.zoo.registry import BEST, PUBLISHERS, sources
 
     known = sources().get(row.name, ())
     ours = any(source.answers(weights) for source in known)
@@ -181,7 +181,7 @@ def missing(name):
     """The error for what is neither a network nor a file."""
     if name.lower().endswith(SUFFIXES) or os.sep in name:
         return BadFile(f"there is no file {name}")
-    from kerascnn.registry import unknown_network
+    from kerascnn.zoo.registry import unknown_network
 
     start = re.match(r"[a-z]*", name.lower())[0]
     known = [row.name for row in networks()]

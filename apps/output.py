@@ -22,7 +22,7 @@ def answer(command, result, lines, warnings=(), told=False):
     if given("json"):
         import json
 
-        from kerascnn.files import displayable
+        from kerascnn.support.files import displayable
 
         document = {"schema": f"kerascnn.{command}/1", "command": command, "result": result, "warnings": [*warnings]}
         click.echo(json.dumps(displayable(document), indent=2, allow_nan=False))

@@ -218,8 +218,8 @@ def indented(text, indent, room):
 
 def seen(way, network, images, options):
     """What the way finds."""
-    from kerascnn.data import ImageError
-    from kerascnn.predictions import named
+    from kerascnn.evaluation.predict import named
+    from kerascnn.inputs.decode import ImageError
     from kerascnn.visualize import probe
 
     try:
@@ -244,7 +244,7 @@ def seen(way, network, images, options):
 
 def number_of(text, names):
     """The class with a number or a name."""
-    from kerascnn.registry import unknown
+    from kerascnn.support.text import unknown
 
     if "," in text and text.lower() not in (name.lower() for name in names or ()):
         return [number_of(each.strip(), names) for each in text.split(",")]

@@ -147,7 +147,7 @@ def more_options():
 
 def chosen(method):
     """A way by its name."""
-    from kerascnn.registry import unknown
+    from kerascnn.support.text import unknown
 
     known = ways()
     if method not in known:
@@ -176,7 +176,7 @@ def check_options(way, images, asked):
 
 def judged(way, asked):
     """The methods whose maps a way is made of."""
-    from kerascnn.registry import unknown
+    from kerascnn.support.text import unknown
     from kerascnn.visualize.registry import METHODS
 
     several, known = "methods" in way.takes, attacks() if way.name == "fool" else METHODS
@@ -192,7 +192,7 @@ def judged(way, asked):
 
 def attacks():
     """The attacks by name."""
-    from kerascnn.visualize.attacks import ATTACKS
+    from kerascnn.visualize.attacks.fool import ATTACKS
 
     return ATTACKS
 

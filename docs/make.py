@@ -25,7 +25,7 @@ HERO = (
 
 def models():
     """The networks that have published weights, a row each, from the oldest to the youngest."""
-    from kerascnn.registry import sources
+    from kerascnn.zoo.registry import sources
     from kerascnn_apps.models import best_top1, networks
 
     known = sources()
@@ -75,7 +75,7 @@ def pictures(weights):
     from thumbnails import framed, thumbnails
 
     from kerascnn import build_model
-    from kerascnn.predictions import cutting, prepared
+    from kerascnn.evaluation.predict import cutting, prepared
 
     model = build_model("squeezenet1_1", weights=weights)
     photo = next(iter(prepared([("china.jpg", load_sample_image("china.jpg"))], cutting(model), 1)))[1]

@@ -5,7 +5,7 @@ import numpy as np
 from PIL import Image
 
 from kerascnn import visualize
-from kerascnn.visualize.drawing import looks, overlay, signals
+from kerascnn.plots.primitives import looks, overlay, signals
 from kerascnn.visualize.registry import METHODS, ROWS
 
 SIDE = 128  # pixels of what is drawn as a chart, half of them

@@ -3,47 +3,64 @@
 import importlib.util
 import sys
 
-from .lazy import lazily
+from .support.lazy import lazily
 
 __version__ = "0.1.0"
 
 PUBLIC = {  # name -> module; loaded when first asked for, so that importing kerascnn costs nothing
-    "build_model": "build",
-    "outline": "build",
-    "features": "build",
-    "rehead": "build",
-    "pattern": "build",
-    "load_weights": "weights",
-    "save_weights": "weights",
-    "card": "build",
-    "list_models": "build",
-    "dissect": "anatomy",
-    "receptive_field": "anatomy",
-    "diagram": "anatomy",
-    "predict": "predictions",
-    "load": "data",
-    "audit": "data",
-    "batches": "data",
-    "evaluate": "evaluation",
-    "from_probabilities": "evaluation",
-    "temperature": "evaluation",
-    "compare": "evaluation",
-    "ensemble": "evaluation",
-    "human_against_network": "evaluation",
-    "ablate": "evaluation",
-    "fit": "training",
-    "Recipe": "training",
-    "recipe_of": "training",
-    "initialisation": "diagnose",
-    "activity": "diagnose",
-    "gradient_check": "diagnose",
-    "export": "exporting",
-    "transfer": "transfer",
-    "report": "report",
-    "help": "guide",
+    "build_model": "zoo.build",
+    "outline": "zoo.build",
+    "features": "zoo.build",
+    "rehead": "zoo.build",
+    "pattern": "zoo.build",
+    "card": "zoo.build",
+    "list_models": "zoo.build",
+    "load_weights": "weights.load",
+    "save_weights": "weights.save",
+    "dissect": "anatomy.table",
+    "receptive_field": "anatomy.receptive_field",
+    "diagram": "anatomy.diagram",
+    "load": "data.load",
+    "audit": "data.audit",
+    "batches": "data.batches",
+    "fit": "training.fit",
+    "Recipe": "training.recipes",
+    "recipe_of": "training.recipes",
+    "predict": "evaluation.predict",
+    "evaluate": "evaluation.evaluate",
+    "from_probabilities": "evaluation.evaluate",
+    "temperature": "evaluation.calibration",
+    "compare": "evaluation.compare",
+    "ensemble": "evaluation.ensembles",
+    "human_against_network": "evaluation.people",
+    "ablate": "evaluation.ablation",
+    "initialisation": "diagnose.initialization",
+    "activity": "diagnose.activity",
+    "gradient_check": "diagnose.gradient_check",
+    "transfer": "transfer_learning.study",
+    "export": "exporting.export",
+    "report": "reporting.report",
+    "help": "help",
 }
+PACKAGES = (
+    "anatomy",
+    "data",
+    "diagnose",
+    "evaluation",
+    "exporting",
+    "graph",
+    "inputs",
+    "plots",
+    "reporting",
+    "support",
+    "training",
+    "transfer_learning",
+    "visualize",
+    "weights",
+    "zoo",
+)
 __all__ = sorted(PUBLIC.keys() - {"help"})  # which a star import would put in place of Python's own
-__getattr__, __dir__ = lazily(__name__, PUBLIC)
+__getattr__, __dir__ = lazily(__name__, PUBLIC, PACKAGES)
 
 
 class _AfterKeras:
@@ -63,14 +80,14 @@ class _AfterKeras:
 
             def load_then_register(module):
                 load(module)
-                if f"{__name__}.layers" not in sys.modules:  # which imports Keras itself, and is not there yet
-                    importlib.import_module(".paths", __name__)
+                if f"{__name__}.zoo.layers" not in sys.modules:  # which imports Keras itself, and is not there yet
+                    importlib.import_module(".zoo.layers", __name__)
 
             spec.loader.exec_module = load_then_register
         return spec
 
 
 if "keras" in sys.modules:
-    importlib.import_module(".paths", __name__)
+    importlib.import_module(".zoo.layers", __name__)
 else:
     sys.meta_path.insert(0, _AfterKeras())

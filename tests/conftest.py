@@ -3,6 +3,7 @@
 import gc
 import os
 import random
+from importlib import import_module
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -61,11 +62,14 @@ def forgotten():
 @pytest.fixture
 def in_process(monkeypatch):
     """The checks of an export in this process, not in fresh ones, for tests of what follows from them."""
-    from kerascnn.exporting import alone, reload, verification
+    from kerascnn.exporting import reload, standalone
+    from kerascnn.exporting.verify import Check
+
+    verification = import_module("kerascnn.exporting.verify")
 
     def finished(file, folders):
-        rows = (reload if file == "model.keras" else alone).checks(*folders)
-        return [verification.Check(**row) for row in rows if row["what"] != "needs no kerascnn"]
+        rows = (reload if file == "model.keras" else standalone).checks(*folders)
+        return [Check(**row) for row in rows if row["what"] != "needs no kerascnn"]
 
     class Folders(tuple):
         def kill(self):

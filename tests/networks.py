@@ -5,8 +5,9 @@ import re
 
 import pytest
 
-from kerascnn import catalog
-from kerascnn.build import card, list_models, outline
+from kerascnn.zoo import catalog
+from kerascnn.zoo.build import outline
+from kerascnn.zoo.registry import card, list_models
 
 TINY = list_models("tiny*")
 ALL = list_models()

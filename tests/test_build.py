@@ -9,8 +9,10 @@ import pytest
 from networks import ALL, TINY
 
 import kerascnn
-from kerascnn import build_model, card, catalog, features, list_models, outline, pattern, rehead
-from kerascnn.registry import CARDS, matching, natural, publishers, register, timm_name
+from kerascnn import build_model, card, features, list_models, outline, pattern, rehead
+from kerascnn.support.text import natural
+from kerascnn.zoo import catalog
+from kerascnn.zoo.registry import CARDS, matching, publishers, register, timm_name
 
 SMALL = {"input_shape": (32, 32, 3), "classes": 10}
 

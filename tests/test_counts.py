@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 from networks import ALL, TINY, card, count, outline, rows
 
-from kerascnn import catalog
 from kerascnn.anatomy import dissect
+from kerascnn.zoo import catalog
 
 BIG = [name for name in ALL if re.search(r"1001|1202", name)]
 FAST = [*TINY, *(name for name in ALL if name not in BIG)]
@@ -31,7 +31,7 @@ def test_names_that_every_model_keeps_and_counts_as_published_and_cataloged(name
         assert found["macs"] == pytest.approx(row.gmacs * 1e9, rel=1e-3, abs=0.5e5)
     said = vars(SAID[name]).copy()
     assert said.pop("min_size") > 0
-    assert found == said, "kerascnn/catalog.json is stale: run `make catalog`"
+    assert found == said, "kerascnn/zoo/catalog.json is stale: run `make catalog`"
 
 
 def check_names(model, row):

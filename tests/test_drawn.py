@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 import kerascnn
-from kerascnn.drawn import Drawn, Tabled, Told
-from kerascnn.guide import TOPICS, functions
+from kerascnn.help import TOPICS, functions
+from kerascnn.support.display import Drawn, Tabled, Told
 
 SOURCES = sorted(Path(kerascnn.__file__).parent.rglob("*.py"))
 SHOWN = ("_repr_html_", "_repr_png_", "_repr_svg_", "_repr_mimebundle_")

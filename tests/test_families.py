@@ -6,8 +6,8 @@ import pytest
 from networks import outline
 
 from kerascnn import build_model, card, features
-from kerascnn.models.residual import plain
-from kerascnn.weights.twins import by_connection
+from kerascnn.weights.names import by_connection
+from kerascnn.zoo.architectures.resnet import plain
 
 
 def strides(name):
@@ -162,7 +162,7 @@ def test_simple_bypass_is_around_every_other_fire_module():
 
 def test_averages_of_inception_count_the_padding_in_torch_and_not_in_keras():
     ones = np.ones((1, 5, 5, 1), "float32")
-    from kerascnn.models.inception import mean, padded_mean
+    from kerascnn.zoo.architectures.inception import mean, padded_mean
 
     inputs = keras.Input((5, 5, 1))
     excluded = np.array(keras.Model(inputs, mean(inputs, None, "a", "a"))(ones))

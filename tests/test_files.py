@@ -2,7 +2,7 @@
 
 import pytest
 
-from kerascnn.files import replacing
+from kerascnn.support.files import replacing
 
 
 def test_a_file_is_replaced_when_all_of_it_is_written(tmp_path):

@@ -5,8 +5,8 @@ import warnings
 
 import pytest
 
-from kerascnn import labels
-from kerascnn.weights.fetch import DownloadError
+from kerascnn.inputs import class_names
+from kerascnn.weights.cache import DownloadError
 
 INDEX = {str(i): [f"n{i:08d}", f"class_number_{i}"] for i in range(1000)} | {
     "134": ["n00000134", "crane"],
@@ -16,9 +16,9 @@ INDEX = {str(i): [f"n{i:08d}", f"class_number_{i}"] for i in range(1000)} | {
 
 @pytest.fixture(autouse=True)
 def forgotten_names():
-    labels.imagenet.cache_clear()
+    class_names.imagenet.cache_clear()
     yield
-    labels.imagenet.cache_clear()
+    class_names.imagenet.cache_clear()
 
 
 @pytest.fixture
@@ -28,23 +28,23 @@ def downloaded(monkeypatch, tmp_path):
     def give(contents):
         path = tmp_path / "index.json"
         path.write_text(contents if isinstance(contents, str) else json.dumps(contents))
-        monkeypatch.setattr(labels, "fetch", lambda address, file, hash="", **rest: path)
+        monkeypatch.setattr(class_names, "fetch", lambda address, file, hash="", **rest: path)
 
     return give
 
 
 def test_cifar():
-    assert labels.labels(10)[3] == "cat"
-    assert labels.labels(7) is None
+    assert class_names.labels(10)[3] == "cat"
+    assert class_names.labels(7) is None
 
 
 def test_imagenet(downloaded):
     downloaded(INDEX)
-    names = labels.labels(1000)
+    names = class_names.labels(1000)
     assert names[7] == "class number 7"
     assert names[134] == "crane (n00000134)"
     assert len(set(names)) == 1000
-    assert list(labels.imagenet())[517] == "n00000517"
+    assert list(class_names.imagenet())[517] == "n00000517"
 
 
 DAMAGED = {
@@ -63,16 +63,16 @@ DAMAGED = {
 def test_a_damaged_file_counts_as_none(downloaded, kind):
     downloaded(DAMAGED[kind])
     with pytest.warns(UserWarning, match="numbers and no names"):
-        assert labels.labels(1000) is None
+        assert class_names.labels(1000) is None
 
 
 def test_offline_there_is_one_remark(monkeypatch):
     def fetch(*_, **__):
         raise DownloadError("no connection")
 
-    monkeypatch.setattr(labels, "fetch", fetch)
+    monkeypatch.setattr(class_names, "fetch", fetch)
     with pytest.warns(UserWarning, match="no names: no connection"):
-        assert labels.labels(1000) is None
+        assert class_names.labels(1000) is None
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert labels.labels(1000) is None
+        assert class_names.labels(1000) is None

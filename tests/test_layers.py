@@ -6,9 +6,8 @@ import pytest
 from keras import ops
 from oracles import reference
 
-from kerascnn import layers
-from kerascnn.layers import InfinityPadding2D, LocalResponseNorm, PadChannels, Scale
-from kerascnn.paths import DrawColumn, DropPath, Join
+from kerascnn.zoo import layers
+from kerascnn.zoo.layers import DrawColumn, DropPath, InfinityPadding2D, Join, LocalResponseNorm, PadChannels, Scale
 
 
 def built(draw, shape):

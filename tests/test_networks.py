@@ -6,7 +6,8 @@ import pytest
 import tensorflow as tf
 from networks import ALL, CUSTOM, LIGHT, TINY, card, outline, pieces, rows, vary
 
-from kerascnn import build_model, catalog, features
+from kerascnn import build_model, features
+from kerascnn.zoo import catalog
 
 pytestmark = pytest.mark.usefixtures("forgotten")
 DEEP = 300  # layers; deeper networks have none in their file that shallower ones have not

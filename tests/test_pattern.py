@@ -3,8 +3,8 @@
 import pytest
 
 from kerascnn import pattern
-from kerascnn.models.pattern import parse
-from kerascnn.weightless import weightless
+from kerascnn.zoo.grammar import parse
+from kerascnn.zoo.layers import weightless
 
 CASES = {
     "FC": "FC",

@@ -10,16 +10,18 @@ from keras import layers
 from PIL import Image
 
 import kerascnn
-from kerascnn import labels, predictions, registry
-from kerascnn.data import ImageError, decode
-from kerascnn.outputs import final
-from kerascnn.predictions import cutting
+from kerascnn.evaluation import predict
+from kerascnn.evaluation.predict import cutting
+from kerascnn.graph.ends import final
+from kerascnn.inputs import class_names
+from kerascnn.inputs.decode import ImageError, decode
+from kerascnn.zoo import registry
 
 
 @pytest.fixture(autouse=True)
 def no_names(monkeypatch):
     """ImageNet's names without a download."""
-    monkeypatch.setattr(labels, "imagenet", lambda: None)
+    monkeypatch.setattr(class_names, "imagenet", lambda: None)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +55,7 @@ SOURCE = registry.Source(
 def loaded(monkeypatch, input_shape=(32, 32, 3), **changes):
     """A network as if published weights had been loaded."""
     source = dataclasses.replace(SOURCE, **changes)
-    monkeypatch.setattr(predictions, "sources", lambda: {"tiny_vgg": (source,)})
+    monkeypatch.setattr(predict, "sources", lambda: {"tiny_vgg": (source,)})
     model = kerascnn.build_model("tiny_squeezenet", input_shape=input_shape)
     model.name = "tiny_vgg"
     model.get_layer("scale").source = "torchvision/v2"
@@ -310,7 +312,7 @@ def test_order_is_kept_in_batches_of_any_size(photos, batch_size, monkeypatch):
             later.set()
         return decode(path)
 
-    monkeypatch.setattr(predictions, "decode", slow)
+    monkeypatch.setattr(predict, "decode", slow)
     model = mean_colours()
     found = kerascnn.predict(model, photos, batch_size=batch_size, preprocess=lambda x: x / 50)
     paths = sorted(photos.iterdir())
@@ -361,9 +363,9 @@ def test_what_comes_back():
 
 def test_names_of_classes(monkeypatch):
     names = tuple(f"name {i}" for i in range(1000))
-    monkeypatch.setattr(labels, "imagenet", lambda: {f"n{i:08d}": name for i, name in enumerate(names)})
+    monkeypatch.setattr(class_names, "imagenet", lambda: {f"n{i:08d}": name for i, name in enumerate(names)})
     assert kerascnn.predict(mean_colours(1000), flat([1] * 1000)).labels == names
-    assert kerascnn.predict(mean_colours(10, name="resnet20_cifar10"), flat([1] * 10)).labels == labels.CIFAR10
+    assert kerascnn.predict(mean_colours(10, name="resnet20_cifar10"), flat([1] * 10)).labels == class_names.CIFAR10
     assert kerascnn.predict(mean_colours(10, name="lenet5"), flat([1] * 10)).labels is None
     assert kerascnn.predict(mean_colours(1000), flat([1] * 1000), labels=False).labels is None
 

@@ -13,8 +13,9 @@ from networks import ALL, card
 from PIL import Image
 
 import kerascnn_saved_models
-from kerascnn import build_model, evaluate, labels, load_weights, predict
-from kerascnn.registry import sources
+from kerascnn import build_model, evaluate, load_weights, predict
+from kerascnn.inputs import class_names
+from kerascnn.zoo.registry import sources
 
 FOLDER = Path(kerascnn_saved_models.__file__).parent
 SHIPPED = [source for name in ALL for source in card(name).weights if source.shipped]
@@ -93,7 +94,7 @@ def test_a_photo_gets_a_name(shared):
         names = [name for name in archive.namelist() if name.endswith(".jpg")][::100]
         photos = [np.array(Image.open(archive.open(name))) for name in names]
     found = predict(build_model("resnet20", weights="cifar10"), np.stack(photos))
-    assert found.labels == labels.CIFAR10
+    assert found.labels == class_names.CIFAR10
     right = [guess.label == name.split("/")[-2] for (guess,), name in zip(found.top(1), names, strict=True)]
     assert np.mean(right) > 0.7
 

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 import pytest
 from networks import ALL, card
 
-from kerascnn.layers import SCALES
-from kerascnn.registry import CARDS, PUBLISHERS, Source, publishers, sources, table
+from kerascnn.zoo.layers import SCALES
+from kerascnn.zoo.registry import CARDS, PUBLISHERS, Source, publishers, sources, table
 
 FIELDS = [field.name for field in fields(Source)]
 ROWS = {name: table("weights", f"{name}.csv") for name in PUBLISHERS}

@@ -6,7 +6,7 @@ import pytest
 from networks import vary
 
 from kerascnn import build_model, features, outline
-from kerascnn.weights.twins import by_connection, twin
+from kerascnn.weights.names import by_connection, twin
 
 pytestmark = pytest.mark.usefixtures("forgotten")
 

@@ -49,7 +49,7 @@ def cased(model, images, steps=40, seed=0):
 
 
 def our_pgd(case):
-    from kerascnn.visualize.attacks import fool
+    from kerascnn.visualize.attacks.fool import fool
 
     options = {"size": 255 * SIZE, "steps": case.steps, "start": False, "lead": FOREVER, "labels": False}
     return fool(case.model, case.images, method="pgd", **options).images
@@ -75,7 +75,7 @@ def foolbox_pgd(case):
 
 
 def our_minimal(case):
-    from kerascnn.visualize.attacks import fool
+    from kerascnn.visualize.attacks.fool import fool
 
     return fool(case.model, case.images, case.target, labels=False).images
 

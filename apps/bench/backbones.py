@@ -4,7 +4,7 @@
 def opened(network, weights=None, size=None):
     """A network of the zoo for images of a ``size``, with a file of weights, "none", or the best that are published."""
     from kerascnn import build_model, card
-    from kerascnn.transfer.sources import named
+    from kerascnn.transfer_learning.sources import named
 
     if weights is None:
         return named(network, size)

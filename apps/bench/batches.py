@@ -67,7 +67,7 @@ def write(folder, count):
     """``count`` JPEG files of drawn shapes, a folder a class."""
     from PIL import Image
 
-    from kerascnn.data.drawn import SHAPES, shapes
+    from kerascnn.data.sources import SHAPES, shapes
 
     drawn = shapes(-(-count // len(SHAPES)))
     for i, (image, entry) in enumerate(zip(drawn.pixels[:count], drawn.entries[:count], strict=True)):

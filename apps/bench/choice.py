@@ -50,10 +50,10 @@ def setting(data, number, count, seed):
 
 def chosen(data, model, size, budget, seed):
     """What the study finds by itself, and how long it takes."""
-    from kerascnn.transfer import study
+    from kerascnn.transfer_learning import transfer
 
     began, worked = time.perf_counter(), time.process_time()
-    found = study(data, model, size=size, budget=budget, seed=seed, cache=False, tell=remark)
+    found = transfer(data, model, size=size, budget=budget, seed=seed, cache=False, tell=remark)
     spent = {"seconds": time.perf_counter() - began, "own CPU seconds": time.process_time() - worked}
     advice = {"advice": f"{found.advice.similarity}, {found.advice.amount}", "choice": found.chosen.name}
     usual = {"usual": found.usual_tested.accuracy, "usual head": found.usual.head}
@@ -62,12 +62,11 @@ def chosen(data, model, size, budget, seed):
 
 def tried(data, model, size, epochs, seed):
     """The grid: accuracy on the test after learning from all images, for each depth and rate."""
-    from kerascnn.predictions import cutting, prepared
-    from kerascnn.transfer import depths, fitted, taps
-    from kerascnn.transfer.choosing import certain
-    from kerascnn.transfer.finetuning import finetuned
-    from kerascnn.transfer.planning import RATES, freezes
-    from kerascnn.transfer.studying import tested
+    from kerascnn.evaluation.predict import cutting, prepared
+    from kerascnn.transfer_learning import depths, fitted, taps
+    from kerascnn.transfer_learning.finetune import finetuned
+    from kerascnn.transfer_learning.study import tested
+    from kerascnn.transfer_learning.trials import RATES, certain, freezes
 
     began, silent = time.perf_counter(), lambda done: None
     found = taps(model, data.train, size=size, cache=False, tell=silent)

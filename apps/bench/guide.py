@@ -72,10 +72,10 @@ def built(backbone, depth, change, classes):
     import keras
     from keras import layers
 
-    from kerascnn.anatomy.graph import walk
-    from kerascnn.anatomy.running import before
-    from kerascnn.transfer.planning import freezes
-    from kerascnn.transfer.stages import staged
+    from kerascnn.graph.run import before
+    from kerascnn.graph.walk import walk
+    from kerascnn.transfer_learning.taps import staged
+    from kerascnn.transfer_learning.trials import freezes
 
     copy = keras.models.clone_model(backbone)
     copy.set_weights(backbone.get_weights())

@@ -59,7 +59,7 @@ def lucid():
 def plain():
     """Neither shaken nor judged: what the loop itself costs."""
     from kerascnn.visualize import Recipe
-    from kerascnn.visualize.writing import Pixels
+    from kerascnn.visualize.synthesis.params import Pixels
 
     return Recipe("neither shaken nor judged", 1, 1.0, "plain", Pixels(between=(0, 255)))
 
@@ -124,7 +124,7 @@ def fooled(network, weights, photos, rounds):
     """The rows of attacks on a network, on photos."""
     import kerascnn
     from kerascnn.visualize import probe
-    from kerascnn.visualize.images import pictures
+    from kerascnn.visualize.engine.pictures import pictures
 
     from .attacks import rows
 

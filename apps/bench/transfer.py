@@ -42,7 +42,7 @@ def measured(data, network, weights, size, images, whole, seed, **counts):
 
 def laid_out(folder, data, network, weights, size, images, seed):
     """Write the backbone, and random images of the data as it is given them."""
-    from kerascnn.transfer.sources import divided
+    from kerascnn.transfer_learning.sources import divided
 
     model = opened(network, weights, size)
     model.save(folder / "backbone.keras")
@@ -67,7 +67,7 @@ def given(folder):
 
 def ours(folder, options):
     """The study: when it said what, what it took, and what it says of the test; and seconds of a forward pass."""
-    from kerascnn.transfer import study
+    from kerascnn.transfer_learning import transfer
 
     model, train, test = given(folder)
     marks, began = [], spent()
@@ -77,7 +77,7 @@ def ours(folder, options):
         remark(f"{marks[-1][1][CPU]:6.0f} s  {line}")
 
     train, test = ((x, np.char.mod("%06d", y)) for x, y in (train, test))  # names in the order of the numbers
-    found = study((train, test), model, cache=False, seed=options["seed"], tell=tell)
+    found = transfer((train, test), model, cache=False, seed=options["seed"], tell=tell)
     total = (spent() - began).tolist()
     order = np.argsort(found.data.test.names)
     passes = [passed(model, train[0].astype(np.float32)) for _ in range(4)][1:]  # the first one compiles
@@ -95,7 +95,7 @@ def ours(folder, options):
 
 def frozen(model, images, last):
     """Seconds of what the guide's frozen column is about: heads, with all penalties, on the last features alone."""
-    from kerascnn.transfer import depths, taps
+    from kerascnn.transfer_learning import depths, taps
 
     began, how = spent(), {"tell": lambda done: None}
     found = taps(model, images, stages=last, cache=False, **how)

@@ -21,8 +21,8 @@ def command(action, pattern, yes):
 
     PATTERN takes the shell's wildcards: "resnet*". The variable KERASCNN_HOME names another folder for the cache.
     """
-    from kerascnn.report.keeping import stored as sections
-    from kerascnn.transfer.cache import stored
+    from kerascnn.reporting.report import stored as sections
+    from kerascnn.transfer_learning.store import stored
     from kerascnn.weights.cache import cached, place
 
     folder = str(place("any").parent)
@@ -40,8 +40,8 @@ def command(action, pattern, yes):
 
 def clear(folder, rows, pattern, yes):
     """Remove, and say what was removed."""
-    from kerascnn.report.keeping import clear as clear_sections
-    from kerascnn.transfer.cache import clear as clear_features
+    from kerascnn.reporting.report import clear as clear_sections
+    from kerascnn.transfer_learning.store import clear as clear_features
     from kerascnn.weights import cache
 
     if rows and not yes:

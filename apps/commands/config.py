@@ -32,7 +32,7 @@ def command(action, words):
 
 def chosen(root, words):
     """The command that words name."""
-    from kerascnn.registry import unknown
+    from kerascnn.support.text import unknown
 
     found = root
     for word in words:

@@ -23,7 +23,7 @@ def command(action, source, save, paths):
     """
     found = judged(source)
     keep(found, save)
-    from kerascnn.data.audit_text import document
+    from kerascnn.data.audit import document
 
     told = [found.fatal] if found.fatal else []
     answer("data", document(found) | {"saved": save}, found.text(paths).splitlines(), told, told=True)

@@ -71,7 +71,7 @@ def build(tour):
 def learn(tour):
     """LeNet-5 on the digits, and what it reads wrong of those that were held out."""
     import kerascnn
-    from kerascnn.files import replacing, save_figure
+    from kerascnn.support.files import replacing, save_figure
 
     data = kerascnn.load("digits", valid=0, test=HELD_OUT, seed=tour.seed)
     model = tour.made["lenet5"]

@@ -159,7 +159,7 @@ def slopes(what, samples, seed, save):
     import numpy as np
 
     import kerascnn
-    from kerascnn.outputs import image_input
+    from kerascnn.graph.ends import image_input
 
     network = kerascnn.build_model(row.name) if row else read_model(what)
     rng = np.random.default_rng(seed)

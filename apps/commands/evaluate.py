@@ -64,7 +64,7 @@ def check_data(data, human):
 
 def labelled(data, part):
     """The images that count."""
-    from kerascnn.evaluation.images import labelled as read_data
+    from kerascnn.evaluation.labelled import labelled as read_data
 
     with failing_as(BadFile, advice=f"kerascnn data check {data}" if os.path.exists(data) else None):
         return read_data(data, part=part)
@@ -72,7 +72,7 @@ def labelled(data, part):
 
 def measured(model, images, classes):
     """The evaluation of a model."""
-    from kerascnn.evaluation.evaluation import measured as evaluated
+    from kerascnn.evaluation.evaluate import measured as evaluated
 
     known = f"the data has {len(images.classes)}: {', '.join(map(str, images.classes[:5]))}"
     names = f"--classes with the names of the model's in its order; {known}{', ..' * (len(images.classes) > 5)}"
@@ -124,7 +124,7 @@ def store(found, parts, path):
 
 def result(found, parts, saved):
     """The answer as plain data."""
-    from kerascnn.evaluation import storing
+    from kerascnn.evaluation import save as storing
 
     making = {"against": storing.of_comparison, "people": storing.of_people, "without": storing.of_ablation}
     stated = {name: making[name](part) for name, part in parts.items() if part}

@@ -99,7 +99,7 @@ def checks_of(checks):
 
 def lines(written, model):
     """What was checked, what was written, and how it is served."""
-    from kerascnn.exporting.describe import PYTHON, request, server
+    from kerascnn.exporting.card import PYTHON, request, server
 
     if written.checks:
         yield from [*checks_of(written.checks), ""]

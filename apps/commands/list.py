@@ -39,7 +39,7 @@ def command(pattern, family, year, max_params, pretrained, publisher):
     PATTERN is a part of the name, or has the shell's wildcards: vgg, "*cifar10". Networks made for tests
     are shown only when asked for: "tiny*".
     """
-    from kerascnn.registry import matching
+    from kerascnn.zoo.registry import matching
 
     if publisher and pretrained is False:
         raise Misuse(f"--no-pretrained and --from {publisher} exclude each other", f"kerascnn list --from {publisher}")
@@ -60,7 +60,7 @@ def command(pattern, family, year, max_params, pretrained, publisher):
 
 def told(row, publisher=None):
     """A network without its stages, with the names of its weights and the best top-1 among them."""
-    from kerascnn.registry import sources
+    from kerascnn.zoo.registry import sources
 
     weights = [source for source in sources().get(row.name, ()) if publisher in (None, source.publisher)]
     stated = {key: value for key, value in vars(row).items() if key != "stages"}
@@ -103,7 +103,7 @@ def lines(rows, spare):
 
 def nothing(rows, filters):
     """That nothing was found, and how many there would be without one of the filters."""
-    from kerascnn.registry import matching
+    from kerascnn.zoo.registry import matching
 
     asked = {name: value for name, value in filters.items() if value not in (None, "*")}
     words = [said(name, value) for name, value in asked.items()]

@@ -27,7 +27,7 @@ def command(model, images, top, save):
         found = classify(network, images, top)
     skipped = [f"{name} skipped: {reason}" for name, reason in found.failed.items()]
     if save:
-        from kerascnn.files import displayable, replacing
+        from kerascnn.support.files import displayable, replacing
 
         with writing(save), replacing(save) as draft:
             draft.write_text(displayable(found.table.to_csv(index=False)), encoding="utf-8", newline="")

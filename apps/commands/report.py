@@ -63,8 +63,8 @@ def command(model, out, data, images, transfer, compare, open_free, only, skip, 
 
 def check_sections(only, skip):
     """Refuse names of sections that do not exist, before Keras is loaded."""
-    from kerascnn.registry import unknown
-    from kerascnn.report import SECTIONS
+    from kerascnn.reporting import SECTIONS
+    from kerascnn.support.text import unknown
 
     for name in (*(only or ()), *(skip or ())):
         if name not in SECTIONS:

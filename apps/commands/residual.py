@@ -68,7 +68,7 @@ def read(source, limit, seed):
     """The images to learn from: all there are but a test part, which stays where it is."""
     if os.sep in source and not os.path.exists(source):
         raise BadFile(f"--data: there is no {source}")
-    from kerascnn.data.loading import load
+    from kerascnn.data.load import load
 
     advice = "a folder with a folder of images for each class, or cifar10"
     with failing_as(BadFile, "--data: ", advice, (OSError, ValueError)), waiting("reading the images ..."):

@@ -254,7 +254,7 @@ def layers_page(anatomy):
 
 def described(network):
     """A network's published weights as plain rows, the best first, with what is known of them here."""
-    from kerascnn.registry import sources
+    from kerascnn.zoo.registry import sources
 
     here = downloaded()
     return [
@@ -307,7 +307,7 @@ def state(source):
 
 def nobody(row):
     """That a network has no published weights, and which of its relatives have some."""
-    from kerascnn.registry import matching
+    from kerascnn.zoo.registry import matching
 
     relatives = [other.name for other in matching(networks(), family=row.family, pretrained=True)]
     if not relatives:

@@ -165,8 +165,8 @@ def tested(model, images, source, out):
     import numpy as np
 
     from kerascnn.data import batches
-    from kerascnn.files import replacing
-    from kerascnn.outputs import image_input, scores_of
+    from kerascnn.graph.ends import image_input, scores_of
+    from kerascnn.support.files import replacing
     from kerascnn.training.runs import CARD, read_json, write_json
 
     card = os.path.join(out, CARD)

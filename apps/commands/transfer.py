@@ -70,7 +70,7 @@ def command(data, out, models, strategy, budget, seed, test, test_data, groups, 
 
 
 def budgeted(text):
-    from kerascnn.transfer.budgets import budgeted
+    from kerascnn.transfer_learning.sources import budgeted
 
     with failing_as(Misuse, advice="--budget 10m"):
         return None if text == "0" else budgeted(text)
@@ -79,7 +79,7 @@ def budgeted(text):
 def read(source, test, other, groups, seed):
     """The ``Data`` with its locked test."""
     from kerascnn.data import load
-    from kerascnn.transfer.sources import divided
+    from kerascnn.transfer_learning.sources import divided
 
     with failing_as(BadFile, "the data cannot be used: ", IMAGES, (OSError, ValueError)):
         data = divided(source, 0.0 if other else test, groups, seed)
@@ -87,14 +87,14 @@ def read(source, test, other, groups, seed):
 
 
 def studied(images, models, out, budget, strategy, seed, size, resume):
-    from kerascnn.transfer import study
+    from kerascnn.transfer_learning import transfer
 
     began = time.monotonic()
     tell = lambda line: remark(f"{time.monotonic() - began:6.0f} s  {line}")  # noqa: E731
     how = {"budget": budget, "strategy": strategy, "seed": seed, "size": size, "resume": resume, "tell": tell}
     try:
         with writing(out, Failure, "--out with another folder"), failing_as(Misuse):
-            return study(images, models, out=out, **how)
+            return transfer(images, models, out=out, **how)
     except KeyboardInterrupt:
         remark(f"what is finished is kept in {out}: the same command goes on with --resume")
         raise

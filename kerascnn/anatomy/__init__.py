@@ -3,42 +3,29 @@
 Works on any Functional or Sequential Keras model with channels last, nested or shared, with or without weights.
 """
 
-from .arithmetic import (
-    connectivity,
-    dense_weights,
-    inception_cost,
-    naive_inception_cost,
-    output_size,
-    single,
-    stack,
-    stacked_threes,
-)
-from .convolution import EXAMPLE, equivariance, invariance, toeplitz
-from .diagram import Diagram, diagram
-from .graph import walk
-from .receptive import ReceptiveField, receptive_field, support
-from .table import Anatomy, Row, dissect
+from ..support.lazy import lazily
 
-__all__ = [
-    "EXAMPLE",
-    "Anatomy",
-    "Diagram",
-    "ReceptiveField",
-    "Row",
-    "connectivity",
-    "dense_weights",
-    "diagram",
-    "dissect",
-    "equivariance",
-    "inception_cost",
-    "invariance",
-    "naive_inception_cost",
-    "output_size",
-    "receptive_field",
-    "single",
-    "stack",
-    "stacked_threes",
-    "support",
-    "toeplitz",
-    "walk",
-]
+PUBLIC = {  # name -> module; loaded when first asked for
+    "connectivity": "arithmetic",
+    "dense_weights": "arithmetic",
+    "inception_cost": "arithmetic",
+    "naive_inception_cost": "arithmetic",
+    "output_size": "arithmetic",
+    "single": "arithmetic",
+    "stack": "arithmetic",
+    "stacked_threes": "arithmetic",
+    "EXAMPLE": "convolution",
+    "equivariance": "convolution",
+    "invariance": "convolution",
+    "toeplitz": "convolution",
+    "Diagram": "diagram",
+    "diagram": "diagram",
+    "ReceptiveField": "receptive_field",
+    "receptive_field": "receptive_field",
+    "support": "receptive_field",
+    "Anatomy": "table",
+    "Row": "table",
+    "dissect": "table",
+}
+__all__ = sorted(PUBLIC)
+__getattr__, __dir__ = lazily(__name__, PUBLIC)

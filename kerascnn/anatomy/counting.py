@@ -4,8 +4,8 @@ import math
 
 from keras import layers
 
-from . import kinds
-from .graph import elements
+from ..graph import walk
+from ..graph.walk import elements
 
 
 def weights_of(node, counted):
@@ -113,14 +113,14 @@ def _unseen(layer, source, target, sources):
     return None
 
 
-WORKING = (*kinds.CONVOLUTIONS, *kinds.TRANSPOSED, *kinds.DENSE, *kinds.RECURRENT, layers.EinsumDense)
+WORKING = (*walk.CONVOLUTIONS, *walk.TRANSPOSED, *walk.DENSE, *walk.RECURRENT, layers.EinsumDense)
 # First match wins.
 RULES = (
-    (kinds.SEPARABLE, _separable),
-    (kinds.CONVOLUTIONS, _convolution),
-    (kinds.TRANSPOSED, _transposed),
-    (kinds.DENSE, _dense),
+    (walk.SEPARABLE, _separable),
+    (walk.CONVOLUTIONS, _convolution),
+    (walk.TRANSPOSED, _transposed),
+    (walk.DENSE, _dense),
     (layers.EinsumDense, _einsum),
     (layers.MultiHeadAttention, _attention),
-    (kinds.RECURRENT, _unseen),
+    (walk.RECURRENT, _unseen),
 )

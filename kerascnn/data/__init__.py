@@ -1,19 +1,15 @@
-"""Photos and datasets as arrays: `decode` any image file, `fit` it to a network, `load` and `audit` a dataset, make
-`batches` of it."""
+"""Datasets: `load` and `audit` a folder, archive, table or arrays, divide them, make `batches`."""
 
-from ..lazy import lazily
-from .decode import ImageError, decode
-from .fit import fit
-from .gather import gather
+from ..support.lazy import lazily
 
-LATER = {  # name -> module; prediction needs none of these, and batches load TensorFlow
-    "Audit": "auditing",
-    "Data": "images",
-    "DataError": "images",
-    "Images": "images",
-    "audit": "auditing",
-    "batches": "batching",
-    "load": "loading",
+PUBLIC = {  # name -> module; loaded when first asked for
+    "Audit": "audit",
+    "Data": "datasets",
+    "DataError": "datasets",
+    "Images": "datasets",
+    "audit": "audit",
+    "batches": "batches",
+    "load": "load",
 }
-__all__ = ["Audit", "Data", "DataError", "ImageError", "Images", "audit", "batches", "decode", "fit", "gather", "load"]
-__getattr__, __dir__ = lazily(__name__, LATER)
+__all__ = sorted(PUBLIC)
+__getattr__, __dir__ = lazily(__name__, PUBLIC)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from .decode import ImageError
+from ..inputs.decode import ImageError
 
 LARGEST = 2**29  # bytes of one file in an archive; a zip bomb unpacks to more
 

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..files import displayable
+from ..support.files import displayable
 from .archives import Member, members
-from .images import DataError
-from .kinds import SUFFIXES
+from .datasets import DataError
+from .defects import SUFFIXES
 
 PARTS = {"train": "train", "training": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test"}
 JUNK_FOLDERS = {"__MACOSX", "@eaDir", "lost+found"}

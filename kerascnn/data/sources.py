@@ -6,12 +6,198 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
+from PIL import Image, ImageDraw
 
-from ..registry import unknown
-from .arrays import from_arrays, from_npz
-from .drawn import digits, shapes
-from .images import DataError
-from .listing import Listing, listed
+from ..support.files import displayable
+from ..support.text import unknown
+from .datasets import DataError, stretched
+from .listing import Entry, Listing, listed
+
+FILES = {  # names in an .npz file: x, y, part
+    ("x", "y"): "",
+    ("images", "labels"): "",
+    ("x_train", "y_train"): "train",
+    ("train_images", "train_labels"): "train",
+    ("x_valid", "y_valid"): "valid",
+    ("x_val", "y_val"): "valid",
+    ("val_images", "val_labels"): "valid",
+    ("x_test", "y_test"): "test",
+    ("test_images", "test_labels"): "test",
+}
+
+
+def from_arrays(given, name="arrays", classes=None):
+    """The listing of (x, y), or of pairs of these for train and test, or for train, valid and test."""
+    given = tuple(given)
+    if len(given) in (2, 3) and all(isinstance(part, tuple | list) and len(part) == 2 for part in given):
+        names = ("train", "test") if len(given) == 2 else ("train", "valid", "test")
+        return joined(dict(zip(names, given, strict=True)), name, classes)
+    if len(given) == 2:
+        return joined({"": given}, name, classes)
+    raise DataError(f"`source` should be (x, y) or ((x, y), (x_test, y_test)). Received: a tuple of {len(given)}")
+
+
+def from_npz(path):
+    """The listing of an .npz file; nothing pickled is read."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            parts = {part: (file[x], file[y]) for (x, y), part in FILES.items() if {x, y} <= {*file.files}}
+            names = ", ".join(file.files)
+    except Exception as error:  # zipfile's, zlib's and numpy's errors have no common parent
+        raise DataError(f"{path} should be an .npz file of arrays. Received: {error}") from None
+    if not parts:
+        raise DataError(f"{path} should have arrays x, y or x_train, y_train, x_test, y_test. Received: {names}")
+    return joined(parts, displayable(Path(path).name))
+
+
+def joined(parts, name, classes=None):
+    """One listing of all parts, their pixels in one array."""
+    arrays = {part: as_pixels(x) for part, (x, _) in parts.items()}
+    labels = {part: as_labels(y, len(arrays[part])) for part, (_, y) in parts.items()}
+    shapes = {array.shape[1:] for array in arrays.values()}
+    if len(shapes) > 1:
+        raise DataError(f"`source` should have images of one shape. Received: {' and '.join(map(str, sorted(shapes)))}")
+    pixels = np.concatenate([*arrays.values()]) if len(arrays) > 1 else next(iter(arrays.values()))
+    name_of = classes.__getitem__ if classes else named([*labels.values()])
+    entries, row = [], 0
+    for part, array in arrays.items():
+        for i in range(len(array)):
+            entries.append(Entry(pixels[row], f"{part or 'images'}/{i:05}", name_of(labels[part][i]), part))
+            row += 1
+    return Listing(name, tuple(entries), tuple(sorted({entry.label for entry in entries})), (), pixels)
+
+
+def named(labels):
+    """The function that names a label: numbers all in one length, so that sorting keeps their order."""
+    if any(array.dtype.kind not in "iu" for array in labels):
+        return str
+    if min(int(array.min(initial=0)) for array in labels) < 0:
+        raise DataError("`source` should have labels from 0. Received: negative ones")
+    digits = len(str(max(int(array.max(initial=0)) for array in labels)))
+    return lambda label: f"{label:0{digits}}"
+
+
+def as_pixels(x):
+    """Images as uint8 (N, H, W, C)."""
+    x = np.asarray(x)
+    x = x[..., None] if x.ndim == 3 else x
+    if x.ndim != 4 or x.dtype.kind not in "uifb":
+        raise DataError(f"`source` should have images (N, H, W[, C]). Received: an array {x.shape} of {x.dtype}")
+    if x.dtype == np.uint8 or not x.size:
+        return x.astype(np.uint8)
+    low, high = float(x.min()), float(x.max())
+    if not (low >= 0 and high <= 255):
+        raise DataError(f"`source` should have pixels 0..255. Received: {low:g}..{high:g}")
+    scale = 255 if x.dtype.kind in "fb" and high <= 1 else 1  # 0..1, as half of all examples have it
+    return np.rint(x * np.float32(scale)).astype(np.uint8)
+
+
+def as_labels(y, count):
+    """Labels (N,): numbers, or names; what is one-hot becomes numbers."""
+    y = np.asarray(y)
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if (
+        y.ndim == 2
+        and y.dtype.kind in "iufb"
+        and np.array_equal(y.sum(axis=1), np.ones(len(y)))
+        and np.isin(y, (0, 1)).all()
+    ):
+        y = y.argmax(axis=1)
+    if y.ndim != 1 or len(y) != count:
+        raise DataError(f"`source` should have a label for each of its {count} images. Received: labels {y.shape}")
+    if y.dtype.kind == "b" or (y.dtype.kind == "f" and np.array_equal(y, np.rint(y))):
+        y = y.astype(np.int64)
+    if y.dtype.kind not in "iuUSO":
+        raise DataError(f"`source` should have whole numbers or names as labels. Received: {y.dtype}")
+    return (
+        np.array([label.decode() if isinstance(label, bytes) else label for label in y]) if y.dtype.kind == "S" else y
+    )
+
+
+SIDE = 32
+COUNT = 100  # shapes of a class
+FINE = 4  # drawn so many times larger, for smooth edges
+
+
+def digits():
+    """1,797 handwritten digits of scikit-learn, 8x8 with 17 levels of grey, resized to 32x32."""
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    small = np.rint(found.images * 255 / 16).astype(np.uint8)[..., None]
+    return from_arrays((np.stack([stretched(image, (SIDE, SIDE)) for image in small]), found.target), "digits")
+
+
+def shapes(count=COUNT, seed=0):
+    """``count`` images 32x32 of each of ``SHAPES``: any colours, places, sizes and turns, with noise."""
+    rng = np.random.default_rng(seed)
+    names = [name for _ in range(count) for name in SHAPES]
+    return from_arrays((np.stack([drawn(SHAPES[name], rng) for name in names]), np.array(names)), "shapes")
+
+
+def drawn(shape, rng):
+    """One image of a shape, (32, 32, 3)."""
+    side = SIDE * FINE
+    ink, paper = colours(rng)
+    radius = rng.uniform(0.22, 0.42) * side
+    centre = rng.uniform(radius, side - radius, 2)
+    mask = Image.new("L", (side, side))
+    shape(ImageDraw.Draw(mask), centre, radius, rng.uniform(0, 2 * np.pi))
+    mask = np.asarray(mask.resize((SIDE, SIDE), Image.Resampling.BOX), np.float64)[..., None] / 255
+    image = mask * ink + (1 - mask) * paper + rng.normal(0, 6, (SIDE, SIDE, 3))
+    return np.rint(image).clip(0, 255).astype(np.uint8)
+
+
+def colours(rng):
+    """Two colours that can be told apart."""
+    while True:
+        ink, paper = rng.uniform(0, 255, (2, 3))
+        if abs(ink.mean() - paper.mean()) > 60:
+            return ink, paper
+
+
+def corners(centre, radius, angles):
+    return [tuple(centre + radius * np.array([np.cos(angle), np.sin(angle)])) for angle in angles]
+
+
+def polygon(sides):
+    def shape(draw, centre, radius, turn):
+        draw.polygon(corners(centre, radius, turn + 2 * np.pi * np.arange(sides) / sides), fill=255)
+
+    return shape
+
+
+def circle(draw, centre, radius, turn):
+    draw.ellipse([*(centre - radius), *(centre + radius)], fill=255)
+
+
+def ring(draw, centre, radius, turn):
+    circle(draw, centre, radius, turn)
+    draw.ellipse([*(centre - 0.55 * radius), *(centre + 0.55 * radius)], fill=0)
+
+
+def cross(draw, centre, radius, turn):
+    for angle in (turn, turn + np.pi / 2):
+        draw.line(corners(centre, radius, (angle, angle + np.pi)), fill=255, width=int(0.5 * radius))
+
+
+def stripes(draw, centre, radius, turn):
+    across, along = np.array([np.cos(turn), np.sin(turn)]), np.array([-np.sin(turn), np.cos(turn)])
+    for step in np.arange(-1.2, 1.3, 0.6):
+        middle = centre + step * radius * across
+        ends = [tuple(middle - radius * along), tuple(middle + radius * along)]
+        draw.line(ends, fill=255, width=int(0.28 * radius))
+
+
+SHAPES = {
+    "circle": circle,
+    "cross": cross,
+    "ring": ring,
+    "square": polygon(4),
+    "stripes": stripes,
+    "triangle": polygon(3),
+}
 
 CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 FASHION = ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"]

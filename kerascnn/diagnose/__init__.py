@@ -3,30 +3,26 @@
 Every answer is a frozen dataclass of tables, which draws itself with `.plot()` and `.save(path)`.
 """
 
-from .effects import activation_effect, dropout_effect, norm_effect
-from .initial import Initialisation, initialisation
-from .kernels import Filters, filters
-from .numerical import GradientCheck, gradient_check
-from .units import Activity, activity
-from .variants import Comparison, compare, plain_against_residual
-from .verdicts import ENOUGH, TrainingVerdict, training_verdict
+from ..support.lazy import lazily
 
-__all__ = [
-    "ENOUGH",
-    "Activity",
-    "Comparison",
-    "Filters",
-    "GradientCheck",
-    "Initialisation",
-    "TrainingVerdict",
-    "activation_effect",
-    "activity",
-    "compare",
-    "dropout_effect",
-    "filters",
-    "gradient_check",
-    "initialisation",
-    "norm_effect",
-    "plain_against_residual",
-    "training_verdict",
-]
+PUBLIC = {  # name -> module; loaded when first asked for
+    "activation_effect": "variants",
+    "dropout_effect": "variants",
+    "norm_effect": "variants",
+    "Initialisation": "initialization",
+    "initialisation": "initialization",
+    "Filters": "filters",
+    "filters": "filters",
+    "GradientCheck": "gradient_check",
+    "gradient_check": "gradient_check",
+    "Activity": "activity",
+    "activity": "activity",
+    "Comparison": "variants",
+    "compare": "variants",
+    "plain_against_residual": "variants",
+    "ENOUGH": "verdict",
+    "TrainingVerdict": "verdict",
+    "training_verdict": "verdict",
+}
+__all__ = sorted(PUBLIC)
+__getattr__, __dir__ = lazily(__name__, PUBLIC)

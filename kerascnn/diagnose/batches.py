@@ -4,9 +4,9 @@ from itertools import islice
 
 import numpy as np
 
-from ..data.gather import gather
-from ..outputs import check_channels_last
-from ..predictions import count, cutting, none_readable, prepared, readable
+from ..evaluation.predict import count, cutting, none_readable, prepared, readable
+from ..graph.ends import check_channels_last
+from ..inputs.gather import gather
 
 
 def batches(model, images, batch_size=32, preprocess=None):

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..predictions import count
+from ..evaluation.predict import count
 
 
 class Labelled(NamedTuple):

@@ -3,18 +3,25 @@
 Deeper plain nets reach a higher training loss, residual ones do not (He et al. 2015, fig. 6).
 """
 
+import hashlib
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 import keras
+import numpy as np
+from keras import layers
 
-from ..build import build_model
-from ..drawn import Drawn
-from ..predictions import count
-from ..registry import card
-from . import kept
-from .copies import rebuild
+from ..evaluation.predict import count
+from ..graph.copy import rebuild
+from ..support.display import Drawn
+from ..support.files import replacing
+from ..support.text import unknown
+from ..zoo.build import build_model
+from ..zoo.registry import card
 from .labelled import labelled
 
 COLUMNS = ("variant", "params", "epoch", "loss", "accuracy", "val_loss", "val_accuracy")
@@ -45,7 +52,7 @@ class Comparison(Drawn):
 
     def plot(self):
         """Training loss by epoch; dotted lines for validation."""
-        from .pictures import draw_comparison
+        from .figures import draw_comparison
 
         return draw_comparison(self)
 
@@ -97,17 +104,17 @@ def compare(
     held = None if validation is None else labelled("validation", validation)[:2]
     settings = {"epochs": epochs, "rate": rate, "momentum": momentum, "batch_size": batch_size, "seed": seed}
     if folder is not None:
-        seen = {"images": len(images.x), "data": kept.digest(*images[:2]), "validation": held and kept.digest(*held)}
-        folder = kept.prepare(folder, settings | seen)
+        seen = {"images": len(images.x), "data": digest(*images[:2]), "validation": held and digest(*held)}
+        folder = prepare(folder, settings | seen)
     rows = []
     for name, variant in variants.items():
         keras.utils.set_random_seed(seed)
         model = rebuild(variant) if isinstance(variant, keras.Model) else variant()
-        found = kept.finished(folder, name, model.count_params()) if folder is not None else None
+        found = finished(folder, name, model.count_params()) if folder is not None else None
         if found is None:
             found = trained(model, name, images[:2], held, settings, tell)
             if folder is not None:
-                kept.keep(folder, name, as_table(found))
+                keep(folder, name, as_table(found))
         rows += found
     return Comparison(as_table(rows), title, dict(group or {}))
 
@@ -161,3 +168,105 @@ def plain_against_residual(data, depths=(20, 32, 44, 56), epochs=10, limit=None,
             variants[f"{kind}{depth}"] = partial(build_model, row, depths=blocks, stem=stem, **sizes)
             group[f"{kind}{depth}"] = str(depth)
     return compare(variants, images, epochs, **({"title": "Plain against residual nets", "group": group} | options))
+
+
+ACTS = {"sigmoid": layers.Activation, "tanh": layers.Activation, "relu": layers.ReLU, "leaky_relu": layers.LeakyReLU}
+
+
+def dropout_effect(data, epochs=10, limit=None, *, rates=(0.0, 0.25, 0.5), make=None, **options):
+    """The same network without dropout and with some; see `compare`. ``make(dropout=...)`` builds another network."""
+    changes = {f"dropout {rate:g}" if rate else "no dropout": {"dropout": rate} for rate in rates}
+    return effect(changes, data, epochs, limit, make, {"title": "Dropout"} | options)
+
+
+def norm_effect(data, epochs=10, limit=None, *, make=None, **options):
+    """The same network without batch norm and with it; see `compare`. ``make(norm=...)`` builds another network."""
+    changes = {"no norm": {"norm": False}, "batch norm": {"norm": True}}
+    return effect(changes, data, epochs, limit, make, {"title": "Batch norm"} | options)
+
+
+def activation_effect(data, epochs=10, limit=None, *, acts=tuple(ACTS), make=None, **options):
+    """The same network with one nonlinearity after another; see `compare`. ``make(act=...)`` builds another network."""
+    changes = {act: {"act": act} for act in acts}
+    return effect(changes, data, epochs, limit, make, {"title": "Nonlinearities"} | options)
+
+
+def effect(changes, data, epochs, limit, make, options):
+    """`compare` with one network of ``make``'s kind, `small` without it, for each of ``changes``."""
+    images = labelled("data", data, limit, options.get("seed", 0))
+    make = make or partial(small, images.x.shape[1:], images.classes)
+    variants = {name: partial(make, **change) for name, change in changes.items()}
+    return compare(variants, images, epochs, **({"rate": 0.02} | options))
+
+
+def small(input_shape, classes, *, act="relu", norm=False, dropout=0.0, convs=(16, 16, 32, 32), units=64):
+    """A small network in which one thing can be changed: 3x3 convolutions, a pool after each second one, two dense."""
+    if act not in ACTS:
+        raise ValueError(unknown("act", act, ACTS))
+    x = inputs = keras.Input(input_shape)
+    x = layers.Rescaling(1 / 127.5, offset=-1)(x)
+
+    def after(x, name):
+        x = layers.BatchNormalization(name=f"{name}_norm")(x) if norm else x
+        return ACTS[act](*([act] if ACTS[act] is layers.Activation else []), name=f"{name}_{act}")(x)
+
+    for i, filters in enumerate(convs, start=1):
+        x = after(layers.Conv2D(filters, 3, padding="same", name=f"conv{i}")(x), f"conv{i}")
+        x = layers.MaxPooling2D(name=f"pool{i}")(x) if i % 2 == 0 and min(x.shape[1:3]) > 1 else x
+    x = after(layers.Dense(units, name="fc")(layers.Flatten()(x)), "fc")
+    x = layers.Dropout(dropout, name="dropout")(x) if dropout else x
+    return keras.Model(inputs, layers.Dense(classes, "softmax", name="probs")(x), name="small")
+
+
+SETTINGS = "settings.json"
+
+
+def prepare(folder, settings):
+    """The folder, made if need be; an error where its runs were made with other settings."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / SETTINGS
+    if not path.exists():
+        write(path, json.dumps(settings, indent=2) + "\n")
+    found = json.loads(path.read_text())
+    other = [f"{key} {found.get(key)}, not {value}" for key, value in settings.items() if found.get(key) != value]
+    if other:
+        raise ValueError(f"`folder` should have runs with the same settings. Received: {folder}, {'; '.join(other)}")
+    return folder
+
+
+def finished(folder, variant, params):
+    """The rows of a variant that was trained before; None without them."""
+    import pandas as pd
+
+    path = place(folder, variant)
+    if not path.exists():
+        return None
+    rows = pd.read_csv(path, float_precision="round_trip")
+    if set(rows.params) != {params}:
+        came = f"{path}, with {rows.params[0]:,} instead of {params:,}"
+        raise ValueError(f"`folder` should have runs of networks with the same parameters. Received: {came}")
+    return [*rows.itertuples(index=False, name=None)]
+
+
+def keep(folder, variant, table):
+    """Write the rows of a variant whose training is over."""
+    write(place(folder, variant), table.to_csv(index=False))
+
+
+def place(folder, variant):
+    return folder / (re.sub(r"[^\w.-]+", "_", variant) + ".csv")
+
+
+def write(path, text):
+    with replacing(path) as draft:
+        draft.write_text(text)
+
+
+def digest(*arrays):
+    """Which data it was, in a few letters."""
+    found = hashlib.blake2b(digest_size=8)
+    for array in arrays:
+        found.update(str((array.shape, str(array.dtype))).encode())
+        found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()

@@ -1,35 +1,30 @@
 """How good a classifier is, how sure one can be of that, against whom, and what each part of it is worth."""
 
-from .ablation import Ablation, ablate
-from .calibration import Calibration, Temperature, reliability, temperature
-from .comparison import Comparison, compare, corrected_t
-from .ensembles import Ensemble, ensemble
-from .evaluation import Evaluation, evaluate, from_probabilities
-from .intervals import Interval, bootstrap, mcnemar, wilson
-from .people import HumanAgainstNetwork, human_against_network
-from .surgery import NotRemovable, without
+from ..support.lazy import lazily
 
-__all__ = [
-    "Ablation",
-    "Calibration",
-    "Comparison",
-    "Ensemble",
-    "Evaluation",
-    "HumanAgainstNetwork",
-    "Interval",
-    "NotRemovable",
-    "Temperature",
-    "ablate",
-    "bootstrap",
-    "compare",
-    "corrected_t",
-    "ensemble",
-    "evaluate",
-    "from_probabilities",
-    "human_against_network",
-    "mcnemar",
-    "reliability",
-    "temperature",
-    "wilson",
-    "without",
-]
+PUBLIC = {  # name -> module; loaded when first asked for
+    "Ablation": "ablation",
+    "ablate": "ablation",
+    "Calibration": "calibration",
+    "Temperature": "calibration",
+    "reliability": "calibration",
+    "temperature": "calibration",
+    "Comparison": "compare",
+    "compare": "compare",
+    "corrected_t": "compare",
+    "Ensemble": "ensembles",
+    "ensemble": "ensembles",
+    "Evaluation": "evaluate",
+    "evaluate": "evaluate",
+    "from_probabilities": "evaluate",
+    "Interval": "statistics",
+    "bootstrap": "statistics",
+    "mcnemar": "statistics",
+    "wilson": "statistics",
+    "HumanAgainstNetwork": "people",
+    "human_against_network": "people",
+    "NotRemovable": "surgery",
+    "without": "surgery",
+}
+__all__ = sorted(PUBLIC)
+__getattr__, __dir__ = lazily(__name__, PUBLIC)

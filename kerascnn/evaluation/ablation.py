@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 import keras
 import numpy as np
 
-from ..drawn import Drawn
-from ..predictions import cutting, prepared, readable
-from .comparison import compare
-from .evaluation import Evaluation, measured
-from .images import chunks, labelled
-from .intervals import wilson
+from ..support.display import Drawn
+from .compare import compare
+from .evaluate import Evaluation, measured
+from .labelled import chunks, labelled
+from .predict import cutting, prepared, readable
+from .statistics import wilson
 from .surgery import NotRemovable, calls_of, exit_of, flat, part_of, rebuilt, without
 
 
@@ -43,13 +43,13 @@ class Ablation(Drawn):
 
     def plot(self):
         """The drops with their intervals as a figure."""
-        from .pictures import draw_drops
+        from .figures import draw_drops
 
         return draw_drops(self.table, f"{self.intact.model or 'The network'} without ...")
 
     def save(self, path):
         """Write the numbers (.json), the table (.csv) or the figure (.png, .svg, .pdf, .jpg)."""
-        from .storing import keep, of_ablation
+        from .save import keep, of_ablation
 
         return keep(path, lambda: self.table, self.plot, lambda: of_ablation(self))
 

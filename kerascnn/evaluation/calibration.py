@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..drawn import Drawn, Told
-from ..outputs import adds_up
-from .intervals import wilson
-from .scores import LEAST, surprises
+from ..graph.ends import adds_up
+from ..support.display import Drawn, Told
+from .statistics import LEAST, surprises, wilson
 
 BINS = 15
 HOTTEST, STEPS = 100.0, 200
@@ -31,13 +30,13 @@ class Calibration(Drawn):
 
     def plot(self):
         """The reliability diagram."""
-        from .pictures import draw_reliability, figure_of
+        from .figures import draw_reliability, figure_of
 
         return figure_of(lambda axis: draw_reliability(axis, self))
 
     def save(self, path):
         """Write the numbers (.json), the bins (.csv) or the diagram (.png, .svg, .pdf, .jpg)."""
-        from .storing import keep, of_calibration
+        from .save import keep, of_calibration
 
         return keep(path, lambda: self.table, self.plot, lambda: of_calibration(self))
 

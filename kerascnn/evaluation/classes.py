@@ -5,9 +5,9 @@ import warnings
 
 import numpy as np
 
-from .. import labels as names_of
-from ..predictions import named
-from ..registry import unknown
+from ..inputs import class_names
+from ..support.text import unknown
+from .predict import named
 
 
 def aligned(labels, known, classes, width, model):
@@ -37,8 +37,8 @@ def by_number(known, own, width):
     """The model's numbers of classes whose names are numbers or, of ImageNet's classes, WordNet's numbers."""
     if all(name.isdecimal() and int(name) < width for name in known):
         return [int(name) for name in known]
-    if width == 1000 and all(re.fullmatch(r"n\d{8}", name) for name in known) and names_of.imagenet():
-        order = [*names_of.imagenet()]
+    if width == 1000 and all(re.fullmatch(r"n\d{8}", name) for name in known) and class_names.imagenet():
+        order = [*class_names.imagenet()]
         if {*known} <= {*order}:
             return [order.index(name) for name in known]
     if own:

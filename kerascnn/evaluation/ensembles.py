@@ -5,12 +5,11 @@ from dataclasses import dataclass, replace
 import keras
 import numpy as np
 
-from ..drawn import Drawn
-from .comparison import Comparison, compare, paired
-from .evaluation import Evaluation, measured
-from .images import labelled
-from .intervals import wilson
-from .scores import LEAST
+from ..support.display import Drawn
+from .compare import Comparison, compare, paired
+from .evaluate import Evaluation, measured
+from .labelled import labelled
+from .statistics import LEAST, wilson
 
 HOW = ("probabilities", "logarithms")
 
@@ -48,14 +47,14 @@ class Ensemble(Drawn):
 
     def plot(self):
         """The accuracies of members and ensemble with their intervals as a figure."""
-        from .pictures import draw_members, figure_of
+        from .figures import draw_members, figure_of
 
         table = self.table
         return figure_of(lambda axis: draw_members(axis, table), (7, max(2.0, 1.2 + 0.35 * len(table))))
 
     def save(self, path):
         """Write the numbers (.json), the table (.csv) or the figure (.png, .svg, .pdf, .jpg)."""
-        from .storing import keep, of_comparison, records
+        from .save import keep, of_comparison, records
 
         def stated():
             return {"members": records(self.table), "against_best": of_comparison(self.comparison)}

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..drawn import Drawn
+from ..support.display import Drawn
 from .classes import by_name
-from .comparison import taken, two_by_two
-from .evaluation import Evaluation
-from .intervals import mcnemar, wilson
-from .scores import kappa
+from .compare import taken, two_by_two
+from .evaluate import Evaluation
+from .statistics import kappa, mcnemar, wilson
 
 COLUMNS = ("image", "answer")
 
@@ -96,13 +95,13 @@ class HumanAgainstNetwork(Drawn):
 
     def plot(self):
         """The 2x2 table as a figure."""
-        from .pictures import draw_cells, figure_of
+        from .figures import draw_cells, figure_of
 
         return figure_of(lambda axis: draw_cells(axis, self.table))
 
     def save(self, path):
         """Write the numbers (.json), the images with all answers (.csv) or the figure (.png, .svg, .pdf, .jpg)."""
-        from .storing import keep, of_people
+        from .save import keep, of_people
 
         return keep(path, lambda: self.images, self.plot, lambda: of_people(self))
 

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from ..registry import unknown
+from ..support.text import unknown
 
 HOW = ("remove", "zero", "mean")
 

@@ -1,6 +1,13 @@
 """A classifier as files that others can run: bytes of a photo in, names of classes out, checked when written."""
 
-from .artifact import Exported, export
-from .verification import Check, ExportError, verify
+from ..support.lazy import lazily
 
-__all__ = ["Check", "ExportError", "Exported", "export", "verify"]
+PUBLIC = {  # name -> module; loaded when first asked for
+    "Exported": "export",
+    "export": "export",
+    "Check": "verify",
+    "ExportError": "verify",
+    "verify": "verify",
+}
+__all__ = sorted(PUBLIC)
+__getattr__, __dir__ = lazily(__name__, PUBLIC)

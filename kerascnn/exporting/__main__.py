@@ -2,7 +2,7 @@
 
 import sys
 
-from .verification import ExportError, verify
+from .verify import ExportError, verify
 
 
 def main(words):

@@ -6,8 +6,8 @@ import sys
 import keras
 import numpy as np
 
-from ..predictions import predict
-from .alone import REPEATED, alike, check, near
+from ..evaluation.predict import predict
+from .standalone import REPEATED, alike, check, near
 
 FILE = "model.keras"
 

@@ -1,14 +1,14 @@
 """Training: recipes as their authors published them, and `fit`, which is repeatable and goes on after a crash."""
 
-from ..lazy import lazily
+from ..support.lazy import lazily
 
-PUBLIC = {  # name -> module; loaded when first asked for: recipes can be read without Keras
-    "Diverged": "fitting",
+PUBLIC = {  # name -> module; loaded when first asked for
+    "Diverged": "fit",
     "History": "history",
     "RECIPES": "recipes",
-    "Recipe": "rows",
-    "fit": "fitting",
-    "initialise": "descent",
+    "Recipe": "recipes",
+    "fit": "fit",
+    "initialise": "optimizers",
     "recipe": "recipes",
     "recipe_of": "recipes",
 }

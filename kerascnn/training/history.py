@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..drawn import Drawn
-from ..files import replacing, save_figure
+from ..support.display import Drawn
+from ..support.files import replacing, save_figure
 
 COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "rate", "seconds")
 BLUE, ORANGE = "#0072b2", "#d55e00"

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from .. import __version__
-from ..files import displayable, replacing
+from ..support.files import displayable, replacing
 from .history import best_row, history_of
 
 STATE, BEST, TABLE, CURVES, CARD = "state.npz", "best.weights.h5", "history.csv", "curves.png", "card.json"

@@ -3,19 +3,19 @@
 No PyTorch is needed, nothing that a file holds is executed, and a file that lies about its sizes is refused.
 """
 
-from ..lazy import lazily
+from ..support.lazy import lazily
 
-PUBLIC = {  # name -> module; loaded when first asked for: some need Keras, others only the standard library
-    "read": "files",
-    "by_layer": "files",
-    "nonfinite": "files",
-    "WeightsError": "limits",
+PUBLIC = {  # name -> module; loaded when first asked for
+    "read": "formats.read",
+    "by_layer": "formats.read",
+    "nonfinite": "formats.read",
+    "WeightsError": "formats",
     "DownloadError": "cache",
-    "load_weights": "loading",
-    "open_weights": "loading",
-    "pretrain": "loading",
-    "Loaded": "fitting",
-    "save_weights": "saving",
+    "load_weights": "load",
+    "open_weights": "load",
+    "pretrain": "load",
+    "Loaded": "match",
+    "save_weights": "save",
 }
 __all__ = sorted(PUBLIC)
 __getattr__, __dir__ = lazily(__name__, PUBLIC)

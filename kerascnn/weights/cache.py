@@ -64,11 +64,6 @@ def beside(path, suffix):
     return path.with_name(path.name + suffix)
 
 
-def switched(name):
-    """Whether a variable of the environment is set to anything but 0."""
-    return os.environ.get(name, "0") not in ("", "0")
-
-
 def cached(folder=None):
     """The files in the cache in order of name; ``complete`` is false for what a download left unfinished."""
     folder = place("any", folder).parent

@@ -8,11 +8,11 @@ import keras
 import pytest
 from keras import layers
 
-from kerascnn.anatomy import diagram, walk
-from kerascnn.anatomy.blocks import Box
-from kerascnn.anatomy.layout import rows, text_width
-from kerascnn.anatomy.structure import Parallel, Repeat, Side, Tangle, structure
-from kerascnn.weightless import weightless
+from kerascnn.anatomy import diagram
+from kerascnn.anatomy.blocks import Box, Parallel, Repeat, Side, Tangle, structure
+from kerascnn.anatomy.diagram import rows, text_width
+from kerascnn.graph.walk import walk
+from kerascnn.zoo.layers import weightless
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -7,7 +7,7 @@ from gradients import gradient_support, positive
 from keras import layers
 
 from kerascnn.anatomy import dissect, receptive_field, support
-from kerascnn.weightless import weightless
+from kerascnn.zoo.layers import weightless
 
 
 def chain(*stack, shape=(64, 48, 3)):

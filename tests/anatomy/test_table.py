@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from keras import layers
 
-from kerascnn.anatomy import dissect, walk
-from kerascnn.weightless import weightless
+from kerascnn.anatomy import dissect
+from kerascnn.graph.walk import walk
+from kerascnn.zoo.layers import weightless
 
 
 def blank(build, **config):

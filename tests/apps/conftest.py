@@ -6,7 +6,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from kerascnn import catalog
+from kerascnn.zoo import catalog
 from kerascnn_apps.main import main
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kerascnn.files import displayable
+from kerascnn.support.files import displayable
 
 ODD = os.fsdecode(b"caf\xe9")
 SHOWN = "caf\\udce9"
@@ -49,10 +49,10 @@ def network(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
-    from kerascnn.transfer import desk, worker
+    from kerascnn.transfer_learning import runner
 
-    monkeypatch.setattr(worker, "SPLITS", False)
-    monkeypatch.setattr(desk, "SPLITS", False)
+    monkeypatch.setattr(runner, "SPLITS", False)
+    monkeypatch.setattr(runner, "SPLITS", False)
     monkeypatch.setenv("KERASCNN_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -11,7 +11,7 @@ import pytest
 from keras import layers
 from PIL import Image
 
-from kerascnn import labels
+from kerascnn.inputs import class_names
 from kerascnn.visualize.registry import ROWS, Method
 from kerascnn_apps import see, ways
 
@@ -49,7 +49,7 @@ def here(tmp_path, monkeypatch):
     def imagenet():
         warnings.warn("classes have numbers and no names: no connection", stacklevel=2)
 
-    monkeypatch.setattr(labels, "imagenet", imagenet)
+    monkeypatch.setattr(class_names, "imagenet", imagenet)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -328,8 +328,8 @@ def test_another_network_is_checked_as_the_first(fails, network, photos):
 TOY = '''
 from dataclasses import replace
 
-from kerascnn.visualize.attribution import aim
-from kerascnn.visualize.gradients import attributed, slope
+from kerascnn.visualize.attribution.attribution import aim
+from kerascnn.visualize.attribution.gradients import attributed, slope
 from kerascnn.visualize.registry import documented
 
 

@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 from planted import GOOD, PLANTED, contents, photo, plant, write
 
-from kerascnn.data import DataError, ImageError, audit, decode, load
-from kerascnn.data.duplicates import all_pairs, equal_pairs, joined
-from kerascnn.data.kinds import KINDS, SEVERITIES
+from kerascnn.data import DataError, audit, load
+from kerascnn.data.defects import KINDS, SEVERITIES
+from kerascnn.data.inspection import all_pairs, equal_pairs, joined
+from kerascnn.inputs.decode import ImageError, decode
 
 
 @pytest.fixture(scope="module")
@@ -240,7 +241,7 @@ def test_chains_of_lookalikes_do_not_glue_a_class_together():
 
 
 def test_quiet_and_said(folder, capsys, monkeypatch):
-    monkeypatch.setattr("kerascnn.data.threads.PATIENCE", -1.0)
+    monkeypatch.setattr("kerascnn.inputs.threads.PATIENCE", -1.0)
     audit(folder, quiet=True)
     assert capsys.readouterr().err == ""
     audit(folder)
@@ -251,7 +252,7 @@ def test_quiet_and_said(folder, capsys, monkeypatch):
 
 def test_a_reader_may_stop(folder):
     """What comes after an interruption is not decoded."""
-    from kerascnn.data.threads import each
+    from kerascnn.inputs.threads import each
 
     done = []
     run = each(done.append, range(100_000))

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from kerascnn.data import ImageError, decode, fit, gather
-from kerascnn.data.decode import INSIDE, LIMIT, quiet, unpack
+from kerascnn.inputs.decode import INSIDE, LIMIT, ImageError, decode, quiet, unpack
+from kerascnn.inputs.gather import gather
+from kerascnn.inputs.resize import fit
 
 COLOURS = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[0, 0, 0], [255, 255, 255], [128, 64, 32]]], np.uint8)
 BLOCKS = COLOURS.repeat(32, 0).repeat(32, 1)  # (64, 96, 3): blocks survive JPEG but for their edges

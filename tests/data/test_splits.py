@@ -8,7 +8,7 @@ import pytest
 from planted import contents, photo, write
 
 from kerascnn.data import DataError, load
-from kerascnn.data.splitting import divided, limited
+from kerascnn.data.load import divided, limited
 
 SHARES = {"valid": 0.2, "test": 0.2}
 

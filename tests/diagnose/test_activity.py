@@ -8,7 +8,7 @@ from PIL import Image
 from scipy.stats import binomtest
 
 from kerascnn import activity, build_model
-from kerascnn.diagnose.units import ranks, treves_rolls, upper
+from kerascnn.diagnose.activity import ranks, treves_rolls, upper
 
 
 @pytest.fixture(scope="module")

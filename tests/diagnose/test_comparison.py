@@ -10,15 +10,7 @@ from keras import layers
 from sklearn.datasets import load_digits
 
 from kerascnn import build_model, card
-from kerascnn.diagnose import (
-    activation_effect,
-    compare,
-    dropout_effect,
-    effects,
-    norm_effect,
-    plain_against_residual,
-    variants,
-)
+from kerascnn.diagnose import activation_effect, compare, dropout_effect, norm_effect, plain_against_residual, variants
 from kerascnn.diagnose.labelled import labelled
 
 
@@ -135,7 +127,7 @@ def recorded(monkeypatch):
         return SimpleNamespace(data=data, epochs=epochs, **options)
 
     monkeypatch.setattr(variants, "compare", instead)
-    monkeypatch.setattr(effects, "compare", instead)
+    monkeypatch.setattr(variants, "compare", instead)
     return found
 
 

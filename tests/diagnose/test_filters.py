@@ -7,7 +7,7 @@ from keras import layers
 
 from kerascnn import build_model
 from kerascnn.diagnose import filters
-from kerascnn.diagnose.kernels import measures
+from kerascnn.diagnose.filters import measures
 
 
 def gabor(size, rng):

@@ -9,7 +9,7 @@ from sklearn.metrics import cohen_kappa_score
 
 from kerascnn import compare, ensemble, from_probabilities, human_against_network
 from kerascnn.evaluation import corrected_t
-from kerascnn.evaluation.scores import kappa
+from kerascnn.evaluation.statistics import kappa
 
 CLASSES = ("cat", "dog", "owl")
 

@@ -11,15 +11,17 @@ from keras import layers
 from PIL import Image
 
 import kerascnn
-from kerascnn import evaluate, labels
-from kerascnn.data import DataError, ImageError, Images, load, threads
+from kerascnn import evaluate
+from kerascnn.data import DataError, Images, load
 from kerascnn.evaluation.classes import aligned
+from kerascnn.inputs import class_names, threads
+from kerascnn.inputs.decode import ImageError
 
 
 @pytest.fixture(autouse=True)
 def no_names(monkeypatch):
     """ImageNet's names without a download."""
-    monkeypatch.setattr(labels, "imagenet", lambda: None)
+    monkeypatch.setattr(class_names, "imagenet", lambda: None)
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +163,7 @@ def test_classes_called_by_numbers(colours, rng):
 
 
 def test_wordnets_numbers(colours, monkeypatch):
-    monkeypatch.setattr(labels, "imagenet", lambda: {f"n{3 * i:08}": f"thing {i}" for i in range(1000)})
+    monkeypatch.setattr(class_names, "imagenet", lambda: {f"n{3 * i:08}": f"thing {i}" for i in range(1000)})
     numbers, names = aligned([0, 1, 1], ("n00000006", "n00002997"), None, 1000, colours)
     assert (numbers.tolist(), names[999]) == ([2, 999, 999], "thing 999")
     with pytest.raises(ValueError, match="n00000007"):

@@ -6,7 +6,7 @@ from scipy.stats import binomtest
 from sklearn import metrics
 
 from kerascnn import from_probabilities
-from kerascnn.evaluation import bootstrap, mcnemar, scores, wilson
+from kerascnn.evaluation import bootstrap, mcnemar, statistics, wilson
 
 
 def drawn(rng, images=300, classes=7, absent=()):
@@ -85,7 +85,7 @@ def test_of_equal_probabilities_the_first_class_counts():
     for label in range(4):
         order = np.argsort(-probs, axis=1, kind="stable")
         expected = [row.tolist().index(label) for row in order]
-        assert scores.ranks(probs, np.full(3, label)).tolist() == expected
+        assert statistics.ranks(probs, np.full(3, label)).tolist() == expected
 
 
 def test_perfect_and_constant_classifiers():

@@ -2,7 +2,7 @@ import keras
 import pytest
 from keras import layers
 
-from kerascnn.exporting import alone, reload
+from kerascnn.exporting import reload, standalone
 
 
 @pytest.fixture
@@ -10,7 +10,7 @@ def here():
     """What fresh processes would check, in this one; all but that kerascnn is not loaded."""
 
     def check(folder):
-        rows = [*alone.checks(folder, f"{folder}/check")]
+        rows = [*standalone.checks(folder, f"{folder}/check")]
         if (folder / "model.keras").exists():
             rows += reload.checks(folder, f"{folder}/check")
         rows = [row for row in rows if row["what"] != "needs no kerascnn"]

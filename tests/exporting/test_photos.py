@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from kerascnn.evaluation.predict import Cut
 from kerascnn.exporting import photos
-from kerascnn.exporting.orientation import orientation
-from kerascnn.predictions import Cut
+from kerascnn.exporting.photos import orientation
 
 CUT = Cut((32, 32), 3, 37, "bilinear", "none")
 

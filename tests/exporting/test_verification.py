@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import keras
@@ -16,8 +17,11 @@ from PIL import Image
 
 import kerascnn
 from kerascnn import export
-from kerascnn.exporting import ExportError, alone, samples, verify
+from kerascnn.exporting import ExportError, standalone, verify
 from kerascnn.exporting.__main__ import main as check_again
+from kerascnn.exporting.export import answers, decode, given
+
+samples = import_module("kerascnn.exporting.export")  # of that name the package has a function too
 
 KINDS = CUSTOM  # every layer of ours; models of all other kinds are tried in this process
 ALONE = """
@@ -67,7 +71,7 @@ def test_networks_of_all_layers_where_nothing_was_imported(tmp_path, rng):
     plain = keras.Sequential([keras.Input((8, 8, 3)), layers.GlobalAveragePooling2D()], name="plain")
     export(plain, tmp_path / "plain", formats="keras", verify=False)
     folders = [tmp_path / name for name in KINDS]
-    _, rows = json.loads(fresh(ALONE + ALL, *folders, alone.__file__))
+    _, rows = json.loads(fresh(ALONE + ALL, *folders, standalone.__file__))
     refused, more = json.loads(fresh(RELOAD + ALL, *folders, tmp_path / "plain"))
     assert "kerascnn" in refused
     rows += more
@@ -126,7 +130,7 @@ def test_an_export_that_says_something_else(means, in_process, tmp_path, monkeyp
     options = {"formats": "saved_model", "classes": ["a", "b", "c"]}
     export(means(), tmp_path / "out", **options)
     before = (tmp_path / "out" / "card.json").read_bytes()
-    right = samples.answers
+    right = answers
 
     def wrong(*arguments):
         found = right(*arguments)
@@ -190,13 +194,13 @@ def test_samples_of_all_kinds(tmp_path):
     array = np.random.default_rng(0).integers(0, 256, (8, 9, 3), np.uint8)
     Image.fromarray(array).save(tmp_path / "a.jpg")
     Image.fromarray(array).save(tmp_path / "b.webp", lossless=True)
-    jpeg, webp, grey = samples.given([tmp_path / "a.jpg", tmp_path / "b.webp", array[..., :1]])
+    jpeg, webp, grey = given([tmp_path / "a.jpg", tmp_path / "b.webp", array[..., :1]])
     assert jpeg[1] == (tmp_path / "a.jpg").read_bytes()
-    np.testing.assert_array_equal(samples.decode(webp[1]), array)
-    np.testing.assert_array_equal(samples.decode(grey[1]), array[..., :1].repeat(3, -1))
+    np.testing.assert_array_equal(decode(webp[1]), array)
+    np.testing.assert_array_equal(decode(grey[1]), array[..., :1].repeat(3, -1))
 
 
 def test_alone_stands_alone():
     """What checks for machines without kerascnn imports nothing of it."""
     code = "import runpy, sys; runpy.run_path(sys.argv[1]); print([m for m in sys.modules if m.startswith('kerascnn')])"
-    assert fresh(code, alone.__file__) == "[]"
+    assert fresh(code, standalone.__file__) == "[]"

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from kerascnn import report
-from kerascnn.report import looks, rasters
-from kerascnn.report.page import code
+from kerascnn.reporting import looks
+from kerascnn.reporting.page import code, within
 
 HOSTILE = "</title></script><script>alert('x')</script><img src=x onerror=alert(1)>\"'&"
 PHOTO = np.random.default_rng(0).integers(0, 256, (24, 32, 3)).astype(np.uint8)
@@ -139,10 +139,10 @@ def test_grey_and_floats_are_pictures_too():
 def test_a_page_above_its_budget_gets_smaller_pictures_and_says_so():
     noise = np.random.default_rng(1).integers(0, 256, (1200, 1200, 3)).astype(np.uint8)
     text = str(report.picture(noise, "noise")) * 3
-    found, said = rasters.within(text, 300_000)
+    found, said = within(text, 300_000)
     assert len(found) <= 300_000
     assert "pixels wide" in said
-    assert rasters.within(text, len(text)) == (text, "")
+    assert within(text, len(text)) == (text, "")
 
 
 def test_a_table_says_its_first_column_as_rows_and_marks():

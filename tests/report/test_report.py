@@ -2,6 +2,7 @@
 
 import json
 import re
+from importlib import import_module
 from types import SimpleNamespace
 
 import keras
@@ -12,10 +13,12 @@ from keras import layers
 
 import kerascnn
 from kerascnn import build_model
-from kerascnn.report import Section, making, paragraph, stages
-from kerascnn.report.sections import SECTIONS
-from kerascnn.report.subject import Skipped
+from kerascnn.reporting import Section, context, paragraph
+from kerascnn.reporting.context import Skipped
+from kerascnn.reporting.sections import SECTIONS
 from kerascnn.visualize import probe
+
+making = import_module("kerascnn.reporting.report")  # of that name the package has a function too
 
 OWN = ("cards", "anatomy", "filters", "health", "appendix")  # that need seconds only
 HOSTILE = "<script>alert('cat')</script>"
@@ -254,7 +257,7 @@ def test_what_cannot_be_is_said(model, options, text):
 )  # fmt: skip
 def test_a_layer_stands_for_each_stage(name, expected):
     model = kerascnn.outline(name) if name == "vgg16" else build_model(name)
-    assert stages.stage_layers(probe(model)) == expected
+    assert context.stage_layers(probe(model)) == expected
 
 
 def test_two_reports_beside_each_other(planned, model, tmp_path):
@@ -324,10 +327,10 @@ def test_a_name_or_a_file_is_a_model_too(model, tmp_path):
 
 
 def test_kept_sections_can_be_cleared(planned, model):
-    from kerascnn.report import keeping
+    from kerascnn.reporting.report import clear, stored
 
     planned(one=fine)
     kerascnn.report(model, seed=41)
-    assert [row.file for row in keeping.stored("small-*")]
-    assert keeping.clear("small-*")
-    assert not keeping.stored("small-*")
+    assert [row.file for row in stored("small-*")]
+    assert clear("small-*")
+    assert not stored("small-*")

@@ -15,15 +15,14 @@ from keras import layers
 import kerascnn
 from kerascnn import visualize
 from kerascnn.data import Images
-from kerascnn.report.asked import concentration, percent, place_of
-from kerascnn.report.page import page
-from kerascnn.report.sections.classes import classes
-from kerascnn.report.sections.errors import errors
-from kerascnn.report.sections.explanations import explanations
-from kerascnn.report.sections.fooling import SIZES, fooling
-from kerascnn.report.sections.inversion import inversion
-from kerascnn.report.sections.units import units
-from kerascnn.report.subject import Skipped, Subject
+from kerascnn.reporting.context import Skipped, Subject
+from kerascnn.reporting.page import page
+from kerascnn.reporting.sections.common import concentration, percent, place_of
+from kerascnn.reporting.sections.errors import errors
+from kerascnn.reporting.sections.explanations import explanations
+from kerascnn.reporting.sections.fooling import SIZES, fooling
+from kerascnn.reporting.sections.synthesis import classes, inversion
+from kerascnn.reporting.sections.units import units
 
 SECTIONS = {each.__name__: each for each in (units, classes, explanations, errors, fooling, inversion)}
 SIZE, COUNT = (16, 12), 4

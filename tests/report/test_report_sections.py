@@ -9,8 +9,8 @@ from keras import layers
 
 import kerascnn
 from kerascnn import build_model, list_models
-from kerascnn.report import SECTIONS
-from kerascnn.report.sections import filters
+from kerascnn.reporting import SECTIONS
+from kerascnn.reporting.sections import filters
 
 ALONE = ("cards", "anatomy", "filters", "appendix")  # need no image
 LIGHT = (*ALONE, "health")

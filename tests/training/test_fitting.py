@@ -11,8 +11,8 @@ from learners import QUICK, descended, images, linear, made, same, small, values
 
 from kerascnn import build_model, fit
 from kerascnn.data import load
+from kerascnn.training.fit import chosen, planned
 from kerascnn.training.learner import cross_entropy, prepared
-from kerascnn.training.plan import chosen, planned
 from kerascnn.training.recipes import RECIPES, recipe_of
 from kerascnn.training.schedules import Steps
 

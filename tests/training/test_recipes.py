@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from learners import descended, made
 
-from kerascnn import build_model, catalog
-from kerascnn.training.descent import initialise, optimizer_of
+from kerascnn import build_model
+from kerascnn.training.optimizers import initialise, optimizer_of
 from kerascnn.training.recipes import FAMILIES, RECIPES, recipe, recipe_of
 from kerascnn.training.schedules import Constant, Cosine, Exponential, OneCycle, Plateau, Poly, Steps, Warm
+from kerascnn.zoo import catalog
 
 PUBLISHED = {  # recipe: {epoch, counted from 0: rate}, as written by the authors
     "wide_resnet": {0: 0.1, 59: 0.1, 60: 0.02, 119: 0.02, 120: 0.004, 160: 0.0008, 199: 0.0008},

@@ -15,8 +15,8 @@ from learners import QUICK, images, same, small, values
 
 from kerascnn import fit
 from kerascnn.training import Diverged
+from kerascnn.training.fit import Plan
 from kerascnn.training.history import COLUMNS, history_of
-from kerascnn.training.plan import Plan
 from kerascnn.training.schedules import Steps
 
 

@@ -7,8 +7,8 @@ from keras import layers
 
 from kerascnn import fit
 from kerascnn.training import Recipe
+from kerascnn.training.fit import settle
 from kerascnn.training.schedules import Cosine
-from kerascnn.training.settling import settle
 
 
 def network():

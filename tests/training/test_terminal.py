@@ -7,8 +7,8 @@ import pytest
 from learners import QUICK, images, small
 
 from kerascnn import fit
-from kerascnn.training import terminal
-from kerascnn.training.terminal import telling
+from kerascnn.training import progress
+from kerascnn.training.progress import telling
 
 ROW = {"epoch": 3, "loss": 0.5, "accuracy": 0.8, "val_loss": 0.6, "val_accuracy": 0.75, "rate": 0.1, "seconds": 2.0}
 TOLD = "epoch 3 of 4  loss 0.500   80.0 %   valid 0.600   75.0 %   rate 0.1   2.0 s"
@@ -22,7 +22,7 @@ def test_a_line_an_epoch_elsewhere_than_on_a_terminal(capsys):
 
 
 def test_a_line_a_minute_in_long_epochs(capsys, monkeypatch):
-    monkeypatch.setattr(terminal, "PATIENCE", -1)
+    monkeypatch.setattr(progress, "PATIENCE", -1)
     with telling("auto", steps=10, epochs=12, done=2) as tell:
         tell.step(4, {"loss": 1.0})
     assert capsys.readouterr().err == "epoch  3 of 12  step 5 of 10  loss 1.000\n"

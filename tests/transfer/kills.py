@@ -25,7 +25,7 @@ import tensorflow  # noqa: F401
 from networks import vary
 
 from kerascnn import build_model
-from kerascnn.transfer import desk, study, worker
+from kerascnn.transfer_learning import runner, transfer
 
 SHORT = (("", 3e-4), ("stage1", 3e-4))  # what is frozen, rate: points without memory
 QUICK = {"strategy": "grid", "heads": "ridge", "cache": False}
@@ -58,9 +58,9 @@ def short_of_memory(original):
 
 def studied(out, images):
     """The study, with its points in this process, and its tables as files."""
-    worker.SPLITS = desk.SPLITS = False
-    desk.worked = short_of_memory(desk.worked)
-    found = study(photos(images), backbone(), out=out, tell=print, **QUICK)
+    runner.SPLITS = runner.SPLITS = False
+    runner.worked = short_of_memory(runner.worked)
+    found = transfer(photos(images), backbone(), out=out, tell=print, **QUICK)
     found.table.drop(columns="seconds").to_csv(out / "table.csv", index=False)
     found.points.drop(columns=["seconds"]).to_csv(out / "points.csv", index=False)
     np.save(out / "tested.npy", found.tested.probs)

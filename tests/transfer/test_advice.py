@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kerascnn.transfer import Advice, Taps, advise, depths
+from kerascnn.transfer_learning import Advice, Taps, advise, depths
 
 PLAIN = {
     "images": 20.0, "best": "features", "depth": 1.0, "gap": 0.0, "gap_error": 0.0, "slope": 0.0, "slope_error": 0.01,

@@ -6,7 +6,7 @@ import pytest
 from networks import vary
 
 from kerascnn import build_model, export, predict
-from kerascnn.transfer import depths, fitted, head_model, taps, truncated
+from kerascnn.transfer_learning import depths, fitted, head_model, taps, truncated
 
 pytestmark = pytest.mark.filterwarnings("ignore:no temperature is best")  # colours are easy
 

@@ -11,9 +11,9 @@ import pytest
 from networks import vary
 
 from kerascnn import build_model
-from kerascnn.transfer import head_model
-from kerascnn.transfer.finetuning import DECAY, compiled, finetuned
-from kerascnn.transfer.prefixes import depths_behind, parted
+from kerascnn.transfer_learning import head_model
+from kerascnn.transfer_learning.finetune import DECAY, compiled, finetuned
+from kerascnn.transfer_learning.networks import depths_behind, parted
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +147,7 @@ import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from test_finetuning import HELD, finetuned, network
-from kerascnn.transfer import finetuning
+from kerascnn.transfer_learning import finetuning
 labels = np.arange(30) % 3
 pixels = np.random.default_rng(1).integers(0, 256, (30, 32, 32, 3)).astype("uint8")
 pixels[np.arange(30), :, :, labels] |= 128

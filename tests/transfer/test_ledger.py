@@ -11,10 +11,10 @@ from itertools import product
 import numpy as np
 import pytest
 
-from kerascnn.transfer.finetuning import BATCH, Finetuned
-from kerascnn.transfer.ledger import Ledger
-from kerascnn.transfer.points import Failed, Point, settled
-from kerascnn.transfer.worker import crew
+from kerascnn.transfer_learning.finetune import Finetuned
+from kerascnn.transfer_learning.runner import crew
+from kerascnn.transfer_learning.store import Ledger
+from kerascnn.transfer_learning.trials import BATCH, Failed, Point, settled
 
 POINTS = [
     Point("stage2", freeze, rate, "none", 3) for freeze, rate in product(("", "stage1"), (1e-4, 3e-4, 1e-3, 3e-3))
@@ -143,7 +143,7 @@ def test_a_process_of_its_own(do):
 
 ASKING = """
 import sys
-from kerascnn.transfer.worker import crew
+from kerascnn.transfer_learning.runner import crew
 with crew() as do:
     do(exec, "import os, time; open(" + repr(sys.argv[1]) + ", 'w').write(str(os.getpid())); time.sleep(60)")
 """

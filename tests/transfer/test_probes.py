@@ -7,10 +7,10 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import LinearSVC
 
 from kerascnn.evaluation import wilson
-from kerascnn.transfer import HEADS, Taps, depths, probes
-from kerascnn.transfer.folds import first, folded
-from kerascnn.transfer.ridge import decomposed, left_out, signs, solutions
-from kerascnn.transfer.stages import PLUS, told
+from kerascnn.transfer_learning import HEADS, Taps, depths, probes
+from kerascnn.transfer_learning.heads import decomposed, left_out, signs, solutions
+from kerascnn.transfer_learning.probes import first, folded
+from kerascnn.transfer_learning.taps import PLUS, told
 
 CLASSES, IMAGES = 3, 90
 

@@ -20,15 +20,24 @@ from planted import PLANTED, contents, photo, write
 
 from kerascnn import build_model, predict, transfer
 from kerascnn.data import DataError
-from kerascnn.data.kinds import KINDS
-from kerascnn.predictions import cutting, prepared
-from kerascnn.transfer import desk, studying, worker
-from kerascnn.transfer.budgets import budgeted
-from kerascnn.transfer.choosing import Candidate, chosen, lead
-from kerascnn.transfer.halving import SPARE, Clock, climbed
-from kerascnn.transfer.planning import freezes, neighbours, planned, rungs
-from kerascnn.transfer.points import Outcome, Point
-from kerascnn.transfer.sources import divided
+from kerascnn.data.defects import KINDS
+from kerascnn.evaluation.predict import cutting, prepared
+from kerascnn.transfer_learning import runner, study
+from kerascnn.transfer_learning.sources import budgeted, divided
+from kerascnn.transfer_learning.trials import (
+    SPARE,
+    Candidate,
+    Clock,
+    Outcome,
+    Point,
+    chosen,
+    climbed,
+    freezes,
+    lead,
+    neighbours,
+    planned,
+    rungs,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:no temperature is best")
 
@@ -57,8 +66,8 @@ def backbone():
 @pytest.fixture
 def here(monkeypatch):
     """Points in this process, which spares a start of TensorFlow."""
-    monkeypatch.setattr(worker, "SPLITS", False)
-    monkeypatch.setattr(desk, "SPLITS", False)
+    monkeypatch.setattr(runner, "SPLITS", False)
+    monkeypatch.setattr(runner, "SPLITS", False)
 
 
 QUICK = {"heads": "ridge", "cache": False, "augmentations": ("none",)}
@@ -69,8 +78,8 @@ def whole(tmp_path_factory):
     """A backbone, a study of it from end to end in this process, and the folder."""
     folder, backbone = tmp_path_factory.mktemp("whole"), tiny()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(worker, "SPLITS", False)
-        patch.setattr(desk, "SPLITS", False)
+        patch.setattr(runner, "SPLITS", False)
+        patch.setattr(runner, "SPLITS", False)
         return backbone, transfer(photos(), backbone, out=folder, strategy="finetune", **QUICK), folder
 
 
@@ -96,7 +105,7 @@ def test_from_images_to_a_tested_network(whole, tmp_path, monkeypatch):
     def never(*given, **how):
         raise AssertionError
 
-    for module, name in ((desk, "worked"), (studying, "evaluate")):  # all of it is found, the test is not looked at
+    for module, name in ((runner, "worked"), (study, "evaluate")):  # all of it is found, the test is not looked at
         monkeypatch.setattr(module, name, never)
     resumed = transfer(photos(), backbone, out=folder, strategy="finetune", **QUICK)
     columns = [name for name in table.columns if name != "seconds"]
@@ -115,7 +124,7 @@ def test_from_images_to_a_tested_network(whole, tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("here")
 def test_points_without_memory_do_not_end_it(backbone, monkeypatch):
-    original, asked = desk.worked, []
+    original, asked = runner.worked, []
 
     def short(folder, file, fields, batch, *rest):
         asked.append((fields["rate"], batch))
@@ -123,7 +132,7 @@ def test_points_without_memory_do_not_end_it(backbone, monkeypatch):
             raise MemoryError("no room")
         return original(folder, file, fields, batch, *rest)
 
-    monkeypatch.setattr(desk, "worked", short)
+    monkeypatch.setattr(runner, "worked", short)
     found = transfer(photos(30), backbone, strategy="finetune", **QUICK)
     few = rungs(len(found.data.train))[0]
     first = found.points[found.points["epochs"] == few].drop_duplicates("rate").set_index("rate")
@@ -200,7 +209,7 @@ def test_bad_files_and_leaks_are_named_before_anything_is_learnt(planted_folder,
         given.extend(images.names)
         raise InterruptedError
 
-    monkeypatch.setattr(studying, "probed", stop)
+    monkeypatch.setattr(study, "probed", stop)
     with pytest.warns(UserWarning, match="left out|leakage|not learnt from") as told, pytest.raises(InterruptedError):
         transfer(folder, backbone, strategy="linear", tell=said.append, **QUICK)
     assert len(defects) == 24
@@ -288,7 +297,7 @@ def test_no_room_for_temporary_files_leaves_linear_classifiers(backbone, monkeyp
 
 
 def test_no_room_for_the_first_classifier(backbone, tmp_path, monkeypatch):
-    monkeypatch.setattr(studying, "replacing", refuse)
+    monkeypatch.setattr(study, "replacing", refuse)
     with pytest.warns(UserWarning, match="the first usable classifier is not kept: .*No space left"):
         found = transfer(photos(30), backbone, out=tmp_path, strategy="linear", **QUICK)
     assert found.tested is not None
@@ -490,7 +499,7 @@ def test_halving_stays_within_the_budget():
 
 def alone(out):
     """A study for a process of its own."""
-    worker.SPLITS = desk.SPLITS = False
+    runner.SPLITS = runner.SPLITS = False
     transfer(photos(), tiny(), out=out, strategy="finetune", tell=lambda line: print(line, flush=True), **QUICK)
 
 

@@ -15,9 +15,9 @@ from PIL import Image
 from kerascnn import build_model, features
 from kerascnn.data import load
 from kerascnn.evaluation import wilson
-from kerascnn.transfer import taps
-from kerascnn.transfer.stages import Pooled
-from kerascnn.transfer.store import halved
+from kerascnn.transfer_learning import taps
+from kerascnn.transfer_learning.store import halved
+from kerascnn.transfer_learning.taps import Pooled
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +186,7 @@ def test_a_disk_that_refuses_costs_only_the_cache(model, images, tmp_path, monke
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("kerascnn.transfer.store.keep", full)
+    monkeypatch.setattr("kerascnn.transfer_learning.store.keep", full)
     with pytest.warns(UserWarning, match="No space left") as told:
         found = taps(model, images, cache=tmp_path)
     assert len([each for each in told if "No space" in str(each.message)]) == 1
@@ -241,7 +241,7 @@ def test_bad_input(model, images, how, message):
 KILLED = """
 import sys, numpy as np, keras
 from kerascnn import build_model
-from kerascnn.transfer import tapping, taps
+from kerascnn.transfer_learning import tapping, taps
 tapping.CHUNK = 8
 keras.utils.set_random_seed(0)
 images = np.random.default_rng(0).integers(0, 256, (400, 32, 32, 3), dtype=np.uint8)

@@ -10,14 +10,13 @@ from networks import vary
 
 from kerascnn import build_model
 from kerascnn.data import load
-from kerascnn.transfer import Taps, depths, taps, widening
-from kerascnn.transfer.choosing import surest
-from kerascnn.transfer.desk import Desk
-from kerascnn.transfer.halving import Clock
-from kerascnn.transfer.ledger import Ledger
-from kerascnn.transfer.probing import Probed, probed
-from kerascnn.transfer.stages import PLUS
-from kerascnn.transfer.widening import MORE, widened
+from kerascnn.transfer_learning import Taps, depths, probes, taps
+from kerascnn.transfer_learning.networks import Probed, probed
+from kerascnn.transfer_learning.probes import MORE, widened
+from kerascnn.transfer_learning.runner import Desk
+from kerascnn.transfer_learning.store import Ledger
+from kerascnn.transfer_learning.taps import PLUS
+from kerascnn.transfer_learning.trials import Clock, surest
 
 IMAGES, CLASSES, WIDTH, STAGE = 120, 4, 40, "stage1"
 MIRRORED, PLAIN = (("identity", *views) for views in MORE)
@@ -45,7 +44,7 @@ def drawn(monkeypatch):
     def make(noise, clock=None, known=1.0):
         rng = np.random.default_rng(1)
         first = shown(known, ("identity",), rng)
-        monkeypatch.setattr(widening, "taps", lambda model, images, views, **how: shown(noise, views, rng))
+        monkeypatch.setattr(probes, "taps", lambda model, images, views, **how: shown(noise, views, rng))
         table = depths(first, heads="ridge", fractions=(), tell=silent)
         start = Probed(SimpleNamespace(layers=(), name="drawn"), first, table, {STAGE: 1}, {"features": 2.0})
         clock = clock or Clock(None)
@@ -86,7 +85,7 @@ def test_budget(drawn, budget, times):
 
 
 def test_not_of_what_is_too_much(drawn, monkeypatch):
-    monkeypatch.setattr(widening, "WIDE", WIDTH - 1)
+    monkeypatch.setattr(probes, "WIDE", WIDTH - 1)
     assert not drawn(1.0)[1]
 
 

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 from keras import layers
 
-from kerascnn.visualize.recipes import Recipe
-from kerascnn.visualize.writing import Pixels
+from kerascnn.visualize.synthesis.params import Pixels
+from kerascnn.visualize.synthesis.recipes import Recipe
 
 SIZE = (8, 6, 3)
 

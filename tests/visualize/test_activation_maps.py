@@ -6,7 +6,7 @@ import pytest
 from keras import layers, ops
 
 from kerascnn import build_model
-from kerascnn.visualize.activations import activation_maps
+from kerascnn.visualize.features.activations import activation_maps
 
 
 def nested():

@@ -10,8 +10,8 @@ from keras import layers, ops
 
 import kerascnn
 from kerascnn.visualize import Probe
-from kerascnn.visualize.attacks import ATTACKS, fool
-from kerascnn.visualize.distortions import ssim
+from kerascnn.visualize.attacks.fool import ATTACKS, fool
+from kerascnn.visualize.attacks.norms import ssim
 
 SIZE, CLASSES = (6, 5, 3), 4
 FEW = {"minimal": {"steps": 20}, "lbfgs": {"steps": 20}, "pgd": {"steps": 8}}
@@ -319,7 +319,7 @@ def test_results_are_tables_and_pictures(pixels, tmp_path):
 
 
 def test_no_difference_is_mid_grey():
-    from kerascnn.visualize.attack_pictures import amplified
+    from kerascnn.visualize.attacks.attack import amplified
 
     assert (amplified(np.zeros((2, 2, 3)), 10) == 128).all()
     np.testing.assert_array_equal(amplified(np.array([[[-20.0, 1.0, 20.0]]]), 10)[0, 0], [0, 138, 255])

@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from kerascnn.visualize import grad_cam, logit, smoothgrad
-from kerascnn.visualize.cams import grad_cam_pp, guided_grad_cam, layer_cam, rounding, score_cam
+from kerascnn.visualize.attribution.cam import grad_cam_pp, guided_grad_cam, layer_cam, rounding, score_cam
 
 SIZE = (12, 14)
 CAMS = [grad_cam_pp, layer_cam, score_cam]
@@ -246,9 +246,10 @@ def test_they_may_be_smoothed_and_asked_any_score(plain, pixels):
 
 def test_memory_of_score_cam_does_not_grow_with_channels(plain, pixels, monkeypatch):
     """No chunk has more masked images than `batch`, whatever the layer."""
-    from kerascnn.visualize import asking, cams
+    from kerascnn.visualize.attribution import cam as cams
+    from kerascnn.visualize.engine import query
 
-    sizes, draw = [], asking.Question
+    sizes, draw = [], query.Question
 
     def question(*args, **kwargs):
         made = draw(*args, **kwargs)

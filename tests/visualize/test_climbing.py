@@ -11,14 +11,14 @@ from climbs import SIZE, cosine, curved, gates, linear, straight, weights
 from keras import layers
 from test_models import equal, grey, model_called_twice, nested_twice, open_size, scaling_inside, snapshot
 
-from kerascnn.visualize import RECIPES, Recipe, climb, looping, probe
-from kerascnn.visualize.asking import Question, ask
-from kerascnn.visualize.climbing import FIRST
-from kerascnn.visualize.operators import blurred
-from kerascnn.visualize.priors import norm, variation
-from kerascnn.visualize.scores import channel, energy, logit, neuron, peak
-from kerascnn.visualize.shaking import jitter, rotate, scale
-from kerascnn.visualize.writing import GREY, Fourier, Pixels
+from kerascnn.visualize import RECIPES, Recipe, climb, probe
+from kerascnn.visualize.engine import loop as looping
+from kerascnn.visualize.engine.query import Question, ask
+from kerascnn.visualize.engine.scores import channel, energy, logit, neuron, peak
+from kerascnn.visualize.synthesis.params import GREY, Fourier, Pixels
+from kerascnn.visualize.synthesis.regularizers import blurred, norm_score, variation
+from kerascnn.visualize.synthesis.synthesize import FIRST
+from kerascnn.visualize.synthesis.transforms import jitter, rotate, scale
 
 SHAKEN = Recipe("shaken waves", 6, 0.1, shakes=(jitter(2), scale(0.9, 1.1), rotate(10)))
 KINDS = nested_twice, model_called_twice, grey, scaling_inside
@@ -43,7 +43,7 @@ def photos(rng):
 def test_a_linear_score_with_an_l2_prior_ends_at_its_weights_over_2_lambda(weight):
     model = linear()
     count = np.prod(model.input_shape[1:])
-    recipe = straight("plain", 60, 0.25 * count / weight, priors=((weight, norm(2)),))
+    recipe = straight("plain", 60, 0.25 * count / weight, priors=((weight, norm_score(2)),))
     found = climb(model, logit([0, 2]), recipe=recipe).images - GREY
     expected = np.stack([weights(model, k) for k in (0, 2)]) * count / (2 * weight)  # the prior is a mean
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
@@ -79,7 +79,7 @@ def test_priors_of_one_kind_and_other_factors_are_not_taken_for_each_other():
     model = linear()
     found = []
     for factor in (2, 8):
-        prior = factor * norm(2)
+        prior = factor * norm_score(2)
         recipe = straight("plain", 80, 15.0, priors=((1.0, prior),))
         found.append(climb(model, logit(0), recipe=replace(recipe, rate=15.0 / factor)).images - GREY)
     np.testing.assert_allclose(found[0], 4 * found[1], rtol=1e-3, atol=1e-3)
@@ -327,7 +327,7 @@ def test_a_hidden_relu_that_is_off_is_helped_on():
 
 
 @pytest.mark.parametrize(
-    "recipe", [ADAM, replace(ADAM, priors=((1.0, variation(1)), (0.1, norm(2))))], ids=["adam", "with priors"]
+    "recipe", [ADAM, replace(ADAM, priors=((1.0, variation(1)), (0.1, norm_score(2))))], ids=["adam", "with priors"]
 )
 def test_a_unit_that_can_never_be_on_is_told(recipe):
     with pytest.warns(UserWarning, match="1 of 2 images had no gradient"):

@@ -9,12 +9,13 @@ from PIL import Image
 from scipy import ndimage
 from test_models import equal, snapshot
 
-from kerascnn.files import save_image
-from kerascnn.visualize import RECIPES, climb, dream, dream_on, dreaming, energy
-from kerascnn.visualize.asking import read
-from kerascnn.visualize.dreaming import closer, pyramid, resized
-from kerascnn.visualize.engine import probe
-from kerascnn.visualize.images import Pictures
+from kerascnn.support.files import save_image
+from kerascnn.visualize import RECIPES, climb, dream, dream_on, energy
+from kerascnn.visualize.engine.lens import probe
+from kerascnn.visualize.engine.pictures import Pictures
+from kerascnn.visualize.engine.query import read
+from kerascnn.visualize.synthesis import dream as dreaming
+from kerascnn.visualize.synthesis.dream import closer, pyramid, resized
 
 STILL = replace(RECIPES["dream"], shakes=())
 LARGE = (24, 20, 3)

@@ -8,9 +8,10 @@ import pytest
 import tensorflow as tf
 from keras import layers, ops
 
-from kerascnn.visualize import asking, deconvnet, integrated_gradients, logit, probe, saliency, smoothgrad
-from kerascnn.visualize.images import pictures
-from kerascnn.visualize.scores import PROBS
+from kerascnn.visualize import deconvnet, integrated_gradients, logit, probe, saliency, smoothgrad
+from kerascnn.visualize.engine import query
+from kerascnn.visualize.engine.pictures import pictures
+from kerascnn.visualize.engine.scores import PROBS
 
 
 def trunk(x):
@@ -176,7 +177,7 @@ def test_chunks_are_halved_where_memory_runs_out(rng, monkeypatch):
     model, _ = ended("layer")
     pixels = rng.uniform(0, 255, (1, 8, 10, 2)).astype(np.float32)
     wanted = smoothgrad(model, pixels, 1, samples=12).values
-    asked, made, tried = probe(model), asking.program, []
+    asked, made, tried = probe(model), query.program, []
 
     def short_of_memory(*about):
         program = made(*about)
@@ -189,7 +190,7 @@ def test_chunks_are_halved_where_memory_runs_out(rng, monkeypatch):
 
         return run
 
-    monkeypatch.setattr(asking, "program", short_of_memory)
+    monkeypatch.setattr(query, "program", short_of_memory)
     found = smoothgrad(asked, pixels, 1, samples=12).values
     assert tried == [12, 8, 4, *[2] * 6, 1]  # the last for the scores of the image itself
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-7)

@@ -9,9 +9,9 @@ import pytest
 from keras import layers
 
 from kerascnn import build_model, list_models
-from kerascnn.visualize import cppn
-from kerascnn.visualize.engine import probe
-from kerascnn.visualize.evolving import evolve, odds
+from kerascnn.visualize.engine.lens import probe
+from kerascnn.visualize.synthesis import evolve as cppn
+from kerascnn.visualize.synthesis.evolve import evolve, odds
 
 HIDDEN, OUT = cppn.INPUTS, cppn.INPUTS + cppn.HIDDEN
 PLAIN = [math.sin, lambda s: 2 / (1 + math.exp(-s)) - 1, lambda s: 2 * math.exp(-s * s) - 1,
@@ -36,7 +36,7 @@ def by_hand(kinds, colours):
 @pytest.mark.parametrize("kinds", [(0, 1, 2), (2, 3, 0), (3, 0, 1), (1, 2, 3)], ids=str)
 def test_a_network_is_drawn_as_its_formula_says(kinds, colours):
     height, width = 5, 7
-    found = cppn.drawn(by_hand(kinds, colours), (height, width, colours))[0]
+    found = cppn.draw_cppn(by_hand(kinds, colours), (height, width, colours))[0]
     for row, column in np.ndindex(height, width):
         x, y = -1 + 2 * column / (width - 1), -1 + 2 * row / (height - 1)
         d = math.sqrt(x * x + y * y)
@@ -57,7 +57,7 @@ def test_children_stay_networks(rng):
     assert not weights[:, :HIDDEN].any(), "inputs read nothing"
     assert not weights[:, :, OUT:].any(), "nobody reads an output"
     assert np.abs(weights).max() <= cppn.SPAN
-    assert len(np.unique(cppn.drawn(networks, (8, 8, 3)).reshape(20, -1), axis=0)) > 10
+    assert len(np.unique(cppn.draw_cppn(networks, (8, 8, 3)).reshape(20, -1), axis=0)) > 10
 
 
 def test_polynomial_mutation_has_the_mean_step_of_its_density(rng):

@@ -10,10 +10,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
-from kerascnn.visualize.attribution import Attribution
-from kerascnn.visualize.covering import Occlusion
-from kerascnn.visualize.drawing import CLASSES, OTHER, looks, scale_of, signals
-from kerascnn.visualize.projection_figures import cut_out, groups, mosaic
+from kerascnn.plots.primitives import CLASSES, OTHER, looks, scale_of, signals
+from kerascnn.visualize.attribution.attribution import Attribution
+from kerascnn.visualize.attribution.figures import cut_out, groups, mosaic
+from kerascnn.visualize.attribution.occlusion import Occlusion
 
 
 def made(values, *, images=None, reduce="sum", **rest):

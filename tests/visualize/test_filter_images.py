@@ -6,8 +6,8 @@ import pytest
 from keras import layers, ops
 
 from kerascnn import build_model
-from kerascnn.layers import SCALES, Scale
-from kerascnn.visualize.kernels import filter_images
+from kerascnn.visualize.features.filters import filter_images
+from kerascnn.zoo.layers import SCALES, Scale
 
 SIDE = 16
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import approx_fprime
 
-from kerascnn.visualize.gabors import CHANCE, chance, gabor, grid, strongest, wave
+from kerascnn.visualize.features.gabor import CHANCE, chance, gabor, grid, strongest, wave
 
 
 def planted(size, count, rng, colours=1):

@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from kerascnn.visualize.hog import cells, descriptor, pulled
-from kerascnn.visualize.hog_twins import hog_twin
+from kerascnn.visualize.lectures.hog import cells, descriptor, hog_twin, pulled
 
 
 def plain(image):

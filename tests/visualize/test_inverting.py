@@ -10,9 +10,9 @@ from test_models import equal, snapshot
 
 from kerascnn import build_model
 from kerascnn.visualize import invert, probe
-from kerascnn.visualize.inverting import depth, mahendran, psnr, stages
-from kerascnn.visualize.scores import INPUT
-from kerascnn.visualize.writing import GREY, Pixels
+from kerascnn.visualize.engine.scores import INPUT
+from kerascnn.visualize.synthesis.invert import depth, mahendran, psnr, stages
+from kerascnn.visualize.synthesis.params import GREY, Pixels
 
 NOISY = Pixels(noise=30, clip=False)
 CLOSE = straight("adam", 150, 2.0, write=NOISY)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kerascnn.visualize.linear_fooling import fool_linear, ten_numbers
+from kerascnn.visualize.lectures.linear import fool_linear, ten_numbers
 
 
 def test_the_ten_numbers_to_four_digits():

@@ -6,9 +6,10 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from kerascnn.visualize import looping, probe
-from kerascnn.visualize.looping import STRETCH, Loop, iterate
-from kerascnn.visualize.scores import logit
+from kerascnn.visualize import probe
+from kerascnn.visualize.engine import loop as looping
+from kerascnn.visualize.engine.loop import STRETCH, Loop, iterate
+from kerascnn.visualize.engine.scores import logit
 
 SIZE, COUNT, STEPS = (3, 2, 1), 5, 2 * STRETCH + 5
 

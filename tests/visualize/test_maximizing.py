@@ -10,10 +10,10 @@ from test_models import equal, snapshot
 
 from kerascnn import build_model
 from kerascnn.visualize import climb, facets, maximize, probe
-from kerascnn.visualize.asking import Question, ask
-from kerascnn.visualize.maximizing import canvas
-from kerascnn.visualize.scores import channel, energy, logit, neuron, peak
-from kerascnn.visualize.writing import GREY, Pixels
+from kerascnn.visualize.engine.query import Question, ask
+from kerascnn.visualize.engine.scores import channel, energy, logit, neuron, peak
+from kerascnn.visualize.synthesis.maximize import canvas
+from kerascnn.visualize.synthesis.params import GREY, Pixels
 
 QUICK = straight("adam", 6, 4.0, write=Pixels(noise=10))
 
@@ -174,7 +174,7 @@ def squeezenet(shared, forgotten):
 @pytest.mark.slow
 def test_pictures_beat_the_best_of_500_photos(squeezenet, shared):
     """In at least 95 % of units (here all of a few); photos and pictures at the network's own size."""
-    from kerascnn.visualize.images import pictures
+    from kerascnn.visualize.engine.pictures import pictures
 
     asked, units = probe(squeezenet), [3, 60, 111, 200]
     layer = "stage3"

@@ -8,7 +8,7 @@ import pytest
 from scipy.ndimage import correlate1d
 
 from kerascnn.visualize import probe
-from kerascnn.visualize.metrics import area, blurred, choose, curves, ranks
+from kerascnn.visualize.attribution.faithfulness import area, blurred, choose, curves, ranks
 
 SIDE = 8
 

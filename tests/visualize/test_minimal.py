@@ -7,7 +7,7 @@ from keras import layers
 from test_attacks import SIZE, linear, margin_of, pixels, small  # noqa: F401
 
 import kerascnn
-from kerascnn.visualize.attacks import fool
+from kerascnn.visualize.attacks.fool import fool
 
 DUAL = {"l2": lambda w: np.sqrt((w**2).sum(1)), "linf": lambda w: np.abs(w).sum(1)}
 

@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 from scipy import ndimage
 
-from kerascnn.visualize import operators
-from kerascnn.visualize.operators import (
+from kerascnn.visualize.synthesis import regularizers
+from kerascnn.visualize.synthesis.regularizers import (
     ball,
     blurred,
     decay,
@@ -102,4 +102,4 @@ def test_equal_operators_have_equal_keys_and_others_have_not():
 )
 def test_wrong_settings_are_named(name, given):
     with pytest.raises(ValueError, match=r"should be .* Received"):
-        getattr(operators, name)(*given)
+        getattr(regularizers, name)(*given)

@@ -8,8 +8,7 @@ from keras import layers, ops
 from oracles import signals
 
 from kerascnn import build_model
-from kerascnn.diagnose.copies import rebuild
-from kerascnn.layers import LocalResponseNorm
+from kerascnn.graph.copy import rebuild
 from kerascnn.visualize import (
     deconvnet,
     grad_cam,
@@ -22,6 +21,7 @@ from kerascnn.visualize import (
     saliency,
     smoothgrad,
 )
+from kerascnn.zoo.layers import LocalResponseNorm
 
 DRAW = np.random.default_rng(172)  # no map of it is zero, no sum of it cancels
 PIXELS = DRAW.uniform(0, 255, (3, 8, 7, 2)).astype(np.float32)

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerascnn.visualize.priors import norm, variation
-from kerascnn.visualize.scores import INPUT
+from kerascnn.visualize.engine.scores import INPUT
+from kerascnn.visualize.synthesis.regularizers import norm_score, variation
 
 PRIORS = [variation(p, form) for p in (1.0, 2.0, 3.0) for form in ("isotropic", "anisotropic")]
-PRIORS += [norm(p) for p in (1.0, 2.0, 6.0)]
+PRIORS += [norm_score(p) for p in (1.0, 2.0, 6.0)]
 
 
 def valued(prior, x):
@@ -50,9 +50,9 @@ def test_variation_of_power_1_is_tensorflows_and_of_power_2_the_sum_of_squares(i
 @pytest.mark.parametrize("power", [1.0, 2.0, 6.0])
 def test_norm_is_a_mean_of_powers_about_grey(images, power):
     expected = np.mean(np.abs(images.astype(float) - 127.5) ** power, (1, 2, 3))
-    assert np.allclose(valued(norm(power), images), expected, rtol=1e-5)
+    assert np.allclose(valued(norm_score(power), images), expected, rtol=1e-5)
     assert np.allclose(
-        valued(norm(power, grey=0.0), images), np.mean(images.astype(float) ** power, (1, 2, 3)), rtol=1e-5
+        valued(norm_score(power, grey=0.0), images), np.mean(images.astype(float) ** power, (1, 2, 3)), rtol=1e-5
     )
 
 
@@ -86,12 +86,12 @@ def test_images_are_judged_one_by_one(prior, images):
 
 def test_keys_tell_priors_apart_and_priors_add_up(images):
     assert len({prior.key for prior in PRIORS}) == len(PRIORS)
-    both = -variation() - 0.5 * norm(6.0)
-    alone = -valued(variation(), images) - 0.5 * valued(norm(6.0), images)
+    both = -variation() - 0.5 * norm_score(6.0)
+    alone = -valued(variation(), images) - 0.5 * valued(norm_score(6.0), images)
     assert np.allclose(both.of({INPUT: images}, *both.feeds), alone, rtol=1e-6)
 
 
-@pytest.mark.parametrize("wrong", [lambda: variation(0), lambda: variation(2, "round"), lambda: norm(-1)])
+@pytest.mark.parametrize("wrong", [lambda: variation(0), lambda: variation(2, "round"), lambda: norm_score(-1)])
 def test_wrong_settings_are_named(wrong):
     with pytest.raises(ValueError, match=r"should be .* Received"):
         wrong()

@@ -7,7 +7,7 @@ from keras import layers
 from test_attacks import SIZE, small
 
 import kerascnn
-from kerascnn.visualize.twins import twin
+from kerascnn.visualize.attacks.twins import twin
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import tensorflow as tf
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy.stats import spearmanr
 
-from kerascnn.visualize.randomising import (
+from kerascnn.visualize.attribution.sanity import (
     chance,
     correlations,
     cut_points,

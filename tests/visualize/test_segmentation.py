@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from kerascnn.visualize.segmentation import box, largest, seeded, segment
+from kerascnn.visualize.attribution.segmentation import box, largest, seeded, segment
 
 SIZE = 72
 

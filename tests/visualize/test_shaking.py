@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from scipy import ndimage
 
-from kerascnn.visualize.shaking import Shake, blur, draws, jitter, mirror, rotate, scale, warp
+from kerascnn.visualize.synthesis.transforms import Shake, blur, draws, jitter, mirror, rotate, scale, warp
 
 SHAKES = [jitter(8), scale(0.9, 1.1), rotate(10), mirror(), jitter(4)]
 

@@ -7,9 +7,8 @@ from keras import layers
 
 from kerascnn import build_model
 from kerascnn.visualize import probe
-from kerascnn.visualize.images import pictures
-from kerascnn.visualize.pairs import cka, side_by_side
-from kerascnn.visualize.spectra import aliasing, bands, power_of, share_above
+from kerascnn.visualize.engine.pictures import pictures
+from kerascnn.visualize.features.side_by_side import aliasing, bands, cka, power_of, share_above, side_by_side
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ from PIL import Image
 from scipy.interpolate import RegularGridInterpolator
 
 import kerascnn
-from kerascnn.data.images import Box
-from kerascnn.visualize.convolving import convolutional
-from kerascnn.visualize.sliding import heat_map
+from kerascnn.data.datasets import Box
+from kerascnn.visualize.features.convolutional import convolutional
+from kerascnn.visualize.features.heat_map import heat_map
 
 SHAPE = (24, 20, 3)
 

@@ -7,11 +7,11 @@ from keras import layers, ops
 from networks import CUSTOM, outline, rows, vary
 
 from kerascnn import build_model, visualize
-from kerascnn.anatomy import walk
-from kerascnn.layers import InfinityPadding2D, PadChannels
-from kerascnn.visualize import locality, windows
-from kerascnn.visualize.engine import ended
-from kerascnn.visualize.scores import LOGITS
+from kerascnn.graph.walk import walk
+from kerascnn.visualize.attribution import windows as locality
+from kerascnn.visualize.engine.lens import ended
+from kerascnn.visualize.engine.scores import LOGITS
+from kerascnn.zoo.layers import InfinityPadding2D, PadChannels
 
 CORNERS = [(-4, -3), (0, 0), (29, 30), (13, 9), (-7, 40), (31, -5), (8, 16)]  # overhanging, outside, in the middle
 FILL = (127.0, 10.0, 250.0)
@@ -34,8 +34,8 @@ def close(found, wanted):
 
 def compare(model, names, patch, corners, image, chunk=4):
     """Every named map by windows and by whole passes."""
-    planned = windows.plan(model, patch, corners, least=0)
-    found = windows.occluded(planned, names)(image, corners, FILL, chunk=chunk)
+    planned = locality.plan(model, patch, corners, least=0)
+    found = locality.occluded(planned, names)(image, corners, FILL, chunk=chunk)
     graph = walk(model)
     whole = keras.Model(model.input, {name: graph.find(name).operation.output for name in names})
     wanted = whole(occlude(image, corners, patch, FILL), training=False)
@@ -146,7 +146,7 @@ def test_what_is_not_the_same_everywhere_runs_on_whole_maps(last, rng):
 def test_windows_of_vgg16_by_hand():
     """3x3 convolutions add a pixel on each side, pools halve: 32 + 2 + 2 = 36, 18 + 4 = 22, 11 or 12 .."""
     corners = [(row, 8 * column) for row in range(0, 193, 8) for column in range(25)]
-    planned = windows.plan(outline("vgg16"), (32, 32), corners)
+    planned = locality.plan(outline("vgg16"), (32, 32), corners)
     sides = {
         name: locality.sizes(planned.local[planned.graph.find(name)].window) for name in ("stage1_conv2", "stage2")
     }
@@ -166,7 +166,7 @@ def test_windows_of_vgg16_by_hand():
     ],
 )
 def test_no_plan_where_it_does_not_pay(model, patch):
-    assert windows.plan(model(), patch, [(0, 0), (4, 4)]) is None
+    assert locality.plan(model(), patch, [(0, 0), (4, 4)]) is None
 
 
 @pytest.mark.parametrize("empty", [0.0, -np.inf], ids=str)
@@ -178,14 +178,14 @@ def test_read_lays_windows_over_the_clean_map_bit_by_bit(empty, rng):
     for each, values, (top, left) in zip(wide, dirty, at + 10, strict=True):
         each[top : top + 4, left : left + 3] = values
     wanted = [each[top : top + 6, left : left + 8] for each, (top, left) in zip(wide, start + 10, strict=True)]
-    np.testing.assert_array_equal(windows.read(clean, dirty, at, start, (6, 8), empty), wanted)
+    np.testing.assert_array_equal(locality.read(clean, dirty, at, start, (6, 8), empty), wanted)
 
 
 def test_beyond_the_windows_maps_are_those_of_the_clean_image(rng):
     model = build_model("tiny_vgg")
     corners = [(0, 0), (24, 26), (13, 5), (40, 40)]  # the last one misses the image
-    planned = windows.plan(model, (5, 5), corners, least=0)
-    maps = windows.occluded(planned, ["stage1"])(rng.uniform(0, 255, (32, 32, 3)), corners, FILL)["stage1"]
+    planned = locality.plan(model, (5, 5), corners, least=0)
+    maps = locality.occluded(planned, ["stage1"])(rng.uniform(0, 255, (32, 32, 3)), corners, FILL)["stage1"]
     outside = np.ones((3, 16, 16), bool)
     for mask, (top, left) in zip(outside, corners, strict=False):
         mask[max(top - 4, 0) // 2 : (top + 10) // 2, max(left - 4, 0) // 2 : (left + 10) // 2] = False
@@ -198,8 +198,8 @@ def test_beyond_the_windows_maps_are_those_of_the_clean_image(rng):
 def test_any_chunk_gives_the_same_rows_and_answers_are_computed_in_the_graph(rng):
     model, image = build_model("tiny_nin"), rng.uniform(0, 255, (32, 32, 3))
     corners = [(row, column) for row in range(0, 32, 8) for column in range(-4, 32, 8)]
-    planned = windows.plan(model, (6, 6), corners, least=0)
-    run = windows.occluded(planned, ["logits", "stage1"], lambda maps: ops.max(maps["logits"], -1))
+    planned = locality.plan(model, (6, 6), corners, least=0)
+    run = locality.occluded(planned, ["logits", "stage1"], lambda maps: ops.max(maps["logits"], -1))
     whole = model.get_layer("logits").output
     wanted = ops.max(keras.Model(model.input, whole)(occlude(image, corners, (6, 6), FILL)), -1)
     for chunk in (1, 3, 100):
@@ -209,8 +209,8 @@ def test_any_chunk_gives_the_same_rows_and_answers_are_computed_in_the_graph(rng
 def test_scores_before_a_softmax_within_a_layer(rng):
     model = network(layers.GlobalMaxPooling2D(), layers.Dense(3, "softmax", name="probs"))
     corners, image = [(2, 2), (9, 15)], rng.uniform(0, 1, (24, 24, 3)).astype("float32")
-    planned = windows.plan(model, (6, 6), corners, least=0)
-    scores = windows.occluded(planned, ["probs"], lambda values: ended(values["probs"]))(image, corners, (1, 1, 1))
+    planned = locality.plan(model, (6, 6), corners, least=0)
+    scores = locality.occluded(planned, ["probs"], lambda values: ended(values["probs"]))(image, corners, (1, 1, 1))
     close(ops.softmax(scores[LOGITS]), ops.convert_to_numpy(model(occlude(image, corners, (6, 6), 1))))
     assert not np.allclose(scores[LOGITS].sum(-1), 1)
 
@@ -218,21 +218,21 @@ def test_scores_before_a_softmax_within_a_layer(rng):
 def test_sizes_may_be_open_and_colours_any(rng):
     model = build_model("tiny_nin", input_shape=(None, None, 3))
     image, corners = rng.uniform(0, 255, (24, 40, 3)), [(1, 3), (20, 36)]
-    planned = windows.plan(model, (3, 9), corners, (24, 40, 3), least=0)
-    found = windows.occluded(planned, ["logits"])(image, corners, (0, 99, 255))["logits"]
+    planned = locality.plan(model, (3, 9), corners, (24, 40, 3), least=0)
+    found = locality.occluded(planned, ["logits"])(image, corners, (0, 99, 255))["logits"]
     whole = keras.Model(model.input, model.get_layer("logits").output)
     close(found, ops.convert_to_numpy(whole(occlude(image, corners, (3, 9), (0, 99, 255)))))
     with pytest.raises(ValueError, match="`shape` should be given for inputs"):
-        windows.plan(model, (3, 9), corners)
+        locality.plan(model, (3, 9), corners)
 
 
 def test_the_model_stays_as_it_is(rng):
     model, image = build_model("tiny_vgg"), rng.uniform(0, 255, (32, 32, 3)).astype("float32")
     before = model.get_config(), [weight.numpy() for weight in model.weights], model(image[None])
-    planned = windows.plan(model, (4, 4), [(3, 3)], least=0)
-    windows.occluded(planned, ["logits"])(image, [(3, 3)], FILL)
+    planned = locality.plan(model, (4, 4), [(3, 3)], least=0)
+    locality.occluded(planned, ["logits"])(image, [(3, 3)], FILL)
     with pytest.raises(ZeroDivisionError):
-        windows.occluded(planned, ["logits"], lambda maps: 1 / 0)(image, [(3, 3)], FILL)
+        locality.occluded(planned, ["logits"], lambda maps: 1 / 0)(image, [(3, 3)], FILL)
     assert model.get_config() == before[0]
     assert all((old == new.numpy()).all() for old, new in zip(before[1], model.weights, strict=True))
     np.testing.assert_array_equal(model(image[None]), before[2])
@@ -241,13 +241,13 @@ def test_the_model_stays_as_it_is(rng):
 def test_arguments_are_checked():
     model = build_model("tiny_vgg")
     with pytest.raises(ValueError, match="`patch` should be"):
-        windows.plan(model, (0, 3), [(0, 0)])
-    planned = windows.plan(model, (4, 4), [(0, 0), (8, 8)], least=0)
-    run = windows.occluded(planned, ["logits"])
+        locality.plan(model, (0, 3), [(0, 0)])
+    planned = locality.plan(model, (4, 4), [(0, 0), (8, 8)], least=0)
+    run = locality.occluded(planned, ["logits"])
     with pytest.raises(ValueError, match=r"`corners` should be .* Received: \[3, 8\]"):
         run(np.zeros((32, 32, 3)), [(0, 8), (3, 8)], FILL)
     with pytest.raises(ValueError, match="`layer` should be a layer of"):
-        windows.occluded(planned, ["logit"])
+        locality.occluded(planned, ["logit"])
 
 
 @pytest.mark.parametrize("name", ["tiny_vgg", "tiny_nin"])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerascnn.visualize.writing import Fourier, Pixels
+from kerascnn.visualize.synthesis.params import Fourier, Pixels
 
 SIZES = [(16, 24, 3), (15, 21, 3), (12, 9, 1), (13, 8, 4)]
 WAYS = [Pixels(), Pixels(noise=10.0, grey=(120.0, 110.0, 100.0)), Fourier(), Fourier(decay=0.85, colours=False)]

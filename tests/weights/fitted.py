@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from kerascnn import outline
-from kerascnn.weights.loading import Pretrained, prepare
+from kerascnn.weights.load import Pretrained, prepare
 
 
 def blank(rows):

@@ -8,11 +8,11 @@ from caffe_files import NETS, net, shape, text, whole
 from damage import outcome
 
 from kerascnn import build_model, features
-from kerascnn.build import outline
-from kerascnn.layers import Conv
-from kerascnn.registry import sources
 from kerascnn.weights import WeightsError, load_weights, open_weights
-from kerascnn.weights.loading import Pretrained, prepare
+from kerascnn.weights.load import Pretrained, prepare
+from kerascnn.zoo.build import outline
+from kerascnn.zoo.layers import Conv
+from kerascnn.zoo.registry import sources
 
 pytestmark = pytest.mark.usefixtures("forgotten")
 PATH = Path("net.caffemodel")

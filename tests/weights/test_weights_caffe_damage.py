@@ -5,7 +5,8 @@ import pytest
 from caffe_files import blob, layer, net, shape, single, text, varint, whole
 from damage import mutations, outcome
 
-from kerascnn.weights import WeightsError, caffe
+from kerascnn.weights import WeightsError
+from kerascnn.weights.formats import caffe
 
 ONES = np.ones(6, "f4")
 NUMBERS = text(5, ONES.tobytes())

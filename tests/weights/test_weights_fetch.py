@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 from server import Server, act, chunks, drip, endless, ranged, stall, status, until_closed, whole
 
-from kerascnn.weights import cache, transfer
-from kerascnn.weights import fetch as module
-from kerascnn.weights.fetch import DownloadError, cached, clear, fetch, home
-from kerascnn.weights.web import Redirects
+from kerascnn.weights import cache
+from kerascnn.weights import fetch as transfer
+from kerascnn.weights.cache import DownloadError, cached, clear, home
+from kerascnn.weights.fetch import Redirects, fetch
 
 CONTENT = np.random.default_rng(0).bytes(100_000)
 SHA256 = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
@@ -255,7 +255,7 @@ def test_damaged_file_is_reported_if_it_cannot_be_replaced(server, folder):
 
 def test_good_file_costs_neither_network_nor_reading(server, folder, monkeypatch):
     path = fetch(server.address, "net.pth", SHA256)
-    monkeypatch.setattr(module, "digest", None)
+    monkeypatch.setattr(transfer, "digest", None)
     monkeypatch.setattr(transfer, "download", None)
     for hash in (SHA256, SHA256[:15], ""):
         assert fetch(server.address, "net.pth", hash) == path

@@ -5,11 +5,10 @@ import numpy as np
 import pytest
 from fitted import blank, fitted
 
-from kerascnn.layers import SCALES, Scale
-from kerascnn.registry import sources
-from kerascnn.weightless import weightless
-from kerascnn.weights.slots import from_keras, slots
-from kerascnn.weights.twins import TWINS
+from kerascnn.weights.names import TWINS
+from kerascnn.weights.variables import from_keras, slots
+from kerascnn.zoo.layers import SCALES, Scale, weightless
+from kerascnn.zoo.registry import sources
 
 
 def resnext_file(network):

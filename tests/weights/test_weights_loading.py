@@ -11,8 +11,8 @@ from published import PUBLISHED, checkpoint, shapes
 from safetensors.numpy import save_file
 
 from kerascnn import build_model, card, features, load_weights, rehead, save_weights
-from kerascnn.registry import sources
 from kerascnn.weights import WeightsError, read
+from kerascnn.zoo.registry import sources
 
 ASIDE = ("*.num_batches_tracked", "aux?.*", "AuxLogits.*")
 

@@ -6,8 +6,8 @@ import pytest
 from published import shapes
 
 from kerascnn import build_model, load_weights, save_weights
-from kerascnn.weights.saving import torch_tensors
-from kerascnn.weights.slots import from_torch, slots, to_torch
+from kerascnn.weights.save import torch_tensors
+from kerascnn.weights.variables import from_torch, slots, to_torch
 
 TINY = {"input_shape": (64, 64, 3)}
 DEPTHS = TINY | {"depths": (1, 1, 1, 1), "widths": (8, 8, 8, 8)}

@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 
 import kerascnn
 import kerascnn.report  # a study imports it, which would put it in place of the one below
-from kerascnn.transfer import desk, worker
+from kerascnn.transfer_learning import runner
 from kerascnn_apps.commands import demo
 from kerascnn_apps.main import main
 from kerascnn_apps.output import wilson
@@ -157,8 +157,8 @@ def test_the_whole_tour(document, in_process, monkeypatch, tmp_path):
         for suffix in (".html", ".json"):
             Path(out).with_suffix(suffix).write_text("")
 
-    monkeypatch.setattr(worker, "SPLITS", False)
-    monkeypatch.setattr(desk, "SPLITS", False)
+    monkeypatch.setattr(runner, "SPLITS", False)
+    monkeypatch.setattr(runner, "SPLITS", False)
     monkeypatch.setattr(demo, "BUDGET", 1)
     called = []
     listen(monkeypatch, ["transfer", "export"], called)

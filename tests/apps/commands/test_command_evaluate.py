@@ -10,8 +10,8 @@ import pytest
 from keras import layers
 from PIL import Image
 
-from kerascnn import labels
 from kerascnn.data import load
+from kerascnn.inputs import class_names
 
 COLOURS = ("red", "green", "blue")
 
@@ -21,7 +21,7 @@ def no_names(monkeypatch):
     def imagenet():
         warnings.warn("classes have numbers and no names: no connection", stacklevel=2)
 
-    monkeypatch.setattr(labels, "imagenet", imagenet)
+    monkeypatch.setattr(class_names, "imagenet", imagenet)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kerascnn.registry import sources
+from kerascnn.zoo.registry import sources
 from kerascnn_apps.models import Count
 
 

@@ -11,8 +11,9 @@ from keras import layers
 from PIL import Image
 
 import kerascnn
-from kerascnn import build, labels, registry
-from kerascnn.registry import Source
+from kerascnn.inputs import class_names
+from kerascnn.zoo import build, registry
+from kerascnn.zoo.registry import Source
 
 SOURCE = Source(
     "squeezenet1_1",
@@ -35,7 +36,7 @@ def no_names(monkeypatch):
     def imagenet():
         warnings.warn("classes have numbers and no names: no connection", stacklevel=2)
 
-    monkeypatch.setattr(labels, "imagenet", imagenet)
+    monkeypatch.setattr(class_names, "imagenet", imagenet)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import zipfile
 
 import pytest
 
-from kerascnn.registry import sources
+from kerascnn.zoo.registry import sources
 from kerascnn_apps.output import short
 
 
@@ -41,7 +41,7 @@ def test_weights_in_full(document, folder):
     """Which file is the default is asked of the loader."""
     import keras  # noqa: F401  (first, as layers register when it arrives)
 
-    from kerascnn.weights.loading import named
+    from kerascnn.weights.load import named
 
     folder.mkdir(parents=True)
     second = sources()["vgg16"][1]

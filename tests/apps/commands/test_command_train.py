@@ -10,7 +10,7 @@ import pytest
 
 from kerascnn.data import load
 from kerascnn.training import RECIPES
-from kerascnn.training.plan import Plan
+from kerascnn.training.fit import Plan
 from kerascnn_apps.output import wilson
 
 

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from kerascnn import build_model, transfer
-from kerascnn.transfer import desk, worker
-from kerascnn.transfer.points import Outcome, Point
+from kerascnn.transfer_learning import runner
+from kerascnn.transfer_learning.trials import Outcome, Point
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +31,8 @@ def source(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def here(monkeypatch, tmp_path):
     """Points in this process, which spares a start of TensorFlow; features in a folder of the test's own."""
-    monkeypatch.setattr(worker, "SPLITS", False)
-    monkeypatch.setattr(desk, "SPLITS", False)
+    monkeypatch.setattr(runner, "SPLITS", False)
+    monkeypatch.setattr(runner, "SPLITS", False)
     monkeypatch.setenv("KERASCNN_HOME", str(tmp_path / "cache"))
 
 

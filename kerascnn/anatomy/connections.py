@@ -1,0 +1,292 @@
+"""How one call looks at its input: `Taps` for each axis, everything at once, or unknown. One rule for each kind."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from keras import layers
+
+from ..graph import walk
+
+
+@dataclass(frozen=True)
+class Taps:
+    """Input positions read along one axis. `slack` is how much the pad before may grow with an unknown size."""
+
+    period: int = 1
+    step: int = 1
+    taps: tuple = ((0,),)
+    slack: int = 0
+    extent: tuple = ()
+
+    def matrix(self, outputs, inputs):
+        """Boolean (outputs, inputs): who reads whom, with what lies in the padding cut off."""
+        reads = np.zeros((outputs, inputs), dtype=bool)
+        for unit in range(outputs):
+            base = unit // self.period * self.step
+            seen = [base + tap for tap in self.taps[unit % self.period] if 0 <= base + tap < inputs]
+            reads[unit, seen] = True
+        return reads
+
+
+def window(padding, size, kernel, stride, dilation):
+    reach = (kernel - 1) * dilation + 1
+    before, slack, extent = 0, 0, (padding, reach, stride)
+    if padding == "causal":
+        before = reach - 1
+    elif padding == "same":
+        extent = ("same", stride) if stride > 1 else ()
+        if size is not None:
+            before = max((math.ceil(size / stride) - 1) * stride + reach - size, 0) // 2
+        else:
+            before = max(reach - stride, 0) // 2
+            slack = (reach - 1) // 2 - before
+    elif reach == 1 and stride == 1:
+        extent = ()
+    return Taps(1, stride, (tuple(j * dilation - before for j in range(kernel)),), slack, extent)
+
+
+def resampled(size, made, reads):
+    """A map of `size` drawn again with `made` places: it repeats with their greatest common divisor."""
+    common = math.gcd(size, made)
+    period, step = made // common, size // common
+    return Taps(period, step, tuple(reads(r, step, period) for r in range(period)), 0, ("scale", period, step))
+
+
+def nearest(place, step, period):
+    return ((2 * place + 1) * step // (2 * period),)
+
+
+def bilinear(place, step, period):
+    # exactly; TensorFlow rounds positions to float32, which can give a pixel of weight 0 the weight 1e-6
+    low, rest = divmod((2 * place + 1) * step - period, 2 * period)
+    return (low, low + 1) if rest else (low,)
+
+
+def bins(place, step, period):
+    return tuple(range(place * step // period, -((place + 1) * step // -period)))
+
+
+SAME = Taps()
+WHOLE = "whole"  # every output reads every position
+UNKNOWN = "unknown"  # nothing can be said
+
+
+def link(node, index, rank):
+    """How `node` reads its input number `index`: a tuple of `Taps` for each of `rank` axes, WHOLE or UNKNOWN."""
+    source, target = node.input_shapes[index], node.shape
+    if not _is_map(source, rank):
+        return _from_vector(source, target, rank)
+    for accepts, rule in RULES:
+        if accepts(node):
+            return rule(node, source, target, rank)
+    return UNKNOWN
+
+
+def _is_map(shape, rank):
+    """True for shapes that start with the image's axes and end with at least one of channels."""
+    return len(shape) > rank
+
+
+def _from_vector(source, target, rank):
+    """What a vector of features tells, it tells to every unit; a sequence of tokens has lost its places."""
+    return WHOLE if len(source) <= 1 or rank == 0 else UNKNOWN
+
+
+def _attribute(layer, names, rank):
+    """The first of some attributes as a tuple, or None; for example the kernel or pool size."""
+    for name in names:
+        value = getattr(layer, name, None)
+        if value is not None:
+            return (value,) * rank if isinstance(value, int) else tuple(value)
+    return None
+
+
+def _geometry(layer, rank):
+    """(kernel, stride, dilation) for each axis, or None when the layer has another rank or layout."""
+    kernel = _attribute(layer, ("kernel_size", "pool_size"), rank)
+    strides = _attribute(layer, ("strides",), rank) or kernel
+    dilation = _attribute(layer, ("dilation_rate",), rank) or (1,) * rank
+    if kernel is None or len(kernel) != rank or getattr(layer, "data_format", None) == "channels_first":
+        return None
+    return tuple(zip(kernel, strides, dilation, strict=True))
+
+
+def _window(node, source, target, rank):
+    """Convolutions and pools. TensorFlow's "same" puts the odd pixel after, and depends on the input's size."""
+    layer, axes = node.operation, _geometry(node.operation, rank)
+    if axes is None:
+        return UNKNOWN
+    padding = getattr(layer, "padding", "valid")
+    return tuple(window(padding, size, *axis) for size, axis in zip(source[:rank], axes, strict=True))
+
+
+def _transposed(node, source, target, rank):
+    """Transposed convolutions: output o is reached from inputs i with o = i stride + j dilation - before."""
+    axes = _geometry(node.operation, rank)
+    if axes is None:
+        return UNKNOWN
+    same = node.operation.padding == "same"
+    links = []
+    for (kernel, stride, dilation), size, made in zip(axes, source, target[:rank], strict=False):
+        reach = (kernel - 1) * dilation + 1
+        grown = made - (size - 1) * stride if size is not None and made is not None else stride
+        before = max(reach - grown, 0) // 2 if same else 0
+        phases = tuple(
+            tuple(
+                (r + before - j * dilation) // stride
+                for j in range(kernel)
+                if (r + before - j * dilation) % stride == 0
+            )
+            for r in range(stride)
+        )
+        links.append(Taps(stride, 1, phases, 0, ("grow", stride, reach if not same else 0)))
+    return tuple(links)
+
+
+def _shift(node, source, target, rank):
+    """Zero padding and cropping move the map."""
+    layer = node.operation
+    sign, amounts = (-1, layer.padding) if isinstance(layer, walk.PADDINGS) else (1, layer.cropping)
+    amounts = (amounts,) if rank == 1 and isinstance(amounts[0], int) else tuple(amounts)
+    if len(amounts) != rank or getattr(layer, "data_format", None) == "channels_first":
+        return UNKNOWN
+    return tuple(
+        Taps(taps=((sign * before,),), extent=("pad", -sign * (before + after)) if before + after else ())
+        for before, after in amounts
+    )
+
+
+def _resample(node, source, target, rank):
+    """Upsampling and resizing, nearest or bilinear, with pixel centres at one half."""
+    layer = node.operation
+    way = getattr(layer, "interpolation", "nearest")
+    special = any(getattr(layer, name, False) for name in ("crop_to_aspect_ratio", "pad_to_aspect_ratio", "antialias"))
+    scales = _attribute(layer, ("size",), rank) if isinstance(layer, walk.UPSAMPLINGS) else None
+    if way not in ("nearest", "bilinear") or special or (scales is not None and len(scales) != rank):
+        return UNKNOWN
+    links = []
+    for axis in range(rank):
+        size, made = (1, scales[axis]) if scales else (source[axis], target[axis])
+        if size is None or made is None:
+            return UNKNOWN
+        links.append(resampled(size, made, nearest if way == "nearest" else bilinear))
+    return tuple(links)
+
+
+def _adaptive(node, source, target, rank):
+    sizes = tuple(zip(source[:rank], target[:rank], strict=True))
+    if any(None in pair for pair in sizes) or len(target) != rank + 1:
+        return UNKNOWN
+    return tuple(resampled(size, made, bins) for size, made in sizes)
+
+
+def _pointwise(node, source, target, rank):
+    """Each position by itself; a map of size 1 is broadcast to all."""
+    if not _is_map(target, rank):
+        return UNKNOWN
+    stretched = [a == 1 and b != 1 for a, b in zip(source[:rank], target[:rank], strict=True)]
+    if stretched and all(stretched):
+        return WHOLE
+    return tuple(Taps(step=0) if stretch else SAME for stretch in stretched)
+
+
+def _by_axis(node, source, target, rank):
+    axes = node.operation.axis
+    axes = (axes,) if isinstance(axes, int) else tuple(axes or ())
+    channels = all(axis % (len(source) + 1) == len(source) for axis in axes)
+    return _pointwise(node, source, target, rank) if channels else WHOLE
+
+
+def _concatenate(node, source, target, rank):
+    axis = node.operation.axis % (len(source) + 1)
+    return _pointwise(node, source, target, rank) if axis > rank else UNKNOWN
+
+
+def _reshape(node, source, target, rank):
+    """A reshape that keeps the image's axes is pointwise; into a vector, whole; anything else is unknown."""
+    if len(target) <= 1:
+        return WHOLE
+    return (SAME,) * rank if source[:rank] == target[:rank] and None not in source[:rank] else UNKNOWN
+
+
+def _permute(node, source, target, rank):
+    return (SAME,) * rank if tuple(node.operation.dims[:rank]) == tuple(range(1, rank + 1)) else UNKNOWN
+
+
+def _split(node, source, target, rank):
+    axis = getattr(node.operation, "axis", 0) % (len(source) + 1)
+    return (SAME,) * rank if axis > rank else UNKNOWN
+
+
+def _reduce(node, source, target, rank):
+    """Means and sums over all the image's axes see the whole map; over the channels, one position."""
+    axes = node.operation.axis
+    everything = set(range(len(source) + 1))
+    axes = everything if axes is None else {a % (len(source) + 1) for a in np.atleast_1d(axes).tolist()}
+    if set(range(1, rank + 1)) <= axes:
+        return WHOLE
+    return (SAME,) * rank if min(axes) > rank else UNKNOWN
+
+
+def _slice(node, source, target, rank):
+    """Slices: along the channels pointwise, along the image's axes a shift and a step."""
+    args, kwargs = node.arguments
+    key = kwargs.get("key", args[1] if len(args) > 1 else None)
+    key = list(key) if isinstance(key, tuple | list) else [key]
+    if Ellipsis in key:
+        at = key.index(Ellipsis)
+        key[at : at + 1] = [slice(None)] * (len(source) + 1 - (len(key) - 1))
+    key += [slice(None)] * (rank + 1 - len(key))
+    links = []
+    for part in key[1 : rank + 1]:
+        if not isinstance(part, slice) or (part.start or 0) < 0 or (part.step or 1) < 1:
+            return UNKNOWN
+        start, step = part.start or 0, part.step or 1
+        cut = part != slice(None)
+        links.append(Taps(1, step, ((start,),), 0, ("slice", start, part.stop, step) if cut else ()))
+    return tuple(links)
+
+
+def _always(answer):
+    return lambda node, source, target, rank: answer
+
+
+def _is(*classes):
+    return lambda node: isinstance(node.operation, classes)
+
+
+def _declares(reach):
+    return lambda node: node.reach == reach
+
+
+def _operation(*names):
+    return lambda node: not node.is_layer and node.kind in names
+
+
+# First match wins. What a layer declares goes before what it is a subclass of: a class attribute `reach` that is
+# "pointwise", "whole", "window" (has kernel_size or pool_size, strides and padding), or "none" (ignores the pixels).
+RULES = (
+    (_declares("pointwise"), _pointwise),
+    (_declares("whole"), _always(WHOLE)),
+    (_declares("window"), _window),
+    (_is(*walk.CONVOLUTIONS, *walk.POOLS), _window),
+    (_is(*walk.TRANSPOSED), _transposed),
+    (_is(*walk.PADDINGS, *walk.CROPPINGS), _shift),
+    (_is(*walk.UPSAMPLINGS, layers.Resizing), _resample),
+    (_is(*walk.ADAPTIVE_POOLS), _adaptive),
+    (_is(*walk.WHOLE), _always(WHOLE)),
+    (_is(layers.Flatten), _always(WHOLE)),
+    (_is(*walk.BY_AXIS), _by_axis),
+    (_is(layers.Concatenate), _concatenate),
+    (_is(layers.Reshape), _reshape),
+    (_is(layers.Permute), _permute),
+    (_is(*walk.POINTWISE), _pointwise),
+    (_operation(*walk.POINTWISE_OPERATIONS), _pointwise),
+    (_operation(*walk.REDUCTIONS), _reduce),
+    (_operation("Softmax", "LogSoftmax"), _by_axis),
+    (_operation("Concatenate"), _concatenate),
+    (_operation("Reshape"), _reshape),
+    (_operation("Split"), _split),
+    (_operation("GetItem"), _slice),
+)

@@ -1,0 +1,198 @@
+"""What each unit of a network does over a set of images, in one pass: dead, sparse, correlated?
+
+Per unit (channel) over images and places: mean, std, largest, the share of places and of images where it is above 0,
+lifetime sparsity S = (1 - E[a]^2 / E[a^2]) / (1 - 1/n) (Treves & Rolls 1991). A unit silent on all n images is silent
+on the next with a chance of at least 1 - 3/n at 95 %; exactly, Clopper & Pearson 1934. Units of a layer together:
+correlations at a few places of each image, and how many directions they span, by the covariance's eigenvalues v:
+participation ratio (sum v)^2 / sum v^2, and exp(entropy of v / sum v) (Roy & Vetterli 2007).
+"""
+
+from dataclasses import dataclass, field
+
+import keras
+import numpy as np
+from keras import ops
+
+from ..graph.run import act_of, activations, chosen, graph_of, run
+from ..support.display import Drawn
+from .batches import batches
+
+CONSTANT = 1e-6  # of the layer's std: a unit that varies less ignores what it sees
+MOST = 512  # units of a layer whose correlations are kept
+PLACES = 8  # of each map, drawn once; means over a map would correlate by the contrast of the images alone
+ONE_SIDED = ("relu", "relu6")  # where a unit that is never above 0 is dead
+
+
+@dataclass(frozen=True, eq=False)
+class Activity(Drawn):
+    """Statistics of units over ``images`` images.
+
+    ``units``: layer, unit, mean, std, max, places and images (shares above 0), at_most (upper bound of ``images`` with
+    ``confidence``), sparsity, dead. ``layers``: layer, act, units, dead, mean, std, sparsity (over a layer's units and
+    places, image by image), correlation (mean |r|), correlated (share of units with an |r| above 0.9), participation
+    and entropy_rank. ``correlations`` has a matrix for each layer, of ``sampled`` units.
+    """
+
+    units: object
+    layers: object
+    correlations: dict = field(repr=False)
+    sampled: dict = field(repr=False)
+    images: int
+    confidence: float
+
+    @property
+    def dead(self):
+        """The rows of ``units`` that are dead."""
+        return self.units[self.units.dead]
+
+    def plot(self):
+        """Dead units, sparsity, correlation and effective rank by layer, and the correlations of the last."""
+        from .figures import draw_activity
+
+        return draw_activity(self)
+
+
+class Reduced(keras.Model):
+    """What some calls of a model give, reduced on the device to a few numbers for each image and channel."""
+
+    def __init__(self, graph, nodes, picked):
+        super().__init__(autocast=False)
+        self.calls = lambda: (graph, nodes, picked)  # a function, which Keras does not look into for layers
+        self.compile(jit_compile=False)
+
+    def call(self, x):
+        graph, nodes, picked = self.calls()
+        values = run(graph, x)
+        return [
+            reduced(ops.cast(values[node.name], "float32"), places) for node, places in zip(nodes, picked, strict=True)
+        ]
+
+
+def reduced(a, places):
+    """Mean, mean of squares, largest, least, share above 0, then the values at ``places``: (N, 5 + P, channels)."""
+    a = ops.reshape(a, (ops.shape(a)[0], -1, a.shape[-1]))
+    above = ops.cast(a > 0, "float32")
+    parts = [ops.mean(a, 1), ops.mean(a * a, 1), ops.max(a, 1), ops.min(a, 1), ops.mean(above, 1)]
+    return ops.concatenate([ops.stack(parts, axis=1), ops.take(a, places, axis=1)], axis=1)
+
+
+class Tally:
+    """The running sums of one layer, float64; memory does not grow with the images."""
+
+    def __init__(self, channels, rng):
+        self.kept = np.sort(rng.permutation(channels)[:MOST])
+        self.images = self.samples = 0
+        self.sums = np.zeros((4, channels))  # of means, squares, shares above 0, images with anything above 0
+        self.high, self.low = np.full(channels, -np.inf), np.full(channels, np.inf)
+        self.population, self.awake = 0.0, 0  # over images on which anything is not 0
+        self.centre = None  # of the first batch, so that differences of large squares do not round away
+        self.around, self.products = np.zeros(len(self.kept)), np.zeros((len(self.kept),) * 2)
+
+    def add(self, parts, places):
+        mean, square, high, low, above, *values = np.moveaxis(np.asarray(parts, np.float64), 1, 0)
+        self.images += len(mean)
+        self.sums += [part.sum(0) for part in (mean, square, above, high > 0)]
+        self.high, self.low = np.maximum(self.high, high.max(0)), np.minimum(self.low, low.min(0))
+        sparse = treves_rolls(mean.mean(1), square.mean(1), places * mean.shape[1])
+        self.population += np.nansum(sparse)
+        self.awake += np.isfinite(sparse).sum()
+        values = np.concatenate(values)[:, self.kept]
+        self.centre = values.mean(0) if self.centre is None else self.centre
+        apart = values - self.centre
+        self.samples += len(values)
+        self.around += apart.sum(0)
+        self.products += apart.T @ apart
+
+    @property
+    def covariance(self):
+        """Of the kept units, over images and places."""
+        shift = self.around / self.samples
+        return self.products / self.samples - np.outer(shift, shift)
+
+
+def activity(model, images, layers=None, *, batch_size=32, preprocess=None, confidence=0.95, seed=0):
+    """Dead units, sparsity, correlation and effective rank over images, in one pass with bounded memory: `Activity`.
+
+    ``images`` are an array (N, ...) as the model takes it, or photos in any form that `predict` takes. ``layers`` names
+    calls ("inner/conv"); without it, all nonlinear ones but the last softmax. Dead: never above 0 after a ReLU, else
+    constant. Correlations are over 8 places of each map and 512 units of a layer, drawn with ``seed`` where there are
+    more.
+    """
+    if not 0 < confidence < 1:
+        raise ValueError(f"`confidence` should be between 0 and 1. Received: {confidence}")
+    ask, tallies, places, nodes = None, [], [], []
+    for batch in batches(model, images, batch_size, preprocess):
+        if ask is None:
+            graph, rng = graph_of(model, batch), np.random.default_rng(seed)
+            usual = activations(graph)
+            nodes = chosen(graph, layers, lambda node, usual=usual: node in usual)
+            tallies = [Tally(node.shape[-1], rng) for node in nodes]
+            places = [int(np.prod(node.shape[:-1])) for node in nodes]
+            ask = Reduced(graph, nodes, [np.sort(rng.permutation(count)[:PLACES]) for count in places])
+        missing = batch_size - len(batch)
+        whole = np.concatenate([batch, np.repeat(batch[-1:], missing, 0)]) if missing and tallies[0].images else batch
+        for tally, parts, count in zip(tallies, ask.predict_on_batch(whole), places, strict=True):
+            tally.add(parts[: len(batch)], count)
+    names = [node.name for node in nodes]
+    units, rows = tables(names, [*map(act_of, nodes)], tallies, places, confidence)
+    matrices = {name: correlation(tally.covariance) for name, tally in zip(names, tallies, strict=True)}
+    sampled = {name: tally.kept for name, tally in zip(names, tallies, strict=True)}
+    return Activity(units, rows, matrices, sampled, tallies[0].images, confidence)
+
+
+def tables(names, acts, tallies, places, confidence):
+    """The DataFrames of units and of layers."""
+    import pandas as pd
+
+    units, rows = [], []
+    for name, act, tally, count in zip(names, acts, tallies, places, strict=True):
+        n = tally.images
+        mean, square, above, active = tally.sums / n
+        std = np.sqrt(np.maximum(square - mean**2, 0))
+        whole = float(np.sqrt(max(square.mean() - mean.mean() ** 2, 0)))
+        dead = (tally.high <= 0) if act in ONE_SIDED else (tally.high - tally.low <= CONSTANT * whole)
+        columns = {"layer": name, "unit": np.arange(len(mean)), "mean": mean, "std": std, "max": tally.high}
+        columns |= {"places": above, "images": active, "at_most": upper(np.rint(active * n), n, confidence)}
+        units.append(pd.DataFrame(columns | {"sparsity": treves_rolls(mean, square, n * count), "dead": dead}))
+        r = np.abs(correlation(tally.covariance))
+        np.fill_diagonal(r, np.nan)
+        pairs = r[np.triu_indices(len(r), 1)]
+        correlated = float((np.nan_to_num(r) > 0.9).any(1).mean())
+        typical = float(np.nanmean(pairs)) if np.isfinite(pairs).any() else float("nan")
+        sparsity = tally.population / tally.awake if tally.awake else float("nan")
+        row = (name, act, len(mean), int(dead.sum()), mean.mean(), whole, sparsity, typical, correlated)
+        rows.append((*row, *ranks(tally.covariance)))
+    columns = ["layer", "act", "units", "dead", "mean", "std", "sparsity", "correlation", "correlated"]
+    return pd.concat(units, ignore_index=True), pd.DataFrame(rows, columns=[*columns, "participation", "entropy_rank"])
+
+
+def treves_rolls(mean, square, n):
+    """(1 - E[a]^2 / E[a^2]) / (1 - 1/n): 0 where all n are equal, 1 where a single one is not 0, NaN where all are."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (1 - np.square(mean) / square) / (1 - 1 / n) if n > 1 else np.full(np.shape(mean), np.nan)
+
+
+def upper(hits, n, confidence=0.95):
+    """The largest rate that ``hits`` of n leave possible (Clopper & Pearson, one-sided): 1 - 0.05^(1/n) for none."""
+    from scipy.special import betaincinv
+
+    hits = np.asarray(hits, np.float64)
+    found = betaincinv(np.minimum(hits, n - 1) + 1, np.maximum(n - hits, 1), confidence)
+    return np.where(hits >= n, 1.0, found)
+
+
+def correlation(covariance):
+    """Pearson's r from a covariance; NaN where a unit does not vary."""
+    std = np.sqrt(np.maximum(np.diag(covariance), 0))
+    std = np.where(std > CONSTANT * max(std.max(initial=0), 1e-30), std, np.nan)
+    return np.clip(covariance / np.outer(std, std), -1, 1)
+
+
+def ranks(covariance):
+    """(participation ratio, exp of the entropy) of a covariance's eigenvalues; NaN where nothing varies."""
+    values = np.maximum(np.linalg.eigvalsh(covariance), 0)
+    if values.sum() <= 0:
+        return float("nan"), float("nan")
+    share = values / values.sum()
+    share = share[share > 0]
+    return float(1 / np.square(share).sum()), float(np.exp(-(share * np.log(share)).sum()))

@@ -1,0 +1,200 @@
+"""Are the filters of a layer good, too noisy, too correlated, or without structure? In numbers, against chance.
+
+Every measure is compared with the same measure of random filters of the same shape (independent Gaussians, as a layer
+starts): a filter counts as smooth or structured where it lies beyond 99 % of them.
+
+concentration  share of a filter's energy |FFT|^2 in its strongest tenth of the frequencies
+separable      share of its energy in two singular values, rows against columns: 1 for a blob, an edge, any Gabor
+noise          (1 - separable) / (1 - the random mean): the share of it that looks like white noise
+high           share of the energy of the filter, its mean removed, above a quarter of a cycle a pixel
+smoothness     correlation of neighbouring weights (lag 1, both directions)
+twin           largest |normalised cross-correlation| with another filter, over shifts and sign
+directions     singular values of the matrix (filters, weights) above the random ones (Marchenko & Pastur 1967)
+entropy_rank   exp(entropy of the squared singular values), of min(filters, weights)
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..graph.copy import every_layer
+from ..support.display import Drawn
+
+LEAST = 5  # pixels of a side: 3x3 has nine weights, on which spectra say nothing
+MOST = 128  # filters that are compared with each other
+DRAWS = 3  # random banks whose twins are looked for, which takes longest
+BEYOND = 99  # percentile of random filters
+FAR = 4  # standard deviations; of largest singular values there is but one a draw
+NOISY, TWIN = 0.5, 0.9  # more noise than anything else; nearly the same filter
+DEAD, DOMINANT = 0.05, 3.0  # root mean square, of the median filter's
+SHARES = {"dead": 0.25, "too noisy": 0.5, "too correlated": 0.5}  # of the filters, to say it of the layer
+
+
+@dataclass(frozen=True, eq=False)
+class Filters(Drawn):
+    """``table``: a row for each filter, with its verdict; ``bank``: measure, value, and what random filters have.
+
+    ``verdicts`` of the layer: "good" alone, or those of "dead", "too noisy", "too correlated", "unstructured" that fit.
+    ``sufficient`` is False below 5x5, where only twins and directions are judged.
+    """
+
+    layer: str
+    kernel: np.ndarray = field(repr=False)  # (h, w, channels, filters)
+    table: object
+    bank: object
+    verdicts: tuple
+    sufficient: bool
+
+    def __str__(self):
+        shares = self.table.verdict.value_counts(normalize=True)
+        parts = ", ".join(f"{share:.0%} {verdict}" for verdict, share in shares.items())
+        lacking = "" if self.sufficient else "; smaller than 5x5, too small to tell noise"
+        return f"{self.layer}: {' and '.join(self.verdicts)} ({parts}{lacking})"
+
+    def plot(self):
+        """The filters as images, marked by their verdicts, and the measures against those of random filters."""
+        from .figures import draw_filters
+
+        return draw_filters(self)
+
+
+def filters(model, layer=None, *, draws=20, seed=0):
+    """Verdicts on the filters of a convolution, the first unless ``layer`` names another: `Filters`.
+
+    Measured against ``draws`` random banks of the same shape. ``model`` may also be a kernel (h, w, channels, filters).
+    ReLU units have no preferred axes: a good bank may be rotated into one that looks worse and works as well.
+    """
+    if draws < 2:
+        raise ValueError(f"`draws` should be at least 2. Received: {draws}")
+    name, kernel = kernel_of(model, layer)
+    rng = np.random.default_rng(seed)
+    order = np.sort(rng.permutation(kernel.shape[-1])[:MOST])  # twins are looked for among these
+    none = order[:0]
+    chance = [measures(rng.standard_normal(kernel.shape), order if i < DRAWS else none) for i in range(draws)]
+    return judged(name, kernel, measures(kernel, order), chance)
+
+
+def kernel_of(model, layer):
+    """(name, kernel as float64)."""
+    if isinstance(model, np.ndarray):
+        if model.ndim != 4 or min(model.shape) < 1:
+            raise ValueError(f"`model` should be a Keras model, or (h, w, channels, filters). Received: {model.shape}")
+        return "kernel", model.astype(np.float64)
+    known = {each.name: each for each in every_layer(model) if len(getattr(each, "kernel_size", ())) == 2}
+    found = getattr(layer, "name", layer)
+    if not known or (layer is not None and found not in known):
+        from ..support.text import unknown
+
+        message = f"`model` should have a convolution over two axes. Received: {model.name}, which has none"
+        raise ValueError(unknown(f"convolution of {model.name}", found, known) if known else message)
+    chosen = known[found] if layer is not None else next(iter(known.values()))
+    kernel = np.asarray(chosen.get_weights()[0], np.float64)
+    if "Depthwise" in type(chosen).__name__:  # (h, w, channels, each): a filter has one channel
+        kernel = kernel.reshape(*kernel.shape[:2], 1, -1)
+    return chosen.name, np.swapaxes(kernel, 2, 3) if "Transpose" in type(chosen).__name__ else kernel
+
+
+def measures(kernel, order):
+    """The measures of each filter, and of the bank, of one kernel."""
+    height, width, _, count = kernel.shape
+    energy = np.square(np.abs(np.fft.fft2(kernel, axes=(0, 1)))).sum(2).reshape(-1, count)
+    strongest = max(1, round(energy.shape[0] / 10))
+    apart = kernel - kernel.mean((0, 1), keepdims=True)
+    spectrum = np.square(np.abs(np.fft.fft2(apart, axes=(0, 1)))).sum(2)
+    frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(height), np.fft.fftfreq(width), indexing="ij"))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = {
+            "rms": np.sqrt(np.square(kernel).mean((0, 1, 2))),
+            "concentration": np.sort(energy, 0)[-strongest:].sum(0) / energy.sum(0),
+            "separable": separable(kernel),
+            "high": spectrum[frequency > 0.25].sum(0) / spectrum.sum((0, 1)),
+            "smoothness": lag_one(kernel),
+        }
+    values = np.linalg.svd(kernel.reshape(-1, count), compute_uv=False) / (np.linalg.norm(kernel) or 1)
+    share = np.square(values[values > 0])
+    bank = {"largest": values[0], "singular": values, "entropy_rank": float(np.exp(-(share * np.log(share)).sum()))}
+    return found | {"twin": twins(kernel, order)}, bank
+
+
+def separable(kernel):
+    """Energy of each filter's best approximation of rank 2, channels beside each other, mean of both directions."""
+    height, width, channels, count = kernel.shape
+    rows = kernel.transpose(3, 0, 1, 2).reshape(count, height, width * channels)
+    columns = kernel.transpose(3, 1, 0, 2).reshape(count, width, height * channels)
+    energies = [np.square(np.linalg.svd(matrix, compute_uv=False)) for matrix in (rows, columns)]
+    return sum(energy[:, :2].sum(1) / energy.sum(1) for energy in energies) / 2
+
+
+def lag_one(kernel):
+    """Correlation of each weight with its neighbour below and to the right, channels together."""
+    above = [kernel[:-1], kernel[:, :-1]]
+    below = [kernel[1:], kernel[:, 1:]]
+    pairs = list(zip(above, below, strict=True))
+    product = sum((a * b).sum((0, 1, 2)) for a, b in pairs)
+    return product / sum(np.sqrt(np.square(a).sum((0, 1, 2)) * np.square(b).sum((0, 1, 2))) for a, b in pairs)
+
+
+def twins(kernel, order):
+    """Of the filters in ``order``, the largest |NCC| with another one over all shifts; NaN for the others."""
+    height, width, _, count = kernel.shape
+    size = (2 * height - 1, 2 * width - 1)  # wide enough that shifts do not wrap around
+    some = kernel[..., order]
+    some = some / np.maximum(np.sqrt(np.square(some).sum((0, 1, 2))), 1e-30)
+    spectra = np.moveaxis(np.fft.rfft2(some, size, axes=(0, 1)), (3, 2), (0, 1))  # (filters, channels, u, v)
+    found = np.full(count, np.nan)
+    if len(order) < 2:
+        return found
+    for i, one in enumerate(spectra):
+        products = (spectra.conj() * one).sum(1)
+        largest = np.abs(np.fft.irfft2(products, size, axes=(1, 2))).max((1, 2))
+        largest[i] = 0
+        found[order[i]] = largest.max()
+    return found
+
+
+def judged(name, kernel, own, chance):
+    """The verdicts: on each filter, then on the layer."""
+    import pandas as pd
+
+    (each, bank), sufficient = own, min(kernel.shape[:2]) >= LEAST
+    random = {key: np.concatenate([found[key] for found, _ in chance]) for key in each if key != "rms"}
+    random = {key: values[np.isfinite(values)] for key, values in random.items()}
+    limits = {key: beyond(values) for key, values in random.items()}
+    table = pd.DataFrame({"filter": np.arange(kernel.shape[-1]), **each})
+    table["noise"] = (1 - table.separable) / max(1 - random["separable"].mean(), 1e-9)
+    level = table.rms / (table.rms.median() or 1)
+    table["dominant"] = level > DOMINANT
+    smooth = (table.high < limits["high"][0]) & (table.smoothness > limits["smoothness"][1])
+    plain = ~smooth & (table.concentration <= limits["concentration"][1]) & (table.separable <= limits["separable"][1])
+    alive = level >= DEAD
+    flags = {
+        "dead": ~alive,
+        "too noisy": alive & sufficient & (plain | (table.noise > NOISY)),
+        "too correlated": alive & (table.twin > np.nanmax([TWIN, limits["twin"][1]])),
+    }
+    table["verdict"] = np.select([*flags.values()], [*flags], "good")
+    verdicts = [verdict for verdict, share in SHARES.items() if flags[verdict].mean() >= share]
+    largest = [found["largest"] for _, found in chance]
+    edge = np.mean(largest) + FAR * np.std(largest)  # a percentile of so few would be passed one time in twenty
+    directions = int((bank["singular"] > edge).sum())
+    verdicts += ["unstructured"] if directions == 0 else []
+    values = {key: table[key].median() for key in random} | {"entropy_rank": bank["entropy_rank"]}
+    random["entropy_rank"] = np.array([found["entropy_rank"] for _, found in chance])
+    rows = [compared(key, value, random[key]) for key, value in values.items()]
+    rows.append(("directions", directions, 0.0, 0.0, 0.0, float("nan")))
+    columns = ["measure", "value", "random", "random_low", "random_high", "z"]
+    measured = pd.DataFrame(rows, columns=columns)
+    return Filters(name, kernel, table, measured, tuple(verdicts) or ("good",), sufficient)
+
+
+def compared(measure, value, random):
+    """A measure against what random filters have: mean, 1 % and 99 %, and how many standard deviations it is off."""
+    if not len(random):
+        return measure, value, *[float("nan")] * 4
+    spread = random.std()
+    return measure, value, random.mean(), *beyond(random), (value - random.mean()) / spread if spread else float("nan")
+
+
+def beyond(values):
+    """The 1 % and the 99 % point of random values; NaN where there are none."""
+    return tuple(np.percentile(values, [100 - BEYOND, BEYOND])) if len(values) else (float("nan"),) * 2

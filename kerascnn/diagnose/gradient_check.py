@@ -1,0 +1,161 @@
+"""Are a network's gradients right? Central differences in float64 against what backpropagation gives.
+
+n = (f(w + h) - f(w - h)) / 2h, and the relative error |a - n| / max(|a|, |n|, floor). A ReLU or a maximum that switches
+within h of w makes n wrong and not a: such kinks are told apart and counted. In a smooth function n(h) - n(h/2) and
+D(h) - 4 D(h/2), with D(h) = f(w + h) - 2 f(w) + f(w - h), vanish as h^2 and h^4; where the slope jumps they do not.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from keras import ops
+
+from ..graph.copy import Measured, rebuild, unfreeze
+from ..graph.run import matching
+from ..support.display import Drawn
+from .batches import check_order
+
+SMALLER = 8  # how much closer to look where a kink lies within eps
+ATTEMPTS = 3
+NOISE = 64 * np.finfo(np.float64).eps  # of the loss, relative; rounding adds up over the layers
+
+
+@dataclass(frozen=True, eq=False)
+class GradientCheck(Drawn):
+    """Analytic and numeric slopes of sampled weights; rows with a ``kink`` say nothing about the gradient."""
+
+    table: object  # a DataFrame: layer, weight, index, analytic, numeric, error, eps, kink
+    tolerance: float
+    loss: float
+
+    @property
+    def max_error(self):
+        """The largest relative error of a weight without a kink; NaN where all have one."""
+        errors = self.table.error[~self.table.kink]
+        return float(errors.max()) if len(errors) else float("nan")
+
+    @property
+    def kinks(self):
+        """How many samples say nothing, since a ReLU or maximum switches however close one looks."""
+        return int(self.table.kink.sum())
+
+    @property
+    def passed(self):
+        """Whether all errors stay below ``tolerance``, and at least one could be measured."""
+        return self.max_error < self.tolerance
+
+    @property
+    def layers(self):
+        """A DataFrame with a row for each layer: samples, kinks, the largest error, and whether it passed."""
+        clear = self.table.assign(error=self.table.error.where(~self.table.kink))
+        found = clear.groupby("layer", sort=False).agg(samples=("kink", "size"), kinks=("kink", "sum"))
+        found["error"] = clear.groupby("layer", sort=False).error.max()
+        return found.assign(passed=found.error < self.tolerance).reset_index()
+
+    def __str__(self):
+        worst = self.layers.sort_values("error", ascending=False).iloc[0]
+        verdict = "right" if self.passed else "wrong" if self.max_error >= self.tolerance else "not measured"
+        return (
+            f"gradients {verdict}: largest relative error {self.max_error:.1e} ({worst.layer}), "
+            f"{len(self.table)} weights, {self.kinks} at kinks"
+        )
+
+    def plot(self):
+        """The errors layer by layer, and where they become wrong."""
+        from .figures import draw_gradient_check
+
+        return draw_gradient_check(self)
+
+
+def gradient_check(
+    model,
+    x,
+    y,
+    *,
+    layers=None,
+    loss="sparse_categorical_crossentropy",
+    samples=20,
+    eps=1e-5,
+    floor=1e-5,
+    tolerance=1e-5,
+    seed=0,
+    tell=None,
+):
+    """Backpropagation against central differences in float64, for ``samples`` weights of each layer: `GradientCheck`.
+
+    Below ``floor`` (times the loss, if that is above 1) slopes are compared absolutely: rounding leaves about 1e-11 of
+    the loss in a difference quotient, more for a smaller step. The model is built again in float64 and stays untouched;
+    dropout is off, batch norm uses its moving statistics, regularisers are left out. Few images make few kinks: four
+    will do. ``layers`` names layers or gives them; frozen ones count too. ``tell`` is called with (layer, how many are
+    done, of how many).
+    """
+    if samples < 1 or eps <= 0:
+        raise ValueError(f"`samples` and `eps` should be positive. Received: {samples} and {eps}")
+    check_order(model, np.asarray(x))
+    copy = unfreeze(rebuild(model, "float64"))
+    measured, x, y = Measured(copy, loss), np.asarray(x, np.float64), np.asarray(y)
+    value = partial(measured.value, x, y)
+    middle = value()
+    if middle.dtype != np.float64:
+        raise ValueError(
+            f"`model` should compute in float64 (JAX: jax_enable_x64). Received: {model.name}, in {middle.dtype}"
+        )
+    slopes = {id(v): g for v, g in zip(measured.trainable_variables, measured.gradients(x, y), strict=True)}
+    rng = np.random.default_rng(seed)
+    rows, looked_at = [], matching(copy, layers)
+    for done, layer in enumerate(looked_at, start=1):
+        for variable, index in drawn(layer.trainable_weights, samples, rng):
+            analytic = float(slopes[id(variable)][index])
+            numeric, step, kink = slope(partial(moved_loss, value, variable, index), eps)
+            least = floor * max(abs(middle), 1) * eps / step  # rounding is that of the loss, divided by the step
+            error = abs(analytic - numeric) / max(abs(analytic), abs(numeric), least)
+            rows.append((layer.name, variable.name, index, analytic, numeric, error, step, kink))
+        if tell:
+            tell(layer.name, done, len(looked_at))
+    return GradientCheck(as_table(rows), tolerance, float(middle))
+
+
+def as_table(rows):
+    import pandas as pd
+
+    return pd.DataFrame(rows, columns=["layer", "weight", "index", "analytic", "numeric", "error", "eps", "kink"])
+
+
+def drawn(weights, samples, rng):
+    """Entries (weight, index) of a layer to look at: one of each weight first, so far as there are samples."""
+    sizes = [int(np.prod(weight.shape)) for weight in weights]
+    starts = np.cumsum([0, *sizes])
+    first = [start + int(rng.integers(size)) for start, size in zip(starts[:-1], sizes, strict=True)]
+    others = rng.choice(starts[-1], size=min(samples, starts[-1]), replace=False)
+    for place in [*dict.fromkeys(map(int, [*first, *others]))][:samples]:
+        which = int(np.searchsorted(starts, place, side="right")) - 1
+        index = np.unravel_index(place - starts[which], tuple(weights[which].shape))
+        yield weights[which], tuple(map(int, index))
+
+
+def moved_loss(value, variable, index, step):
+    """The loss with one entry of a weight moved by ``step``, and moved back afterwards."""
+    before = ops.convert_to_numpy(variable)
+    after = before.copy()
+    after[index] += step
+    variable.assign(after)
+    try:
+        return float(value())
+    finally:
+        variable.assign(before)
+
+
+def slope(f, eps):
+    """(slope at 0, the step it was measured with, whether a kink lies within that step)."""
+    middle = f(0.0)
+    first = None
+    for step in (eps / SMALLER**k for k in range(ATTEMPTS)):
+        high, low, high_half, low_half = f(step), f(-step), f(step / 2), f(-step / 2)
+        whole, half = (high - low) / (2 * step), (high_half - low_half) / step
+        bend = (high - 2 * middle + low) - 4 * (high_half - 2 * middle + low_half)
+        allowed = 1e-6 * max(abs(whole), abs(half)) + NOISE * max(abs(middle), 1.0) / step
+        first = first or (whole, step)
+        if abs(whole - half) <= allowed and abs(bend) / step <= 4 * allowed:
+            return whole, step, False
+    return *first, True

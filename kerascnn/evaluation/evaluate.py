@@ -1,0 +1,315 @@
+"""A classifier on labelled images: `evaluate` asks it, `Evaluation` holds what it said and all that follows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from ..graph.ends import adds_up
+from ..support.display import Drawn
+from . import statistics
+from .calibration import logits_of, reliability, softened
+from .classes import aligned, numbered
+from .labelled import labelled, predicted
+from .predict import count
+from .statistics import bootstrap, wilson
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation(Drawn):
+    """Probabilities (N, classes) of the images called ``names``, and their true classes ``labels``.
+
+    ``classes`` are the classes' names, or None; ``failed`` says why images are missing; ``ks`` are the ranks that the
+    page shows; ``data`` is what the images are called.
+    """
+
+    probs: np.ndarray = field(repr=False)
+    labels: np.ndarray = field(repr=False)
+    classes: tuple | None = field(default=None, repr=False)
+    names: tuple = field(default=(), repr=False)
+    model: str = ""
+    failed: Mapping = field(default_factory=dict, repr=False)
+    ks: tuple = (1, 5)
+    data: str = ""
+
+    def __len__(self):
+        return len(self.labels)
+
+    @cached_property
+    def predicted(self):
+        """The likeliest class of each image, by number."""
+        return self.probs.argmax(axis=1)
+
+    @property
+    def right(self):
+        """Whether each image's likeliest class is the true one."""
+        return self.predicted == self.labels
+
+    @property
+    def accuracy(self):
+        """The share of images whose likeliest class is the true one."""
+        return float(self.right.mean())
+
+    def top(self, k):
+        """The share of images whose true class is among the ``k`` likeliest; of equals the first class counts."""
+        return float((self.ranks < count("k", k)).mean())
+
+    @cached_property
+    def ranks(self):
+        """How many classes stand before the true one, of each image."""
+        return statistics.ranks(self.probs, self.labels)
+
+    @property
+    def balanced(self):
+        """Balanced accuracy: the mean of the accuracies of the classes that have images."""
+        return statistics.balanced(self.labels, self.predicted, self.probs.shape[1])
+
+    @property
+    def macro_f1(self):
+        """The mean F1 of the classes that have images."""
+        return statistics.macro_f1(self.labels, self.predicted, self.probs.shape[1])
+
+    @property
+    def nll(self):
+        """The mean of -log p(true class)."""
+        return float(statistics.surprises(self.probs, self.labels).mean())
+
+    @property
+    def brier(self):
+        """The mean of Brier's score, the sum over classes of (p - truth)^2: 0 to 2."""
+        return float(statistics.squares(self.probs, self.labels).mean())
+
+    @cached_property
+    def calibration(self):
+        """Confidence against accuracy in 15 bins of equally many images: ``.ece``, ``.table``, ``.plot()``."""
+        return reliability(self.probs, self.labels)
+
+    @cached_property
+    def interval(self):
+        """95 % intervals: {measure: Interval}; Wilson's for shares of images, the bootstrap's for the others.
+
+        The calibration error has none: drawing images again only adds to it. ``calibration.chance`` says what of it
+        is chance.
+        """
+        shares = {f"top{k}" if k > 1 else "accuracy": wilson(int((self.ranks < k).sum()), len(self)) for k in self.ks}
+        labels, predicted, classes = self.labels, self.predicted, self.probs.shape[1]
+        each = {"nll": statistics.surprises(self.probs, labels), "brier": statistics.squares(self.probs, labels)}
+        drawn = {
+            "balanced": lambda some: statistics.balanced(labels[some], predicted[some], classes),
+            "macro_f1": lambda some: statistics.macro_f1(labels[some], predicted[some], classes),
+            "nll": lambda some: each["nll"][some].mean(),
+            "brier": lambda some: each["brier"][some].mean(),
+        }
+        return shares | {name: bootstrap(score, len(self)) for name, score in drawn.items()}
+
+    @property
+    def images(self):
+        """A DataFrame with a row for each image: image, true and predicted class, probabilities, margin, rank."""
+        return images_table(self)
+
+    @cached_property
+    def per_class(self):
+        """A DataFrame of the classes that have images, from the easiest to the hardest.
+
+        accuracy (recall) with Wilson's interval, the share among the likeliest five, precision, f1, whether there are
+        fewer than 10 images, and the class that its images are taken for most often.
+        """
+        return per_class_table(self)
+
+    @property
+    def confusion(self):
+        """A DataFrame (classes, classes) of counts: true classes as rows, predicted ones as columns."""
+        return confusion_table(self)
+
+    @property
+    def confused(self):
+        """A DataFrame of the ordered pairs true -> predicted that happen, the most frequent first."""
+        return confused_table(self)
+
+    def hardest(self, n=10):
+        """The images with the lowest margin of the true class over the likeliest other one, as rows of ``images``."""
+        return self.images.sort_values("margin", kind="stable").head(count("n", n)).reset_index(drop=True)
+
+    def easiest(self, n=10):
+        """The images with the highest margin, as rows of ``images``."""
+        order = self.images.sort_values("margin", ascending=False, kind="stable")
+        return order.head(count("n", n)).reset_index(drop=True)
+
+    def tempered(self, temperature):
+        """The same at a temperature, which `temperature` finds on other images."""
+        if not adds_up(self.probs):
+            raise ValueError("`probs` should add up to 1 to be tempered. Received: others, as sigmoids give them")
+        probs = softened(logits_of(self.probs), float(temperature)).astype(self.probs.dtype)
+        return replace(self, probs=probs)
+
+    def class_name(self, number):
+        """What a class is called."""
+        return self.classes[number] if self.classes else f"class {number}"
+
+    def __str__(self):
+        return self.text()
+
+    def text(self, room=100):
+        """All of it on a page."""
+        from .save import page
+
+        return "\n".join(page(self, room))
+
+    def plot(self):
+        """Reliability, the classes' accuracies, and who is taken for whom: a matplotlib figure."""
+        from .figures import draw
+
+        return draw(self)
+
+    def save(self, path):
+        """Write .json (the numbers), .csv (the images), a picture, or all of it into a folder."""
+        from .save import save
+
+        return save(self, path)
+
+
+def evaluate(
+    model,
+    images,
+    labels=None,
+    *,
+    part=None,
+    classes=None,
+    names=None,
+    batch_size=64,
+    top=(1, 5),
+    preprocess=None,
+    quiet=False,
+):
+    """What a classifier makes of labelled images: an ``Evaluation``.
+
+    ``images`` are a dataset as `kerascnn.data.load` makes or takes it, of which the test part counts, or with ``part``
+    "valid" or "train"; a folder, archive or table that nobody has divided counts as a whole, as do ``Images``. Or they
+    are what ``predict`` takes, with ``labels``: a number or name for each; ``names`` tells them apart. Images are cut
+    as published weights were measured, else those of a dataset as for training, others as ``predict`` does.
+
+    ``classes`` names the model's classes in its order; a dataset's then find theirs by name. Without it a dataset's
+    classes are the model's where they are as many, and else the numbers that they are called. ``top`` are the ranks
+    that are shown; ``preprocess`` is as in ``predict``.
+    """
+    options = {"classes": classes, "batch_size": batch_size, "top": top, "preprocess": preprocess, "quiet": quiet}
+    return measured(model, labelled(images, labels, names=names, part=part), **options)
+
+
+def measured(model, given, *, classes=None, batch_size=64, top=(1, 5), preprocess=None, quiet=False):
+    """The ``Evaluation`` of a model on ``Labelled`` images."""
+    for k in top:
+        count("top", k)
+    found = predicted(model, given, batch_size=batch_size, preprocess=preprocess, quiet=quiet)
+    width = found.probs.shape[1]
+    numbers, classes = aligned(given.labels, given.classes, classes, width, model)
+    numbers = numbered(numbers, len(given), width, classes)[found.kept]
+    names = [given.names[i] for i in found.kept]
+    made = from_probabilities(found.probs, numbers, classes, names, model=model.name, top=top)
+    failed = dict(given.failed) | {given.names[i]: reason for i, reason in found.failed.items()}
+    return replace(made, failed=failed, data=given.data)
+
+
+def from_probabilities(probs, labels, classes=None, names=None, *, model="", top=(1, 5)):
+    """An ``Evaluation`` of probabilities (N, classes) that are there already, from whatever made them."""
+    probs = np.asarray(probs)
+    if probs.ndim != 2 or probs.shape[1] < 2 or not len(probs) or probs.dtype.kind != "f":
+        raise ValueError(f"`probs` should be floats (N, classes). Received: {probs.dtype} of shape {probs.shape}")
+    if not np.isfinite(probs).all() or probs.min() < -1e-6 or probs.max() > 1 + 1e-4:
+        raise ValueError(f"`probs` should be 0 to 1. Received: {probs.min():g} to {probs.max():g}; are they logits?")
+    if classes is not None and len(classes) != probs.shape[1]:
+        raise ValueError(f"`classes` should name the {probs.shape[1]} classes. Received: {len(classes)} names")
+    classes = None if classes is None else tuple(map(str, classes))
+    labels = numbered(labels, len(probs), probs.shape[1], classes)
+    names = tuple(f"image {i}" for i in range(len(probs))) if names is None else tuple(map(str, names))
+    if len(names) != len(probs):
+        raise ValueError(f"`names` should name the {len(probs)} images. Received: {len(names)} names")
+    ks = tuple(k for k in top if k < probs.shape[1] or k == 1)  # among all classes is always the true one
+    return Evaluation(probs, labels, classes, names, model, {}, ks)
+
+
+FEW = 10  # images, below which a class's accuracy says little
+
+
+def images_table(evaluation):
+    """A row for each image."""
+    rows = np.arange(len(evaluation))
+    return pd.DataFrame(
+        {
+            "image": evaluation.names,
+            "class": named(evaluation, evaluation.labels),
+            "predicted": named(evaluation, evaluation.predicted),
+            "right": evaluation.right,
+            "rank": evaluation.ranks + 1,
+            "p_true": evaluation.probs[rows, evaluation.labels].astype(np.float64),
+            "p_predicted": evaluation.probs[rows, evaluation.predicted].astype(np.float64),
+            "margin": statistics.margins(evaluation.probs, evaluation.labels),
+        }
+    )
+
+
+def per_class_table(evaluation):
+    """A row for each class that has images, from the easiest to the hardest."""
+    labels, predicted, classes = evaluation.labels, evaluation.predicted, evaluation.probs.shape[1]
+    there, right, count, taken = statistics.counts(labels, predicted, classes)
+    accuracy, low, high = wilson(right, count)
+    own = evaluation.probs[np.arange(len(labels)), labels]
+    sure = np.bincount(labels, own, minlength=classes)[there] / count
+    wrong = evaluation.confused.drop_duplicates("class_number").set_index("class_number")["predicted"]
+    table = pd.DataFrame(
+        {
+            "number": there,
+            "class": named(evaluation, there),
+            "n": count,
+            "accuracy": accuracy,
+            "low": low,
+            "high": high,
+            **{f"top{k}": among(evaluation, k)[there] / count for k in evaluation.ks if k > 1},
+            "precision": np.divide(right, taken, out=np.zeros(len(there)), where=taken > 0),
+            "f1": 2 * right / (count + taken),
+            "p_true": sure,
+            "few": count < FEW,
+            "confused_with": [wrong.get(number, "") for number in there],
+        }
+    )
+    # of equally right classes, the one that is surer of its images is easier
+    return table.sort_values(["accuracy", "p_true"], ascending=False, kind="stable").reset_index(drop=True)
+
+
+def among(evaluation, k):
+    """Images of each class whose true class is among the ``k`` likeliest."""
+    return np.bincount(evaluation.labels[evaluation.ranks < k], minlength=evaluation.probs.shape[1])
+
+
+def confusion_table(evaluation):
+    """Counts, true classes as rows."""
+    classes = evaluation.probs.shape[1]
+    counts = statistics.confusion(evaluation.labels, evaluation.predicted, classes)
+    every = named(evaluation, range(classes))
+    return pd.DataFrame(counts, pd.Index(every, name="true"), pd.Index(every, name="predicted"))
+
+
+def confused_table(evaluation):
+    """Ordered pairs of classes with how often the first is taken for the second, and the share of its images."""
+    wrong = ~evaluation.right
+    pairs = np.stack([evaluation.labels[wrong], evaluation.predicted[wrong]], axis=1)
+    pairs, count = np.unique(pairs, axis=0, return_counts=True)
+    share = count / np.bincount(evaluation.labels, minlength=evaluation.probs.shape[1])[pairs[:, 0]]
+    table = pd.DataFrame(
+        {
+            "class": named(evaluation, pairs[:, 0]),
+            "predicted": named(evaluation, pairs[:, 1]),
+            "count": count,
+            "share": share,
+            "class_number": pairs[:, 0],
+            "predicted_number": pairs[:, 1],
+        }
+    )
+    return table.sort_values(["count", "share"], ascending=False, kind="stable").reset_index(drop=True)
+
+
+def named(evaluation, numbers):
+    """What classes are called."""
+    return [evaluation.class_name(int(number)) for number in numbers]

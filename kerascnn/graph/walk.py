@@ -1,0 +1,280 @@
+"""A model as a flat tuple of calls: nested models opened, shapes traced again where they differ.
+
+A node is one *call* of a layer or operation, so a shared layer appears once for each time it is used.
+"""
+
+import difflib
+import math
+from dataclasses import dataclass
+
+import keras
+from keras import layers
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """One call of a layer; `inputs` are (node, index of its output) pairs, one for each tensor that enters."""
+
+    name: str
+    operation: object
+    inputs: tuple
+    outputs: tuple
+    arguments: tuple = ()
+
+    @property
+    def kind(self):
+        """The class name of the layer or operation."""
+        return type(self.operation).__name__
+
+    @property
+    def is_layer(self):
+        """False for bare operations such as slices and `ops.add`."""
+        return isinstance(self.operation, keras.layers.Layer)
+
+    @property
+    def reach(self):
+        """What a layer declares about how it reads maps: "pointwise", "whole", "window", "none"; None if nothing."""
+        return getattr(self.operation, "reach", None)
+
+    @property
+    def is_input(self):
+        """True for the images (or other tensors) that enter the model."""
+        return not self.inputs
+
+    @property
+    def shape(self):
+        """Output shape for one image, without the batch; the first output's if there are several."""
+        return self.outputs[0]
+
+    @property
+    def input_shapes(self):
+        """Shapes of what enters, without the batch."""
+        return tuple(node.outputs[index] for node, index in self.inputs)
+
+    def __repr__(self):
+        return f"Node({self.name!r}, {self.kind}, {show_shape(self.shape)})"
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """The calls of a model in the order they run, and the nodes that give its outputs.
+
+    ``outputs`` has each of these once, ``ends`` the node of each output tensor, in the model's order.
+    """
+
+    name: str
+    nodes: tuple
+    outputs: tuple
+    ends: tuple
+
+    @property
+    def inputs(self):
+        """The input nodes, in the model's order."""
+        return tuple(node for node in self.nodes if node.is_input)
+
+    def find(self, layer):
+        """The node of a layer: a layer object, a path ("inner/conv1"), or a bare name if only one has it."""
+        if isinstance(layer, Node):
+            return layer
+        nodes = {node.name: node for node in self.nodes}
+        if isinstance(layer, str):
+            if layer in nodes:
+                return nodes[layer]
+            found = [node for node in self.nodes if node.name.rsplit("/", 1)[-1] == layer]
+        else:
+            found = [node for node in self.nodes if node.operation is layer]
+            layer = getattr(layer, "name", layer)
+        if len(found) == 1:
+            return found[0]
+        if found:
+            names = ", ".join(node.name for node in found)
+            raise ValueError(f"`layer` should name one call of a layer, one of: {names}. Received: {layer!r}")
+        near = difflib.get_close_matches(str(layer), nodes, n=3, cutoff=0.4)
+        hint = f" Did you mean {', '.join(near)}?" if near else ""
+        raise ValueError(f"`layer` should be a layer of {self.name}. Received: {layer!r}.{hint}")
+
+
+@dataclass(frozen=True, eq=False)
+class _Wire:
+    """A tensor on its way: where it comes from, and its shape as traced."""
+
+    node: Node
+    index: int
+    tensor: keras.KerasTensor
+
+
+def walk(model, input_shape=None):
+    """Open a Functional or Sequential model, at any depth, into a `Graph`.
+
+    `input_shape` traces the shapes again: a shape without the batch, or a dict of them by input name.
+    """
+    if isinstance(model, Graph):
+        return model
+    function = _function(model)
+    if function is None:
+        raise ValueError(
+            "`model` should be a Functional model or a Sequential one that is built "
+            f"(call `model.build(input_shape)` first). Received: {type(model).__name__} "
+            f"{getattr(model, 'name', model)!r}"
+        )
+    nodes, wires = [], []
+    for tensor, shape in zip(function.inputs, _input_shapes(function, input_shape), strict=True):
+        source = tensor._keras_history.operation
+        node = Node(source.name if source else tensor.name, source, (), (shape,))
+        nodes.append(node)
+        traced = keras.KerasTensor((tensor.shape[0], *shape), dtype=tensor.dtype)
+        wires.append(_Wire(node, 0, traced))
+    outputs = _trace(function, wires, "", nodes, {})
+    ends = tuple(wire.node for wire in outputs)
+    return Graph(model.name, tuple(nodes), tuple(dict.fromkeys(ends)), ends)
+
+
+def _function(model):
+    """The graph inside a model: itself if Functional, the hidden one of a Sequential, else None."""
+    if isinstance(model, keras.Sequential):
+        return model._functional
+    return model if isinstance(model, keras.Model) and isinstance(model, keras.Function) else None
+
+
+def _input_shapes(function, wanted):
+    """The shape of each input without the batch, after replacing those that are asked for."""
+    own = [tuple(tensor.shape[1:]) for tensor in function.inputs]
+    names = [t._keras_history.operation.name if t._keras_history.operation else t.name for t in function.inputs]
+    if wanted is None:
+        return own
+    if not isinstance(wanted, dict):
+        if any(isinstance(size, tuple | list) for size in wanted):
+            wanted = dict(zip(names, wanted, strict=True))
+        else:
+            wanted = {name: wanted for name, shape in zip(names, own, strict=True) if len(shape) == len(wanted)}
+    shapes = [tuple(wanted.get(name, shape)) for name, shape in zip(names, own, strict=True)]
+    fits = all(
+        len(new) == len(old) and (old[-1:] == (None,) or new[-1:] == old[-1:])
+        for new, old in zip(shapes, own, strict=True)
+    )
+    if not wanted or set(wanted) - set(names) or not fits:
+        expected = ", ".join(f"{name}: {show_shape(shape)}" for name, shape in zip(names, own, strict=True))
+        raise ValueError(f"`input_shape` should fit the inputs ({expected}). Received: {wanted or 'no fit'}")
+    return shapes
+
+
+def _trace(function, wires, prefix, nodes, calls):
+    """Follow one graph, appending to `nodes`; gives the wires of its outputs. Nested models recurse."""
+    wires = dict(zip(map(id, function.inputs), wires, strict=True))
+    for call in _ordered(function):
+        if call.is_input or any(id(tensor) not in wires for tensor in call.input_tensors):
+            continue
+        sources = [wires[id(tensor)] for tensor in call.input_tensors]
+        name = prefix + call.operation.name
+        inner = _function(call.operation)
+        if inner is not None and len(inner.inputs) == len(sources):
+            ends = _trace(inner, sources, name + "/", nodes, calls)
+        else:
+            ends = _call(call, sources, name, nodes, calls)
+        wires.update(zip(map(id, call.outputs), ends, strict=True))
+    return [wires[id(tensor)] for tensor in function.outputs]
+
+
+def _call(call, sources, name, nodes, calls):
+    """Record one call as a node, and the wires that leave it."""
+    pairs = zip(sources, call.input_tensors, strict=True)
+    outputs = call.outputs
+    if any(tuple(source.tensor.shape[1:]) != tuple(tensor.shape[1:]) for source, tensor in pairs):
+        traced = {id(t): source.tensor for t, source in zip(call.input_tensors, sources, strict=True)}
+        args, kwargs = call.arguments.fill_in(traced)
+        outputs = keras.tree.flatten(call.operation.compute_output_spec(*args, **kwargs))
+    calls[name] = calls.get(name, 0) + 1
+    node = Node(
+        name if calls[name] == 1 else f"{name}#{calls[name]}",
+        call.operation,
+        tuple((source.node, source.index) for source in sources),
+        tuple(tuple(tensor.shape[1:]) for tensor in outputs),
+        (call.arguments.args, call.arguments.kwargs),
+    )
+    nodes.append(node)
+    return [_Wire(node, index, tensor) for index, tensor in enumerate(outputs)]
+
+
+def _ordered(function):
+    """The calls of a graph so that each comes after what it needs, in the order the layers are listed."""
+    rank = {id(operation): index for index, operation in enumerate(function.operations)}
+    for depth in sorted(function._nodes_by_depth, reverse=True):
+        calls = function._nodes_by_depth[depth]
+        yield from sorted(calls, key=lambda c: (rank[id(c.operation)], c.operation._inbound_nodes.index(c)))
+
+
+def elements(shape):
+    """How many numbers a shape holds; None when a size is unknown."""
+    return None if None in shape else math.prod(shape)
+
+
+def show_shape(shape):
+    """A shape as people write it: "224x224x3", unknown sizes as "?"."""
+    return "x".join("?" if size is None else str(size) for size in shape) or "scalar"
+
+
+def named(names, dimensions=(1, 2, 3)):
+    """The Keras classes behind names in which `#` stands for the number of dimensions."""
+    spelled = [name.replace("#", str(d)) for name in names.split() for d in dimensions]
+    return tuple(dict.fromkeys(getattr(layers, name) for name in spelled if hasattr(layers, name)))
+
+
+def words(text):
+    """A set of names written with spaces between."""
+    return frozenset(text.split())
+
+
+CONVOLUTIONS = named("Conv#D DepthwiseConv#D SeparableConv#D")
+SEPARABLE = named("SeparableConv#D")
+DEPTHWISE = named("DepthwiseConv#D")
+TRANSPOSED = named("Conv#DTranspose")
+DENSE = (layers.Dense,)
+POOLS = named("MaxPooling#D AveragePooling#D")
+GLOBAL_POOLS = named("GlobalMaxPooling#D GlobalAveragePooling#D")
+ADAPTIVE_POOLS = named("AdaptiveMaxPooling#D AdaptiveAveragePooling#D")
+PADDINGS = named("ZeroPadding#D")
+CROPPINGS = named("Cropping#D")
+UPSAMPLINGS = named("UpSampling#D")
+RECURRENT = named("RNN ConvLSTM#D")
+
+# Layers that take each position by itself, in inference. Dense acts on the channels of a map.
+POINTWISE = named(
+    "Activation ReLU LeakyReLU PReLU ELU BatchNormalization Rescaling Normalization Identity Masking "
+    "Dropout AlphaDropout GaussianDropout GaussianNoise SpatialDropout#D ActivityRegularization "
+    "Add Subtract Multiply Average Maximum Minimum Dense Embedding "
+    # augmentation passes images through in inference
+    "RandomFlip RandomRotation RandomZoom RandomTranslation RandomShear RandomContrast RandomBrightness "
+    "RandomHue RandomSaturation RandomColorJitter RandomErasing RandomGaussianBlur RandomGrayscale RandAugment"
+)
+# Pointwise when their axis is the channels, the whole map otherwise.
+BY_AXIS = named("Softmax LayerNormalization RMSNormalization UnitNormalization")
+WHOLE = (*GLOBAL_POOLS, layers.GroupNormalization, layers.MultiHeadAttention, layers.Attention)
+
+# Bare operations (`ops.add`, `x * 2`, `ops.relu`) that take each position by itself.
+POINTWISE_OPERATIONS = words(
+    "Add Subtract Multiply Divide TrueDivide Maximum Minimum Power Negative Absolute Abs Clip Square Sqrt "
+    "Rsqrt Exp Expm1 Log Log1p Sign Tanh Sigmoid Relu Relu6 LeakyRelu Elu Selu Celu Gelu Silu Swish Mish "
+    "Softplus Softsign HardSigmoid HardTanh HardSilu HardSwish LogSigmoid TanhShrink SoftShrink Reciprocal "
+    "Cast Identity StopGradient Floor Ceil Round Where Greater GreaterEqual Less LessEqual Equal"
+)
+REDUCTIONS = words("Mean Sum Max Min Var Std Amax Amin Prod Any All Logsumexp")
+
+# Work that overwrites its input or only looks at it differently: no new memory in our count.
+VIEWS = named("Flatten Reshape Permute Concatenate ZeroPadding#D Cropping#D RepeatVector")
+IN_PLACE = tuple(
+    kind for kind in (*POINTWISE, *BY_AXIS, layers.GroupNormalization) if kind not in (layers.Dense, layers.Embedding)
+)
+VIEW_OPERATIONS = words("GetItem Reshape Transpose Concatenate Split Squeeze ExpandDims Pad Ravel")
+
+
+def in_place(node):
+    """True if a call needs no memory of its own: it overwrites its input, or only views it.
+
+    Convolutions, pools and fully connected layers write new activations; a ReLU, a normalisation, dropout or an
+    addition works in place, and concatenation, flattening, padding and slices only arrange what is there.
+    """
+    if node.is_input:
+        return False
+    if node.is_layer:
+        return node.reach == "pointwise" or isinstance(node.operation, (*IN_PLACE, *VIEWS))
+    return node.kind in POINTWISE_OPERATIONS or node.kind in VIEW_OPERATIONS

@@ -1,0 +1,1 @@
+"""What figures of several rooms draw alike: colors of maps, tiles, signals, bare axes. Drawing only."""

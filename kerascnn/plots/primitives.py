@@ -1,0 +1,244 @@
+"""How numbers become pictures: maps and their scales, images as they are shown, signals on mid-grey, empty tiles.
+
+Nothing is hidden: what a scale clips is counted, a map without differences is hatched, what is no number is magenta.
+"""
+
+import textwrap
+from dataclasses import dataclass
+
+import numpy as np
+
+# Okabe & Ito's colours, which most colour-blind people tell apart; the first five are easily told from grey
+CLASSES = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#f0e442", "#000000")
+OTHER, MAT, BAD = "#c8c8c8", "0.85", "magenta"
+SIGNED, COVERED, GRADIENTS = "RdBu_r", "viridis", "magma"
+GUTTER = 2  # pixels between tiles
+MOST = 12  # images of a figure
+OPAQUE = 0.6  # of the strongest colour over an image
+SMALL, PLAIN, LARGE = 9, 11, 13  # points
+
+
+@dataclass(frozen=True)
+class Scale:
+    """From which value to which the colours of a map go, and in ``words`` what was done to get there."""
+
+    low: float
+    high: float
+    colours: str
+    words: str = ""
+
+    def __call__(self, values):
+        """Values on 0..1, those beyond the ends clipped."""
+        return np.clip((values - self.low) / ((self.high - self.low) or 1), 0, 1)
+
+
+def scale_of(values, signed, percent, colours=COVERED):
+    """From 0, or symmetric about 0 if ``signed``, to a percentile of |values|; how much is beyond is said."""
+    finite = np.abs(values[np.isfinite(values)])
+    high = float(np.percentile(finite, percent)) if finite.size else 0.0
+    name = f"p{percent:g} = {short(high)}"
+    if high <= 0:  # fewer than that have any value
+        high = float(finite.max(initial=0.0))
+        name = f"largest = {short(high)}"
+    clipped = float((finite > high).mean()) if finite.size else 0.0
+    words = f"{'±' if signed else '0 to '}{name}, {clipped:.1%} clipped"
+    return Scale(-high if signed else 0.0, high, SIGNED if signed else colours, words)
+
+
+def colours_of(scale):
+    import matplotlib
+
+    return matplotlib.colormaps[scale.colours].with_extremes(bad=BAD)
+
+
+def paint(axis, values, scale, **where):
+    """Draw a map; what has no differences is hatched with its value. What a colour bar is made for, or None."""
+    values = np.ma.masked_invalid(values)
+    if values.count() and values.min() == values.max() and not values.mask.any():
+        hatch(axis, values.shape, float(values.min()), **where)
+        return None
+    drawn = {"cmap": colours_of(scale), "vmin": scale.low, "vmax": scale.high, "interpolation": "nearest"}
+    return axis.imshow(values, **drawn, **where)
+
+
+def hatch(axis, shape, value, **where):
+    """A tile that says that everything in it is one number."""
+    from matplotlib.patches import Rectangle
+
+    axis.imshow(np.full(shape, np.nan), **where)
+    whole = {"transform": axis.transAxes, "linewidth": 0}
+    axis.add_patch(Rectangle((0, 0), 1, 1, facecolor=MAT, edgecolor="0.6", hatch="//", **whole))
+    box = {"facecolor": MAT, "edgecolor": "none", "pad": 4}
+    axis.text(0.5, 0.5, f"{value:.3g}", ha="center", va="center", fontsize=20, transform=axis.transAxes, bbox=box)
+
+
+def draw_key(drawn, axis):
+    """A colour bar with three ticks right of a map; none for a hatched one."""
+    if drawn is None:
+        return
+    low, high = drawn.get_clim()
+    ticks = [low, (low + high) / 2, high]
+    beside = axis.inset_axes([1.03, 0, 0.05, 1])
+    axis.figure.colorbar(drawn, cax=beside, ticks=ticks)
+    beside.set_yticklabels([short(0.0 if abs(tick) < 1e-9 * abs(high) else tick) for tick in ticks], fontsize=SMALL)
+
+
+def short(number):
+    """A number in few letters: 5,713, 0.32, 1.2e-05."""
+    return f"{number:,.0f}" if 100 <= abs(number) < 1e6 else f"{number:.2g}"
+
+
+def range_of(images):
+    """(black, white) of pixels: 0..255, as kerascnn has them, or whatever these have."""
+    low, high = float(np.nanmin(images)), float(np.nanmax(images))
+    if low >= 0 and high <= 255:
+        return (0.0, 255.0) if high > 1 or high == 0 else (0.0, 1.0)
+    if low >= -1 and high <= 1:
+        return -1.0, 1.0
+    return low, high
+
+
+def looks(images):
+    """Images (N, H, W, C) as they are shown, (N, H, W, 3) from 0 to 1, and what has to be said of it."""
+    low, high = range_of(images)
+    said = [] if (low, high) == (0, 255) else [f"pixels from {low:.3g} (black) to {high:.3g} (white)"]
+    channels = images.shape[-1]
+    if channels not in (1, 3):
+        said.append(f"mean of {channels} channels")
+    images = images if channels == 3 else images.mean(-1, keepdims=True)
+    shown = np.clip((images - low) / ((high - low) or 1), 0, 1)
+    return np.broadcast_to(np.nan_to_num(shown), (*shown.shape[:3], 3)), ", ".join(said)
+
+
+def signals(values, most):
+    """Signals at pixels (.., H, W, C) as colours on mid-grey, 0.5 + x / (2 most); mid-grey is exactly 0."""
+    values = values if values.shape[-1] == 3 else values.sum(-1, keepdims=True)
+    shown = np.broadcast_to(np.clip(0.5 + values / (2 * (most or 1)), 0, 1), (*values.shape[:-1], 3))
+    return np.where(np.isfinite(values).all(-1, keepdims=True), shown, (1.0, 0.0, 1.0))
+
+
+def grey(image):
+    """An image (H, W, 3) without its colours, by what the eye makes of them."""
+    return image @ np.array([0.299, 0.587, 0.114])
+
+
+def overlay(axis, image, values, signed, percent, colours):
+    """The smoothed map over the grey image, the stronger the less it lets through, and a line at half its height.
+
+    Smoothed, as a gradient changes from pixel to pixel: dots and a line around every other one would hide the image.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    axis.imshow(grey(image), cmap="gray", vmin=0, vmax=1)
+    smooth = gaussian_filter(np.nan_to_num(values, posinf=0, neginf=0), blur(values.shape))
+    scale = scale_of(smooth, signed, percent, colours)
+    tinted = colours_of(scale)(scale(smooth))
+    tinted[..., 3] = OPAQUE * np.clip(np.abs(smooth) / (scale.high or 1), 0, 1)
+    axis.imshow(tinted, interpolation="bilinear")
+    half = np.abs(smooth).max() / 2
+    for level, style in ((half, "solid"), (-half, "dashed")):
+        if smooth.min() < level < smooth.max():
+            axis.contour(smooth, levels=[level], colors="black", linewidths=2.2, linestyles=style)
+            axis.contour(smooth, levels=[level], colors="white", linewidths=1.1, linestyles=style)
+
+
+def blur(shape):
+    """Standard deviation in pixels of what smooths a map before it is laid over the image."""
+    return max(shape) / 32
+
+
+def bare(axis, title="", below=""):
+    """No ticks; a title, and small print below."""
+    axis.set_title(title, fontsize=PLAIN)
+    axis.set_xlabel(below, fontsize=SMALL, color="0.3")
+    axis.set_xticks([])
+    axis.set_yticks([])
+
+
+def cut(text, letters):
+    return text if len(text) <= letters else text[: letters - 1].rstrip() + "…"
+
+
+DPI = 150  # of `save_figure`, so that a pixel of an image is one of the file
+GREY = 0.5
+TILE_GUTTER, BETWEEN = 2, 8  # pixels between tiles, and between groups of them
+MARGIN, HEAD, LINE = 24, 54, 25  # pixels around everything, above an image for its title, for a line of the caption
+
+
+def zoomed(tiles, zoom):
+    """Tiles (n, h, w, c) with each pixel repeated."""
+    return tiles.repeat(zoom, axis=1).repeat(zoom, axis=2)
+
+
+def mosaic(tiles, columns, gutter=TILE_GUTTER):
+    """Tiles (n, h, w, c) row by row as one image (H, W, c), between gutters of mid-grey."""
+    count, height, width, channels = tiles.shape
+    rows = -(-count // columns)
+    room = np.full((rows * columns, height + gutter, width + gutter, channels), GREY, np.float32)
+    room[:count, gutter:, gutter:] = tiles
+    room[count:] = 1  # as the page
+    room = room.reshape(rows, columns, *room.shape[1:]).swapaxes(1, 2)
+    image = room.reshape(rows * (height + gutter), columns * (width + gutter), channels)
+    return np.pad(image, ((0, gutter), (0, gutter), (0, 0)), constant_values=GREY)
+
+
+def corners(count, columns, shape, gutter=TILE_GUTTER):
+    """(left, top) in the mosaic of each of ``count`` tiles of ``shape``."""
+    i = np.arange(count)
+    return np.stack([i % columns * (shape[1] + gutter), i // columns * (shape[0] + gutter)], 1) + gutter
+
+
+def columns_for(count, aspect=1.5):
+    """How many columns make a grid about ``aspect`` times as wide as high."""
+    return max(1, min(count, int(np.ceil(np.sqrt(count * aspect)))))
+
+
+def zoom_for(shape, columns, wide):
+    """The whole factor that makes a row of tiles at most ``wide`` pixels long, at least 1."""
+    return max(1, wide // (columns * shape[1]))
+
+
+def sheet(width, height, title, caption):
+    """(figure, pixels above its images) with room for images of together ``width`` x ``height`` pixels."""
+    from matplotlib.figure import Figure
+
+    lines = textwrap.wrap(caption, max(30, int(width / 10)))
+    top = MARGIN + (HEAD if title else 0)
+    high = top + height + MARGIN + LINE * len(lines)
+    wide = width + 2 * MARGIN
+    figure = Figure(figsize=(wide / DPI, high / DPI), dpi=DPI)
+    if title:
+        figure.text(MARGIN / wide, 1 - MARGIN / high, title, fontsize=12, va="top")
+    bottom = (len(lines) * LINE + MARGIN / 2) / high
+    figure.text(MARGIN / wide, bottom, "\n".join(lines), fontsize=8.5, va="top", linespacing=1.3)
+    return figure, top
+
+
+def place(figure, image, left, top, title="", **how):
+    """Show an image with its upper left corner at (left, top) pixels of a figure, one for one; its axes."""
+    wide, high = (round(size * DPI) for size in figure.get_size_inches())
+    height, width = image.shape[:2]
+    axis = figure.add_axes((left / wide, 1 - (top + height) / high, width / wide, height / high))
+    image = image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image
+    how = {"cmap": "gray", "vmin": 0, "vmax": 1, "interpolation": "nearest", "aspect": "auto"} | how
+    axis.imshow(image, **how)
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.spines[:].set_visible(False)
+    axis.set_title(title, fontsize=9.5, loc="left", pad=5)
+    return axis
+
+
+def hatch_zero(axis, corner, shape):
+    """Mark a tile in which everything is 0."""
+    from matplotlib.patches import Rectangle
+
+    (left, top), (height, width) = corner - 0.5, shape[:2]
+    box = Rectangle((left, top), width, height, facecolor="0.62", edgecolor="0.4", hatch="////", linewidth=0)
+    axis.add_patch(box)
+    axis.text(left + width / 2, top + height / 2, "0", ha="center", va="center", fontsize=8)
+
+
+def some(shown, count, what):
+    """ "64 units", or "the first 64 of 512 units" where not all are shown."""
+    return f"{count} {what}" if shown >= count else f"the first {shown} of {count} {what}"

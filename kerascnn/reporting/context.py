@@ -1,0 +1,304 @@
+"""What a section may ask about: a network, images to draw pictures of, labelled ones to judge it by."""
+
+import json
+import os
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from ..data.datasets import Images
+from ..evaluation.classes import aligned
+from ..evaluation.labelled import chunks, labelled
+from ..evaluation.predict import cutting, named, none_readable, prepared, readable
+from ..graph.run import part
+from ..inputs.gather import gather
+from ..support import store
+from ..support.store import digest
+from ..support.text import unknown
+from ..zoo.registry import sources
+
+EFFORTS = ("quick", "normal", "full")
+DRAWN = {"quick": 4, "normal": 6, "full": 12}  # photos that pictures are made of
+POOL = {"quick": 64, "normal": 256, "full": 1024}  # images that statistics are of
+JUDGED = {"quick": 512, "normal": 5_000, "full": None}  # labelled images that are put to the network
+
+
+class Skipped(Exception):
+    """A section that cannot be: why, and how to get it."""
+
+
+def silent(done, what=""):
+    """Tell nobody how far a section is."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """What a report is about, for its sections to ask. Images are pixels 0..255 cut to the network's size."""
+
+    model: object = field(repr=False)
+    name: str
+    probe: object = field(repr=False)  # kerascnn.visualize.Probe of the model
+    classes: tuple | None = field(default=None, repr=False)  # names
+    samples: np.ndarray | None = field(default=None, repr=False)  # (n, H, W, C) float32, to draw pictures of
+    sample_names: tuple = ()
+    sample_labels: np.ndarray | None = field(default=None, repr=False)
+    data: object = field(default=None, repr=False)  # kerascnn.data.Images, labelled, to judge by
+    pool: np.ndarray | None = field(default=None, repr=False)  # (m, H, W, C) float32, for statistics
+    layers: tuple = ()
+    effort: str = "normal"
+    seed: int = 0
+    transfer: Path | None = None  # the folder of a finished study
+    tell: object = field(default=silent, repr=False)  # tell(done from 0 to 1, what)
+    facts: dict = field(default_factory=dict, repr=False)  # where it all comes from, for the appendix
+
+    @property
+    def preprocess(self):
+        """What makes of pixels what the network expects; None where it does that by itself."""
+        return self.probe.given["preprocess"]
+
+    def of_effort(self, quick, normal, full):
+        """One of three by the effort."""
+        return dict(zip(EFFORTS, (quick, normal, full), strict=True))[self.effort]
+
+    def class_name(self, number):
+        """What a class is called."""
+        return str(self.classes[number]) if self.classes else f"class {number}"
+
+    def need_samples(self):
+        """The photos for pictures, or `Skipped`."""
+        if self.samples is None:
+            raise Skipped("no images were given: --images PATH ..., or --data DIR")
+        return self.samples
+
+    def need_pool(self):
+        """The images for statistics, or `Skipped`."""
+        if self.pool is None:
+            raise Skipped("no images were given: --data DIR, or --images with dozens of them")
+        return self.pool
+
+    @cached_property
+    def anatomy(self):
+        """`kerascnn.dissect` of the network, at the size that images are cut to where its own is open."""
+        from ..anatomy.table import dissect
+        from ..evaluation.predict import cutting
+
+        if self.probe is None or None not in self.probe.shape:
+            return dissect(self.model)
+        cut = cutting(self.model)
+        return dissect(self.model, (*cut.size, cut.channels))
+
+    @cached_property
+    def evaluation(self):
+        """`kerascnn.evaluate` of the network on ``data``, done once; `Skipped` where it cannot be."""
+        from ..evaluation.evaluate import evaluate
+
+        if self.data is None:
+            raise Skipped("no labelled images were given: --data DIR, a folder with a subfolder for each class")
+        try:
+            return evaluate(self.model, self.data, classes=self.classes, preprocess=self.preprocess, quiet=True)
+        except ValueError as error:
+            raise Skipped(f"the network cannot be judged by these images: {error}") from error
+
+    @cached_property
+    def activity(self):
+        """`kerascnn.activity` of the network on ``pool``, done once; `Skipped` where there is none."""
+        from ..diagnose.activity import activity
+        from ..graph.run import activations
+
+        pool = self.need_pool()
+        if not activations(self.probe.graph):
+            raise Skipped("the network has no units: neither weights nor nonlinearities")
+        return activity(self.model, pool, preprocess=self.preprocess)
+
+
+BATCH = 64
+
+
+def subject(model, data, images, *, classes, transfer, effort, layers, seed, preprocess, tell):
+    """The `Subject`; its ``facts`` have the hashes, the counts, and what is to be told of them."""
+    from ..graph.walk import walk
+    from ..visualize.engine.lens import Probe
+
+    if effort not in EFFORTS:
+        raise ValueError(unknown("effort", effort, EFFORTS))
+    model = opened(model)
+    walk(model)  # says what is wrong with what is no model
+    facts = {"model": of_model(model), "notes": []}
+    try:
+        probe = Probe(model, preprocess=preprocess)
+        cutting(model)
+    except ValueError as error:  # several inputs, or none of images: what needs no image can still be said
+        facts["mute"] = str(error)
+        return Subject(model, model.name, None, effort=effort, seed=seed, transfer=transfer, tell=tell, facts=facts)
+    given = None if data is None else chosen(labelled(data), effort, seed, facts)
+    given, classes = renumbered(given, classes, probe)
+    rng = np.random.default_rng(seed)
+    few, many = DRAWN[effort], POOL[effort]
+    shown = None if given is None else given.take(spread(given.labels, rng)[:many])
+    samples, names, labels, pool = None, (), None, None
+    if shown is not None:
+        pool = pixels(model, shown)
+        samples, names, labels = pool[:few], shown.names[:few], shown.labels[:few]
+    if images is not None:
+        read, names = photos(model, gather(images), few if pool is not None else many, facts)
+        samples, names, labels = read[:few], names[:few], None
+        pool = read if pool is None else pool
+    facts["images"] = {"judged": 0 if given is None else len(given), "statistics": 0 if pool is None else len(pool)}
+    parts = [of_images(given), *names, *([] if samples is None else [samples, pool])]
+    facts["data"] = store.digest(*parts) if samples is not None else ""
+    facts["preprocess"] = of_preprocess(preprocess, probe.shape)
+    layers = tuple(probe.tap(layer) for layer in layers) if layers else stage_layers(probe)
+    return Subject(
+        model, model.name, probe, classes, samples, tuple(map(short, names)), labels, given, pool, layers, effort, seed,
+        transfer, tell, facts,
+    )  # fmt: skip
+
+
+def opened(model):
+    """The network: itself, of the zoo by its name with the best weights there are, or from a file."""
+    if not isinstance(model, str | os.PathLike):
+        return model
+    import keras
+
+    if os.path.exists(model):
+        return keras.saving.load_model(model, compile=False)
+    from ..zoo.build import build_model
+    from ..zoo.registry import card
+
+    row = card(str(model))
+    known = sources().get(row.name, ())
+    weights = known[0].name if known and known[0].shipped else "imagenet" if known else None
+    return build_model(row.name, weights=weights)
+
+
+def chosen(given, effort, seed, facts):
+    """The `Images` that judge, as many as the effort is for, drawn at random of more."""
+    images, most = given.images, JUDGED[effort]
+    facts["source"] = str(given.data)
+    if given.failed:
+        facts["notes"].append(f"{len(given.failed)} images of the data could not be read and are left out")
+    if most is None or len(images) <= most:
+        return images
+    facts["notes"].append(f"{most:,} of {len(images):,} labelled images judge, drawn with seed {seed}: --full for all")
+    return images.take(np.sort(np.random.default_rng(seed).permutation(len(images))[:most]))
+
+
+def renumbered(images, classes, probe):
+    """(the `Images` with labels as the model numbers its classes, these classes' names or None)."""
+    width = probe.output.shape[-1] if len(probe.output.shape) == 1 else None
+    if width is None or images is None:
+        return images, None if width is None else named(classes, max(width, 2), probe.model)
+    numbers, names = aligned(images.labels, images.classes, classes, max(width, 2), probe.model)
+    called = names or tuple(str(i) for i in range(max(width, 2)))
+    return Images(images.items, np.asarray(numbers), called, images.names), names
+
+
+def spread(labels, rng):
+    """Positions in an order that meets every class once before any twice, drawn at random."""
+    order = rng.permutation(len(labels))
+    turn, seen = np.empty(len(labels), int), {}
+    for i in order:
+        turn[i] = seen.get(labels[i], 0)
+        seen[labels[i]] = turn[i] + 1
+    return order[np.argsort(turn[order], kind="stable")]
+
+
+def pixels(model, images):
+    """`Images` as pixels (N, H, W, C), float32, cut as `evaluate` cuts them."""
+    cut, found = cutting(model), []
+    for _, some in chunks(model, labelled(images), BATCH):
+        arrays = readable(prepared([*gather(some)], cut, BATCH), [], {})
+        found.extend(arrays)
+    return np.stack(found)
+
+
+def photos(model, given, most, facts):
+    """(pixels, names) of the first ``most`` of what `gather` found that can be read."""
+    names, errors = [], {}
+    found = [*islice(readable(prepared(given, cutting(model), BATCH), names, errors), most)]
+    if not found:
+        raise none_readable(given, errors, {name: error.reason for name, error in errors.items()})
+    if errors:
+        facts["notes"].append(f"{len(errors)} images could not be read and are left out")
+    return np.stack(found), names[:most]
+
+
+def short(name):
+    """A file's name without its folders."""
+    return os.path.basename(str(name)) or str(name)
+
+
+@cache
+def of_code():
+    """A hash of this package's own files, which draw and word what they find."""
+    folder = Path(__file__).parent
+    return digest(*(path.read_bytes() for path in sorted(folder.rglob("*.py"))))
+
+
+def of_model(model):
+    """A hash of a network's configuration and weights."""
+    import keras
+
+    try:
+        config = json.dumps(keras.saving.serialize_keras_object(model), sort_keys=True, default=repr)
+    except (ValueError, TypeError, NotImplementedError):  # a layer of the user's that cannot be saved
+        config = model.name
+    return digest(config, *(np.asarray(keras.ops.convert_to_numpy(weight)) for weight in model.weights))
+
+
+def of_images(images):
+    """A hash of `Images`: what they show, what they are called, what they are labelled."""
+    if images is None:
+        return ""
+    items = [images.items] if images.decoded else map(contents, images.items)
+    return digest(*images.classes, *images.names, images.labels, *items)
+
+
+def contents(item):
+    """The bytes of a file, or of a member of an archive."""
+    return item.read() if hasattr(item, "read") else Path(item).read_bytes()
+
+
+def of_preprocess(preprocess, shape):
+    """A hash of what a function makes of a ramp of pixels; "" without one."""
+    import keras
+
+    if preprocess is None:
+        return ""
+    shape = [side or 8 for side in shape]
+    ramp = np.linspace(0, 255, int(np.prod(shape)), dtype=np.float32).reshape(1, *shape)
+    return digest(keras.ops.convert_to_numpy(preprocess(ramp)))
+
+
+def of_folder(folder, suffixes=(".json", ".csv")):
+    """A hash of the small files of a folder; "" without one."""
+    if folder is None or not Path(folder).is_dir():
+        return ""
+    files = sorted(path for path in Path(folder).iterdir() if path.suffix in suffixes)
+    return digest(*(part for path in files for part in (path.name, path.read_bytes())))
+
+
+MOST = 6
+ARRANGING = ("ZeroPadding2D", "Cropping2D", "Dropout", "SpatialDropout2D", "Pad", "Identity")
+
+
+def stage_layers(probe):
+    """One layer a stage: the last with maps of each size that a convolution writes, up to the features."""
+    last = probe.features(otherwise="")
+    if not last:
+        return ()
+    found, convolved = {}, set()
+    for node in part(probe.graph, [probe.graph.find(last)]).nodes:
+        if node.is_input or len(node.shape) != 3 or node.kind in ARRANGING:
+            continue
+        size = node.shape[:2] if None not in node.shape[:2] else None  # of open sizes: all one stage
+        if len(getattr(node.operation, "kernel_size", ())) == 2:
+            convolved.add(size)
+        found.pop(size, None)
+        found[size] = node.name
+    names = [name for size, name in found.items() if size in convolved] or [*found.values()]
+    step = max(1, -(-len(names) // MOST))
+    return tuple(names[::-1][::step][::-1])

@@ -1,0 +1,215 @@
+"""Numbers as pixels and figures for a page: photos, maps, signals, sheets of maps, confusion, curves; drawing only."""
+
+import numpy as np
+
+from ..plots.primitives import COVERED, OPAQUE, colours_of, grey, scale_of, signals
+
+SIDE = 190  # CSS pixels of a picture, five in a row
+TILE, GAP, HEAD = 180, 10, 36  # pixels of a map in a sheet, between them, and above each for its title
+COLUMNS, DOTS = 8, 150  # of a sheet, and pixels an inch
+BLUE, ORANGE = "#0072b2", "#d55e00"
+HATCH = (208, 176)  # greys of what is one number everywhere
+
+
+def rgb(image):
+    """An image (H, W, C) of pixels 0..255 as uint8 (H, W, 3); the mean of what is not RGB."""
+    image = np.clip(np.rint(np.nan_to_num(image)), 0, 255)
+    image = image if image.shape[-1] == 3 else np.repeat(image.mean(-1, keepdims=True), 3, -1)
+    return image.astype(np.uint8)
+
+
+def enlarged(pixels, side=SIDE):
+    """Small pictures with each pixel repeated, so that they are at least ``side`` wide."""
+    factor = max(1, -(-side // pixels.shape[1]))
+    return pixels.repeat(factor, 0).repeat(factor, 1)
+
+
+def coloured(values, scale):
+    """A map (H, W) in the colours of its `Scale`, uint8 (H, W, 3); striped where it is one number everywhere."""
+    finite = values[np.isfinite(values)]
+    if finite.size == values.size and finite.min() == finite.max():
+        return striped(values.shape)
+    return painted(values, scale)
+
+
+def painted(values, scale):
+    """Values in the colours of a `Scale`, uint8 (.., 3); what is no number in magenta."""
+    shown = np.ma.masked_invalid(np.where(np.isfinite(values), scale(values), np.nan))
+    return np.rint(255 * colours_of(scale)(shown)[..., :3]).astype(np.uint8)
+
+
+def striped(shape, width=4):
+    """Grey stripes: nothing to see here."""
+    rows, columns = np.indices(shape)
+    return np.repeat(np.where((rows + columns) // width % 2, *HATCH)[..., None], 3, -1).astype(np.uint8)
+
+
+def signal(values, percent=99.9):
+    """(signals at pixels (H, W, C) as colours on mid-grey, uint8; the `Scale`); striped where there is none."""
+    scale = scale_of(values, True, percent)
+    if scale.high == 0:
+        return striped(values.shape[:2]), scale
+    return np.rint(255 * signals(values, scale.high)).astype(np.uint8), scale
+
+
+def overlay(image, values, side=SIDE):
+    """A map from 0 over the grey image, the stronger the less it lets through, and a line at half of its largest."""
+    from scipy.ndimage import binary_dilation
+
+    image = enlarged(rgb(image), side)
+    values = resized(np.maximum(np.nan_to_num(values), 0).astype(np.float32), image.shape[:2], smooth=True)
+    scale = scale_of(values, False, 100)
+    if scale.high == 0:
+        return striped(values.shape)
+    opaque = OPAQUE * scale(values)[..., None]
+    shown = (1 - opaque) * grey(image)[..., None] + opaque * 255 * colours_of(scale)(scale(values))[..., :3]
+    inside = values >= scale.high / 2
+    edge = binary_dilation(inside) & ~inside
+    shown[binary_dilation(edge) & ~inside] = 0
+    shown[edge] = 255
+    return np.rint(shown).astype(np.uint8)
+
+
+def resized(values, shape, smooth=False):
+    """A map or picture at another size: averaged where it gets smaller, else its pixels repeated, or ``smooth``."""
+    import cv2
+
+    smaller = shape[0] < values.shape[0] or shape[1] < values.shape[1]
+    how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR if smooth else cv2.INTER_NEAREST
+    return cv2.resize(np.ascontiguousarray(values), (int(shape[1]), int(shape[0])), interpolation=how)
+
+
+def sheet(maps, titles, signed):
+    """Maps (n, h, w) in rows, each under its title and on its own scale, but all on one where they have no places."""
+    from matplotlib.figure import Figure
+
+    high = int(TILE * np.clip(maps.shape[1] / maps.shape[2], 0.5, 2))
+    columns = min(COLUMNS, len(maps))
+    rows = -(-len(maps) // columns)
+    whole = np.full((rows * (high + HEAD), columns * (TILE + GAP) - GAP, 3), 255, np.uint8)
+    figure = Figure(figsize=(whole.shape[1] / DOTS, whole.shape[0] / DOTS), dpi=DOTS)
+    together = scale_of(maps, signed, 100) if maps[0].size == 1 else None
+    for i, (values, title) in enumerate(zip(maps, titles, strict=True)):
+        left, top = i % columns * (TILE + GAP), i // columns * (high + HEAD) + HEAD
+        whole[top : top + high, left : left + TILE] = tile(values, (high, TILE), signed, together)
+        figure.text(left / whole.shape[1], 1 - (top - 6) / whole.shape[0], title, fontsize=9, va="bottom")
+    figure.figimage(whole, zorder=-1)
+    return figure
+
+
+def tile(values, shape, signed, together=None):
+    """A map in colours at a size, on its own scale or one for all; striped where it is 0 everywhere."""
+    if together is not None:
+        return resized(painted(values, together), shape)
+    if not values.any():
+        return striped(shape, 12)
+    return resized(painted(values, scale_of(values, signed, 99.5)), shape)
+
+
+def covered(found, i, side=SIDE):
+    """p(class) of image ``i`` of an `Occlusion` by where the patch was, cut to the image, with its colour bar."""
+    from matplotlib.figure import Figure
+
+    from ..visualize.attribution.occlusion import extent
+
+    height, width = found.images.shape[1:3]
+    tall, wide = side * height / width, side + 52
+    figure = Figure(figsize=(wide / 100, tall / 100), dpi=DOTS)
+    axis = figure.add_axes((0, 0, side / wide, 1))
+    drawn = axis.imshow(found.probability[i], cmap=COVERED, vmin=0, vmax=1, extent=extent(found), aspect="auto")
+    axis.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
+    axis.axis("off")
+    bar = figure.colorbar(drawn, cax=figure.add_axes(((side + 8) / wide, 0.06, 12 / wide, 0.88)), ticks=[0, 0.5, 1])
+    bar.ax.tick_params(labelsize=9.5)
+    return figure
+
+
+def triptych(found, i=0):
+    """The strongest map, p(class) and the most probable class by where the patch was, of an `Occlusion`."""
+    from matplotlib.figure import Figure
+
+    from ..visualize.attribution.occlusion import draw_predicted, draw_probability, draw_strongest
+
+    ratio = float(np.clip(found.images.shape[1] / found.images.shape[2], 0.4, 2.0))
+    figure = Figure(figsize=(11, 2.6 * ratio + 0.6), layout="constrained")
+    axes = figure.subplots(1, 3)
+    for panel, axis in zip((draw_strongest, draw_probability, draw_predicted), axes, strict=True):
+        panel(axis, found, i, None)
+    return figure
+
+
+def confusion(evaluation):
+    """Shares of each true class, as rows, with their numbers; the rows say of how many images."""
+    from matplotlib.figure import Figure
+
+    counts = evaluation.confusion.to_numpy()
+    count, every = len(counts), counts.sum(1)
+    share = counts / np.maximum(every[:, None], 1)
+    names = [evaluation.class_name(i) for i in range(count)]
+    names = [name if len(name) <= 18 else f"{name[:9]}…{name[-8:]}" for name in names]
+    side = max(3.2, 0.38 * count)
+    figure = Figure(figsize=(side + 1.9, side + 1.1), layout="constrained")
+    axis = figure.subplots()
+    axis.imshow(share, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+    for i, j in np.argwhere(counts > 0):
+        text = {"ha": "center", "va": "center", "fontsize": 9, "color": "white" if share[i, j] > 0.5 else "0.15"}
+        axis.text(j, i, f"{100 * share[i, j]:.0f}" if share[i, j] >= 0.005 else "·", **text)
+    axis.set_xticks(range(count), names, rotation=90 if count > 4 else 0, fontsize=9.5)
+    axis.set_yticks(range(count), [f"{name} ({n})" for name, n in zip(names, every, strict=True)], fontsize=9.5)
+    axis.set_xlabel("predicted, % of the row", fontsize=10.5)
+    axis.set_ylabel("true (images)", fontsize=10.5)
+    axis.tick_params(length=0)
+    return figure
+
+
+def success(curves, count):
+    """Share of images fooled by the size of the change: {attack: (sizes, `Interval` of each)}."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.2, 4.2), layout="constrained")
+    axis = figure.subplots()
+    for (name, (sizes, found)), colour, mark in zip(curves.items(), (BLUE, ORANGE), "os", strict=False):
+        value, low, high = np.array(found).T
+        spans = np.stack([value - low, high - value]).clip(0)
+        style = {"color": colour, "marker": mark, "linewidth": 2, "markersize": 6, "capsize": 3}
+        axis.errorbar(sizes, 100 * value, 100 * spans, label=name, **style)
+    axis.set_xscale("log", base=2)
+    axis.set_xticks(sizes, [f"{size:g}" for size in sizes])
+    axis.set(
+        ylim=(-3, 103), xlabel="largest change of a pixel, steps of 0 to 255", ylabel=f"fooled, % of {count} images"
+    )
+    axis.grid(alpha=0.25)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(frameon=False, loc="best")
+    return figure
+
+
+BLUE, RED, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "0.75"
+
+
+def spaced(count, most):
+    """At most ``most`` positions of ``count``, evenly spaced, with the first and the last."""
+    import numpy as np
+
+    return np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int))
+
+
+def tail(name, length=22):
+    """A layer's name, or as much of its end as there is room for."""
+    return name if len(name) <= length else "…" + name[1 - length :]
+
+
+def new_figure(width, height):
+    """A matplotlib figure of inches that arranges itself."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def plain(axis, title="", **labels):
+    """A title, names of axes, no frame."""
+    axis.set_title(title, fontsize=12, loc="left")
+    axis.set(**labels)
+    axis.grid(alpha=0.25)
+    axis.set_axisbelow(True)
+    axis.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,47 @@
+"""Numbers and names as text, and the hint at a near name."""
+
+import re
+
+UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def short(number, digits=3):
+    """A count in few digits, to be followed by a unit: "25.6 M", "312 "."""
+    number = float(f"{number:.{digits}g}")
+    for size, letter in UNITS:
+        if number >= size:
+            return f"{number / size:#.{digits}g}".rstrip(".") + f" {letter}"
+    return f"{number:g} "
+
+
+def percent(share):
+    """A share as 57.6 %."""
+    return f"{100 * share:.1f} %"
+
+
+def sides(shape):
+    """(224, 224, 3) as 224x224x3, what is open as ?."""
+    return "x".join("?" if side is None else str(side) for side in shape)
+
+
+def count(number, what):
+    """1 image, 2 images."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def natural(name):
+    """Sort key under which resnet18 stands before resnet101."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+
+
+def unknown(what, name, known, advice=""):
+    """Error text for a name that is not ``known``, with the nearest ones."""
+    from difflib import get_close_matches
+
+    known = sorted(map(str, known), key=natural)
+    near = get_close_matches(str(name), known, n=3, cutoff=0.5)
+    if near:
+        hint = f" Did you mean {', '.join(near)}?"
+    else:
+        hint = f" Known: {', '.join(known)}." if len(known) <= 30 else ""
+    return f"Unknown {what} {name!r}.{hint}" + (f" ({advice})" if advice else "")

@@ -1,0 +1,169 @@
+"""What L2 and Linf have in common, for attacks: how long a change is, the shortest step along a slope, a ball."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from keras import ops
+
+from ...support.text import unknown
+
+WINDOW, SIGMA = 11, 1.5  # pixels a side and spread of the Gaussian window (Wang et al. 2004, section III.B)
+RANGE = 255.0
+
+
+def l2(change):
+    """sqrt(sum d^2) of each image."""
+    return np.sqrt(np.square(change, dtype=np.float64).reshape(len(change), -1).sum(1))
+
+
+def linf(change):
+    """max |d| of each image."""
+    return np.abs(change).reshape(len(change), -1).max(1).astype(np.float64)
+
+
+def rms(change):
+    """sqrt(sum d^2 / n) of each image: the distortion of Szegedy et al. 2014."""
+    return l2(change) / np.sqrt(np.prod(change.shape[1:]))
+
+
+def ssim(one, other):
+    """Mean structural similarity of each pair of images (N, H, W, C), Wang et al. 2004; over colours the mean.
+
+    ((2 m1 m2 + c1) (2 s12 + c2)) / ((m1^2 + m2^2 + c1) (s1^2 + s2^2 + c2)) in Gaussian windows of 11x11 that lie
+    within the image; smaller images have one window as large as they are.
+    """
+    one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)
+    mean = windows(one.shape[1:3])
+    c1, c2 = (0.01 * RANGE) ** 2, (0.03 * RANGE) ** 2
+    m1, m2 = mean(one), mean(other)
+    v1, v2, cov = mean(one * one) - m1 * m1, mean(other * other) - m2 * m2, mean(one * other) - m1 * m2
+    same = (2 * m1 * m2 + c1) * (2 * cov + c2) / ((m1 * m1 + m2 * m2 + c1) * (v1 + v2 + c2))
+    return same.mean((1, 2, 3))
+
+
+def windows(size):
+    """The function that takes the mean in every window that lies within (N, H, W, C)."""
+    from scipy.ndimage import correlate1d
+
+    def mean(values):
+        for axis, side in enumerate(size, start=1):
+            length = min(WINDOW, side)
+            at = np.arange(length) - (length - 1) / 2
+            weights = np.exp(-(at**2) / (2 * SIGMA**2))
+            values = correlate1d(values, weights / weights.sum(), axis, mode="nearest")
+            first = length // 2
+            values = np.take(values, np.arange(first, first + side - length + 1), axis)
+        return values
+
+    return mean
+
+
+TINY = 1e-20
+
+
+@dataclass(frozen=True)
+class Norm:
+    """A norm of changes (N, H, W, C).
+
+    ``shortest(slope, by)`` is the shortest change whose product with ``slope`` is ``by`` (N,); ``within(change, size)``
+    the nearest change of at most that size; ``steepest(slope)`` the change of size 1 whose product is largest.
+    """
+
+    name: str
+    measure: Callable  # of numpy arrays
+    shortest: Callable
+    within: Callable
+    steepest: Callable
+    inside: Callable  # (rng, shape) -> a change drawn evenly from the ball of size 1
+
+
+def rows(values):
+    """(N,) beside (N, H, W, C)."""
+    return values[:, None, None, None]
+
+
+def dot(one, other):
+    return ops.sum(one * other, (1, 2, 3))
+
+
+def length(change):
+    return ops.sqrt(dot(change, change))
+
+
+def l2_shortest(slope, by):
+    return rows(by / (dot(slope, slope) + TINY)) * slope
+
+
+def l2_within(change, size):
+    return change * rows(ops.minimum(1.0, size / (length(change) + TINY)))
+
+
+def l2_steepest(slope):
+    return slope / (rows(length(slope)) + TINY)
+
+
+def l2_inside(rng, shape):
+    drawn = rng.standard_normal(shape)
+    return drawn / np.linalg.norm(drawn) * rng.uniform() ** (1 / drawn.size)
+
+
+def linf_shortest(slope, by):
+    return rows(by / (ops.sum(ops.abs(slope), (1, 2, 3)) + TINY)) * ops.sign(slope)
+
+
+def linf_within(change, size):
+    return ops.clip(change, -rows(size), rows(size))
+
+
+NORMS = {
+    "l2": Norm("l2", l2, l2_shortest, l2_within, l2_steepest, l2_inside),
+    "linf": Norm(*("linf", linf, linf_shortest, linf_within, ops.sign), lambda rng, shape: rng.uniform(-1, 1, shape)),
+}
+
+
+def norm_of(name):
+    if name not in NORMS:
+        raise ValueError(unknown("norm", name, NORMS))
+    return NORMS[name]
+
+
+FACTORS, HALVINGS = 1.25 ** np.arange(0, 16), 5  # of the change: which are tried, and how often the gap is halved
+
+
+def whole_steps(case, found, size=np.inf, norm=None):
+    """The least multiple of each change that fools in whole steps of 0..255; unrounded as it was where none does.
+
+    Rounding keeps a change where it is more than half a step: where the gradient is large. With a ``size``, rounding is
+    towards the image, and multiples beyond it do not count.
+    """
+    change = found - case.pixels
+    low, high = np.zeros(len(found)), np.full(len(found), np.inf)
+    best = found.copy()
+
+    def try_on(factor):
+        tried = rounded(case.pixels, change * factor[:, None, None, None], size, norm)
+        fooled = case.margins(tried)[0] < 0
+        better = fooled & (factor < high)
+        best[better], high[better] = tried[better], factor[better]
+        low[~fooled] = np.maximum(low, factor)[~fooled]
+
+    for factor in FACTORS:
+        if np.isfinite(high).all():
+            break
+        try_on(np.where(np.isfinite(high), high, factor))
+    for _ in range(HALVINGS if np.isfinite(high).any() else 0):
+        try_on(np.where(np.isfinite(high), (low + high) / 2, FACTORS[-1]))
+    return best
+
+
+def rounded(pixels, change, size, norm):
+    """Whole steps near pixels + change, no further from the pixels than ``size``."""
+    tried = np.round(np.clip(pixels + change, 0, 255))
+    if norm is None or not np.isfinite(size):
+        return tried.astype(np.float32)
+    if norm.name == "linf":
+        inside = np.clip(tried, np.ceil(pixels - size), np.floor(pixels + size))
+    else:
+        inside = np.where(norm.measure(tried - pixels)[:, None, None, None] <= size, tried, pixels)
+    return np.clip(inside, 0, 255).astype(np.float32)

@@ -1,0 +1,1 @@
+"""Which pixels speak for a score? Maps of images, and how far they can be trusted."""

@@ -1,0 +1,208 @@
+"""Class activation maps beside Grad-CAM: sums of a layer's maps A_k, each weighed by what it says for a class.
+
+Grad-CAM++ and LayerCAM are computed by tf-keras-vis. It is not shown the network, of which it would ask more than many
+have (one plain Functional model, no softmax layer, no float16), but the linear function of A whose slope is the
+network's own dS/dA: all that these two methods ask for. Maps are as the layer's; the values are at the image's size.
+"""
+
+import warnings
+from dataclasses import replace
+
+import keras
+import numpy as np
+from keras import ops
+
+from ..engine.query import MOST, Question
+from ..engine.scores import probability
+from ..registry import documented
+from .attribution import aim
+from .gradients import grad_cam, guided_backprop
+
+NOISE = 1e-6  # relative error of float32 activations and slopes
+SHAKY = 0.01  # of a map's largest value
+EPSILON = 1e-7  # tf-keras-vis': a map that is the same everywhere masks all
+
+
+@documented
+def grad_cam_pp(model, images, classes=None, *, layer=None, score=None, labels=None, batch=None, tell=None):
+    """A layer's maps, weighted by alpha times gradients (Chattopadhay et al. 2018).
+
+    ReLU(sum_k w_k A_k) for maps A_k, w_k = sum(alpha ReLU(g)), g = dS/dA_k. At each place alpha = g^2 / (2 g^2 +
+    sum(A_k) g^3), divided by its sum over the map. The paper's S is exp(score): that would only multiply the whole map
+    by exp(score), which overflows above 88, and is left out.
+
+    Both denominators may cancel where slopes are negative, which makes alpha as large as one likes: the map then shows
+    rounding. ``facts["rounding"]`` is how much rounding may change it, as a share of its largest value; above 1 % there
+    is a warning. `layer_cam` and `grad_cam` divide by nothing.
+
+    Args:
+        layer: whose maps A_k; by default the last that has places.
+    """
+    aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, tell=tell)
+    found = mapped(aimed, layer, "Grad-CAM++", plus_plus)
+    shaky = found.facts["rounding"] > SHAKY
+    if shaky.any():
+        which = ", ".join(name for name, each in zip(found.names, shaky, strict=True) if each)
+        most = found.facts["rounding"].max()
+        part = f"{most:.0%}" if most < 1 else "all"
+        warnings.warn(
+            f"grad_cam_pp divides by almost nothing here: rounding may change {part} of the largest value of the map "
+            f"(layer_cam divides by nothing). Images: {which}",
+            stacklevel=2,
+        )
+    return found
+
+
+@documented
+def layer_cam(model, images, classes=None, *, layer=None, score=None, labels=None, batch=None, tell=None):
+    """A layer's maps, weighted place by place by gradients (Jiang et al. 2021).
+
+    ReLU(sum_k ReLU(dS/dA_k) A_k) for maps A_k, also of early layers.
+
+    Args:
+        layer: whose maps A_k; by default the last that has places.
+    """
+    aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, tell=tell)
+    return mapped(aimed, layer, "LayerCAM", place_by_place)
+
+
+@documented
+def score_cam(
+    model, images, classes=None, *, layer=None, channels=None, score=None, labels=None, batch=None, tell=None
+):
+    """A layer's maps, weighted by p(class) of the image they mask (Wang et al. 2020).
+
+    ReLU(sum_k p_k A_k) for maps A_k, which are scaled to 0..1 before they mask the image. One pass for each channel;
+    masks are made in the chunk that needs them, so that memory does not grow with channels.
+
+    Args:
+        layer: whose maps A_k; by default the last that has places.
+        channels: only so many, those whose maps vary most (Faster Score-CAM).
+        score: what is asked in place of the classes, and of the masked images in place of the probability.
+    """
+    aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, tell=tell)
+    return mapped(aimed, layer, "Score-CAM", lambda aimed, layer: masked_scores(aimed, layer, channels))
+
+
+@documented
+def guided_grad_cam(model, images, classes=None, *, layer=None, score=None, labels=None, batch=None, tell=None):
+    """Guided backpropagation times Grad-CAM, pixel by pixel (Selvaraju et al. 2017).
+
+    Args:
+        layer: whose maps Grad-CAM adds up; by default the last that has places.
+    """
+    cam = grad_cam(model, images, classes, layer=layer, score=score, labels=labels, batch=batch, tell=tell)
+    if score is None and cam.classes is not None:
+        classes = np.array(cam.classes)
+    fine = guided_backprop(model, images, classes, score=score, labels=labels, batch=batch, tell=tell)
+    return replace(fine, values=fine.values * cam.values, method=f"guided {cam.method}", facts=cam.facts)
+
+
+def mapped(aimed, layer, title, find):
+    """An `Attribution` of what ``find(aimed, layer)`` gives of a few images: maps (n, h, w), scores (n,), facts."""
+    layer, found = aimed.probe.places(layer), []
+    for rows in (slice(start, start + MOST) for start in range(0, len(aimed.shown), MOST)):
+        found.append(find(part(aimed, rows), layer))
+        if aimed.tell:
+            aimed.tell(min(rows.stop, len(aimed.shown)), len(aimed.shown))
+    facts = {name: np.concatenate([few[name] for few in found]) for name in found[0]}
+    coarse, scores = facts.pop("maps")[..., None], facts.pop("scores")
+    values = ops.convert_to_numpy(ops.image.resize(coarse, aimed.shown.pixels.shape[1:3], "bilinear"))
+    made = aimed.attribution(values, f"{title} at {layer}", "sum", scores)
+    return replace(made, facts={"coarse": coarse, **facts})
+
+
+def part(aimed, rows):
+    """An `Aim` at some of its images."""
+    few = lambda array: array if len(array) == 1 else array[rows]  # noqa: E731
+    score = replace(aimed.score, feeds=tuple(map(few, aimed.score.feeds)))
+    classes = aimed.classes and aimed.classes[rows]
+    return replace(aimed, shown=aimed.shown.at(rows), score=score, classes=classes, tell=None)
+
+
+def plus_plus(aimed, layer):
+    from tf_keras_vis.gradcam_plus_plus import GradcamPlusPlus
+
+    found = maps_and_slopes(aimed, layer)
+    maps = by_tf_keras_vis(GradcamPlusPlus, found)
+    return {"maps": maps, "scores": found["scores"], "rounding": rounding(found["maps"], found["slopes"])}
+
+
+def place_by_place(aimed, layer):
+    from tf_keras_vis.layercam import Layercam
+
+    found = maps_and_slopes(aimed, layer)
+    return {"maps": by_tf_keras_vis(Layercam, found), "scores": found["scores"]}
+
+
+def maps_and_slopes(aimed, layer):
+    """A layer's activations, the slopes of the score there, and the scores."""
+
+    def read(run, score):
+        return {"maps": run[layer], "slopes": run.gradient(score, layer), "scores": score}
+
+    return aimed.ask(Question(("maps and slopes", layer), read, aimed.score))
+
+
+def by_tf_keras_vis(method, found):
+    """The maps of a method of tf-keras-vis, (n, h, w)."""
+    maps, slopes = (keras.Input(found["maps"].shape[1:], dtype="float32") for _ in range(2))
+    tapped = keras.layers.Identity(name="maps", dtype="float32")(maps)
+    linear = keras.Model([maps, slopes], ops.sum(tapped * slopes, axis=(1, 2, 3))[:, None])
+    zero = lambda score: score - ops.stop_gradient(score)  # noqa: E731  exp(0) = 1, with the gradient of the score
+    seeds = [found["maps"], found["slopes"]]
+    whole = {"seek_penultimate_conv_layer": False, "expand_cam": False, "normalize_cam": False}
+    return np.asarray(method(linear)(zero, seeds, penultimate_layer="maps", **whole))
+
+
+def rounding(maps, slopes):
+    """How much rounding may change a Grad-CAM++ map, as a share of its largest value, (n,); inf where it is none.
+
+    To first order: where 2 + sum(A) g cancels, alpha = 1 / (2 + sum(A) g) has the relative error of its sum times
+    (2 + |sum(A) g|) / |2 + sum(A) g|, and so has the sum of alphas, which may cancel once more.
+    """
+    maps, slopes = np.float64(maps), np.float64(slopes)
+    places = (1, 2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        product = maps.sum(places, keepdims=True) * slopes
+        alpha = np.where(slopes == 0, 0, 1 / (2 + product))
+        error = np.where(slopes == 0, 0, np.abs(alpha) * (2 + np.abs(product)) / np.abs(2 + product))
+        total = alpha.sum(places, keepdims=True)
+        total = np.where((slopes == 0).all(places, keepdims=True), 1, total)
+        gain = np.maximum(slopes, 0)
+        weights = (alpha * gain).sum(places, keepdims=True) / total
+        change = (error * gain).sum(places, keepdims=True) + np.abs(weights) * error.sum(places, keepdims=True)
+        change = np.where((slopes > 0).any(places, keepdims=True), change / np.abs(total), 0)  # else the weight is 0
+        largest = np.abs((weights * maps).sum(-1)).max(places)
+        most = NOISE * (change * np.abs(maps)).sum(-1).max(places) / largest
+    return np.where(largest == 0, 0, np.nan_to_num(most, nan=np.inf, posinf=np.inf))
+
+
+def masked_scores(aimed, layer, channels=None):
+    """Score-CAM's maps, as tf-keras-vis has them but for masks that are resized by the middles of places."""
+    read = lambda run, score: {"maps": run[layer], "scores": score}  # noqa: E731
+    found = aimed.ask(Question(("maps", layer), read, aimed.score, backward=False))
+    maps, size = found["maps"], found["maps"].shape[-1]
+    if channels is not None:
+        if not 1 <= channels <= size:
+            raise ValueError(f"`channels` should be from 1 to the {size} of {layer}. Received: {channels}")
+        best = np.argsort(-maps.std((1, 2)), axis=-1, kind="stable")[:, None, None, :channels]
+        maps = np.take_along_axis(maps, best, -1)
+
+    def draw(images, within):
+        few = maps[images.start : images.stop, :, :, within.start : within.stop]
+        return {"mask": np.ascontiguousarray(few.transpose(0, 3, 1, 2))}
+
+    score = aimed.score if aimed.classes is None else probability(np.array(aimed.classes))
+    read = lambda run, score: {"weights": score}  # noqa: E731
+    question = Question(("masked",), read, score, None, maps.shape[-1], draw, masked, backward=False)
+    added = np.einsum("nhwc,nc->nhw", maps, aimed.ask(question)["weights"])
+    return {"maps": np.maximum(added, 0), "scores": found["scores"]}
+
+
+def masked(pixels, mask):
+    """Images (n, 1, H, W, C) times each map (n, samples, h, w), at their size and from 0 to 1."""
+    size, count = pixels.shape[2:4], ops.shape(mask)[:2]
+    wide = ops.image.resize(ops.reshape(mask, (-1, *mask.shape[2:], 1)), size, "bilinear")
+    low, high = (reduce(wide, (1, 2), keepdims=True) for reduce in (ops.min, ops.max))
+    return pixels * ops.reshape((wide - low) / (high - low + EPSILON), (*count, *size, 1))

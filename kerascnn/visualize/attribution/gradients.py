@@ -1,0 +1,295 @@
+"""Which pixels speak for a score? Methods that ask the gradient, or what a rule makes of it; each is its formula.
+
+S is the score of a class before the softmax, x the pixels 0..255 as they enter the model.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+from keras import ops
+
+from ...support.text import unknown
+from ..engine.lens import probe
+from ..engine.peaks import fields, named_units, order, peaks
+from ..engine.pictures import pictures
+from ..engine.query import Question
+from ..engine.scores import INPUT, called, peak
+from ..registry import METHODS, documented
+from .attribution import aim
+
+
+@documented
+def saliency(model, images, classes=None, *, score=None, labels=None, batch=None, tell=None):
+    """The gradient: the largest |dS/dx| of a pixel's colors (Simonyan et al. 2014)."""
+    aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, tell=tell)
+    return attributed(aimed, ("saliency",), "saliency", slope, "max")
+
+
+@documented
+def gradient_x_input(model, images, classes=None, *, score=None, labels=None, batch=None, tell=None):
+    """Each pixel times its gradient, x dS/dx, summed over the colors."""
+    aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, tell=tell)
+    return attributed(aimed, ("gradient_x_input",), "gradient x input", slope_x_input)
+
+
+@documented
+def guided_backprop(
+    model,
+    images,
+    classes=None,
+    *,
+    layer=None,
+    unit=None,
+    top=1,
+    signal="one",
+    score=None,
+    labels=None,
+    batch=None,
+    tell=None,
+):
+    """The gradient, only its positive part at each ReLU (Springenberg et al. 2015).
+
+    A ReLU of input z passes 1[z > 0] max(R, 0) of the signal R that arrives. The signal starts at the logit of a class,
+    or as in `deconvnet` at units of a layer: by default with 1, which is the gradient of the score there.
+
+    Args:
+        layer: from whose units the signal starts, in place of the class.
+        unit: a channel of the layer, or several; the signal starts where it is strongest.
+        top: so many of the strongest channels of each image, where no unit is given.
+        signal: what it starts with: "one", or "activation", the value of the unit or logit.
+    """
+    aimed, facts = aim_at_units(model, images, classes, layer, unit, top, score, labels, batch, tell)
+    return projected(aimed, "guided_backprop", "guided", signal, facts)
+
+
+@documented
+def deconvnet(
+    model,
+    images,
+    classes=None,
+    *,
+    layer=None,
+    unit=None,
+    top=1,
+    signal="activation",
+    score=None,
+    labels=None,
+    batch=None,
+    tell=None,
+):
+    """Activations back to pixels by transposed filters (Zeiler & Fergus 2014).
+
+    A ReLU passes max(R, 0) of the signal R that arrives, wherever it was on; max pooling puts it where the maximum was;
+    local response normalization is left out. Of a ``layer``, all but one unit is set to zero, and that one keeps its
+    value: the signal starts with the activation, not with 1. Without a layer it starts at the logit of a class, with
+    the value of that logit, so that a negative logit turns the signs of the signal and what ReLUs pass of it.
+
+    Args:
+        layer: from whose units the signal starts, in place of the class.
+        unit: a channel of the layer, or several; the signal starts where it is strongest.
+        top: so many of the strongest channels of each image, in rows one after the other, where no unit is given.
+        signal: what it starts with: "activation", the value of the unit or logit, or "one".
+    """
+    aimed, facts = aim_at_units(model, images, classes, layer, unit, top, score, labels, batch, tell)
+    return projected(aimed, "deconvnet", "deconvnet", signal, facts)
+
+
+@documented
+def grad_cam(model, images, classes=None, *, layer=None, score=None, labels=None, batch=None, tell=None):
+    """A layer's maps, weighted by their mean gradients (Selvaraju et al. 2017).
+
+    ReLU(sum_k mean(dS/dA_k) A_k) for maps A_k, at the size of the image; ``facts["coarse"]`` has it as the layer's.
+
+    Args:
+        layer: whose maps; by default the last that has places.
+    """
+    asked = probe(model)
+    layer = asked.places(layer)
+    aimed = aim(asked, images, classes, score=score, labels=labels, batch=batch, tell=tell)
+    read = lambda run, score: weighed(run, score, layer)  # noqa: E731
+    return attributed(aimed, ("grad_cam", layer), f"grad cam at {layer}", read)
+
+
+@documented
+def smoothgrad(
+    model,
+    images,
+    classes=None,
+    *,
+    method="saliency",
+    samples=50,
+    noise=0.15,
+    seed=0,
+    score=None,
+    labels=None,
+    batch=None,
+    tell=None,
+):
+    """The mean of a method over noisy copies of each image (Smilkov et al. 2017).
+
+    Values are averaged before any absolute value is taken. Gaussian noise; the same for a seed, whatever is asked
+    together.
+
+    Args:
+        method: the name of an attribution method, or a function like one; with options of its own
+            `functools.partial(deconvnet, layer="conv", unit=3)`.
+        samples: noisy copies of each image.
+        noise: the standard deviation, as a share of the image's own range.
+        seed: of the noise.
+    """
+    function = of_name(method) if isinstance(method, str) else method
+    if function not in tuple(SLOPES):
+        own = {"score": score, "labels": labels, "batch": batch, "tell": tell}
+        return smoothed_apart(function, model, images, classes, samples, noise, seed, own)
+    aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, tell=tell)
+    values = lambda run, score: {"values": SLOPES[function](run, score)["values"]}  # noqa: E731
+    draw = noisy(aimed.shown.pixels, noise, seed)
+    key = (function.__name__, "noise")
+    found = aimed.ask(Question(key, values, aimed.score, None, samples, draw, plus, ("values",)))["values"]
+    title = titled(function.__name__.replace("_", " "), samples, noise)
+    return aimed.attribution(found, title, "max" if function is saliency else "sum")
+
+
+@documented
+def integrated_gradients(
+    model, images, classes=None, *, steps=50, baseline=0.0, score=None, labels=None, batch=None, tell=None
+):
+    """The gradient averaged from a baseline to the image (Sundararajan et al. 2017).
+
+    (x - x0) times the mean of dS/dx between the baseline x0 and the image x. The mean is taken at the points of Gauss
+    and Legendre. ``facts["completeness"]`` is how far the sum of the map is from S(x) - S(x0), as a share of that,
+    which is 0 where the steps are fine enough.
+
+    Args:
+        steps: points between the baseline and the image.
+        baseline: x0, a number, a color or an image, on the scale of the pixels; black by default.
+    """
+    aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, tell=tell)
+    pixels = aimed.shown.pixels
+    start = np.broadcast_to(np.asarray(baseline, np.float32), pixels.shape)
+    places, weights = (part.astype(np.float32) for part in np.polynomial.legendre.leggauss(steps))
+    places, weights = (places + 1) / 2, weights / 2
+
+    def draw(images, within):
+        rows = slice(images.start, images.stop)
+        part = slice(within.start, within.stop)
+        return {"share": places[None, part], "start": start[rows, None], "weight": weights[None, part]}
+
+    question = Question(
+        ("integrated_gradients",), slope, aimed.score, samples=steps, draw=draw, make=on_the_way, mean=("values",)
+    )
+    slopes = aimed.ask(question)["values"]
+    found = aimed.attribution((pixels - start) * slopes, f"integrated gradients, {steps} steps")
+    change = found.scores - replace(aimed, shown=replace(aimed.shown, pixels=np.array(start))).scores()
+    gap = np.abs(found.values.sum((1, 2, 3)) - change) / np.maximum(np.abs(change), 1e-12)
+    return replace(found, facts={"completeness": gap, "change": change})
+
+
+def on_the_way(pixels, share, start):
+    share = ops.reshape(share, (1, -1, 1, 1, 1))
+    return start + share * (pixels - start)
+
+
+def slope(run, score):
+    return {"values": run.gradient(score), "scores": score}
+
+
+def slope_x_input(run, score):
+    return {"values": run.gradient(score) * run[INPUT], "scores": score}
+
+
+def own_value(run, score):
+    """The signal from a unit that keeps its value, in place of 1."""
+    return {"values": run.gradient(score, start=score), "scores": score}
+
+
+def weighed(run, score, layer):
+    """Grad-CAM at the size of the image, places taken for the middles of what they see."""
+    maps, slopes = run[layer], run.gradient(score, layer)
+    cam = ops.relu(ops.sum(ops.mean(slopes, (1, 2), keepdims=True) * maps, -1, keepdims=True))
+    return {"values": ops.image.resize(cam, run.pixels.shape[1:3], "bilinear"), "scores": score, "coarse": cam}
+
+
+SLOPES = {saliency: slope, gradient_x_input: slope_x_input}  # averaged over noise within one compiled function
+SIGNALS = {"one": slope, "activation": own_value}
+
+
+def attributed(aimed, key, title, answer, reduce="sum", rule=None):
+    """An `Attribution` by one pass there and back; calls of equal ``key`` and rule share a compiled function."""
+    found = aimed.ask(Question(key, answer, aimed.score, rule))
+    made = aimed.attribution(found["values"], title, reduce, found["scores"])
+    return replace(made, rule=rule, facts={"coarse": found["coarse"]} if "coarse" in found else {})
+
+
+def noisy(pixels, share, seed):
+    """What draws noise for a `Question`: that of a sample is the same for all images, but for their range."""
+    spread = share * (pixels.max((1, 2, 3)) - pixels.min((1, 2, 3)))
+
+    def draw(images, within):
+        normal = [np.random.default_rng((seed, k)).standard_normal(pixels.shape[1:], np.float32) for k in within]
+        return {"noise": np.stack(normal)[None], "spread": spread[images.start : images.stop, None].astype(np.float32)}
+
+    return draw
+
+
+def plus(pixels, noise, spread):
+    return pixels + spread[..., None, None, None] * noise
+
+
+def titled(name, samples, noise):
+    """What a method averaged over noise is called."""
+    return f"{name}, mean of {samples} with noise of {noise:.0%}"
+
+
+def of_name(method):
+    """The attribution method with a name."""
+    if method not in METHODS:
+        raise ValueError(unknown("method", method, METHODS))
+    return METHODS[method]
+
+
+def smoothed_apart(function, model, images, classes, samples, noise, seed, options):
+    """The mean of any method over noisy images, one call a sample."""
+    bound = getattr(function, "keywords", {})
+    if "layer" in bound and bound.get("unit") is None and function.func in (guided_backprop, deconvnet):
+        raise ValueError("`unit` should be given with `layer`: noise may make another one the strongest")
+    options = {name: value for name, value in options.items() if value is not None}  # a function need not know all
+    aimed = aim(model, images, classes, score=options.get("score"), labels=options.get("labels"))
+    classes = classes if aimed.classes is None else np.array(aimed.classes)
+    found = function(aimed.probe, aimed.shown, classes, **options)
+    draw, total, everything = noisy(aimed.shown.pixels, noise, seed), 0.0, range(len(aimed.shown))
+    for k in range(samples):
+        drawn = draw(everything, range(k, k + 1))
+        pixels = plus(aimed.shown.pixels[:, None], **drawn)[:, 0]
+        total = total + function(aimed.probe, replace(aimed.shown, pixels=pixels), classes, **options).values / samples
+    return replace(found, values=total, method=titled(found.method, samples, noise))
+
+
+def projected(aimed, name, rule, signal, facts):
+    """The signals from a class or units under the rule of a ReLU; ``signal`` is what they start with."""
+    if signal not in SIGNALS:
+        raise ValueError(unknown("signal", signal, SIGNALS))
+    found = attributed(aimed, (name, signal), name.replace("_", " "), SIGNALS[signal], rule=rule)
+    return replace(found, facts=facts)
+
+
+def aim_at_units(model, images, classes, layer, unit, top, score, labels, batch, tell):
+    """(an `Aim` at classes, or at units of a layer where these are strongest; what is told of the units)."""
+    if layer is None:
+        return aim(model, images, classes, score=score, labels=labels, batch=batch, tell=tell), {}
+    if score is not None:
+        raise ValueError("`layer` and `score` both say where the signal starts: give one of them")
+    asked = probe(model)
+    shown = pictures(asked, images)
+    layer = asked.tap(layer)
+    strengths, places = peaks(asked, shown, layer)
+    units = order(strengths, layer, top) if unit is None else named_units(unit, strengths, layer)
+    rows, each = np.repeat(np.arange(len(shown)), units.shape[1]), units.ravel()
+    boxes = fields(asked, shown, layer, places[rows, each])
+    names = tuple(f"{shown.names[i]}, {called(layer)}:{k}" for i, k in zip(rows, each, strict=True))
+    shown = replace(shown.at(rows), names=names)
+    score = peak(layer, each)
+    if len(set(each)) > 1:
+        score = replace(score, name=f"units of {called(layer)} where strongest")
+    aimed = aim(asked, shown, score=score, labels=labels, batch=batch, tell=tell)
+    return aimed, {"layer": called(layer), "units": each, "of": rows, "boxes": boxes}

@@ -1,0 +1,230 @@
+"""One engine asks a network questions: it taps activations by name, scores images, and sends signals back.
+
+Any Functional or Sequential model, nested or shared, is run call by call inside one compiled function, so that each
+call can be read and its ReLUs given another gradient. The user's model is not cloned, changed or called from outside.
+"""
+
+import weakref
+from functools import cached_property
+
+import keras
+import tensorflow as tf
+
+from ...graph.ends import check_channels_last
+from ...graph.run import call, graph_of, part, run
+from . import rules
+from .scores import INPUT, LOGITS, OWN, PROBS
+
+PASSING = ("Identity", "Reshape", "Squeeze", "Cast", "Transpose", "StopGradient")
+ENDS = ("Softmax", "LogSoftmax", "Sigmoid")
+LOSS_SCALE = 128.0  # of scores in half precision, whose small gradients would vanish
+SMALL = 1e-30  # the least probability whose logarithm is taken
+_PROBES = weakref.WeakKeyDictionary()
+
+
+class Probe:
+    """A model with what cannot be read from it: how pixels become its input, which input they are, which output counts.
+
+    ``preprocess`` makes of pixels (N, H, W, C), 0..255, what the model expects, in keras.ops; kerascnn's own networks
+    do that by themselves. ``input`` and ``output`` are names, needed where there are several. Compiled functions stay
+    with the probe: the next call of the same kind does not trace again.
+    """
+
+    def __init__(self, model, *, preprocess=None, input=None, output=None):
+        check_channels_last(model)
+        self._model = weakref.ref(model)
+        self.given = {"preprocess": preprocess, "input": input, "output": output}
+        self.name = model.name
+        self.prepared = preprocess is not None
+        self.preprocess = preprocess or (lambda pixels: pixels)
+        self.graph = graph_of(model)
+        self.inputs = tuple(node.name for node in self.graph.inputs)
+        self.input = self._input(input)
+        self.output = self._output(model, output)
+        self.programs, self.limits = {}, {}
+        self.state = state(self.graph)
+
+    @property
+    def model(self):
+        """The user's model itself."""
+        return self._model()
+
+    def _input(self, name):
+        images = [node.name for node in self.graph.inputs if len(node.shape) == 3]
+        if name is None and len(images) == 1:
+            return images[0]
+        if name not in self.inputs:
+            what = "several inputs" if images else "no input of images (N, H, W, C)"
+            said = f"{self.name} has {what}: {', '.join(self.inputs)}"
+            raise ValueError(f"`input` should say which input takes the images; {said}. Received: {name!r}")
+        return name
+
+    def _output(self, model, name):
+        """The call whose first tensor is the output that counts."""
+        given = model.outputs if isinstance(model, keras.Sequential) else model.output
+        tensors = [*given.values()] if isinstance(given, dict) else given  # flattened, a dict would be sorted
+        ends = dict(zip(map(id, model.outputs), self.graph.ends, strict=True))
+        nodes = [ends[id(tensor)] for tensor in keras.tree.flatten(tensors)]
+        keys = [*given] if isinstance(given, dict) else [node.name for node in nodes]
+        keys = keys if len(keys) == len(nodes) else [node.name for node in nodes]
+        if name is None and (len(nodes) == 1 or "probs" in keys):
+            return nodes[keys.index("probs") if "probs" in keys else 0]
+        if isinstance(name, int) and -len(nodes) <= name < len(nodes):
+            return nodes[name]
+        if name not in keys:
+            raise ValueError(
+                f"`output` should say which output counts, one of {', '.join(keys)} of {self.name}. Received: {name!r}"
+            )
+        return nodes[keys.index(name)]
+
+    def tap(self, layer):
+        """The name of a call by which its activations are read, as `Run` knows it.
+
+        A layer called "input", "logits" or "probs" comes before what is read of every network by that name.
+        """
+        if layer in OWN.values():
+            return layer
+        if layer in OWN and not any(node.name.rsplit("/", 1)[-1] == layer for node in self.graph.nodes):
+            return OWN[layer]
+        return self.graph.find(layer).name
+
+    def part(self, layers=()):
+        """The graph of what ``layers`` depend on; all of it where none are named."""
+        taps = {self.tap(layer) for layer in layers} - {INPUT}
+        nodes = [self.output if tap in OWN.values() else self.graph.find(tap) for tap in taps]
+        return part(self.graph, nodes) if nodes else self.graph
+
+    @cached_property
+    def shape(self):
+        """(height, width, channels) of the images; None where open."""
+        return next(node.shape for node in self.graph.inputs if node.name == self.input)
+
+    @cached_property
+    def half(self):
+        """Whether something in it is computed in float16."""
+        return any(getattr(node.operation, "compute_dtype", "") == "float16" for node in self.graph.nodes)
+
+    def places(self, layer=None):
+        """The name of a layer that has places and channels, by default `features`."""
+        node = self.graph.find(self.features() if layer is None else layer)
+        if len(node.shape) != 3:
+            raise ValueError(f"`layer` should have places and channels, (h, w, C). Received: {node.name}, {node.shape}")
+        return node.name
+
+    def features(self, otherwise=None):
+        """The last call with places before the last weights, which make maps of the classes where they make maps."""
+        calls = [node for node in part(self.graph, [self.output]).nodes if not node.is_input]
+        maps = [node for node in calls if len(node.shape) == 3 and node.shape[:2] != (1, 1)]
+        ends = weightless_end(self.output)
+        hidden = [node for node in maps if node not in ends] or maps
+        if not hidden and otherwise is None:
+            raise ValueError(f"`layer` should be given: {self.name} has no layer with places and channels")
+        return hidden[-1].name if hidden else otherwise
+
+
+def weightless_end(output):
+    """The last calls with weights, and all that come after them."""
+    found, waiting = set(), [output]
+    while waiting:
+        node = waiting.pop()
+        found.add(node)
+        if not getattr(node.operation, "weights", None):
+            waiting += [source for source, _ in node.inputs if source not in found]
+    return found
+
+
+def probe(model, *, preprocess=None, input=None, output=None):
+    """A `Probe` of a model; each model's is kept for as long as the model is there."""
+    if isinstance(model, Probe):
+        return model
+    plain = preprocess is None and input is None and output is None
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"`model` should be a Functional or built Sequential Keras model. Received: {model!r}")
+    kept = _PROBES.get(model) if plain else None
+    if kept is None or kept.state != state(kept.graph):  # someone gave a layer another activation
+        kept = Probe(model, preprocess=preprocess, input=input, output=output)
+        if plain:
+            _PROBES[model] = kept
+        else:
+            kept.keep = model  # the model lives as long as the probe that the user holds
+    return kept
+
+
+def state(graph):
+    """What of a model is compiled in, besides its graph."""
+    return tuple((id(getattr(node.operation, "activation", None)), id(node.operation)) for node in graph.nodes)
+
+
+class Run:
+    """One batch on its way through a network, while a function is compiled: activations, score, signals back."""
+
+    def __init__(self, probe, pixels, others, rule=None, wanted=()):
+        """With ``wanted`` layers, only what they depend on is run, so that it takes images of any size that fits."""
+        self.probe, self.pixels = probe, pixels
+        given = {**others, probe.input: probe.preprocess(pixels)}
+        self.rule = rule
+        graph = probe.part(wanted)
+        with keras.StatelessScope():  # no variable changes, no loss is kept
+            values = run(graph, [given[node.name] for node in graph.inputs], perform=self._perform)
+        ends = ended(values[probe.output.name]) if probe.output.name in values else {}
+        self.values = values | ends | {INPUT: pixels}
+
+    def _perform(self, node, tensors):
+        if self.rule is None:
+            return call(node, tensors)
+        graph = tf.compat.v1.get_default_graph()
+        before = len(graph.get_operations())
+        with rules.overridden(node, self.rule, self.probe.output.name):
+            outputs = call(node, rules.routed(node, tensors, self.rule))
+        if node.name != self.probe.output.name:
+            rules.check(node, graph.get_operations()[before:], self.rule)
+        return rules.skipped(node, tensors, outputs, self.rule)
+
+    def __getitem__(self, layer):
+        """The activations of a layer, in float32."""
+        return tf.cast(self.values[self.probe.tap(layer)], tf.float32)
+
+    def score(self, score, feeds):
+        """A `Score` of each image, (N,)."""
+        value = tf.cast(score.of({layer: self[layer] for layer in score.layers}, *feeds), tf.float32)
+        if len(value.shape) != 1:
+            raise ValueError(f"`score` should give one number an image, (N,). Received: {tuple(value.shape)}")
+        return value
+
+    def gradient(self, score, layer=INPUT, start=None):
+        """d score / d activations of each image, or what the rule makes of it; ``start`` in place of 1.
+
+        ``layer`` may also be a tensor that the pixels were made from.
+        """
+        target = layer if tf.is_tensor(layer) else self.values[self.probe.tap(layer)]
+        scale = LOSS_SCALE if self.probe.half else 1.0
+        start = tf.ones_like(score) if start is None else start
+        found = tf.gradients(score, target, grad_ys=scale * start)[0]
+        if found is None:
+            return tf.zeros_like(tf.cast(target, tf.float32))
+        return tf.cast(tf.convert_to_tensor(found), tf.float32) / scale
+
+
+def ended(output):
+    """{LOGITS, PROBS}: the scores before a last softmax or sigmoid, found in the graph of operations, and after."""
+    tensor = output
+    while tensor.op.type in PASSING:
+        tensor = tensor.op.inputs[0]
+    output = tf.cast(output, tf.float32)
+    if tensor.op.type in ENDS:
+        logits = tf.ensure_shape(tf.reshape(tensor.op.inputs[0], tf.shape(output)), output.shape)
+        probs = tf.exp(output) if tensor.op.type == "LogSoftmax" else output
+    elif by_hand(tensor):
+        logits, probs = tf.math.log(tf.maximum(output, SMALL)), output
+    else:
+        logits = tf.identity(output)
+        probs = tf.sigmoid(logits) if output.shape[-1] == 1 else tf.nn.softmax(logits)
+    return {LOGITS: tf.cast(logits, tf.float32), PROBS: probs}
+
+
+def by_hand(tensor):
+    """Whether a tensor is exp(x) / sum: a softmax that someone wrote out."""
+    numerator = tensor.op.inputs[0] if tensor.op.type in ("RealDiv", "Div") else tensor
+    while numerator.op.type in PASSING:
+        numerator = numerator.op.inputs[0]
+    return numerator is not tensor and numerator.op.type == "Exp"

@@ -1,0 +1,192 @@
+"""The one way in which images are changed step by step: a loop compiled whole, many images at once, each on its own.
+
+A `Loop` says what one step does; `iterate` runs it in chunks of bounded memory and in stretches of steps, between
+which it tells how far it is and looks whether there is more to do. Whatever is random is drawn before, so that numbers
+depend neither on the size of a chunk nor on the compiler.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import tensorflow as tf
+
+from .lens import Run
+from .query import most
+from .scores import Score
+
+STRETCH = 16  # steps between two times of telling
+
+
+@dataclass(frozen=True, eq=False)
+class Loop:
+    """What one step does; loops of equal ``key``, score and rule share a compiled function.
+
+    ``step(look, state, now, given)`` -> (state, {name: (N,)}), in keras.ops, where ``look(pixels)`` is a `Run` of a
+    batch and ``state``, ``now`` and ``given`` are dicts of tensors with a row an image: what changes, what is there for
+    this step alone (its number ``now["k"]`` too), what stays. ``says`` names what a step says beside.
+    """
+
+    key: tuple
+    step: Callable
+    score: Score | None = None
+    says: tuple = ("score",)
+    rule: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """The network as a step sees it: ``look(pixels)`` runs what the score needs of it."""
+
+    probe: object
+    loop: Loop
+    feeds: tuple
+    others: dict
+
+    def __call__(self, pixels):
+        wanted = self.loop.score.layers if self.loop.score else ()
+        return Run(self.probe, pixels, self.others, self.loop.rule, wanted=wanted)
+
+    def score(self, run):
+        """The loop's score of each image of a run."""
+        return run.score(self.loop.score, self.feeds)
+
+
+@dataclass(frozen=True, eq=False)
+class Course:
+    """What came of a loop: the last ``state``, what was ``said`` at each step (steps, N), and what was kept between."""
+
+    state: dict = field(repr=False)
+    said: dict = field(repr=False)
+    kept: list = field(default_factory=list, repr=False)
+
+
+def iterate(
+    probe,
+    loop,
+    state,
+    now,
+    given=None,
+    *,
+    others=None,
+    size=None,
+    rows=None,
+    group=1,
+    keep=(),
+    over=None,
+    batch=None,
+    tell=None,
+):
+    """Run a `Loop` from ``state``, arrays with a row an image, over the steps of ``now``, arrays (steps, N or 1, ..).
+
+    ``size``: (H, W, C) of the images, where the state writes them otherwise. ``rows``: which images, if not all.
+    ``group``: so many, one after the other, are always in one chunk. ``keep`` has rising counts of steps after which
+    the state is kept, and ``over(state, said)`` says whether a chunk may end before. ``tell(done, of)`` hears of steps
+    of images and may raise to end it.
+    """
+    count, steps = len(next(iter(state.values()))), len(next(iter(now.values())))
+    order = np.arange(count) if rows is None else np.flatnonzero(rows)
+    now = {"k": np.arange(steps, dtype=np.int32)[:, None], **now}
+    beside = {"given": given or {}, "score": tuple(loop.score.feeds) if loop.score else (), "inputs": others or {}}
+    beside = tf.nest.map_structure(lambda a: np.broadcast_to(a, (count, *np.shape(a)[1:])), beside)
+    size, first, parts, total = size or image_shape(probe, state), 0, [], len(order) * steps
+    limit = max((batch or most(probe, size, True)) // group, 1) * group
+    while first < len(order):
+        some = order[first : first + limit]
+        chunk = [tf.nest.map_structure(lambda a, some=some: a[some], arrays) for arrays in (state, beside)]
+        mine = {name: a[:, some] if a.shape[1] > 1 else a for name, a in now.items()}
+        heard = tell and (lambda done, first=first, some=some: tell(first * steps + len(some) * done, total))
+        try:
+            parts.append(stretches(probe, loop, *chunk, mine, keep, over, heard))
+        except tf.errors.ResourceExhaustedError:
+            if limit == group:
+                raise
+            limit = probe.limits[size, True] = max(limit // 2 // group, 1) * group
+            continue
+        first += len(some)
+    return together(parts)
+
+
+def stretches(probe, loop, state, beside, now, keep, over, heard):
+    """One chunk through all its steps."""
+    steps, done, said, kept = len(now["k"]), 0, [], []
+    marks = sorted({*range(STRETCH, steps, STRETCH), *(k for k in keep if 0 < k < steps), steps})
+    for mark in marks:
+        part = {name: tf.constant(array[done:mark]) for name, array in now.items()}
+        run = program(probe, loop, state, beside, part)
+        tensors = tf.nest.map_structure(tf.constant, (state, beside))
+        state, more = tf.nest.map_structure(lambda a: a.numpy(), run(*tensors, part))
+        said.append(more)
+        done = mark
+        if mark in keep:
+            kept.append(state)
+        if heard:
+            heard(done)
+        if over and over(state, more):
+            break
+    said = {name: np.concatenate([each[name] for each in said]) for name in loop.says}
+    still = {name: np.pad(a, ((0, steps - done), (0, 0)), mode="edge") for name, a in said.items()}
+    if heard and done < steps:
+        heard(steps)
+    return Course(state, still, kept + [state] * (len(keep) - len(kept)))
+
+
+def together(parts):
+    """The courses of all chunks as one."""
+    join = lambda *arrays: np.concatenate(arrays)  # noqa: E731
+    state = tf.nest.map_structure(join, *[part.state for part in parts])
+    said = {name: np.concatenate([part.said[name] for part in parts], axis=1) for name in parts[0].said}
+    kept = [tf.nest.map_structure(join, *states) for states in zip(*[part.kept for part in parts], strict=True)]
+    return Course(state, said, kept)
+
+
+def program(probe, loop, state, beside, now):
+    """The compiled loop for states of this shape; made once, for any number of images and steps."""
+    rows = lambda a: tf.TensorSpec((None, *a.shape[1:]), a.dtype)  # noqa: E731
+    specs = (
+        *tf.nest.map_structure(rows, (state, beside)),
+        {name: tf.TensorSpec((None, None, *a.shape[2:]), a.dtype) for name, a in now.items()},
+    )
+    key = ("loop", loop.key, loop.score and loop.score.key, loop.rule, str(specs))
+    if key not in probe.programs:
+        probe.programs[key] = tf.function(looping(probe, loop), input_signature=specs, autograph=False)
+        probe.programs[key].get_concrete_function()
+    return probe.programs[key]
+
+
+def looping(probe, loop):
+    """The function that is compiled: the gradient is taken inside the loop's body, where its operations are.
+
+    A step stays a function of its own: TensorFlow optimises functions that are called, and not the body of a loop,
+    which would take half as long again.
+    """
+
+    def stepped(state, here, beside):
+        after, more = loop.step(Look(probe, loop, beside["score"], beside["inputs"]), state, here, beside["given"])
+        after = {name: tf.cast(tf.ensure_shape(after[name], a.shape), a.dtype) for name, a in state.items()}
+        return after, {name: tf.cast(more[name], tf.float32) for name in loop.says}
+
+    step = tf.function(stepped, autograph=False, experimental_attributes={"_noinline": True})
+
+    def looped(state, beside, now):
+        steps, count = tf.shape(now["k"])[0], tf.shape(next(iter(state.values())))[0]
+        said = {name: tf.TensorArray(tf.float32, steps) for name in loop.says}
+
+        def body(k, state, said):
+            after, more = step(state, {name: array[k] for name, array in now.items()}, beside)
+            after = {name: tf.ensure_shape(after[name], array.shape) for name, array in state.items()}
+            return k + 1, after, {name: said[name].write(k, more[name]) for name in said}
+
+        _, state, said = tf.while_loop(
+            lambda k, *_: k < steps, body, (tf.constant(0), dict(state), said), parallel_iterations=1
+        )
+        said = {name: tf.reshape(array.stack(), (steps, count)) for name, array in said.items()}
+        return state, said
+
+    return looped
+
+
+def image_shape(probe, state):
+    """The size of the images in a state: of its largest (N, H, W, C), else that of the model."""
+    found = [array.shape[1:] for array in state.values() if np.ndim(array) == 4]
+    return max(found, key=np.prod) if found else tuple(side or 0 for side in probe.shape)

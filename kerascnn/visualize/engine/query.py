@@ -1,0 +1,151 @@
+"""The one way in which images reach a network: in chunks of bounded memory, expanded inside one compiled function.
+
+A `Question` says how an image becomes many (noise, steps, patches, masks), what is read of each, and what is averaged.
+Numbers do not depend on the size of a chunk.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import tensorflow as tf
+
+from .lens import Run
+from .scores import Score
+
+MEMORY = 1.5e9  # bytes for one chunk on its way through the network and back
+MOST = 16  # images of a chunk; two cores gain nothing from more
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What is asked of images; questions of equal ``key``, score and rule share a compiled function.
+
+    ``answer(run, score, **extra)`` -> {name: tensor with a row an image}. With ``samples``, each image is asked that
+    many times: ``draw(images, samples)``, given two ranges, has arrays (images or 1, samples, ..), and
+    ``make(pixels, **drawn)`` turns (n, 1, H, W, C) into (n, samples, H, W, C). Answers named in ``mean`` are averaged
+    over the samples, with the ``weight`` that may be drawn; others are kept, (N, samples, ..).
+    """
+
+    key: tuple
+    answer: Callable
+    score: Score | None = None
+    rule: str | None = None
+    samples: int | None = None
+    draw: Callable | None = None
+    make: Callable | None = None
+    mean: tuple = ()
+    extra: dict = field(default_factory=dict)  # arrays with a row an image or one for all, given to ``answer``
+    backward: bool = True
+
+
+def ask(probe, question, pixels, others=None, *, batch=None, tell=None):
+    """{name: array} of answers to a question; ``tell(done, of)`` hears how far it is and may raise to end it."""
+    pixels = np.asarray(pixels, np.float32)
+    count, samples = len(pixels), question.samples or 1
+    feeds = question.score.feeds if question.score else ()
+    beside = {"answer": question.extra, "score": tuple(feeds), "inputs": others or {}}  # a row an image, or one for all
+    beside = tf.nest.map_structure(lambda a: np.broadcast_to(a, (count, *np.shape(a)[1:])), beside)
+    found, done, limit = {}, 0, batch or most(probe, pixels.shape[1:], question.backward)
+    while done < count * samples:
+        images, within = chunk(done, count, samples, limit)
+        drawn = question.draw(images, within) if question.samples else {}
+        weight = drawn.pop("weight", np.full((1, len(within)), 1 / samples, np.float32))
+        rows = slice(images.start, images.stop)
+        try:
+            answers = program(probe, question, pixels, drawn, beside)(
+                tf.constant(pixels[rows]),
+                tf.constant(weight),
+                {name: tf.constant(array) for name, array in drawn.items()},
+                tf.nest.map_structure(lambda a, rows=rows: tf.constant(np.ascontiguousarray(a[rows])), beside),
+            )
+        except tf.errors.ResourceExhaustedError:
+            if limit == 1:
+                raise
+            limit = probe.limits[pixels.shape[1:], question.backward] = limit // 2
+            continue
+        for name, answer in answers.items():
+            keep(found, name, answer.numpy(), question, (count, samples), (images, within))
+        done += len(images) * len(within)
+        if tell:
+            tell(done, count * samples)
+    return found
+
+
+def read(probe, shown, layers, batch=None):
+    """{layer: its activations (N, ..), float32} of `Pictures`, in inference."""
+    layers = tuple(layers)
+    question = Question(("read", *layers), lambda run, score: {layer: run[layer] for layer in layers}, backward=False)
+    return ask(probe, question, shown.pixels, shown.others, batch=batch)
+
+
+def chunk(done, count, samples, limit):
+    """The images and samples that come next, two ranges: many samples of one image, or several images whole."""
+    image, sample = divmod(done, samples)
+    if sample or samples > limit:
+        return range(image, image + 1), range(sample, min(sample + limit, samples))
+    return range(image, min(image + max(limit // samples, 1), count)), range(samples)
+
+
+def keep(found, name, answer, question, shape, part):
+    """Put a chunk's answer in its place, averaged answers added up."""
+    images, within = (slice(r.start, r.stop) for r in part)
+    if name in question.mean:
+        whole = found.setdefault(name, np.zeros((shape[0], *answer.shape[1:]), np.float32))
+        whole[images] += answer
+        return
+    answer = answer if question.samples else answer[:, 0]
+    dims = shape if question.samples else shape[:1]
+    whole = found.setdefault(name, np.empty((*dims, *answer.shape[len(dims) :]), answer.dtype))
+    whole[(images, within)[: len(dims)]] = answer
+
+
+def program(probe, question, pixels, drawn, beside):
+    """The compiled function for a question about images of this size; made once."""
+    signature = (
+        tf.TensorSpec((None, *pixels.shape[1:]), tf.float32),
+        tf.TensorSpec((None, None), tf.float32),
+        {name: tf.TensorSpec((None, None, *np.shape(a)[2:]), a.dtype) for name, a in drawn.items()},
+        tf.nest.map_structure(lambda a: tf.TensorSpec((None, *a.shape[1:]), a.dtype), beside),
+    )
+    key = (question.key, question.score and question.score.key, question.rule, str(signature))
+    if key not in probe.programs:
+        probe.programs[key] = tf.function(answering(probe, question), input_signature=signature, autograph=False)
+        probe.programs[key].get_concrete_function()
+    return probe.programs[key]
+
+
+def answering(probe, question):
+    """The function that is compiled: expand, run, answer, average."""
+
+    def answered(pixels, weight, drawn, beside):
+        images, samples = tf.shape(pixels)[0], tf.shape(weight)[1]
+        if question.make:
+            made = question.make(pixels[:, None], **drawn)
+            pixels = tf.ensure_shape(tf.reshape(made, (-1, *pixels.shape[1:])), pixels.shape)
+            beside = tf.nest.map_structure(lambda a: tf.repeat(a, samples, axis=0), beside)
+        asked = Run(probe, pixels, beside["inputs"], question.rule)
+        score = asked.score(question.score, beside["score"]) if question.score else None
+        answers = question.answer(asked, score, **beside["answer"])
+        return {name: gathered(name, answer, images, samples, weight) for name, answer in answers.items()}
+
+    def gathered(name, answer, images, samples, weight):
+        answer = tf.reshape(answer, tf.concat([[images, samples], tf.shape(answer)[1:]], 0))
+        return tf.einsum("ns...,ms->n...", answer, weight) if name in question.mean else answer
+
+    return answered
+
+
+def most(probe, shape, backward):
+    """How many images of a shape may be in a network at once, from the size of its activations."""
+    if (shape, backward) not in probe.limits:
+        each = 4 * sum(math.prod(side or 0 for side in scaled(node.shape, probe, shape)) for node in probe.graph.nodes)
+        each = each * 1.5 if backward else each / 2
+        probe.limits[shape, backward] = int(min(max(MEMORY // max(each, 1), 1), MOST))
+    return probe.limits[shape, backward]
+
+
+def scaled(shape, probe, size):
+    """A shape with its open sides taken for those of the image."""
+    return [side if side is not None else max(size[:2]) for side in shape]

@@ -1,0 +1,1 @@
+"""What filters and units are like: kernels as pictures, maps of activations, a classifier slid over a photo."""

@@ -1,0 +1,1 @@
+"""Worked examples of a first course: linear classifiers that small steps fool, and twins of HOG descriptors."""

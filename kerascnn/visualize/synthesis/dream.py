@@ -1,0 +1,129 @@
+"""Deep dreams: an image is changed so that a layer sees more of what it sees in it (Mordvintsev et al. 2015)."""
+
+import os
+from dataclasses import replace
+from itertools import takewhile
+
+import cv2
+import numpy as np
+
+from ...inputs.gather import gather
+from ...inputs.resize import to_channels
+from ...support.files import save_image
+from ..engine.lens import probe
+from ..engine.pictures import Pictures, pictures, unsteps
+from ..engine.query import read
+from ..engine.scores import as_score, channel, energy, matching
+from ..features.heat_map import opened
+from .synthesize import PIXELS, climb
+
+
+def dream(
+    model,
+    images,
+    layer=None,
+    units=None,
+    *,
+    guide=None,
+    score=None,
+    size=None,
+    octaves=4,
+    zoom=1.4,
+    recipe="dream",
+    tell=None,
+    **how,
+):
+    """Images in which a layer sees more of what it sees, from coarse to fine: `Synthesis`.
+
+    ``layer``, by default the last with places: its energy, or its channels ``units``, one or one an image, or what of
+    it goes with ``guide``, another image. ``size``: pixels of the longer side; the network's own size unless given.
+    Each of the ``octaves`` is ``zoom`` times as large as the one before, and takes over the detail that was dreamt.
+    """
+    asked = probe(model)
+    shown = canvases(asked, images, size)
+    layer = asked.places(layer) if score is None else layer
+    score = as_score(score) if score is not None else dreamt(asked, layer, units, guide, how.get("bounds", PIXELS))
+    bases = pyramid(shown.pixels, octaves, zoom)
+    detail = np.zeros_like(bases[0])
+    for i, base in enumerate(bases):
+        told = tell and (lambda done, of, i=i: tell(i * of + done, octaves * of))
+        start = base + resized(detail, base.shape[1:3])
+        found = climb(
+            asked, score, recipe=recipe, start=start, names=shown.names, others=shown.others, tell=told, **how
+        )
+        detail = found.images - base
+    return replace(found, facts=found.facts | {"began": shown.pixels})
+
+
+def dream_on(model, image, folder, frames=60, *, zoom=1.05, tell=None, **how):
+    """Frames of a flight into a dream, each the one before made larger and dreamt on, as PNG files: their paths.
+
+    Frames that are in ``folder`` already are kept, and the last of them is where it goes on.
+    """
+    os.makedirs(folder, exist_ok=True)
+    paths = [os.path.join(folder, f"frame_{i:04d}.png") for i in range(frames)]
+    there = sum(1 for _ in takewhile(os.path.exists, paths))
+    asked = probe(model)
+    size = how.pop("size", None)
+    if there:  # as large as it is, whatever the network takes
+        image, size = to_channels(opened(paths[there - 1], paths[there - 1]), asked.shape[2]), None
+    last = canvases(asked, image, size).pixels[:1]
+    for i in range(there, frames):
+        last = dream(asked, last if i == 0 else closer(last, zoom), **how).images
+        save_image(last[0], paths[i])
+        if tell:
+            tell(i + 1, frames)
+    return paths
+
+
+def dreamt(asked, layer, units, guide, bounds):
+    """The score that is dreamt of."""
+    if guide is not None:
+        shown = pictures(asked, guide)
+        shown = replace(shown, pixels=unsteps(shown.pixels, bounds))
+        return matching(layer, read(asked, shown, [layer])[layer][:1])
+    return energy(layer) if units is None else channel(layer, units)
+
+
+def canvases(asked, images, size):
+    """The images with the longer side as long as asked for; else as the network takes them, arrays as they are."""
+    if size is None and isinstance(images, np.ndarray) and images.ndim in (3, 4):
+        images = np.asarray(images, np.float32).reshape(-1, *images.shape[-3:])
+        return Pictures(images, tuple(f"image {i}" for i in range(len(images))))
+    if size is None:
+        return pictures(asked, images)
+    given = [(name, to_channels(opened(image, name), asked.shape[2])) for name, image in gather(images)]
+    shapes = [tuple(round(side * size / max(image.shape[:2])) for side in image.shape[:2]) for _, image in given]
+    if len(set(shapes)) > 1:
+        raise ValueError(f"`images` should have one form to be dreamt on at once, of size {size}. Received: {shapes}")
+    pixels = np.concatenate([resized(image[None], shapes[0]) for _, image in given])
+    return Pictures(pixels, tuple(name for name, _ in given))
+
+
+def pyramid(images, octaves, zoom):
+    """The images, smallest first, the last as they are, each ``zoom`` times as large as the one before."""
+    height, width = images.shape[1:3]
+    sides = [(round(height / zoom**k), round(width / zoom**k)) for k in reversed(range(octaves))]
+    return [images if side == (height, width) else resized(images, side) for side in sides]
+
+
+def closer(images, zoom):
+    """The middle of images, as large as they were."""
+    height, width = images.shape[1:3]
+    matrix = np.array(
+        [[1 / zoom, 0, (width - 1) / 2 * (1 - 1 / zoom)], [0, 1 / zoom, (height - 1) / 2 * (1 - 1 / zoom)]]
+    )
+    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return by_channel(lambda plane: cv2.warpAffine(plane, matrix, (width, height), flags=how), images)
+
+
+def resized(images, shape):
+    """Images at another size (h, w): averaged where they become smaller, bilinear where larger."""
+    how = cv2.INTER_AREA if shape[0] < images.shape[1] else cv2.INTER_LINEAR
+    return by_channel(lambda image: cv2.resize(image, shape[::-1], interpolation=how), images)
+
+
+def by_channel(change, images):
+    """What ``change`` makes of each image, with its channels even where it is one."""
+    changed = [change(np.ascontiguousarray(image, np.float32)) for image in images]
+    return np.stack([each.reshape(*each.shape[:2], -1) for each in changed])

@@ -1,0 +1,386 @@
+"""Images that nobody recognises and a network is sure of, bred without gradients (Nguyen, Yosinski & Clune 2015).
+
+MAP-Elites: one place for each class, held by the image with the largest p(class) so far. Every child is tried at every
+class. Images are whole numbers 0..255, as they would be in a file: nothing is lost when one is saved.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ...evaluation.predict import cutting
+from ...inputs.class_names import labels as names_of
+from ...support.display import Drawn
+from ..attribution.attribution import predicted
+from ..engine.lens import probe
+from ..engine.pictures import pictures
+
+INPUTS = 4  # x, y, distance from the centre, 1
+HIDDEN = 20  # slots of nodes, which read only what stands before them
+SPAN, ETA = 10.0, 15  # weights lie in -10..10; polynomial mutation
+RATES = {"add": 0.5, "remove": 0.3, "move": 0.5, "split": 0.5, "join": 0.2}  # a child (Nguyen et al. 2015)
+CPPN_RATE = 0.1  # of the weights, and of the activations
+GROWTH = 6  # mutations that the first ones have behind them
+ACTIVATIONS = {
+    "sine": np.sin,
+    "sigmoid": lambda s: np.tanh(s / 2),
+    "gaussian": lambda s: 2 * np.exp(-np.square(s)) - 1,
+    "linear": lambda s: np.clip(s, -1, 1),
+}
+
+
+def first(rng, count, shape):
+    """``count`` networks {"weights": (count, to, from), "acts": (count, nodes)}; a weight of 0 is no connection."""
+    nodes = INPUTS + HIDDEN + shape[-1]
+    weights = np.zeros((count, nodes, nodes), np.float32)
+    weights[:, -shape[-1] :, :INPUTS] = rng.uniform(-SPAN / 4, SPAN / 4, (count, shape[-1], INPUTS))
+    found = {"weights": weights, "acts": rng.integers(len(ACTIVATIONS), size=(count, nodes)).astype(np.int8)}
+    for _ in range(GROWTH):
+        found = mutated(rng, found)
+    return found
+
+
+def mutated(rng, networks, generation=0):
+    """A child of each network: connections and nodes come and go, weights move a little."""
+    networks = {name: array.copy() for name, array in networks.items()}
+    weights, acts = networks["weights"], networks["acts"]
+    for each, draws in zip(weights, rng.random((len(weights), len(RATES))), strict=True):
+        for change, draw in zip(RATES, draws, strict=True):
+            if draw < RATES[change]:
+                CHANGES[change](rng, each)
+    chosen = (weights != 0) & (rng.random(weights.shape) < CPPN_RATE)
+    weights[chosen] = polynomial(rng, weights[chosen], -SPAN, SPAN)
+    chosen = rng.random(acts.shape) < CPPN_RATE / 4
+    acts[chosen] = rng.integers(len(ACTIVATIONS), size=chosen.sum())
+    return networks
+
+
+def polynomial(rng, values, low, high, eta=ETA):
+    """Values moved a little more often than far (Deb & Goyal 1996), the more so the larger ``eta``."""
+    draw = rng.random(values.shape)
+    power = 1 / (eta + 1)
+    step = np.where(draw < 0.5, (2 * draw) ** power - 1, 1 - (2 - 2 * draw) ** power)
+    return np.clip(values + (high - low) * step, low, high)
+
+
+def free(weights):
+    """The hidden nodes that nothing reads, with those that read nothing."""
+    used = weights.any(0)[INPUTS : INPUTS + HIDDEN] & weights.any(1)[INPUTS : INPUTS + HIDDEN]
+    return INPUTS + np.flatnonzero(~used)
+
+
+def add(rng, weights):
+    """A connection between two nodes that are there."""
+    nodes, there = len(weights), np.ones(len(weights), bool)
+    there[free(weights)] = False
+    places = np.tril(there[:, None] & there & (weights == 0), -1)
+    places[:INPUTS] = False
+    places[:, INPUTS + HIDDEN :] = False
+    places = np.flatnonzero(places)
+    if len(places):
+        weights[np.unravel_index(rng.choice(places), (nodes, nodes))] = rng.uniform(-SPAN, SPAN)
+
+
+def picked(rng, weights):
+    """(to, from) of a connection."""
+    places = np.flatnonzero(weights)
+    return np.unravel_index(rng.choice(places), weights.shape) if len(places) else None
+
+
+def remove(rng, weights):
+    place = picked(rng, weights)
+    if place:
+        weights[place] = 0
+
+
+def move(rng, weights):
+    """A connection gives its weight to another place."""
+    place = picked(rng, weights)
+    if place:
+        to = place[0]
+        there = np.setdiff1d(np.arange(min(to, INPUTS + HIDDEN)), free(weights))
+        there = there[weights[to, there] == 0]
+        if len(there):
+            weights[to, rng.choice(there)], weights[place] = weights[place], 0
+
+
+def split(rng, weights):
+    """A node in the middle of a connection."""
+    place = picked(rng, weights)
+    if place:
+        to, source = place
+        slots = free(weights)
+        slots = slots[(slots > source) & (slots < to)]
+        if len(slots):
+            node = rng.choice(slots)
+            weights[node], weights[:, node] = 0, 0
+            weights[node, source], weights[to, node], weights[place] = 1, weights[place], 0
+
+
+def join(rng, weights):
+    """A node less."""
+    nodes = np.setdiff1d(np.arange(INPUTS, INPUTS + HIDDEN), free(weights))
+    if len(nodes):
+        node = rng.choice(nodes)
+        weights[node], weights[:, node] = 0, 0
+
+
+CHANGES = {"add": add, "remove": remove, "move": move, "split": split, "join": join}
+
+
+def needed(weights):
+    """(P, nodes): whether an output depends on a node."""
+    nodes = weights.shape[1]
+    found = np.zeros(weights.shape[:2], bool)
+    found[:, INPUTS + HIDDEN :] = True
+    for node in range(nodes - 1, INPUTS - 1, -1):
+        found |= found[:, node, None] & (weights[:, node] != 0)
+    return found
+
+
+def draw_cppn(networks, shape):
+    """The pictures (P, H, W, C) of whole numbers 0..255: grey, or hue, lightness and saturation, as RGB."""
+    height, width, colours = shape
+    weights, acts = networks["weights"], networks["acts"]
+    y, x = np.meshgrid(*(np.linspace(-1, 1, side, dtype=np.float32) for side in (height, width)), indexing="ij")
+    places = np.stack([x, y, np.hypot(x, y), np.ones_like(x)]).reshape(INPUTS, -1)
+    values = np.zeros((len(weights), weights.shape[1], height * width), np.float32)
+    values[:, :INPUTS] = places
+    alive = needed(weights)
+    for node in range(INPUTS, weights.shape[1]):
+        for number, function in enumerate(ACTIVATIONS.values()):
+            for row in np.flatnonzero(alive[:, node] & (acts[:, node] == number)):
+                sources = np.flatnonzero(weights[row, node])
+                values[row, node] = function(weights[row, node, sources] @ values[row, sources])
+    outputs = values[:, -colours:].transpose(0, 2, 1).reshape(-1, height, width, colours)
+    return np.rint(255 * (rgb(outputs) if colours == 3 else (outputs + 1) / 2)).astype(np.uint8)
+
+
+def rgb(outputs):
+    """Hue, lightness and saturation, each from -1 to 1, as RGB from 0 to 1."""
+    hue, light, strength = np.moveaxis((outputs + 1) / 2, -1, 0)
+    chroma = strength * (1 - np.abs(2 * light - 1))
+    red, green, blue = np.abs(6 * hue - 3) - 1, 2 - np.abs(6 * hue - 2), 2 - np.abs(6 * hue - 4)
+    return np.stack([light + chroma * (np.clip(each, 0, 1) - 0.5) for each in (red, green, blue)], -1)
+
+
+HALVING, RATE = 1000, 0.1  # generations after which the rate of pixels that change is halved
+CHUNK = 16  # pictures drawn at once
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How an image is written: the first ones, children, and pixels, of genes {name: array with a row an image}."""
+
+    first: Callable  # (rng, count, shape) -> genes
+    child: Callable  # (rng, genes, generation) -> genes
+    pixels: Callable  # (genes, shape) -> (N, H, W, C), uint8
+
+
+def noise(rng, count, shape):
+    return {"pixels": rng.integers(256, size=(count, *shape), dtype=np.uint8)}
+
+
+def changed(rng, genes, generation):
+    """Children by polynomial mutation of a share of the pixels, which is halved every thousand generations."""
+    pixels = genes["pixels"].copy()
+    chosen = rng.random(pixels.shape, np.float32) < RATE * 0.5 ** (generation // HALVING)
+    pixels[chosen] = np.rint(polynomial(rng, pixels[chosen].astype(np.float32), 0, 255))
+    return {"pixels": pixels}
+
+
+ENCODINGS = {
+    "cppn": Encoding(first, mutated, draw_cppn),
+    "direct": Encoding(noise, changed, lambda genes, shape: genes["pixels"]),
+}
+
+
+def taken(genes, rows):
+    return {name: array[rows] for name, array in genes.items()}
+
+
+def drawn(way, genes, shape):
+    """The pictures of genes, a few at a time."""
+    count = len(next(iter(genes.values())))
+    starts = range(0, count, CHUNK)
+    return np.concatenate([way.pixels(taken(genes, slice(at, at + CHUNK)), shape) for at in starts])
+
+
+def encoding_of(encoding):
+    if encoding not in ENCODINGS:
+        from ...support.text import unknown
+
+        raise ValueError(f"`encoding` should be 'cppn' or 'direct'. {unknown('encoding', encoding, ENCODINGS)}")
+    return ENCODINGS[encoding]
+
+
+SURE = 1e-7  # the least p and 1 - p that are told apart in float32
+OPEN = 0.8  # of the parents are of classes below the goal
+ORDER = 3  # decimals of the log odds that decide, so that rounding errors do not
+
+
+@dataclass(frozen=True, eq=False)
+class Evolved(Drawn):
+    """``images`` (K, H, W, C), uint8, one for each of ``classes``, and their p(class), ``probabilities`` (K,).
+
+    ``history``: a row a generation, with the images tried so far, the median of p(class), and the share above the goal.
+    """
+
+    images: np.ndarray = field(repr=False)
+    probabilities: np.ndarray
+    classes: tuple
+    labels: tuple | None = field(repr=False)
+    history: object = field(repr=False)
+    genes: dict = field(repr=False)
+    encoding: str
+    goal: float
+    model: str
+
+    @property
+    def table(self):
+        """A DataFrame with a row a class: class, label, probability, reached."""
+        import pandas as pd
+
+        names = [self.labels[number] if self.labels else f"class {number}" for number in self.classes]
+        reached = self.probabilities > self.goal
+        columns = {"class": self.classes, "label": names, "probability": self.probabilities, "reached": reached}
+        return pd.DataFrame(columns)
+
+    @property
+    def evaluations(self):
+        """How many images the network was asked about."""
+        return int(self.history.evaluations.iloc[-1])
+
+    def __str__(self):
+        reached, median = (self.probabilities > self.goal).sum(), np.median(self.probabilities)
+        sure = f"{reached} of {len(self.classes)} classes above {self.goal:.0%}"
+        return f"{self.model}, {self.encoding}: {sure}, median {median:.2%}, after {self.evaluations:,} images"
+
+    def plot(self):
+        """The images with their classes and p(class), and how these rose."""
+        from .figures import draw_evolved
+
+        return draw_evolved(self)
+
+
+def evolve(model, classes=None, *, encoding="cppn", population=64, generations=1000, seed=0, goal=0.99, labels=None,
+           start=None, batch=None, tell=None):  # fmt: skip
+    """Breed an image for each class, all of them at once, until each p(class) is above ``goal``: `Evolved`.
+
+    ``encoding`` "cppn" gives patterns (`cppn`), "direct" noise pixel by pixel, which needs a small image. Each of the
+    ``generations`` is ``population`` children of one parent. Ctrl-C ends it with what there is; ``start``, an earlier
+    result, is gone on from.
+    """
+    asked, way = probe(model), encoding_of(encoding)
+    shape = shape_of(asked)
+    classes = classes_of(asked, classes)
+    for name, number in (("population", population), ("generations", generations)):
+        if not isinstance(number, int | np.integer) or number < 1:
+            raise ValueError(f"`{name}` should be a whole number from 1. Received: {number!r}")
+    if not 0 < goal < 1:
+        raise ValueError(f"`goal` should be a probability between 0 and 1. Received: {goal!r}")
+    archive, rows = begun(start, asked, classes, encoding, shape)
+    past = len(rows)
+    rng = np.random.default_rng([seed, past])
+    try:
+        for generation in range(past, past + generations):
+            genes = way.first(rng, population, shape)
+            if archive["genes"]:
+                parents = chosen(rng, archive["probs"] > goal, population)
+                genes = way.child(rng, taken(archive["genes"], parents), generation)
+            probs = judged(asked, way, genes, shape, batch)[:, classes]
+            settle(archive, genes, probs)
+            best = archive["probs"]
+            tried = (rows[-1][1] if rows else 0) + population
+            rows.append((generation + 1, tried, np.median(best), (best > goal).mean()))
+            if tell:
+                tell(generation + 1 - past, generations)
+            if (best > goal).all():
+                break
+    except KeyboardInterrupt:
+        if not rows:
+            raise
+    return evolved(asked, way, archive, rows, classes, named(asked, labels), encoding, goal, shape)
+
+
+def evolved(asked, way, archive, rows, classes, labels, encoding, goal, shape):
+    """The result."""
+    import pandas as pd
+
+    history = pd.DataFrame(rows, columns=["generation", "evaluations", "median", "share"])
+    images = drawn(way, archive["genes"], shape)
+    said = (tuple(classes.tolist()), labels, history, archive["genes"], encoding, goal, asked.name)
+    return Evolved(images, archive["probs"], *said)
+
+
+def begun(start, asked, classes, encoding, shape):
+    """(archive, rows of the history) to begin with: empty, or those of an earlier result."""
+    if start is None:
+        none = np.full(len(classes), -np.inf)
+        return {"genes": {}, "probs": none, "odds": none.copy()}, []
+    wanted = (encoding, shape, tuple(classes.tolist()))
+    given = (start.encoding, start.images.shape[1:], start.classes)
+    if given != wanted:
+        raise ValueError(f"`start` should have the encoding, size and classes {wanted}. Received: {given}")
+    genes = {name: array.copy() for name, array in start.genes.items()}
+    archive = {"genes": genes, "probs": start.probabilities.copy(), "odds": odds(start.probabilities)}
+    return archive, [*start.history.itertuples(index=False, name=None)]
+
+
+def chosen(rng, reached, count):
+    """Places of parents: most are those of classes still below the goal."""
+    weights = np.where(reached, (1 - OPEN) / max(reached.sum(), 1), OPEN / max((~reached).sum(), 1))
+    return rng.choice(len(reached), count, p=weights / weights.sum())
+
+
+def settle(archive, genes, probs):
+    """Give each class the best of the new images where it beats the old one."""
+    ranks = odds(probs)
+    best = ranks.argmax(0)
+    columns = np.arange(len(best))
+    better = np.flatnonzero(ranks[best, columns] > archive["odds"])
+    archive["genes"] = archive["genes"] or taken(genes, best)
+    for name, array in archive["genes"].items():
+        array[better] = genes[name][best[better]]
+    archive["odds"][better] = ranks[best[better], better]
+    archive["probs"][better] = probs[best[better], better]
+
+
+def odds(probs):
+    """log(p / (1 - p)), rounded."""
+    probs = np.clip(np.asarray(probs, np.float64), 1e-30, 1 - SURE)
+    return np.round(np.log(probs) - np.log1p(-probs), ORDER)
+
+
+def judged(asked, way, genes, shape, batch):
+    """The probabilities (N, classes) of the pictures of genes; of one score, those of its two sides."""
+    count = len(next(iter(genes.values())))
+    starts = range(0, count, 2 * CHUNK)
+    some = (drawn(way, taken(genes, slice(at, at + 2 * CHUNK)), shape) for at in starts)
+    return np.concatenate([predicted(asked, pictures(asked, pixels), batch) for pixels in some])
+
+
+def shape_of(asked):
+    """(H, W, C) of the images."""
+    if len(asked.inputs) > 1:
+        raise ValueError(f"`model` should have one input, of images. Received: {', '.join(asked.inputs)}")
+    if asked.shape[-1] not in (1, 3):
+        raise ValueError(f"`model` should take grey or RGB images. Received: {asked.shape[-1]} channels")
+    height, width = asked.shape[:2] if None not in asked.shape[:2] else cutting(asked.model).size
+    return height, width, asked.shape[-1]
+
+
+def classes_of(asked, classes):
+    """The classes as an array, by default all."""
+    count = max(asked.output.shape[-1], 2)
+    classes = np.arange(count) if classes is None else np.asarray(classes)
+    good = classes.ndim == 1 and classes.dtype.kind in "iu" and len(classes) and len(set(classes.tolist()))
+    if not good or good != len(classes) or not (classes.min() >= 0 and classes.max() < count):
+        raise ValueError(f"`classes` should be different whole numbers from 0 to {count - 1}. Received: {classes}")
+    return classes
+
+
+def named(asked, labels):
+    """What the classes are called: ImageNet's names where there are a thousand."""
+    return names_of(1000) if labels is None and asked.output.shape[-1] == 1000 else labels

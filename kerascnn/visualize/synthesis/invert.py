@@ -1,0 +1,129 @@
+"""What a layer keeps of an image: one is looked for that gives the same activations (Mahendran & Vedaldi 2015)."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from ...support.display import Drawn
+from ..engine.lens import probe
+from ..engine.pictures import pictures, unsteps
+from ..engine.query import read
+from ..engine.scores import OWN, called, distance
+from .params import Pixels
+from .recipes import Recipe, recipe_called
+from .regularizers import norm_score, variation
+from .synthesize import PIXELS, climb
+
+TYPICAL = 68.9  # rms of a photo's pixels about their mean, by which the authors scale images and steps
+
+
+@dataclass(frozen=True, eq=False)
+class Inversion(Drawn):
+    """Reconstructions (layers, N, copies, H, W, C) of ``images``, pixels 0..255, and their ``errors``.
+
+    The error, (layers, N, copies), is ||a - a0||^2 / ||a0||^2 at the layer. ``table``: layer, image, copy, error,
+    ``psnr`` of the pixels in dB, and ``apart``, how far the pixels are from other copies of the code (mean rms).
+    """
+
+    reconstructions: np.ndarray = field(repr=False)
+    errors: np.ndarray
+    images: np.ndarray = field(repr=False)
+    layers: tuple
+    names: tuple
+    recipe: object = field(repr=False)
+    said: tuple = field(repr=False)  # of each layer, the errors by step
+
+    @property
+    def table(self):
+        """A DataFrame with a row for each reconstruction."""
+        import pandas as pd
+
+        rows = []
+        for i, layer in enumerate(self.layers):
+            for j, name in enumerate(self.names):
+                copies = self.reconstructions[i, j]
+                for k, copy in enumerate(copies):
+                    gap = np.sqrt(np.mean((np.clip(copies, *PIXELS) - np.clip(copy, *PIXELS)) ** 2, (1, 2, 3)))
+                    apart = gap.sum() / max(len(copies) - 1, 1)
+                    rows.append((layer, name, k, self.errors[i, j, k], psnr(copy, self.images[j]), apart))
+        return pd.DataFrame(rows, columns=["layer", "image", "copy", "error", "psnr", "apart"])
+
+    def __str__(self):
+        return f"{len(self.names)} images from {', '.join(self.layers)}"
+
+    def plot(self, copies=None):
+        """A strip an image: the original, then what each layer keeps of it, copies below each other."""
+        from .figures import draw_inversion
+
+        return draw_inversion(self, copies)
+
+
+def invert(
+    model, images, layers=None, *, copies=1, recipe="mahendran", steps=None, seed=0, batch=None, tell=None, **how
+):
+    """Images with the same activations at a layer as those given, for each of several layers: `Inversion`.
+
+    ``layers``: names, by default one of each stage and `logits`; "logits" and "probs" are codes as others are.
+    ``copies`` of one code begin with different noise. The priors of deeper layers are stronger where the recipe is
+    "mahendran": variation 0.5, 5 and 50 for the first, second and third part of the layers that are asked for.
+    """
+    asked = probe(model)
+    shown = pictures(asked, images)
+    layers = tuple(asked.tap(layer) for layer in ([layers] if isinstance(layers, str) else layers or stages(asked)))
+    seen = replace(shown, pixels=unsteps(shown.pixels, how.get("bounds", PIXELS)))
+    codes = read(asked, seen, layers, batch)
+    found = []
+    for i, layer in enumerate(layers):
+        told = tell and (lambda done, of, i=i: tell(i * of + done, len(layers) * of))
+        score = -distance(layer, codes[layer])
+        chosen = mahendran(shown.pixels.shape[1:], depth(asked, layer)) if recipe == "mahendran" else recipe
+        chosen = recipe_called(chosen, steps)
+        same = {"size": shown.pixels.shape[1:3], "names": shown.names, "others": shown.others}
+        made = {"recipe": chosen, "copies": copies, "seed": seed, "batch": batch, "tell": told}
+        found.append(climb(asked, score, **same, **made, **how))
+    shape = (len(shown), copies, *shown.pixels.shape[1:])
+    pictured = np.stack([each.images.reshape(shape) for each in found])
+    errors = -np.stack([each.scores.reshape(shape[:2]) for each in found])
+    said = tuple(-each.said["score"] for each in found)
+    return Inversion(pictured, errors, shown.pixels, tuple(map(called, layers)), shown.names, found[0].recipe, said)
+
+
+def mahendran(shape, depth):
+    """Their recipe for images of a shape (H, W, C) and a layer so deep, 0 to 1, in pixels and means over pixels.
+
+    They scale x by sigma, the norm of a typical photo, 68.9 sqrt(n), take 2.16e8 sum|x|^6 and 0.5, 5 or 50 times the
+    variation, and steps of 0.004, then a tenth, then a hundredth. Each copy begins with noise of half that norm, as the
+    first of their four does.
+    """
+    n = np.prod(shape)
+    sigma = TYPICAL * np.sqrt(n)
+    rough = (0.5, 5.0, 50.0)[min(int(3 * depth), 2)] * n / shape[-1] / sigma**2
+    loud = 2.16e8 * n / sigma**6
+    rate = 0.004 * sigma**2
+    stages = ((rate, 100), (0.1 * rate, 200), (0.01 * rate, 100))
+    what = "inverted with variation and a norm (Mahendran & Vedaldi 2015)"
+    begin = Pixels(noise=TYPICAL / 2, clip=False)
+    return Recipe(what, 400, stages, "momentum", begin, priors=((rough, variation(2)), (loud, norm_score(6))))
+
+
+def stages(asked):
+    """The last layer of each stage, and the scores; of other networks the last layer of each size of map."""
+    nodes = {node.name: node for node in asked.graph.nodes}
+    own = [name for name in (f"stage{i}" for i in range(1, len(nodes))) if name in nodes]
+    if not own:
+        last = {node.shape[:2]: node.name for node in asked.graph.nodes if len(node.shape) == 3 and not node.is_input}
+        own = list(last.values())
+    return (*own, "logits")
+
+
+def depth(asked, layer):
+    """How far down a network a layer is, 0 to 1."""
+    weighty = [node for node in asked.graph.nodes if getattr(node.operation, "weights", None)]
+    node = asked.output if layer in OWN.values() else asked.graph.find(layer)
+    place = asked.graph.nodes.index(node)
+    return sum(asked.graph.nodes.index(each) <= place for each in weighty) / max(len(weighty), 1)
+
+
+def psnr(image, original):
+    """20 log10(255 / rms), in dB."""
+    return float(20 * np.log10(255 / max(np.sqrt(np.mean((np.clip(image, *PIXELS) - original) ** 2)), 1e-6)))

@@ -1,0 +1,142 @@
+"""What a class, a unit, a layer or a direction likes best: activation maximisation (Erhan 2009, Simonyan 2014)."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from ...anatomy.receptive_field import receptive_field
+from ...support.text import unknown
+from ..attribution.attribution import label_of, predicted
+from ..engine.lens import probe
+from ..engine.pictures import pictures, unsteps
+from ..engine.query import Question, ask
+from ..engine.scores import channel, energy, log_probability, logit, neuron, peak
+from ..features.activations import checked
+from .synthesize import PIXELS, climb
+
+KINDS = {"channel": channel, "neuron": neuron, "peak": peak}
+LEAST = 64  # pixels of a picture, so that there is something to see
+
+
+def maximize(
+    model,
+    layer=None,
+    units=None,
+    *,
+    classes=None,
+    score=None,
+    kind="channel",
+    size=None,
+    labels=None,
+    names=None,
+    **how,
+):
+    """Pictures that a network's classes, units or scores answer most to: `Synthesis`, all in one call.
+
+    ``classes``: numbers, by their scores before the softmax. ``layer``: each of its ``units``, by default all, by the
+    mean of the "channel", its middle "neuron" or its "peak"; with units="all" the energy of the whole layer. ``score``:
+    any other `Score`. Units of early layers are drawn as large as two of their receptive fields. What else `climb`
+    takes is passed on: recipe, steps, copies, apart, seed, start, keep.
+    """
+    given = [name for name, value in (("classes", classes), ("layer", layer), ("score", score)) if value is not None]
+    if len(given) != 1:
+        raise ValueError(f"`maximize` should have one of classes, layer, score. Received: {', '.join(given) or 'none'}")
+    asked = probe(model)
+    if classes is not None:
+        count = asked.output.shape[-1]
+        numbers = checked(classes, count if count > 1 else 2, asked.output.name)
+        score, names = logit(numbers), names or [label_of(int(k), count, labels) for k in numbers]
+    elif score is None:
+        score, named = wanted(asked, layer, units, kind)
+        names, size = names or named, size or canvas(asked, layer)
+    return climb(asked, score, size=size, names=names, **how)
+
+
+def unrecognisable(model, classes, *, goal=0.99, recipe="unrecognisable", labels=None, names=None, **how):
+    """Noise that a network takes for classes, with a probability above ``goal``, and people for nothing: `Synthesis`.
+
+    From noise the log-probability is climbed without any prior (Nguyen et al. 2015, by gradient). ``facts`` have each
+    image's ``probability`` as it is, and as whole pixels 0..255, ``rounded``.
+    """
+    if not 0 < goal < 1:
+        raise ValueError(f"`goal` should be a probability between 0 and 1. Received: {goal!r}")
+    asked = probe(model)
+    count = max(asked.output.shape[-1], 2)
+    numbers = checked(classes, count, asked.output.name)
+    names = names or [label_of(int(k), count, labels) for k in numbers]
+    beyond = np.log(1 - 0.7 * (1 - goal))  # a little further, as pixels are rounded in a file
+    found = climb(asked, log_probability(numbers), recipe=recipe, until=beyond, names=names, **how)
+    whole = np.clip(np.rint(found.images), 0, 255)
+    bounds = how.get("bounds", PIXELS)
+    probs = (predicted(asked, pictures(asked, unsteps(each, bounds))) for each in (found.images, whole))
+    each = np.repeat(numbers, len(found) // len(numbers))
+    certain, rounded = (every[np.arange(len(every)), each] for every in probs)
+    return replace(found, facts=found.facts | {"probability": certain, "rounded": rounded})
+
+
+def wanted(asked, layer, units, kind):
+    """The score of a layer's units, and what they are called."""
+    node = asked.graph.find(layer)
+    if isinstance(units, str) and units == "all":
+        return energy(node.name), [f"{node.name}, all of it"]
+    if kind not in KINDS:
+        raise ValueError(unknown("kind", kind, KINDS))
+    numbers = checked(units, node.shape[-1], node.name)
+    return KINDS[kind](node.name, numbers), [f"{node.name}:{k}" for k in numbers]
+
+
+def canvas(asked, layer):
+    """(H, W) of a picture for units of a layer: two receptive fields, at most the network's own size; None for that."""
+    own = tuple(side or 224 for side in asked.shape[:2])
+    node = asked.graph.find(layer)
+    try:
+        field = receptive_field(asked.graph, node.name).size
+    except ValueError:  # it sees the whole image, or nobody knows what
+        return own
+    if len(node.shape) != 3 or not all(field):
+        return own
+    return tuple(min(side, max(LEAST, -(-2 * seen // 16) * 16)) for side, seen in zip(own, field, strict=True))
+
+
+def facets(
+    model, images, layer=None, unit=None, *, classes=None, count=4, top=None, labels=None, recipe="facet", seed=0, **how
+):
+    """The faces of one unit or class: its best images in clusters, a picture begun from the mean of each.
+
+    Nguyen et al. 2016: the ``top`` images by the score, by default 15 a facet, are clustered by what the network makes
+    of them (k-means on `features`); ``facts`` say which image is in which cluster and how high each mean was.
+    """
+    from sklearn.cluster import KMeans
+
+    asked = probe(model)
+    shown = pictures(asked, images)
+    if (classes is None) == (layer is None or unit is None):
+        raise ValueError("`facets` should have one class (classes=) or one unit of a layer (layer=, unit=)")
+    of_class = layer is None
+    name = label_of(int(classes), asked.output.shape[-1], labels) if of_class else f"{layer}:{unit}"
+    score = logit(classes) if of_class else channel(layer, checked(unit, asked.graph.find(layer).shape[-1], layer))
+    scores, features = described(asked, shown, score, how.get("batch"))
+    best = np.argsort(-scores)[: min(top or 15 * count, len(scores))]
+    if len(best) < count:
+        raise ValueError(f"`images` should be at least as many as facets, {count}. Received: {len(best)}")
+    clusters = KMeans(count, n_init=10, random_state=seed).fit_predict(features[best])
+    order = np.argsort([-scores[best][clusters == k].mean() for k in range(count)])
+    means = np.stack([shown.pixels[best[clusters == k]].mean(0) for k in order])
+    names = [f"{name}, facet {k + 1} of {int((clusters == c).sum())} images" for k, c in enumerate(order)]
+    found = climb(asked, score, start=means, recipe=recipe, seed=seed, names=names, **how)
+    members = [tuple(shown.names[i] for i in best[clusters == c]) for c in order]
+    return replace(found, facts=found.facts | {"members": members, "began": means})
+
+
+def described(asked, shown, score, batch=None):
+    """(score of each image, what the network makes of it: `features`, each channel's mean)."""
+    layer = asked.features()
+
+    def answer(run, score):
+        return {"scores": score, "features": run[layer]}
+
+    found = ask(
+        asked, Question(("described", layer), answer, score, backward=False), shown.pixels, shown.others, batch=batch
+    )
+    maps = found["features"]
+    return found["scores"], maps.reshape(len(maps), -1, maps.shape[-1]).mean(1)

@@ -1,0 +1,165 @@
+"""What is done to a canvas after a step: regularisers that are not a term of the score (Yosinski et al. 2015).
+
+``act(x, gradient)`` takes pixels minus grey and the last gradient, (N, H, W, C), and gives x; each image by itself.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from keras import ops
+
+from ..engine.scores import INPUT, Score
+from .params import GREY
+from .transforms import blur
+
+LEAST_BLUR = 0.3  # pixels; below, the neighbour's weight is under 0.4 % (Yosinski's own advice)
+PLACES = (1, 2, 3)  # axes of an image
+
+
+@dataclass(frozen=True, eq=False)
+class Operator:
+    """``act(x, gradient) -> x``, done at every ``every``-th step. Operators of equal ``key`` act the same."""
+
+    name: str
+    act: Callable = field(repr=False)
+    every: int = 1
+    key: tuple = field(default=(), repr=False)
+
+    def __post_init__(self):
+        if self.every < 1:
+            raise ValueError(f"`every` should be at least 1. Received: {self.every}")
+
+
+def decay(share):
+    """x (1 - share)."""
+    if not 0 <= share <= 1:
+        raise ValueError(f"`share` should be from 0 to 1. Received: {share}")
+    return _operator("decay", (share,), lambda x, _: x * (1 - share))
+
+
+def blurred(sigma, every=1):
+    """Gaussian blur at every ``every``-th step."""
+    if sigma < LEAST_BLUR:
+        raise ValueError(f"`sigma` should be at least {LEAST_BLUR}, as less does nothing. Received: {sigma}")
+    return _operator("blurred", (sigma,), lambda x, _: blur(x, sigma), every)
+
+
+def small_values(percent):
+    """Zero where |x| is below the image's percentile."""
+    return _cleared("small values", percent, lambda x, _: ops.abs(x))
+
+
+def small_norm(percent):
+    """Zero where the norm of a pixel's colour is below the image's percentile."""
+    return _cleared("small norm", percent, lambda x, _: ops.sqrt(ops.sum(ops.square(x), -1, keepdims=True)))
+
+
+def small_contribution(percent):
+    """Zero where |sum_c gradient x|, what a pixel adds to the score, is below the image's percentile."""
+    return _cleared("small contribution", percent, lambda x, g: ops.abs(ops.sum(g * x, -1, keepdims=True)))
+
+
+def norm(radius):
+    """Onto the sphere ||x||_2 = radius, the norm of all pixels of an image (Erhan et al. 2009); zeros stay zeros."""
+    return _operator("norm", (_positive(radius),), lambda x, _: x * radius / ops.maximum(_length(x), 1e-12))
+
+
+def ball(radius, order=2):
+    """The nearest point with ||x|| <= radius: an image's Euclidean norm or, with ``order`` inf, its largest value."""
+    _positive(radius)
+    if order not in (2, np.inf):
+        raise ValueError(f"`order` should be 2 or inf. Received: {order!r}")
+    nearest = {
+        2: lambda x, _: x * ops.minimum(1.0, radius / ops.maximum(_length(x), 1e-12)),
+        np.inf: lambda x, _: ops.clip(x, -radius, radius),
+    }
+    return _operator("ball", (radius, order), nearest[order])
+
+
+def inside(low, high):
+    """Cut off below ``low`` and above ``high``, pixels minus grey: numbers, or tuples of one a channel."""
+    floor, ceiling = np.asarray(low, np.float32), np.asarray(high, np.float32)
+    if (floor > ceiling).any():
+        raise ValueError(f"`low` should be at most `high`. Received: {low}, {high}")
+    return _operator("inside", (low, high), lambda x, _: ops.minimum(ops.maximum(x, floor), ceiling))
+
+
+def _operator(name, settings, act, every=1):
+    often = "" if every == 1 else f" every {every}"
+    return Operator(f"{name} {', '.join(map(str, settings))}{often}", act, every, (name, *settings))
+
+
+def _cleared(name, percent, measure):
+    if not 0 <= percent <= 100:
+        raise ValueError(f"`percent` should be from 0 to 100. Received: {percent}")
+
+    def act(x, gradient):
+        size = measure(x, gradient)
+        flat = ops.reshape(size, (-1, int(np.prod(size.shape[1:]))))
+        limit = ops.quantile(flat, percent / 100, 1)
+        return ops.where(size < limit[:, None, None, None], 0.0, x)
+
+    return _operator(name, (percent,), act)
+
+
+def _length(x):
+    return ops.sqrt(ops.sum(ops.square(x), PLACES, keepdims=True))
+
+
+def _positive(radius):
+    if radius <= 0:
+        raise ValueError(f"`radius` should be above 0. Received: {radius}")
+    return radius
+
+
+TINY = 1e-12  # of a square: where a root has no gradient, take none
+
+
+def variation(power=2.0, form="isotropic"):
+    """Total variation, how rough the image is: sum over colours, mean over pixels, of (dx^2 + dy^2)^(power / 2).
+
+    Differences to the right and down, none beyond the sides (Mahendran & Vedaldi 2015). "anisotropic" is
+    |dx|^power + |dy|^power, which libraries take with power 1.
+    """
+    if form not in ("isotropic", "anisotropic"):
+        raise ValueError(f"`form` should be isotropic or anisotropic. Received: {form!r}")
+    _positive_number(power)
+
+    def of(acts):
+        x = acts[INPUT]
+        if form == "anisotropic":
+            parts = _absolute(x[:, 1:] - x[:, :-1], power), _absolute(x[:, :, 1:] - x[:, :, :-1], power)
+        else:  # the last row and column once more: a fraction of the time that padding differences takes
+            down = ops.square(ops.concatenate([x[:, 1:], x[:, -1:]], 1) - x)
+            right = ops.square(ops.concatenate([x[:, :, 1:], x[:, :, -1:]], 2) - x)
+            parts = (_raised(down + right, power),)
+        return sum(ops.sum(part, (1, 2, 3)) for part in parts) / (x.shape[1] * x.shape[2])
+
+    return Score((INPUT,), of, f"{form} variation^{power:g}", (), ("variation", power, form))
+
+
+def norm_score(power=2.0, grey=GREY):
+    """Mean of |x - grey|^power over pixels and colours: 2 is Simonyan's prior, 6 that of Mahendran & Vedaldi."""
+    _positive_number(power)
+    of = lambda acts: ops.mean(_absolute(acts[INPUT] - grey, power), (1, 2, 3))  # noqa: E731
+    return Score((INPUT,), of, f"norm^{power:g}", (), ("norm", power, grey))
+
+
+def _absolute(x, power):
+    """|x|^power."""
+    return ops.abs(x) if power == 1 else _raised(ops.square(x), power)
+
+
+def _raised(squares, power):
+    """squares^(power / 2), with gradient 0 at 0."""
+    if power == 2:
+        return squares
+    if power == 1:  # a root is faster than a power
+        return ops.where(squares > TINY, ops.sqrt(ops.maximum(squares, TINY)), 0.0)
+    return ops.where(squares > TINY, ops.power(ops.maximum(squares, TINY), power / 2), 0.0)
+
+
+def _positive_number(power):
+    if power <= 0:
+        raise ValueError(f"`power` should be above 0. Received: {power}")

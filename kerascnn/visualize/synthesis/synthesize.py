@@ -1,0 +1,359 @@
+"""Climbing: an image is changed until a score of it is high. Class pictures, inversion and dreams are rows of it."""
+
+import os
+import warnings
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from keras import ops
+
+from ...plots.primitives import short
+from ...support.display import Drawn
+from ...support.files import save_image
+from ..engine.lens import probe
+from ..engine.loop import Course, Loop, iterate
+from ..engine.pictures import unsteps
+from ..engine.scores import INPUT, Score, as_score
+from .optimizers import MOVES
+from .recipes import Recipe, recipe_called
+from .transforms import draws, warp
+
+FIRST = 16  # steps in which a unit that is off is helped on (Olah et al. 2017)
+PIXELS = (0.0, 255.0)
+SIDE = 224  # of images where a model leaves it open
+ROWS = 64  # images decoded at once
+
+
+def climb(
+    model,
+    score,
+    *,
+    recipe="lucid",
+    start=None,
+    size=None,
+    copies=1,
+    apart=None,
+    steps=None,
+    seed=0,
+    bounds=PIXELS,
+    keep=(),
+    until=None,
+    names=None,
+    others=None,
+    batch=None,
+    tell=None,
+):
+    """Change images until their `Score` is high: `Synthesis`, an image for each row that the score has, times copies.
+
+    ``recipe``: a name in RECIPES or a `Recipe`. ``start``: images (N, H, W, C), pixels 0..255, else noise by ``seed``:
+    copy k of every unit begins with the same noise and is shaken alike, alone or among others. ``apart``: (layer,
+    weight) keeps copies of a unit different, by the cosine of their Gram matrices. ``bounds``: what the model takes for
+    black and white. ``keep``: steps after which the images are kept. ``until``: a score at which an image may stay.
+    """
+    start = None if start is None else np.asarray(start, np.float32)
+    ascent = Ascent(
+        probe(model), as_score(score), recipe_called(recipe, steps), start, size, copies, bounds, apart, until
+    )
+    check(ascent, keep, names, others or {})
+    heard = {"others": ascent.repeated(others), "size": ascent.size, "group": ascent.group, "batch": batch}
+    course, redirected = ascend(ascent, ascent.begin(seed), ascent.now(seed), keep, heard | {"tell": tell})
+    images = ascent.images(course.state["z"])
+    after = ascent.read(images, heard)
+    scores, off = after["score"], redirected & (after["force"] == 0)
+    if off.any():
+        said = f"{off.sum()} of {len(images)} images had no gradient at any step: what they should climb stayed off"
+        warnings.warn(said, stacklevel=2)
+    kept = np.stack([ascent.images(z) for z in course.kept]) if len(keep) else None
+    names = ascent.names(names)
+    facts = {"redirected": redirected, "off": off}
+    return Synthesis(images, scores, str(ascent.score), names, ascent.recipe, course.said, kept, tuple(keep), facts)
+
+
+@dataclass(frozen=True, eq=False)
+class Ascent:
+    """What is climbed, on which images, and how."""
+
+    probe: object
+    asked: Score
+    recipe: Recipe
+    start: np.ndarray | None
+    wanted: tuple | int | None
+    copies: int
+    bounds: tuple
+    apart: tuple | None
+    until: float | None
+
+    @property
+    def rows(self):
+        """Images that are asked for, before copies."""
+        return max([len(feed) for feed in self.asked.feeds] + [0 if self.start is None else len(self.start)] + [1])
+
+    @property
+    def score(self):
+        """What is climbed, with a row for each copy."""
+        feeds = tuple(np.repeat(feed, self.copies, 0) if len(feed) > 1 else feed for feed in self.asked.feeds)
+        layers = self.asked.layers + ((self.apart[0],) if self.apart else ())
+        return replace(self.asked, feeds=feeds, layers=tuple(dict.fromkeys(layers)))
+
+    @property
+    def size(self):
+        """(H, W, C) of the images."""
+        own = self.probe.shape if self.start is None else self.start.shape[1:]
+        sides = (self.wanted,) * 2 if isinstance(self.wanted, int) else self.wanted
+        size = own if sides is None else (*sides, own[-1])
+        return tuple(side or SIDE for side in size)
+
+    @property
+    def streams(self):
+        """Which noise and shaking each image has."""
+        return [k % self.copies for k in range(self.rows * self.copies)]
+
+    @property
+    def group(self):
+        """How many images look at each other."""
+        return self.copies if self.apart else 1
+
+    def repeated(self, others):
+        """Other inputs with a row for each copy."""
+        return {name: np.repeat(a, self.copies, 0) if len(a) > 1 else a for name, a in (others or {}).items()}
+
+    def begin(self, seed):
+        """What the images are written as at first."""
+        start = self.start
+        if start is not None:
+            start = np.repeat(np.broadcast_to(start, (self.rows, *self.size)), self.copies, 0)
+        generators = [np.random.default_rng([seed, k]) for k in self.streams]
+        return np.asarray(self.recipe.write.begin(generators, self.size, start), np.float32)
+
+    def now(self, seed):
+        """What is drawn for each step before the first."""
+        drawn = {"rate": self.recipe.rates[:, None]}
+        if self.recipe.shakes:
+            generators = [np.random.default_rng([seed, k, 1]) for k in range(self.copies)]
+            shaken = draws(self.recipe.shakes, generators, self.recipe.steps)
+            drawn["warp"] = shaken if self.rows == 1 else np.tile(shaken, (1, self.rows, 1, 1))
+        return drawn
+
+    def shown(self, image):
+        """Pixels 0..255 as the model takes them."""
+        return unsteps(image, self.bounds)
+
+    def images(self, z):
+        """What is written, as pixels 0..255."""
+        parts = [
+            self.recipe.write.decode(ops.convert_to_tensor(z[i : i + ROWS]), self.size) for i in range(0, len(z), ROWS)
+        ]
+        return np.concatenate([ops.convert_to_numpy(part) for part in parts])
+
+    def names(self, given):
+        """What each image is called."""
+        rows = list(given or [str(self.asked)] * self.rows)
+        return tuple(f"{name}, {k + 1}" if self.copies > 1 else name for name in rows for k in range(self.copies))
+
+    def over(self, state, said):
+        """Whether every image has what it wanted."""
+        return self.until is not None and bool((said["score"].max(0) >= self.until).all())
+
+    def read(self, images, heard):
+        """The score of each image as it is, and how much of a gradient it has."""
+
+        def step(look, state, now, given):
+            run = look(self.shown(state["x"]))
+            score = look.score(run)
+            return state, {"score": score, "force": total(ops.abs(run.gradient(score)))}
+
+        loop = Loop(("read", self.size, self.bounds), step, self.score, ("score", "force"))
+        said = iterate(self.probe, loop, {"x": images}, {"k": np.zeros((1, 1), np.int32)}, **heard).said
+        return {name: array[0] for name, array in said.items()}
+
+    def loop(self, rule=None):
+        """One step of it, compiled once for each way of writing, shaking and judging."""
+        recipe, apart = self.recipe, self.apart and self.apart[0]
+        key = ("climb", recipe.key, self.size, self.bounds, apart, self.until is None)
+        return Loop(key, self.step, self.score, ("score", "force"), rule)
+
+    @property
+    def given(self):
+        """What stays the same for an image."""
+        given = {"kin": np.repeat(np.arange(self.rows, dtype=np.int32), self.copies)} if self.apart else {}
+        constants = {"apart": self.apart and self.apart[1], "until": self.until}
+        return given | {name: np.full(1, value, np.float32) for name, value in constants.items() if value is not None}
+
+    def step(self, look, state, now, given):
+        """One step: write, shake, ask, move, tidy."""
+        recipe, z = self.recipe, state["z"]
+        image = recipe.write.decode(z, self.size)
+        run = look(self.shown(warp(image, now["warp"], recipe.fill, recipe.whole) if recipe.shakes else image))
+        score = aim = look.score(run)
+        for weight, prior in recipe.priors:
+            aim = aim - weight * prior.of({INPUT: image}, *prior.feeds)
+        if self.apart:
+            aim = aim - 0.5 * given["apart"] * likeness(run[self.apart[0]], given["kin"])
+        g = run.gradient(aim, z)
+        memory = {name: tensor for name, tensor in state.items() if name != "z"}
+        moved, memory = MOVES[recipe.move].go(z, g, memory, each(now["rate"], z))
+        for operator in recipe.operators:
+            due = ops.equal((now["k"] + 1) % operator.every, 0)
+            moved = ops.where(each(due, z), operator.act(moved, g), moved)
+        if self.until is not None:
+            moved = ops.where(each(score >= given["until"], z), z, moved)
+        return {"z": moved, **memory}, {"score": score, "force": total(ops.abs(g))}
+
+
+def check(ascent, keep, names, others):
+    """Refuse what does not go together."""
+    steps, rows = ascent.recipe.steps, ascent.rows
+    if not (isinstance(ascent.copies, int | np.integer) and ascent.copies > 0):
+        raise ValueError(f"`copies` should be a whole number above 0. Received: {ascent.copies!r}")
+    if ascent.start is not None and (np.ndim(ascent.start) != 4 or ascent.start.shape[1:] != ascent.size):
+        said = f"{ascent.size} of pixels. Received: shape {np.shape(ascent.start)}"
+        raise ValueError(f"`start` should be images (N, H, W, C), each {said}")
+    counts = {len(feed) for feed in ascent.asked.feeds} - {1}
+    if ascent.start is not None and len(counts | {len(ascent.start)} - {1}) > 1:
+        said = f"one row, or {max(counts)} as the score has. Received: {len(ascent.start)}"
+        raise ValueError(f"`start` should have {said}")
+    if any(not 0 <= k <= steps for k in keep):
+        raise ValueError(f"`keep` should have counts of steps from 0 to {steps}. Received: {tuple(keep)}")
+    if names and len(names) != rows:
+        raise ValueError(f"`names` should be as many as what is climbed, {rows}. Received: {len(names)}")
+    needed = [node.name for node in ascent.probe.part(ascent.score.layers).inputs if node.name != ascent.probe.input]
+    if set(needed) - set(others):
+        given = ", ".join(others) or "none"
+        raise ValueError(f"`others` should have the inputs {', '.join(needed)}. Received: {given}")
+
+
+def ascend(ascent, z, now, keep, heard):
+    """(`Course` of all steps, which images had to be helped on at first)."""
+    steps, tell = ascent.recipe.steps, heard.pop("tell")
+    now["k"] = np.arange(steps, dtype=np.int32)[:, None]
+    state = {"z": z, **remembered(ascent.recipe, z)}
+    said = {name: np.zeros((steps, len(z)), np.float32) for name in ascent.loop().says}
+    kept = {k: z.copy() for k in keep}
+    off = ascent.read(ascent.images(z), heard)["force"] == 0
+    if ascent.apart:  # copies that look at each other climb together
+        off = np.repeat(off.reshape(-1, ascent.copies).any(1), ascent.copies)
+    phases = ((None, ~off, 0, steps), ("redirected", off, 0, min(FIRST, steps)), (None, off, FIRST, steps))
+    done = 0
+    for rule, rows, first, last in phases:
+        if not rows.any() or first >= last:
+            continue
+        told = tell and (lambda so_far, of, done=done: tell(done + so_far, steps * len(z)))
+        part = {name: array[first:last] for name, array in now.items()}
+        marks = sorted({k for k in keep if first < k <= last})
+        course = iterate(
+            ascent.probe,
+            ascent.loop(rule),
+            state,
+            part,
+            ascent.given,
+            rows=rows,
+            tell=told,
+            over=ascent.over,
+            keep=[k - first for k in marks],
+            **heard,
+        )
+        for name, array in course.state.items():
+            state[name][rows] = array
+        for name, array in course.said.items():
+            said[name][first:last, rows] = array
+        for k, each in zip(marks, course.kept, strict=True):
+            kept[k][rows] = each["z"]
+        done += rows.sum() * (last - first)
+    return Course(state, said, [kept[k] for k in keep]), off
+
+
+def remembered(recipe, z):
+    """What a move remembers, at first: nothing."""
+    move = MOVES[recipe.move]
+    return {name: np.zeros_like(z) for name in move.memory} | {
+        name: np.zeros(len(z), np.float32) for name in move.scalars
+    }
+
+
+def likeness(maps, kin):
+    """For each image, the cosines of its Gram matrix with those of its kin, added up."""
+    flat = ops.reshape(maps, (ops.shape(maps)[0], -1, maps.shape[-1]))
+    grams = ops.reshape(ops.matmul(ops.transpose(flat, (0, 2, 1)), flat), (ops.shape(maps)[0], -1))
+    grams = grams / (ops.sqrt(ops.sum(grams * grams, 1, keepdims=True)) + 1e-12)
+    related = ops.cast(ops.equal(kin[:, None], kin[None]), "float32") - ops.eye(ops.shape(kin)[0])
+    return ops.sum(ops.matmul(grams, ops.transpose(grams)) * related, 1)
+
+
+def total(a):
+    """The sum over everything of an image."""
+    return ops.sum(ops.reshape(a, (ops.shape(a)[0], -1)), 1)
+
+
+def each(numbers, z):
+    """(N or 1,) in a shape that goes with (N, ...)."""
+    return ops.reshape(numbers, (-1,) + (1,) * (len(z.shape) - 1))
+
+
+@dataclass(frozen=True, eq=False)
+class Synthesis(Drawn):
+    """Images (N, H, W, C), pixels 0..255, and the ``scores`` (N,) of each as it is, neither shaken nor judged.
+
+    ``said`` has what was said at each step, (steps, N): the score of the shaken image. ``kept`` (times, N, H, W, C) are
+    the images after the steps that ``marks`` names. ``facts``: arrays with a row an image that a method adds.
+    """
+
+    images: np.ndarray = field(repr=False)
+    scores: np.ndarray
+    score: str
+    names: tuple
+    recipe: object = field(repr=False)
+    said: dict = field(repr=False)
+    kept: np.ndarray | None = field(default=None, repr=False)
+    marks: tuple = ()
+    facts: dict = field(default_factory=dict, repr=False)
+
+    def __len__(self):
+        return len(self.images)
+
+    def __str__(self):
+        many = "pictures that climb" if len(self) > 1 else "picture that climbs"
+        return f"{len(self)} {many} {self.score}"
+
+    @property
+    def history(self):
+        """A DataFrame with a row for each step of each image: image, step, score."""
+        import pandas as pd
+
+        steps, count = self.said["score"].shape
+        names, numbers = np.repeat(np.array(self.names, object), steps), np.tile(np.arange(steps), count)
+        return pd.DataFrame({"image": names, "step": numbers, "score": self.said["score"].T.ravel()})
+
+    @property
+    def table(self):
+        """A DataFrame with a row for each image: image, score, what it began with, and the facts."""
+        import pandas as pd
+
+        facts = {name: values for name, values in self.facts.items() if getattr(values, "ndim", 0) == 1}
+        began = {"image": self.names, "score": self.scores, "at first": self.said["score"][0]}
+        return pd.DataFrame(began | facts)
+
+    def title(self, i):
+        """What an image is, and how high it got."""
+        certain = self.facts.get("probability")
+        return f"{self.names[i]}  {short(self.scores[i]) if certain is None else f'{certain[i]:.2%}'}"
+
+    def plot(self, columns=None):
+        """All images as one sheet, each with its name and score."""
+        from .figures import draw_sheet
+
+        return draw_sheet(self, columns)
+
+    def steps(self):
+        """A row an image: what it was after the steps that were kept, and the scores of all steps."""
+        from .figures import draw_steps
+
+        if self.kept is None:
+            raise ValueError(
+                "`keep` should have been given to what made these pictures: steps after which to keep them"
+            )
+        return draw_steps(self)
+
+    def save_images(self, folder):
+        """Each picture alone as a PNG file, named after what it climbs; the paths."""
+        os.makedirs(folder, exist_ok=True)
+        return [save_image(image, os.path.join(folder, f"{i:04d}.png")) for i, image in enumerate(self.images)]

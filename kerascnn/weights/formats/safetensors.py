@@ -1,0 +1,78 @@
+"""Safetensors files: their library checks the header, and the numbers are read from where it says."""
+
+import json
+import math
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from . import WeightsError, filled
+
+KINDS = {
+    "F64": "<f8",
+    "F32": "<f4",
+    "F16": "<f2",
+    "BF16": "<u2",
+    "I64": "<i8",
+    "I32": "<i4",
+    "I16": "<i2",
+    "I8": "|i1",
+    "U64": "<u8",
+    "U32": "<u4",
+    "U16": "<u2",
+    "U8": "|u1",
+    "BOOL": "|u1",
+}
+
+
+def read_safetensors(path):
+    """{name: array} of a safetensors file."""
+    try:
+        # the library checks that the tensors lie in the file end to end; its numpy arrays know no bfloat16
+        with safe_open(str(path), framework="np") as file:
+            found = {name: file.get_slice(name) for name in file.offset_keys()}
+            found = {name: (piece.get_dtype(), tuple(piece.get_shape())) for name, piece in found.items()}
+    except (SafetensorError, UnicodeDecodeError) as error:
+        raise WeightsError(path, "be a whole safetensors file", f"{str(error)[:300]} (cut off or damaged?)") from None
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        return {
+            name: array(path, file, name, kind, shape, 8 + length + header[name]["data_offsets"][0])
+            for name, (kind, shape) in found.items()
+        }
+
+
+def remembered(path):
+    """What was written beside the tensors of a safetensors file, {str: str}; nothing for other files."""
+    try:
+        with safe_open(str(path), framework="np") as file:
+            return file.metadata() or {}
+    except (SafetensorError, OSError, UnicodeDecodeError):
+        return {}
+
+
+def array(path, file, name, kind, shape, start):
+    if kind not in KINDS:
+        raise WeightsError(path, f"hold numbers of the types {', '.join(KINDS)}", f"{kind} in {name[:80]!r}")
+    sensible(path, name, shape)
+    stored = np.dtype(KINDS[kind])
+    found = filled(path, file, start, math.prod(shape) * stored.itemsize).view(stored).reshape(shape)
+    if kind == "BF16":
+        return widen(found)
+    if kind == "BOOL":
+        return np.asarray(found != 0)
+    return found.astype(stored.newbyteorder("="), copy=False)
+
+
+def widen(array):
+    """bfloat16 (any two bytes of it) as float32: the upper half of its bits."""
+    bits = np.asarray(array, order="C").view("<u2").astype(np.uint32)
+    bits <<= 16
+    return bits.view(np.float32)
+
+
+def sensible(path, name, shape):
+    """Refuse what numpy has no room for even without an element: (0, 2**62)."""
+    if math.prod(filter(None, shape)) > 2**40:
+        raise WeightsError(path, "hold arrays of a sensible shape", f"{str(shape)[:80]} in {name[:80]!r}")

@@ -1,0 +1,301 @@
+"""What torchvision and timm call the layers that we draw: one table a family, {our layer: theirs}.
+
+In a name, {s} stands for a number, and in its translation {s0} for that number less one: torch counts from zero.
+"""
+
+import re
+from fnmatch import fnmatchcase
+
+from ..zoo.layers import weightless
+
+RESNET = {
+    "stem_conv": "conv1",
+    "stem_norm": "bn1",
+    "stage{s}_block{b}_conv{i}": "layer{s}.{b0}.conv{i}",
+    "stage{s}_block{b}_norm{i}": "layer{s}.{b0}.bn{i}",
+    "stage{s}_block{b}_skip": "layer{s}.{b0}.downsample.0",
+    "stage{s}_block{b}_skip_norm": "layer{s}.{b0}.downsample.1",
+    "logits": "fc",
+}
+RESNET_V2 = {
+    "stem_conv": "stem.conv",
+    "stage{s}_block{b}_{i}_norm": "stages.{s0}.blocks.{b0}.norm{i}",
+    "stage{s}_block{b}_conv{i}": "stages.{s0}.blocks.{b0}.conv{i}",
+    "stage{s}_block{b}_skip": "stages.{s0}.blocks.{b0}.downsample.conv",
+    "final_norm": "norm",
+    "logits": "head.fc",
+}
+DENSENET = {
+    "stem_conv": "features.conv0",
+    "stem_norm": "features.norm0",
+    "stage{i}_layer{j}_bottleneck_norm": "features.denseblock{i}.denselayer{j}.norm1",
+    "stage{i}_layer{j}_bottleneck_conv": "features.denseblock{i}.denselayer{j}.conv1",
+    "stage{i}_layer{j}_grow_norm": "features.denseblock{i}.denselayer{j}.norm2",
+    "stage{i}_layer{j}_grow_conv": "features.denseblock{i}.denselayer{j}.conv2",
+    "transition{i}_norm": "features.transition{i}.norm",
+    "transition{i}_conv": "features.transition{i}.conv",
+    "final_norm": "features.norm5",
+    "logits": "classifier",
+}
+DPN = {
+    "stem_conv": "features.conv1_1.conv",
+    "stem_norm": "features.conv1_1.bn",
+    **{
+        f"stage{s}_block{{j}}_{ours}": f"features.conv{s + 1}_{{j}}.{theirs}"
+        for s in (1, 2, 3, 4)
+        for ours, theirs in {
+            "skip_norm": f"c1x1_w_s{min(s, 2)}.bn",
+            "skip_conv": f"c1x1_w_s{min(s, 2)}.conv",
+            "1_norm": "c1x1_a.bn",
+            "conv1": "c1x1_a.conv",
+            "2_norm": "c3x3_b.bn",
+            "conv2": "c3x3_b.conv",
+            "3_norm": "c1x1_c.bn",
+            "conv3": "c1x1_c.conv",
+        }.items()
+    },
+    "final_norm": "features.conv5_bn_ac.bn",
+    "logits": "classifier",
+}
+ALEXNET = {
+    **{f"conv{i}": f"features.{at}" for i, at in enumerate((0, 3, 6, 8, 10), start=1)},
+    "fc1": "classifier.1",
+    "fc2": "classifier.4",
+    "logits": "classifier.6",
+}
+
+
+def units(table):
+    """A unit is a convolution and its norm."""
+    convs = {ours: f"{theirs}.conv" for ours, theirs in table.items()}
+    return convs | {f"{ours}_norm": f"{theirs}.bn" for ours, theirs in table.items()}
+
+
+def inside(modules, branches):
+    """Units of branches, the same ones in each of several modules."""
+    return units({f"{m}_{b}": f"{there}.{theirs}" for m, there in modules.items() for b, theirs in branches.items()})
+
+
+def numbered(stage, names, start=1):
+    return {f"stage{stage}_{k}": name for k, name in enumerate(names, start=start)}
+
+
+GOOGLENET = {
+    **units({"stage1_1": "conv1", "stage1_3": "conv2", "stage1_4": "conv3"}),
+    **inside(
+        {
+            **numbered(2, ("inception3a", "inception3b")),
+            **numbered(3, (f"inception4{letter}" for letter in "abcde")),
+            **numbered(4, ("inception5a", "inception5b")),
+        },
+        {"branch1_1": "branch1", "branch{b}_{n}": "branch{b}.{n0}"},
+    ),
+    **units({"aux{a}_conv_1": "aux{a}.conv"}),
+    "aux{a}_fc": "aux{a}.fc1",
+    "aux{a}_logits": "aux{a}.fc2",
+    "logits": "fc",
+}
+STEM = {1: "1a_3x3", 2: "2a_3x3", 3: "2b_3x3", 5: "3b_1x1", 6: "4a_3x3"}
+INCEPTION_V3 = {
+    **units({f"stage1_{k}": f"Conv2d_{name}" for k, name in STEM.items()}),
+    **inside(
+        numbered(2, (f"Mixed_5{letter}" for letter in "bcd")),
+        {
+            "branch1_1": "branch1x1",
+            "branch2_{n}": "branch5x5_{n}",
+            "branch3_{n}": "branch3x3dbl_{n}",
+            "branch4_2": "branch_pool",
+        },
+    ),
+    **inside(numbered(3, ("Mixed_6a",)), {"branch1_1": "branch3x3", "branch2_{n}": "branch3x3dbl_{n}"}),
+    **inside(
+        numbered(3, (f"Mixed_6{letter}" for letter in "bcde"), start=2),
+        {
+            "branch1_1": "branch1x1",
+            "branch2_{n}": "branch7x7_{n}",
+            "branch3_{n}": "branch7x7dbl_{n}",
+            "branch4_2": "branch_pool",
+        },
+    ),
+    **inside(numbered(4, ("Mixed_7a",)), {"branch1_{n}": "branch3x3_{n}", "branch2_{n}": "branch7x7x3_{n}"}),
+    **inside(
+        numbered(4, ("Mixed_7b", "Mixed_7c"), start=2),
+        {
+            "branch1_1": "branch1x1",
+            "branch2_2_branch1_1": "branch3x3_2a",
+            "branch2_2_branch2_1": "branch3x3_2b",
+            "branch2_1": "branch3x3_1",
+            "branch3_3_branch1_1": "branch3x3dbl_3a",
+            "branch3_3_branch2_1": "branch3x3dbl_3b",
+            "branch3_{n}": "branch3x3dbl_{n}",
+            "branch4_2": "branch_pool",
+        },
+    ),
+    **units({"aux1_conv_1": "AuxLogits.conv0", "aux1_conv_2": "AuxLogits.conv1"}),
+    "aux1_logits": "AuxLogits.fc",
+    "logits": "fc",
+}
+BLOCK35 = numbered(2, (f"repeat.{i}" for i in range(10)), start=2)
+BLOCK17 = numbered(3, (f"repeat_1.{i}" for i in range(20)), start=2)
+BLOCK8 = numbered(4, (*(f"repeat_2.{i}" for i in range(9)), "block8"), start=2)
+FIRST_ALONE = {"branch1_1": "branch0", "branch2_{n}": "branch1.{n0}", "branch3_{n}": "branch2.{n0}"}
+INCEPTION_RESNET_V2 = {
+    **units({f"stage1_{k}": f"conv2d_{name[:2]}" for k, name in STEM.items()}),
+    **inside({"stage2_1": "mixed_5b"}, FIRST_ALONE | {"branch4_2": "branch3.1"}),
+    **inside({"stage3_1": "mixed_6a"} | BLOCK35 | BLOCK17 | BLOCK8, FIRST_ALONE),
+    **inside({"stage4_1": "mixed_7a"}, {f"branch{b}_{{n}}": f"branch{b - 1}.{{n0}}" for b in (1, 2, 3)}),
+    **{f"{ours}_up": f"{theirs}.conv2d" for ours, theirs in (BLOCK35 | BLOCK17 | BLOCK8).items()},
+    **units({"stage4_12": "conv2d_7b"}),
+    "logits": "classif",
+}
+
+
+def vgg(layers, head):
+    """Torch counts what stands in a row: a convolution, its norm, its ReLU, and a pool after each stage."""
+    found, at, stage = dict(head), 0, "stage1"
+    for name in (name for name in layers if re.fullmatch(r"stage\d+_conv\d+", name)):
+        here = name.split("_")[0]
+        at += here != stage
+        stage = here
+        found[name] = f"features.{at}"
+        if f"{name}_norm" in layers:
+            found[f"{name}_norm"] = f"features.{at + 1}"
+            at += 1
+        at += 2
+    return found
+
+
+def torchvision_vgg(layers):
+    return vgg(layers, {"fc1": "classifier.0", "fc2": "classifier.3", "logits": "classifier.6"})
+
+
+def timm_vgg(layers):
+    return vgg(layers, {"fc1": "pre_logits.fc1", "fc2": "pre_logits.fc2", "logits": "head.fc"})
+
+
+def squeezenet(layers):
+    """Here too: a convolution, a ReLU, a pool; then fire modules, and a pool after each stage but the last."""
+    found, at, stage = {"stage1_conv1": "features.0", "logits_conv": "classifier.1"}, 2, "stage1"
+    for name in (name for name in layers if name.endswith("_squeeze")):
+        fire, here = name.removesuffix("_squeeze"), name.split("_")[0]
+        at += 1 + (here != stage and stage != "stage1")
+        stage = here
+        parts = {"squeeze": "squeeze", "expand1": "expand1x1", "expand3": "expand3x3"}
+        found |= {f"{fire}_{ours}": f"features.{at}.{theirs}" for ours, theirs in parts.items()}
+    return found
+
+
+TORCHVISION = {  # networks -> table, or the function that makes it from our layers' names; the first that fits
+    "alexnet_torchvision": ALEXNET,
+    "vgg*": torchvision_vgg,
+    "googlenet_torchvision*": GOOGLENET,
+    "inception_v3*": INCEPTION_V3,
+    "resnet*v2*": {},
+    "resnet*": RESNET,
+    "resnext*": RESNET,
+    "wide_resnet*_2": RESNET,
+    "densenet*": DENSENET,
+    "squeezenet*": squeezenet,
+}
+TIMM = TORCHVISION | {
+    "alexnet_torchvision": {},
+    "vgg*": timm_vgg,
+    "resnet*v2*": RESNET_V2,
+    "inception_resnet_v2*": INCEPTION_RESNET_V2,
+    "dpn*": DPN,
+}
+LAYOUTS = {"torchvision": TORCHVISION, "timm": TIMM}
+CONVOLVED = {"timm": {"vgg*": ("fc1", "fc2"), "resnet*v2*": ("logits",), "dpn*": ("logits",)}}  # dense here, 1x1 there
+OLD = ((re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d)"), r"\1\2"),)  # names as they were, before dots meant modules
+ASIDE = ("*.num_batches_tracked", "aux*", "AuxLogits.*")  # what a file may hold beside a network's own weights
+
+
+def names_of(network, layers, layout):
+    """{our layer: its name in the layout} for those of ``layers`` that have one; empty where there is no table."""
+    tables = LAYOUTS[layout]
+    table = next((tables[key] for key in tables if fnmatchcase(network, key)), {})
+    table = table(layers) if callable(table) else table
+    return expand(table, layers)
+
+
+def expand(table, layers):
+    """A table applied to the layers that there are; the first row that fits counts."""
+    patterns = [(re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>\\d+)", re.escape(ours))), table[ours]) for ours in table]
+    found = {}
+    for layer in layers:
+        for pattern, theirs in patterns:
+            match = pattern.fullmatch(layer)
+            if match:
+                numbers = {key: int(value) for key, value in match.groupdict().items()}
+                found[layer] = theirs.format(**numbers, **{f"{key}0": n - 1 for key, n in numbers.items()})
+                break
+    return found
+
+
+def modern(name):
+    """A tensor's name as files spell it today."""
+    for pattern, replacement in OLD:
+        name = pattern.sub(replacement, name)
+    return name
+
+
+TWINS = {  # network -> the function of keras.applications that draws it
+    "vgg16": "VGG16",
+    "vgg19": "VGG19",
+    **{f"resnet{n}_keras": f"ResNet{n}" for n in (50, 101, 152)},
+    **{f"resnet{n}v2_keras": f"ResNet{n}V2" for n in (50, 101, 152)},
+    "inception_v3_keras": "InceptionV3",
+    "inception_resnet_v2_keras": "InceptionResNetV2",
+    **{f"densenet{n}": f"DenseNet{n}" for n in (121, 169, 201)},
+}
+RESNEXT = {  # keras.applications has these files still, but no longer the function
+    "stem_conv": "conv1_conv",
+    "stem_norm": "conv1_bn",
+    **{
+        f"stage{s}_block{{b}}_{ours}": f"conv{s + 1}_block{{b}}_{theirs}"
+        for s in (1, 2, 3, 4)
+        for ours, theirs in {"conv{i}": "{i}_conv", "norm{i}": "{i}_bn", "skip": "0_conv", "skip_norm": "0_bn"}.items()
+    },
+    "logits": "probs",
+}
+SUMS = "conv*_gconv/*"  # the sums over groups, ones and zeros, that followed a depthwise convolution
+
+
+def by_connection(model):
+    """Layers with weights, each after all that it reads, branches in the order in which they are joined.
+
+    Two drawings of one network share this order, whatever they call their layers.
+    """
+    found, seen = [], set()
+    stack = [(output._keras_history.operation, False) for output in reversed(model.outputs)]
+    while stack:
+        layer, ready = stack.pop()
+        if ready:
+            found.append(layer)
+        elif id(layer) not in seen:
+            seen.add(id(layer))
+            stack.append((layer, True))
+            before = [parent.operation for node in layer._inbound_nodes for parent in node.parent_nodes]
+            stack.extend((parent, False) for parent in reversed(before))
+    return [layer for layer in found if getattr(layer, "weights", ())]
+
+
+def twin(network):
+    """keras.applications' drawing of a network, without memory for its weights; None where it has none."""
+    import keras
+
+    if network not in TWINS:
+        return None
+    with weightless():
+        return getattr(keras.applications, TWINS[network])(weights=None)
+
+
+def ranked(names):
+    """Names that Keras numbered by itself (conv2d_94) numbered from zero in their order, the others as they are."""
+    numbered = {}
+    for name in names:
+        match = re.fullmatch(r"(conv2d|batch_normalization)(?:_(\d+))?", name)
+        if match:
+            numbered.setdefault(match[1], []).append((int(match[2] or 0), name))
+    ranks = {name: f"{kind} {i}" for kind, found in numbered.items() for i, (_, name) in enumerate(sorted(found))}
+    return {name: ranks.get(name, name) for name in names}
