@@ -135,7 +135,7 @@ def ways():
 
 
 def more_options():
-    """{name: parameter} of the arguments of attribution methods that are options although nothing here names them."""
+    """{name: parameter} of attribution methods that `OPTIONS` does not name."""
     from kerascnn.visualize.registry import of_kind
 
     known = {*PYTHON_ONLY, *chain.from_iterable(OPTIONS.values())}

@@ -1,4 +1,4 @@
-"""Every way to see, a row each: its name, the module of its function, its kind and its title.
+"""Every way to see, a row each: its name, module, kind and title.
 
 The public name, `METHODS`, `kerascnn see`, `kerascnn.help`, the README, the report and the parametrized tests follow
 from the row. Options come from the function's signature, and what they mean from its docstring. Both are read from the
@@ -36,7 +36,7 @@ ARGUMENT = re.compile(r"    (\w+(?:, \w+)*): (.*)")  # a line below "Args:"
 
 @dataclass(frozen=True)
 class Method:
-    """A way to see. ``module`` is that of its function, ".name" within this package."""
+    """A way to see; ``module`` of its function is ".name" within this package."""
 
     name: str
     module: str
@@ -167,8 +167,8 @@ def argument_helps(docstring):
     return helps
 
 
-def documented(function):
-    """An attribution method with what all of them take added to the "Args:" of its docstring, in order.
+def attribution_method(function):
+    """Add to a docstring's "Args:" what all attribution methods take.
 
     Arguments stay spelled out in each signature, where Python, editors and help() look for them.
     """

@@ -329,11 +329,11 @@ TOY = '''
 from dataclasses import replace
 
 from kerascnn.visualize.attribution.attribution import aim
-from kerascnn.visualize.attribution.gradients import attributed, slope
-from kerascnn.visualize.registry import documented
+from kerascnn.visualize.attribution.gradients import differentiate, slope
+from kerascnn.visualize.registry import attribution_method
 
 
-@documented
+@attribution_method
 def powered(
     model, images, classes=None, *, power=2.0, sign=False, score=None, labels=None, batch=None, tell=None
 ):
@@ -344,7 +344,7 @@ def powered(
         sign: keep the sign of the gradient.
     """
     aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, tell=tell)
-    found = attributed(aimed, ("powered",), "powered", slope)
+    found = differentiate(aimed, ("powered",), "powered", slope)
     sizes = abs(found.values) ** power
     return replace(found, values=sizes * (found.values > 0) if sign else sizes)
 '''

@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from kerascnn.visualize import grad_cam, logit, smoothgrad
-from kerascnn.visualize.attribution.cam import grad_cam_pp, guided_grad_cam, layer_cam, rounding, score_cam
+from kerascnn.visualize.attribution.cam import grad_cam_pp, guided_grad_cam, layer_cam, rounding_error, score_cam
 
 SIZE = (12, 14)
 CAMS = [grad_cam_pp, layer_cam, score_cam]
@@ -285,7 +285,7 @@ def test_how_much_rounding_may_change_grad_cam_pp(rng):
     """At least as much as slopes that are a little off do, where that is little, and not a thousand times as much."""
     maps, g = rng.uniform(0, 1, (400, 3, 4, 2)), rng.normal(0, 1, (400, 3, 4, 2))
     g[:200] *= 0.1  # few denominators cancel
-    limit, exact = rounding(maps, g), plus_plus_of(maps, g)
+    limit, exact = rounding_error(maps, g), plus_plus_of(maps, g)
     most = np.zeros(len(maps))
     for _ in range(20):
         shaken = plus_plus_of(maps, g * (1 + 1e-6 * rng.choice([-1, 1], g.shape)))

@@ -5,7 +5,16 @@ import inspect
 import pytest
 
 from kerascnn import visualize
-from kerascnn.visualize.registry import KINDS, METHODS, ROWS, SHARED, Method, argument_helps, documented, of_kind
+from kerascnn.visualize.registry import (
+    KINDS,
+    METHODS,
+    ROWS,
+    SHARED,
+    Method,
+    argument_helps,
+    attribution_method,
+    of_kind,
+)
 
 EMPTY = inspect.Parameter.empty
 
@@ -65,11 +74,11 @@ def test_an_argument_without_a_word_of_help_is_refused():
         """Toy."""
 
     with pytest.raises(ValueError, match="toy should say .* 'power'"):
-        documented(toy)
+        attribution_method(toy)
 
 
 def test_own_help_of_a_shared_argument_counts():
-    @documented
+    @attribution_method
     def toy(model, images, *, score=None):
         """Toy.
 

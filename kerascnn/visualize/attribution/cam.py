@@ -14,7 +14,7 @@ from keras import ops
 
 from ..engine.query import MOST, Question
 from ..engine.scores import probability
-from ..registry import documented
+from ..registry import attribution_method
 from .attribution import aim
 from .gradients import grad_cam, guided_backprop
 
@@ -23,7 +23,7 @@ SHAKY = 0.01  # of a map's largest value
 EPSILON = 1e-7  # tf-keras-vis': a map that is the same everywhere masks all
 
 
-@documented
+@attribution_method
 def grad_cam_pp(model, images, classes=None, *, layer=None, score=None, labels=None, batch=None, tell=None):
     """A layer's maps, weighted by alpha times gradients (Chattopadhay et al. 2018).
 
@@ -39,7 +39,7 @@ def grad_cam_pp(model, images, classes=None, *, layer=None, score=None, labels=N
         layer: whose maps A_k; by default the last that has places.
     """
     aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, tell=tell)
-    found = mapped(aimed, layer, "Grad-CAM++", plus_plus)
+    found = cam_attribution(aimed, layer, "Grad-CAM++", plus_plus)
     shaky = found.facts["rounding"] > SHAKY
     if shaky.any():
         which = ", ".join(name for name, each in zip(found.names, shaky, strict=True) if each)
@@ -53,7 +53,7 @@ def grad_cam_pp(model, images, classes=None, *, layer=None, score=None, labels=N
     return found
 
 
-@documented
+@attribution_method
 def layer_cam(model, images, classes=None, *, layer=None, score=None, labels=None, batch=None, tell=None):
     """A layer's maps, weighted place by place by gradients (Jiang et al. 2021).
 
@@ -63,10 +63,10 @@ def layer_cam(model, images, classes=None, *, layer=None, score=None, labels=Non
         layer: whose maps A_k; by default the last that has places.
     """
     aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, tell=tell)
-    return mapped(aimed, layer, "LayerCAM", place_by_place)
+    return cam_attribution(aimed, layer, "LayerCAM", place_by_place)
 
 
-@documented
+@attribution_method
 def score_cam(
     model, images, classes=None, *, layer=None, channels=None, score=None, labels=None, batch=None, tell=None
 ):
@@ -81,10 +81,10 @@ def score_cam(
         score: what is asked in place of the classes, and of the masked images in place of the probability.
     """
     aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, tell=tell)
-    return mapped(aimed, layer, "Score-CAM", lambda aimed, layer: masked_scores(aimed, layer, channels))
+    return cam_attribution(aimed, layer, "Score-CAM", lambda aimed, layer: masked_scores(aimed, layer, channels))
 
 
-@documented
+@attribution_method
 def guided_grad_cam(model, images, classes=None, *, layer=None, score=None, labels=None, batch=None, tell=None):
     """Guided backpropagation times Grad-CAM, pixel by pixel (Selvaraju et al. 2017).
 
@@ -98,8 +98,11 @@ def guided_grad_cam(model, images, classes=None, *, layer=None, score=None, labe
     return replace(fine, values=fine.values * cam.values, method=f"guided {cam.method}", facts=cam.facts)
 
 
-def mapped(aimed, layer, title, find):
-    """An `Attribution` of what ``find(aimed, layer)`` gives of a few images: maps (n, h, w), scores (n,), facts."""
+def cam_attribution(aimed, layer, title, find):
+    """An `Attribution` of what ``find(aimed, layer)`` gives of a few images.
+
+    That is maps (n, h, w), scores (n,) and what else is told of each image.
+    """
     layer, found = aimed.probe.places(layer), []
     for rows in (slice(start, start + MOST) for start in range(0, len(aimed.shown), MOST)):
         found.append(find(part(aimed, rows), layer))
@@ -125,7 +128,7 @@ def plus_plus(aimed, layer):
 
     found = maps_and_slopes(aimed, layer)
     maps = by_tf_keras_vis(GradcamPlusPlus, found)
-    return {"maps": maps, "scores": found["scores"], "rounding": rounding(found["maps"], found["slopes"])}
+    return {"maps": maps, "scores": found["scores"], "rounding": rounding_error(found["maps"], found["slopes"])}
 
 
 def place_by_place(aimed, layer):
@@ -155,8 +158,10 @@ def by_tf_keras_vis(method, found):
     return np.asarray(method(linear)(zero, seeds, penultimate_layer="maps", **whole))
 
 
-def rounding(maps, slopes):
-    """How much rounding may change a Grad-CAM++ map, as a share of its largest value, (n,); inf where it is none.
+def rounding_error(maps, slopes):
+    """What rounding may change of a Grad-CAM++ map, as a share of its largest value.
+
+    (n,); infinite where the map is no number.
 
     To first order: where 2 + sum(A) g cancels, alpha = 1 / (2 + sum(A) g) has the relative error of its sum times
     (2 + |sum(A) g|) / |2 + sum(A) g|, and so has the sum of alphas, which may cancel once more.

@@ -14,25 +14,25 @@ from ..engine.peaks import fields, named_units, order, peaks
 from ..engine.pictures import pictures
 from ..engine.query import Question
 from ..engine.scores import INPUT, called, peak
-from ..registry import METHODS, documented
+from ..registry import METHODS, attribution_method
 from .attribution import aim
 
 
-@documented
+@attribution_method
 def saliency(model, images, classes=None, *, score=None, labels=None, batch=None, tell=None):
     """The gradient: the largest |dS/dx| of a pixel's colors (Simonyan et al. 2014)."""
     aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, tell=tell)
-    return attributed(aimed, ("saliency",), "saliency", slope, "max")
+    return differentiate(aimed, ("saliency",), "saliency", slope, "max")
 
 
-@documented
+@attribution_method
 def gradient_x_input(model, images, classes=None, *, score=None, labels=None, batch=None, tell=None):
     """Each pixel times its gradient, x dS/dx, summed over the colors."""
     aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, tell=tell)
-    return attributed(aimed, ("gradient_x_input",), "gradient x input", slope_x_input)
+    return differentiate(aimed, ("gradient_x_input",), "gradient x input", slope_x_input)
 
 
-@documented
+@attribution_method
 def guided_backprop(
     model,
     images,
@@ -59,10 +59,10 @@ def guided_backprop(
         signal: what it starts with: "one", or "activation", the value of the unit or logit.
     """
     aimed, facts = aim_at_units(model, images, classes, layer, unit, top, score, labels, batch, tell)
-    return projected(aimed, "guided_backprop", "guided", signal, facts)
+    return project_signal(aimed, "guided_backprop", "guided", signal, facts)
 
 
-@documented
+@attribution_method
 def deconvnet(
     model,
     images,
@@ -91,10 +91,10 @@ def deconvnet(
         signal: what it starts with: "activation", the value of the unit or logit, or "one".
     """
     aimed, facts = aim_at_units(model, images, classes, layer, unit, top, score, labels, batch, tell)
-    return projected(aimed, "deconvnet", "deconvnet", signal, facts)
+    return project_signal(aimed, "deconvnet", "deconvnet", signal, facts)
 
 
-@documented
+@attribution_method
 def grad_cam(model, images, classes=None, *, layer=None, score=None, labels=None, batch=None, tell=None):
     """A layer's maps, weighted by their mean gradients (Selvaraju et al. 2017).
 
@@ -107,10 +107,10 @@ def grad_cam(model, images, classes=None, *, layer=None, score=None, labels=None
     layer = asked.places(layer)
     aimed = aim(asked, images, classes, score=score, labels=labels, batch=batch, tell=tell)
     read = lambda run, score: weighed(run, score, layer)  # noqa: E731
-    return attributed(aimed, ("grad_cam", layer), f"grad cam at {layer}", read)
+    return differentiate(aimed, ("grad_cam", layer), f"grad cam at {layer}", read)
 
 
-@documented
+@attribution_method
 def smoothgrad(
     model,
     images,
@@ -146,11 +146,11 @@ def smoothgrad(
     draw = noisy(aimed.shown.pixels, noise, seed)
     key = (function.__name__, "noise")
     found = aimed.ask(Question(key, values, aimed.score, None, samples, draw, plus, ("values",)))["values"]
-    title = titled(function.__name__.replace("_", " "), samples, noise)
+    title = smoothed_title(function.__name__.replace("_", " "), samples, noise)
     return aimed.attribution(found, title, "max" if function is saliency else "sum")
 
 
-@documented
+@attribution_method
 def integrated_gradients(
     model, images, classes=None, *, steps=50, baseline=0.0, score=None, labels=None, batch=None, tell=None
 ):
@@ -214,8 +214,11 @@ SLOPES = {saliency: slope, gradient_x_input: slope_x_input}  # averaged over noi
 SIGNALS = {"one": slope, "activation": own_value}
 
 
-def attributed(aimed, key, title, answer, reduce="sum", rule=None):
-    """An `Attribution` by one pass there and back; calls of equal ``key`` and rule share a compiled function."""
+def differentiate(aimed, key, title, answer, reduce="sum", rule=None):
+    """An `Attribution` by one pass there and back.
+
+    Calls of equal ``key`` and rule share a compiled function.
+    """
     found = aimed.ask(Question(key, answer, aimed.score, rule))
     made = aimed.attribution(found["values"], title, reduce, found["scores"])
     return replace(made, rule=rule, facts={"coarse": found["coarse"]} if "coarse" in found else {})
@@ -236,7 +239,7 @@ def plus(pixels, noise, spread):
     return pixels + spread[..., None, None, None] * noise
 
 
-def titled(name, samples, noise):
+def smoothed_title(name, samples, noise):
     """What a method averaged over noise is called."""
     return f"{name}, mean of {samples} with noise of {noise:.0%}"
 
@@ -262,19 +265,19 @@ def smoothed_apart(function, model, images, classes, samples, noise, seed, optio
         drawn = draw(everything, range(k, k + 1))
         pixels = plus(aimed.shown.pixels[:, None], **drawn)[:, 0]
         total = total + function(aimed.probe, replace(aimed.shown, pixels=pixels), classes, **options).values / samples
-    return replace(found, values=total, method=titled(found.method, samples, noise))
+    return replace(found, values=total, method=smoothed_title(found.method, samples, noise))
 
 
-def projected(aimed, name, rule, signal, facts):
-    """The signals from a class or units under the rule of a ReLU; ``signal`` is what they start with."""
+def project_signal(aimed, name, rule, signal, facts):
+    """Signals from a class or units; ``signal`` is what they start with."""
     if signal not in SIGNALS:
         raise ValueError(unknown("signal", signal, SIGNALS))
-    found = attributed(aimed, (name, signal), name.replace("_", " "), SIGNALS[signal], rule=rule)
+    found = differentiate(aimed, (name, signal), name.replace("_", " "), SIGNALS[signal], rule=rule)
     return replace(found, facts=facts)
 
 
 def aim_at_units(model, images, classes, layer, unit, top, score, labels, batch, tell):
-    """(an `Aim` at classes, or at units of a layer where these are strongest; what is told of the units)."""
+    """An `Aim` at classes, or at a layer's units; and what is told of the units."""
     if layer is None:
         return aim(model, images, classes, score=score, labels=labels, batch=batch, tell=tell), {}
     if score is not None:

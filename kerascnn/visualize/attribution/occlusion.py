@@ -26,7 +26,7 @@ from ..engine.lens import ended
 from ..engine.peaks import strongest
 from ..engine.query import Question
 from ..engine.scores import INPUT, LOGITS, OWN, PROBS, both, called
-from ..registry import documented
+from ..registry import attribution_method
 from .attribution import Attribution, aim
 from .figures import PERCENT, caption
 from .windows import occluded, plan
@@ -62,7 +62,7 @@ class Occlusion(Attribution):
         return draw_occlusion(self)
 
 
-@documented
+@attribution_method
 def occlusion(
     model,
     images,
