@@ -9,7 +9,7 @@ from PIL import Image
 from test_models import equal, snapshot
 
 from kerascnn import build_model
-from kerascnn.visualize import climb, facets, maximize, probe
+from kerascnn.visualize import choose, climb, curves, facets, fool, maximize, probe, saliency, sanity, unrecognisable
 from kerascnn.visualize.engine.query import Question, ask
 from kerascnn.visualize.engine.scores import channel, energy, logit, neuron, peak
 from kerascnn.visualize.synthesis.maximize import canvas
@@ -60,6 +60,15 @@ WRONG = {
     "nothing": ({}, "one of classes, layer, score. Received: none"),
     "two": ({"classes": 1, "layer": "top"}, "one of classes, layer, score. Received: classes, layer"),
     "class": ({"classes": 5}, "numbers from 0 to 4"),
+    "name": (
+        {"classes": ["dog"]},
+        "`classes` should be a number from 0 to 4: the names of these classes are not known",
+    ),
+    "near name": (
+        {"classes": ["plan"], "labels": ["plane", "car", "bird", "cat", "deer"]},
+        "`classes` should be a number from 0 to 4, or a class's name. .* Did you mean plane",
+    ),
+    "fraction": ({"classes": [0.5]}, "`classes` should be numbers from 0 to 4, or names"),
     "unit": ({"layer": "top", "units": [3]}, "numbers from 0 to 2 of top"),
     "layer": ({"layer": "tops"}, "top"),
     "kind": ({"layer": "top", "kind": "chanel"}, "channel"),
@@ -194,3 +203,42 @@ def test_a_class_is_seen_in_its_picture():
     probs = np.asarray(model(found.images))
     assert (probs.argmax(1) == np.arange(10)).all()
     assert not found.facts["off"].any()
+
+
+def test_classes_are_asked_by_name(model, rng):
+    """By the names that are given, by those that are known of a network, in every way that takes classes."""
+    names = ["plane", "car", "bird", "cat", "deer"]
+    one, other = (maximize(model, classes=asked, labels=names, recipe=QUICK) for asked in (["cat", "car"], [3, 1]))
+    np.testing.assert_array_equal(one.images, other.images)
+    assert one.names == other.names == ("cat", "car")
+    one, other = (unrecognisable(model, asked, labels=names, steps=2) for asked in ("bird", 2))
+    np.testing.assert_array_equal(one.images, other.images)
+    images = rng.uniform(0, 255, (4, *SIZE)).astype(np.float32)
+    faces = [facets(model, images, classes=k, labels=names, count=2, recipe=QUICK) for k in ("deer", 4)]
+    np.testing.assert_array_equal(faces[0].images, faces[1].images)
+    with pytest.raises(ValueError, match="`classes` should be one class"):
+        facets(model, images, classes=["deer", "cat"], labels=names, count=2)
+
+
+def test_names_that_are_known_of_a_network_are_taken(rng):
+    network = keras.Sequential(
+        [keras.Input((8, 8, 3)), keras.layers.Conv2D(10, 3), keras.layers.GlobalAveragePooling2D()], name="a_cifar10"
+    )
+    images = rng.uniform(0, 255, (2, 8, 8, 3)).astype(np.float32)
+    found = [maximize(network, classes=[k], recipe=QUICK).images for k in ("dog", 5)]
+    np.testing.assert_array_equal(*found)
+    with pytest.raises(
+        ValueError, match="`classes` should be a number from 0 to 9, or a class's name.*Did you mean dog"
+    ):
+        maximize(network, classes=["dgo"])
+    heat = saliency(network, images, classes=5)
+    assert curves(network, heat, classes="dog", steps=2).classes == (5, 5)
+    assert choose(network, images, ["cat", "dog"], methods={"one": saliency}, steps=2).images == 2
+    judged = [sanity(network, images, k, method=saliency).maps for k in ("dog", 5)]
+    np.testing.assert_array_equal(*judged)
+    with pytest.raises(ValueError, match="Did you mean dog"):
+        sanity(network, images, "dgo", method=saliency)
+    with pytest.raises(
+        ValueError, match="`target` should be a number from 0 to 9, or a class's name.*Did you mean dog"
+    ):
+        fool(network, images, "dgo")

@@ -16,9 +16,9 @@ from keras import ops
 from ...evaluation.predict import named
 from ...plots.primitives import LARGE, bare, cut, looks
 from ...support.display import Drawn
-from ...support.text import unknown
 from ..attribution.attribution import by_class
 from ..attribution.figures import caption
+from ..engine.class_numbers import class_numbers
 from ..engine.lens import probe
 from ..engine.loop import Loop, iterate
 from ..engine.pictures import Pictures, pictures, steps, unsteps
@@ -195,7 +195,7 @@ def victim(model, images, target=None, *, bounds=(0, 255), lead=0.0, labels=None
         pixels=pixels,
         probs=probs,
         before=plain_classes(outputs, end),
-        target=None if target is None else targets(target, len(shown), probs.shape[-1], labels),
+        target=None if target is None else targets(target, len(shown), probs.shape[-1], labels, asked.model),
         end=end,
         aim=(lead + rounding).astype(np.float32),
         bounds=(low, high),
@@ -258,20 +258,13 @@ def checked_bounds(bounds):
     return low, high
 
 
-def targets(target, count, classes, labels):
+def targets(target, count, classes, labels, model):
     """Class numbers, one an image, from one or many numbers or names."""
-    given = [target] * count if isinstance(target, str) or np.ndim(target) == 0 else [*target]
-    if len(given) != count:
-        raise ValueError(f"`target` should be one class, or one for each of {count} images. Received: {len(given)}")
-    names = {name: number for number, name in enumerate(labels or ())}
-    for each in given:
-        if isinstance(each, str) and each not in names:
-            raise ValueError(
-                unknown("target", each, names) if names else f"`target` should be a number. Received: {each!r}"
-            )
-    numbers = np.array([names[each] if isinstance(each, str) else each for each in given])
-    if numbers.dtype.kind not in "iu" or (numbers < 0).any() or (numbers >= classes).any():
-        raise ValueError(f"`target` should be classes from 0 to {classes - 1}, or their names. Received: {target!r}")
+    numbers = class_numbers(target, classes, class_names=labels or False, model=model, argument="target")
+    if isinstance(target, str) or np.ndim(target) == 0:
+        return np.repeat(numbers, count)
+    if len(numbers) != count:
+        raise ValueError(f"`target` should be one class, or one for each of {count} images. Received: {len(numbers)}")
     return numbers
 
 

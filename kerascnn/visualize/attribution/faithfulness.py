@@ -13,6 +13,7 @@ import numpy as np
 from keras import ops
 
 from ...support.display import Drawn
+from ..engine.class_numbers import replace_names
 from ..engine.lens import probe
 from ..engine.pictures import Pictures, pictures
 from ..engine.query import Question, ask
@@ -77,8 +78,8 @@ def curves(model, attribution, *, classes=None, steps=28, fill="grey", blur=5.0,
     """Deletion and insertion of an attribution's images, the most important pixels first: `Curves`.
 
     The largest values of the map are the most important; equal ones are ordered by chance. ``classes`` are numbers,
-    one for each image: the attribution's, or else those that the model finds likeliest. ``fill`` is "grey" (127.5),
-    "mean" (the image's colour), or a value or colour 0..255; ``blur`` the sigma of a Gaussian of 11x11 pixels.
+    or names, one for each image: the attribution's, or else those that the model finds likeliest. ``fill`` is "grey"
+    (127.5), "mean" (the image's colour), or a value or colour 0..255; ``blur`` the sigma of a Gaussian of 11x11 pixels.
     """
     maps, images, names = maps_of(attribution)
     classes = getattr(attribution, "classes", None) if classes is None else classes
@@ -172,7 +173,11 @@ def follower(asked, shown, classes, steps, fill, blur, batch, tell):
             raise ValueError(f"`{name}` should be a whole number of at least 1. Received: {number!r}")
     images = shown.pixels
     plain, smooth = filled(images, fill), blurred(images, blur)
-    classes = likeliest(asked, shown, batch) if classes is None else numbers(classes, shown, asked.output.shape[-1])
+    if classes is None:
+        classes = likeliest(asked, shown, batch)
+    else:
+        count = max(asked.output.shape[-1], 2)
+        classes = numbers(replace_names(classes, count, model=asked.model), shown, count)
     size = images[0, ..., 0].size
     counts = np.unique(np.linspace(0, size, steps + 1).round().astype(np.int32))
     score, read = probability(np.array(classes)), lambda run, score: {"p": score}

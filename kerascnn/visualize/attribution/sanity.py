@@ -15,6 +15,7 @@ from ...graph.copy import rebuild, unfreeze
 from ...graph.walk import walk
 from ...support.display import Drawn
 from ...support.text import unknown
+from ..engine.class_numbers import replace_names
 from ..engine.lens import Probe, probe
 from ..engine.pictures import pictures
 from .attribution import likeliest, maps_of
@@ -80,8 +81,8 @@ def sanity(model, images, classes=None, *, method, layers=None, independent=Fals
     Args:
         model: a Keras model, or a `Probe` of one.
         images: whatever holds pixels.
-        classes: one class, or one for each image; by default those that the model itself finds likeliest. They are
-            the same at every step.
+        classes: one class, or one for each image, numbers or names; by default those that the model itself finds
+            likeliest. They are the same at every step.
         method: a function of attribution, called as ``method(model, images, classes=..., **options)``; required.
         layers: where to stop and look; with cascading, that layer and all above it are random. By default 12,
             spread over the depth. The model with all of its weights random always comes last.
@@ -99,7 +100,10 @@ def sanity(model, images, classes=None, *, method, layers=None, independent=Fals
         )
     asked = probe(model)
     shown = pictures(asked, images)
-    classes, images = likeliest(asked, shown) if classes is None else classes, shown.plain(asked.input)
+    if classes is None:
+        classes = likeliest(asked, shown)
+    classes = replace_names(classes, max(asked.output.shape[-1], 2), model=asked.model)
+    images = shown.plain(asked.input)
     copy = unfreeze(rebuild(asked.model))
     learnt = learning(copy)
     cuts = cut_points(learnt, layers)

@@ -7,6 +7,7 @@ import numpy as np
 from ...anatomy.receptive_field import receptive_field
 from ...support.text import unknown
 from ..attribution.attribution import label_of, predicted
+from ..engine.class_numbers import class_numbers
 from ..engine.lens import probe
 from ..engine.pictures import pictures, unsteps
 from ..engine.query import Question, ask
@@ -33,10 +34,10 @@ def maximize(
 ):
     """Pictures that a network's classes, units or scores answer most to: `Synthesis`, all in one call.
 
-    ``classes``: numbers, by their scores before the softmax. ``layer``: each of its ``units``, by default all, by the
-    mean of the "channel", its middle "neuron" or its "peak"; with units="all" the energy of the whole layer. ``score``:
-    any other `Score`. Units of early layers are drawn as large as two of their receptive fields. What else `climb`
-    takes is passed on: recipe, steps, copies, apart, seed, start, keep.
+    ``classes``: numbers or names, by their scores before the softmax. ``layer``: each of its ``units``, by default all,
+    by the mean of the "channel", its middle "neuron" or its "peak"; with units="all" the energy of the whole layer.
+    ``score``: any other `Score`. Units of early layers are drawn as large as two of their receptive fields. What else
+    `climb` takes is passed on: recipe, steps, copies, apart, seed, start, keep.
     """
     given = [name for name, value in (("classes", classes), ("layer", layer), ("score", score)) if value is not None]
     if len(given) != 1:
@@ -44,7 +45,7 @@ def maximize(
     asked = probe(model)
     if classes is not None:
         count = asked.output.shape[-1]
-        numbers = checked(classes, count if count > 1 else 2, asked.output.name)
+        numbers = class_numbers(classes, max(count, 2), class_names=labels, model=asked.model)
         score, names = logit(numbers), names or [label_of(int(k), count, labels) for k in numbers]
     elif score is None:
         score, named = wanted(asked, layer, units, kind)
@@ -62,7 +63,7 @@ def unrecognisable(model, classes, *, goal=0.99, recipe="unrecognisable", labels
         raise ValueError(f"`goal` should be a probability between 0 and 1. Received: {goal!r}")
     asked = probe(model)
     count = max(asked.output.shape[-1], 2)
-    numbers = checked(classes, count, asked.output.name)
+    numbers = class_numbers(classes, count, class_names=labels, model=asked.model)
     names = names or [label_of(int(k), count, labels) for k in numbers]
     beyond = np.log(1 - 0.7 * (1 - goal))  # a little further, as pixels are rounded in a file
     found = climb(asked, log_probability(numbers), recipe=recipe, until=beyond, names=names, **how)
@@ -113,8 +114,15 @@ def facets(
     if (classes is None) == (layer is None or unit is None):
         raise ValueError("`facets` should have one class (classes=) or one unit of a layer (layer=, unit=)")
     of_class = layer is None
-    name = label_of(int(classes), asked.output.shape[-1], labels) if of_class else f"{layer}:{unit}"
-    score = logit(classes) if of_class else channel(layer, checked(unit, asked.graph.find(layer).shape[-1], layer))
+    if of_class:
+        count_all = asked.output.shape[-1]
+        numbers = class_numbers(classes, max(count_all, 2), class_names=labels, model=asked.model)
+        if len(numbers) != 1:
+            raise ValueError(f"`classes` should be one class. Received: {classes!r}")
+        name, score = label_of(int(numbers[0]), count_all, labels), logit(numbers)
+    else:
+        name = f"{layer}:{unit}"
+        score = channel(layer, checked(unit, asked.graph.find(layer).shape[-1], layer))
     scores, features = described(asked, shown, score, how.get("batch"))
     best = np.argsort(-scores)[: min(top or 15 * count, len(scores))]
     if len(best) < count:
