@@ -115,6 +115,30 @@ def test_a_seed_gives_an_image_its_own_start(pixels):
     assert (fool(small(), pixels, seed=1, **options).images != all_.images).any()
 
 
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_a_start_belongs_to_the_image_wherever_it_is_in_a_batch(norm, pixels):
+    """Alone, in a part of the batch, in another order, twice."""
+    options = {"method": "pgd", "norm": norm, "steps": 1, "step": 0}
+    start = fool(small(), pixels, **options).images
+    assert (start != pixels).any((1, 2, 3)).all()
+    order = np.array([3, 0, 4, 4, 1])
+    np.testing.assert_array_equal(fool(small(), pixels[order], **options).images, start[order])
+    for i in range(len(pixels)):
+        np.testing.assert_array_equal(fool(small(), pixels[i], **options).images, start[i : i + 1])
+    steps = start - pixels
+    assert len(np.unique(steps.round(3), axis=0)) == len(pixels)
+
+
+@pytest.mark.parametrize(("name", "options"), METHODS)
+def test_results_do_not_depend_on_neighbors(name, options, pixels):
+    """Another order, and the same images in two halves."""
+    found, order = fool(small(), pixels, method=name, **options), np.array([4, 2, 0, 3, 1])
+    shuffled = fool(small(), pixels[order], method=name, **options)
+    halves = [fool(small(), part, method=name, **options).images for part in (pixels[:2], pixels[2:])]
+    np.testing.assert_allclose(shuffled.images, found.images[order], atol=0.05)
+    np.testing.assert_allclose(np.concatenate(halves), found.images, atol=0.05)
+
+
 @pytest.mark.parametrize(("name", "options"), METHODS)
 def test_a_softmax_is_looked_behind(name, options, pixels):
     """Probabilities saturate: used as scores they would have no slope."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from keras import ops
 
+from ...support.store import digest
 from ...support.text import unknown
 
 WINDOW, SIGMA = 11, 1.5  # pixels a side and spread of the Gaussian window (Wang et al. 2004, section III.B)
@@ -120,6 +121,15 @@ NORMS = {
     "l2": Norm("l2", l2, l2_shortest, l2_within, l2_steepest, l2_inside),
     "linf": Norm(*("linf", linf, linf_shortest, linf_within, ops.sign), lambda rng, shape: rng.uniform(-1, 1, shape)),
 }
+
+
+def near(pixels, norm, size, *seed):
+    """A random place in the ball around each image (N, H, W, C) of 0..255, and in the range.
+
+    It is the image's own: the seed and the pixels say where it is, not what else is in the batch.
+    """
+    places = [norm.inside(np.random.default_rng(int(digest(*seed, each), 16)), each.shape) for each in pixels]
+    return np.clip(pixels + np.float32(size) * np.stack(places).astype(np.float32), 0, 255).astype(np.float32)
 
 
 def norm_of(name):

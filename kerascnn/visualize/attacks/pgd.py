@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from .attack import judged, victim
-from .norms import norm_of, rows, whole_steps
+from .norms import near, norm_of, rows, whole_steps
 
 RELATIVE = 2.5  # of all steps of PGD together, in sizes of the ball (Madry et al. 2018)
 
@@ -29,8 +29,8 @@ def bim(model, images, target=None, *, size=8.0, step=1.0, steps=None, **options
 def pgd(model, images, target=None, *, size=None, norm="linf", step=None, steps=40, start=True, **options):
     """Projected steepest ascent from a random ``start`` in the ball (Madry et al. 2018), in ``norm`` "linf" or "l2".
 
-    ``size`` is 8 in Linf and 256 in L2 if not given, ``step`` 2.5 size / steps. ``seed`` gives each image a start of
-    its own, whatever the others are.
+    ``size`` is 8 in Linf and 256 in L2 if not given, ``step`` 2.5 size / steps. ``seed`` and its own pixels give each
+    image its start, whichever others are beside it.
     """
     size = {"linf": 8.0, "l2": 256.0}[norm_of(norm).name] if size is None else size
     step = RELATIVE * size / max(steps, 1) if step is None else step
@@ -47,7 +47,7 @@ def bounded(
             raise ValueError(f"`{argument}` should be at least {least}. Received: {value}")
     case = victim(model, images, target, **options)
     count, pixels = len(case.pixels), case.pixels
-    begin = started(case, norm, size, seed) if start else pixels
+    begin = near(pixels, norm, size, seed) if start else pixels
     now = {
         "size": np.full((steps, 1), size, np.float32),
         "step": np.full((steps, 1), step, np.float32),
@@ -81,10 +81,3 @@ def stepping(norm):
 
 def all_fooled(state, said):
     return bool((state["margin"] < 0).all())
-
-
-def started(case, norm, size, seed):
-    """A random place in the ball, and in the range, of each image."""
-    shape = case.pixels.shape[1:]
-    drawn = [norm.inside(np.random.default_rng([seed, i]), shape) for i in range(len(case.pixels))]
-    return np.clip(case.pixels + np.float32(size) * np.stack(drawn).astype(np.float32), 0, 255).astype(np.float32)
