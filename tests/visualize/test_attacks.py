@@ -129,7 +129,10 @@ def test_a_start_belongs_to_the_image_wherever_it_is_in_a_batch(norm, pixels):
     assert len(np.unique(steps.round(3), axis=0)) == len(pixels)
 
 
-@pytest.mark.parametrize(("name", "options"), METHODS)
+ALONE = [*METHODS, pytest.param("minimal", {"steps": 20, "starts": 4, "seed": 3}, id="random starts")]
+
+
+@pytest.mark.parametrize(("name", "options"), ALONE)
 def test_results_do_not_depend_on_neighbors(name, options, pixels):
     """Another order, and the same images in two halves."""
     found, order = fool(small(), pixels, method=name, **options), np.array([4, 2, 0, 3, 1])

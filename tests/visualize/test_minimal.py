@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 from test_attacks import SIZE, linear, margin_of, pixels, small  # noqa: F401
 
@@ -107,6 +108,61 @@ def test_where_nothing_can_be_done_it_says_so(rng):
     assert not found.success.any()
     assert np.isfinite(found.images).all()
     assert found.save is not None
+
+
+def deepfool(model, image, steps=50, overshoot=0.02):
+    """The L2 change of DeepFool (Moosavi-Dezfooli et al. 2016, algorithm 2); infinite if it does not fool."""
+    scores = lambda x: np.asarray(model(x[None].astype(np.float32)))[0].astype(np.float64)  # noqa: E731
+    before = scores(image).argsort()[::-1][:10]
+    change = np.zeros(image.shape)
+    for _ in range(steps):
+        x = np.clip(image + (1 + overshoot) * change, 0, 255)
+        now = scores(x)
+        if now.argmax() != before[0]:
+            return np.linalg.norm(x - image)
+        tensor = tf.constant(np.repeat(x[None], len(before), 0).astype(np.float32))
+        with tf.GradientTape() as tape:
+            tape.watch(tensor)
+            chosen = tf.gather(model(tensor), before, axis=1, batch_dims=1)
+        slopes = tape.gradient(chosen, tensor).numpy().astype(np.float64)
+        slopes, gaps = slopes[1:] - slopes[0], now[before[0]] - now[before[1:]]
+        far = np.linalg.norm(slopes.reshape(len(slopes), -1), axis=1)
+        nearest = (gaps / far).argmin()
+        change += (gaps[nearest] + 1e-4) / far[nearest] ** 2 * slopes[nearest]
+    return np.inf
+
+
+def test_no_longer_than_deepfool(rng):
+    images = rng.uniform(0, 255, (24, *SIZE)).astype(np.float32)
+    found, theirs = fool(small(), images), [deepfool(small(), image) for image in images]
+    assert found.success.all()
+    assert (found.l2 <= np.array(theirs) * 1.001).all()
+
+
+def test_more_starts_are_never_longer_and_a_seed_repeats_them(rng):
+    images = rng.uniform(0, 255, (8, *SIZE)).astype(np.float32)
+    sizes = [fool(small(), images, starts=starts, steps=20, seed=1).l2 for starts in (1, 2, 4, 4)]
+    assert (sizes[1] <= sizes[0] * 1.001).all()
+    assert (sizes[2] <= sizes[1] * 1.001).all()
+    np.testing.assert_array_equal(sizes[2], sizes[3])
+    with pytest.raises(ValueError, match="`starts` should be at least 1"):
+        fool(small(), images, starts=0)
+
+
+@pytest.mark.slow
+def test_photos_are_fooled_no_longer_than_by_deepfool(shared):
+    """And the network says so itself, one by one, also of photos that are on the border by a hair."""
+    weights = str(shared("weights", "squeezenet1_1_torchvision.safetensors"))
+    model = kerascnn.build_model("squeezenet1_1", weights=weights)
+    photos = sorted(shared("data", "imagenet_sample").glob("*.jpg"))[4:8]
+    found = fool(model, photos, labels=False)
+    assert found.success.all()
+    for image, before, after in zip(found.images, found.before, found.after, strict=True):
+        probs = kerascnn.predict(model, image, labels=False).probs[0]
+        assert probs.argmax() == after != before
+    logits = keras.Model(model.input, model.get_layer("logits").output)
+    theirs = [deepfool(logits, image) for image in found.originals]
+    assert (found.l2 <= np.array(theirs) * 1.001).all()
 
 
 @pytest.mark.slow

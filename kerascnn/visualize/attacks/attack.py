@@ -6,7 +6,7 @@ Whether an image is fooled is for the user's model to say, in a plain forward pa
 """
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import keras
@@ -108,7 +108,7 @@ class Fooled(Drawn):
 
 @dataclass(frozen=True, eq=False)
 class Victim:
-    """Images in steps of 0..255, (N, H, W, C) float32, and the class that each leaves (``sign`` -1) or takes (1).
+    """Images in steps of 0..255, (N, H, W, C) float32, and the ``label`` that each leaves (``sign`` -1) or takes (1).
 
     ``before`` is the class that the model gives each image, ``end`` what its outputs are (`plain_end`), ``aim`` by how
     many logits an attack should win: the ``lead``, and more than passes of the network differ by.
@@ -120,6 +120,8 @@ class Victim:
     probs: np.ndarray = field(repr=False)
     before: np.ndarray
     target: np.ndarray | None
+    label: np.ndarray
+    sign: np.ndarray
     end: str
     aim: np.ndarray
     bounds: tuple
@@ -128,16 +130,16 @@ class Victim:
     batch: int | None = None
     tell: object = None
 
-    @property
-    def label(self):
-        """The class that each image leaves, or its target."""
-        return self.before if self.target is None else self.target
+    def at(self, rows):
+        """The images of some numbers, also one several times."""
+        each = ("pixels", "probs", "before", "target", "label", "sign", "aim")
+        parts = {name: getattr(self, name)[rows] for name in each if getattr(self, name) is not None}
+        return replace(self, shown=self.shown.at(rows), **parts)
 
     @property
     def given(self):
         """What the steps of a loop are given of each image."""
-        sign = np.full(len(self.label), -1.0 if self.target is None else 1.0, np.float32)
-        return {"origin": self.pixels, "label": self.label.astype(np.int32), "sign": sign, "aim": self.aim}
+        return {"origin": self.pixels, "label": self.label, "sign": self.sign, "aim": self.aim}
 
     def iterate(self, name, step, state, now, more=None, over=None):
         """Run a loop whose step is ``step(see, state, now, given)``, where ``see`` is `seen` by the network."""
@@ -188,14 +190,18 @@ def victim(model, images, target=None, *, bounds=(0, 255), lead=0.0, labels=None
     rounding = np.maximum(largest, 1) * (HALF_ROUNDING if asked.half else ROUNDING)
     outputs = plain_outputs(asked, shown.pixels, shown.others, batch)
     end = plain_end(outputs, probs)
+    before = plain_classes(outputs, end)
     labels = named(labels, probs.shape[-1], asked.model)
+    aimed = None if target is None else targets(target, len(shown), probs.shape[-1], labels, asked.model)
     return Victim(
         probe=asked,
         shown=shown,
         pixels=pixels,
         probs=probs,
-        before=plain_classes(outputs, end),
-        target=None if target is None else targets(target, len(shown), probs.shape[-1], labels, asked.model),
+        before=before,
+        target=aimed,
+        label=(before if aimed is None else aimed).astype(np.int32),
+        sign=np.full(len(shown), -1 if aimed is None else 1, np.float32),
         end=end,
         aim=(lead + rounding).astype(np.float32),
         bounds=(low, high),

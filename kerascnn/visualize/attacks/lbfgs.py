@@ -40,7 +40,7 @@ def lbfgs(model, images, target=None, *, steps=40, whole=False, **options):
         outward = np.where(fooled, weight * GROWTH, weight / GROWTH)
         weight = np.where(known, np.sqrt(low * np.where(known, high, 1.0)), outward)
     change = np.where(np.isfinite(least)[:, None, None, None], best, last) - case.pixels
-    found = nearest(case, NORMS["l2"], change, change, np.sqrt(least))
+    found, _ = nearest(case, NORMS["l2"], change, change, np.sqrt(least))
     if whole:
         found = whole_steps(case, found)
     return judged(case, found, "L-BFGS", np.concatenate(history), whole)
