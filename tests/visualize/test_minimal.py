@@ -1,4 +1,4 @@
-"""The smallest change: closed forms, other attacks, and other libraries' kind of bisection."""
+"""Small changes: closed forms, other attacks, and other libraries' kind of bisection."""
 
 import keras
 import numpy as np

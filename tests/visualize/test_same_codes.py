@@ -72,6 +72,16 @@ def test_one_guide_serves_all_and_chunks_do_not_count(pairs):
     assert len(one.guide_names) == 4
 
 
+def test_a_pair_does_not_depend_on_the_others(pairs):
+    """In another order, and alone."""
+    sources, guides = pairs
+    found, order = twin(small(), sources, guides, layer="conv", steps=20).images, [2, 0, 3, 1]
+    shuffled = twin(small(), sources[order], guides[order], layer="conv", steps=20).images
+    np.testing.assert_allclose(shuffled, found[order], atol=0.05)
+    alone = twin(small(), sources[1:2], guides[1:2], layer="conv", steps=20).images
+    np.testing.assert_allclose(alone, found[1:2], atol=0.05)
+
+
 def test_a_range_of_its_own_changes_nothing(pairs):
     plain = small()
     image = keras.Input(SIZE)

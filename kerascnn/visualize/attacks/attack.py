@@ -306,8 +306,7 @@ def margins(logits, label, sign, sharp=None):
 
 def judged(victim, pixels, method, history, whole=False):
     """`Fooled` from changed pixels, which the model itself is shown, as they are and in 8 bits."""
-    kept = np.all(pixels == victim.pixels, axis=(1, 2, 3))[:, None, None, None]
-    images = np.where(kept, victim.shown.pixels, unsteps(pixels, victim.bounds)).astype(np.float32)
+    images = as_images(pixels, victim.pixels, victim.shown.pixels, victim.bounds)
     rounded = unsteps(np.round(pixels), victim.bounds).astype(np.float32)
     after, success = victim.fooled(images)
     _, survives = victim.fooled(rounded)
@@ -332,6 +331,12 @@ def judged(victim, pixels, method, history, whole=False):
         bounds=victim.bounds,
         labels=victim.labels,
     )
+
+
+def as_images(pixels, before, originals, bounds):
+    """Pixels in steps of 0..255 in the network's own range; those that are as before, to the bit as they were given."""
+    kept = np.all(pixels == before, axis=(1, 2, 3))[:, None, None, None]
+    return np.where(kept, originals, unsteps(pixels, bounds)).astype(np.float32)
 
 
 def confidence(probs, numbers):

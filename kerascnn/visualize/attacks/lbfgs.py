@@ -5,7 +5,7 @@ from keras import ops
 
 from .attack import judged, victim
 from .minimal import nearest
-from .norms import NORMS, RANGE, TINY, dot, rows, whole_steps
+from .norms import NORMS, RANGE, TINY, dot, l2_of_224, rows, whole_steps
 
 FIRST, GROWTH, SEARCHES = 0.1, 10.0, 9  # the first c, by what it grows or shrinks until both sides are known, how many
 REACH = 20.0  # L2 of the first step at 224x224
@@ -26,7 +26,7 @@ def lbfgs(model, images, target=None, *, steps=40, whole=False, **options):
     low, high, weight = np.zeros(count), np.full(count, np.inf), np.full(count, FIRST)
     best, least = case.pixels, np.full(count, np.inf, np.float32)
     last = best
-    reach = REACH * np.sqrt(np.prod(case.pixels.shape[1:]) / (224 * 224 * 3))
+    reach = l2_of_224(REACH, case.pixels.shape[1:])
     for _ in range(SEARCHES):
         state = begun(np.where(np.isfinite(least)[:, None, None, None], best, last), reach)
         state |= {"best": best, "least": least}
@@ -55,9 +55,7 @@ def step(see, state, now, given):
     value = weight * size + ops.softplus(smooth)
     slope = rows(2 * weight) * change + rows(ops.sigmoid(smooth)) * slope
     after = descended(state, tried, value, slope, 0.0, 255.0)
-    better = (margin < 0) & (size < state["least"])
-    after |= {"best": ops.where(rows(better), tried, state["best"]), "least": ops.where(better, size, state["least"])}
-    return after, {"margin": margin}
+    return after | with_best(state, tried, size, margin < 0), {"margin": margin}
 
 
 MEMORY = 6  # pairs of changes
@@ -100,6 +98,12 @@ def descended(state, tried, value, slope, low, high):
         "scale": scale,
         "first": state["first"],
     }
+
+
+def with_best(state, tried, value, valid=True):
+    """{best, least} of a state after a look: the place of the least value of those that are valid."""
+    better = (value < state["least"]) & valid
+    return {"best": ops.where(rows(better), tried, state["best"]), "least": ops.where(better, value, state["least"])}
 
 
 def trial(state, low, high):

@@ -6,7 +6,8 @@ import numpy as np
 from keras import ops
 
 from .attack import judged, victim
-from .norms import TINY, dot, near, norm_of, rows, whole_steps
+from .lbfgs import with_best
+from .norms import TINY, dot, l2_of_224, near, norm_of, rows, whole_steps
 
 TANGENT = (0.4, 0.015)  # how much of what is not along the slope is given up in a step, from first to last
 NEAR, HARD = 9, 1e3  # likeliest other classes of which the nearest is looked for, and the sharpness of that look
@@ -83,7 +84,7 @@ def searched(case, norm, steps, starts, seed):
     """(pixels, size of the change, margins) of all searches at once, the images of one after those of the other."""
     past, count = np.arange(steps) / max(steps - 1, 1), len(case.pixels) // starts
     waning = TANGENT[1] + (TANGENT[0] - TANGENT[1]) * (1 + np.cos(np.pi * past)) / 2
-    reach = FIRST * np.sqrt(np.prod(case.pixels.shape[1:]) / (224 * 224 * 3)) if norm.name == "l2" else FIRST / 20
+    reach = l2_of_224(FIRST, case.pixels.shape[1:]) if norm.name == "l2" else FIRST / 20
     courses = [COURSES[min(k, len(COURSES) - 1)] for k in range(starts)]
     sharp = np.stack([first * (last / first) ** past for first, last in courses], 1)
     now = {"tangent": waning[:, None], "sharp": np.repeat(sharp, count, axis=1), "first": np.full((steps, 1), reach)}
@@ -116,7 +117,6 @@ def stepping(norm):
         x = origin + d
         margin, slope, _ = see(x, given, now["sharp"])
         size = length_of(norm, d)
-        better = (margin < 0) & (size < state["least"])
         stuck = ((x <= 0.0) & (slope > 0)) | ((x >= 255.0) & (slope < 0))  # at an end of the range, pushed beyond
         free = ops.where(stuck, 0.0, slope)
         across = norm_across(norm, d, free, stuck, now["tangent"])
@@ -124,12 +124,8 @@ def stepping(norm):
         limit = ops.maximum(now["first"], LEAP * size)
         move = norm.shortest(free, -f)
         move = move * rows(ops.minimum(1.0, limit / (length_of(norm, move) + TINY)))
-        after = {
-            "d": ops.clip(x + across + move, 0.0, 255.0) - origin,
-            "best": ops.where(rows(better), d, state["best"]),
-            "least": ops.where(better, size, state["least"]),
-        }
-        return after, {"margin": margin}
+        onward = {"d": ops.clip(x + across + move, 0.0, 255.0) - origin}
+        return onward | with_best(state, d, size, margin < 0), {"margin": margin}
 
     return step
 

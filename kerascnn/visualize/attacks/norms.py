@@ -123,6 +123,11 @@ NORMS = {
 }
 
 
+def l2_of_224(reach, shape):
+    """An L2 length for images of a shape (H, W, C) that is ``reach`` for 224x224x3: the same for each value."""
+    return reach * np.sqrt(np.prod(shape) / (224 * 224 * 3))
+
+
 def near(pixels, norm, size, *seed):
     """A random place in the ball around each image (N, H, W, C) of 0..255, and in the range.
 

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-from keras import ops
 
 from ...evaluation.predict import named
 from ...support.display import Drawn
@@ -13,9 +12,9 @@ from ..engine.loop import Loop, iterate
 from ..engine.pictures import Pictures, pictures, steps, unsteps
 from ..engine.query import read
 from ..engine.scores import distance
-from .attack import checked_bounds, confidence
-from .lbfgs import begun, descended, trial
-from .norms import RANGE, l2, linf, rows, ssim
+from .attack import as_images, checked_bounds, confidence
+from .lbfgs import begun, descended, trial, with_best
+from .norms import RANGE, l2, linf, ssim
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,12 +120,7 @@ def stepping(bounds):
         run = look(unsteps(tried, bounds))
         value = look.score(run)
         after = descended(state, tried, value, run.gradient(value, tried), given["low"], given["high"])
-        better = value < state["least"]
-        after |= {
-            "best": ops.where(rows(better), tried, state["best"]),
-            "least": ops.where(better, value, state["least"]),
-        }
-        return after, {"distance": value}
+        return after | with_best(state, tried, value), {"distance": value}
 
     return step
 
@@ -135,8 +129,7 @@ def compared(asked, layer, radius, both, course, bounds, labels, batch):
     """`Twins` from what the loop found."""
     sources, guides = (as_steps(each.pixels, bounds) for each in both)
     found = course.state["best"]
-    kept = np.all(found == sources, axis=(1, 2, 3))[:, None, None, None]
-    images = np.where(kept, both[0].pixels, unsteps(found, bounds)).astype(np.float32)
+    images = as_images(found, sources, both[0].pixels, bounds)
     first = np.maximum(course.said["distance"][:1], 1e-30)
     shown = [both[0], both[1], Pictures(images, both[0].names)]
     source, guide, made = (read(asked, each, [layer], batch)[layer] for each in shown)
