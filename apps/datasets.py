@@ -1,8 +1,9 @@
-"""Labelled images that commands learn from, and other images on which they test."""
+"""Labelled images that commands learn from, other images on which they test, and what came of a test."""
 
 from dataclasses import replace
 
 from .errors import BadFile
+from .output import percent
 
 IMAGES = "digits, or a folder with a folder of images for each class"  # what to try where a dataset cannot be read
 
@@ -22,3 +23,20 @@ def sorted_as(images, classes):
         raise BadFile(text, f"images of {', '.join(map(str, classes[:8]))}{' ...' * (len(classes) > 8)}")
     places = np.array([classes.index(name) for name in images.classes])
     return replace(images, labels=places[images.labels], classes=classes)
+
+
+def facts_of_test(evaluation):
+    """How many images of a test are right, and how sure their share is, as JSON holds it."""
+    accuracy = evaluation.interval["accuracy"]
+    return {
+        "images": len(evaluation),
+        "right": int(evaluation.right.sum()),
+        "accuracy": evaluation.accuracy,
+        "interval": [accuracy.low, accuracy.high],
+    }
+
+
+def line_of_test(facts):
+    """The same in words."""
+    low, high = (percent(end, 1) for end in facts["interval"])
+    return f"  {facts['right']} right of {facts['images']}, 95 % interval {low} to {high}"

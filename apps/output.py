@@ -121,14 +121,6 @@ def percent(part, whole):
     return f"{100 * part / whole:.1f} %" if whole else ""
 
 
-def wilson(right, number):
-    """The 95 % interval of a proportion, as JSON holds it."""
-    from kerascnn.evaluation import wilson
-
-    found = wilson(right, number)
-    return [found.low, found.high]
-
-
 def bar(part, whole, length=10):
     """A share as a bar."""
     block = "█" if "utf" in (getattr(sys.stdout, "encoding", "") or "").lower() else "#"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import click
 
+from ..datasets import facts_of_test, line_of_test
 from ..errors import PARTIAL, Misuse, one_line
 from ..options import Command, given
 from ..output import answer, bold, next_steps, pairs, percent, remark, width
@@ -86,21 +87,10 @@ def learn(tour):
 
     found = kerascnn.evaluate(model, data)
     save_figure(mistakes(found, data.test), tour.path("mistakes.png"))
-    test = test_facts(found)
+    test = facts_of_test(found)
     wrong = test["images"] - test["right"]
     line = f"of the {test['images']} that it has never seen it reads {wrong} wrong: mistakes.png"
     return {"line": line, "train": len(data.train), "test": test}
-
-
-def test_facts(evaluation):
-    """How many images of a test are right, and how sure their share is, as JSON holds it."""
-    accuracy = evaluation.interval["accuracy"]
-    return {
-        "images": len(evaluation),
-        "right": int(evaluation.right.sum()),
-        "accuracy": evaluation.accuracy,
-        "interval": [accuracy.low, accuracy.high],
-    }
 
 
 def transfer(tour):
@@ -118,7 +108,7 @@ def transfer(tour):
     for row in stages:
         remark(f"    {row['stage']:<16} {percent(row['accuracy'], 1):>7}  of images not shown, {row['depth']}")
     remark(f"    {study.advice.similarity} data, {study.advice.amount} of it: first {study.advice.strategies[0]}")
-    test, usual, gap = test_facts(study.tested), study.usual_tested.accuracy, study.compared.difference
+    test, usual, gap = facts_of_test(study.tested), study.usual_tested.accuracy, study.compared.difference
     line = (
         f"chosen: {study.chosen.name}; {percent(test['accuracy'], 1)} of the locked test, the usual way "
         f"{percent(usual, 1)}: {100 * gap.value:+.1f} points ({100 * gap.low:+.1f} to {100 * gap.high:+.1f})"
@@ -317,9 +307,8 @@ def lines(result):
     for name, title in (("learn", "LeNet-5, learnt from nothing"), ("transfer", "ResNet-20, transferred")):
         if name in found:
             test = found[name]["test"]
-            low, high = (percent(end, 1) for end in test["interval"])
             yield bold(f"{title}, reads {percent(test['accuracy'], 1)} of digits that it has never seen")
-            yield f"  {test['right']} right of {test['images']}, 95 % interval {low} to {high}"
+            yield line_of_test(test)
     yield f"  the tour took {result['seconds']:.0f} s"
     yield ""
     yield bold(f"files in {folder}")

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import click
 
-from ..datasets import IMAGES, tested_on
+from ..datasets import IMAGES, facts_of_test, line_of_test, tested_on
 from ..errors import INTERRUPTED, BadFile, Failure, Misuse, failing_as
 from ..models import complete_names, missing, network_called
 from ..options import COUNT, POSITIVE, SHARE, Command, given, run_folder, seed_option
-from ..output import answer, bold, collected_warnings, next_steps, pairs, percent, remark, table, waiting, width, wilson
+from ..output import answer, bold, collected_warnings, next_steps, pairs, percent, remark, table, waiting, width
 from ..quiet import load_keras
 
 MODEL = "model.keras"
@@ -70,7 +70,7 @@ def command(network, data, recipe, seed, valid, test, test_data, size, weights, 
         answer("train", result | {"test": None}, [history.stopped], warnings, told=True)
         remark("go on: the same command with --resume")
         return INTERRUPTED
-    result |= {"test": tested(model, images.test, test_data or data, out)}
+    result |= {"test": tested(model, images, test_data or data, out)}
     answer("train", result, lines(result), warnings, told=True)
 
 
@@ -160,12 +160,9 @@ def learn(model, images, recipe, how):
         return fit(model, images, recipe, verbose=not given("quiet"), **how)
 
 
-def tested(model, images, source, out):
+def tested(model, data, source, out):
     """Accuracy on the locked images, computed once in the life of a run; None where there are none."""
-    import numpy as np
-
-    from kerascnn.data import batches
-    from kerascnn.graph.ends import image_input, scores_of
+    from kerascnn import evaluate
     from kerascnn.support.files import replacing
     from kerascnn.training.runs import CARD, read_json, write_json
 
@@ -173,12 +170,8 @@ def tested(model, images, source, out):
     facts = read_json(card)
     with replacing(os.path.join(out, MODEL)) as draft:
         model.save(draft)
-    if "test" not in facts and images:
-        *size, channels = image_input(model)
-        found = model.predict(batches(images, tuple(size), 64, channels=channels), verbose=0)
-        right, number = int((scores_of(found, model).argmax(-1) == np.asarray(images.labels)).sum()), len(images)
-        shares = {"accuracy": right / number, "interval": wilson(right, number)}
-        facts |= {"test": {"data": source, "images": number, "right": right} | shares}
+    if "test" not in facts and data.test:
+        facts |= {"test": {"data": source} | facts_of_test(evaluate(model, data, quiet=bool(given("quiet"))))}
         write_json(card, facts)
     return facts.get("test")
 
@@ -186,9 +179,8 @@ def tested(model, images, source, out):
 def lines(result):
     test, best, out = result["test"], result["best"], result["folder"]
     if test:
-        low, high = test["interval"]
         yield bold(f"{result['network']} names {percent(test['accuracy'], 1)} of images that it has never seen")
-        yield f"  {test['right']} right of {test['images']}, 95 % interval {percent(low, 1)} to {percent(high, 1)}"
+        yield line_of_test(test)
     else:
         yield bold(f"{result['network']} has learnt, and is not tested: no images were kept for it")
     if best["val_accuracy"] is not None:

@@ -5,7 +5,7 @@ import time
 
 import click
 
-from ..datasets import IMAGES, tested_on
+from ..datasets import IMAGES, facts_of_test, line_of_test, tested_on
 from ..errors import PARTIAL, BadFile, Failure, Misuse, failing_as, writing
 from ..models import complete_names, find_model
 from ..options import COUNT, SHARE, Command, Names, run_folder, seed_option
@@ -113,11 +113,11 @@ def result(found, data, out, saved):
 
 
 def lines(found, out):
-    test, chosen = found.tested, found.chosen
-    if test is not None:
-        value, low, high = test.interval["accuracy"]
-        yield bold(f"{percent(value, 1)} of images that it has never seen are named right")
-        yield f"  {int(test.right.sum())} right of {len(test)}, 95 % interval {percent(low, 1)} to {percent(high, 1)}"
+    chosen = found.chosen
+    if found.tested is not None:
+        test = facts_of_test(found.tested)
+        yield bold(f"{percent(test['accuracy'], 1)} of images that it has never seen are named right")
+        yield line_of_test(test)
         gap = found.compared.difference
         yield (
             f"  the usual way, {found.usual.head} on {found.usual.stage}: {percent(found.usual_tested.accuracy, 1)}; "

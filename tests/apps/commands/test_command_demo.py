@@ -5,6 +5,7 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from scipy.stats import binomtest
@@ -13,8 +14,8 @@ import kerascnn
 import kerascnn.report  # a study imports it, which would put it in place of the one below
 from kerascnn.transfer_learning import runner
 from kerascnn_apps.commands import demo
+from kerascnn_apps.datasets import facts_of_test
 from kerascnn_apps.main import main
-from kerascnn_apps.output import wilson
 
 OWN = {".kerascnn-demo"}
 
@@ -136,7 +137,10 @@ def test_wrong_values(fails, words):
 @pytest.mark.parametrize(("right", "number"), [(0, 10), (442, 450), (450, 450)])
 def test_interval(right, number):
     expected = binomtest(right, number).proportion_ci(method="wilson")
-    assert wilson(right, number) == pytest.approx([expected.low, expected.high], abs=1e-4)
+    probs = np.tile([0.9, 0.1], (number, 1))
+    facts = facts_of_test(kerascnn.from_probabilities(probs, (np.arange(number) >= right).astype(int)))
+    assert (facts["right"], facts["images"], facts["accuracy"]) == (right, number, right / number)
+    assert facts["interval"] == pytest.approx([expected.low, expected.high], abs=1e-4)
 
 
 def test_every_step_says_what_it_shows():
