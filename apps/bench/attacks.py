@@ -11,8 +11,8 @@ from functools import partial
 
 import numpy as np
 
-from ..errors import one_line
 from ..output import remark
+from .timing import failure, median_ratio
 
 OURS = "kerascnn"
 PGD, MINIMAL = "PGD, Linf 8, {steps} steps, {n} images", "smallest L2, {n} images to random classes"
@@ -171,10 +171,10 @@ def turns(cases, task, ways, tools=None):
                 clocks = time.perf_counter(), time.process_time()
                 found[tool].append(ways[tool][0](case))
                 times[tool].append((time.perf_counter() - clocks[0], time.process_time() - clocks[1]))
-            except Exception as error:  # what another tool cannot do is a result, not the end of the others
+            except Exception as error:
                 if tool == OURS:
                     raise
-                failed[tool] = one_line(f"{type(error).__name__}: {error}", 100)
+                failed[tool] = failure(error)["fails"]
                 del times[tool]
     return times, failed, found
 
@@ -186,6 +186,6 @@ def row(task, tool, times, failed, first=0, whole=False):
     own, base = (np.array(times[name][first:]) for name in (tool, OURS))
     middle = (lambda values: float(sum(values))) if whole else statistics.median
     seconds, cpu = (round(middle(own[:, i].tolist()), 3) for i in range(2))
-    of_ours, cpu_of_ours = (round(statistics.median((own[:, i] / base[:, i]).tolist()), 3) for i in range(2))
+    of_ours, cpu_of_ours = (median_ratio(own[:, i].tolist(), base[:, i].tolist()) for i in range(2))
     made = {"task": task, "tool": tool, "seconds": seconds, "cpu_seconds": cpu}
     return made | {"of_ours": of_ours, "cpu_of_ours": cpu_of_ours}

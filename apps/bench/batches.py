@@ -1,6 +1,5 @@
 """`kerascnn bench batches`: fit on `kerascnn.batches` from JPEG files, beside fit on an array in memory."""
 
-import os
 import tempfile
 import time
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..output import table
+from .timing import machine
 
 SIDE = 32
 ARRAY = "array in memory"
@@ -46,8 +46,7 @@ def measured(network, images, batch, rounds):
                     seconds[way].append(clocks() - started)
     rows = [row(way, len(files), seconds[way], seconds[ARRAY]) for way in WAYS]
     about = {"network": network, "images": len(files), "batch": batch, "rounds": rounds}
-    load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
-    return about | {"cores": os.cpu_count(), "load": load, "rows": rows}
+    return about | machine() | {"rows": rows}
 
 
 def clocks():

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from ..output import percent, remark, table
-from .backbones import opened
+from .timing import open_network
 
 
 def measured(data, network, weights, size, numbers, count, epochs, budget, seed):
     """A row for each number of images of a class."""
-    model = opened(network, weights, size)
+    model = open_network(network, weights, size)
     rows = []
     for number in numbers:
         given = setting(data, number, count, seed)

@@ -5,15 +5,14 @@ A task is a row of TASKS: what each tool makes of a `Case`, a call that does all
 
 import importlib.metadata
 import importlib.util
-import os
 import statistics
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..errors import one_line
-from ..output import remark, table
-from .visualize import clocked, heading, prepared
+from ..output import remark
+from .timing import failure, machine, median_ratio, open_network, seconds_of, tables
+from .visualize import heading, prepared
 
 OURS, BARE, THEIRS = "kerascnn", "bare gradient, compiled", "tf-keras-vis"
 RIVALS = {THEIRS: "tf_keras_vis"}  # tool -> the package that it needs
@@ -114,21 +113,19 @@ def measured(network, weights, units, steps, size, rounds, tasks=TASKS):
         remark(title)
         present = {tool: make for tool, make in tools.items() if tool not in RIVALS or tool in here}
         rows += [{"task": title} | row for row in compared(case, present, rounds)]
-    load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
     about = {"network": network, "units": units, "steps": steps, "size": case.images.shape[1], "rounds": rounds}
-    about |= {"cores": os.cpu_count(), "load": load, "tools": here, "not_installed": sorted(RIVALS.keys() - here)}
+    about |= machine() | {"tools": here, "not_installed": sorted(RIVALS.keys() - here)}
     return about | {"rows": rows}
 
 
 def fooled(network, weights, photos, rounds):
     """The rows of attacks on a network, on photos."""
-    import kerascnn
     from kerascnn.visualize import probe
     from kerascnn.visualize.engine.pictures import pictures
 
     from .attacks import rows
 
-    model = kerascnn.build_model(network, weights=None if weights == "none" else weights)
+    model = open_network(network, weights)
     return rows(model, pictures(probe(model), photos).pixels, rounds)
 
 
@@ -139,41 +136,30 @@ def compared(case, tools, rounds):
         remark(tool)
         try:
             calls[tool] = make(replace(case, steps=min(case.steps, 2)) if tool in RIVALS else case)
-            rows[tool] = {"tool": tool, "first_seconds": round(clocked(calls[tool]), 3)}
+            rows[tool] = {"tool": tool, "first_seconds": round(seconds_of(calls[tool]), 3)}
             calls[tool] = make(case) if tool in RIVALS else calls[tool]
-        except Exception as error:  # what another tool cannot do is a result, not the end of the others
+        except Exception as error:
             if tool not in RIVALS:
                 raise
             calls.pop(tool, None)
-            rows[tool] = {"tool": tool, "fails": one_line(f"{type(error).__name__}: {error}", 100)}
+            rows[tool] = {"tool": tool} | failure(error)
     seconds = {tool: [] for tool in calls}
     for _ in range(rounds):
         for tool, call in calls.items():
             if sum(seconds[tool]) < PATIENCE or tool not in RIVALS:
-                seconds[tool].append(clocked(call))
+                seconds[tool].append(seconds_of(call))
     bases = {"of_ours": next(iter(tools)), "of_bare": BARE}
     for tool, own in seconds.items():
         rows[tool] |= {"seconds": round(statistics.median(own), 4), "rounds": len(own)}
-        rows[tool] |= {name: ratio(own, seconds[base]) for name, base in bases.items() if base in seconds}
+        rows[tool] |= {name: median_ratio(own, seconds[base]) for name, base in bases.items() if base in seconds}
     return list(rows.values())
-
-
-def ratio(own, base):
-    """The median of what one takes of another, round by round."""
-    return round(statistics.median(a / b for a, b in zip(own, base, strict=False)), 3)
 
 
 def lines(result):
     """A table of the tools for each task."""
     yield heading(result)
-    for task in dict.fromkeys(row["task"] for row in result["rows"]):
-        yield ""
-        rows = [cells(row) for row in result["rows"] if row["task"] == task]
-        yield from table([task, "s", "of ours", "of bare", "first s", ""], rows, words=[task, ""])
-    for task in dict.fromkeys(row["task"] for row in result.get("fooled", [])):
-        yield ""
-        rows = [against(row) for row in result["fooled"] if row["task"] == task]
-        yield from table([task, "s", "of ours", "fooled", "L2", ""], rows, words=[task, ""])
+    yield from tables(result["rows"], ("s", "of ours", "of bare", "first s"), cells)
+    yield from tables(result.get("fooled", []), ("s", "of ours", "fooled", "L2"), against)
     if result["not_installed"]:
         yield ""
         yield f"not installed: {', '.join(result['not_installed'])}"

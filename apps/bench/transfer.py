@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from ..output import bold, remark, table
-from .backbones import opened
 from .guide import BATCH, grid, spent
+from .timing import open_network
 
 WALL, CPU = 0, 1
 OURS, GUIDE = "kerascnn", "the Keras guide"
@@ -44,7 +44,7 @@ def laid_out(folder, data, network, weights, size, images, seed):
     """Write the backbone, and random images of the data as it is given them."""
     from kerascnn.transfer_learning.sources import divided
 
-    model = opened(network, weights, size)
+    model = open_network(network, weights, size)
     model.save(folder / "backbone.keras")
     found = divided(data, 0.5, None, seed)
     draw, arrays = np.random.default_rng(seed), {}

@@ -1,18 +1,15 @@
 """`kerascnn bench visualize`: this package's attributions beside other tools, and beside a bare compiled gradient."""
 
-import contextlib
 import ctypes
-import io
 import os
 import statistics
 import threading
 import time
-import warnings
 
 import numpy as np
 
-from ..errors import one_line
 from ..output import remark, table
+from .timing import failure, machine, median_ratio, open_network, seconds_of, tables
 from .tools import OURS, TOOLS, Case, installed
 
 TASKS = {  # title -> (what, how many images: all in one call, all one by one, or one)
@@ -38,8 +35,7 @@ def measured(network, weights, images, size, rounds, memory):
         rows += compared(case, missing, title.format(n=images), what, how, rounds)
     side = case.images.shape[1]
     about = {"network": network, "images": images, "size": side, "patch": case.patch, "rounds": rounds}
-    load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
-    about |= {"cores": os.cpu_count(), "load": load, "tools": versions, "not_installed": sorted(missing)}
+    about |= machine() | {"tools": versions, "not_installed": sorted(missing)}
     return about | {"rows": rows, "memory": flat(case, **FEW_AND_MANY) if memory else []}
 
 
@@ -47,12 +43,10 @@ def prepared(network, weights, images, size):
     """The network up to its logits, random pixels, and the class of the first."""
     import keras
 
-    import kerascnn
     from kerascnn.visualize import probe
 
     keras.utils.set_random_seed(0)
-    shape = {"input_shape": (size, size, 3)} if size else {}
-    model = kerascnn.build_model(network, weights=None if weights == "none" else weights, **shape)
+    model = open_network(network, weights, size)
     model = keras.Model(model.input, model.get_layer("logits").output)
     pixels = np.random.default_rng(0).uniform(0, 255, (images, *model.input_shape[1:])).astype(np.float32)
     number = int(np.asarray(model(pixels[:1]))[0].argmax())
@@ -70,15 +64,15 @@ def compared(case, missing, title, what, how, rounds):
             if way is not None:
                 ways[tool] = asked(way, case.images, how)
                 rows.append({"task": title, "tool": tool} | started(ways[tool]))
-        except Exception as error:  # what another tool cannot do is a result, not the end of the others
+        except Exception as error:
             if tool == OURS:
                 raise
             ways.pop(tool, None)
-            rows.append({"task": title, "tool": tool, "fails": one_line(f"{type(error).__name__}: {error}", 100)})
+            rows.append({"task": title, "tool": tool} | failure(error))
     seconds = {tool: [] for tool in ways}
     for _ in range(rounds):
         for tool, run in ways.items():
-            seconds[tool].append(clocked(run))
+            seconds[tool].append(seconds_of(run))
     return [row | speed(seconds[row["tool"]], seconds[OURS]) if row["tool"] in ways else row for row in rows]
 
 
@@ -90,21 +84,12 @@ def asked(way, images, how):
 
 def started(run):
     """The seconds of a first call, which compiles, and the memory of a second."""
-    return {"first_seconds": round(clocked(run), 4), "memory_mb": round(grown(run), 1)}
+    return {"first_seconds": round(seconds_of(run), 4), "memory_mb": round(grown(run), 1)}
 
 
 def speed(own, base):
     """The median time, and the median of what it is of ours, round by round."""
-    ratio = statistics.median(a / b for a, b in zip(own, base, strict=True))
-    return {"seconds": round(statistics.median(own), 5), "of_ours": round(ratio, 3)}
-
-
-def clocked(run):
-    start = time.perf_counter()
-    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():  # others draw progress bars, and warn
-        warnings.simplefilter("ignore")
-        run()
-    return time.perf_counter() - start
+    return {"seconds": round(statistics.median(own), 5), "of_ours": median_ratio(own, base)}
 
 
 def flat(case, samples, masks):
@@ -116,7 +101,7 @@ def flat(case, samples, masks):
     rows = []
     for title, run in ways.items():
         remark(title)
-        clocked(smoothed(visualize, case, 1) if "smooth" in title else masked(visualize, case, (1, 1)))  # compiles
+        seconds_of(smoothed(visualize, case, 1) if "smooth" in title else masked(visualize, case, (1, 1)))  # compiles
         start = time.perf_counter()
         rows.append(
             {"task": title, "memory_mb": round(grown(run), 1), "seconds": round(time.perf_counter() - start, 2)}
@@ -150,7 +135,7 @@ def grown(run):
     watcher = threading.Thread(target=look, daemon=True)
     watcher.start()
     try:
-        clocked(run)
+        seconds_of(run)
     finally:
         done.set()
         watcher.join()
@@ -178,10 +163,7 @@ def heading(result):
 def lines(result):
     """A table of the tools for each task."""
     yield heading(result)
-    for task in dict.fromkeys(row["task"] for row in result["rows"]):
-        yield ""
-        rows = [cells(row) for row in result["rows"] if row["task"] == task]
-        yield from table([task, "ms", "of ours", "first ms", "MB", ""], rows, words=[task, ""])
+    yield from tables(result["rows"], ("ms", "of ours", "first ms", "MB"), cells)
     if result["memory"]:
         yield ""
         rows = [[row["task"], f"{row['memory_mb']:.0f}", f"{row['seconds']:.1f}"] for row in result["memory"]]
