@@ -8,12 +8,12 @@ from .output import percent
 IMAGES = "digits, or a folder with a folder of images for each class"  # what to try where a dataset cannot be read
 
 
-def tested_on(data, other):
+def with_test_set(data, other):
     """The data with the images of another dataset as its test."""
-    return replace(data, test=sorted_as(other.test or other.train, data.classes))
+    return replace(data, test=relabel(other.test or other.train, data.classes))
 
 
-def sorted_as(images, classes):
+def relabel(images, classes):
     """The same images, labelled by the places of their classes among others."""
     import numpy as np
 
@@ -25,7 +25,7 @@ def sorted_as(images, classes):
     return replace(images, labels=places[images.labels], classes=classes)
 
 
-def facts_of_test(evaluation):
+def summarize_test(evaluation):
     """How many images of a test are right, and how sure their share is, as JSON holds it."""
     accuracy = evaluation.interval["accuracy"]
     return {
@@ -36,7 +36,7 @@ def facts_of_test(evaluation):
     }
 
 
-def line_of_test(facts):
+def describe_test(facts):
     """The same in words."""
     low, high = (percent(end, 1) for end in facts["interval"])
     return f"  {facts['right']} right of {facts['images']}, 95 % interval {low} to {high}"

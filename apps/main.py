@@ -28,8 +28,8 @@ from .commands import (
     transfer,
 )
 from .errors import INTERRUPTED, Failure, MissingExtra, one_line
-from .options import Group, common, given
-from .output import overview, tolerant
+from .options import Group, common_options, given
+from .output import print_overview, replace_missing_letters
 from .settings import name_variables
 
 
@@ -38,11 +38,11 @@ class Commands(Group):
 
     def main(self, args=None, prog_name="kerascnn", standalone_mode=True, **rest):
         words = sys.argv[1:] if args is None else [*args]
-        color = colours(words)
+        color = color_choice(words)
         run = partial(super().main, words, prog_name, standalone_mode=False, color=color, **rest)
         if not standalone_mode:
             return run()
-        sys.exit(status_of(run, color))
+        sys.exit(run_status(run, color))
 
     def invoke(self, context):
         try:
@@ -60,17 +60,17 @@ class Commands(Group):
                 traceback.print_exc()
             if isinstance(error, click.ClickException):
                 raise
-            raise explained(error) from error
+            raise explain_error(error) from error
 
 
-def colours(words):
+def color_choice(words):
     """False where colours are not wanted, True where they are wanted also in a file, else None."""
     if os.environ.get("NO_COLOR") or "--no-color" in words:
         return False
     return True if os.environ.get("FORCE_COLOR") else None
 
 
-def explained(error):
+def explain_error(error):
     """A failure that nobody foresaw, as one line."""
     if isinstance(error, ModuleNotFoundError) and error.name:
         from .commands.doctor import extra_of
@@ -82,14 +82,14 @@ def explained(error):
     return Failure(kind + (one_line(error) or "no reason given"), advice)
 
 
-def status_of(run, color):
+def run_status(run, color):
     """Run, say on stderr what went wrong, and return the exit code."""
-    tolerant()
+    replace_missing_letters()
     try:
         status = run()
         sys.stdout.flush()
     except click.ClickException as error:
-        return complain(error, color)
+        return print_error(error, color)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return INTERRUPTED
@@ -98,19 +98,19 @@ def status_of(run, color):
     return status if isinstance(status, int) else 0
 
 
-def complain(error, color):
+def print_error(error, color):
     """One line for the error, and where there is advice one for what to try."""
     advice = getattr(error, "advice", None)
     if isinstance(error, click.UsageError):
         advice = f"{error.ctx.command_path if error.ctx else 'kerascnn'} --help"
-    text = one_line(error.format_message()) + by_variable(error)
+    text = one_line(error.format_message()) + variable_hint(error)
     click.echo(f"{click.style('error:', fg='red', bold=True)} {text}", err=True, color=color)
     if advice:
         click.echo(f"{click.style('try:', dim=True)}   {advice}", err=True, color=color)
     return error.exit_code
 
 
-def by_variable(error):
+def variable_hint(error):
     """Which variable a wrong value came from, where it did."""
     parameter, context = getattr(error, "param", None), getattr(error, "ctx", None)
     if parameter is None or context is None:
@@ -137,10 +137,10 @@ main = Commands(
     "kerascnn",
     help="The famous convolutional networks in Keras: list them, look inside, see them learn.",
     epilog=EPILOG,
-    params=common(),
+    params=common_options(),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     invoke_without_command=True,
-    callback=overview,
+    callback=print_overview,
 )
 click.version_option(__version__, prog_name="kerascnn", message="%(prog)s %(version)s")(main)
 LOOK = (list, show, predict, see)

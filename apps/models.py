@@ -158,7 +158,7 @@ def check_weights(model, row, weights):
 def check_file(path):
     """Refuse, before Keras is loaded, what is no model file by its name and its first bytes."""
     if not os.path.exists(path):
-        raise missing(path)
+        raise unknown_model(path)
     if os.path.isdir(path):
         raise BadFile(f"{path} is a folder; a Keras model is one file, .keras or .h5")
     try:
@@ -177,7 +177,7 @@ def check_file(path):
         raise BadFile(f"{path} should end in {kind}, as which Keras would read it")
 
 
-def missing(name):
+def unknown_model(name):
     """The error for what is neither a network nor a file."""
     if name.lower().endswith(SUFFIXES) or os.sep in name:
         return BadFile(f"there is no file {name}")

@@ -6,10 +6,10 @@ from functools import wraps
 import click
 
 from .errors import BadFile, Misuse, near, writing
-from .files import names_in
+from .files import read_names
 
 
-def remember(context, option, value):
+def remember_flag(context, option, value):
     """Keep a common option where every command finds it, given before or after the subcommand."""
     if value:
         context.meta[f"kerascnn.{option.name}"] = True
@@ -30,7 +30,7 @@ COMMON = {
 }
 
 
-def configured(context, option, path):
+def apply_config(context, option, path):
     """Take defaults from files, before any other option is looked at."""
     if not context.resilient_parsing and (path or not context.parent):  # completion has to be fast
         from .settings import configure
@@ -38,10 +38,10 @@ def configured(context, option, path):
         configure(context, path)
 
 
-def common():
+def common_options():
     """The options that every command has."""
-    flags = {"is_flag": True, "expose_value": False, "callback": remember}
-    file = {"metavar": "FILE", "is_eager": True, "expose_value": False, "callback": configured}
+    flags = {"is_flag": True, "expose_value": False, "callback": remember_flag}
+    file = {"metavar": "FILE", "is_eager": True, "expose_value": False, "callback": apply_config}
     return [
         *(click.Option(names.split(", "), help=text, **flags) for names, text in COMMON.items()),
         click.Option(["--config"], help="Options from this file, in place of kerascnn.toml here.", **file),
@@ -64,7 +64,7 @@ class Command(click.Command):
     """A command with the common options, which its help lists apart."""
 
     def __init__(self, name, *, params=None, **rest):
-        super().__init__(name, params=[*(params or ()), *common()], **rest)
+        super().__init__(name, params=[*(params or ()), *common_options()], **rest)
 
     def format_options(self, context, formatter):
         written = {"Options": [], "Common options": []}
@@ -73,7 +73,7 @@ class Command(click.Command):
                 continue
             record = option.get_help_record(context)
             if record:
-                everywhere = option.callback in (remember, configured)
+                everywhere = option.callback in (remember_flag, apply_config)
                 written["Common options" if everywhere else "Options"].append(record)
         for title, records in written.items():
             if records:
@@ -118,7 +118,7 @@ def classes_option(command):
     """--classes: names with commas between them, or in a file."""
 
     def read(context, option, text):
-        return None if text is None else names_in(text)
+        return None if text is None else read_names(text)
 
     help = "The model's in its order; or a file: a line each, or JSON."
     return click.option("--classes", metavar="A,B,..", callback=read, help=help)(command)

@@ -46,7 +46,7 @@ def collected_warnings():
 
 
 @click.pass_context
-def overview(context):
+def print_overview(context):
     """What a group of commands says where none of them is asked for: which there are."""
     if context.invoked_subcommand is None:
         command = context.command
@@ -78,7 +78,7 @@ def waiting(text):
             click.echo("\r" + " " * len(text) + "\r", err=True, nl=False)
 
 
-def tolerant():
+def replace_missing_letters():
     """Write a question mark where the terminal has no such letter, rather than fail."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

@@ -16,7 +16,7 @@ from .models import read_model as read
 from .options import Command, check_new, given, keep
 from .output import answer, bar, bold, cut, dim, remark, waiting, width
 from .quiet import load_keras
-from .settings import variable
+from .settings import variable_name
 from .ways import check_options, chosen, look, more_options, spelled, ways
 
 PICTURES = (".png", ".svg", ".pdf")
@@ -55,7 +55,7 @@ class See(Command):
 def option_of(parameter):
     """The option that an argument is, by its default."""
     name, default = f"--{parameter.name.replace('_', '-')}", parameter.default
-    given = {"help": one_line(parameter.help), "envvar": variable(("see",), parameter.name)}
+    given = {"help": one_line(parameter.help), "envvar": variable_name(("see",), parameter.name)}
     if default is False:
         return click.Option([name], is_flag=True, **given)
     kind = Numbers() if default is None else type(default)

@@ -27,7 +27,7 @@ class Setting(NamedTuple):
     place: str
 
 
-def spelled(option):
+def option_name(option):
     """An option as it is typed, without dashes before it."""
     return max(option.opts, key=len).lstrip("-")
 
@@ -35,11 +35,11 @@ def spelled(option):
 def options_of(command, derived=True):
     """{as typed: option} of those that variables and files may set; looking up ``derived`` ones takes time."""
     params = [*command.params, *(getattr(command, "derived", list)() if derived else ())]
-    found = {spelled(option): option for option in params if isinstance(option, click.Option)}
+    found = {option_name(option): option for option in params if isinstance(option, click.Option)}
     return {name: option for name, option in found.items() if name not in APART}
 
 
-def variable(words, name):
+def variable_name(words, name):
     """The variable of an option: train, batch as KERASCNN_TRAIN_BATCH."""
     return "_".join(["kerascnn", *(() if name in EVERYWHERE else words), name]).replace("-", "_").upper()
 
@@ -47,7 +47,7 @@ def variable(words, name):
 def name_variables(command, words=()):
     """Let every option of a command, and of those below it, be set by its variable."""
     for name, option in options_of(command, derived=False).items():
-        option.envvar = variable(words, name)
+        option.envvar = variable_name(words, name)
     for option in command.params:
         if option.name == "config":
             option.envvar = "KERASCNN_CONFIG" if not words else None
@@ -58,40 +58,40 @@ def name_variables(command, words=()):
 def configure(context, path=None):
     """Make what the files say the defaults of a command, the root or where --config was given, and of those below."""
     root, words = context.find_root(), context.command_path.split()[1:]
-    context.meta[PLACES] = places(path)
-    found = context.meta[META] = settled(root.command, path)
-    defaults = nested(found)
+    context.meta[PLACES] = settings_files(path)
+    found = context.meta[META] = read_settings(root.command, path)
+    defaults = nested_defaults(found)
     everywhere = {key: value for key, value in defaults.items() if not isinstance(value, dict)}
     for word in words if context.parent else ():
         defaults = defaults.get(word, {})
     context.default_map = everywhere | defaults
 
 
-def settled(root, path=None):
+def read_settings(root, path=None):
     """{(command .., option as typed): `Setting`} of the files; the folder's counts before the person's own."""
     found = {}
-    for place, table in tables(path):
-        checked(table, root, place, (), found)
+    for place, table in read_tables(path):
+        collect_settings(table, root, place, (), found)
     return found
 
 
-def places(path=None):
+def settings_files(path=None):
     """The files that may say something, the weakest first."""
     home = os.environ.get("XDG_CONFIG_HOME") or os.path.join(os.path.expanduser("~"), ".config")
     return os.path.join(home, OWN), path or (HERE if os.path.exists(HERE) else PROJECT)
 
 
-def tables(path):
+def read_tables(path):
     """(file, what it says) of those that are there."""
-    for place in places(path):
-        text = read(place, needed=place == path)
+    for place in settings_files(path):
+        text = read_text(place, needed=place == path)
         if place != PROJECT:
-            yield short_path(place), parsed(text, place) if text else {}
+            yield short_path(place), parse_toml(text, place) if text else {}
         elif "tool.kerascnn" in text:  # else it is not ours to judge
-            yield f"{PROJECT} [tool.kerascnn]", parsed(text, place).get("tool", {}).get("kerascnn", {})
+            yield f"{PROJECT} [tool.kerascnn]", parse_toml(text, place).get("tool", {}).get("kerascnn", {})
 
 
-def read(place, needed):
+def read_text(place, needed):
     try:
         with open(place, encoding="utf-8-sig") as file:
             return file.read()
@@ -103,7 +103,7 @@ def read(place, needed):
         raise BadFile(f"{place} cannot be read: {error}") from error
 
 
-def parsed(text, place):
+def parse_toml(text, place):
     import tomllib
 
     try:
@@ -118,17 +118,17 @@ def short_path(place):
     return place.replace(person, f"~{os.sep}", 1) if place.startswith(person) else place
 
 
-def checked(table, command, place, words, found):
+def collect_settings(table, command, place, words, found):
     """Add what a table says of a command's options, and of those below it, to ``found``."""
     options, below = options_of(command), getattr(command, "commands", {})
     title, help = f" in [{'.'.join(words)}]" if words else "", " ".join(["kerascnn", *words, "--help"])
     for key, value in table.items():
         name = key.replace("_", "-")
         if name in below and isinstance(value, dict):
-            checked(value, below[name], place, (*words, name), found)
+            collect_settings(value, below[name], place, (*words, name), found)
         elif name in options and not isinstance(value, dict):
             try:
-                found[(*words, name)] = Setting(options[name].name, value, taken(options[name], value), place)
+                found[(*words, name)] = Setting(options[name].name, value, click_value(options[name], value), place)
             except (click.BadParameter, TypeError) as error:
                 raise Misuse(f"{place}: {key}{title}: {error}", help) from error
         else:
@@ -136,7 +136,7 @@ def checked(table, command, place, words, found):
             raise Misuse(f"{place}: there is no {key!r}{title}.{hint}", help)
 
 
-def taken(option, value):
+def click_value(option, value):
     """A value of a file as click takes it; refused where the option's type would."""
     if option.is_flag != isinstance(value, bool):
         raise TypeError(f"should be {'true or false' if option.is_flag else 'a value'}. Received: {value!r}")
@@ -149,7 +149,7 @@ def taken(option, value):
     return text
 
 
-def nested(found):
+def nested_defaults(found):
     """Settings as click wants its defaults: a dict in a dict for each command, by the names of parameters."""
     defaults = {}
     for (*words, _), setting in found.items():

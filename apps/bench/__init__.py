@@ -3,8 +3,8 @@
 import click
 
 from ..errors import Misuse
-from ..options import Command, Group, common
-from ..output import answer, overview
+from ..options import Command, Group, common_options
+from ..output import answer, print_overview
 from ..quiet import load_keras
 
 COUNT = click.IntRange(1)
@@ -13,9 +13,9 @@ COUNT = click.IntRange(1)
 command = Group(
     "bench",
     help="Measure on this machine, and compare.",
-    params=common(),
+    params=common_options(),
     invoke_without_command=True,
-    callback=overview,
+    callback=print_overview,
 )
 
 

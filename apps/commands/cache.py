@@ -30,30 +30,30 @@ def command(action, pattern, yes):
     if not rows and pattern != "*":
         raise Misuse(f"no file in {folder} fits {pattern!r}", "kerascnn cache")
     if action == "clear":
-        clear(folder, rows, pattern, yes)
+        clear_cache(folder, rows, pattern, yes)
     else:
-        result = {"folder": folder, "files": [row._asdict() for row in rows], "total": total(rows)}
+        result = {"folder": folder, "files": [row._asdict() for row in rows], "total": total_size(rows)}
         answer("cache", result, lines(folder, rows))
         if rows and to_person():
             remark(dim("\nTo remove them: kerascnn cache clear"))
 
 
-def clear(folder, rows, pattern, yes):
+def clear_cache(folder, rows, pattern, yes):
     """Remove, and say what was removed."""
     from kerascnn.reporting.report import clear as clear_sections
     from kerascnn.transfer_learning.store import clear as clear_features
     from kerascnn.weights import cache
 
     if rows and not yes:
-        agree(f"remove {told(rows)} from {folder}?")
+        ask_first(f"remove {describe_files(rows)} from {folder}?")
     gone = cache.clear(pattern) + clear_features(pattern) + clear_sections(pattern)
     kept = [row for row in cache.cached() if fnmatchcase(row.file, pattern)]
     warnings = [f"{row.file} stays: it is being downloaded" for row in kept]
-    result = {"folder": folder, "removed": [row._asdict() for row in gone], "total": total(gone)}
-    answer("cache", result, [f"removed {told(gone)} from {folder}"], warnings)
+    result = {"folder": folder, "removed": [row._asdict() for row in gone], "total": total_size(gone)}
+    answer("cache", result, [f"removed {describe_files(gone)} from {folder}"], warnings)
 
 
-def agree(question):
+def ask_first(question):
     """Ask the person at the terminal; where there is none, only --yes will do."""
     if not sys.stdin.isatty():
         raise Misuse("nobody is there to be asked whether to remove files", "--yes")
@@ -63,20 +63,20 @@ def agree(question):
 def lines(folder, rows):
     yield bold(folder)
     if rows:
-        cells = [(row.file, size(row.size), "complete" if row.complete else "unfinished") for row in rows]
+        cells = [(row.file, format_size(row.size), "complete" if row.complete else "unfinished") for row in rows]
         yield from table(TITLES, cells, words=("file", "state"), room=width())
-    yield told(rows)
+    yield describe_files(rows)
 
 
-def told(rows):
+def describe_files(rows):
     if not rows:
         return "no files"
-    return f"{len(rows)} {'file' if len(rows) == 1 else 'files'}, {size(total(rows))}"
+    return f"{len(rows)} {'file' if len(rows) == 1 else 'files'}, {format_size(total_size(rows))}"
 
 
-def size(count):
+def format_size(count):
     return f"{short(count)}B" if count >= 1000 else f"{count} B"
 
 
-def total(rows):
+def total_size(rows):
     return sum(row.size for row in rows)

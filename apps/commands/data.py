@@ -21,7 +21,7 @@ def command(action, source, save, paths):
     files that cannot be read, duplicates within and across classes and parts, classes that are small or uneven. Exit
     code 4 where more than 5 % of the images are bad.
     """
-    found = judged(source)
+    found = audit_source(source)
     keep(found, save)
     from kerascnn.data.audit import document
 
@@ -32,7 +32,7 @@ def command(action, source, save, paths):
     return BadFile.exit_code if found.fatal else 0
 
 
-def judged(source):
+def audit_source(source):
     from kerascnn.data import DataError, audit
     from kerascnn.data.sources import DOWNLOADED
 

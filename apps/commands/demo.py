@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import click
 
-from ..datasets import facts_of_test, line_of_test
+from ..datasets import describe_test, summarize_test
 from ..errors import PARTIAL, Misuse, one_line
 from ..options import Command, given
 from ..output import answer, bold, next_steps, pairs, percent, remark, width
@@ -86,8 +86,8 @@ def learn(tour):
         model.save(draft)
 
     found = kerascnn.evaluate(model, data)
-    save_figure(mistakes(found, data.test), tour.path("mistakes.png"))
-    test = facts_of_test(found)
+    save_figure(draw_mistakes(found, data.test), tour.path("mistakes.png"))
+    test = summarize_test(found)
     wrong = test["images"] - test["right"]
     line = f"of the {test['images']} that it has never seen it reads {wrong} wrong: mistakes.png"
     return {"line": line, "train": len(data.train), "test": test}
@@ -104,11 +104,11 @@ def transfer(tour):
     study.save(out)
     tour.made["study"] = study
 
-    stages = told(study.best)
+    stages = select_stages(study.best)
     for row in stages:
         remark(f"    {row['stage']:<16} {percent(row['accuracy'], 1):>7}  of images not shown, {row['depth']}")
     remark(f"    {study.advice.similarity} data, {study.advice.amount} of it: first {study.advice.strategies[0]}")
-    test, usual, gap = facts_of_test(study.tested), study.usual_tested.accuracy, study.compared.difference
+    test, usual, gap = summarize_test(study.tested), study.usual_tested.accuracy, study.compared.difference
     line = (
         f"chosen: {study.chosen.name}; {percent(test['accuracy'], 1)} of the locked test, the usual way "
         f"{percent(usual, 1)}: {100 * gap.value:+.1f} points ({100 * gap.low:+.1f} to {100 * gap.high:+.1f})"
@@ -124,7 +124,7 @@ def transfer(tour):
     }
 
 
-def told(table, few=FEW):
+def select_stages(table, few=FEW):
     """A few stages of a ``ProbeTable`` from the first to the last, the best one among them."""
     rows = table.summary
     rows = rows[rows["stage"].isin(table.stages)].sort_values("accuracy").drop_duplicates("stage", keep="last")
@@ -178,7 +178,7 @@ def report(tour):
     return {"line": f"{out}, {os.path.getsize(out) / 1e6:.1f} MB: open it in a browser", "file": out}
 
 
-def mistakes(found, images, columns=6):
+def draw_mistakes(found, images, columns=6):
     """A figure of up to 24 of the images that an evaluation has wrong, with what they are and what was read."""
     import numpy as np
     from matplotlib.figure import Figure
@@ -251,17 +251,17 @@ def command(out, epochs, seed, force):
     on photos, is turned into a better reader, exported, and looked into. Needs no connection, and a few minutes. What
     an interrupted tour has finished of the transfer is used again. Exit code 5 where a step failed.
     """
-    prepare(out, force)
+    prepare_folder(out, force)
     load_keras()
     started, tour = time.perf_counter(), Tour(out, epochs, seed)
-    found, failed = taken(tour)
+    found, failed = take_tour(tour)
     about = {"folder": out, "epochs": epochs, "seed": seed, "seconds": round(time.perf_counter() - started, 1)}
-    result = about | {"files": [*files(found)], "steps": found, "failed": failed}
+    result = about | {"files": [*files_of(found)], "steps": found, "failed": failed}
     answer("demo", result, lines(result), [f"{name}: {reason}" for name, reason in failed.items()], told=True)
     return PARTIAL if failed else 0
 
 
-def prepare(out, force):
+def prepare_folder(out, force):
     """Make the folder, unless it is somebody else's."""
     mark = os.path.join(out, MARK)
     try:
@@ -274,7 +274,7 @@ def prepare(out, force):
         raise Misuse(f"{out} cannot be written: {error.strerror}") from error
 
 
-def taken(tour):
+def take_tour(tour):
     """({step: its facts}, {step that failed: why}); a step that fails is the last, since others build on it."""
     found = {}
     for number, step in enumerate(STEPS, start=1):
@@ -283,7 +283,7 @@ def taken(tour):
         try:
             facts = step.do(tour)
         except KeyboardInterrupt:
-            there = ", ".join(files(found)) or "nothing yet"
+            there = ", ".join(files_of(found)) or "nothing yet"
             remark(f"\ninterrupted while it was to {step.name}; in {tour.out} there is {there}")
             raise
         except Exception as error:
@@ -296,7 +296,7 @@ def taken(tour):
     return found, {}
 
 
-def files(found):
+def files_of(found):
     """{name: what it is} of what the steps that are done have left."""
     return {name: what for step in STEPS if step.name in found for name, what in step.files.items()}
 
@@ -308,9 +308,9 @@ def lines(result):
         if name in found:
             test = found[name]["test"]
             yield bold(f"{title}, reads {percent(test['accuracy'], 1)} of digits that it has never seen")
-            yield line_of_test(test)
+            yield describe_test(test)
     yield f"  the tour took {result['seconds']:.0f} s"
     yield ""
     yield bold(f"files in {folder}")
-    yield from pairs(files(found), room=width())
+    yield from pairs(files_of(found), room=width())
     yield from next_steps({words.format(folder): what for words, what in NEXT.items()})

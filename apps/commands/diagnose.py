@@ -12,14 +12,14 @@ from ..options import (
     POSITIVE,
     Command,
     Group,
-    common,
+    common_options,
     given,
     images_argument,
     keep,
     new_file_option,
     seed_option,
 )
-from ..output import answer, bar, bold, overview, remark, table, waiting, width
+from ..output import answer, bar, bold, print_overview, remark, table, waiting, width
 from ..quiet import load_keras
 from .residual import command as residual
 
@@ -31,9 +31,9 @@ save_option = new_file_option("--save", "diagnosis.png", PICTURES, "Draw it.")
 command = Group(
     "diagnose",
     help="Look for what is wrong with a network: its start, its units and filters, its gradients, its depth.",
-    params=common(),
+    params=common_options(),
     invoke_without_command=True,
-    callback=overview,
+    callback=print_overview,
 )
 
 
@@ -54,7 +54,7 @@ def init(rule, std, act, save):
 
     found = initialisation(init=rule, std=std, act=act)
     keep(found, save)
-    answer("diagnose", {"title": found.title, "layers": plain(found.table), "saved": save}, start_lines(found))
+    answer("diagnose", {"title": found.title, "layers": json_rows(found.table), "saved": save}, init_lines(found))
 
 
 @command.command("units", cls=Command)
@@ -67,7 +67,7 @@ def units(model, images, save):
     What the units of a network do on images, a line a layer, and whether the filters of its first convolution are good,
     too noisy, too correlated or without structure. Dozens of images say more than a few.
     """
-    inside(model, images, save)
+    diagnose_units(model, images, save)
 
 
 @command.command("gradient", cls=Command)
@@ -81,13 +81,13 @@ def gradient(network, samples, seed, save):
     Backpropagation against central differences in float64, on four images of noise. Meant for a network of your own
     with a layer of your own; exit code 1 where a gradient is wrong.
     """
-    return slopes(network, samples, seed, save)
+    return check_gradients(network, samples, seed, save)
 
 
 command.add_command(residual)
 
 
-def start_lines(found):
+def init_lines(found):
     """A line a layer: its spread as a bar of what came in, and the gradient that arrives there."""
     yield bold(found.title)
     rows = []
@@ -99,7 +99,7 @@ def start_lines(found):
     yield from table(("layer", "std", "saturated", "gradient", "spread"), rows, words=("layer", "spread"), room=width())
 
 
-def inside(model, images, save):
+def diagnose_units(model, images, save):
     """Units and filters of a network on images."""
     network = model.open()
     from kerascnn import diagnose
@@ -114,11 +114,11 @@ def inside(model, images, save):
         "images": activity.images,
         "good": verdict.good,
         "reasons": list(verdict.reasons),
-        "layers": plain(activity.layers),
+        "layers": json_rows(activity.layers),
         "filters": None if bank is None else {"layer": bank.layer, "verdicts": list(bank.verdicts)},
         "saved": save,
     }
-    answer("diagnose", result, inside_lines(activity, bank, verdict))
+    answer("diagnose", result, units_lines(activity, bank, verdict))
     if activity.images < diagnose.ENOUGH:
         remark(f"{activity.images} images are few: silence may be chance")
 
@@ -133,7 +133,7 @@ def first_filters(network):
         return None
 
 
-def inside_lines(activity, bank, verdict):
+def units_lines(activity, bank, verdict):
     """A line a layer, then the filters, then the verdict and its reasons."""
     rows = [
         (row.layer, row.units, row.dead or "-", *map(two_digits, (row.sparsity, row.correlation, row.entropy_rank)))
@@ -152,7 +152,7 @@ def two_digits(number):
     return f"{number:.2f}" if number == number else "-"
 
 
-def slopes(what, samples, seed, save):
+def check_gradients(what, samples, seed, save):
     """The gradient check of a network on noise; 1 where it fails."""
     row = find_network(what)
     load_keras()
@@ -165,15 +165,20 @@ def slopes(what, samples, seed, save):
     rng = np.random.default_rng(seed)
     with failing_as(BadFile, f"{network.name} cannot be checked: "):
         pixels = rng.integers(0, 256, (4, *(side or 32 for side in image_input(network))))
-        options = {"samples": samples, "seed": seed, "tell": looking()}
+        options = {"samples": samples, "seed": seed, "tell": layer_progress()}
         found = kerascnn.gradient_check(network, pixels, np.zeros(4, int), **options)
     keep(found, save)
-    result = {"model": network.name, "passed": found.passed, "error": number(found.max_error), "kinks": found.kinks}
-    answer("diagnose", result | {"layers": plain(found.layers), "saved": save}, slope_lines(found))
+    result = {
+        "model": network.name,
+        "passed": found.passed,
+        "error": json_number(found.max_error),
+        "kinks": found.kinks,
+    }
+    answer("diagnose", result | {"layers": json_rows(found.layers), "saved": save}, gradient_lines(found))
     return 0 if found.passed else Failure.exit_code
 
 
-def looking():
+def layer_progress():
     """What says on the terminal which layer's turn it is."""
     if not sys.stderr.isatty() or given("quiet"):
         return None
@@ -184,7 +189,7 @@ def looking():
     return tell
 
 
-def slope_lines(found):
+def gradient_lines(found):
     """A line a layer, and the verdict."""
     rows = [
         (row.layer, row.samples, row.kinks or "-", f"{row.error:.1e}" if row.error == row.error else "-")
@@ -195,12 +200,12 @@ def slope_lines(found):
     yield bold(str(found))
 
 
-def number(value):
+def json_number(value):
     """A float as JSON takes it."""
     return float(f"{value:.6g}") if value == value else None
 
 
-def plain(frame):
+def json_rows(frame):
     """The rows of a table as JSON takes them: numbers in six digits, None for none."""
 
     def cell(value):
@@ -208,7 +213,7 @@ def plain(frame):
             return value
         value = getattr(value, "item", lambda: value)()
         if isinstance(value, float):
-            return number(value)
+            return json_number(value)
         return value
 
     return [{key: cell(value) for key, value in row.items()} for row in frame.to_dict("records")]

@@ -20,20 +20,30 @@ def command():
     Paste it into a report. Exit code 1 where something that kerascnn needs is missing, too old, or cannot be
     imported.
     """
-    result = {"packages": packages(), "extras": extras(), "python": python(), "keras": running(), "machine": machine()}
-    problems = [*unmet(result["packages"]), *result["keras"].pop("problems"), *lacking(result["machine"])]
+    result = {
+        "packages": packages(),
+        "extras": extras(),
+        "python": python_facts(),
+        "keras": keras_facts(),
+        "machine": machine_facts(),
+    }
+    problems = [
+        *package_problems(result["packages"]),
+        *result["keras"].pop("problems"),
+        *machine_problems(result["machine"]),
+    ]
     result |= {"healthy": not problems, "problems": problems}
     answer("doctor", result, lines(result))
     return 1 if problems else 0
 
 
-def python():
+def python_facts():
     import platform
 
-    return {"version": platform.python_version(), "platform": platform.platform(), "kerascnn": version()}
+    return {"version": platform.python_version(), "platform": platform.platform(), "kerascnn": own_version()}
 
 
-def version():
+def own_version():
     import kerascnn
 
     return kerascnn.__version__
@@ -42,13 +52,13 @@ def version():
 def packages():
     """Every package that kerascnn needs: the version that is there, and the least that it takes."""
     return [
-        {"name": name, "version": installed(name), "needs": least}
+        {"name": name, "version": installed_version(name), "needs": least}
         for name, least, extra in requirements()
         if extra is None
     ]
 
 
-def unmet(rows):
+def package_problems(rows):
     """What is missing or too old, in words."""
     if not rows:
         yield 'kerascnn is not installed, only found on the path: pip install -e "."'
@@ -56,7 +66,7 @@ def unmet(rows):
         wanted = f"{row['name']}>={row['needs']}" if row["needs"] else row["name"]
         if row["version"] is None:
             yield f'{row["name"]} is missing: pip install "{wanted}"'
-        elif older(row["version"], row["needs"]):
+        elif is_older(row["version"], row["needs"]):
             yield f'{row["name"]} {row["version"]} is too old: pip install "{wanted}"'
 
 
@@ -65,14 +75,14 @@ def extras():
     found = {}
     for name, _, extra in requirements():
         if extra and name != "kerascnn":
-            found.setdefault(extra, {})[name] = installed(name)
+            found.setdefault(extra, {})[name] = installed_version(name)
     return [
         {"name": extra, "present": None not in parts.values(), "packages": parts, "install": pip_install(extra)}
         for extra, parts in found.items()
     ]
 
 
-def running():
+def keras_facts():
     """Keras as it runs here: backend, precision, devices; and what keeps it from running."""
     try:
         keras = load_keras()
@@ -103,14 +113,14 @@ def devices(backend):
     return [str(device) for device in list_devices()]
 
 
-def machine():
+def machine_facts():
     """Cores, memory, where files are kept, and the fonts of pictures."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     total, free = memory()
-    return {"cores": cores, "memory": total, "free": free, **cache(), "font": font()}
+    return {"cores": cores, "memory": total, "free": free, **cache_facts(), "font": font()}
 
 
-def lacking(machine):
+def machine_problems(machine):
     """What of the machine keeps kerascnn from its work, in words."""
     if not machine["writable"]:
         yield f"the cache folder {machine['cache']} cannot be written: set KERASCNN_HOME to another"
@@ -130,7 +140,7 @@ def memory():
         return (os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if known else None), None
 
 
-def cache():
+def cache_facts():
     """The folder for files that can be made or fetched again; whether it can be written; the room on its disk."""
     import shutil
 
@@ -157,8 +167,8 @@ def lines(result):
     room = width()
     about, keras, machine = result["python"], result["keras"], result["machine"]
     yield bold(f"kerascnn {about['kerascnn']}, Python {about['version']}, {about['platform']}")
-    yield from section("packages", {row["name"]: told(row) for row in result["packages"]}, room)
-    yield from section("optional", {row["name"]: told_extra(row) for row in result["extras"]}, room)
+    yield from section("packages", {row["name"]: package_text(row) for row in result["packages"]}, room)
+    yield from section("optional", {row["name"]: extra_text(row) for row in result["extras"]}, room)
     facts = {
         "backend": ", ".join(keras[key] for key in SETTINGS if keras.get(key)) or "none",
         "devices": ", ".join(keras["devices"]) or "none",
@@ -180,14 +190,14 @@ def section(title, facts, room):
     yield from pairs(facts, room=room)
 
 
-def told(row):
+def package_text(row):
     least = dim(f"  needs {row['needs']}") if row["needs"] else ""
     if row["version"] is None:
         return "missing"
     return row["version"].ljust(9) + least
 
 
-def told_extra(row):
+def extra_text(row):
     if not row["present"]:
         return f"not installed: {row['install']}"
     return ", ".join(f"{name} {version}" for name, version in row["packages"].items())
@@ -201,10 +211,10 @@ def requirements():
         stated = metadata.requires("kerascnn") or []
     except metadata.PackageNotFoundError:
         return []
-    return [parsed(text) for text in stated]
+    return [parse_requirement(text) for text in stated]
 
 
-def parsed(text):
+def parse_requirement(text):
     """`starlette>=0.46; extra == "explore"` as ("starlette", "0.46", "explore")."""
     from packaging.requirements import Requirement
 
@@ -230,7 +240,7 @@ def extra_of(module):
     return None
 
 
-def installed(name):
+def installed_version(name):
     """The version of a package without importing it, or None."""
     from importlib import metadata
 
@@ -240,7 +250,7 @@ def installed(name):
         return None
 
 
-def older(version, least):
+def is_older(version, least):
     """Whether a version is older than another."""
     from packaging.version import Version
 

@@ -37,17 +37,17 @@ def command(model, data, part, classes, against, human, without, save):
     check_data(data, human)
     load_keras()
     with collected_warnings() as warnings:
-        images = labelled(data, part)
+        images = read_images(data, part)
         network = model.open()
-        found = measured(network, images, classes)
-        second = measured(other.open(), images, classes) if other else None
+        found = evaluate_model(network, images, classes)
+        second = evaluate_model(other.open(), images, classes) if other else None
         parts = {
-            "against": compared(found, second, model.name, against) if against else None,
-            "people": with_people(found, human) if human else None,
-            "without": cut(network, images, classes, without) if without else None,
+            "against": compare_networks(found, second, model.name, against) if against else None,
+            "people": compare_people(found, human) if human else None,
+            "without": ablate_parts(network, images, classes, without) if without else None,
         }
     skipped = [f"{name} skipped: {reason}" for name, reason in found.failed.items()]
-    saved = store(found, parts, save)
+    saved = save_results(found, parts, save)
     answer("evaluate", result(found, parts, saved), lines(found, parts), skipped + warnings)
     if to_person() and not save:
         remark("\nTables and figures: --save DIR")
@@ -62,7 +62,7 @@ def check_data(data, human):
         raise BadFile(f"there is no file {human}")
 
 
-def labelled(data, part):
+def read_images(data, part):
     """The images that count."""
     from kerascnn.evaluation.labelled import labelled as read_data
 
@@ -70,7 +70,7 @@ def labelled(data, part):
         return read_data(data, part=part)
 
 
-def measured(model, images, classes):
+def evaluate_model(model, images, classes):
     """The evaluation of a model."""
     from kerascnn.evaluation.evaluate import measured as evaluated
 
@@ -81,7 +81,7 @@ def measured(model, images, classes):
         return evaluated(model, images, classes=classes, quiet=given("quiet"))
 
 
-def compared(found, second, one, against):
+def compare_networks(found, second, one, against):
     """The comparison with another network; two files of the same network are called by their names."""
     from kerascnn import compare
 
@@ -91,7 +91,7 @@ def compared(found, second, one, against):
         return compare(found, second, called=called)
 
 
-def with_people(found, path):
+def compare_people(found, path):
     """The comparison with people."""
     from kerascnn import human_against_network
 
@@ -99,7 +99,7 @@ def with_people(found, path):
         return human_against_network(found, path)
 
 
-def cut(network, images, classes, names):
+def ablate_parts(network, images, classes, names):
     """The network without some of its parts."""
     from kerascnn.evaluation.ablation import ablated
 
@@ -107,7 +107,7 @@ def cut(network, images, classes, names):
         return ablated(network, [*names], images, classes=classes, quiet=given("quiet"))
 
 
-def store(found, parts, path):
+def save_results(found, parts, path):
     """Write the evaluation, into a folder also the comparisons, and return where it is."""
     if path is None:
         return None

@@ -5,7 +5,7 @@ import os
 import click
 
 from ..errors import BadFile, Failure, Misuse, failing_as
-from ..files import facts_in
+from ..files import read_facts
 from ..models import model_argument
 from ..options import POSITIVE, Command, classes_option, force_option, given
 from ..output import answer, bold, dim, pairs, remark, short, table, to_person, waiting, width
@@ -34,13 +34,13 @@ def command(model, out, classes, formats, temperature, samples, facts, no_verify
     """
     formats = check_formats(formats)
     check_folder(out)
-    facts = None if facts is None else facts_in(facts)
+    facts = None if facts is None else read_facts(facts)
     missing = next((path for path in samples if not os.path.exists(path)), None)
     if missing:
         raise BadFile(f"there is no image {missing}")
     network = model.open()
     options = {"formats": formats, "temperature": temperature, "samples": [*samples] or None, "facts": facts}
-    written = write(network, out, classes=classes, verify=not no_verify, replace=given("force"), **options)
+    written = write_export(network, out, classes=classes, verify=not no_verify, replace=given("force"), **options)
     answer("export", result(written, network), lines(written, network))
     if to_person():
         remark(dim(f"\nCheck again, also elsewhere: python -m kerascnn.exporting {out}"))
@@ -63,7 +63,7 @@ def check_folder(path):
         raise Misuse(f"{path} is no export, and stays", "another name")
 
 
-def write(model, out, **options):
+def write_export(model, out, **options):
     from kerascnn import export
     from kerascnn.exporting import ExportError
 
@@ -74,7 +74,7 @@ def write(model, out, **options):
         ):
             return export(model, out, **options)
     except ExportError as error:
-        for line in checks_of(error.checks):
+        for line in checks_table(error.checks):
             remark(line)
         raise Failure(error, f"the files are in {error.folder}") from error
     except FileExistsError as error:
@@ -91,7 +91,7 @@ def result(written, model):
     }
 
 
-def checks_of(checks):
+def checks_table(checks):
     rows = [(check.file, check.what, "yes" if check.passed else "NO", check.found) for check in checks]
     words = ("file", "check", "right", "found")
     return table(words, rows, words=words, room=width())
@@ -102,7 +102,7 @@ def lines(written, model):
     from kerascnn.exporting.card import PYTHON, request, server
 
     if written.checks:
-        yield from [*checks_of(written.checks), ""]
+        yield from [*checks_table(written.checks), ""]
     parts = {}
     for name, size in written.files.items():
         part = name.split("/")[0] + "/" * ("/" in name)

@@ -50,15 +50,15 @@ def command(pattern, family, year, max_params, pretrained, publisher):
         found = matching(rows, **filters)
     except ValueError as error:
         raise Misuse(error, "kerascnn list") from error
-    warnings = [] if found else nothing(rows, filters)
-    result = [told(row, publisher) for row in found]
+    warnings = [] if found else explain_nothing(rows, filters)
+    result = [network_facts(row, publisher) for row in found]
     text = [*lines(result, SPARE if filters["pretrained"] is None else [*SPARE[1:], TOP1])]
     answer("list", result, text, warnings)
     if found and to_person():
-        explain(found, top1=TOP1 in text[0])
+        explain_numbers(found, top1=TOP1 in text[0])
 
 
-def told(row, publisher=None):
+def network_facts(row, publisher=None):
     """A network without its stages, with the names of its weights and the best top-1 among them."""
     from kerascnn.zoo.registry import sources
 
@@ -67,9 +67,9 @@ def told(row, publisher=None):
     return stated | {"weights": [source.name for source in weights], "top1": best_top1(weights)}
 
 
-def explain(found, top1):
+def explain_numbers(found, top1):
     """What the numbers mean, and how to see more of a network."""
-    remark(dim(f"\n{count(found)}. Counted are trainable parameters, and multiply-adds an image."))
+    remark(dim(f"\n{count_text(found)}. Counted are trainable parameters, and multiply-adds an image."))
     if top1:
         remark(dim("Top-1: the best published, in % of ImageNet, of weights that are free for every use."))
     remark(dim(f"One of them in full: kerascnn show {found[0].name}"))
@@ -101,26 +101,26 @@ def lines(rows, spare):
     return table(TITLES, cells, words=WORDS, spare=spare, room=width()) if rows else []
 
 
-def nothing(rows, filters):
+def explain_nothing(rows, filters):
     """That nothing was found, and how many there would be without one of the filters."""
     from kerascnn.zoo.registry import matching
 
     asked = {name: value for name, value in filters.items() if value not in (None, "*")}
-    words = [said(name, value) for name, value in asked.items()]
+    words = [filter_text(name, value) for name, value in asked.items()]
     advice = [f"No network fits {', '.join(words)}."]
     for name, word in zip(asked, words, strict=True):
         others = matching(rows, **(filters | {name: "*" if name == "pattern" else None}))
         if others and len(asked) > 1:
-            advice.append(f"Without {word} there are {count(others)}.")
+            advice.append(f"Without {word} there are {count_text(others)}.")
     return advice if len(advice) > 1 else [*advice, "Leave it out to see all: kerascnn list"]
 
 
-def said(name, value):
+def filter_text(name, value):
     """A filter as it was given on the command line."""
     if isinstance(value, bool):
         return "--pretrained" if value else "--no-pretrained"
     return OPTIONS[name].format(value)
 
 
-def count(rows):
+def count_text(rows):
     return "1 network" if len(rows) == 1 else f"{len(rows)} networks"

@@ -45,13 +45,13 @@ def command(model, out, data, images, transfer, compare, open_free, only, skip, 
     on from there. Exit code 5 where a section failed.
     """
     check_sections(only, skip)
-    out = free(out) if open_free else out
+    out = free_name(out) if open_free else out
     check_new(out, "--out report.html", (".html",), given("force"))
     check_new(str(Path(out).with_suffix(".json")), "--out report.html", (".json",), given("force"))
     check_given(data, images, transfer, compare)
     network = model.open()
     files = {"data": data, "images": [*images] or None, "transfer": transfer, "compare": compare}
-    found = made(network, effort=effort or "normal", only=only, skip=skip, **files, **asked)
+    found = make_report(network, effort=effort or "normal", only=only, skip=skip, **files, **asked)
     with writing(out):
         pages = [*map(str, found.save(out))]
     answer("report", result(found, pages), lines(found, pages), found.meta["notes"])
@@ -80,7 +80,7 @@ def check_given(data, images, transfer, compare):
             raise BadFile(f"there is no {what} {path}")
 
 
-def free(path):
+def free_name(path):
     """The path, or where it is there already the next with a number that is free."""
     path, count = Path(path), 1
     found = path
@@ -90,12 +90,12 @@ def free(path):
     return str(found)
 
 
-def made(network, **asked):
+def make_report(network, **asked):
     """The report of a network."""
     import kerascnn
 
     try:
-        with telling() as tell:
+        with progress() as tell:
             return kerascnn.report(network, tell=tell, **asked)
     except ValueError as error:
         if "`layer`" in str(error):
@@ -104,29 +104,31 @@ def made(network, **asked):
 
 
 @contextmanager
-def telling():
+def progress():
     """What says how far it is: a bar on a terminal, elsewhere a line a section and every few seconds; None if quiet."""
     if given("quiet") or sys.stderr is None:
         yield None
     elif sys.stderr.isatty():
-        with on_terminal() as tell:
+        with progress_bar() as tell:
             yield tell
     else:
-        yield in_lines()
+        yield progress_lines()
 
 
 @contextmanager
-def on_terminal():
+def progress_bar():
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
     parts = TextColumn("{task.description}"), BarColumn(24), TaskProgressColumn(), TextColumn("{task.fields[left]}")
     with Progress(*parts, console=Console(stderr=True), transient=True) as shown:
         task = shown.add_task("", total=1.0, left="")
-        yield lambda done, title, left: shown.update(task, completed=done, description=cut(title, 44), left=still(left))
+        yield lambda done, title, left: shown.update(
+            task, completed=done, description=cut(title, 44), left=time_left(left)
+        )
 
 
-def in_lines():
+def progress_lines():
     """Lines for a file or a pipe."""
     last, before = time.monotonic(), None
 
@@ -135,12 +137,12 @@ def in_lines():
         section = title.split(":")[0]
         if done < 1 and (section != before or time.monotonic() - last >= EVERY):
             last, before = time.monotonic(), section
-            click.echo(f"{done:4.0%}  {title}, {still(left)}", err=True)
+            click.echo(f"{done:4.0%}  {title}, {time_left(left)}", err=True)
 
     return tell
 
 
-def still(seconds):
+def time_left(seconds):
     """How long it will take, in words."""
     if seconds < 1:
         return "nearly done"

@@ -46,7 +46,7 @@ def command(data, limit, epochs, depths, width, rate, batch, seed, out):
     Each learns the same images in the same order, for a few epochs; what counts is the training loss. A network that is
     done is kept in DIR: the same command goes on after an interruption, and more --depths may follow.
     """
-    images = read(data, limit, seed)
+    images = load_images(data, limit, seed)
     load_keras()
     from kerascnn.diagnose import plain_against_residual
 
@@ -55,7 +55,9 @@ def command(data, limit, epochs, depths, width, rate, batch, seed, out):
     try:
         with failing_as(Misuse, advice=advice), writing(out):
             os.makedirs(out, exist_ok=True)
-            found = plain_against_residual(images, depths, epochs, limit, folder=out, tell=teller(epochs), **options)
+            found = plain_against_residual(
+                images, depths, epochs, limit, folder=out, tell=epoch_progress(epochs), **options
+            )
     except KeyboardInterrupt:
         remark(f"\nnetworks that are done are kept in {out}: the same command goes on")
         raise
@@ -64,7 +66,7 @@ def command(data, limit, epochs, depths, width, rate, batch, seed, out):
     answer("diagnose", result(found, depths, out), lines(found, depths, epochs, out))
 
 
-def read(source, limit, seed):
+def load_images(source, limit, seed):
     """The images to learn from: all there are but a test part, which stays where it is."""
     if os.sep in source and not os.path.exists(source):
         raise BadFile(f"--data: there is no {source}")
@@ -75,7 +77,7 @@ def read(source, limit, seed):
         return load(source, valid=0, test=0, seed=seed, limit=limit)
 
 
-def teller(epochs):
+def epoch_progress(epochs):
     """What is told of the training, on stderr: a line an epoch, and on a terminal how far the next one is."""
     if given("quiet"):
         return None
@@ -96,13 +98,13 @@ def teller(epochs):
     return tell
 
 
-def last(found, column="loss"):
+def final_values(found, column="loss"):
     """The last epoch's number of each network."""
     return dict(zip(found.final.variant, map(float, found.final[column]), strict=True))
 
 
 def result(found, depths, out):
-    losses, accuracies = last(found), last(found, "accuracy")
+    losses, accuracies = final_values(found), final_values(found, "accuracy")
     rows = [
         {"depth": depth, "network": kind, "loss": losses[f"{kind}{depth}"], "accuracy": accuracies[f"{kind}{depth}"]}
         for depth in depths
@@ -113,7 +115,7 @@ def result(found, depths, out):
 
 def lines(found, depths, epochs, out):
     """The training losses, a line a depth."""
-    losses = last(found)
+    losses = final_values(found)
     rows = [(depth, f"{losses[f'plain{depth}']:.4f}", f"{losses[f'resnet{depth}']:.4f}") for depth in depths]
     yield bold(f"training loss, epoch {epochs}")
     yield from table(("depth", "plain", "residual"), rows, room=width())

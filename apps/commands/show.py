@@ -40,17 +40,17 @@ def command(network, layers, weights, diagram):
         from kerascnn import outline
 
         model = read_model(network) if row is None else outline(row.name)  # without memory for weights
-    anatomy = taken_apart(model, network) if row is None or layers else None
-    published = described(row.name) if row else None
+    anatomy = dissect_model(model, network) if row is None or layers else None
+    published = describe_weights(row.name) if row else None
     result = vars(row) | {"weights": published} if row else summary(model, network, anatomy)
     if layers:
-        result |= layers_of(anatomy)
+        result |= layers_result(anatomy)
     if diagram:
-        result |= {"diagram": draw(model, diagram)}
-    answer("show", result, page(row, network, anatomy, published, layers, weights, diagram))
+        result |= {"diagram": draw_diagram(model, diagram)}
+    answer("show", result, page_lines(row, network, anatomy, published, layers, weights, diagram))
 
 
-def page(row, network, anatomy, published, layers, weights, diagram):
+def page_lines(row, network, anatomy, published, layers, weights, diagram):
     """The text of the answer."""
     if layers:
         yield from layers_page(anatomy)
@@ -68,14 +68,14 @@ def summary(model, path, anatomy):
     return {"name": model.name, "file": path, "totals": anatomy.totals}
 
 
-def layers_of(anatomy):
+def layers_result(anatomy):
     import json
 
     stated = json.loads(anatomy.to_json())
     return {"totals": stated["totals"], "layers": stated["rows"]}
 
 
-def taken_apart(model, path):
+def dissect_model(model, path):
     """The model's anatomy."""
     from kerascnn import dissect
 
@@ -83,7 +83,7 @@ def taken_apart(model, path):
         return dissect(model)
 
 
-def draw(model, path):
+def draw_diagram(model, path):
     """Write the block diagram, and return where it is."""
     from kerascnn import diagram
 
@@ -104,10 +104,10 @@ def network_page(row, weights):
     yield from stage_table(row.stages, row.params, row.macs, room)
     yield ""
     yield from weights_section(row, weights, room)
-    yield from next_steps(steps(row, weights))
+    yield from next_steps(next_commands(row, weights))
 
 
-def steps(row, weights):
+def next_commands(row, weights):
     """What to try next with a network."""
     predict = {f"kerascnn predict {row.name} photo.jpg": "what it shows"} if weights else {}
     asked = [source["name"] if source["shipped"] else "imagenet" for source in weights[:1]]
@@ -125,7 +125,7 @@ def card_facts(row):
     smallest = f", at least {row.min_size}x{row.min_size}" if getattr(row, "min_size", None) else ""
     told = {
         "family": f"{row.family}, {row.year}",
-        "paper": link(row.paper),
+        "paper": paper_link(row.paper),
         "version": row.fidelity,
         "input": f"{sides(row.input_shape)}, pixels 0..255{smallest}",
         "classes": row.classes,
@@ -134,7 +134,7 @@ def card_facts(row):
     return {name: text for name, text in told.items() if text not in ("", "none")}
 
 
-def link(paper):
+def paper_link(paper):
     """A paper's address, where it has one."""
     for sign, place in PLACES.items():
         if paper.startswith(sign):
@@ -144,13 +144,13 @@ def link(paper):
 
 def counts(row):
     """Rows of the table of counts."""
-    yield ("parameters", *beside(row.params, row.published["params"], exact))
-    yield ("multiply-adds", *beside(row.macs, row.published["macs"], partial(short, digits=5, padded=False)))
+    yield ("parameters", *compare_counts(row.params, row.published["params"], exact))
+    yield ("multiply-adds", *compare_counts(row.macs, row.published["macs"], partial(short, digits=5, padded=False)))
     if row.total != row.params:
         yield ("with statistics of norms", exact(row.total), "", "")
 
 
-def beside(counted, published, written):
+def compare_counts(counted, published, written):
     """Counted, published as it is ``written``, and their difference."""
     if published is None or counted is None:
         return exact(counted), "-", ""
@@ -252,11 +252,11 @@ def layers_page(anatomy):
     yield dim(f"In {len(lines[rule])} columns there is room for kinds of layers, exact counts, activations.")
 
 
-def described(network):
+def describe_weights(network):
     """A network's published weights as plain rows, the best first, with what is known of them here."""
     from kerascnn.zoo.registry import sources
 
-    here = downloaded()
+    here = cached_files()
     return [
         vars(source)
         | {"free": source.free, "shipped": source.shipped, "default": place == 0, "cached": source.file in here}
@@ -264,7 +264,7 @@ def described(network):
     ]
 
 
-def downloaded():
+def cached_files():
     """The files in the cache; none where the cache cannot be read, which is no reason to show no network."""
     from kerascnn.weights.cache import cached
 
@@ -276,7 +276,7 @@ def downloaded():
 def weights_section(row, weights, room):
     """The best of a network's weights, a line each; or that there are none, and who in the family has some."""
     if not weights:
-        yield from pairs({"weights": nobody(row)}, indent="", room=room)
+        yield from pairs({"weights": no_weights_text(row)}, indent="", room=room)
         return
     few = weights if len(weights) == SHOWN + 1 else weights[:SHOWN]
     yield from table(WEIGHTS_TITLES, map(weights_cells, few), words=WEIGHTS_WORDS, spare=WEIGHTS_SPARE, room=room)
@@ -305,7 +305,7 @@ def state(source):
     return ", ".join(word for word in ("default", "shipped", "cached") if source[word])
 
 
-def nobody(row):
+def no_weights_text(row):
     """That a network has no published weights, and which of its relatives have some."""
     from kerascnn.zoo.registry import matching
 
@@ -320,7 +320,7 @@ def weights_page(row, weights):
     room = width()
     yield bold(row.name)
     if not weights:
-        yield from pairs({"weights": nobody(row)}, room=room)
+        yield from pairs({"weights": no_weights_text(row)}, room=room)
         return
     for source in weights:
         yield ""

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import click
 
-from ..datasets import IMAGES, facts_of_test, line_of_test, tested_on
+from ..datasets import IMAGES, describe_test, summarize_test, with_test_set
 from ..errors import INTERRUPTED, BadFile, Failure, Misuse, failing_as
-from ..models import complete_names, missing, network_called
+from ..models import complete_names, network_called, unknown_model
 from ..options import COUNT, POSITIVE, SHARE, Command, given, run_folder, seed_option
 from ..output import answer, bold, collected_warnings, next_steps, pairs, percent, remark, table, waiting, width
 from ..quiet import load_keras
@@ -55,22 +55,22 @@ def command(network, data, recipe, seed, valid, test, test_data, size, weights, 
     """
     if listed:
         return list_recipes()
-    row = known(network, data, recipe)
+    row = check_request(network, data, recipe)
     out = run_folder(out or os.path.join("runs", f"{row.name}-{Path(data).stem}"), RUN, "run", resume)
     load_keras()
     with collected_warnings() as warnings:
-        images = read(data, valid, test, test_data, seed)
+        images = load_data(data, valid, test, test_data, seed)
     for line in warnings:
         remark(line)
-    model = build(row, images, recipe, seed, size, weights)
-    history = learn(model, images, recipe, {"seed": seed, "out": out, "resume": resume} | replaced)
+    model = build_classifier(row, images, recipe, seed, size, weights)
+    history = train_model(model, images, recipe, {"seed": seed, "out": out, "resume": resume} | replaced)
     result = {"network": row.name, "data": data, "seed": seed, "folder": out, "epochs": len(history.table)}
     result |= {"stopped": history.stopped or None, "best": history.best if len(history.table) else None}
     if history.stopped:
         answer("train", result | {"test": None}, [history.stopped], warnings, told=True)
         remark("go on: the same command with --resume")
         return INTERRUPTED
-    result |= {"test": tested(model, images, test_data or data, out)}
+    result |= {"test": test_once(model, images, test_data or data, out)}
     answer("train", result, lines(result), warnings, told=True)
 
 
@@ -96,7 +96,7 @@ def list_recipes():
     answer("train", {"recipes": [row.stated() for row in RECIPES.values()]}, found)
 
 
-def known(name, data, recipe):
+def check_request(name, data, recipe):
     """The network's row; what is wrong with the command line is said before Keras is loaded."""
     from kerascnn.training import recipes
 
@@ -104,7 +104,7 @@ def known(name, data, recipe):
         raise Misuse("which network?", "kerascnn train lenet5 --data digits")
     row = network_called(name)
     if row is None:
-        raise missing(name)
+        raise unknown_model(name)
     if data is None:
         raise Misuse(f"{row.name} needs images to learn from", f"kerascnn train {row.name} --data digits, or a folder")
     if recipe not in (None, recipes.PUBLISHED):
@@ -113,22 +113,22 @@ def known(name, data, recipe):
     return row
 
 
-def read(source, valid, test, other, seed):
+def load_data(source, valid, test, other, seed):
     """The ``Data``, tested on ``other`` images if there are such."""
     valid = DEFAULT if valid is None else valid
     test = (0.0 if other else DEFAULT) if test is None else test
-    data = loaded("--data", source, valid=valid, test=test, seed=seed)
-    return tested_on(data, loaded("--test-data", other, valid=0.0, test=0.0)) if other else data
+    data = load_images("--data", source, valid=valid, test=test, seed=seed)
+    return with_test_set(data, load_images("--test-data", other, valid=0.0, test=0.0)) if other else data
 
 
-def loaded(option, source, **how):
+def load_images(option, source, **how):
     from kerascnn.data import load
 
     with failing_as(BadFile, f"{option}: ", IMAGES, (OSError, ValueError)), waiting("reading the images ..."):
         return load(source, **how)
 
 
-def build(row, images, recipe, seed, size, weights):
+def build_classifier(row, images, recipe, seed, size, weights):
     """The network for the classes of the data, drawn anew as the recipe's authors did unless it has weights."""
     import keras
 
@@ -152,7 +152,7 @@ def build(row, images, recipe, seed, size, weights):
     return model
 
 
-def learn(model, images, recipe, how):
+def train_model(model, images, recipe, how):
     from kerascnn.training import Diverged, fit
 
     advice = f"--rate, lower, and another --out; {how['out']} has the epochs before"
@@ -160,7 +160,7 @@ def learn(model, images, recipe, how):
         return fit(model, images, recipe, verbose=not given("quiet"), **how)
 
 
-def tested(model, data, source, out):
+def test_once(model, data, source, out):
     """Accuracy on the locked images, computed once in the life of a run; None where there are none."""
     from kerascnn import evaluate
     from kerascnn.support.files import replacing
@@ -171,7 +171,7 @@ def tested(model, data, source, out):
     with replacing(os.path.join(out, MODEL)) as draft:
         model.save(draft)
     if "test" not in facts and data.test:
-        facts |= {"test": {"data": source} | facts_of_test(evaluate(model, data, quiet=bool(given("quiet"))))}
+        facts |= {"test": {"data": source} | summarize_test(evaluate(model, data, quiet=bool(given("quiet"))))}
         write_json(card, facts)
     return facts.get("test")
 
@@ -180,7 +180,7 @@ def lines(result):
     test, best, out = result["test"], result["best"], result["folder"]
     if test:
         yield bold(f"{result['network']} names {percent(test['accuracy'], 1)} of images that it has never seen")
-        yield line_of_test(test)
+        yield describe_test(test)
     else:
         yield bold(f"{result['network']} has learnt, and is not tested: no images were kept for it")
     if best["val_accuracy"] is not None:

@@ -5,7 +5,7 @@ import time
 
 import click
 
-from ..datasets import IMAGES, facts_of_test, line_of_test, tested_on
+from ..datasets import IMAGES, describe_test, summarize_test, with_test_set
 from ..errors import PARTIAL, BadFile, Failure, Misuse, failing_as, writing
 from ..models import complete_names, find_model
 from ..options import COUNT, SHARE, Command, Names, run_folder, seed_option
@@ -51,42 +51,42 @@ def command(data, out, models, strategy, budget, seed, test, test_data, groups, 
     one standard error, and cheaper, is chosen, and tested once. A run that was ended goes on with --resume.
     """
     backbones = [find_model(name) for name in models or (SHIPPED,)]
-    seconds = budgeted(budget)
+    seconds = parse_budget(budget)
     name = os.path.splitext(os.path.basename(data.rstrip(os.sep)))[0]
     out = run_folder(out or os.path.join("runs", f"transfer-{name}"), ("ledger",), "study", resume)
     load_keras()
     with collected_warnings() as first:
-        images = read(data, test, test_data, groups, seed)
+        images = load_data(data, test, test_data, groups, seed)
     for line in first:
         remark(line)
     with collected_warnings() as later:
         networks = [backbone.open(size) for backbone in backbones]
-        found = studied(images, networks, out, seconds, strategy, seed, size, resume)
-        saved = stored(found, out)
+        found = run_study(images, networks, out, seconds, strategy, seed, size, resume)
+        saved = save_study(found, out)
     warnings = [*dict.fromkeys(first + later)]
     failed = [f"{each.point} failed: {each.failed}" for each in found.outcomes if each.failed]
     answer("transfer", result(found, data, out, saved), lines(found, out), warnings + failed, told=True)
     return PARTIAL if failed else 0
 
 
-def budgeted(text):
+def parse_budget(text):
     from kerascnn.transfer_learning.sources import budgeted
 
     with failing_as(Misuse, advice="--budget 10m"):
         return None if text == "0" else budgeted(text)
 
 
-def read(source, test, other, groups, seed):
+def load_data(source, test, other, groups, seed):
     """The ``Data`` with its locked test."""
     from kerascnn.data import load
     from kerascnn.transfer_learning.sources import divided
 
     with failing_as(BadFile, "the data cannot be used: ", IMAGES, (OSError, ValueError)):
         data = divided(source, 0.0 if other else test, groups, seed)
-        return tested_on(data, load(other, valid=0.0, test=0.0)) if other else data
+        return with_test_set(data, load(other, valid=0.0, test=0.0)) if other else data
 
 
-def studied(images, models, out, budget, strategy, seed, size, resume):
+def run_study(images, models, out, budget, strategy, seed, size, resume):
     from kerascnn.transfer_learning import transfer
 
     began = time.monotonic()
@@ -100,7 +100,7 @@ def studied(images, models, out, budget, strategy, seed, size, resume):
         raise
 
 
-def stored(found, out):
+def save_study(found, out):
     """Write what is there; the names of the files."""
     with writing(out, Failure, "--resume, once there is room"):
         return [*found.save(out)]
@@ -115,9 +115,9 @@ def result(found, data, out, saved):
 def lines(found, out):
     chosen = found.chosen
     if found.tested is not None:
-        test = facts_of_test(found.tested)
+        test = summarize_test(found.tested)
         yield bold(f"{percent(test['accuracy'], 1)} of images that it has never seen are named right")
-        yield line_of_test(test)
+        yield describe_test(test)
         gap = found.compared.difference
         yield (
             f"  the usual way, {found.usual.head} on {found.usual.stage}: {percent(found.usual_tested.accuracy, 1)}; "

@@ -8,7 +8,7 @@ import click
 import pytest
 
 from kerascnn_apps.main import main
-from kerascnn_apps.settings import options_of, variable
+from kerascnn_apps.settings import options_of, variable_name
 
 
 def leaves(command=main, words=()):
@@ -84,7 +84,7 @@ def test_every_option_has_a_variable_of_its_own():
     owners = defaultdict(list)
     for words, command in {(): main, **ALL}.items():
         for name, option in options_of(command).items():
-            assert option.envvar == variable(words, name)
+            assert option.envvar == variable_name(words, name)
             owners[option.envvar].append(words)
     assert {name for name, found in owners.items() if len(found) > 1} == {
         "KERASCNN_JSON",

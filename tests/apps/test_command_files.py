@@ -3,7 +3,7 @@
 import pytest
 
 from kerascnn_apps.errors import BadFile
-from kerascnn_apps.files import facts_in, names_in
+from kerascnn_apps.files import read_facts, read_names
 
 GIVEN = {
     "words": ("red, green,blue", None),
@@ -21,7 +21,7 @@ def test_names(case, monkeypatch, tmp_path):
     given, text = GIVEN[case]
     if text is not None:
         (tmp_path / given).write_text(text, encoding="utf-8")
-    assert names_in(given) == ["red", "green", "blue"]
+    assert read_names(given) == ["red", "green", "blue"]
 
 
 WRONG = {
@@ -39,9 +39,9 @@ def test_wrong_names(name, monkeypatch, tmp_path):
     if text is not None:
         (tmp_path / name).write_text(text)
     with pytest.raises(BadFile, match=said):
-        names_in(name)
+        read_names(name)
 
 
 def test_facts(tmp_path):
     (tmp_path / "facts.json").write_text('{"data": "three colours"}')
-    assert facts_in(str(tmp_path / "facts.json")) == {"data": "three colours"}
+    assert read_facts(str(tmp_path / "facts.json")) == {"data": "three colours"}

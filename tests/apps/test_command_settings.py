@@ -3,7 +3,7 @@
 import click
 import pytest
 
-from kerascnn_apps.settings import checked, nested
+from kerascnn_apps.settings import collect_settings, nested_defaults
 
 FAMILIES = {"flag": "vgg", "variable": "nin", "here": "lenet", "project": "squeezenet", "own": "densenet"}
 
@@ -80,8 +80,8 @@ def test_switches_that_choose():
     switches = [click.Option([f"--{name}", "effort"], flag_value=name) for name in ("quick", "full")]
     group = click.Group("main", {"report": click.Command("report", params=switches)})
     found = {}
-    checked({"report": {"full": True}}, group, "kerascnn.toml", (), found)
-    assert nested(found) == {"report": {"effort": "full"}}
+    collect_settings({"report": {"full": True}}, group, "kerascnn.toml", (), found)
+    assert nested_defaults(found) == {"report": {"effort": "full"}}
 
 
 WRONG = {

@@ -14,7 +14,7 @@ import kerascnn
 import kerascnn.report  # a study imports it, which would put it in place of the one below
 from kerascnn.transfer_learning import runner
 from kerascnn_apps.commands import demo
-from kerascnn_apps.datasets import facts_of_test
+from kerascnn_apps.datasets import summarize_test
 from kerascnn_apps.main import main
 
 OWN = {".kerascnn-demo"}
@@ -138,7 +138,7 @@ def test_wrong_values(fails, words):
 def test_interval(right, number):
     expected = binomtest(right, number).proportion_ci(method="wilson")
     probs = np.tile([0.9, 0.1], (number, 1))
-    facts = facts_of_test(kerascnn.from_probabilities(probs, (np.arange(number) >= right).astype(int)))
+    facts = summarize_test(kerascnn.from_probabilities(probs, (np.arange(number) >= right).astype(int)))
     assert (facts["right"], facts["images"], facts["accuracy"]) == (right, number, right / number)
     assert facts["interval"] == pytest.approx([expected.low, expected.high], abs=1e-4)
 

@@ -5,7 +5,7 @@ from importlib import metadata
 import pytest
 
 from kerascnn_apps.commands import doctor
-from kerascnn_apps.commands.doctor import extra_of, older, parsed
+from kerascnn_apps.commands.doctor import extra_of, is_older, parse_requirement
 
 
 def test_healthy(run, document):
@@ -71,9 +71,9 @@ def test_keras_that_cannot_be_imported(process):
 
 
 def test_requirements():
-    assert parsed('starlette>=0.46; extra == "explore"') == ("starlette", "0.46", "explore")
-    assert parsed('numpy>=1.26; python_version >= "3"') == ("numpy", "1.26", None)
-    assert parsed("numpy>=1.26") == ("numpy", "1.26", None)
+    assert parse_requirement('starlette>=0.46; extra == "explore"') == ("starlette", "0.46", "explore")
+    assert parse_requirement('numpy>=1.26; python_version >= "3"') == ("numpy", "1.26", None)
+    assert parse_requirement("numpy>=1.26") == ("numpy", "1.26", None)
     assert extra_of("uvicorn") == "explore"
     assert extra_of("keras") is None
 
@@ -90,4 +90,4 @@ def test_requirements():
     ],
 )
 def test_older(version, least, expected):
-    assert older(version, least) == expected
+    assert is_older(version, least) == expected
