@@ -10,14 +10,13 @@ from functools import wraps
 
 import click
 
+from .backend import load_keras
 from .errors import BadFile, Failure, Misuse
 from .output import waiting
-from .quiet import load_keras
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
 HDF5 = b"\x89HDF\r\n\x1a\n"
 ZIP = b"PK\x03\x04"
-UNITS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9, "t": 1e12}
 
 
 def networks():
@@ -82,21 +81,6 @@ def model_argument(command):
         return command(model=find_model(model, weights), **named)
 
     return weights_option(found)
-
-
-class Count(click.ParamType):
-    """A number of parameters: 25_000_000, 1.2e6, 5M."""
-
-    name = "count"
-
-    def convert(self, value, option, context):
-        if isinstance(value, int):
-            return value
-        text = value.replace("_", "").replace(",", "").replace(" ", "").lower()
-        found = re.fullmatch(r"(\d+\.?\d*(?:e\d+)?|\.\d+(?:e\d+)?)([kmgbt]?)", text)
-        if not found:
-            self.fail(f"{value!r} is not a number such as 25_000_000, 1.2e6 or 5M.", option, context)
-        return round(float(found[1]) * UNITS[found[2]])
 
 
 def complete_families(context, option, incomplete):

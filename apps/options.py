@@ -1,6 +1,7 @@
 """Options: those that every command has, those that several have, and the types of their values."""
 
 import os
+import re
 from functools import wraps
 
 import click
@@ -26,7 +27,7 @@ COMMON = {
     "--json": "Print one JSON document in place of text.",
     "-q, --quiet": "Results only: no progress, no remarks.",
     "-v, --verbose": "Show tracebacks, and what TensorFlow says while it loads.",
-    "--no-color": "No colours; the variable NO_COLOR does the same.",
+    "--no-color": "No colors; the variable NO_COLOR does the same.",
 }
 
 
@@ -81,6 +82,7 @@ class Command(click.Command):
                     formatter.write_dl(records)
 
 
+MULTIPLES = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9, "t": 1e12}
 SEED = click.IntRange(0)
 COUNT = click.IntRange(1)
 POSITIVE = click.FloatRange(0, min_open=True)
@@ -95,6 +97,21 @@ class Names(click.ParamType):
 
     def convert(self, value, option, context):
         return value if isinstance(value, tuple) else tuple(name.strip() for name in value.split(",") if name.strip())
+
+
+class Count(click.ParamType):
+    """A number of parameters: 25_000_000, 1.2e6, 5M."""
+
+    name = "count"
+
+    def convert(self, value, option, context):
+        if isinstance(value, int):
+            return value
+        text = value.replace("_", "").replace(",", "").replace(" ", "").lower()
+        found = re.fullmatch(r"(\d+\.?\d*(?:e\d+)?|\.\d+(?:e\d+)?)([kmgbt]?)", text)
+        if not found:
+            self.fail(f"{value!r} is not a number such as 25_000_000, 1.2e6 or 5M.", option, context)
+        return round(float(found[1]) * MULTIPLES[found[2]])
 
 
 def seed_option(help):

@@ -45,6 +45,25 @@ def collected_warnings():
     texts += dict.fromkeys(str(each.message) for each in caught if issubclass(each.category, UserWarning))
 
 
+def json_number(value):
+    """A float as JSON takes it."""
+    return float(f"{value:.6g}") if value == value else None
+
+
+def json_rows(frame):
+    """The rows of a table as JSON takes them: numbers in six digits, None for none."""
+
+    def cell(value):
+        if isinstance(value, str | None):
+            return value
+        value = getattr(value, "item", lambda: value)()
+        if isinstance(value, float):
+            return json_number(value)
+        return value
+
+    return [{key: cell(value) for key, value in row.items()} for row in frame.to_dict("records")]
+
+
 @click.pass_context
 def print_overview(context):
     """What a group of commands says where none of them is asked for: which there are."""

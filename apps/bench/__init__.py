@@ -1,11 +1,13 @@
 """`kerascnn bench`: how fast something is, beside the plain way to do it, or other tools that do it."""
 
+from importlib import import_module
+
 import click
 
+from ..backend import load_keras
 from ..errors import Misuse
 from ..options import Command, Group, common_options
 from ..output import answer, print_overview
-from ..quiet import load_keras
 
 COUNT = click.IntRange(1)
 
@@ -30,11 +32,7 @@ def batches(network, images, batch, rounds):
     By Keras' fit on an array in memory, and by fit on kerascnn.batches from JPEG files. All run in turn in one process;
     medians count, and they need a machine with nothing else to do.
     """
-    load_keras()
-    from .batches import lines, measured
-
-    result = measured(network, images, batch, rounds)
-    answer("bench", result, lines(result))
+    run("batches", network, images, batch, rounds)
 
 
 @command.command("visualize", cls=Command)
@@ -51,11 +49,7 @@ def visualize(network, weights, images, size, rounds, memory):
     and beside a bare compiled gradient; guided backpropagation and deconvnet beside a plain gradient. All run in turn
     in one process; medians count, and they need a machine with nothing else to do.
     """
-    load_keras()
-    from .visualize import lines, measured
-
-    result = measured(network, weights, images, size, rounds, memory)
-    answer("bench", result, lines(result))
+    run("visualize", network, weights, images, size, rounds, memory)
 
 
 @command.command("synthesis", cls=Command)
@@ -101,11 +95,7 @@ def transfer(data, **options):
     --whole one epoch of each depth and augmentation is measured and multiplied, and one point of each depth learnt to
     the end. The study is `kerascnn transfer` as it is. DATA is what that takes; a part of it is the test of both.
     """
-    load_keras()
-    from .transfer import lines, measured
-
-    result = measured(data, **options)
-    answer("bench", result, lines(result))
+    run("transfer", data, **options)
 
 
 @command.command("choice", cls=Command)
@@ -134,3 +124,11 @@ def choice(data, test_data, network, weights, size, each, test, epochs, budget, 
 
     result = measured(read(data, test_data, seed), network, weights, size, numbers, test, epochs, budget, seed)
     answer("bench", result, lines(result))
+
+
+def run(name, *given, **options):
+    """Measure, and tell; the module of that name is imported only now, for what it needs is heavy."""
+    load_keras()
+    measurement = import_module(f".{name}", __name__)
+    result = measurement.measured(*given, **options)
+    answer("bench", result, measurement.lines(result))

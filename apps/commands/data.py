@@ -2,10 +2,10 @@
 
 import click
 
+from ..backend import load_keras
 from ..errors import BadFile
 from ..options import Command, given, keep, new_file_option
 from ..output import answer, remark
-from ..quiet import load_keras
 
 
 @click.command("data", cls=Command)

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 import click
 
+from ..backend import load_keras
 from ..datasets import describe_test, summarize_test
 from ..errors import PARTIAL, Misuse, one_line
 from ..options import Command, given
 from ..output import answer, bold, next_steps, pairs, percent, remark, width
-from ..quiet import load_keras
 
 MARK = ".kerascnn-demo"  # in a folder that the demo made and may fill again
 BACKBONE = "resnet20_cifar10"

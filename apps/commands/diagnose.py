@@ -4,6 +4,7 @@ import sys
 
 import click
 
+from ..backend import load_keras
 from ..errors import BadFile, Failure, failing_as
 from ..models import complete_names_and_files, find_network, model_argument, read_model
 from ..options import (
@@ -19,8 +20,7 @@ from ..options import (
     new_file_option,
     seed_option,
 )
-from ..output import answer, bar, bold, print_overview, remark, table, waiting, width
-from ..quiet import load_keras
+from ..output import answer, bar, bold, json_number, json_rows, print_overview, remark, table, waiting, width
 from .residual import command as residual
 
 INITS = ("normal", "xavier", "glorot", "he")
@@ -198,22 +198,3 @@ def gradient_lines(found):
     yield from table(("layer", "weights", "at kinks", "error"), rows, words=("layer",), room=width())
     yield ""
     yield bold(str(found))
-
-
-def json_number(value):
-    """A float as JSON takes it."""
-    return float(f"{value:.6g}") if value == value else None
-
-
-def json_rows(frame):
-    """The rows of a table as JSON takes them: numbers in six digits, None for none."""
-
-    def cell(value):
-        if isinstance(value, str | None):
-            return value
-        value = getattr(value, "item", lambda: value)()
-        if isinstance(value, float):
-            return json_number(value)
-        return value
-
-    return [{key: cell(value) for key, value in row.items()} for row in frame.to_dict("records")]

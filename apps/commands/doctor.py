@@ -4,10 +4,10 @@ import os
 
 import click
 
+from ..backend import load_keras
 from ..errors import one_line, pip_install
 from ..options import Command
 from ..output import answer, bold, dim, pairs, short, width
-from ..quiet import load_keras
 from ..settings import short_path
 
 SETTINGS = ("backend", "floatx", "image_data_format")

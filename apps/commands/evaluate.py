@@ -4,11 +4,11 @@ import os
 
 import click
 
+from ..backend import load_keras
 from ..errors import PARTIAL, BadFile, Misuse, failing_as
 from ..models import find_model, model_argument
 from ..options import Command, classes_option, force_option, given
 from ..output import answer, bold, collected_warnings, remark, to_person, width
-from ..quiet import load_keras
 
 PARTS = ("test", "valid", "train")
 

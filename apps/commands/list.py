@@ -3,8 +3,8 @@
 import click
 
 from ..errors import Misuse
-from ..models import Count, best_top1, complete_families, complete_names, complete_publishers, networks
-from ..options import Command
+from ..models import best_top1, complete_families, complete_names, complete_publishers, networks
+from ..options import Command, Count
 from ..output import answer, dim, remark, short, sides, table, to_person, width
 
 WORDS = ("network", "family", "input", "paper")

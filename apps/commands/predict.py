@@ -2,11 +2,11 @@
 
 import click
 
+from ..backend import load_keras
 from ..errors import PARTIAL, BadFile, failing_as, writing
 from ..models import model_argument
 from ..options import Command, images_argument, new_file_option
 from ..output import answer, bar, bold, collected_warnings, cut, dim, remark, to_person, waiting, width
-from ..quiet import load_keras
 
 
 @click.command("predict", cls=Command)

@@ -6,10 +6,10 @@ import time
 
 import click
 
+from ..backend import load_keras
 from ..errors import BadFile, Misuse, failing_as, writing
 from ..options import COUNT, POSITIVE, Command, given, seed_option
 from ..output import answer, bold, remark, table, waiting, width
-from ..quiet import load_keras
 
 TABLE, PICTURE = "losses.csv", "losses.png"
 

@@ -7,11 +7,11 @@ from functools import partial
 
 import click
 
+from ..backend import load_keras
 from ..errors import BadFile, Misuse, failing_as, writing
 from ..models import complete_names_and_files, find_network, networks, read_model
 from ..options import Command, new_file_option
 from ..output import answer, bar, bold, cut, dim, exact, next_steps, pairs, percent, short, sides, table, width
-from ..quiet import load_keras
 
 COUNTS = ("counts", "counted", "published", "difference")
 PLACES = {"arXiv:": "https://arxiv.org/abs/", "doi:": "https://doi.org/"}

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import click
 
+from ..backend import load_keras
 from ..datasets import IMAGES, describe_test, summarize_test, with_test_set
 from ..errors import INTERRUPTED, BadFile, Failure, Misuse, failing_as
 from ..models import complete_names, network_called, unknown_model
 from ..options import COUNT, POSITIVE, SHARE, Command, given, run_folder, seed_option
 from ..output import answer, bold, collected_warnings, next_steps, pairs, percent, remark, table, waiting, width
-from ..quiet import load_keras
 
 MODEL = "model.keras"
 RUN = ("state.npz", "card.json")  # files by which the folder of a run is known

@@ -5,12 +5,12 @@ import time
 
 import click
 
+from ..backend import load_keras
 from ..datasets import IMAGES, describe_test, summarize_test, with_test_set
 from ..errors import PARTIAL, BadFile, Failure, Misuse, failing_as, writing
 from ..models import complete_names, find_model
 from ..options import COUNT, SHARE, Command, Names, run_folder, seed_option
 from ..output import answer, bold, collected_warnings, next_steps, pairs, percent, remark, table, width
-from ..quiet import load_keras
 
 SHIPPED = "resnet20_cifar10"
 FILES = {

@@ -3,7 +3,7 @@
 import pytest
 
 from kerascnn.zoo.registry import sources
-from kerascnn_apps.models import Count
+from kerascnn_apps.options import Count
 
 
 def publishers(row):
