@@ -68,14 +68,14 @@ class Command(click.Command):
         super().__init__(name, params=[*(params or ()), *common_options()], **rest)
 
     def format_options(self, context, formatter):
+        everywhere = {option.name for option in (*common_options(), self.get_help_option(context)) if option}
         written = {"Options": [], "Common options": []}
         for option in self.get_params(context):
             if option.param_type_name == "argument":
                 continue
             record = option.get_help_record(context)
             if record:
-                everywhere = option.callback in (remember_flag, apply_config)
-                written["Common options" if everywhere else "Options"].append(record)
+                written["Common options" if option.name in everywhere else "Options"].append(record)
         for title, records in written.items():
             if records:
                 with formatter.section(title):

@@ -42,6 +42,15 @@ def test_help(run, words):
     assert max(map(len, outcome.stdout.splitlines())) <= 100
 
 
+@pytest.mark.parametrize("name", ["show", "predict", "completion"])
+def test_common_options_stand_apart(run, name):
+    """Also help; --force is an option of those commands that have it."""
+    own, common = run(name, "--help").stdout.split("Common options:")
+    assert all(option in common for option in ("--json", "--config", "--help"))
+    assert "--force" not in common
+    assert "--help" not in own.partition("Options:")[2]
+
+
 def test_version(run):
     assert run("--version").stdout == f"kerascnn {kerascnn.__version__}\n"
 
