@@ -28,8 +28,8 @@ from .commands import (
     transfer,
 )
 from .errors import INTERRUPTED, Failure, MissingExtra, one_line
-from .options import Group, common_options, given
-from .output import print_overview, replace_missing_letters
+from .options import Group, given
+from .output import replace_missing_letters
 from .settings import name_variables
 
 
@@ -137,10 +137,7 @@ main = Commands(
     "kerascnn",
     help="The famous convolutional networks in Keras: list them, look inside, see them learn.",
     epilog=EPILOG,
-    params=common_options(),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    invoke_without_command=True,
-    callback=print_overview,
 )
 click.version_option(__version__, prog_name="kerascnn", message="%(prog)s %(version)s")(main)
 LOOK = (list, show, predict, see)

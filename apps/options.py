@@ -50,7 +50,12 @@ def common_options():
 
 
 class Group(click.Group):
-    """Commands in the order they were added; a misspelt one gets near names."""
+    """Commands in the order they were added; alone it says which there are, and a misspelt one gets near names."""
+
+    def __init__(self, name, **rest):
+        from .output import print_overview
+
+        super().__init__(name, params=common_options(), invoke_without_command=True, callback=print_overview, **rest)
 
     def list_commands(self, context):
         return [*self.commands]

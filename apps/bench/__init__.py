@@ -6,19 +6,13 @@ import click
 
 from ..backend import load_keras
 from ..errors import Misuse
-from ..options import Command, Group, common_options
-from ..output import answer, print_overview
+from ..options import Command, Group
+from ..output import answer
 
 COUNT = click.IntRange(1)
 
 
-command = Group(
-    "bench",
-    help="Measure on this machine, and compare.",
-    params=common_options(),
-    invoke_without_command=True,
-    callback=print_overview,
-)
+command = Group("bench", help="Measure on this machine, and compare.")
 
 
 @command.command("batches", cls=Command)

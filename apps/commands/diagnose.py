@@ -13,14 +13,13 @@ from ..options import (
     POSITIVE,
     Command,
     Group,
-    common_options,
     given,
     images_argument,
     keep,
     new_file_option,
     seed_option,
 )
-from ..output import answer, bar, bold, json_number, json_rows, print_overview, remark, table, waiting, width
+from ..output import answer, bar, bold, json_number, json_rows, remark, table, waiting, width
 from .residual import command as residual
 
 INITS = ("normal", "xavier", "glorot", "he")
@@ -31,9 +30,6 @@ save_option = new_file_option("--save", "diagnosis.png", PICTURES, "Draw it.")
 command = Group(
     "diagnose",
     help="Look for what is wrong with a network: its start, its units and filters, its gradients, its depth.",
-    params=common_options(),
-    invoke_without_command=True,
-    callback=print_overview,
 )
 
 
