@@ -4,9 +4,9 @@ from ..support.lazy import lazily
 
 PUBLIC = {  # name -> module; loaded when first asked for
     "Audit": "audit",
-    "Data": "datasets",
-    "DataError": "datasets",
-    "Images": "datasets",
+    "Data": "dataset",
+    "DataError": "dataset",
+    "Images": "dataset",
     "audit": "audit",
     "batches": "batches",
     "load": "load",

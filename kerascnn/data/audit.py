@@ -15,7 +15,7 @@ from ..inputs.threads import each
 from ..support.display import Told
 from ..support.files import displayable, replacing
 from . import inspection
-from .datasets import BUDGET, DataError, Images, pair
+from .dataset import BUDGET, DataError, Images, pair
 from .defects import KINDS, SEVERITIES
 from .inspection import inspect
 from .listing import Entry, Finding, suffix

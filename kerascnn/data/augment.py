@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..support.text import unknown
-from .datasets import Box
+from .dataset import Box
 
 DRAWS = 8
 AREA, ASPECT = (0.08, 1.0), (3 / 4, 4 / 3)  # Szegedy et al. 2015, arXiv:1409.4842, section 6

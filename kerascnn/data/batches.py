@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from ..inputs.threads import THREADS
 from .augment import augmentation, draws
-from .datasets import BUDGET, boxed, pair
+from .dataset import BUDGET, boxed, pair
 
 
 def batches(images, size, batch_size, *, augment=None, shuffle=False, seed=0, epoch=0, channels=3, drop=False):

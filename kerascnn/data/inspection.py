@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from ..inputs.decode import SNIFF, ImageError, described, kind_of, opened, unpack
-from .datasets import cut, stretched
+from .dataset import cut, stretched
 from .defects import SUFFIXES, UNREADABLE
 from .listing import Finding, suffix
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..support.files import displayable
 from .archives import Member, members
-from .datasets import DataError
+from .dataset import DataError
 from .defects import SUFFIXES
 
 PARTS = {"train": "train", "training": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test"}

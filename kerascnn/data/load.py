@@ -10,7 +10,7 @@ from numbers import Real
 import numpy as np
 
 from .audit import examine
-from .datasets import Data, DataError, pair
+from .dataset import Data, DataError, pair
 from .sources import listing
 
 

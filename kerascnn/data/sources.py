@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from ..support.files import displayable
 from ..support.text import unknown
-from .datasets import DataError, stretched
+from .dataset import DataError, stretched
 from .listing import Entry, Listing, listed
 
 FILES = {  # names in an .npz file: x, y, part

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..data.datasets import Data, Images
+from ..data.dataset import Data, Images
 from ..data.load import load
 from ..data.sources import NAMES
 from ..inputs.decode import ImageError

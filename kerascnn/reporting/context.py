@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..data.datasets import Images
+from ..data.dataset import Images
 from ..evaluation.classes import aligned
 from ..evaluation.labelled import chunks, labelled
 from ..evaluation.predict import cutting, named, none_readable, prepared, readable

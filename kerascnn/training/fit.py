@@ -14,7 +14,7 @@ from keras import ops
 
 from ..data.augment import augmentation
 from ..data.batches import batches
-from ..data.datasets import Data, Images
+from ..data.dataset import Data, Images
 from ..data.load import load
 from ..graph.ends import image_input, scores_of
 from .history import error_of, history_of

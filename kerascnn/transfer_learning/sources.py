@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from ..data.audit import shared, shown
-from ..data.datasets import Data, DataError, Images, pair
+from ..data.dataset import Data, DataError, Images, pair
 from ..data.load import load
 from ..graph.ends import image_input
 from ..inputs.decode import ImageError

@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from ..data.datasets import Data
+from ..data.dataset import Data
 from ..evaluation.compare import Comparison, compare
 from ..evaluation.evaluate import Evaluation, evaluate, from_probabilities
 from ..support.display import Drawn

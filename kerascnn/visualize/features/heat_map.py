@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from ...anatomy.receptive_field import receptive_field
-from ...data.datasets import Box
+from ...data.dataset import Box
 from ...evaluation.predict import cutting, named
 from ...graph.ends import final, probabilities
 from ...graph.walk import walk
