@@ -188,12 +188,10 @@ def build_network(name, weights, input_shape=None):
 
 def read_model(path):
     """The model in a file."""
-    import keras
-
-    import kerascnn  # noqa: F401  (makes its layers known to Keras)
+    from kerascnn.inputs.classifier import open_model
 
     try:
-        return keras.saving.load_model(path, compile=False)
+        return open_model(path)
     except Exception as error:
         advice = f"kerascnn show -v {path}"
         raise BadFile(f"{path} is no model that Keras can read: {error}", advice) from error

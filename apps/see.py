@@ -218,7 +218,7 @@ def indented(text, indent, room):
 
 def seen(way, network, images, options):
     """What the way finds."""
-    from kerascnn.evaluation.predict import named
+    from kerascnn.inputs.classifier import resolve_class_names
     from kerascnn.inputs.decode import ImageError
     from kerascnn.visualize import probe
 
@@ -226,7 +226,7 @@ def seen(way, network, images, options):
         opened = probe(network)
     except ValueError as error:
         raise BadFile(f"{network.name} cannot be looked into: {error}") from error
-    names = named(None, opened.output.shape[-1], network)
+    names = resolve_class_names(None, opened.output.shape[-1], network)
     try:
         for layer in options.get("layer", "").split(",") if "layer" in options else ():
             opened.tap(layer)

@@ -75,10 +75,10 @@ def pictures(weights):
     from thumbnails import framed, thumbnails
 
     from kerascnn import build_model
-    from kerascnn.evaluation.predict import cutting, prepared
+    from kerascnn.inputs.classifier import classifier
 
     model = build_model("squeezenet1_1", weights=weights)
-    photo = next(iter(prepared([("china.jpg", load_sample_image("china.jpg"))], cutting(model), 1)))[1]
+    photo = classifier(model).preprocessing(load_sample_image("china.jpg"))
     made = thumbnails(model, np.asarray(photo, np.float32))
     (HERE / "methods").mkdir(exist_ok=True)
     for name, tile in made.items():

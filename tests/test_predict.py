@@ -10,12 +10,14 @@ from keras import layers
 from PIL import Image
 
 import kerascnn
-from kerascnn.evaluation import predict
-from kerascnn.evaluation.predict import cutting
 from kerascnn.graph.ends import final
-from kerascnn.inputs import class_names
+from kerascnn.inputs import class_names, classifier, resize
 from kerascnn.inputs.decode import ImageError, decode
 from kerascnn.zoo import registry
+
+
+def preprocessing(model, **options):
+    return classifier.classifier(model, **options).preprocessing
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +57,7 @@ SOURCE = registry.Source(
 def loaded(monkeypatch, input_shape=(32, 32, 3), **changes):
     """A network as if published weights had been loaded."""
     source = dataclasses.replace(SOURCE, **changes)
-    monkeypatch.setattr(predict, "sources", lambda: {"tiny_vgg": (source,)})
+    monkeypatch.setattr(classifier, "sources", lambda: {"tiny_vgg": (source,)})
     model = kerascnn.build_model("tiny_squeezenet", input_shape=input_shape)
     model.name = "tiny_vgg"
     model.get_layer("scale").source = "torchvision/v2"
@@ -66,7 +68,7 @@ def loaded(monkeypatch, input_shape=(32, 32, 3), **changes):
 @pytest.mark.parametrize(("resize", "crop"), [(37, 32), (36, 31), (32, 32)])
 def test_photos_are_cut_as_published(monkeypatch, photos, interpolation, resize, crop):
     model = loaded(monkeypatch, (crop, crop, 3), resize=resize, crop=crop, interpolation=interpolation)
-    cut = cutting(model)
+    cut = preprocessing(model)
     for path in photos.iterdir():
         expected = torchvision_cut(Image.open(path).convert("RGB"), resize, crop, interpolation)
         np.testing.assert_array_equal(cut(path), expected)
@@ -75,7 +77,9 @@ def test_photos_are_cut_as_published(monkeypatch, photos, interpolation, resize,
 def test_real_photos_of_the_right_size_are_not_resampled(shared):
     path = min(shared("data", "imagenet_sample").glob("*.jpg"))  # 256x256
     model = keras.Sequential([keras.Input((224, 224, 3)), layers.GlobalAveragePooling2D(), layers.Softmax()])
-    np.testing.assert_array_equal(cutting(model)(path), np.asarray(Image.open(path).convert("RGB"))[16:240, 16:240])
+    np.testing.assert_array_equal(
+        preprocessing(model)(path), np.asarray(Image.open(path).convert("RGB"))[16:240, 16:240]
+    )
 
 
 RATIOS = [  # published resize, crop; the model's size -> what is cut
@@ -91,7 +95,7 @@ RATIOS = [  # published resize, crop; the model's size -> what is cut
 
 @pytest.mark.parametrize(("resize", "crop", "size", "expected"), RATIOS)
 def test_the_ratio_stays_at_other_sizes(monkeypatch, resize, crop, size, expected):
-    cut = cutting(loaded(monkeypatch, (*size, 3), resize=resize, crop=crop))
+    cut = preprocessing(loaded(monkeypatch, (*size, 3), resize=resize, crop=crop))
     assert cut.resize == expected
     assert cut.size == (size[0] or crop, size[1] or size[0] or crop)
     assert cut.interpolation == "bicubic"
@@ -100,20 +104,22 @@ def test_the_ratio_stays_at_other_sizes(monkeypatch, resize, crop, size, expecte
 def test_without_published_weights_it_is_256_to_224(monkeypatch):
     model = loaded(monkeypatch)
     model.get_layer("scale").source = ""
-    assert (cutting(model).resize, cutting(model).interpolation) == (37, "bilinear")
-    assert (cutting(model, 40).resize, cutting(model, 40, "bicubic").interpolation) == (40, "bicubic")
+    assert (preprocessing(model).resize, preprocessing(model).interpolation) == (37, "bilinear")
+    bicubic = preprocessing(model, resize=40, interpolation="bicubic")
+    assert (preprocessing(model, resize=40).resize, bicubic.interpolation) == (40, "bicubic")
 
 
 def test_open_sizes(monkeypatch):
     model = loaded(monkeypatch, (None, None, 3))
-    assert (cutting(model, size=(60, 40)).size, cutting(model, size=(60, 40)).resize) == ((60, 40), round(40 * 37 / 32))
-    assert cutting(model, size=48).size == (48, 48)
+    oblong = preprocessing(model, size=(60, 40))
+    assert (oblong.size, oblong.resize) == ((60, 40), round(40 * 37 / 32))
+    assert preprocessing(model, size=48).size == (48, 48)
     assert kerascnn.predict(model, np.zeros((90, 90, 3)), size=(60, 40), labels=False).probs.shape == (1, 10)
     fixed = loaded(monkeypatch)
-    assert cutting(fixed, size=(32, 32)) == cutting(fixed)
+    assert preprocessing(fixed, size=(32, 32)) == preprocessing(fixed)
     for wrong in ((32, 40), (32,), (0, 32)):
         with pytest.raises(ValueError, match="`size` should be"):
-            cutting(fixed, size=wrong)
+            preprocessing(fixed, size=wrong)
 
 
 def test_inputs_that_are_no_square(monkeypatch):
@@ -122,18 +128,18 @@ def test_inputs_that_are_no_square(monkeypatch):
     photo = np.random.default_rng(0).integers(0, 256, (100, 100, 3), np.uint8)
     side = round(80 * 46 / 40)
     whole = np.asarray(Image.fromarray(photo).resize((side, side), Image.BILINEAR))
-    np.testing.assert_array_equal(cutting(model)(photo), whole[26:66, 6:86])
+    np.testing.assert_array_equal(preprocessing(model)(photo), whole[26:66, 6:86])
 
 
 def test_what_has_the_right_size_already(monkeypatch):
     """Arrays are taken as they are; photos only where nothing is published; nothing where ``resize`` is given."""
     array = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     photo, model = Image.fromarray(array), loaded(monkeypatch)
-    np.testing.assert_array_equal(cutting(model)(array), array)
-    assert (cutting(model)(photo) != array).any()
-    assert (cutting(model, 40)(array) != array).any()
+    np.testing.assert_array_equal(preprocessing(model)(array), array)
+    assert (preprocessing(model)(photo) != array).any()
+    assert (preprocessing(model, resize=40)(array) != array).any()
     model.get_layer("scale").source = ""
-    np.testing.assert_array_equal(cutting(model)(photo), array)
+    np.testing.assert_array_equal(preprocessing(model)(photo), array)
 
 
 def mean_colours(channels=3, size=16, name="means"):
@@ -312,12 +318,12 @@ def test_order_is_kept_in_batches_of_any_size(photos, batch_size, monkeypatch):
             later.set()
         return decode(path)
 
-    monkeypatch.setattr(predict, "decode", slow)
+    monkeypatch.setattr(resize, "decode", slow)
     model = mean_colours()
     found = kerascnn.predict(model, photos, batch_size=batch_size, preprocess=lambda x: x / 50)
     paths = sorted(photos.iterdir())
     assert list(found.names) == list(map(str, paths))
-    expected = softmax(np.array([cutting(model)(path).mean((0, 1)) / 50 for path in paths]))
+    expected = softmax(np.array([preprocessing(model)(path).mean((0, 1)) / 50 for path in paths]))
     np.testing.assert_allclose(found.probs, expected, rtol=1e-4)
 
 
@@ -372,7 +378,7 @@ def test_names_of_classes(monkeypatch):
 
 def test_predict_stays_a_function():
     """A module of the same name would take its place in the package once it is imported."""
-    import kerascnn.predictions  # noqa: F401
+    import kerascnn.evaluation.predictions  # noqa: F401
 
     assert callable(kerascnn.predict)
     assert "predict" in kerascnn.__all__

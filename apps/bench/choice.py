@@ -62,7 +62,7 @@ def chosen(data, model, size, budget, seed):
 
 def tried(data, model, size, epochs, seed):
     """The grid: accuracy on the test after learning from all images, for each depth and rate."""
-    from kerascnn.evaluation.predict import cutting, prepared
+    from kerascnn.inputs.classifier import classifier
     from kerascnn.transfer_learning import depths, fitted, taps
     from kerascnn.transfer_learning.finetune import finetuned
     from kerascnn.transfer_learning.study import tested
@@ -72,8 +72,7 @@ def tried(data, model, size, epochs, seed):
     found = taps(model, data.train, size=size, cache=False, tell=silent)
     last = found.stages[-1]
     probes = depths(found, heads="ridge", stages=(last,), seed=seed, together=(), tell=silent)
-    cut = cutting(model, size=found.size)
-    pixels = np.stack([image for _, image in prepared(zip(data.train.names, data.train.items, strict=True), cut, 64)])
+    pixels = data.train.array(classifier(model, size=found.size).preprocessing)
     points = []
     frozen = freezes(replace(probes, stages=found.stages), last)
     with tempfile.TemporaryDirectory(prefix="kerascnn-") as folder:

@@ -155,7 +155,7 @@ def check_gradients(what, samples, seed, save):
     import numpy as np
 
     import kerascnn
-    from kerascnn.graph.ends import image_input
+    from kerascnn.inputs.classifier import image_input
 
     network = kerascnn.build_model(row.name) if row else read_model(what)
     rng = np.random.default_rng(seed)

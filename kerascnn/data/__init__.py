@@ -5,11 +5,11 @@ from ..support.lazy import lazily
 PUBLIC = {  # name -> module; loaded when first asked for
     "Audit": "audit",
     "Data": "dataset",
-    "DataError": "dataset",
-    "Images": "dataset",
     "audit": "audit",
     "batches": "batches",
     "load": "load",
+    "Batch": ".inputs.batch",
+    "DataError": ".inputs.batch",
 }
 __all__ = sorted(PUBLIC)
 __getattr__, __dir__ = lazily(__name__, PUBLIC)

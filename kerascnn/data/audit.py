@@ -11,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+from ..inputs.batch import Batch, DataError
+from ..inputs.resize import pair
 from ..inputs.threads import each
 from ..support.display import Told
 from ..support.files import displayable, replacing
 from . import inspection
-from .dataset import BUDGET, DataError, Images, pair
+from .dataset import BUDGET
 from .defects import KINDS, SEVERITIES
 from .inspection import inspect
 from .listing import Entry, Finding, suffix
@@ -32,7 +34,7 @@ class Audit(Told):
 
     name: str
     findings: tuple[Finding, ...] = field(repr=False)
-    good: Images
+    good: Batch
     parts: tuple[str, ...] = field(repr=False)  # of each good image: train, valid or test as it was given, or ""
     keys: tuple[str, ...] = field(repr=False)  # of each good image: alike for those that have to stay together
     sizes: frozenset = field(repr=False)  # (h, w)
@@ -157,7 +159,7 @@ def labelled(items, entries):
     classes = tuple(sorted({entry.label for entry in entries}))
     index = {name: i for i, name in enumerate(classes)}
     labels = np.array([index[entry.label] for entry in entries], np.int64)
-    return Images(items, labels, classes, tuple(entry.name for entry in entries))
+    return Batch(items, labels, classes, tuple(entry.name for entry in entries))
 
 
 def about_classes(found, images):

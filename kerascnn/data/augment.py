@@ -8,8 +8,8 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from ..inputs.resize import Box
 from ..support.text import unknown
-from .dataset import Box
 
 DRAWS = 8
 AREA, ASPECT = (0.08, 1.0), (3 / 4, 4 / 3)  # Szegedy et al. 2015, arXiv:1409.4842, section 6

@@ -7,9 +7,10 @@ there is one way only in which a file becomes pixels.
 import numpy as np
 import tensorflow as tf
 
+from ..inputs.resize import pair, resample
 from ..inputs.threads import THREADS
 from .augment import augmentation, draws
-from .dataset import BUDGET, boxed, pair
+from .dataset import BUDGET
 
 
 def batches(images, size, batch_size, *, augment=None, shuffle=False, seed=0, epoch=0, channels=3, drop=False):
@@ -70,7 +71,7 @@ def decoded(found, images, size, channels, boxes):
         if boxes is None:
             return images.one(int(at), size, channels)
         image = images.one(int(at), None, channels)
-        return boxed(image, size, boxes(row[None], *image.shape[:2], size)[0])
+        return resample(image, size, box=boxes(row[None], *image.shape[:2], size)[0])
 
     def read(at, row, label):
         pixels = tf.numpy_function(one, [at, row], tf.uint8)

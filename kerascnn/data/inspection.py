@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from ..inputs.decode import SNIFF, ImageError, described, kind_of, opened, unpack
-from .dataset import cut, stretched
+from ..inputs.resize import fit, resample
 from .defects import SUFFIXES, UNREADABLE
 from .listing import Finding, suffix
 
@@ -70,7 +70,9 @@ def looked_at(pixels, name, odd=(), *, size=None, keep=False):
         found.append(Finding(name, "extreme aspect", f"{width}x{height}"))
     sha = hashlib.sha1(f"{pixels.shape}".encode())
     sha.update(np.ascontiguousarray(pixels))
-    kept = cut(pixels, size) if keep else None
+    kept = None
+    if keep:
+        kept = pixels if size is None else fit(pixels, size)
     return Seen(tuple(found), sha.hexdigest(), dhash(pixels), thumb(pixels), (height, width)), kept
 
 
@@ -130,13 +132,13 @@ def bits(image):
 
 def dhash(pixels):
     """64 bits by which an image is known again after it was resized or saved anew: signs of differences along rows."""
-    grey = np.asarray(Image.fromarray(stretched(rgb(pixels), (8, 9))).convert("L"), np.int16)
+    grey = np.asarray(Image.fromarray(resample(rgb(pixels), (8, 9))).convert("L"), np.int16)
     return int.from_bytes(np.packbits(grey[:, 1:] > grey[:, :-1]).tobytes(), "big")
 
 
 def thumb(pixels):
     """An image as 8x8 RGB."""
-    return stretched(rgb(pixels), (THUMB, THUMB))
+    return resample(rgb(pixels), (THUMB, THUMB))
 
 
 def rgb(pixels):

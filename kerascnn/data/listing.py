@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..inputs.batch import DataError
 from ..support.files import displayable
 from .archives import Member, members
-from .dataset import DataError
 from .defects import SUFFIXES
 
 PARTS = {"train": "train", "training": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test"}

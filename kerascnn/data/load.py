@@ -9,8 +9,10 @@ from numbers import Real
 
 import numpy as np
 
+from ..inputs.batch import DataError
+from ..inputs.resize import pair
 from .audit import examine
-from .dataset import Data, DataError, pair
+from .dataset import Data
 from .sources import listing
 
 

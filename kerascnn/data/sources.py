@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from ..inputs.batch import DataError, flat_labels
+from ..inputs.resize import resample
 from ..support.files import displayable
 from ..support.text import unknown
-from .dataset import DataError, stretched
 from .listing import Entry, Listing, listed
 
 FILES = {  # names in an .npz file: x, y, part
@@ -94,9 +95,7 @@ def as_pixels(x):
 
 def as_labels(y, count):
     """Labels (N,): numbers, or names; what is one-hot becomes numbers."""
-    y = np.asarray(y)
-    if y.ndim == 2 and y.shape[1] == 1:
-        y = y[:, 0]
+    y = flat_labels(y)
     if (
         y.ndim == 2
         and y.dtype.kind in "iufb"
@@ -126,7 +125,7 @@ def digits():
 
     found = load_digits()
     small = np.rint(found.images * 255 / 16).astype(np.uint8)[..., None]
-    return from_arrays((np.stack([stretched(image, (SIDE, SIDE)) for image in small]), found.target), "digits")
+    return from_arrays((np.stack([resample(image, (SIDE, SIDE)) for image in small]), found.target), "digits")
 
 
 def shapes(count=COUNT, seed=0):

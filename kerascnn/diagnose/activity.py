@@ -15,7 +15,7 @@ from keras import ops
 
 from ..graph.run import act_of, activations, chosen, graph_of, run
 from ..support.display import Drawn
-from .batches import batches
+from .images import batches
 
 CONSTANT = 1e-6  # of the layer's std: a unit that varies less ignores what it sees
 MOST = 512  # units of a layer whose correlations are kept

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..graph.copy import every_layer
+from ..graph.run import every_layer
 from ..support.display import Drawn
 
 LEAST = 5  # pixels of a side: 3x3 has nine weights, on which spectra say nothing

@@ -11,10 +11,11 @@ from functools import partial
 import numpy as np
 from keras import ops
 
-from ..graph.copy import Measured, rebuild, unfreeze
+from ..graph.copy import rebuild, unfreeze
 from ..graph.run import matching
 from ..support.display import Drawn
-from .batches import check_order
+from .images import check_order
+from .loss import Measured
 
 SMALLER = 8  # how much closer to look where a kink lies within eps
 ATTEMPTS = 3

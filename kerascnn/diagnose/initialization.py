@@ -12,10 +12,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from ..graph.copy import Recorder, loss_of, rebuild, unfreeze
+from ..graph.copy import rebuild, unfreeze
 from ..graph.run import act_of, activations, call, chosen, graph_of, run
 from ..support.display import Drawn
 from ..support.text import unknown
+from .loss import Recorder, loss_of
 
 SAMPLES = 1000
 BINS = 60

@@ -15,14 +15,14 @@ import keras
 import numpy as np
 from keras import layers
 
-from ..evaluation.predict import count
 from ..graph.copy import rebuild
+from ..inputs.resize import check_count
 from ..support.display import Drawn
 from ..support.files import replacing
 from ..support.text import unknown
 from ..zoo.build import build_model
 from ..zoo.registry import card
-from .labelled import labelled
+from .images import arrays, labelled
 
 COLUMNS = ("variant", "params", "epoch", "loss", "accuracy", "val_loss", "val_accuracy")
 KINDS = ("plain", "resnet")
@@ -91,7 +91,7 @@ def compare(
 ):
     """Train each of ``variants`` (name -> model, or a function that makes one) for a few epochs: `Comparison`.
 
-    ``data`` and ``validation`` are arrays (x, y) with classes as whole numbers, or ``Images``; ``limit`` draws some of
+    ``data`` and ``validation`` are arrays (x, y) with classes as whole numbers, or ``Batch``; ``limit`` draws some of
     the data. Stochastic gradient descent with momentum at a constant rate. A model is copied and trained from the
     weights it has. Keras' global seed is set to ``seed`` before each variant. Finished variants are kept in
     ``folder``, and the next call does not train them again. ``tell`` is called with (variant, epoch, numbers) after
@@ -99,12 +99,12 @@ def compare(
     """
     if not isinstance(variants, Mapping) or not variants:
         raise ValueError(f"`variants` should be a dictionary of models, or of functions. Received: {variants!r}")
-    count("epochs", epochs)
+    check_count("epochs", epochs)
     images = labelled("data", data, limit, seed)
-    held = None if validation is None else labelled("validation", validation)[:2]
+    held = None if validation is None else arrays(labelled("validation", validation))
     settings = {"epochs": epochs, "rate": rate, "momentum": momentum, "batch_size": batch_size, "seed": seed}
     if folder is not None:
-        seen = {"images": len(images.x), "data": digest(*images[:2]), "validation": held and digest(*held)}
+        seen = {"images": len(images), "data": digest(*arrays(images)), "validation": held and digest(*held)}
         folder = prepare(folder, settings | seen)
     rows = []
     for name, variant in variants.items():
@@ -112,7 +112,7 @@ def compare(
         model = rebuild(variant) if isinstance(variant, keras.Model) else variant()
         found = finished(folder, name, model.count_params()) if folder is not None else None
         if found is None:
-            found = trained(model, name, images[:2], held, settings, tell)
+            found = trained(model, name, arrays(images), held, settings, tell)
             if folder is not None:
                 keep(folder, name, as_table(found))
         rows += found
@@ -158,7 +158,7 @@ def plain_against_residual(data, depths=(20, 32, 44, 56), epochs=10, limit=None,
         if not isinstance(depth, int) or depth < 8 or (depth - 2) % 6:
             raise ValueError(f"`depths` should be of the form 6n + 2, as 20, 32, 44, 56. Received: {depth!r}")
     images = labelled("data", data, limit, options.get("seed", 0))
-    sizes = {"widths": widths, "input_shape": images.x.shape[1:], "classes": images.classes}
+    sizes = {"widths": widths, "input_shape": images.items.shape[1:], "classes": len(images.classes)}
     variants, group = {}, {}
     for depth in depths:
         for kind in KINDS:
@@ -194,7 +194,7 @@ def activation_effect(data, epochs=10, limit=None, *, acts=tuple(ACTS), make=Non
 def effect(changes, data, epochs, limit, make, options):
     """`compare` with one network of ``make``'s kind, `small` without it, for each of ``changes``."""
     images = labelled("data", data, limit, options.get("seed", 0))
-    make = make or partial(small, images.x.shape[1:], images.classes)
+    make = make or partial(small, images.items.shape[1:], len(images.classes))
     variants = {name: partial(make, **change) for name, change in changes.items()}
     return compare(variants, images, epochs, **({"rate": 0.02} | options))
 

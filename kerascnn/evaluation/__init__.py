@@ -23,6 +23,9 @@ PUBLIC = {  # name -> module; loaded when first asked for
     "wilson": "statistics",
     "HumanAgainstNetwork": "people",
     "human_against_network": "people",
+    "Guess": "predict",
+    "Predictions": "predict",
+    "predict": "predict",
     "NotRemovable": "surgery",
     "without": "surgery",
 }

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 import keras
 import numpy as np
 
+from ..graph.copy import clone
+from ..inputs.classifier import classifier
 from ..support.display import Drawn
 from .compare import compare
 from .evaluate import Evaluation, measured
-from .labelled import chunks, labelled
-from .predict import cutting, prepared, readable
+from .labelled import labelled
 from .statistics import wilson
-from .surgery import NotRemovable, calls_of, exit_of, flat, part_of, rebuilt, without
+from .surgery import NotRemovable, calls_of, exit_of, flat, part_of, without
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +69,7 @@ def ablate(model, names, images, labels=None, *, how="remove", retrain: Callable
 
 
 def ablated(model, names, given, *, how="remove", retrain=None, batch_size=64, **options):
-    """``ablate`` on ``Labelled`` images."""
+    """``ablate`` on a labelled `Batch`."""
     model, parts, options = flat(model), listed(names), {"batch_size": batch_size, **options}
     means = means_of(model, [name for name, _ in parts], given, options) if how == "mean" else {}
     cut, refused = {}, {}
@@ -81,7 +82,7 @@ def ablated(model, names, given, *, how="remove", retrain=None, batch_size=64, *
         raise NotRemovable("; ".join(refused.values()))
     intact, again, found = measured(model, given, **options), None, {}
     if retrain:
-        again = measured(trained(rebuilt(model), retrain), given, **options)
+        again = measured(trained(clone(model), retrain), given, **options)
     rows = []
     for name in [*cut]:
         network = cut.pop(name)  # which is then free again
@@ -155,21 +156,12 @@ def means_of(model, names, given, options):
     outputs = {end: model.get_layer(end).output for end in ends.values()}
     taps = keras.Model(model.input, outputs)
     total, count = dict.fromkeys(outputs, 0.0), dict.fromkeys(outputs, 0)
-    preprocess = options.get("preprocess")
-    for batch in pixels(model, given, options["batch_size"]):
-        found = taps.predict_on_batch(preprocess(batch) if preprocess else batch)
+    preprocess = options.get("preprocess") or (lambda pixels: pixels)
+    preprocessing = classifier(model).preprocessing_of(given)
+    for _, pixels in given.chunks(preprocessing, options["batch_size"]):
+        found = taps.predict_on_batch(preprocess(pixels))
         for end, maps in found.items():
             maps = np.asarray(maps, np.float64)
             total[end] = total[end] + maps.reshape(-1, maps.shape[-1]).sum(axis=0)
             count[end] += maps[..., 0].size
     return {name: total[end] / count[end] for name, end in ends.items()}
-
-
-def pixels(model, given, batch_size):
-    """Batches of what a model is asked about, without images that cannot be read."""
-    cut = cutting(model)
-    for _, some in chunks(model, given, batch_size):
-        pairs = [(str(i), image) for i, image in enumerate(some)]
-        found = [*readable(prepared(pairs, cut, batch_size), [], {})]
-        if found:
-            yield np.stack(found)

@@ -4,6 +4,7 @@ import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.special import softmax
 
 from ..graph.ends import adds_up
 from ..support.display import Drawn, Told
@@ -103,7 +104,7 @@ class Temperature(Told):
 
     def apply(self, scores):
         """Probabilities from logits or probabilities, at this temperature; the likeliest class stays the likeliest."""
-        return softened(logits_of(scores), self.value)
+        return softmax(logits_of(scores) / self.value, axis=1)
 
 
 def temperature(scores, labels):
@@ -119,7 +120,7 @@ def temperature(scores, labels):
     if labels.min() < 0 or labels.max() >= logits.shape[1]:
         raise ValueError(f"`labels` should be 0 to {logits.shape[1] - 1}. Received: {labels.min()} to {labels.max()}")
     value = warmest(logits, labels)
-    before, after = softened(logits, 1.0), softened(logits, value)
+    before, after = softmax(logits, axis=1), softmax(logits / value, axis=1)
     nll = tuple(float(surprises(probs, labels).mean()) for probs in (before, after))
     return Temperature(value, nll, tuple(reliability(probs, labels).ece for probs in (before, after)))
 
@@ -129,7 +130,7 @@ def warmest(logits, labels):
     own = logits[np.arange(len(labels)), labels]
 
     def slope(power):
-        return float((np.sum(softened(logits, 1 / power) * logits, axis=1) - own).mean())
+        return float((np.sum(softmax(logits * power, axis=1) * logits, axis=1) - own).mean())
 
     low, high = 1 / HOTTEST, HOTTEST
     if slope(high) <= 0 or slope(low) >= 0:
@@ -150,10 +151,3 @@ def logits_of(scores):
     if scores.ndim != 2 or scores.shape[1] < 2 or not np.isfinite(scores).all():
         raise ValueError(f"`scores` should be finite numbers (N, classes). Received: shape {scores.shape}")
     return np.log(np.maximum(scores, LEAST)) if adds_up(scores) else scores
-
-
-def softened(logits, value):
-    """Softmax of logits / value."""
-    scaled = (logits - logits.max(axis=1, keepdims=True)) / value
-    powers = np.exp(scaled)
-    return powers / powers.sum(axis=1, keepdims=True)

@@ -6,8 +6,9 @@ import warnings
 import numpy as np
 
 from ..inputs import class_names
+from ..inputs.batch import flat_labels
+from ..inputs.classifier import resolve_class_names
 from ..support.text import unknown
-from .predict import named
 
 
 def aligned(labels, known, classes, width, model):
@@ -19,7 +20,7 @@ def aligned(labels, known, classes, width, model):
     if classes is not None and classes is not False and (isinstance(classes, str) or len(classes) != width):
         came = repr(classes) if isinstance(classes, str) else f"{len(classes)} names"
         raise ValueError(f"`classes` should name the model's {width} classes. Received: {came}")
-    own = named(classes, width, model)
+    own = resolve_class_names(classes, width, model)
     if known is None:
         return labels, own
     known = tuple(map(str, known))
@@ -62,9 +63,7 @@ def confused_order(known):
 
 def numbered(labels, total, width, classes):
     """Labels as class numbers (N,), from numbers or names."""
-    labels = np.asarray(labels)
-    if labels.ndim == 2 and labels.shape[1] == 1:  # as Keras' data sets have them
-        labels = labels[:, 0]
+    labels = flat_labels(labels)
     if labels.shape != (total,):
         hint = "; one-hot rows become numbers by .argmax(1)" if labels.ndim == 2 else ""
         raise ValueError(f"`labels` should be ({total},), one for each image. Received: shape {labels.shape}{hint}")

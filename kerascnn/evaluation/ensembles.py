@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
+from scipy.special import softmax
 
 from ..support.display import Drawn
 from .compare import Comparison, compare, paired
@@ -85,8 +86,7 @@ def ensemble(members, weights=None, *, images=None, labels=None, part=None, how=
     mixed = mixed if how == "probabilities" else np.log(np.maximum(mixed, LEAST))
     mixed = np.tensordot(weights, mixed, axes=1)
     if how == "logarithms":
-        mixed = np.exp(mixed)
-        mixed /= mixed.sum(axis=1, keepdims=True)
+        mixed = softmax(mixed, axis=1)
     whole = replace(members[0], probs=mixed.astype(members[0].probs.dtype), model="ensemble")
     best = int(np.argmax([member.accuracy for member in members]))
     versus = compare(whole, members[best], called=("ensemble", called(members)[best]))

@@ -6,14 +6,17 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
 
 from ..graph.ends import adds_up
+from ..inputs.classifier import classifier
+from ..inputs.resize import check_count
+from ..inputs.threads import telling
 from ..support.display import Drawn
 from . import statistics
-from .calibration import logits_of, reliability, softened
+from .calibration import logits_of, reliability
 from .classes import aligned, numbered
-from .labelled import labelled, predicted
-from .predict import count
+from .labelled import labelled
 from .statistics import bootstrap, wilson
 
 
@@ -54,7 +57,7 @@ class Evaluation(Drawn):
 
     def top(self, k):
         """The share of images whose true class is among the ``k`` likeliest; of equals the first class counts."""
-        return float((self.ranks < count("k", k)).mean())
+        return float((self.ranks < check_count("k", k)).mean())
 
     @cached_property
     def ranks(self):
@@ -130,18 +133,18 @@ class Evaluation(Drawn):
 
     def hardest(self, n=10):
         """The images with the lowest margin of the true class over the likeliest other one, as rows of ``images``."""
-        return self.images.sort_values("margin", kind="stable").head(count("n", n)).reset_index(drop=True)
+        return self.images.sort_values("margin", kind="stable").head(check_count("n", n)).reset_index(drop=True)
 
     def easiest(self, n=10):
         """The images with the highest margin, as rows of ``images``."""
         order = self.images.sort_values("margin", ascending=False, kind="stable")
-        return order.head(count("n", n)).reset_index(drop=True)
+        return order.head(check_count("n", n)).reset_index(drop=True)
 
     def tempered(self, temperature):
         """The same at a temperature, which `temperature` finds on other images."""
         if not adds_up(self.probs):
             raise ValueError("`probs` should add up to 1 to be tempered. Received: others, as sigmoids give them")
-        probs = softened(logits_of(self.probs), float(temperature)).astype(self.probs.dtype)
+        probs = softmax(logits_of(self.probs) / float(temperature), axis=1).astype(self.probs.dtype)
         return replace(self, probs=probs)
 
     def class_name(self, number):
@@ -186,7 +189,7 @@ def evaluate(
     """What a classifier makes of labelled images: an ``Evaluation``.
 
     ``images`` are a dataset as `kerascnn.data.load` makes or takes it, of which the test part counts, or with ``part``
-    "valid" or "train"; a folder, archive or table that nobody has divided counts as a whole, as do ``Images``. Or they
+    "valid" or "train"; a folder, archive or table that nobody has divided counts as a whole, as do ``Batch``. Or they
     are what ``predict`` takes, with ``labels``: a number or name for each; ``names`` tells them apart. Images are cut
     as published weights were measured, else those of a dataset as for training, others as ``predict`` does.
 
@@ -199,17 +202,21 @@ def evaluate(
 
 
 def measured(model, given, *, classes=None, batch_size=64, top=(1, 5), preprocess=None, quiet=False):
-    """The ``Evaluation`` of a model on ``Labelled`` images."""
+    """The ``Evaluation`` of a model on a labelled `Batch`."""
     for k in top:
-        count("top", k)
-    found = predicted(model, given, batch_size=batch_size, preprocess=preprocess, quiet=quiet)
-    width = found.probs.shape[1]
-    numbers, classes = aligned(given.labels, given.classes, classes, width, model)
-    numbers = numbered(numbers, len(given), width, classes)[found.kept]
-    names = [given.names[i] for i in found.kept]
-    made = from_probabilities(found.probs, numbers, classes, names, model=model.name, top=top)
-    failed = dict(given.failed) | {given.names[i]: reason for i, reason in found.failed.items()}
-    return replace(made, failed=failed, data=given.data)
+        check_count("top", k)
+    network = classifier(model, preprocess=preprocess)
+    progress = telling(None if quiet else "evaluating", len(given))
+    try:
+        probs, rows, failed = network.classify(given, check_count("batch_size", batch_size), progress)
+    finally:
+        progress(None)
+    width = probs.shape[1]
+    numbers, classes = aligned(given.labels, given.classes, classes, width, network.model)
+    numbers = numbered(numbers, len(given), width, classes)[rows]
+    names = [given.names[row] for row in rows]
+    made = from_probabilities(probs, numbers, classes, names, model=network.model.name, top=top)
+    return replace(made, failed={**given.failed, **failed}, data=given.title)
 
 
 def from_probabilities(probs, labels, classes=None, names=None, *, model="", top=(1, 5)):

@@ -1,4 +1,4 @@
-"""A model without one of its parts: rebuilt without it, the model itself stays as it is.
+"""A model without one of its parts: copied without it, the model itself stays as it is.
 
 A residual block loses its branch, x + f(x) becomes x; a chain of layers is bypassed where what leaves has the shape of
 what enters; units give 0 or their mean in place of what they see.
@@ -7,10 +7,10 @@ what enters; units give 0 or their mean in place of what they see.
 import re
 from dataclasses import dataclass
 
-import keras
 import numpy as np
-from keras import layers
 
+from ..graph.copy import clone
+from ..graph.walk import functional
 from ..support.text import unknown
 
 HOW = ("remove", "zero", "mean")
@@ -34,11 +34,10 @@ class Calls:
 
 def flat(model):
     """The model as a functional one, without a call of its layers."""
-    if isinstance(model, keras.Sequential) and model.built:
-        return model._functional
-    if isinstance(model, keras.Model) and isinstance(model, keras.Function):
-        return model
-    raise ValueError(f"`model` should be a functional or built Sequential Keras model. Received: {model!r}")
+    function = functional(model)
+    if function is None:
+        raise ValueError(f"`model` should be a functional or built Sequential Keras model. Received: {model!r}")
+    return function
 
 
 def calls_of(model):
@@ -89,13 +88,13 @@ def without(model, name, how="remove", *, units=None, means=None):
     if how != "remove":
         end = exit_of(calls, inside, name)
         scale, offset = replacement(calls.shapes[end][-1], units, means if how == "mean" else None)
-        return rebuilt(model, {}, {end: (scale, offset)})
+        return clone(model, scaled={end: (scale, offset)})
     if units is not None:
         raise ValueError(f"`how` should be 'zero' or 'mean' for single units of {name}. Received: 'remove'")
     sums = sums_of(calls, inside)
     if sums:
-        return rebuilt(model, {each: (each, shortcut(calls, each, inside)) for each in sums})
-    return rebuilt(model, bypass(calls, inside, name))
+        return clone(model, passed={each: (each, shortcut(calls, each, inside)) for each in sums})
+    return clone(model, passed=bypass(calls, inside, name))
 
 
 def sums_of(calls, inside):
@@ -179,39 +178,3 @@ def replacement(width, units, means):
             raise ValueError(f"`means` should be {width} numbers, one a unit. Received: shape {np.shape(means)}")
         offset[chosen] = np.asarray(means)[chosen]
     return scale.tolist(), offset.tolist()
-
-
-def rebuilt(model, passed=None, scaled=None):
-    """A copy with weights, in which some layers pass on what enters a layer, and others' outputs are scaled.
-
-    ``passed`` is {layer: (layer, argument)}, ``scaled`` {layer: (scale, offset)}.
-    """
-    passed, scaled = passed or {}, scaled or {}
-    twins, entered = {}, {}
-
-    def clone(layer):
-        twin = (
-            keras.models.clone_model(layer) if isinstance(layer, keras.Model) else layer.from_config(layer.get_config())
-        )
-        twins[id(twin)] = (layer, twin)
-        return twin
-
-    def call(twin, *args, **kwargs):
-        name = twins[id(twin)][0].name
-        entered[name] = [each for each in keras.tree.flatten((args, kwargs)) if isinstance(each, keras.KerasTensor)]
-        made = twin(*args, **kwargs)
-        if name in passed:
-            source, argument = passed[name]
-            return entered[source][argument]
-        if name in scaled:
-            scale, offset = scaled[name]
-            return layers.Rescaling(scale, offset, name=f"{name}_ablated", dtype=made.dtype)(made)
-        return made
-
-    copy = keras.models.clone_model(model, clone_function=clone, call_function=call)
-    for layer in copy.layers:
-        original, _ = twins.get(id(layer), (None, None))
-        if original is not None and original.weights:
-            layer.set_weights(original.get_weights())
-            layer.trainable = original.trainable
-    return copy

@@ -7,7 +7,7 @@ from importlib import metadata
 from pathlib import Path
 
 from .. import __version__
-from ..evaluation.predict import published
+from ..inputs.classifier import published
 from ..support.files import displayable
 from .signatures import BEST
 from .verify import digest_of

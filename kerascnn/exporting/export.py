@@ -15,13 +15,15 @@ import keras
 import numpy as np
 from PIL import Image
 
-from ..evaluation.predict import cutting, predict
+from ..evaluation.predict import predict
+from ..graph.ends import adds_up, features, soften
+from ..inputs.batch import Batch, batch_of
+from ..inputs.classifier import classifier
 from ..inputs.decode import decode, kind_of, unpack
-from ..inputs.gather import gather
 from ..support.display import Tabled
 from ..support.text import unknown
 from . import card, signatures
-from .signatures import Plan, ending, features, softened
+from .signatures import Plan
 from .verify import Check, ExportError
 from .verify import verify as checked
 
@@ -142,19 +144,30 @@ def check_facts(facts):
 
 def planned(model, classes, temperature, size, samples):
     """All that the files have to know."""
-    cut = cutting(model, size=size)
+    network = classifier(model, labels=classes, size=size)
+    cut = network.preprocessing
     if cut.channels not in (1, 3):
         raise ValueError(f"`model` should take photos, 1 or 3 channels. Received: {model.name}, with {cut.channels}")
     if isinstance(classes, str):
         raise ValueError(f"`classes` should be the names of the classes. Received: {classes!r}")
-    batch = [data for _, data in samples]
-    found = predict(model, batch, size=cut.size, labels=classes)
-    names = found.labels or tuple(f"class {i}" for i in range(found.probs.shape[-1]))
+    pixels = Batch(tuple(data for _, data in samples)).array(cut)
+    width = network.probabilities(pixels).shape[-1]
+    names = network.class_names(width) or tuple(f"class {i}" for i in range(width))
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"`classes` should have different names, to be told apart. Received: {twice!r} twice")
-    end = ending(model, np.stack([cut(data) for data in batch]))
+    end = meaning(network.end, network.scores(pixels))
     return Plan(model, cut, names, end, temperature, tuple(model.inputs[0].shape[1:]))
+
+
+def meaning(end, scores):
+    """What scores are: "softmax", "sigmoid", "linear", or "pair" for one sigmoid that stands for two classes.
+
+    Where the graph does not say, what they are for some images.
+    """
+    if end == "unknown":
+        return "softmax" if adds_up(scores) else "linear"
+    return "pair" if end == "sigmoid" and scores.shape[-1] == 1 else end
 
 
 def check_precision(model, formats):
@@ -247,7 +260,7 @@ def written(image, format, **options):
 
 def given(images):
     """[(file, bytes)] of a user's samples: JPEG and PNG files as they are, anything else written as PNG."""
-    return [(f"{i:03}", encoded(image)) for i, (_, image) in enumerate(gather(images))]
+    return [(f"{i:03}", encoded(image)) for i, image in enumerate(batch_of(images).items)]
 
 
 def encoded(image):
@@ -269,13 +282,13 @@ def answers(plan, samples, limit):
     data = [each for _, each in samples]
     with keras.device("cpu"):  # where the check in a fresh process runs; a GPU rounds otherwise
         probs = predict(plan.model, data, size=plan.cut.size, labels=plan.classes).probs
-        pixels = np.stack([plan.cut(each) for each in data])
-        seen = keras.ops.convert_to_numpy(features(plan.model)(pixels, training=False))
+        pixels = Batch(tuple(data)).array(plan.cut)
+        seen = keras.ops.convert_to_numpy(features(plan.model)(pixels))
     return {
         "files": np.array([name for name, _ in samples]),
         "classes": np.array(plan.classes),
         "probs": probs,
-        "answers": softened(probs, plan.end, plan.temperature),
+        "answers": soften(probs, plan.end, plan.temperature),
         "pixels": pixels.astype(np.uint8),
         "features": seen.astype(np.float32),
         "limit": np.array(limit),

@@ -13,7 +13,7 @@ REFUSED = "an image should be JPEG, PNG, GIF or BMP"
 
 
 def batch_of(encoded, cut):
-    """(N,) encoded images to (N, h, w, channels), float32 0..255, cut as ``predictions.Cut`` says."""
+    """(N,) encoded images to (N, h, w, channels), float32 0..255, cropped as a ``Preprocessing`` says."""
     shape = tf.TensorSpec((*cut.size, cut.channels), tf.float32)
     return tf.map_fn(lambda data: photo(data, cut), encoded, fn_output_signature=shape)
 
@@ -92,7 +92,7 @@ def shifted(numbers, bits):
 
 
 def fitted(pixels, cut):
-    """What ``data.fit`` gives: the centre ``cut.size`` of the image whose short side is ``cut.resize`` pixels long."""
+    """What ``inputs.resize.fit`` gives: the short side resized to ``cut.resize``, the centre ``cut.size``."""
     shape = tf.shape(pixels)
     new = resized_shape(shape[0], shape[1], cut)
     if not tall_first():
@@ -122,7 +122,7 @@ def resampled(pixels, new, cut, axes):
 
 
 def resized_shape(height, width, cut):
-    """``data.fit.resized_shape`` of tensors."""
+    """``inputs.resize.resized_shape`` of tensors."""
     high, wide = cut.size
     ratio = cut.resize / min(high, wide)
     tall, broad = round(high * ratio), round(wide * ratio)

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from ..graph.ends import adds_up, final, scores_of
+from ..graph.ends import features, scores_of
+from ..inputs.resize import Preprocessing
 from .photos import batch_of
 
 BEST = 5
@@ -17,9 +17,9 @@ class Plan:
     """A model and all that its answer takes besides."""
 
     model: keras.Model
-    cut: object  # ``predictions.Cut``: how photos become its input
+    cut: Preprocessing  # how photos become its input
     classes: tuple  # names in the order of the scores
-    end: str  # by what its scores end, see ``classifier.ending``
+    end: str  # by what its scores end, see ``artifact.meaning``
     temperature: float
     shape: tuple  # (h, w, channels) of its input; None where open
 
@@ -49,7 +49,7 @@ def module(plan):
 
     @function(inputs)
     def features_of(images):
-        return {"features": tf.cast(seen(images, training=False), tf.float32)}
+        return {"features": tf.cast(seen(images), tf.float32)}
 
     functions = {"serving_default": serving_default, "images": images, "features": features_of}
     whole = tf.Module()  # has the variables alone; with the functions too, each graph would be saved twice
@@ -63,7 +63,7 @@ def function(spec):
 
 
 def probable(scores, end, temperature):
-    """Scores (N, classes) as probabilities, as ``outputs.probabilities`` has them, softened: softmax(log p / T)."""
+    """Scores (N, classes) as probabilities, as ``graph.ends.probabilities`` has them, softened: softmax(log p / T)."""
     scores = tf.cast(scores, tf.float32)
     if end == "linear":
         return tf.nn.softmax(scores / temperature)
@@ -91,51 +91,3 @@ def save(plan, folder, formats):
 
         spec = graphs["images"].structured_input_signature[1].values()
         tf2onnx.convert.from_function(functions["images"], [*spec], opset=17, output_path=f"{folder}/model.onnx")
-
-
-def features(model):
-    """The layer called "features", else the input of the last layer with weights, as a function of the images."""
-    # a Sequential's own .input and .output belong to the model around it
-    sequential = isinstance(model, keras.Sequential)
-    inputs, outputs = (model.inputs[0], model.outputs) if sequential else (model.input, model.output)
-    named = next((layer for layer in model.layers if layer.name == "features"), None)
-    if named is not None and not isinstance(named, keras.Model):
-        return keras.Model(inputs, named.output)
-    tensor = scores_of(outputs, model)
-    while True:
-        operation, node, _ = tensor._keras_history
-        before = operation._inbound_nodes[node].input_tensors
-        if isinstance(operation, keras.Model) and getattr(operation, "outputs", None):
-            return chained(keras.Model(inputs, before[0]), features(operation))
-        if not before:
-            return keras.Model(inputs, tensor)
-        tensor = before[0]
-        if getattr(operation, "weights", None):
-            return keras.Model(inputs, tensor)
-
-
-def chained(first, then):
-    return lambda x, training=False: then(first(x, training=training), training=training)
-
-
-def ending(model, batch):
-    """By what the scores end: "softmax", "sigmoid", "linear", or "pair" for one sigmoid that stands for two classes.
-
-    Where the graph does not say, what they are for a ``batch``.
-    """
-    end = final(model)
-    scores = keras.ops.convert_to_numpy(scores_of(model(batch, training=False), model))
-    if end == "unknown":
-        return "softmax" if adds_up(scores) else "linear"
-    return "pair" if end == "sigmoid" and scores.shape[-1] == 1 else end
-
-
-def softened(probs, end, temperature):
-    """Probabilities (N, classes) at a temperature: p^(1/T), made to add up to 1; a sigmoid's each for itself."""
-    if temperature == 1:
-        return probs
-    powers = probs.astype(np.float64) ** (1 / temperature)
-    if end == "sigmoid":
-        rest = (1 - probs.astype(np.float64)) ** (1 / temperature)
-        return (powers / (powers + rest)).astype(np.float32)
-    return (powers / powers.sum(-1, keepdims=True)).astype(np.float32)

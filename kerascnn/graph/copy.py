@@ -1,17 +1,16 @@
-"""A model built again from its configuration, and the gradients of its loss, with any backend of Keras.
+"""Copies of a model, weights and all: as it is, in another type, up to some calls, or with some calls changed."""
 
-No backend is named here. `Trainer.train_on_batch` differentiates under all of them and hands the gradients to the
-optimizer; `Recorder` is an optimizer that writes each gradient into its variable instead of taking a step.
-"""
+from dataclasses import replace
 
 import keras
-from keras import ops
+from keras import layers
 
-from .ends import scores_of
+from .run import call, every_layer, part, run
+from .walk import functional
 
 
 def rebuild(model, dtype=None):
-    """A copy with the same weights that shares none of them; all of it computed in ``dtype``, if that is given."""
+    """A copy from the configuration, which shares no weights; all of it computed in ``dtype``, if that is given."""
     types = {type(layer).__name__: type(layer) for layer in every_layer(model)}
     try:
         config = keras.saving.serialize_keras_object(model)
@@ -20,7 +19,7 @@ def rebuild(model, dtype=None):
             copy = keras.saving.deserialize_keras_object(config, safe_mode=False)
         if not copy.built:
             copy.build(model.input_shape)
-        copy.set_weights(model.get_weights())
+        copy_weights(model, copy)
     except (ValueError, TypeError, NotImplementedError, AttributeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(
@@ -29,16 +28,95 @@ def rebuild(model, dtype=None):
     return copy
 
 
+def clone(model, *, passed=None, scaled=None):
+    """A functional copy, in which some layers pass on what enters a layer, and others' outputs are scaled.
+
+    Args:
+        model: a functional or built Sequential model.
+        passed: {layer: (layer, argument)}: the first gives what enters the second as that argument.
+        scaled: {layer: (scale, offset)} of the channels of its output.
+    """
+    passed, scaled = passed or {}, scaled or {}
+    twins, entered = {}, {}
+
+    def clone_layer(layer):
+        nested = isinstance(layer, keras.Model)
+        twin = keras.models.clone_model(layer) if nested else layer.from_config(layer.get_config())
+        twins[id(twin)] = (layer, twin)
+        return twin
+
+    def call_layer(twin, *args, **kwargs):
+        name = twins[id(twin)][0].name
+        entered[name] = [each for each in keras.tree.flatten((args, kwargs)) if isinstance(each, keras.KerasTensor)]
+        made = twin(*args, **kwargs)
+        if name in passed:
+            source, argument = passed[name]
+            return entered[source][argument]
+        if name in scaled:
+            scale, offset = scaled[name]
+            return layers.Rescaling(scale, offset, name=f"{name}_ablated", dtype=made.dtype)(made)
+        return made
+
+    copy = keras.models.clone_model(functional(model), clone_function=clone_layer, call_function=call_layer)
+    for layer in copy.layers:
+        original, _ = twins.get(id(layer), (None, None))
+        if original is not None and original.weights:
+            copy_weights(original, layer)
+            layer.trainable = original.trainable
+    return copy
+
+
+def truncate(graph, nodes, inputs, name=None):
+    """A copy up to some calls of a ``Graph``, without what lies behind them: ``inputs`` to {key: output}.
+
+    Nested models are opened. Layers keep their names and weights; batch norm is frozen.
+    """
+    copies = {}
+
+    def perform(node, tensors):
+        if node.operation not in copies:
+            copies[node.operation] = copy_layer(node)
+        return call(replace(node, operation=copies[node.operation]), tensors)
+
+    outputs = run(part(graph, [*nodes.values()]), inputs, perform=perform)
+    for original, copy in copies.items():
+        if getattr(original, "weights", None):
+            copy_weights(original, copy)
+        if isinstance(copy, layers.BatchNormalization):
+            copy.trainable = False  # or a training step would move its statistics, whatever it was called with
+    return keras.Model(inputs, {key: outputs[node.name] for key, node in nodes.items()}, name=name)
+
+
+def copy_layer(node):
+    """The layer or operation of a call, built again; called by its path where models were nested."""
+    operation = node.operation
+    try:
+        return type(operation).from_config(operation.get_config() | {"name": plain(node.name)})
+    except (NotImplementedError, TypeError, ValueError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(
+            f"`model` should have layers that can be built again. Received: {node.name}: {reason}"
+        ) from error
+
+
+def plain(name):
+    """The name of a call as a name that Keras takes."""
+    return name.replace("/", "_")
+
+
+def copy_weights(original, copy):
+    """Give a layer or model the weights of another that is built alike."""
+    copy.set_weights(original.get_weights())
+    for layer in every_layer(copy):
+        if isinstance(layer, layers.Normalization):
+            layer.finalize_state()  # it computes with what it once made of its weights
+
+
 def unfreeze(model):
     """Make all weights learn; a nested Sequential does not hand its own setting on."""
     for layer in every_layer(model):
         layer.trainable = True
     return model
-
-
-def every_layer(model):
-    """A model and all layers in it, at any depth."""
-    return [model, *model._flatten_layers(include_self=False)]
 
 
 def retyped(config, dtype):
@@ -56,68 +134,3 @@ def floating(value):
     """Whether a configuration's dtype (a name or a policy) is one of floating point."""
     name = value.get("config", {}).get("name", "") if isinstance(value, dict) else value
     return isinstance(name, str) and "float" in name
-
-
-class Recorder(keras.optimizers.Optimizer):
-    """No optimizer: after its "step" each variable holds the gradient of the loss by it."""
-
-    def __init__(self):
-        super().__init__(learning_rate=1.0)
-
-    def apply(self, grads, trainable_variables=None):
-        variables = self._trainable_variables if trainable_variables is None else [*trainable_variables]
-        if not self.built:
-            self.build(variables)
-        for gradient, variable in zip(grads, variables, strict=True):
-            variable.assign(ops.zeros_like(variable) if gradient is None else ops.cast(gradient, variable.dtype))
-
-    def update_step(self, gradient, variable, learning_rate):
-        variable.assign(gradient)
-
-
-class Measured(keras.Model):
-    """The loss of a model on a batch (x, y), as `predict_on_batch` and `train_on_batch` compute it, with its own type.
-
-    The loss is part of the call: Keras' own step would compute it in float32, and TensorFlow's crossentropy takes the
-    logits instead of clipped probabilities only inside a compiled function.
-    """
-
-    def __init__(self, inner, loss, training=False):
-        super().__init__(autocast=False)
-        self.inner, self.mean_loss, self.phase = inner, loss_of(loss), training
-        self.compile(optimizer=Recorder(), jit_compile=False)
-
-    def call(self, batch):
-        x, y = batch
-        scores = scores_of(self.inner(x, training=self.phase), self.inner)
-        return ops.reshape(self.mean_loss(y, scores), (1,))
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        return ops.sum(y_pred)
-
-    def value(self, x, y):
-        """The mean loss as a numpy scalar of the type it is computed in."""
-        return self.predict_on_batch((x, y))[0]
-
-    def gradients(self, x, y):
-        """The gradient by each trainable weight, as arrays; the weights are as they were afterwards."""
-        self.value(x, y)  # builds what is not built
-        before = [ops.convert_to_numpy(variable) for variable in self.inner.variables]
-        try:
-            self.train_on_batch((x, y))
-            return [ops.convert_to_numpy(variable) for variable in self.trainable_variables]
-        finally:
-            for variable, value in zip(self.inner.variables, before, strict=True):
-                variable.assign(value)
-
-
-def loss_of(loss):
-    """A function (targets, scores) -> mean loss, from a name, a Keras loss or a function of the two."""
-    try:
-        found = keras.losses.get(loss)
-    except ValueError:
-        found = None
-    each = found.call if isinstance(found, keras.losses.Loss) else found
-    if not callable(each):
-        raise ValueError(f"`loss` should be the name of a Keras loss, a loss or a function. Received: {loss!r}")
-    return lambda targets, scores: ops.mean(each(targets, scores))

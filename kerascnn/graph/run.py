@@ -9,7 +9,6 @@ from dataclasses import replace
 import keras
 
 from ..support.text import unknown
-from .copy import every_layer
 from .walk import walk
 
 
@@ -103,3 +102,8 @@ def matching(model, layers):
         if name not in known:
             raise ValueError(unknown(f"layer of {model.name} with weights", name, known))
     return [known[name] for name in names]
+
+
+def every_layer(model):
+    """A model and all layers in it, at any depth."""
+    return [model, *model._flatten_layers(include_self=False)]

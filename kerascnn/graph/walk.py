@@ -110,7 +110,7 @@ def walk(model, input_shape=None):
     """
     if isinstance(model, Graph):
         return model
-    function = _function(model)
+    function = functional(model)
     if function is None:
         raise ValueError(
             "`model` should be a Functional model or a Sequential one that is built "
@@ -129,7 +129,7 @@ def walk(model, input_shape=None):
     return Graph(model.name, tuple(nodes), tuple(dict.fromkeys(ends)), ends)
 
 
-def _function(model):
+def functional(model):
     """The graph inside a model: itself if Functional, the hidden one of a Sequential, else None."""
     if isinstance(model, keras.Sequential):
         return model._functional
@@ -166,7 +166,7 @@ def _trace(function, wires, prefix, nodes, calls):
             continue
         sources = [wires[id(tensor)] for tensor in call.input_tensors]
         name = prefix + call.operation.name
-        inner = _function(call.operation)
+        inner = functional(call.operation)
         if inner is not None and len(inner.inputs) == len(sources):
             ends = _trace(inner, sources, name + "/", nodes, calls)
         else:

@@ -13,7 +13,7 @@ INDEX = "https://storage.googleapis.com/download.tensorflow.org/data/imagenet_cl
 HASH = "md5:c2c37ea517e94d9795004a39431a14cb"
 
 
-def labels(classes):
+def class_names(classes):
     """The names of CIFAR-10's (10) or ImageNet's (1000) classes in their order; None where there are none to be had.
 
     Two of ImageNet's names stand for two classes each; theirs are told apart by WordNet's number: "crane (n02012849)".

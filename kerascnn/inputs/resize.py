@@ -1,22 +1,73 @@
-"""A photo cut to what a network takes: its short side resized, then the centre, as torchvision and Pillow do it."""
+"""Images resized and cropped to what a network takes, as torchvision and Pillow do it."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from .decode import LIMIT, ImageError
+from .decode import LIMIT, ImageError, decode, unpack
 
 INTERPOLATIONS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
 
-def fit(image, size, *, resize, interpolation="bilinear"):
+class Box(NamedTuple):
+    """A rectangle of an image in pixels, not necessarily whole ones."""
+
+    top: float
+    left: float
+    height: float
+    width: float
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How an image becomes a model's input: the short side resized, then the center cropped.
+
+    ``keep`` says which images that have the right size already are taken as they are.
+    """
+
+    size: tuple  # (h, w)
+    channels: int
+    resize: int
+    interpolation: str
+    keep: str  # "all", "arrays" or "none"
+
+    @classmethod
+    def to_cover(cls, size, channels):
+        """Resized just enough to cover ``size``, as for training; images of that size stay as they are."""
+        return cls(tuple(size), channels, min(size), "bilinear", "all")
+
+    def keeps(self, shape):
+        """Whether an array of this shape (H, W, C) is taken as it is."""
+        return self.keep != "none" and shape == (*self.size, self.channels)
+
+    def __call__(self, image):
+        """One image, whatever it is given as, as float32 (h, w, channels) of its own."""
+        pixels = to_channels(to_pixels(image), self.channels)
+        keep = self.keep == "all" or (self.keep == "arrays" and isinstance(image, np.ndarray))
+        if not keep or pixels.shape[:2] != self.size:
+            pixels = fit(pixels, self.size, resize=self.resize, interpolation=self.interpolation)
+        return np.array(pixels, np.float32)
+
+
+def to_pixels(image, name="the image"):
+    """The pixels (H, W, C) of a file, of Pillow's image, or of an array, which is returned as it is."""
+    if isinstance(image, np.ndarray):
+        return image
+    return unpack(image, name) if isinstance(image, Image.Image) else decode(image)
+
+
+def fit(image, size, *, resize=None, interpolation="bilinear"):
     """The centre (h, w) = ``size`` of an image (H, W, C) whose short side is made ``resize`` pixels long first.
 
     The long side becomes int(resize * long / short); where the short side is right already, nothing is resampled. If
     ``size`` is no square, the photo is made to cover a rectangle of the same form, larger by resize / min(size).
     Pillow resamples, antialiased: uint8 to uint8; floats, and channels other than RGB, channel by channel.
+    Without ``resize`` the image is made just large enough to cover ``size``.
     """
     height, width = image.shape[:2]
-    new = resized_shape((height, width), size, resize)
+    new = resized_shape((height, width), size, min(size) if resize is None else resize)
     if new[0] * new[1] > LIMIT:
         raise ImageError("`images`", f"one of {width}x{height} pixels", "be of a form that can be cut to a photo's")
     if new != (height, width):
@@ -38,12 +89,13 @@ def resized_shape(shape, size, resize):
     return int(new * height / width), new
 
 
-def resample(image, shape, method):
-    """Pillow's resize, of arrays."""
+def resample(image, shape, method=Image.Resampling.BILINEAR, box=None):
+    """Pillow's resize, of arrays; of the part in a ``Box``, if that is given."""
+    edges = box and (box.left, box.top, box.left + box.width, box.top + box.height)
     if image.dtype == np.uint8 and image.shape[-1] == 3:
-        return np.asarray(Image.fromarray(image).resize(shape[::-1], method))
+        return np.asarray(Image.fromarray(image).resize(shape[::-1], method, edges))
     image = image if image.dtype == np.uint8 else image.astype(np.float32)
-    planes = [Image.fromarray(image[..., i]).resize(shape[::-1], method) for i in range(image.shape[-1])]
+    planes = [Image.fromarray(image[..., i]).resize(shape[::-1], method, edges) for i in range(image.shape[-1])]
     return np.stack([np.asarray(plane) for plane in planes], axis=-1)
 
 
@@ -59,3 +111,20 @@ def to_channels(image, channels):
             return np.asarray(Image.fromarray(image).convert("L"))[..., None]
         return image @ np.array([[0.299], [0.587], [0.114]], image.dtype)
     raise ImageError("`images`", f"{have} channels", f"have {channels} channels, as the model takes them")
+
+
+def pair(size):
+    """A size as (h, w); one number is a square, None stays."""
+    if size is None:
+        return None
+    sides = (size, size) if isinstance(size, int | np.integer) else tuple(size)
+    if len(sides) != 2 or not all(isinstance(side, int | np.integer) and side > 0 for side in sides):
+        raise ValueError(f"`size` should be a number of pixels or (h, w). Received: {size!r}")
+    return int(sides[0]), int(sides[1])
+
+
+def check_count(argument, number):
+    """The number, if it is a whole one of at least 1."""
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise ValueError(f"`{argument}` should be a whole number of at least 1. Received: {number!r}")
+    return number

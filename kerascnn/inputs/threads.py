@@ -13,21 +13,22 @@ CHUNK = 16  # pieces of work that a thread takes at once
 PATIENCE = 5.0  # seconds before anything is said, and between two lines where there is no terminal
 
 
-def each(function, work, label=None):
-    """``function`` of each piece of ``work``, in order; a few are always under way, and none is left behind.
+def each(function, work, label=None, *, at_once=CHUNK, ahead=4 * CHUNK * THREADS):
+    """``function`` of each piece of ``work``, in order, ``at_once`` of them to a thread.
 
-    With a ``label`` whoever waits is told how far it is.
+    At most about ``ahead`` pieces wait to be taken, and none is left behind. With a ``label`` whoever waits is told
+    how far it is.
     """
     tell = telling(label, len(work))
     pool = ThreadPoolExecutor(THREADS)
     waiting = deque()
     try:
         with quiet():
-            for start in range(0, len(work), CHUNK):
-                waiting.append(pool.submit(some, function, work[start : start + CHUNK]))
-                if len(waiting) > 4 * THREADS:
+            for start in range(0, len(work), at_once):
+                waiting.append(pool.submit(some, function, work[start : start + at_once]))
+                if len(waiting) * at_once > ahead:
                     yield from waiting.popleft().result()
-                    tell(start - CHUNK * len(waiting))
+                    tell(start - at_once * len(waiting))
             while waiting:
                 yield from waiting.popleft().result()
     finally:

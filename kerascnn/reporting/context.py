@@ -2,23 +2,20 @@
 
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from ..data.dataset import Images
 from ..evaluation.classes import aligned
-from ..evaluation.labelled import chunks, labelled
-from ..evaluation.predict import cutting, named, none_readable, prepared, readable
+from ..evaluation.labelled import labelled
 from ..graph.run import part
-from ..inputs.gather import gather
+from ..inputs.batch import batch_of
+from ..inputs.classifier import classifier, open_model, resolve_class_names
 from ..support import store
 from ..support.store import digest
 from ..support.text import unknown
-from ..zoo.registry import sources
 
 EFFORTS = ("quick", "normal", "full")
 DRAWN = {"quick": 4, "normal": 6, "full": 12}  # photos that pictures are made of
@@ -45,7 +42,7 @@ class Subject:
     samples: np.ndarray | None = field(default=None, repr=False)  # (n, H, W, C) float32, to draw pictures of
     sample_names: tuple = ()
     sample_labels: np.ndarray | None = field(default=None, repr=False)
-    data: object = field(default=None, repr=False)  # kerascnn.data.Images, labelled, to judge by
+    data: object = field(default=None, repr=False)  # kerascnn.data.Batch, labelled, to judge by
     pool: np.ndarray | None = field(default=None, repr=False)  # (m, H, W, C) float32, for statistics
     layers: tuple = ()
     effort: str = "normal"
@@ -83,12 +80,12 @@ class Subject:
     def anatomy(self):
         """`kerascnn.dissect` of the network, at the size that images are cut to where its own is open."""
         from ..anatomy.table import dissect
-        from ..evaluation.predict import cutting
+        from ..inputs.classifier import classifier
 
         if self.probe is None or None not in self.probe.shape:
             return dissect(self.model)
-        cut = cutting(self.model)
-        return dissect(self.model, (*cut.size, cut.channels))
+        network = classifier(self.model)
+        return dissect(self.model, (*network.size, network.channels))
 
     @cached_property
     def evaluation(self):
@@ -124,12 +121,12 @@ def subject(model, data, images, *, classes, transfer, effort, layers, seed, pre
 
     if effort not in EFFORTS:
         raise ValueError(unknown("effort", effort, EFFORTS))
-    model = opened(model)
+    model = open_model(model)
     walk(model)  # says what is wrong with what is no model
     facts = {"model": of_model(model), "notes": []}
     try:
         probe = Probe(model, preprocess=preprocess)
-        cutting(model)
+        network = classifier(model)
     except ValueError as error:  # several inputs, or none of images: what needs no image can still be said
         facts["mute"] = str(error)
         return Subject(model, model.name, None, effort=effort, seed=seed, transfer=transfer, tell=tell, facts=facts)
@@ -140,10 +137,10 @@ def subject(model, data, images, *, classes, transfer, effort, layers, seed, pre
     shown = None if given is None else given.take(spread(given.labels, rng)[:many])
     samples, names, labels, pool = None, (), None, None
     if shown is not None:
-        pool = pixels(model, shown)
+        pool = pixels(network, shown)
         samples, names, labels = pool[:few], shown.names[:few], shown.labels[:few]
     if images is not None:
-        read, names = photos(model, gather(images), few if pool is not None else many, facts)
+        read, names = photos(network, batch_of(images), few if pool is not None else many, facts)
         samples, names, labels = read[:few], names[:few], None
         pool = read if pool is None else pool
     facts["images"] = {"judged": 0 if given is None else len(given), "statistics": 0 if pool is None else len(pool)}
@@ -157,43 +154,26 @@ def subject(model, data, images, *, classes, transfer, effort, layers, seed, pre
     )  # fmt: skip
 
 
-def opened(model):
-    """The network: itself, of the zoo by its name with the best weights there are, or from a file."""
-    if not isinstance(model, str | os.PathLike):
-        return model
-    import keras
-
-    if os.path.exists(model):
-        return keras.saving.load_model(model, compile=False)
-    from ..zoo.build import build_model
-    from ..zoo.registry import card
-
-    row = card(str(model))
-    known = sources().get(row.name, ())
-    weights = known[0].name if known and known[0].shipped else "imagenet" if known else None
-    return build_model(row.name, weights=weights)
-
-
 def chosen(given, effort, seed, facts):
-    """The `Images` that judge, as many as the effort is for, drawn at random of more."""
-    images, most = given.images, JUDGED[effort]
-    facts["source"] = str(given.data)
+    """The images that judge, as many as the effort is for, drawn at random of more."""
+    most = JUDGED[effort]
+    facts["source"] = given.title
     if given.failed:
         facts["notes"].append(f"{len(given.failed)} images of the data could not be read and are left out")
-    if most is None or len(images) <= most:
-        return images
-    facts["notes"].append(f"{most:,} of {len(images):,} labelled images judge, drawn with seed {seed}: --full for all")
-    return images.take(np.sort(np.random.default_rng(seed).permutation(len(images))[:most]))
+    if most is None or len(given) <= most:
+        return given
+    facts["notes"].append(f"{most:,} of {len(given):,} labelled images judge, drawn with seed {seed}: --full for all")
+    return given.take(np.sort(np.random.default_rng(seed).permutation(len(given))[:most]))
 
 
 def renumbered(images, classes, probe):
-    """(the `Images` with labels as the model numbers its classes, these classes' names or None)."""
+    """(the images with labels as the model numbers its classes, these classes' names or None)."""
     width = probe.output.shape[-1] if len(probe.output.shape) == 1 else None
     if width is None or images is None:
-        return images, None if width is None else named(classes, max(width, 2), probe.model)
+        return images, None if width is None else resolve_class_names(classes, max(width, 2), probe.model)
     numbers, names = aligned(images.labels, images.classes, classes, max(width, 2), probe.model)
     called = names or tuple(str(i) for i in range(max(width, 2)))
-    return Images(images.items, np.asarray(numbers), called, images.names), names
+    return replace(images, labels=np.asarray(numbers), classes=called), names
 
 
 def spread(labels, rng):
@@ -206,24 +186,23 @@ def spread(labels, rng):
     return order[np.argsort(turn[order], kind="stable")]
 
 
-def pixels(model, images):
-    """`Images` as pixels (N, H, W, C), float32, cut as `evaluate` cuts them."""
-    cut, found = cutting(model), []
-    for _, some in chunks(model, labelled(images), BATCH):
-        arrays = readable(prepared([*gather(some)], cut, BATCH), [], {})
-        found.extend(arrays)
-    return np.stack(found)
+def pixels(network, images):
+    """The pixels (N, H, W, C) of a `Batch`, float32, cropped as `evaluate` crops them."""
+    return np.concatenate([part for _, part in images.chunks(network.preprocessing_of(images), BATCH)])
 
 
-def photos(model, given, most, facts):
-    """(pixels, names) of the first ``most`` of what `gather` found that can be read."""
-    names, errors = [], {}
-    found = [*islice(readable(prepared(given, cutting(model), BATCH), names, errors), most)]
-    if not found:
-        raise none_readable(given, errors, {name: error.reason for name, error in errors.items()})
-    if errors:
-        facts["notes"].append(f"{len(errors)} images could not be read and are left out")
-    return np.stack(found), names[:most]
+def photos(network, images, most, facts):
+    """(pixels, names) of the first ``most`` of a `Batch` that can be read."""
+    rows, arrays, failed = [], [], {}
+    for some, pixels in images.chunks(network.preprocessing, BATCH, failed):
+        rows += some
+        arrays += [*pixels]
+        if len(rows) >= most:
+            break
+    images.check_readable(failed)
+    if failed:
+        facts["notes"].append(f"{len(failed)} images could not be read and are left out")
+    return np.stack(arrays[:most]), [images.names[row] for row in rows[:most]]
 
 
 def short(name):
@@ -250,7 +229,7 @@ def of_model(model):
 
 
 def of_images(images):
-    """A hash of `Images`: what they show, what they are called, what they are labelled."""
+    """A hash of `Batch`: what they show, what they are called, what they are labelled."""
     if images is None:
         return ""
     items = [images.items] if images.decoded else map(contents, images.items)

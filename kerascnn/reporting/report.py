@@ -285,7 +285,7 @@ def command():
 
 def provenance(about):
     """``meta`` of a report, as far as it is known before its sections are made."""
-    from ..evaluation.predict import published
+    from ..inputs.classifier import published
 
     facts, source = about.facts, published(about.model)
     return {

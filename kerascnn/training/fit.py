@@ -14,9 +14,11 @@ from keras import ops
 
 from ..data.augment import augmentation
 from ..data.batches import batches
-from ..data.dataset import Data, Images
+from ..data.dataset import Data
 from ..data.load import load
-from ..graph.ends import image_input, scores_of
+from ..graph.ends import scores_of
+from ..inputs.batch import Batch, flat_labels
+from ..inputs.classifier import image_input
 from .history import error_of, history_of
 from .learner import prepared
 from .progress import interruptible, telling
@@ -164,8 +166,8 @@ class Plan:
 
     recipe: Recipe
     name: str
-    train: Images
-    valid: Images | None
+    train: Batch
+    valid: Batch | None
     size: tuple
     channels: int
     seed: int
@@ -262,17 +264,15 @@ def parts(data):
 
 
 def images_of(x, y, advice):
-    """Arrays as ``Images``."""
-    x, y = np.asarray(x), np.asarray(y)
-    y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y  # as keras.datasets has them
+    """Arrays as ``Batch``."""
+    x, y = np.asarray(x), flat_labels(y)
     if x.ndim != 4 or y.shape != (len(x),) or not len(x) or y.dtype.kind not in "iu":
         raise ValueError(f"{advice} Received: shapes {x.shape} and {y.shape}, labels of type {y.dtype}")
     if not np.isfinite(x).all():
         raise ValueError(f"{advice} Received: NaN or infinity among the pixels")
     if x.dtype.kind == "f" and x.max() <= 1 and x.max() > 0:
         warnings.warn("pixels should be 0..255, these are at most 1; scaled already?", stacklevel=5)
-    names = tuple(f"image {number}" for number in range(len(x)))
-    return Images(x, y, tuple(str(number) for number in range(int(y.max()) + 1)), names)
+    return Batch(x, y, tuple(str(number) for number in range(int(y.max()) + 1)))
 
 
 def settle(model, batches):

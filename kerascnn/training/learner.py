@@ -7,7 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from ..graph.ends import scores_of
+from ..graph.copy import clone
+from ..graph.ends import before_softmax, scores_of
 from ..support.text import unknown
 from .optimizers import optimizer_of
 from .runs import arrays_of, assign
@@ -41,7 +42,7 @@ def prepared(model, recipe, seed):
     """The ``Learner`` of a model, its dropout drawn from ``seed``."""
     devices = strategy()
     with on(devices):
-        source = copied(model) if devices else model
+        source = clone(model) if devices else model
         outputs, from_logits = scored(source)
         compiled = keras.Model(source.inputs, outputs, name=model.name)
         optimizer = optimizer_of(recipe)
@@ -58,14 +59,6 @@ def prepared(model, recipe, seed):
     return Learner(compiled, source, model)
 
 
-def copied(model):
-    copy = keras.models.clone_model(model)
-    for layer, before in zip(copy.layers, model.layers, strict=True):
-        layer.trainable = before.trainable
-    assign(copy.variables, arrays_of(model.variables))
-    return copy
-
-
 def scored(model):
     """The outputs ahead of their softmax, whose logarithm would lose what is small, and whether all have one."""
     outputs = model.output
@@ -79,19 +72,6 @@ def scored(model):
         raise ValueError(f"`model` should end in a softmax at every output. Received: {model.name}, some without")
     tensors = {name: tensor for name, (tensor, _) in found.items()}
     return (tensors if isinstance(outputs, dict) else tensors[""]), kinds.pop()
-
-
-def before_softmax(tensor):
-    """(logits, True), or (probabilities, False) where a layer makes them in one."""
-    operation, node, _ = tensor._keras_history
-    if isinstance(operation, keras.layers.Softmax):
-        return operation._inbound_nodes[node].input_tensors[0], True
-    activation = getattr(getattr(operation, "activation", None), "__name__", "linear")
-    if activation not in ("softmax", "linear") or tensor.shape[-1] < 2:
-        raise ValueError(
-            f"`model` should end in a softmax over classes, or logits. Received: {activation}, {tensor.shape}"
-        )
-    return tensor, activation == "linear"
 
 
 def cross_entropy(from_logits, smoothing):

@@ -14,9 +14,11 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
+from scipy.special import log_softmax
 
 from ..data.augment import augmentation, draws
-from ..training.learner import compiled_by_xla, copied, on, strategy
+from ..graph.copy import clone
+from ..training.learner import compiled_by_xla, on, strategy
 from .networks import depths_behind, kept, parted
 from .trials import BATCH
 
@@ -126,7 +128,7 @@ def finetuned(
     steps = epochs * -(-int((~held).sum()) // batch)
     devices = several(together)
     with on(devices):
-        own = copied(model) if devices else model
+        own = clone(model) if devices else model
         learner = compiled(own, parted(own, freeze, split=bool(views)).suffix, rate, steps, together, devices)
     orders = (np.random.default_rng([seed, epoch, 0]).permutation(np.flatnonzero(~held)) for epoch in count(1))
     last = epochs if stop is None else stop
@@ -193,8 +195,7 @@ def judged(learner, source, judges, epoch):
     parts = [judges[at : at + 64] for at in steps]  # each of several devices says the same of all of a part
     logits = [np.asarray(learner.predict_on_batch(source.take(some, None)))[: len(some)] for some in parts]
     logits, labels = np.concatenate(logits), source.labels[judges]
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    own = shifted[np.arange(len(labels)), labels] - np.log(np.exp(shifted).sum(axis=1))
+    own = log_softmax(logits.astype(np.float64), axis=1)[np.arange(len(labels)), labels]
     return -float(own.mean()), float((logits.argmax(axis=1) == labels).mean()), logits, epoch
 
 

@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -10,11 +10,13 @@ from typing import NamedTuple
 import keras
 import numpy as np
 from keras import layers
+from scipy.special import softmax
 
 from ..anatomy.table import dissect
-from ..evaluation.predict import sized
-from ..graph.run import before, call, part, run
+from ..graph.copy import plain, truncate
+from ..graph.run import before, call
 from ..graph.walk import walk
+from ..inputs.classifier import input_shape
 from ..support.files import replacing
 from ..support.store import digest
 from .heads import HEADS, alone
@@ -48,8 +50,7 @@ class Head:
     def probs(self, taps):
         """(N, classes): probabilities of images."""
         scores = self.logits(taps) / self.temperature
-        powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-        return powers / powers.sum(axis=1, keepdims=True)
+        return softmax(scores, axis=1)
 
     def model(self, backbone):
         """The ``head_model`` of the backbone that the features came from."""
@@ -105,39 +106,9 @@ def truncated(model, stages, *, size=None):
     Nested models are opened. Layers keep their names and weights; batch norm is frozen.
     """
     graph = walk(model)
-    nodes = staged(graph, stages)
-    shape = graph.inputs[0].shape if size is None else sized(model, size, 0)
+    shape = graph.inputs[0].shape if size is None else input_shape(model, size)
     pixels = keras.Input(shape, name=plain(graph.inputs[0].name), dtype=model.inputs[0].dtype)
-    copies = {}
-
-    def perform(node, tensors):
-        if node.operation not in copies:
-            copies[node.operation] = copied(node)
-        return call(replace(node, operation=copies[node.operation]), tensors)
-
-    maps = run(part(graph, [*nodes.values()]), pixels, perform=perform)
-    for original, copy in copies.items():
-        if getattr(original, "weights", None):
-            copy.set_weights(original.get_weights())
-        if isinstance(copy, layers.BatchNormalization):
-            copy.trainable = False  # or a training step would move its statistics, whatever it was called with
-    return keras.Model(pixels, {stage: maps[node.name] for stage, node in nodes.items()}, name=model.name)
-
-
-def copied(node):
-    """The layer or operation of a call, built again; called by its path where models were nested."""
-    operation = node.operation
-    try:
-        return type(operation).from_config(operation.get_config() | {"name": plain(node.name)})
-    except (NotImplementedError, TypeError, ValueError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(
-            f"`model` should have layers that can be built again. Received: {node.name}: {reason}"
-        ) from error
-
-
-def plain(name):
-    return name.replace("/", "_")
+    return truncate(graph, staged(graph, stages), pixels, model.name)
 
 
 ROOM = 2**30  # bytes of maps that are kept for one cut; beyond that they are computed again in each epoch

@@ -15,8 +15,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from ..evaluation.predict import cutting, prepared
-from ..inputs.decode import ImageError
+from ..inputs.classifier import classifier, open_model
 from ..support.store import digest
 from .finetune import finetuned
 from .networks import Probed, fitted, linear
@@ -83,7 +82,7 @@ class Desk:
         outcome = self.settled(point, weights=True)
         if outcome.failed:
             raise RuntimeError(f"the network that was chosen cannot learn from all images: {outcome.failed}")
-        model = keras.saving.load_model(self.begun(point), compile=False)
+        model = open_model(self.begun(point))
         model.set_weights(outcome.weights)
         dense = next(layer for layer in reversed(model.layers) if isinstance(layer, keras.layers.Dense))
         dense.set_weights([np.asarray(weight) / winner.temperature for weight in dense.get_weights()])
@@ -93,16 +92,17 @@ class Desk:
 def laid_out(folder, images, probed):
     """Write the pixels of the images that have features, as the network is given them."""
     found = probed.taps
-    cut, there = cutting(probed.model, size=found.size), {*found.names}
+    cut, there = classifier(probed.model, size=found.size).preprocessing, {*found.names}
+    images = images.take([row for row, name in enumerate(images.names) if name in there])
+    failed = {}
     head = {"descr": "|u1", "fortran_order": False, "shape": (len(found), *cut.size, cut.channels)}
-    items = [(name, item) for name, item in zip(images.names, images.items, strict=True) if name in there]
     try:
         with open(folder / "pixels.npy", "wb") as file:  # written: a map in memory ends the process on a full disk
             np.lib.format.write_array_header_1_0(file, head)
-            for _, image in prepared(items, cut, 64):
-                if isinstance(image, ImageError):
-                    raise image
-                file.write(np.clip(np.rint(image), 0, 255).astype(np.uint8).tobytes())
+            for _, pixels in images.chunks(cut, 64, failed):
+                file.write(np.clip(np.rint(pixels), 0, 255).astype(np.uint8).tobytes())
+        for error in failed.values():
+            raise error
         np.savez(folder / "answers.npz", labels=found.labels, folds=probed.table.folds)
     except OSError as error:
         (folder / "answers.npz").unlink(missing_ok=True)
@@ -117,7 +117,7 @@ def worked(folder, file, fields, batch, together, seed, weights):
     pixels = np.load(folder / "pixels.npy", mmap_mode="r")
     with np.load(folder / "answers.npz") as answers:
         labels, folds = answers["labels"], answers["folds"]
-    model = keras.saving.load_model(file, compile=False)
+    model = open_model(file)
     how = {name: getattr(point, name) for name in ("rate", "augment", "epochs", "stop")}
     how |= {"batch": batch, "together": together, "seed": seed, "weights": weights, "folder": folder}
     name = f"maps-{digest(point.stage)}"

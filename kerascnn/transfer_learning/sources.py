@@ -12,15 +12,14 @@ import keras
 import numpy as np
 
 from ..data.audit import shared, shown
-from ..data.dataset import Data, DataError, Images, pair
+from ..data.dataset import Data
 from ..data.load import load
-from ..graph.ends import image_input
+from ..inputs.batch import Batch, DataError, batch_of
+from ..inputs.classifier import image_input, open_model
 from ..inputs.decode import ImageError
-from ..inputs.gather import gather
 from ..inputs.threads import each
 from ..support.text import unknown
-from ..zoo.build import build_model
-from ..zoo.registry import card, list_models, sources
+from ..zoo.registry import list_models, sources
 from .store import content
 
 LEAST = 2  # images of a class to learn from
@@ -79,7 +78,7 @@ def joined(first, second):
     together = first.decoded and second.decoded
     items = np.concatenate([first.items, second.items]) if together else (*first.items, *second.items)
     labels = np.concatenate([first.labels, second.labels])
-    return Images(items, labels, first.classes, (*first.names, *second.names))
+    return Batch(items, labels, first.classes, (*first.names, *second.names))
 
 
 def opened(backbones, images, size=None):
@@ -105,13 +104,11 @@ def named(name, size=None):
     """A network of the zoo with published weights, for images of this ``size`` if not its own."""
     known = sources()
     if os.path.isfile(name):
-        return keras.saving.load_model(name, compile=False)
+        return open_model(name)
     full = name if name in known else next((each for each in known if each.startswith(f"{name}_")), name)
     if full not in known:
         raise ValueError(unknown("backbone with weights", name, [each for each in list_models() if each in known]))
-    first = known[full][0]
-    shape = {} if size is None else {"input_shape": (*pair(size), card(full).input_shape[-1])}
-    return build_model(full, weights=first.name if first.shipped else "imagenet", **shape)
+    return open_model(full, size)
 
 
 def writable(out, resume, name):
@@ -128,48 +125,40 @@ def writable(out, resume, name):
 
 
 class Given(NamedTuple):
-    """Images that could be read, and why others could not."""
+    """Images that could be read, with a hash of each, and what belongs together: alike for copies and groups."""
 
-    items: tuple
-    names: tuple
-    labels: np.ndarray | None
-    classes: tuple | None
+    images: Batch
     hashes: tuple
     groups: tuple
-    failed: Mapping
 
     def take(self, indices):
         """Those at these positions."""
-        some = lambda values: tuple(values[i] for i in indices)  # noqa: E731
-        items, names, hashes, groups = map(some, (self.items, self.names, self.hashes, self.groups))
-        labels = None if self.labels is None else self.labels[np.asarray(indices, np.int64)]
-        return Given(items, names, labels, self.classes, hashes, groups, self.failed)
+        hashes, groups = (tuple(values[i] for i in indices) for values in (self.hashes, self.groups))
+        return Given(self.images.take(indices), hashes, groups)
 
 
 def asked(images, labels, part):
-    """The ``Given`` of images, of a part of a dataset, or of whatever `predict` takes."""
-    together = {}
+    """The ``Given`` of a `Batch`, of a part of a dataset, or of whatever `predict` takes."""
+    together: Mapping = {}
     if isinstance(images, Data):
         together = {} if images.audit is None else dict(zip(images.audit.good.names, images.audit.keys, strict=True))
         images = getattr(images, part, None)
         if images is None or not len(images):
             raise ValueError(f"`part` should be train, valid or test, with images in it. Received: {part!r}")
-    if isinstance(images, Images):
-        if labels is not None:
-            raise ValueError("`labels` should be None for a dataset, which has its own. Received: labels")
-        items, names, labels, classes = images.items, images.names, images.labels, images.classes
-    else:
-        names, items = zip(*gather(images), strict=True)
-        labels, classes = numbered(labels, len(items))
-    read = list(each(known, items))
-    failed = {name: str(found) for name, found in zip(names, read, strict=True) if isinstance(found, Exception)}
+    if isinstance(images, Batch) and labels is not None:
+        raise ValueError("`labels` should be None for a dataset, which has its own. Received: labels")
+    images = images if isinstance(images, Batch) else numbered(batch_of(images), labels)
+    read = list(each(known, images.items))
+    failed = {name: str(found) for name, found in zip(images.names, read, strict=True) if isinstance(found, Exception)}
     good = [i for i, found in enumerate(read) if not isinstance(found, Exception)]
     if not good:
-        raise ImageError("`images`", f"{len(items)} that cannot be read: {next(iter(failed.values()))}", "be images")
-    hashes = tuple(found if isinstance(found, Exception) else found[0] for found in read)
-    items = tuple(None if isinstance(found, Exception) else found[1] for found in read)
-    groups = tuple(together.get(name, each) for name, each in zip(names, hashes, strict=True))
-    return Given(items, tuple(names), labels, classes, hashes, groups, failed).take(good)
+        raise ImageError("`images`", f"{len(images)} that cannot be read: {next(iter(failed.values()))}", "be images")
+    images = images.take(good)
+    if not images.decoded:
+        images = replace(images, items=tuple(read[i][1] for i in good))  # what can be read once only was read
+    hashes = tuple(read[i][0] for i in good)
+    groups = tuple(together.get(name, own) for name, own in zip(images.names, hashes, strict=True))
+    return Given(replace(images, failed=failed), hashes, groups)
 
 
 def known(image):
@@ -180,17 +169,17 @@ def known(image):
         return error
 
 
-def numbered(labels, images):
-    """Labels as numbers, and the classes that they number: None where they were numbers."""
+def numbered(images, labels):
+    """The `Batch` with labels as numbers, and the classes that they number: None where they were numbers."""
     if labels is None:
-        return None, None
+        return images
     labels = np.asarray(labels)
-    if labels.shape != (images,):
-        raise ValueError(f"`labels` should say the class of each of the {images} images. Received: {labels.shape}")
+    if labels.shape != (len(images),):
+        raise ValueError(f"`labels` should say the class of each of the {len(images)} images. Received: {labels.shape}")
     if labels.dtype.kind in "iu":
-        return labels.astype(np.int64), None
+        return replace(images, labels=labels.astype(np.int64))
     classes, labels = np.unique(labels.astype(str), return_inverse=True)
-    return labels.astype(np.int64), tuple(classes.tolist())
+    return replace(images, labels=labels.astype(np.int64), classes=tuple(classes.tolist()))
 
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "": 1}

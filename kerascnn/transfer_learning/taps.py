@@ -6,18 +6,19 @@ import warnings
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import NamedTuple
 
 import keras
 import numpy as np
 from keras import layers
 
-from ..evaluation.predict import Cut, count, cutting, prepared
+from ..graph.ends import penultimate
 from ..graph.run import part, run
 from ..graph.run import part as part_of
 from ..graph.walk import walk
+from ..inputs.classifier import classifier
 from ..inputs.decode import ImageError
+from ..inputs.resize import Preprocessing, check_count
 from ..inputs.threads import telling
 from ..support.text import unknown
 from . import store
@@ -64,11 +65,9 @@ def resolutions(graph):
     for node in part(graph, [output]).nodes:
         if len(node.shape) == 3 and not node.is_input:
             last[node.shape[:2]] = node.name
-    while output.inputs and not getattr(output.operation, "weights", None):
-        output = output.inputs[0][0]
-    penultimate = output.inputs[0][0].name if output.inputs else output.name
-    behind = {node.name for node in part(graph, [graph.find(penultimate)]).nodes}
-    return [*dict.fromkeys([name for name in last.values() if name in behind] + [penultimate])]
+    seen = penultimate(output)
+    before = {node.name for node in part(graph, [seen]).nodes}
+    return [*dict.fromkeys([name for name in last.values() if name in before] + [seen.name])]
 
 
 class Pooled(keras.Model):
@@ -179,7 +178,7 @@ class Plan(NamedTuple):
     """What is computed of each image, and where it is kept."""
 
     ask: Callable  # pixels (N, H, W, C) to {stage: (N, d)}
-    cut: Cut
+    cut: Preprocessing
     stages: tuple
     views: tuple
     places: Mapping  # {(stage, view): folder, or None}
@@ -205,7 +204,7 @@ def taps(
 ):
     """The ``Taps`` of a model: what all its stages make of images, in one pass.
 
-    ``images`` are ``Images``, a part of ``Data``, or whatever `predict` takes, with ``labels`` of their own; they are
+    ``images`` are ``Batch``, a part of ``Data``, or whatever `predict` takes, with ``labels`` of their own; they are
     cut as by `predict`. ``stages`` are the ends of stages and blocks, and features, or any layers; of a network without
     such names, the last layer of each resolution and what its classifier sees. ``grid``: means are taken over so many
     by so many parts of the maps, side by side, where it matters what is where. ``views`` are some of ``VIEWS``.
@@ -215,7 +214,9 @@ def taps(
     ``tell(done)`` is told how many are done, and None at the end.
     """
     views = viewed(views)
-    plan = planned(model, stages, views, size, count("grid", grid), folder_of(cache), half, count("batch", batch))
+    plan = planned(
+        model, stages, views, size, check_count("grid", grid), folder_of(cache), half, check_count("batch", batch)
+    )
     given = asked(images, labels, part)
     rows = {place: found(folder, {*given.hashes}) for place, folder in plan.places.items()}
     lacking = [place for place, known in rows.items() if not known.keys() >= {*given.hashes}]
@@ -233,7 +234,7 @@ def taps(
 
 def planned(model, stages, views, size, grid, folder, half, batch):
     """The ``Plan``; where sizes are open, at the one that images are cut to."""
-    cut = cutting(model, size=size)
+    cut = classifier(model, size=size).preprocessing
     graph = walk(model, (*cut.size, cut.channels))
     nodes = staged(graph, stages)
     prints = fingerprints(part_of(graph, [*nodes.values()]))
@@ -267,17 +268,12 @@ def compute(plan, given, rows, tell):
     """Compute what is missing, and keep it chunk by chunk; {name: why} of what turns out to be no image."""
     failed, done = {}, 0
     places = {place: folder for place, folder in plan.places.items() if place[1] in plan.views}
-    names = dict(zip(given.hashes, given.names, strict=True))
-    images = prepared(list(zip(given.hashes, given.items, strict=True)), plan.cut, plan.batch)
     hashes, fresh = [], {place: [] for place in places}
     try:
-        while some := list(islice(images, plan.batch)):
-            failed |= {names[each]: image.reason for each, image in some if isinstance(image, ImageError)}
-            some = [(each, image) for each, image in some if not isinstance(image, ImageError)]
-            if some:
-                hashes += [each for each, _ in some]
-                for place, numbers in forward(plan, np.stack([image for _, image in some])).items():
-                    fresh[place].append(numbers)
+        for some, pixels in given.images.chunks(plan.cut, plan.batch, failed):
+            hashes += [given.hashes[row] for row in some]
+            for place, numbers in forward(plan, pixels).items():
+                fresh[place].append(numbers)
             tell(done := done + len(some))
             if len(hashes) >= CHUNK:
                 places = remember(places, plan.half, hashes, fresh, rows)
@@ -285,7 +281,7 @@ def compute(plan, given, rows, tell):
         remember(places, plan.half, hashes, fresh, rows)
     finally:
         tell(None)
-    return failed
+    return given.images.reasons(failed)
 
 
 def forward(plan, batch):
@@ -323,7 +319,7 @@ def assembled(plan, given, rows, failed, name, computed, seconds):
     good = [i for i, each in enumerate(given.hashes) if all(each in known for known in rows.values())]
     if not good:
         raise ImageError(
-            "`images`", f"{len(given.names)} that cannot be read: {next(iter(failed.values()))}", "be some"
+            "`images`", f"{len(given.hashes)} that cannot be read: {next(iter(failed.values()))}", "be some"
         )
     given = given.take(good)
     features = {
@@ -332,9 +328,21 @@ def assembled(plan, given, rows, failed, name, computed, seconds):
         )
         for stage in plan.stages
     }
-    shown = {field: getattr(given, field) for field in ("labels", "classes", "names", "hashes", "groups")}
-    how = {"views": plan.views, "size": plan.cut.size, "grid": plan.grid, "failed": {**given.failed, **failed}}
-    return Taps(features, **shown, **how, model=name, computed=computed, seconds=seconds)
+    return Taps(
+        features,
+        labels=given.images.labels,
+        classes=given.images.classes,
+        names=given.images.names,
+        hashes=given.hashes,
+        groups=given.groups,
+        views=plan.views,
+        model=name,
+        size=plan.cut.size,
+        grid=plan.grid,
+        failed={**given.images.failed, **failed},
+        computed=computed,
+        seconds=seconds,
+    )
 
 
 SIDE = 7 / 8  # of the image that a corner shows, as 224 of 256 pixels

@@ -8,6 +8,7 @@ from functools import cached_property
 from itertools import product
 
 import numpy as np
+from scipy.special import softmax
 
 from ..evaluation.calibration import temperature
 from ..evaluation.statistics import wilson
@@ -153,9 +154,8 @@ class Candidate:
         """Log of the probability that each image's true class is given, as if it had judged one image more, and knew
         nothing of that: a few that are all right make nobody certain."""
         scores = self.logits.astype(np.float64) / self.temperature
-        powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-        count, classes = powers.shape
-        given = powers[np.arange(count), self.labels] / powers.sum(axis=1)
+        count, classes = scores.shape
+        given = softmax(scores, axis=1)[np.arange(count), self.labels]
         return np.log((count * given + 1 / classes) / (count + 1))
 
     @property

@@ -8,7 +8,7 @@ import tensorflow as tf
 from PIL import Image
 from planted import contents, photo, write
 
-from kerascnn.data import Images, batches, load
+from kerascnn.data import Batch, batches, load
 from kerascnn.data.augment import AUGMENTATIONS, areas, draws, windows
 
 batching = import_module("kerascnn.data.batches")  # of that name the package has a function too
@@ -18,7 +18,7 @@ SHAPES = [(48, 64), (60, 40), (24, 24), (30, 90)]
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """Thirteen photos of several sizes in JPEG files, as Images."""
+    """Thirteen photos of several sizes in JPEG files, as a Batch."""
     folder = tmp_path_factory.mktemp("photos")
     for i in range(13):
         write(folder / "ab"[i % 2] / f"{i:02}.jpg", contents(photo(i, SHAPES[i % 4]), "JPEG", quality=90))
@@ -28,7 +28,7 @@ def files(tmp_path_factory):
 @pytest.fixture(scope="module")
 def arrays():
     x = np.random.default_rng(0).integers(0, 256, (11, 12, 10, 3), dtype=np.uint8)
-    return Images(x, np.arange(11) % 3, ("a", "b", "c"), tuple(map(str, range(11))))
+    return Batch(x, np.arange(11) % 3, ("a", "b", "c"), tuple(map(str, range(11))))
 
 
 def run(*given, **options):
@@ -133,7 +133,7 @@ def test_every_place_comes(name):
     """With 2,000 images each place of the window comes, and half of them are mirrored where any are."""
     image = np.arange(16 * 16 * 3, dtype=np.uint32).reshape(16, 16, 3) % 251
     x = np.broadcast_to(image.astype(np.uint8), (2000, 16, 16, 3))
-    found, _ = run(Images(x, np.zeros(2000, int), ("a",), tuple(map(str, range(2000)))), None, 500, augment=name)
+    found, _ = run(Batch(x, np.zeros(2000, int), ("a",), tuple(map(str, range(2000)))), None, 500, augment=name)
     places = 25 if name == "shift" else 2 * 81
     assert len({image.tobytes() for image in found}) == places
 
@@ -160,7 +160,7 @@ RAMP = np.stack([*np.mgrid[:120, :200].astype(np.uint8), np.zeros((120, 200), np
 def test_crops_of_a_ramp_say_where_they_are(name):
     """On an image whose colours are the place, each pixel has to show the centre of its own part of the box."""
     x = np.broadcast_to(RAMP, (200, 120, 200, 3))
-    images = Images(x, np.zeros(200, int), ("a",), tuple(map(str, range(200))))
+    images = Batch(x, np.zeros(200, int), ("a",), tuple(map(str, range(200))))
     found, _ = run(images, (16, 24), 50, augment=name, seed=2)
     rows = draws(200, 2, 0)
     for image, row, box in zip(
@@ -220,8 +220,8 @@ def test_the_last_batch(arrays):
 
 def test_files_are_decoded_once(files, monkeypatch):
     fresh, read = files.take(range(13)), []
-    one = Images.one
-    monkeypatch.setattr(Images, "one", lambda self, i, *rest: read.append(i) or one(self, i, *rest))
+    one = Batch.one
+    monkeypatch.setattr(Batch, "one", lambda self, i, *rest: read.append(i) or one(self, i, *rest))
     for epoch in range(3):
         run(fresh, 24, 4, epoch=epoch, augment="flip")
     assert sorted(read) == [*range(13)]

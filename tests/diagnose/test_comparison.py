@@ -1,5 +1,6 @@
 """Runs side by side: gradient descent by hand, what differs between variants, and going on after an interruption."""
 
+import io
 from functools import partial
 from types import SimpleNamespace
 
@@ -7,11 +8,13 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from PIL import Image
 from sklearn.datasets import load_digits
 
 from kerascnn import build_model, card
 from kerascnn.diagnose import activation_effect, compare, dropout_effect, norm_effect, plain_against_residual, variants
-from kerascnn.diagnose.labelled import labelled
+from kerascnn.diagnose.images import labelled
+from kerascnn.inputs.batch import Batch
 
 
 def linear(outputs=3):
@@ -185,39 +188,36 @@ def test_pictures(points, tmp_path):
     assert found.save(tmp_path / "losses.png").read_bytes().startswith(b"\x89PNG")
 
 
-class Pictures:
-    """Like the images of `kerascnn.data`: files that are decoded when they are asked for."""
-
-    def __init__(self, values, classes):
-        self.values, self.labels, self.classes = np.asarray(values), np.asarray(values) % 2, classes
-
-    def take(self, indices):
-        return Pictures(self.values[indices], self.classes)
-
-    def pixels(self):
-        return self.values[:, None, None, None] * np.ones((1, 2, 2, 3), np.uint8)
+def files(values):
+    """Photos of one colour each as a `Batch` of PNG files, decoded when they are asked for."""
+    found = []
+    for value in values:
+        file = io.BytesIO()
+        Image.fromarray(np.full((2, 2, 3), value, np.uint8)).save(file, "PNG")
+        found.append(file.getvalue())
+    return Batch(tuple(found), np.asarray(values) % 2, ("a", "b", "c"))
 
 
 @pytest.mark.parametrize("wrapped", [False, True], ids=["images", "a dataset in parts"])
 def test_images_and_datasets(wrapped):
-    images = Pictures(range(10), ("a", "b", "c"))
+    images = files(range(10))
     given = SimpleNamespace(train=images, valid=None) if wrapped else images
     found = labelled("data", given, 4)
-    assert found.x.shape == (4, 2, 2, 3)
-    assert found.classes == 3, "though no image shows the last"
-    np.testing.assert_array_equal(found.x[:, 0, 0, 0] % 2, found.y)
-    assert len(labelled("data", given).y) == 10
+    assert found.items.shape == (4, 2, 2, 3)
+    assert len(found.classes) == 3, "though no image shows the last"
+    np.testing.assert_array_equal(found.items[:, 0, 0, 0] % 2, found.labels)
+    assert len(labelled("data", given).labels) == 10
 
 
 def test_a_limit_draws_of_all():
     """Sorted by class, as folders are: the first images would all be alike."""
     y = np.repeat(np.arange(10), 100)
     found = labelled("data", (np.arange(1000), y), 100)
-    assert len(set(found.y)) == 10
-    np.testing.assert_array_equal(found.x // 100, found.y)
-    assert list(found.x) == sorted(set(found.x))
-    assert found.classes == 10
-    np.testing.assert_array_equal(labelled("data", (np.arange(1000), y[:, None])).y, y)
+    assert len(set(found.labels)) == 10
+    np.testing.assert_array_equal(found.items // 100, found.labels)
+    assert list(found.items) == sorted(set(found.items))
+    assert len(found.classes) == 10
+    np.testing.assert_array_equal(labelled("data", (np.arange(1000), y[:, None])).labels, y)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from keras import layers
 
 import kerascnn
 from kerascnn import ablate
-from kerascnn.data import Images
+from kerascnn.data import Batch
 from kerascnn.evaluation import NotRemovable, without
 
 
@@ -231,7 +231,7 @@ def test_names_that_keras_gave_are_no_parts_of_one_another(rng):
 def test_a_dataset_and_its_means_are_as_its_arrays(images):
     model, (x, y) = residual(), images
     x = np.round(x).astype(np.uint8)
-    given = Images(x, y, ("a", "b", "c"), tuple(map(str, range(12))))
+    given = Batch(x, y, ("a", "b", "c"), tuple(map(str, range(12))))
     for how in ("remove", "mean"):
         one, two = (ablate(model, "block2", *each, how=how) for each in ((given,), (x, y)))
         assert one.evaluations["block2"].probs == pytest.approx(two.evaluations["block2"].probs, abs=1e-6)

@@ -12,7 +12,7 @@ from PIL import Image
 
 import kerascnn
 from kerascnn import evaluate
-from kerascnn.data import DataError, Images, load
+from kerascnn.data import Batch, DataError, load
 from kerascnn.evaluation.classes import aligned
 from kerascnn.inputs import class_names, threads
 from kerascnn.inputs.decode import ImageError
@@ -41,7 +41,7 @@ def photos(rng, count=20):
 
 
 def dataset(x, y, classes=("red", "green", "blue")):
-    return Images(x, y.astype(np.int64), classes, tuple(f"p{i}" for i in range(len(y))))
+    return Batch(x, y.astype(np.int64), classes, tuple(f"p{i}" for i in range(len(y))))
 
 
 def test_probabilities_are_the_models(colours, rng):

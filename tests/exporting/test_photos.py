@@ -9,11 +9,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from kerascnn.evaluation.predict import Cut
 from kerascnn.exporting import photos
 from kerascnn.exporting.photos import orientation
+from kerascnn.inputs.resize import Preprocessing
 
-CUT = Cut((32, 32), 3, 37, "bilinear", "none")
+CUT = Preprocessing((32, 32), 3, 37, "bilinear", "none")
 
 
 def smooth(size=(40, 56), channels=3, seed=0):
@@ -114,7 +114,7 @@ def test_cmyk(usual):
 @pytest.mark.parametrize("cut", [((32, 32), 37), ((24, 48), 24), ((50, 20), 31)], ids=str)
 def test_shapes(cut, interpolation):
     """Larger and smaller photos of any form, a pixel too, resampled to the last bit as Pillow does it."""
-    cut = Cut(cut[0], 3, cut[1], interpolation, "none")
+    cut = Preprocessing(cut[0], 3, cut[1], interpolation, "none")
     sizes = [(1, 1), (1, 90), (90, 1), cut.size, (37, 37), (36, 38), (500, 61), (61, 500), (31, 29)]
     files = [file(Image.fromarray(noise(size)), "PNG") for size in sizes]
     for size, data, found in zip(sizes, files, cutter(cut)(*files), strict=True):
@@ -128,7 +128,7 @@ def noise(size):
 @pytest.mark.parametrize("keep", ["all", "arrays"])
 def test_what_has_the_size_already(keep):
     """Taken as it is where nothing is published; published rules cut it like all others."""
-    cut = Cut((32, 32), 3, 37, "bilinear", keep)
+    cut = Preprocessing((32, 32), 3, 37, "bilinear", keep)
     data = file(Image.fromarray(noise((32, 32))), "PNG")
     found = cutter(cut)(data)[0]
     np.testing.assert_array_equal(found, cut(data))
@@ -136,7 +136,7 @@ def test_what_has_the_size_already(keep):
 
 
 def test_grey_networks():
-    cut = Cut((28, 28), 1, 32, "bilinear", "all")
+    cut = Preprocessing((28, 28), 1, 32, "bilinear", "all")
     files = [KINDS["JPEG"], KINDS["grey PNG"], KINDS["transparent PNG"], KINDS["EXIF 6"]]
     for data, found in zip(files, cutter(cut)(*files), strict=True):
         np.testing.assert_array_equal(found, cut(data))
@@ -144,7 +144,7 @@ def test_grey_networks():
 
 def test_real_photos(shared):
     files = [path.read_bytes() for path in sorted(shared("data", "imagenet_sample").glob("*.jpg"))[:24]]
-    cut = Cut((160, 160), 3, 182, "bicubic", "none")
+    cut = Preprocessing((160, 160), 3, 182, "bicubic", "none")
     for data, found in zip(files, cutter(cut)(*files), strict=True):
         np.testing.assert_array_equal(found, cut(data))
 

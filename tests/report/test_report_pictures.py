@@ -14,7 +14,7 @@ from keras import layers
 
 import kerascnn
 from kerascnn import visualize
-from kerascnn.data import Images
+from kerascnn.data import Batch
 from kerascnn.reporting.context import Skipped, Subject
 from kerascnn.reporting.page import page
 from kerascnn.reporting.sections.common import concentration, percent, place_of
@@ -50,7 +50,7 @@ def about(model, *, names=("a", "b", "c", "d"), images=6, labelled=True, layers=
     pixels = rng.uniform(0, 255, (images, *asked.shape)).round().astype(np.float32)
     labels = np.arange(images) % 3
     files = tuple(f"{i}{file}" for i in range(images))
-    data = Images(pixels.astype(np.uint8), labels, names, files) if labelled else None
+    data = Batch(pixels.astype(np.uint8), labels, names, files) if labelled else None
     shown = {"samples": pixels[:2], "sample_names": files[:2], "pool": pixels} if images else {}
     shown |= {"sample_labels": labels[:2]} if labelled and images else {}
     return Subject(model, model.name, asked, names, **shown, data=data, layers=layers, effort="quick")

@@ -21,7 +21,7 @@ from planted import PLANTED, contents, photo, write
 from kerascnn import build_model, predict, transfer
 from kerascnn.data import DataError
 from kerascnn.data.defects import KINDS
-from kerascnn.evaluation.predict import cutting, prepared
+from kerascnn.inputs.classifier import classifier
 from kerascnn.transfer_learning import runner, study
 from kerascnn.transfer_learning.sources import budgeted, divided
 from kerascnn.transfer_learning.trials import (
@@ -268,9 +268,9 @@ def test_wrong_words(options, words):
 def test_the_test_is_cut_as_what_was_learnt_from(backbone):
     """Images of another size than the network's, of which `predict` and the taps cut the middle out."""
     found = transfer(photos(60, side=48), backbone, strategy="linear", **QUICK)
-    cut = cutting(backbone)
+    cut = classifier(backbone).preprocessing
     assert cut.resize > min(cut.size)
-    pixels = np.stack([image for _, image in prepared([("", item) for item in found.data.test.items], cut, 4)])
+    pixels = found.data.test.array(cut)
     expected = found.best_model().predict(pixels, verbose=0)
     np.testing.assert_allclose(found.tested.probs, expected, atol=1e-5)
 

@@ -113,8 +113,8 @@ def test_several_inputs_are_carried_along(rng, pixels):
 
 def test_choose_decodes_each_photo_once(pair, tmp_path, monkeypatch, rng):
     Image.fromarray(rng.integers(0, 256, (*SIZE, 3), dtype=np.uint8)).save(tmp_path / "a.png")
-    seen, own = [], pictures.gather
-    monkeypatch.setattr(pictures, "gather", lambda given: seen.append(given) or own(given))
+    seen, own = [], pictures.batch_of
+    monkeypatch.setattr(pictures, "batch_of", lambda given: seen.append(given) or own(given))
     choose(pair[1], [str(tmp_path / "a.png")], methods={"one": saliency, "other": occlusion}, steps=2)
     sanity(pair[1], [str(tmp_path / "a.png")], method=saliency, layers=["end"])
     assert len(seen) == 2

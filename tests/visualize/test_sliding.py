@@ -10,7 +10,7 @@ from PIL import Image
 from scipy.interpolate import RegularGridInterpolator
 
 import kerascnn
-from kerascnn.data.dataset import Box
+from kerascnn.inputs.resize import Box
 from kerascnn.visualize.features.convolutional import convolutional
 from kerascnn.visualize.features.heat_map import heat_map
 

@@ -1,7 +1,7 @@
 """The verdict in six cards: size, cost, accuracy, calibration, dead units, where the work goes."""
 
 from ...diagnose.verdict import ENOUGH
-from ...inputs.class_names import labels
+from ...inputs.class_names import class_names
 from ...support.text import percent, short
 from ...zoo.registry import CARDS
 from ..context import Skipped
@@ -60,7 +60,7 @@ def beside(counted, card, what, note):
 
 def accuracy(found, about, results):
     """The share named right, with its interval, beside what is published of these weights."""
-    from ...evaluation.predict import published
+    from ...inputs.classifier import published
 
     value, low, high = found.interval["accuracy"]
     results |= {"accuracy": value, "accuracy_low": low, "accuracy_high": high, "judged": len(found)}
@@ -69,7 +69,7 @@ def accuracy(found, about, results):
         results["top5"] = found.top(5)
         note += f"; top 5: {percent(found.top(5))}"
     source = published(about.model)
-    if source and source.top1 and about.classes == labels(found.probs.shape[1]):
+    if source and source.top1 and about.classes == class_names(found.probs.shape[1]):
         note += f"; published: {source.top1:g} %"
     return "Accuracy", percent(value), "few images" if len(found) < FEW else "measured", note
 

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from ...evaluation.predict import named
+from ...inputs.classifier import resolve_class_names
 from ...plots.primitives import LARGE, bare, cut, looks
 from ...support.display import Drawn
 from ..attribution.attribution import by_class
@@ -191,7 +191,7 @@ def victim(model, images, target=None, *, bounds=(0, 255), lead=0.0, labels=None
     outputs = plain_outputs(asked, shown.pixels, shown.others, batch)
     end = plain_end(outputs, probs)
     before = plain_classes(outputs, end)
-    labels = named(labels, probs.shape[-1], asked.model)
+    labels = resolve_class_names(labels, probs.shape[-1], asked.model)
     aimed = None if target is None else targets(target, len(shown), probs.shape[-1], labels, asked.model)
     return Victim(
         probe=asked,

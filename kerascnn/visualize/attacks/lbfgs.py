@@ -5,7 +5,7 @@ from keras import ops
 
 from .attack import judged, victim
 from .minimal import nearest
-from .norms import NORMS, RANGE, TINY, dot, l2_of_224, rows, whole_steps
+from .norms import NORMS, RANGE, TINY, dot, l2_of_224, rows, whole_steps, with_best
 
 FIRST, GROWTH, SEARCHES = 0.1, 10.0, 9  # the first c, by what it grows or shrinks until both sides are known, how many
 REACH = 20.0  # L2 of the first step at 224x224
@@ -98,12 +98,6 @@ def descended(state, tried, value, slope, low, high):
         "scale": scale,
         "first": state["first"],
     }
-
-
-def with_best(state, tried, value, valid=True):
-    """{best, least} of a state after a look: the place of the least value of those that are valid."""
-    better = (value < state["least"]) & valid
-    return {"best": ops.where(rows(better), tried, state["best"]), "least": ops.where(better, value, state["least"])}
 
 
 def trial(state, low, high):

@@ -6,8 +6,7 @@ import numpy as np
 from keras import ops
 
 from .attack import judged, victim
-from .lbfgs import with_best
-from .norms import TINY, dot, l2_of_224, near, norm_of, rows, whole_steps
+from .norms import TINY, dot, l2_of_224, near, norm_of, rows, whole_steps, with_best
 
 TANGENT = (0.4, 0.015)  # how much of what is not along the slope is given up in a step, from first to last
 NEAR, HARD = 9, 1e3  # likeliest other classes of which the nearest is looked for, and the sharpness of that look

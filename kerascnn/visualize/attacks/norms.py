@@ -182,3 +182,9 @@ def rounded(pixels, change, size, norm):
     else:
         inside = np.where(norm.measure(tried - pixels)[:, None, None, None] <= size, tried, pixels)
     return np.clip(inside, 0, 255).astype(np.float32)
+
+
+def with_best(state, tried, value, valid=True):
+    """{best, least} of a state after a look: the place of the least value of those that are valid."""
+    better = (value < state["least"]) & valid
+    return {"best": ops.where(rows(better), tried, state["best"]), "least": ops.where(better, value, state["least"])}

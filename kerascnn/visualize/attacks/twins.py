@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ...evaluation.predict import named
+from ...inputs.classifier import resolve_class_names
 from ...support.display import Drawn
 from ..attribution.attribution import predicted
 from ..engine.lens import probe
@@ -13,8 +13,8 @@ from ..engine.pictures import Pictures, pictures, steps, unsteps
 from ..engine.query import read
 from ..engine.scores import distance
 from .attack import as_images, checked_bounds, confidence
-from .lbfgs import begun, descended, trial, with_best
-from .norms import RANGE, l2, linf, ssim
+from .lbfgs import begun, descended, trial
+from .norms import RANGE, l2, linf, ssim, with_best
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +144,7 @@ def compared(asked, layer, radius, both, course, bounds, labels, batch):
         *map(confidence, probs, classes),
         np.sqrt(course.said["distance"] / first),
         bounds,
-        named(labels, max(probs[0].shape[-1], 2), asked.model),
+        resolve_class_names(labels, max(probs[0].shape[-1], 2), asked.model),
     )
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...inputs.class_names import labels as names_of
+from ...inputs.class_names import class_names
 from ...support.display import Drawn
 from ..engine.lens import probe
 from ..engine.pictures import pictures
@@ -73,7 +73,7 @@ class Attribution(Drawn):
 
 def label_of(number, count, labels=None):
     """What class ``number`` of ``count`` is called; ImageNet's names are looked up where there are a thousand."""
-    labels = names_of(1000) if labels is None and count == 1000 else labels
+    labels = class_names(1000) if labels is None and count == 1000 else labels
     return labels[number] if labels else f"class {number}"
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ...evaluation.predict import named
+from ...inputs.classifier import resolve_class_names
 from ...support.text import unknown
 
 
@@ -29,10 +29,10 @@ def class_numbers(classes, count, *, class_names=None, model=None, argument="cla
 def replace_names(classes, count, *, class_names=None, model=None, argument="classes"):
     """``classes`` as they were given, with numbers in place of names."""
     if isinstance(classes, str):
-        return number_of(classes, named(class_names, count, model) or (), count, argument)
+        return number_of(classes, resolve_class_names(class_names, count, model) or (), count, argument)
     if np.ndim(classes) == 0 or not any(isinstance(each, str) for each in classes):
         return classes
-    known = named(class_names, count, model) or ()
+    known = resolve_class_names(class_names, count, model) or ()
     return [number_of(each, known, count, argument) if isinstance(each, str) else each for each in classes]
 
 

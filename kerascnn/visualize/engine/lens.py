@@ -10,7 +10,7 @@ from functools import cached_property
 import keras
 import tensorflow as tf
 
-from ...graph.ends import check_channels_last
+from ...graph.ends import check_channels_last, weightless_end
 from ...graph.run import call, graph_of, part, run
 from . import rules
 from .scores import INPUT, LOGITS, OWN, PROBS
@@ -120,17 +120,6 @@ class Probe:
         if not hidden and otherwise is None:
             raise ValueError(f"`layer` should be given: {self.name} has no layer with places and channels")
         return hidden[-1].name if hidden else otherwise
-
-
-def weightless_end(output):
-    """The last calls with weights, and all that come after them."""
-    found, waiting = set(), [output]
-    while waiting:
-        node = waiting.pop()
-        found.add(node)
-        if not getattr(node.operation, "weights", None):
-            waiting += [source for source, _ in node.inputs if source not in found]
-    return found
 
 
 def probe(model, *, preprocess=None, input=None, output=None):

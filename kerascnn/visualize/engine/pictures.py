@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ...evaluation.predict import cutting
-from ...inputs.gather import gather
+from ...inputs.batch import batch_of
+from ...inputs.classifier import classifier
 from ..attacks.norms import RANGE
 
 
@@ -52,8 +52,8 @@ def pictures(probe, images):
     if array is not None:
         found = Pictures(array, tuple(f"image {i}" for i in range(len(array))), others)
     else:
-        cut, given = cutting(probe.model), [*gather(images)]
-        found = Pictures(np.stack([cut(image) for _, image in given]), tuple(name for name, _ in given), others)
+        photos = batch_of(images)
+        found = Pictures(photos.array(classifier(probe.model).preprocessing), photos.names, others)
     wrong = [name for name, array in others.items() if len(array) not in (1, len(found))]
     if wrong:
         raise ValueError(

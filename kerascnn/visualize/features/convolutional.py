@@ -6,16 +6,19 @@ scores are the classifier's logits.
 """
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import keras
 from keras import layers
 
 from ...anatomy import connections
-from ...evaluation.predict import cutting
 from ...graph import walk as kinds
-from ...graph.ends import ending, scores_of
+from ...graph.copy import copy_weights
+from ...graph.ends import ending, scores_of, squashing
+from ...graph.run import call
 from ...graph.walk import walk
+from ...inputs.classifier import classifier
 
 POOLINGS = {
     **dict.fromkeys(("GlobalAveragePooling2D", "AdaptiveAveragePooling2D", "Mean"), layers.AveragePooling2D),
@@ -50,13 +53,13 @@ def convolutional(model, size=None):
     else nearly, for where the crop alone would have zeros at its border, the map saw what lies beyond. An image of the
     classifier's size has that border, so there the logits are always its own.
     """
-    cut = cutting(model, size=size)
+    network = classifier(model, size=size)
     scores = scores_of(model.outputs if isinstance(model, keras.Sequential) else model.output, model)
     if len(scores.shape) != 2:
         raise ValueError(f"`model` should give scores (N, classes). Received: {model.name}, which gives {scores.shape}")
-    graph = walk(keras.Model(model.inputs, scores), (*cut.size, cut.channels))
+    graph = walk(keras.Model(model.inputs, scores), (*network.size, network.channels))
     source, *nodes = graph.nodes
-    inputs = keras.Input((None, None, cut.channels), dtype=model.inputs[0].dtype, name=source.name)
+    inputs = keras.Input((None, None, network.channels), dtype=model.inputs[0].dtype, name=source.name)
     parts, twins, last = {source: [Part(inputs, "map")]}, {}, squashing(graph.outputs[0])
     for node in nodes:
         entering = [parts[before][index] for before, index in node.inputs]
@@ -72,13 +75,6 @@ def convolutional(model, size=None):
     if end.form != "answers":
         raise ValueError(f"`model` should pool or flatten before its scores. Received: {model.name}, which does not")
     return keras.Model(inputs, end.tensor, name=f"{model.name}_convolutional")
-
-
-def squashing(node):
-    """The call that makes probabilities of the logits at the end; None where they are the output."""
-    while ending(node.operation) == "passing" and node.inputs:
-        node = node.inputs[0][0]
-    return node if ending(node.operation) in ("softmax", "sigmoid") else None
 
 
 def drawn(node, parts, last, twins):
@@ -152,15 +148,9 @@ def called(node, parts, last, twins):
         return type(operation).from_config(config)
 
     twin = twin_of(node, (answers, last), twins, build)
-    tensors = iter([part.tensor for part in parts])
-    args, kwargs = keras.tree.map_structure(
-        lambda value: next(tensors) if isinstance(value, keras.KerasTensor) else value, node.arguments
-    )
-    made = keras.tree.flatten(twin(*args, **kwargs))
+    made = call(replace(node, operation=twin), [part.tensor for part in parts])
     if node.is_layer and operation.weights:
-        twin.set_weights(operation.get_weights())
-    if isinstance(operation, layers.Normalization):
-        twin.finalize_state()  # it computes with what it once made of its weights
+        copy_weights(operation, twin)
     return [first._replace(tensor=tensor) for tensor in made]
 
 

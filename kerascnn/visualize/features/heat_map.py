@@ -9,16 +9,13 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
-from PIL import Image
 
 from ...anatomy.receptive_field import receptive_field
-from ...data.dataset import Box
-from ...evaluation.predict import cutting, named
-from ...graph.ends import final, probabilities
+from ...graph.ends import probabilities
 from ...graph.walk import walk
-from ...inputs.decode import decode, unpack
-from ...inputs.gather import gather
-from ...inputs.resize import INTERPOLATIONS, resample, to_channels
+from ...inputs.batch import batch_of
+from ...inputs.classifier import classifier
+from ...inputs.resize import INTERPOLATIONS, Box, resample, to_channels
 from ...support.display import Drawn
 from ...support.text import unknown
 from ..engine.lens import Probe
@@ -119,16 +116,18 @@ def heat_map(model, images, classes=None, *, scales=None, longest=1024, size=Non
     """
     asked = model if isinstance(model, Probe) else None
     model = asked.model if asked else model
-    cut, end = cutting(model, size=size), final(model)
+    network = classifier(model, labels=labels, size=size)
+    cut, end = network.preprocessing, network.end
     net, prepared = convolutional(model, size), asked.preprocess if asked else lambda pixels: pixels
     step, count = stride_of(net, cut), net.output_shape[-1]
     if end == "sigmoid" and count == 1:
         end, count = "single sigmoid", 2
-    labels = named(labels, count, model)
+    labels = network.class_names(count)
     asked = None if classes is None else numbered(classes, labels, count)
     slides = []
-    for name, image in gather(images):
-        image = to_channels(opened(image, name), cut.channels)
+    images = batch_of(images)
+    for row, name in enumerate(images.names):
+        image = images.one(row, channels=cut.channels)
         grids = [
             Grid(image.shape[:2], shape, step, cut.size) for shape in shapes(image.shape[:2], cut, scales, longest)
         ]
@@ -166,13 +165,6 @@ def numbered(classes, labels, count):
     if not numbers:
         raise ValueError("`classes` should have at least one. Received: none")
     return tuple(numbers)
-
-
-def opened(image, name):
-    """The pixels of whatever is given as an image."""
-    if isinstance(image, np.ndarray):
-        return image
-    return unpack(image, name) if isinstance(image, Image.Image) else decode(image)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from ...evaluation.predict import Cut
+from ...inputs.resize import Preprocessing
 from ...plots.primitives import LARGE, SMALL, bare
 from ...support.display import Drawn
 
@@ -93,7 +93,7 @@ def grey(image, size):
     """One image as grey pixels (h, w)."""
     if isinstance(image, np.ndarray) and image.ndim == 2:
         image = image[..., None]
-    return Cut(tuple(size), 1, min(size), "bilinear", "all")(image)[..., 0].astype(np.float64)
+    return Preprocessing.to_cover(size, 1)(image)[..., 0].astype(np.float64)
 
 
 CELL, BINS, SIGMA, CUT = 8, 9, 4.0, 0.2

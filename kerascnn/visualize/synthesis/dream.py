@@ -7,14 +7,13 @@ from itertools import takewhile
 import cv2
 import numpy as np
 
-from ...inputs.gather import gather
-from ...inputs.resize import to_channels
+from ...inputs.batch import batch_of
+from ...inputs.resize import to_channels, to_pixels
 from ...support.files import save_image
 from ..engine.lens import probe
 from ..engine.pictures import Pictures, pictures, unsteps
 from ..engine.query import read
 from ..engine.scores import as_score, channel, energy, matching
-from ..features.heat_map import opened
 from .synthesize import PIXELS, climb
 
 
@@ -66,7 +65,7 @@ def dream_on(model, image, folder, frames=60, *, zoom=1.05, tell=None, **how):
     asked = probe(model)
     size = how.pop("size", None)
     if there:  # as large as it is, whatever the network takes
-        image, size = to_channels(opened(paths[there - 1], paths[there - 1]), asked.shape[2]), None
+        image, size = to_channels(to_pixels(paths[there - 1], paths[there - 1]), asked.shape[2]), None
     last = canvases(asked, image, size).pixels[:1]
     for i in range(there, frames):
         last = dream(asked, last if i == 0 else closer(last, zoom), **how).images
@@ -92,12 +91,12 @@ def canvases(asked, images, size):
         return Pictures(images, tuple(f"image {i}" for i in range(len(images))))
     if size is None:
         return pictures(asked, images)
-    given = [(name, to_channels(opened(image, name), asked.shape[2])) for name, image in gather(images)]
-    shapes = [tuple(round(side * size / max(image.shape[:2])) for side in image.shape[:2]) for _, image in given]
+    photos = batch_of(images)
+    arrays = [photos.one(row, channels=asked.shape[2]) for row in range(len(photos))]
+    shapes = [tuple(round(side * size / max(array.shape[:2])) for side in array.shape[:2]) for array in arrays]
     if len(set(shapes)) > 1:
         raise ValueError(f"`images` should have one form to be dreamt on at once, of size {size}. Received: {shapes}")
-    pixels = np.concatenate([resized(image[None], shapes[0]) for _, image in given])
-    return Pictures(pixels, tuple(name for name, _ in given))
+    return Pictures(np.concatenate([resized(array[None], shapes[0]) for array in arrays]), photos.names)
 
 
 def pyramid(images, octaves, zoom):

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ...evaluation.predict import cutting
-from ...inputs.class_names import labels as names_of
+from ...inputs.class_names import class_names
+from ...inputs.classifier import classifier
 from ...support.display import Drawn
 from ..attribution.attribution import predicted
 from ..engine.lens import probe
@@ -367,7 +367,7 @@ def shape_of(asked):
         raise ValueError(f"`model` should have one input, of images. Received: {', '.join(asked.inputs)}")
     if asked.shape[-1] not in (1, 3):
         raise ValueError(f"`model` should take grey or RGB images. Received: {asked.shape[-1]} channels")
-    height, width = asked.shape[:2] if None not in asked.shape[:2] else cutting(asked.model).size
+    height, width = asked.shape[:2] if None not in asked.shape[:2] else classifier(asked.model).size
     return height, width, asked.shape[-1]
 
 
@@ -383,4 +383,4 @@ def classes_of(asked, classes):
 
 def named(asked, labels):
     """What the classes are called: ImageNet's names where there are a thousand."""
-    return names_of(1000) if labels is None and asked.output.shape[-1] == 1000 else labels
+    return class_names(1000) if labels is None and asked.output.shape[-1] == 1000 else labels

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from kerascnn.data import Data, Images
+from kerascnn.data import Batch, Data
 from kerascnn_apps.bench.choice import judged, lines, setting
 
 
 def some(count, prefix):
     labels = np.arange(count) % 3
     names = tuple(f"{prefix}{i}" for i in range(count))
-    return Images(np.zeros((count, 4, 4, 1), np.uint8), labels, ("a", "b", "c"), names)
+    return Batch(np.zeros((count, 4, 4, 1), np.uint8), labels, ("a", "b", "c"), names)
 
 
 def test_as_many_of_each_class_and_none_of_the_test():

@@ -34,13 +34,13 @@ def downloaded(monkeypatch, tmp_path):
 
 
 def test_cifar():
-    assert class_names.labels(10)[3] == "cat"
-    assert class_names.labels(7) is None
+    assert class_names.class_names(10)[3] == "cat"
+    assert class_names.class_names(7) is None
 
 
 def test_imagenet(downloaded):
     downloaded(INDEX)
-    names = class_names.labels(1000)
+    names = class_names.class_names(1000)
     assert names[7] == "class number 7"
     assert names[134] == "crane (n00000134)"
     assert len(set(names)) == 1000
@@ -63,7 +63,7 @@ DAMAGED = {
 def test_a_damaged_file_counts_as_none(downloaded, kind):
     downloaded(DAMAGED[kind])
     with pytest.warns(UserWarning, match="numbers and no names"):
-        assert class_names.labels(1000) is None
+        assert class_names.class_names(1000) is None
 
 
 def test_offline_there_is_one_remark(monkeypatch):
@@ -72,7 +72,7 @@ def test_offline_there_is_one_remark(monkeypatch):
 
     monkeypatch.setattr(class_names, "fetch", fetch)
     with pytest.warns(UserWarning, match="no names: no connection"):
-        assert class_names.labels(1000) is None
+        assert class_names.class_names(1000) is None
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert class_names.labels(1000) is None
+        assert class_names.class_names(1000) is None
