@@ -46,7 +46,7 @@ def verify(folder, samples=None):
     if (folder / "model.keras").exists():
         running.append(("model.keras", started(["-m", "kerascnn.exporting.reload", folder, samples])))
     if any((folder / name).exists() for name in ALONE):
-        running.append(("saved_model", started(["-P", HERE / "alone.py", folder, samples])))
+        running.append(("saved_model", started(["-P", HERE / "standalone.py", folder, samples])))
     checks = [*intact(folder)]
     try:
         for file, process in running:
