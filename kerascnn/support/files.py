@@ -20,6 +20,12 @@ def displayable(value):
     return value
 
 
+def is_web_page(start):
+    """Whether a file that begins with these bytes is HTML or XML, as servers send it in place of a file."""
+    text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    return text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<!--"))
+
+
 @contextmanager
 def replacing(path):
     """A name beside ``path`` with the same suffix, which becomes it when the body is done."""

@@ -12,17 +12,16 @@ from errno import EISDIR
 from http.client import HTTPException, responses
 from pathlib import Path
 from stat import S_ISDIR
-from urllib import request
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import Request
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
+from ..support.files import is_web_page
 from ..support.progress import progress, say, switched
 from ..support.store import PARTIAL, beside, locked, place
 
 DIGITS = {"sha256": 64, "sha1": 40, "md5": 32}
 SHORTEST = 8  # digits of a hash that are published; fewer would let damage pass
-PAGES = (b"<!doctype", b"<html", b"<head", b"<?xml", b"<!--")
 MISSING = "nothing"
 
 
@@ -154,9 +153,9 @@ def provide(wanted):
 def content(wanted):
     """The hash of what came; web pages and empty files are refused at once."""
     with wanted.part.open("rb") as file:
-        start = file.read(512).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+        start = file.read(512)
         empty = not os.fstat(file.fileno()).st_size
-    if empty or start.startswith(PAGES):
+    if empty or is_web_page(start):
         forget(wanted)
         kind = "an empty file" if empty else "a web page (HTML or XML): a login, an error or a quota"
         raise wanted.error("be a file of weights", kind)
@@ -306,7 +305,7 @@ def answer(wanted, start, known):
     if start:
         headers |= {"Range": f"bytes={start}-"} | ({"If-Range": known} if known else {})
     try:
-        return opener().open(Request(wanted.address, headers=headers), timeout=TIMEOUT)
+        return build_opener(Redirects).open(Request(wanted.address, headers=headers), timeout=TIMEOUT)
     except HTTPError as error:
         with error:
             raise refused(wanted, error, start) from None
@@ -392,7 +391,7 @@ def receive(wanted, response, file, start, total, tell):
         raise Cut(f"{here:,} of {total:,} bytes")
 
 
-class Redirects(request.HTTPRedirectHandler):
+class Redirects(HTTPRedirectHandler):
     """Follow redirects to HTTP only, and never from a protected connection to an open one."""
 
     def redirect_request(self, asked, file, code, message, headers, address):
@@ -400,19 +399,3 @@ class Redirects(request.HTTPRedirectHandler):
         if urlsplit(address).scheme not in allowed:
             return None
         return super().redirect_request(asked, file, code, message, headers, address)
-
-
-def opener():
-    """Opens addresses of HTTP, through the system's proxy, and no others."""
-    found = request.OpenerDirector()
-    for handler in (
-        request.ProxyHandler(),
-        request.HTTPHandler(),
-        request.HTTPSHandler(),
-        request.HTTPDefaultErrorHandler(),
-        request.HTTPErrorProcessor(),
-        request.UnknownHandler(),
-        Redirects(),
-    ):
-        found.add_handler(handler)
-    return found

@@ -24,11 +24,8 @@ class Allowance:
     def spend(self, count, what):
         self.left -= count
         if self.left < 0:
-            raise WeightsError(
-                self.path,
-                f"hold arrays of at most {self.total:,} bytes ({GROWTH} times its own size)",
-                f"{what}, with which it passes that",
-            )
+            expected = f"hold arrays of at most {self.total:,} bytes ({GROWTH} times its own size)"
+            raise WeightsError(self.path, expected, f"{what}, with which it passes that")
 
 
 def filled(path, file, start, count):

@@ -137,9 +137,8 @@ class Message:
         return at
 
     def damaged(self, at, what):
-        return WeightsError(
-            self.path, "be a whole caffemodel", f"{what} at byte {at:,} of {self.size:,} (cut off or damaged?)"
-        )
+        received = f"{what} at byte {at:,} of {self.size:,} (cut off or damaged?)"
+        return WeightsError(self.path, "be a whole caffemodel", received)
 
     def layers(self):
         """(name, places of the blobs) of each layer that has any."""
@@ -188,11 +187,8 @@ class Message:
         found = self.numbers(name, numbers)
         sensible(self.path, name, shape)
         if math.prod(shape) != found.size:
-            raise WeightsError(
-                self.path,
-                f"hold as many numbers in {name[:80]!r} as its shape {str(shape)[:80]} has",
-                f"{found.size:,} numbers",
-            )
+            expected = f"hold as many numbers in {name[:80]!r} as its shape {str(shape)[:80]} has"
+            raise WeightsError(self.path, expected, f"{found.size:,} numbers")
         return found.reshape(shape)
 
     def sides(self, name, start, end):
