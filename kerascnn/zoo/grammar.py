@@ -89,7 +89,7 @@ def wrong(text, place, expected, word=""):
     )
 
 
-def pattern_net(x, *, steps, filters=(32, 64, 128, 256, 512), size=3, pool=2, dropout=0.5, units=()):
+def pattern_net(x, *, steps, filters, size, pool, dropout):
     """The steps before the first FC; a pool closes a stage."""
     steps = steps[: steps.index("FC")]
     stages, seen = [i for i, step in enumerate(steps) if step in POOLS], 1
@@ -105,7 +105,7 @@ def pattern_net(x, *, steps, filters=(32, 64, 128, 256, 512), size=3, pool=2, dr
     return x
 
 
-def pattern_head(x, classes, *, steps, units=(512, 512, 512), dropout=0.5, **_):
+def pattern_head(x, classes, *, steps, units, dropout):
     """The steps from the first FC on; the last FC gives the logits."""
     steps = steps[steps.index("FC") : -1]
     x, seen = layers.Flatten(name="flatten" if steps else "features")(x), 0
