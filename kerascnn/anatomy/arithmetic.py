@@ -1,5 +1,6 @@
 """Conv and pool arithmetic, and the worked examples of a first course on convolutional networks, as numbers."""
 
+import math
 from dataclasses import dataclass
 from numbers import Integral
 
@@ -136,9 +137,7 @@ def dense_weights(shape, outputs=None):
     check_shape("shape", shape, "the sizes of the input, such as (256, 256, 3)", range(1, 10))
     if outputs is not None:
         check_whole("outputs", outputs)
-    units = 1
-    for size in shape:
-        units *= size
+    units = math.prod(shape)
     return DenseWeights(units * (units if outputs is None else outputs))
 
 

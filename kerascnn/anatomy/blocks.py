@@ -1,13 +1,13 @@
 """A network as boxes: a convolution with its norm and activation is one box."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from keras import layers
 
 from ..graph import walk
 from ..graph.walk import elements
-from .counting import multiply_adds, weights_of
+from .table import multiply_adds, weights_of
 
 SOFT = (*walk.IN_PLACE, *walk.PADDINGS, layers.Flatten, layers.Reshape, layers.Permute, layers.GroupNormalization)
 JOINS = {"Add": "+", "Subtract": "-", "Multiply": "x", "Average": "avg", "Maximum": "max", "Minimum": "min"}
@@ -44,12 +44,6 @@ class Box:
     def shape(self):
         """Of the main call, before flattening and the like."""
         return self.core.shape
-
-    @property
-    def signature(self):
-        """Two boxes with the same may be folded; what only passes channels on may have more of them."""
-        passes = self.type in ("join", "sum", "pool")
-        return (self.lines, self.shape[:-1] if passes else self.shape)
 
 
 def boxes(graph):
@@ -185,21 +179,12 @@ class Parallel:
     skip: bool
     join: Box | None = None
 
-    @property
-    def signature(self):
-        branches = tuple(tuple(piece.signature for piece in branch) for branch in self.branches)
-        return ("parallel", self.skip, branches, self.join and self.join.signature)
-
 
 @dataclass(frozen=True)
 class Side:
     """A branch that ends by itself."""
 
     chain: tuple
-
-    @property
-    def signature(self):
-        return ("side", tuple(piece.signature for piece in self.chain))
 
 
 @dataclass(frozen=True)
@@ -209,10 +194,6 @@ class Tangle:
     boxes: tuple
     links: tuple
 
-    @property
-    def signature(self):
-        return ("tangle", tuple(box.signature for box in self.boxes), self.links)
-
 
 @dataclass(frozen=True)
 class Repeat:
@@ -221,9 +202,15 @@ class Repeat:
     chain: tuple
     count: int
 
-    @property
-    def signature(self):
-        return ("repeat", self.count, tuple(piece.signature for piece in self.chain))
+
+def signature(piece):
+    """What pieces have in common that may be folded; boxes that only pass channels on may have more of them."""
+    if isinstance(piece, Box):
+        passes = piece.type in ("join", "sum", "pool")
+        return piece.lines, piece.shape[:-1] if passes else piece.shape
+    if isinstance(piece, Parallel | Side | Tangle | Repeat):
+        return type(piece), *(signature(getattr(piece, part.name)) for part in fields(piece))
+    return tuple(map(signature, piece)) if isinstance(piece, tuple) else piece
 
 
 def structure(graph):
@@ -254,9 +241,10 @@ def _components(members):
                 small, large = sorted((part[source], part[box]), key=len)
                 large.extend(small)
                 part.update(dict.fromkeys(small, large))
-    order = {box: index for index, box in enumerate(members)}
-    unique = {id(group): group for group in part.values()}
-    return sorted((sorted(group, key=order.get) for group in unique.values()), key=lambda g: order[g[0]])
+    groups = {}
+    for box in members:
+        groups.setdefault(id(part[box]), []).append(box)
+    return list(groups.values())
 
 
 def _chain(members, sides):
@@ -302,7 +290,7 @@ def _between(inner, skip, join, sides):
 
 def _fold(pieces):
     """Replace pieces that repeat by one `Repeat`; single boxes only from four on, so that VGG stays readable."""
-    names = [piece.signature for piece in pieces]
+    names = [signature(piece) for piece in pieces]
     folded, place = [], 0
     while place < len(pieces):
         best = (1, 1)

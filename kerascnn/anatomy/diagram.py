@@ -218,10 +218,7 @@ def text_width(text, size=FONT):
 
 def part_of(piece, scale=1.0):
     """Lay out one piece."""
-    for kind, layer in LAYOUTS:
-        if isinstance(piece, kind):
-            return layer(piece, scale)
-    return _box(piece, scale)
+    return LAYOUTS[type(piece)](piece, scale)
 
 
 def _box(box, scale):
@@ -281,7 +278,8 @@ def _parallel(piece, scale):
     rows = len(piece.branches)
     parts = [chain(branch, scale if rows == 1 else min(scale, 0.6)) for branch in piece.branches]
     inner = max(part.width for part in parts)
-    width, end = inner + 4 * FORK, _join(piece, scale)
+    width = inner + 4 * FORK
+    end = _box(piece.join, scale) if piece.join else Part(0, 0, 0, ())
     heights = [part.up + part.down for part in parts]
     top = -(sum(heights) + GAP / 2 * (rows - 1)) / 2 if rows > 1 else -parts[0].up
     start, marks, y = top, [], top
@@ -303,11 +301,6 @@ def _parallel(piece, scale):
         marks.append(Mark("arc", (FORK, 0, land, up, end.up)))
         up += 2
     return Part(width + end.width, up, down, tuple(marks))
-
-
-def _join(piece, scale):
-    """The box where branches meet, or nothing."""
-    return _box(piece.join, scale) if piece.join else Part(0, 0, 0, ())
 
 
 def _enters(branch):
@@ -367,7 +360,7 @@ def _repeat(piece, scale):
     return Part(frame[2], -frame[1] + 20, frame[1] + frame[3], tuple(marks))
 
 
-LAYOUTS = ((Parallel, _parallel), (Side, _side), (Tangle, _tangle), (Repeat, _repeat), (Box, _box))
+LAYOUTS = {Parallel: _parallel, Side: _side, Tangle: _tangle, Repeat: _repeat, Box: _box}
 
 
 def rows(pieces, width):

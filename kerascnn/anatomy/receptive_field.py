@@ -90,8 +90,7 @@ def _through(node, index, found, sizes):
     look = connections.link(node, index, rank)
     if look == connections.UNKNOWN:
         return Field(reason=f"how {node.name} ({node.kind}) reads its input is unknown")
-    shape = node.input_shapes[index]
-    places = shape[:rank] if len(shape) > rank else (1,) * rank
+    places = _places(node.input_shapes[index], rank)
     if look == connections.WHOLE:
         return Field(tuple(map(_whole, inner.spans, places, sizes)))
     spans = []
