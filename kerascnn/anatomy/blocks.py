@@ -1,13 +1,14 @@
 """A network as boxes: a convolution with its norm and activation is one box."""
 
 import re
+from collections import Counter
 from dataclasses import dataclass, fields
 
 from keras import layers
 
 from ..graph import walk
 from ..graph.walk import elements
-from .table import multiply_adds, weights_of
+from .table import multiply_adds, sum_known, weights_of
 
 SOFT = (*walk.IN_PLACE, *walk.PADDINGS, layers.Flatten, layers.Reshape, layers.Permute, layers.GroupNormalization)
 JOINS = {"Add": "+", "Subtract": "-", "Multiply": "x", "Average": "avg", "Maximum": "max", "Minimum": "min"}
@@ -48,15 +49,13 @@ class Box:
 
 def boxes(graph):
     """The boxes of a graph in the order they run; layers that ignore the pixels are left out."""
-    consumers, drawn = {}, [node for node in graph.nodes if node.reach != "none"]
-    for node in drawn:
-        for before in _before(node):
-            consumers.setdefault(before, []).append(node)
+    drawn = [node for node in graph.nodes if node.reach != "none"]
+    consumers = Counter(before for node in drawn for before in _before(node))
     groups, group_of = [], {}
     for node in drawn:
         befores = _before(node)
         group = None
-        if len(befores) == 1 and len(consumers[befores[0]]) == 1 and not befores[0].is_input:
+        if len(befores) == 1 and consumers[befores[0]] == 1 and not befores[0].is_input:
             candidate = group_of[befores[0]]
             if _soft(node) or all(map(_soft, candidate)):
                 group = candidate
@@ -65,10 +64,7 @@ def boxes(graph):
             groups.append(group)
         group.append(node)
         group_of[node] = group
-    return _freeze(groups, group_of)
 
-
-def _freeze(groups, group_of):
     made, counted = {}, set()
     for group in groups:
         sources = {id(group_of[before]): None for node in group for before in _before(node)}
@@ -76,9 +72,9 @@ def _freeze(groups, group_of):
         core = next((node for node in group if not _soft(node)), group[0])
         kind, lines = _describe(core, group)
         params = sum(weights_of(node, counted)["learned"] for node in group)
-        macs = [multiply_adds(node) for node in group]
+        macs = sum_known(multiply_adds(node) for node in group)
         feeds = tuple(made[source] for source in sources)
-        made[id(group)] = Box(core, tuple(group), feeds, kind, lines, params, None if None in macs else sum(macs))
+        made[id(group)] = Box(core, tuple(group), feeds, kind, lines, params, macs)
     return tuple(made.values())
 
 
@@ -105,7 +101,7 @@ def _describe(node, group):
         return "input", ("input",)
     for classes, kind, word in TYPES:
         if isinstance(layer, classes):
-            return kind, _lines(layer, word, node)
+            return kind, _lines(layer, word)
     if node.kind in ("Concatenate", "GetItem"):
         return "join", ("concat" if node.kind == "Concatenate" else "slice",)
     if _soft(node):
@@ -113,7 +109,7 @@ def _describe(node, group):
     return "other", _words(node.kind)
 
 
-def _lines(layer, word, node):
+def _lines(layer, word):
     """("conv /2", "3x3, 64"): word with stride and dilation, then window and filters."""
     kernel = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)
     strides = getattr(layer, "strides", None)
@@ -155,12 +151,6 @@ def _words(name):
             lines.append("")
         lines[-1] = f"{lines[-1]} {part.lower()}".strip()
     return tuple(line[:12] for line in lines[:2])
-
-
-def totals(every):
-    """Parameters and multiply-adds of all boxes."""
-    macs = [box.macs for box in every]
-    return sum(box.params for box in every), None if None in macs else sum(macs)
 
 
 def side_and_channels(shape):

@@ -110,7 +110,7 @@ def equivariance(layer, image, shift, *, margin=2):
     """
     image = _image(image)
     _check_layer(layer)
-    check_whole("margin", margin, least=0)
+    check_whole(margin=margin, least=0)
     pair = isinstance(shift, tuple | list) and len(shift) == 2
     if not pair or not all(isinstance(amount, Integral) for amount in shift):
         raise ValueError(f"`shift` should be (dy, dx), whole numbers of pixels. Received: {shift!r}")
@@ -161,7 +161,7 @@ def invariance(layer, image, *, pool=4, shifts=range(5)):
     """How far max pooling makes a response invariant to small horizontal shifts: |r(shifted) - r| / |r|."""
     image = _image(image)
     _check_layer(layer)
-    check_whole("pool", pool)
+    check_whole(pool=pool)
     if np.ndim(shifts) != 1 or not all(isinstance(shift, Integral) for shift in shifts):
         raise ValueError(f"`shifts` should be whole numbers of pixels. Received: {shifts!r}")
     shifts = np.array(list(shifts), dtype=int)

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from html import escape
 
 from ..graph.walk import show_shape, walk
-from .blocks import Box, Parallel, Repeat, Side, Tangle, boxes, side_and_channels, structure, totals
-from .table import short, write
+from ..support.files import save_text
+from .blocks import Box, Parallel, Repeat, Side, Tangle, boxes, side_and_channels, structure
+from .table import short, sum_known
 
 # Light fills under dark text, in both themes; the words in the boxes carry the type when printed in grey.
 FILLS = {
@@ -60,7 +61,7 @@ class Diagram:
         """Write an .svg file."""
         if not str(path).endswith(".svg"):
             raise ValueError(f"`path` should end in .svg. Received: {str(path)!r}")
-        return write(path, self.svg)
+        return save_text(self.svg, path)
 
     def _repr_svg_(self):
         return self.svg
@@ -78,7 +79,7 @@ def diagram(model, *, width=1200, input_shape=None):
     marks, height = _stack(lines)
     width = max([line.width for line in lines] + [640]) + 2 * MARGIN
     legend, height = _legend({box.type for box in every}, _notes(pieces, marks), height + 8, width)
-    params, macs = totals(every)
+    params, macs = sum(box.params for box in every), sum_known(box.macs for box in every)
     head = f"{short(params)} parameters, {short(macs)} multiply-adds"
     body = [
         f'<text class="title" x="{MARGIN}" y="28">{escape(graph.name)}</text>',

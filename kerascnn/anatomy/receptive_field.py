@@ -328,7 +328,8 @@ def _source(graph, node, input):
             raise ValueError(f"`input` should be an input of {graph.name}. Received: {input!r}")
     else:
         sources = graph.inputs
-    reached = [(source, found) for source in sources if node in (found := fields(graph, source))]
+    seen = [(source, fields(graph, source)) for source in sources]
+    reached = [(source, found) for source, found in seen if node in found]
     if len(reached) != 1:
         names = ", ".join(source.name for source, _ in reached) or "none"
         raise ValueError(f"`input` should name one input that reaches {node.name} ({names}). Received: {input!r}")

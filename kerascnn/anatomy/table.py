@@ -10,7 +10,7 @@ from keras import layers
 
 from ..graph import walk
 from ..graph.walk import elements, show_shape
-from ..support.files import replacing
+from ..support.files import save_text
 from ..support.text import UNITS, nearest
 from .receptive_field import ReceptiveField, fields
 
@@ -71,17 +71,17 @@ class Anatomy:
     @property
     def macs(self):
         """Multiply-adds for one image; None if a layer's are unknown."""
-        return _sum(row.macs for row in self.rows)
+        return sum_known(row.macs for row in self.rows)
 
     @property
     def activations(self):
         """Numbers held in memory for one image, each once; None if a size is unknown."""
-        return _sum(row.activations for row in self.rows if not row.in_place)
+        return sum_known(row.activations for row in self.rows if not row.in_place)
 
     @property
     def outputs(self):
         """Numbers in all layers' outputs together, as if nothing worked in place."""
-        return _sum(row.activations for row in self.rows)
+        return sum_known(row.activations for row in self.rows)
 
     @property
     def bytes(self):
@@ -163,7 +163,7 @@ class Anatomy:
         suffix = Path(path).suffix
         if suffix not in writers:
             raise ValueError(f"`path` should end in one of {', '.join(writers)}. Received: {str(path)!r}")
-        return write(path, writers[suffix]())
+        return save_text(writers[suffix](), path)
 
     def __repr__(self):
         counts = f"{short(self.params)} parameters, {short(self.macs)} multiply-adds"
@@ -198,7 +198,7 @@ def _row(node, seen, counted):
         shape=node.shape,
         **weights,
         macs=multiply_adds(node),
-        activations=_sum(map(elements, node.outputs)),
+        activations=sum_known(map(elements, node.outputs)),
         in_place=walk.in_place(node),
         receptive=area.size if area else None,
         stride=area.stride if area else None,
@@ -215,8 +215,8 @@ def _sees(area):
     return area.reason or ("whole" if area.whole else "field" if area.size is not None else "unknown")
 
 
-def _sum(values):
-    """The sum, or None as soon as one is None."""
+def sum_known(values):
+    """The sum of counts; None as soon as one is not known."""
     values = list(values)
     return None if None in values else sum(values)
 
@@ -290,10 +290,6 @@ def _places(layer, shape):
     return shape[1:] if getattr(layer, "data_format", None) == "channels_first" else shape[:-1]
 
 
-def _dense(layer, source, target, sources):
-    return _times(_kernel(layer.kernel), target[:-1])
-
-
 def _einsum(layer, source, target, sources):
     """Every index of the equation runs once, except the batch."""
     names, kernel, made = layer.equation.replace("->", ",").split(",")
@@ -330,9 +326,8 @@ WORKING = (*walk.CONVOLUTIONS, *walk.TRANSPOSED, *walk.DENSE, *walk.RECURRENT, l
 # First match wins.
 RULES = (
     (walk.SEPARABLE, _separable),
-    (walk.CONVOLUTIONS, _convolution),
+    ((*walk.CONVOLUTIONS, *walk.DENSE), _convolution),
     (walk.TRANSPOSED, _transposed),
-    (walk.DENSE, _dense),
     (layers.EinsumDense, _einsum),
     (layers.MultiHeadAttention, _attention),
     (walk.RECURRENT, _unseen),
@@ -407,11 +402,3 @@ STYLE = """<style>
 .kc-anatomy .kc-quiet td{opacity:.72}
 .kc-anatomy p{margin:2px 0}
 </style>"""
-
-
-def write(path, content):
-    """Write text that ends in a line; folders are made."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as draft:
-        draft.write_text(content if content.endswith("\n") else content + "\n", encoding="utf-8")
-    return Path(path)

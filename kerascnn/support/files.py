@@ -46,6 +46,14 @@ def save_figure(figure, path):
     return Path(path)
 
 
+def save_text(text, path):
+    """Write text, which ends with a newline then, as UTF-8. Folders are made."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as draft:
+        draft.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
+    return Path(path)
+
+
 def save_image(pixels, path):
     """Write pixels 0..255 (H, W, 1 or 3) as an image file; the suffix says which kind. Folders are made."""
     import numpy as np

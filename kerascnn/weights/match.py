@@ -134,10 +134,10 @@ def fit(path, plan, arrays, bgr=False):
     arrays = settled(path, arrays, plan.tensors) if plan.layout == CAFFE else arrays
     convert = CONVERT.get(plan.layout, from_keras)
     found = {slot: convert(arrays[name], slot) for name, slot in plan.tensors.items() if name in arrays}
-    missing = {slot: name for name, slot in plan.tensors.items() if name not in arrays}
     adapted = adapt_channels(plan, found, bgr)
     fresh, why = new_heads(plan, found)
-    found, missing = ({slot: it for slot, it in part.items() if slot not in fresh} for part in (found, missing))
+    found = {slot: array for slot, array in found.items() if slot not in fresh}
+    missing = [name for name, slot in plan.tensors.items() if name not in arrays and slot not in fresh]
     names = {slot: name for name, slot in plan.tensors.items()}
     ignored = [name for name in arrays if name not in plan.tensors]
     strange = [name for name in ignored if not expected_aside(name, plan)]
@@ -219,7 +219,7 @@ def check(path, plan, found, names, missing, strange, arrays):
         for slot, array in found.items()
         if array.shape != slot.shape
     ]
-    came = {"no {}": missing.values(), "{} left over": strange, "{}": wrong}
+    came = {"no {}": missing, "{} left over": strange, "{}": wrong}
     came = [text.format(some(names)) for text, names in came.items() if names]
     if came:
         expected = f"hold {len(plan.tensors)} tensors as {plan.layout} names them"
@@ -238,7 +238,6 @@ def theirs(slot, layout):
 
 
 def some(names, count=3):
-    names = list(names)
     more = f" and {len(names) - count} more" if len(names) > count else ""
     return ", ".join(names[:count]) + more
 

@@ -16,17 +16,7 @@ from . import Allowance, WeightsError
 from .safetensors import widen
 from .torch import Archive
 
-FAILURES = (
-    OSError,
-    RuntimeError,
-    KeyError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    OverflowError,
-    NotImplementedError,
-    zlib.error,
-)
+FAILURES = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, OverflowError, zlib.error)
 FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
 MEMBER = "model.weights.h5"
 HEAP = b"GCOL\x01\0\0\0"
