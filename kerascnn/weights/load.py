@@ -8,7 +8,7 @@ from pathlib import Path
 from ..support.text import unknown
 from ..zoo import layers  # noqa: F401  (a model file may need its layers, whatever was imported first)
 from ..zoo.layers import SCALES, Scale
-from ..zoo.registry import BEST, CARDS, Source, publishers, sources
+from ..zoo.registry import BEST, CARDS, PUBLISHERS, Source, sources
 from .formats import WeightsError
 from .formats.read import read
 from .formats.safetensors import remembered
@@ -130,11 +130,11 @@ def named(network, weights):
     if text is None:
         raise ValueError(f"`weights` should be None, {BEST!r}, a source or a path. Received: {weights!r}")
     found = [row for row in rows if row.answers(text)]
-    asked = bool(found) or text == BEST or text.split("/")[0] in publishers()
+    asked = bool(found) or text == BEST or text.split("/")[0] in PUBLISHERS
     if os.path.isfile(text) or (os.path.exists(text) and not asked):  # a folder may be called imagenet
         return None
     if not asked:
-        known = [BEST, *publishers(), *(row.name for row in rows)]
+        known = [BEST, *PUBLISHERS, *(row.name for row in rows)]
         raise ValueError(unknown("weights", text, known, "nor is there such a file"))
     if not rows:
         raise ValueError(nothing_published(network, text))

@@ -108,7 +108,7 @@ def published():
     return {row.pop("name"): row for row in table("zoo", "published.csv", params=int, gmacs=float)}
 
 
-PUBLISHERS = ("torchvision", "keras", "timm", "caffe", "kerascnn")
+PUBLISHERS = ("torchvision", "keras", "timm", "caffe", "kerascnn")  # each with its table of weights
 
 
 @cache
@@ -127,11 +127,6 @@ def sources():
 
 def merit(source):
     return source.free, bool(source.hash), source.top1 or 0.0
-
-
-def publishers():
-    """Who publishes weights for a network of the zoo."""
-    return sorted({source.publisher for rows in sources().values() for source in rows})
 
 
 CARDS: dict[str, Card] = {}
@@ -204,8 +199,8 @@ def matching(rows, pattern="*", *, family=None, year=None, max_params=None, pret
         raise ValueError(f"`year` should be a whole number such as 2015. Received: {year!r}")
     if not isinstance(pretrained, bool | str | None):
         raise ValueError(f"`pretrained` should be True, False or who publishes the weights. Received: {pretrained!r}")
-    if isinstance(pretrained, str) and pretrained not in publishers():
-        raise ValueError(unknown("publisher of weights", pretrained, publishers()))
+    if isinstance(pretrained, str) and pretrained not in PUBLISHERS:
+        raise ValueError(unknown("publisher of weights", pretrained, PUBLISHERS))
     found = [
         row
         for row in rows

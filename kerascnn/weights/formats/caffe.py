@@ -10,8 +10,7 @@ import os
 
 import numpy as np
 
-from . import Allowance, WeightsError, filled
-from .safetensors import sensible
+from . import Allowance, WeightsError, filled, sensible
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 WIDTHS = {FIXED64: 8, FIXED32: 4}

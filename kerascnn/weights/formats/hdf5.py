@@ -12,8 +12,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from . import Allowance, WeightsError
-from .safetensors import widen
+from . import Allowance, WeightsError, widen
 from .torch import Archive
 
 FAILURES = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, OverflowError, zlib.error)

@@ -15,9 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import GROWTH, SLACK, Allowance, WeightsError, filled
+from . import GROWTH, SLACK, Allowance, WeightsError, filled, sensible, widen
 from .pickles import INERT, Machine, Name, PickleError
-from .safetensors import sensible, widen
 
 KINDS = {  # what torch calls its storages -> numpy's type, little-endian
     "DoubleStorage": "<f8",
