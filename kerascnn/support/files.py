@@ -20,6 +20,12 @@ def displayable(value):
     return value
 
 
+def is_web_page(start):
+    """Whether a file that begins with these bytes is HTML or XML, as servers send it in place of a file."""
+    text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    return text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<!--"))
+
+
 @contextmanager
 def replacing(path):
     """A name beside ``path`` with the same suffix, which becomes it when the body is done."""
@@ -37,6 +43,14 @@ def save_figure(figure, path):
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as draft:
         figure.savefig(draft, dpi=150)
+    return Path(path)
+
+
+def save_text(text, path):
+    """Write text, which ends with a newline then, as UTF-8. Folders are made."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as draft:
+        draft.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
     return Path(path)
 
 
