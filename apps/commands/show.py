@@ -266,7 +266,7 @@ def described(network):
 
 def downloaded():
     """The files in the cache; none where the cache cannot be read, which is no reason to show no network."""
-    from kerascnn.weights.cache import cached
+    from kerascnn.support.store import cached
 
     with suppress(OSError):
         return {row.file for row in cached() if row.complete}

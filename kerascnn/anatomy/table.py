@@ -1,6 +1,5 @@
 """The table of a network: shapes, parameters, multiply-adds, activation memory and receptive fields by layer."""
 
-import difflib
 import html as markup
 import json
 from dataclasses import asdict, dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 from ..graph import walk as kinds
 from ..graph.walk import elements, show_shape, walk
 from ..support.files import replacing
+from ..support.text import UNITS, nearest
 from .counting import multiply_adds, weights_of
 from .receptive_field import ReceptiveField, fields
 
@@ -107,7 +107,9 @@ class Anatomy:
         for row in self.rows:
             if row.name == name:
                 return row
-        raise ValueError(f"`name` should be a row of {self.name}{near(name, self.rows)} Received: {name!r}")
+        near = nearest(name, [row.name for row in self.rows])
+        hint = f"; did you mean {', '.join(near)}?" if near else "."
+        raise ValueError(f"`name` should be a row of {self.name}{hint} Received: {name!r}")
 
     def to_text(self, max_rows=None):
         """A table in aligned columns; `max_rows` leaves out the middle."""
@@ -181,7 +183,6 @@ def _sum(values):
     return None if None in values else sum(values)
 
 
-UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 COLUMNS = (
     "layer",
     "kind",
@@ -204,12 +205,6 @@ def short(number, unit=""):
         if number >= size:
             return f"{number / size:.4g} {letter}{unit}"
     return f"{number:,} {unit}".strip()
-
-
-def near(name, rows):
-    """A hint at names that are close."""
-    close = difflib.get_close_matches(str(name), [row.name for row in rows], n=3, cutoff=0.4)
-    return f"; did you mean {', '.join(close)}?" if close else "."
 
 
 def _cells(row):

@@ -4,14 +4,12 @@ import json
 import os
 import platform
 import shlex
-import shutil
 import sys
 import time
 import traceback
 import warnings
 from contextlib import suppress
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -19,7 +17,6 @@ from .. import __version__
 from ..support import store
 from ..support.files import replacing
 from ..support.text import percent, unknown
-from ..weights.cache import Cached, home
 from . import context
 from .context import EFFORTS, Skipped
 from .page import Section
@@ -201,13 +198,10 @@ class Clock:
         self.told(min(max(share, 0.0), 1.0), f"{title}{f': {what}' if what else ''}", pace * (rest + here))
 
 
-FOLDER = "reports"
-
-
 def folder_of(name, model):
     """Where the sections of a network are kept, beside the downloaded weights; ``model`` is its hash."""
     letters = "".join(each if each.isalnum() or each in "-_" else "_" for each in name)[:60]
-    return home() / FOLDER / f"{letters}-{model[:12]}"
+    return store.home() / store.REPORTS / f"{letters}-{model[:12]}"
 
 
 def kept(folder, name, key):
@@ -228,25 +222,6 @@ def keep(folder, name, key, section):
     with replacing(path) as draft:
         text = json.dumps({"title": section.title, "blocks": section.blocks, "results": section.results})
         draft.write_text(text, encoding="utf-8")
-
-
-def stored(pattern="*"):
-    """A row for each network whose sections are kept and that fits the shell's wildcards."""
-    folder = home() / FOLDER
-    names = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else ()
-    rows = []
-    for name in names:
-        size = sum(file.stat().st_size for file in (folder / name).iterdir())
-        rows.append(Cached(f"../{FOLDER}/{name}", size, True))
-    return [row for row in rows if fnmatchcase(Path(row.file).name, pattern)]
-
-
-def clear(pattern="*"):
-    """Remove the sections of the networks that fit; those removed."""
-    gone = stored(pattern)
-    for row in gone:
-        shutil.rmtree(home() / FOLDER / Path(row.file).name, ignore_errors=True)
-    return gone
 
 
 def versions():

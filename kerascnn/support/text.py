@@ -34,12 +34,17 @@ def natural(name):
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
-def unknown(what, name, known, advice=""):
-    """Error text for a name that is not ``known``, with the nearest ones."""
+def nearest(name, known, most=3):
+    """The names of those ``known`` that are spelled like another one, the nearest first."""
     from difflib import get_close_matches
 
+    return get_close_matches(str(name), list(known), n=most, cutoff=0.5)
+
+
+def unknown(what, name, known, advice=""):
+    """Error text for a name that is not ``known``, with the nearest ones."""
     known = sorted(map(str, known), key=natural)
-    near = get_close_matches(str(name), known, n=3, cutoff=0.5)
+    near = nearest(name, known)
     if near:
         hint = f" Did you mean {', '.join(near)}?"
     else:

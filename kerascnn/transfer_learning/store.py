@@ -5,12 +5,10 @@ A file is there as a whole or not at all, so that a process may be killed, and s
 
 import json
 import os
-import shutil
 import uuid
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -20,8 +18,7 @@ import PIL
 from PIL import Image
 
 from ..support.files import replacing
-from ..support.store import digest
-from ..weights.cache import Cached, home
+from ..support.store import FEATURES, digest, home
 
 DAMAGED = (BadZipFile, EOFError, KeyError, ValueError, OSError)
 COARSE = 0.01  # of a feature's standard deviation that rounding to 16 bits may move it
@@ -61,31 +58,11 @@ def keep(folder, hashes, rows):
         np.savez(file, hashes=np.array(hashes, "S32"), rows=rows)
 
 
-FEATURES_FOLDER = "features"
-
-
 def folder_of(cache):
     """The folder that `cache` means: True for the usual one, False for none."""
     if cache is True:
-        return home() / FEATURES_FOLDER
+        return home() / FEATURES
     return None if cache is False or cache is None else Path(cache)
-
-
-def stored(pattern="*"):
-    """What is in the usual folder: a row for each network that fits the shell's wildcards, as `weights.cache.cached`
-    has one for each file."""
-    folder = home() / FEATURES_FOLDER
-    names = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else ()
-    size = lambda name: sum(file.stat().st_size for file in (folder / name).rglob("*.npz"))  # noqa: E731
-    return [Cached(f"../{FEATURES_FOLDER}/{name}", size(name), True) for name in names if fnmatchcase(name, pattern)]
-
-
-def clear(pattern="*"):
-    """Remove the features of the networks that fit the shell's wildcards; those removed."""
-    gone = stored(pattern)
-    for row in gone:
-        shutil.rmtree(home() / FEATURES_FOLDER / Path(row.file).name, ignore_errors=True)
-    return gone
 
 
 VERSION = 1  # of what is made of an image before a network sees it, and of the pooling behind it

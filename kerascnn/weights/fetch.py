@@ -18,9 +18,7 @@ from urllib.parse import urlsplit
 from urllib.request import Request
 
 from ..support.progress import progress, say, switched
-from .cache import PARTIAL, DownloadError, beside, cached, clear, home, locked, place
-
-__all__ = ["DownloadError", "cached", "clear", "fetch", "home"]
+from ..support.store import PARTIAL, beside, locked, place
 
 DIGITS = {"sha256": 64, "sha1": 40, "md5": 32}
 SHORTEST = 8  # digits of a hash that are published; fewer would let damage pass
@@ -28,15 +26,21 @@ PAGES = (b"<!doctype", b"<html", b"<head", b"<?xml", b"<!--")
 MISSING = "nothing"
 
 
-def fetch(address, file, hash="", *, what="", folder=None, quiet=False):
+class DownloadError(OSError):
+    """A file of weights that could not be brought here: one line, and in ``advice`` what to try."""
+
+    def __init__(self, message, advice=""):
+        super().__init__("".join(letter if letter.isprintable() else " " for letter in message))  # servers' words too
+        self.advice = advice
+
+
+def fetch(address, file, hash="", *, what="", quiet=False):
     """The path of a file of weights, downloaded from ``address`` first where it is not in the cache.
 
     ``hash`` is "sha256:", "sha1:" or "md5:" and at least the first 8 hexadecimal digits. Without one, the file is later
     compared with what came the first time. ``what`` is for messages: "weights of resnet18, torchvision/v1".
     """
-    pass  # here, since a file in the cache needs no HTTP
-
-    wanted = Wanted(checked_address(address), place(file, folder), checked_hash(hash), what, quiet)
+    wanted = Wanted(checked_address(address), place(file), checked_hash(hash), what, quiet)
     try:
         if flaw(wanted.path, wanted.hash) is not None:
             os.makedirs(wanted.path.parent, exist_ok=True)
@@ -129,8 +133,6 @@ def digest(path, algorithm):
 
 def provide(wanted):
     """Bring the file into the cache, unless whoever had the lock before has just done that."""
-    pass
-
     found = flaw(wanted.path, wanted.hash)
     if found is None:
         return
@@ -151,8 +153,6 @@ def provide(wanted):
 
 def content(wanted):
     """The hash of what came; web pages and empty files are refused at once."""
-    pass
-
     with wanted.part.open("rb") as file:
         start = file.read(512).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
         empty = not os.fstat(file.fileno()).st_size

@@ -4,6 +4,7 @@ import re
 
 from keras import layers
 
+from ..support.text import nearest
 from .layers import LocalResponseNorm, conv, logits, norm
 
 STEPS = {
@@ -80,9 +81,7 @@ def count(text, word, place, letters):
 
 def wrong(text, place, expected, word=""):
     """The error that shows where the pattern went wrong."""
-    from difflib import get_close_matches
-
-    near = get_close_matches(word.upper(), STEPS, n=1, cutoff=0.5)
+    near = nearest(word.upper(), STEPS, most=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
     found = text[place : place + 12] or "the end"
     return ValueError(

@@ -327,10 +327,10 @@ def test_a_name_or_a_file_is_a_model_too(model, tmp_path):
 
 
 def test_kept_sections_can_be_cleared(planned, model):
-    from kerascnn.reporting.report import clear, stored
+    from kerascnn.support.store import REPORTS, cached_folders, clear_folders
 
     planned(one=fine)
     kerascnn.report(model, seed=41)
-    assert [row.file for row in stored("small-*")]
-    assert clear("small-*")
-    assert not stored("small-*")
+    assert [row.file for row in cached_folders(REPORTS, "small-*")]
+    assert clear_folders(REPORTS, "small-*")
+    assert not cached_folders(REPORTS, "small-*")
