@@ -16,7 +16,7 @@ from ..evaluation.predict import sized
 from ..graph.run import before, call, part, run
 from ..graph.walk import walk
 from ..support.files import replacing
-from ..support.store import digest
+from ..support.store import digest, make_key
 from .heads import HEADS, alone
 from .probes import TOGETHER, ProbeTable, depths, known, scaled
 from .store import weights
@@ -289,7 +289,7 @@ def probed(model, images, ledger, clock, tell, *, heads, seed, size=None, cache=
     best = table.best
     tell(f"{model.name}: {best['head']} on {told(best['stage'])}, {best['accuracy']:.1%} of images not shown")
     spent = {"features": found.seconds * found.computed, "probes": time.perf_counter() - began}
-    seconds, _ = ledger.once(f"clock-{digest(model.name, *found.hashes)}", lambda: (spent, {}))
+    seconds, _ = ledger.get_or_compute(make_key("clock", model.name, *found.hashes), lambda: (spent, {}))
     stages = dict.fromkeys(table.summary["stage"])
     clock.spent += sum(seconds.values())
     return Probed(model, found, table, work(model, stages, found.size), seconds)

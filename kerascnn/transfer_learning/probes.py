@@ -12,7 +12,7 @@ from ..evaluation.calibration import temperature
 from ..evaluation.statistics import wilson
 from ..inputs.threads import telling
 from ..support.display import Drawn
-from ..support.store import digest
+from ..support.store import make_key
 from ..support.text import unknown
 from .heads import HEADS, Linear, alone, decomposed, left_out, signs, solutions
 from .taps import PLUS, taps
@@ -347,7 +347,8 @@ def wider(probed, images, stage, views, ledger, seed, **how):
     known = beside(probed.taps, taps(probed.model, images, views=views, stages=stage.split(PLUS), tell=silent, **how))
     table = depths(known, heads="ridge", stages=(stage,), together=(), fractions=(), seed=seed, tell=silent)
     spent = {"views": time.perf_counter() - began}
-    seconds, _ = ledger.once(f"clock-{digest(known.model, *known.views, *known.hashes)}", lambda: (spent, {}))
+    key = make_key("clock", known.model, *known.views, *known.hashes)
+    seconds, _ = ledger.get_or_compute(key, lambda: (spent, {}))
     return replace(probed, taps=known, table=table, seconds=seconds)
 
 

@@ -17,10 +17,9 @@ import numpy as np
 
 from ..evaluation.predict import cutting, prepared
 from ..inputs.decode import ImageError
-from ..support.store import digest
+from ..support.store import Store, digest
 from .finetune import finetuned
 from .networks import Probed, fitted, linear
-from .store import Ledger
 from .trials import KILLED, Failed, Point, certain, settled, surest
 
 START = 5.0  # seconds that a point may take before its first step
@@ -35,7 +34,7 @@ class Desk:
     images: object
     folder: Path
     do: Callable
-    ledger: Ledger
+    ledger: Store
     seed: int
     tell: Callable
 

@@ -16,14 +16,13 @@ from ..evaluation.compare import Comparison, compare
 from ..evaluation.evaluate import Evaluation, evaluate, from_probabilities
 from ..support.display import Drawn
 from ..support.files import replacing
-from ..support.store import digest
+from ..support.store import Store, make_key
 from ..support.text import unknown
 from .advice import Advice, advise
 from .networks import fitted, probed
 from .probes import ProbeTable, widened
 from .runner import Desk, crew
 from .sources import budgeted, describe, divided, opened, writable
-from .store import RESULTS_FOLDER, Ledger
 from .trials import (
     AUGMENTATIONS,
     STRATEGIES,
@@ -77,7 +76,7 @@ def transfer(
     if strategy not in STRATEGIES:
         raise ValueError(unknown("strategy", strategy, STRATEGIES))
     began, tell = time.perf_counter(), tell or (lambda line: None)
-    clock, ledger = Clock(budgeted(budget)), Ledger(writable(out, resume, RESULTS_FOLDER))
+    clock, ledger = Clock(budgeted(budget)), Store(writable(out, resume, "ledger"))
     data = divided(data, test, groups, seed)
     models = opened(backbones, data.size, size)
     describe(data, tell)
@@ -196,16 +195,16 @@ def once(ledger, data, models, context):
     """What the chosen network and the usual one make of the locked test: looked at once in the life of a study."""
     if data.test is None or not len(data.test):
         return {"tested": None, "usual_tested": None, "compared": None}
-    key = f"test-{digest(context, *(each.name for each in models))}"
+    key = make_key("test", context, *(each.name for each in models))
     names = ("chosen", "usual")
 
     def look():
-        if ledger.folder is not None and [*ledger.folder.glob("test-*.npz")]:
+        if any(name.startswith("test-") for name in ledger.list_keys()):
             warnings.warn("the locked test was looked at before, by another choice: it says less now", stacklevel=4)
         found = [tested(model, data) for model in models.values()]
         return {"names": found[0].names}, dict(zip(names, (each.probs for each in found), strict=True))
 
-    facts, probs = ledger.once(key, look)
+    facts, probs = ledger.get_or_compute(key, look)
     labels = dict(zip(data.test.names, data.test.labels, strict=True))
     labels = np.array([labels[name] for name in facts["names"]])
     found = [

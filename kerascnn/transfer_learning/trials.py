@@ -11,7 +11,7 @@ import numpy as np
 
 from ..evaluation.calibration import temperature
 from ..evaluation.statistics import wilson
-from ..support.store import digest
+from ..support.store import make_key
 from .advice import LITTLE
 from .taps import PLUS, told
 
@@ -39,7 +39,7 @@ class Point:
 
     def key(self, context):
         """Its name in the ledger of a study."""
-        return f"point-{digest(context, *asdict(self).values())}"
+        return make_key("point", context, *asdict(self).values())
 
     def __str__(self):
         frozen = f"frozen up to {self.freeze}" if self.freeze else "nothing frozen"
