@@ -41,6 +41,15 @@ def nearest(name, known, most=3):
     return get_close_matches(str(name), list(known), n=most, cutoff=0.5)
 
 
+def check_names(what, names, known):
+    """The names as a tuple, also where it is a single one; each of them should be ``known``."""
+    names = (names,) if isinstance(names, str) else tuple(names)
+    for name in names:
+        if name not in known:
+            raise ValueError(unknown(what, name, known))
+    return names
+
+
 def unknown(what, name, known, advice=""):
     """Error text for a name that is not ``known``, with the nearest ones."""
     known = sorted(map(str, known), key=natural)

@@ -1,10 +1,7 @@
 """Figures of transfer: accuracy by depth, the learning curve, the 2x2."""
 
-from pathlib import Path
-
 import numpy as np
 
-from ..support.files import displayable, replacing, save_figure
 from .advice import DIFFERENT, ENOUGH, LITTLE, MUCH, SIMILAR, STRATEGIES, WORDS
 from .heads import HEADS
 from .taps import PLUS, told
@@ -19,17 +16,6 @@ def figure_of(*size):
     from matplotlib.figure import Figure
 
     return Figure(figsize=size, layout="constrained")
-
-
-def save(path, table, plot):
-    """Write a table (.csv) or a figure; return the path."""
-    path = Path(path)
-    if path.suffix != ".csv":
-        return save_figure(plot(), path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as draft:
-        draft.write_text(displayable(table.to_csv(index=False)), encoding="utf-8")
-    return path
 
 
 def tidy(axis, title, **labels):

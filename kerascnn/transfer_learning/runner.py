@@ -19,7 +19,7 @@ from ..evaluation.predict import cutting, prepared
 from ..inputs.decode import ImageError
 from ..support.store import Store, digest
 from .finetune import finetuned
-from .networks import Probed, fitted, linear
+from .networks import Probed, fitted
 from .trials import KILLED, Failed, Point, certain, settled, surest
 
 START = 5.0  # seconds that a point may take before its first step
@@ -65,7 +65,7 @@ class Desk:
         if not path.exists():
             shown = own.taps.take(table.folds != point.fold)
             with certain():
-                head = fitted(shown, table, point.stage, linear(table, point.stage)["head"])
+                head = fitted(shown, table, point.stage, table.linear(point.stage)["head"])
             head.model(self.probed.model).save(path)
         return path
 

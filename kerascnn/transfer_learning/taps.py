@@ -15,12 +15,11 @@ from keras import layers
 
 from ..evaluation.predict import Cut, count, cutting, prepared
 from ..graph.run import part, run
-from ..graph.run import part as part_of
 from ..graph.walk import walk
 from ..inputs.decode import ImageError
 from ..inputs.threads import telling
 from ..support.store import Store
-from ..support.text import unknown
+from ..support.text import check_names
 from .sources import asked
 from .store import cache_features, cached_features, fingerprints, folder_of, halved, tap_store
 
@@ -168,10 +167,7 @@ class Taps:
 
     def joined(self, stages):
         """(N, views, d) of one stage, or of several side by side."""
-        stages = (stages,) if isinstance(stages, str) else tuple(stages)
-        for stage in stages:
-            if stage not in self.features:
-                raise ValueError(unknown("stage", stage, self.features))
+        stages = check_names("stage", stages, self.features)
         return np.concatenate([self.features[stage] for stage in stages], axis=-1)
 
 
@@ -237,7 +233,7 @@ def planned(model, stages, views, size, grid, folder, half, batch):
     cut = cutting(model, size=size)
     graph = walk(model, (*cut.size, cut.channels))
     nodes = staged(graph, stages)
-    prints = fingerprints(part_of(graph, [*nodes.values()]))
+    prints = fingerprints(part(graph, [*nodes.values()]))
     settings = cut, grid, half
     stores = {
         (stage, view): tap_store(folder, model.name, stage, prints[node], view, *settings)
@@ -250,10 +246,7 @@ def planned(model, stages, views, size, grid, folder, half, batch):
 
 def viewed(views):
     """The views, each of them known."""
-    views = (views,) if isinstance(views, str) else tuple(views)
-    for view in views:
-        if view not in VIEWS:
-            raise ValueError(unknown("view", view, VIEWS))
+    views = check_names("view", views, VIEWS)
     if not views or len({*views}) < len(views):
         raise ValueError(f"`views` should be one or more different ones. Received: {views}")
     return views
