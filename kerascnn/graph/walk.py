@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import keras
 from keras import layers
 
+from ..support.text import sides
+
 
 @dataclass(frozen=True, eq=False)
 class Node:
@@ -210,7 +212,7 @@ def elements(shape):
 
 def show_shape(shape):
     """A shape as people write it: "224x224x3", unknown sizes as "?"."""
-    return "x".join("?" if size is None else str(size) for size in shape) or "scalar"
+    return sides(shape) or "scalar"
 
 
 def named(names, dimensions=(1, 2, 3)):
