@@ -1,8 +1,12 @@
-"""Names for what something was made from: `digest`."""
+"""What something was made from: a hash of it, and the versions of what made it."""
 
+import platform
 from hashlib import blake2b
+from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
+
+from .. import __version__
 
 
 def digest(*parts):
@@ -15,3 +19,16 @@ def digest(*parts):
         found.update(len(data).to_bytes(8, "big"))
         found.update(data)
     return found.hexdigest()
+
+
+def versions():
+    """{package: version} of what computes."""
+    import keras
+
+    found = {"kerascnn": __version__, "keras": keras.__version__, "numpy": np.__version__}
+    backend = keras.config.backend()
+    try:
+        found[backend] = version(backend)
+    except PackageNotFoundError:  # jax and torch under another name of distribution
+        found[backend] = "unknown"
+    return found | {"python": platform.python_version()}
