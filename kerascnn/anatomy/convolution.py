@@ -8,6 +8,7 @@ from numbers import Integral
 
 import numpy as np
 
+from ..plots.style import BLUE, RED, bare, new_figure, tidy
 from ..support.display import Drawn
 from .arithmetic import check_shape, check_whole, output_size, pads
 
@@ -78,8 +79,6 @@ class Equivariance(Drawn):
 
     def plot(self):
         """Both orders side by side, and where they differ."""
-        pass
-
         return draw_equivariance(self)
 
 
@@ -118,8 +117,6 @@ class Invariance(Drawn):
 
     def plot(self):
         """Change against shift, with and without pooling."""
-        pass
-
         return draw_invariance(self)
 
 
@@ -188,9 +185,7 @@ def _change(still, moved):
 
 def draw_equivariance(result):
     """Image, shifted image, and the responses in both orders, with their difference on its own scale."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 6.4), layout="constrained")
+    figure = new_figure(11, 6.4)
     axes = figure.subplots(2, 3)
     most = max(np.abs(result.response).max(), np.abs(result.response_of_shifted).max(), 1e-12)
     response, of_shifted, shifted = (
@@ -212,29 +207,25 @@ def draw_equivariance(result):
     largest = np.nanmax(gap) if np.isfinite(gap).any() else 0.0
     drawn = axes[1, 2].imshow(gap, cmap="viridis", vmin=0, vmax=max(largest, most * 1e-3), interpolation="nearest")
     figure.colorbar(drawn, ax=axes[1, 2], shrink=0.85, label="|difference|")
-    _bare(axes[1, 2], f"difference in the interior: at most {result.difference:.2g}\n(gray: reached by the border)")
+    bare(axes[1, 2], f"difference in the interior: at most {result.difference:.2g}\n(gray: reached by the border)")
     figure.suptitle("Is shifting, then responding, the same as responding, then shifting?", fontsize=13)
     return figure
 
 
 def draw_invariance(result):
     """Two lines: the response itself, and after max pooling."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    figure = new_figure(6.4, 4.2)
     axis = figure.subplots()
     lines = (
-        (result.before, "#d55e00", "s--", "the response itself"),
-        (result.pooled, "#0072b2", "o-", f"after {result.pool}x{result.pool} max pooling"),
+        (result.before, RED, "s--", "the response itself"),
+        (result.pooled, BLUE, "o-", f"after {result.pool}x{result.pool} max pooling"),
     )
     for values, colour, style, label in lines:
         axis.plot(result.shifts, 100 * values, style, color=colour, label=label, linewidth=2, markersize=6)
-    axis.set(xlabel="shift of the image (pixels)", ylabel="change of the response (% of its norm)")
-    axis.set_title("Pooling makes small shifts matter less", fontsize=12)
+    labels = {"xlabel": "shift of the image (pixels)", "ylabel": "change of the response (% of its norm)"}
+    tidy(axis, "Pooling makes small shifts matter less", fontsize=12, **labels)
     axis.set_xticks(result.shifts)
     axis.set_ylim(bottom=0)
-    axis.grid(alpha=0.25)
-    axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False)
     return figure
 
@@ -243,16 +234,10 @@ def _show_image(axis, image, title):
     low, high = float(image.min()), float(image.max())
     image = (image - low) / (high - low or 1)
     axis.imshow(image if image.shape[-1] == 3 else image[..., 0], cmap="gray", vmin=0, vmax=1)
-    _bare(axis, title)
+    bare(axis, title)
 
 
 def _show_signed(axis, values, most, title):
     drawn = axis.imshow(values, cmap="RdBu_r", vmin=-most, vmax=most, interpolation="nearest")
-    _bare(axis, title)
+    bare(axis, title)
     return drawn
-
-
-def _bare(axis, title):
-    axis.set_title(title, fontsize=11)
-    axis.set_xticks([])
-    axis.set_yticks([])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import re
 import shutil
 import sys
@@ -12,9 +13,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from hashlib import blake2b
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from zipfile import BadZipFile
 
+from .. import __version__
 from .files import replacing
 
 try:
@@ -187,6 +190,20 @@ def digest(*parts):
         found.update(len(data).to_bytes(8, "big"))
         found.update(data)
     return found.hexdigest()
+
+
+def versions():
+    """{package: version} of what computes."""
+    import keras
+    import numpy as np
+
+    found = {"kerascnn": __version__, "keras": keras.__version__, "numpy": np.__version__}
+    backend = keras.config.backend()
+    try:
+        found[backend] = version(backend)
+    except PackageNotFoundError:  # jax and torch under another name of distribution
+        found[backend] = "unknown"
+    return found | {"python": platform.python_version()}
 
 
 def make_key(name, *parts):

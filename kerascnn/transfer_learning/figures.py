@@ -2,32 +2,21 @@
 
 import numpy as np
 
+from ..plots.primitives import spans
+from ..plots.style import BLACK, BLUE, GRAY, GREEN, RED, new_figure, tidy, top_down
 from .advice import DIFFERENT, ENOUGH, LITTLE, MUCH, SIMILAR, STRATEGIES, WORDS
 from .heads import HEADS
 from .taps import PLUS, told
 
-COLOURS = {"ridge": "#000000", "softmax": "#0072b2", "svm": "#d55e00", "knn": "#009e73"}
+COLOURS = {"ridge": BLACK, "softmax": BLUE, "svm": RED, "knn": GREEN}
 MARKS = {"ridge": "s", "softmax": "o", "svm": "^", "knn": "D"}
 SHADE = "#e8f1f8"
 SHORT = {"linear": "linear head", "interior": "earlier stage", "layers": "last stages", "finetune": "all stages"}
 
 
-def figure_of(*size):
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=size, layout="constrained")
-
-
-def tidy(axis, title, **labels):
-    axis.set_title(title, fontsize=12)
-    axis.set(**labels)
-    axis.grid(alpha=0.25)
-    axis.spines[["top", "right"]].set_visible(False)
-
-
 def draw_depths(found):
     """Accuracy of each head by stage with intervals; the best one's learning curve."""
-    figure = figure_of(11, 4.8)
+    figure = new_figure(11, 4.8)
     left, right = figure.subplots(1, 2, width_ratios=(1.9, 1))
     draw_stages(left, found)
     draw_curve(right, found)
@@ -48,12 +37,11 @@ def draw_stages(axis, found):
             style = "-" if some == single else "none"
             if not some:
                 continue
-            values = 100 * own.loc[some, ["accuracy", "low", "high"]].to_numpy()
-            spans = np.abs(values[:, 1:] - values[:, :1]).T
+            value, low, high = 100 * own.loc[some, ["accuracy", "low", "high"]].to_numpy().T
             axis.errorbar(
                 [names.index(name) + shift for name in some],
-                values[:, 0],
-                spans,
+                value,
+                spans(value, low, high),
                 linestyle=style,
                 marker=MARKS[head],
                 color=COLOURS[head],
@@ -75,6 +63,7 @@ def draw_stages(axis, found):
         axis,
         f"{found.model}: how far each stage's features get a classifier",
         ylabel="accuracy on images not shown (%)",
+        fontsize=12,
     )
     axis.legend(frameon=False, fontsize=10)
 
@@ -82,32 +71,33 @@ def draw_stages(axis, found):
 def draw_curve(axis, found):
     curve, best = found.curve, found.best
     for column, colour, label in (
-        ("train", "0.6", "images learnt from"),
+        ("train", GRAY, "images learnt from"),
         ("accuracy", COLOURS[best["head"]], "not shown"),
     ):
-        values = 100 * curve[column].to_numpy()
-        spans = 100 * np.abs(curve[["low", "high"]].to_numpy() - curve[["accuracy"]].to_numpy()).T
-        style = {"yerr": spans} if column == "accuracy" else {"linestyle": "--"}
+        values = 100 * curve[column]
+        bars = spans(values, 100 * curve["low"], 100 * curve["high"])
+        style = {"yerr": bars} if column == "accuracy" else {"linestyle": "--"}
         axis.errorbar(curve["images"], values, color=colour, marker="o", capsize=2, label=label, linewidth=1.8, **style)
     axis.set_xscale("log")
     axis.set_xticks(curve["images"], [f"{images:.0f}" for images in curve["images"]])
     axis.minorticks_off()
     title = HEADS[best["head"]].title
     where = told(best["stage"]).replace(PLUS, f"\n{PLUS} ").replace(", ", ",\n")
-    tidy(axis, f"{title} on {where}", xlabel="images a class learnt from", ylabel="accuracy (%)")
+    labels = {"xlabel": "images a class learnt from", "ylabel": "accuracy (%)"}
+    tidy(axis, f"{title} on {where}", fontsize=12, **labels)
     axis.legend(frameon=False, fontsize=10)
 
 
 def draw_advice(found):
     """The 2x2 with the dataset as a dot, and the evidence and the order of strategies beside it."""
-    figure = figure_of(12, 5.6)
+    figure = new_figure(12, 5.6)
     axis, words = figure.subplots(1, 2, width_ratios=(1.15, 1))
     low, high = 1.0, max(20000.0, 3 * found.counted)
     for column, similarity in enumerate((SIMILAR, DIFFERENT)):
         enough = ENOUGH[similarity]
         for amount, bottom, top in ((LITTLE, low, enough), (MUCH, enough, high)):
             own = (similarity, amount) == (found.similarity, found.amount)
-            edges = {"facecolor": SHADE if own else "white", "edgecolor": "0.6", "linewidth": 1}
+            edges = {"facecolor": SHADE if own else "white", "edgecolor": GRAY, "linewidth": 1}
             axis.fill_between([column, column + 1], bottom, top, zorder=0, **edges)
             text = f"{amount}, {similarity}\n" + ", then\n".join(
                 SHORT[name] for name in STRATEGIES[similarity, amount][:2]
@@ -130,10 +120,10 @@ def draw_dot(axis, found):
     x = 0.62 + 0.33 * lead if lead <= 1 else min(1.62 + 0.05 * (lead - 1), 1.92)
     x = x if found.similarity == DIFFERENT or lead <= 1 else 0.95
     if found.counted > found.images:
-        arrow = {"arrowstyle": "->", "color": "#d55e00", "linewidth": 2}
+        arrow = {"arrowstyle": "->", "color": RED, "linewidth": 2}
         axis.annotate("", (x, found.counted), (x, found.images), arrowprops=arrow)
-        axis.text(x, np.sqrt(found.counted * found.images), " still to gain", fontsize=9, color="#d55e00", va="center")
-    axis.plot(x, found.images, "o", color="#d55e00", markersize=14, markeredgecolor="white", zorder=5)
+        axis.text(x, np.sqrt(found.counted * found.images), " still to gain", fontsize=9, color=RED, va="center")
+    axis.plot(x, found.images, "o", color=RED, markersize=14, markeredgecolor="white", zorder=5)
 
 
 def draw_words(axis, found):
@@ -159,7 +149,7 @@ def wrapped(line, width=58):
     return "\n   ".join(textwrap.wrap(line, width))
 
 
-LINEAR, TUNED, CHOSEN = "#0072b2", "#d55e00", "#000000"
+LINEAR, TUNED, CHOSEN = BLUE, RED, BLACK
 MOST = 14  # candidates in a figure
 
 
@@ -168,7 +158,7 @@ def draw_study(found):
     points = found.points
     grid = len(points) and points["accuracy"].notna().any()
     rows = min(len(found.candidates), MOST)
-    figure = figure_of(13 if grid else 8, max(3.6, 1.4 + 0.34 * rows))
+    figure = new_figure(13 if grid else 8, max(3.6, 1.4 + 0.34 * rows))
     axes = figure.subplots(1, 2, width_ratios=(1.35, 1)) if grid else [figure.subplots()]
     draw_candidates(axes[0], found.table.head(MOST))
     if grid:
@@ -180,16 +170,15 @@ def draw_candidates(axis, table):
     """Accuracy with its interval, the best above; the chosen one ringed."""
     for place, row in enumerate(table.itertuples()):
         tuned = row.kind == "finetuned"
-        spans = 100 * np.array([[row.accuracy - row.low], [row.high - row.accuracy]])
+        bars = 100 * np.array([[row.accuracy - row.low], [row.high - row.accuracy]])
         how = {"color": TUNED if tuned else LINEAR, "marker": "D" if tuned else "o", "capsize": 2, "markersize": 6}
-        axis.errorbar(100 * row.accuracy, place, xerr=spans, **how)
+        axis.errorbar(100 * row.accuracy, place, xerr=bars, **how)
         if row.chosen:
             axis.plot(
                 100 * row.accuracy, place, "o", markersize=15, fillstyle="none", color=CHOSEN, markeredgewidth=1.6
             )
-    axis.set_yticks(range(len(table)), [named(row) for row in table.itertuples()], fontsize=9)
-    axis.set_ylim(len(table) - 0.4, -0.6)
-    tidy(axis, "Accuracy on images not shown (ringed: chosen)", xlabel="%")
+    top_down(axis, [named(row) for row in table.itertuples()])
+    tidy(axis, "Accuracy on images not shown (ringed: chosen)", xlabel="%", fontsize=12)
     for colour, mark, label in ((LINEAR, "o", "linear"), (TUNED, "D", "finetuned")):
         axis.plot([], [], mark, color=colour, label=label)
     axis.legend(frameon=False, fontsize=9, loc="upper left")
