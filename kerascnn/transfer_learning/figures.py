@@ -1,14 +1,16 @@
 """Figures of transfer: accuracy by depth, the learning curve, the 2x2."""
 
+import textwrap
+
 import numpy as np
 
 from ..plots.primitives import spans
-from ..plots.style import BLACK, BLUE, GRAY, GREEN, RED, new_figure, tidy, top_down
+from ..plots.style import BLACK, BLUE, GRAY, GREEN, LARGE, PLAIN, RED, SMALL, new_figure, tidy, top_down
 from .advice import DIFFERENT, ENOUGH, LITTLE, MUCH, SIMILAR, STRATEGIES, WORDS
 from .heads import HEADS
 from .taps import PLUS, told
 
-COLOURS = {"ridge": BLACK, "softmax": BLUE, "svm": RED, "knn": GREEN}
+COLORS = {"ridge": BLACK, "softmax": BLUE, "svm": RED, "knn": GREEN}
 MARKS = {"ridge": "s", "softmax": "o", "svm": "^", "knn": "D"}
 SHADE = "#e8f1f8"
 SHORT = {"linear": "linear head", "interior": "earlier stage", "layers": "last stages", "finetune": "all stages"}
@@ -44,7 +46,7 @@ def draw_stages(axis, found):
                 spans(value, low, high),
                 linestyle=style,
                 marker=MARKS[head],
-                color=COLOURS[head],
+                color=COLORS[head],
                 capsize=2,
                 markersize=5,
                 linewidth=1.8,
@@ -53,31 +55,24 @@ def draw_stages(axis, found):
             )
     if len(names) > len(single):
         axis.axvline(len(single) - 0.5, color="0.8", linewidth=1)
-    ticks = {"fontsize": 9} | ({"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if len(names) > 6 else {})
-    axis.set_xticks(
-        range(len(names)),
-        [name if name in single else f"{name.count(PLUS) + 1} of them\nside by side" for name in names],
-        **ticks,
-    )
-    tidy(
-        axis,
-        f"{found.model}: how far each stage's features get a classifier",
-        ylabel="accuracy on images not shown (%)",
-        fontsize=12,
-    )
+    turned = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if len(names) > 6 else {}
+    ticks = [name if name in single else f"{name.count(PLUS) + 1} of them\nside by side" for name in names]
+    axis.set_xticks(range(len(names)), ticks, fontsize=SMALL, **turned)
+    title = f"{found.model}: how far each stage's features get a classifier"
+    tidy(axis, title, ylabel="accuracy on images not shown (%)", fontsize=12)
     axis.legend(frameon=False, fontsize=10)
 
 
 def draw_curve(axis, found):
     curve, best = found.curve, found.best
-    for column, colour, label in (
+    for column, color, label in (
         ("train", GRAY, "images learnt from"),
-        ("accuracy", COLOURS[best["head"]], "not shown"),
+        ("accuracy", COLORS[best["head"]], "not shown"),
     ):
         values = 100 * curve[column]
         bars = spans(values, 100 * curve["low"], 100 * curve["high"])
         style = {"yerr": bars} if column == "accuracy" else {"linestyle": "--"}
-        axis.errorbar(curve["images"], values, color=colour, marker="o", capsize=2, label=label, linewidth=1.8, **style)
+        axis.errorbar(curve["images"], values, color=color, marker="o", capsize=2, label=label, linewidth=1.8, **style)
     axis.set_xscale("log")
     axis.set_xticks(curve["images"], [f"{images:.0f}" for images in curve["images"]])
     axis.minorticks_off()
@@ -99,17 +94,14 @@ def draw_advice(found):
             own = (similarity, amount) == (found.similarity, found.amount)
             edges = {"facecolor": SHADE if own else "white", "edgecolor": GRAY, "linewidth": 1}
             axis.fill_between([column, column + 1], bottom, top, zorder=0, **edges)
-            text = f"{amount}, {similarity}\n" + ", then\n".join(
-                SHORT[name] for name in STRATEGIES[similarity, amount][:2]
-            )
-            colour = {"color": "black" if own else "0.45", "fontsize": 11, "linespacing": 1.4}
-            axis.text(column + 0.04, np.sqrt(bottom * top), text, va="center", **colour)
+            first = ", then\n".join(SHORT[name] for name in STRATEGIES[similarity, amount][:2])
+            style = {"color": "black" if own else "0.45", "fontsize": PLAIN, "linespacing": 1.4}
+            axis.text(column + 0.04, np.sqrt(bottom * top), f"{amount}, {similarity}\n{first}", va="center", **style)
     draw_dot(axis, found)
     axis.set(yscale="log", xlim=(0, 2), ylim=(low, high), ylabel="images a class")
-    axis.set_xticks(
-        [0.5, 1.5], ["similar: the last features are best", "different: earlier ones are better"], fontsize=10
-    )
-    axis.set_title("Where the data lies", fontsize=13)
+    sides = ["similar: the last features are best", "different: earlier ones are better"]
+    axis.set_xticks([0.5, 1.5], sides, fontsize=10)
+    axis.set_title("Where the data lies", fontsize=LARGE)
     draw_words(words, found)
     return figure
 
@@ -136,20 +128,13 @@ def draw_words(axis, found):
         axis.text(0, y, title, fontsize=13, va="top", weight="bold")
         y -= 0.075
         for line in lines:
-            text = wrapped(line)
+            text = textwrap.fill(line, 58, subsequent_indent="   ")
             axis.text(0, y, text, fontsize=10.5, va="top", linespacing=1.3)
             y -= 0.07 + 0.05 * text.count("\n")
         y -= 0.05
     axis.set(xlim=(0, 1), ylim=(0, 1.02))
 
 
-def wrapped(line, width=58):
-    import textwrap
-
-    return "\n   ".join(textwrap.wrap(line, width))
-
-
-LINEAR, TUNED, CHOSEN = BLUE, RED, BLACK
 MOST = 14  # candidates in a figure
 
 
@@ -168,19 +153,15 @@ def draw_study(found):
 
 def draw_candidates(axis, table):
     """Accuracy with its interval, the best above; the chosen one ringed."""
-    for place, row in enumerate(table.itertuples()):
-        tuned = row.kind == "finetuned"
-        bars = 100 * np.array([[row.accuracy - row.low], [row.high - row.accuracy]])
-        how = {"color": TUNED if tuned else LINEAR, "marker": "D" if tuned else "o", "capsize": 2, "markersize": 6}
-        axis.errorbar(100 * row.accuracy, place, xerr=bars, **how)
-        if row.chosen:
-            axis.plot(
-                100 * row.accuracy, place, "o", markersize=15, fillstyle="none", color=CHOSEN, markeredgewidth=1.6
-            )
+    place, value = np.arange(len(table)), 100 * table["accuracy"].to_numpy()
+    bars = spans(value, 100 * table["low"].to_numpy(), 100 * table["high"].to_numpy())
+    for kind, color, mark in (("linear", BLUE, "o"), ("finetuned", RED, "D")):
+        own = (table["kind"] == kind).to_numpy()
+        axis.errorbar(value[own], place[own], xerr=bars[:, own], color=color, fmt=mark, capsize=2, label=kind)
+    ring = {"markersize": 15, "fillstyle": "none", "color": BLACK, "markeredgewidth": 1.6}
+    axis.plot(value[table["chosen"]], place[table["chosen"]], "o", **ring)
     top_down(axis, [named(row) for row in table.itertuples()])
     tidy(axis, "Accuracy on images not shown (ringed: chosen)", xlabel="%", fontsize=12)
-    for colour, mark, label in ((LINEAR, "o", "linear"), (TUNED, "D", "finetuned")):
-        axis.plot([], [], mark, color=colour, label=label)
     axis.legend(frameon=False, fontsize=9, loc="upper left")
 
 
@@ -196,26 +177,21 @@ def named(row):
 
 def draw_grid(figure, axis, points):
     """The best accuracy of each depth and rate; crossed where it failed, empty where it was not tried."""
-    depths = [*dict.fromkeys(points["freeze"])]
-    depths.sort(key=lambda freeze: (freeze == "", freeze))
-    rates = sorted(points["rate"].unique())
-    best = np.full((len(depths), len(rates)), np.nan)
-    for row in points.itertuples():
-        at = depths.index(row.freeze), rates.index(row.rate)
-        if row.failed:
-            axis.text(*at[::-1], "×", ha="center", va="center", fontsize=16, color="0.4")
-        else:
-            best[at] = np.fmax(best[at], 100 * row.accuracy)
+    best = 100 * points["accuracy"].astype(float).groupby([points["freeze"], points["rate"]]).max().unstack()
+    best = best.loc[sorted(best.index, key=lambda freeze: (freeze == "", freeze))]
+    depths, rates = [*best.index], [*best.columns]
+    for row in points[points["failed"] != ""].itertuples():
+        place = rates.index(row.rate), depths.index(row.freeze)
+        axis.text(*place, "×", ha="center", va="center", fontsize=16, color="0.4")
     drawn = axis.imshow(best, cmap="viridis", aspect="auto")
-    middle = (np.nanmin(best) + np.nanmax(best)) / 2
+    middle = (best.min(axis=None) + best.max(axis=None)) / 2
     for (i, j), value in np.ndenumerate(best):
         if np.isfinite(value):
-            colour = "white" if value < middle else "black"
-            axis.text(j, i, f"{value:.1f}", ha="center", va="center", fontsize=10, color=colour)
+            color = "white" if value < middle else "black"
+            axis.text(j, i, f"{value:.1f}", ha="center", va="center", fontsize=10, color=color)
     axis.set_xticks(range(len(rates)), [f"{rate:g}" for rate in rates])
-    axis.set_yticks(
-        range(len(depths)), [f"frozen to\n{freeze}" if freeze else "nothing\nfrozen" for freeze in depths], fontsize=9
-    )
+    frozen = [f"frozen to\n{freeze}" if freeze else "nothing\nfrozen" for freeze in depths]
+    axis.set_yticks(range(len(depths)), frozen, fontsize=SMALL)
     axis.set(xlabel="rate")
     axis.set_title("The grid: accuracy on images held out (%)", fontsize=12)
     figure.colorbar(drawn, ax=axis, shrink=0.7)

@@ -113,15 +113,10 @@ def unit(rows):
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-30)
 
 
-POWERS = {  # of ten
-    "ridge": np.arange(6, -1.5, -0.5),
-    "softmax": np.arange(4, -0.5, -1.0),
-    "svm": np.arange(4, 0.5, -1.0),
-}
 HEADS = {
-    "ridge": Kind(ridge, tuple(10 ** POWERS["ridge"]), "ridge"),
-    "softmax": Kind(softmax, tuple(10 ** POWERS["softmax"]), "Softmax"),
-    "svm": Kind(svm, tuple(10 ** POWERS["svm"]), "SVM"),
+    "ridge": Kind(ridge, tuple(10 ** np.arange(6, -1.5, -0.5)), "ridge"),
+    "softmax": Kind(softmax, tuple(10 ** np.arange(4, -0.5, -1.0)), "Softmax"),
+    "svm": Kind(svm, tuple(10 ** np.arange(4, 0.5, -1.0)), "SVM"),
     "knn": Kind(neighbours, (20, 5, 1), "kNN", linear=False),
 }
 

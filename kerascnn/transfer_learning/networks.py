@@ -204,24 +204,22 @@ def depths_behind(model):
     return {node.operation.name: sum(end >= i for end in ends) for i, node in enumerate(graph.nodes) if node.is_layer}
 
 
-def kept(prefix, pixels, augment, folder, name, batch=64):
+def kept(prefix, pixels, augment, folder, name):
     """Of each view of all images what the prefix gives, as arrays on disk; None where that is too much for it."""
     shapes = [tuple(tensor.shape[1:]) for tensor in prefix.outputs]
     size = 4 * len(pixels) * sum(int(np.prod(shape)) for shape in shapes) * len(VIEWED.get(augment, ()))
     if augment not in VIEWED or size > ROOM:
         return None
     try:
-        return [
-            view_of(prefix, pixels, view, Path(folder), f"{name}-{view}", shapes, batch) for view in VIEWED[augment]
-        ]
+        return [view_of(prefix, pixels, view, Path(folder, f"{name}-{view}"), shapes) for view in VIEWED[augment]]
     except OSError as error:
         warnings.warn(f"maps are not kept in {folder}, but computed anew in each epoch: {error}", stacklevel=3)
         return None
 
 
-def view_of(prefix, pixels, view, folder, name, shapes, batch):
+def view_of(prefix, pixels, view, path, shapes, batch=64):
     """One view's maps; computed by the first who asks."""
-    paths = [folder / f"{name}-{i}.npy" for i in range(len(shapes))]
+    paths = [path.with_name(f"{path.name}-{i}.npy") for i in range(len(shapes))]
     if not all(path.exists() for path in paths):
         found = [np.empty((len(pixels), *shape), np.float32) for shape in shapes]
         for start in range(0, len(pixels), batch):

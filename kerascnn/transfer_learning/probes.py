@@ -49,9 +49,8 @@ class ProbeTable(Drawn):
     @property
     def summary(self):
         """The rows of ``table`` at the best penalty of each stage and head: of equals the strongest."""
-        return self.table.loc[self.table.groupby(["stage", "head"], sort=False)["accuracy"].idxmax()].reset_index(
-            drop=True
-        )
+        best = self.table.groupby(["stage", "head"], sort=False)["accuracy"].idxmax()
+        return self.table.loc[best].reset_index(drop=True)
 
     @property
     def best(self):

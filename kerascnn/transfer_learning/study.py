@@ -251,9 +251,8 @@ class Study(Drawn):
         for each in self.candidates:
             gap, error = lead(each, self.chosen)
             rows.append(each.row | {"lead": gap, "lead_error": error, "chosen": each is self.chosen})
-        return pd.DataFrame(rows, columns=COLUMNS).sort_values(
-            "accuracy", ascending=False, kind="stable", ignore_index=True
-        )
+        table = pd.DataFrame(rows, columns=COLUMNS)
+        return table.sort_values("accuracy", ascending=False, kind="stable", ignore_index=True)
 
     @property
     def points(self):

@@ -89,9 +89,7 @@ def pooled(model, graph, nodes, grid=1):
     """The ``Pooled`` of a model; each model's are kept while it is there, so that they are compiled once."""
     kept = _POOLED.setdefault(model, {})
     sizes = tuple(node.shape for node in graph.inputs)
-    activations = tuple(
-        id(getattr(node.operation, "activation", None)) for node in graph.nodes
-    )  # which are compiled in
+    activations = tuple(id(getattr(node.operation, "activation", None)) for node in graph.nodes)  # are compiled in
     key = tuple(nodes), grid, sizes, activations
     if key not in kept:
         kept[key] = Pooled(graph, nodes, grid)
@@ -113,8 +111,8 @@ def means(shape, grid=1, name="means"):
     grid = tuple(min(grid, side) for side in size)
     fits = all(side % places == 0 for side, places in zip(size, grid, strict=True))
     window = tuple(side // places for side, places in zip(size, grid, strict=True))
-    kind = layers.AveragePooling2D(window, dtype="float32", name=f"{name}_grid") if fits else None
-    pooling = kind or layers.AdaptiveAveragePooling2D(grid, dtype="float32", name=f"{name}_grid")
+    kind, places = (layers.AveragePooling2D, window) if fits else (layers.AdaptiveAveragePooling2D, grid)
+    pooling = kind(places, dtype="float32", name=f"{name}_grid")
     return [pooling, layers.Flatten(dtype="float32", name=name)]
 
 
