@@ -8,7 +8,8 @@ from numbers import Integral
 
 import numpy as np
 
-from ..plots.primitives import COVERED, LARGE, MAT, SIGNED, bare
+from ..plots.primitives import COVERED, MAT, SIGNED
+from ..plots.style import BLUE, LARGE, RED, bare, new_figure, tidy
 from ..support.display import Drawn
 from .arithmetic import check_shape, check_whole, output_size, pads
 
@@ -79,9 +80,7 @@ class Equivariance(Drawn):
 
     def plot(self):
         """Both orders side by side, and where they differ, on a scale of its own."""
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(11, 6.4), layout="constrained")
+        figure = new_figure(11, 6.4)
         axes = figure.subplots(2, 3)
         most = max(np.abs(self.response).max(), np.abs(self.response_of_shifted).max(), 1e-12)
         dy, dx = self.shift
@@ -137,22 +136,18 @@ class Invariance(Drawn):
 
     def plot(self):
         """Change against shift, with and without pooling."""
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+        figure = new_figure(6.4, 4.2)
         axis = figure.subplots()
         lines = (
-            (self.before, "#d55e00", "s--", "the response itself"),
-            (self.pooled, "#0072b2", "o-", f"after {self.pool}x{self.pool} max pooling"),
+            (self.before, RED, "s--", "the response itself"),
+            (self.pooled, BLUE, "o-", f"after {self.pool}x{self.pool} max pooling"),
         )
         for values, color, style, label in lines:
             axis.plot(self.shifts, 100 * values, style, color=color, label=label, linewidth=2, markersize=6)
-        axis.set(xlabel="shift of the image (pixels)", ylabel="change of the response (% of its norm)")
-        axis.set_title("Pooling makes small shifts matter less", fontsize=12)
+        labels = {"xlabel": "shift of the image (pixels)", "ylabel": "change of the response (% of its norm)"}
+        tidy(axis, "Pooling makes small shifts matter less", fontsize=12, **labels)
         axis.set_xticks(self.shifts)
         axis.set_ylim(bottom=0)
-        axis.grid(alpha=0.25)
-        axis.spines[["top", "right"]].set_visible(False)
         axis.legend(frameon=False)
         return figure
 

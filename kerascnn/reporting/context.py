@@ -212,9 +212,15 @@ def short(name):
 
 @cache
 def of_code():
-    """A hash of this package's own files, which draw and word what they find."""
-    folder = Path(__file__).parent
-    return digest(*(path.read_bytes() for path in sorted(folder.rglob("*.py"))))
+    """A hash of the files that draw and word what a section finds."""
+    return digest(*(path.read_bytes() for path in code_files()))
+
+
+def code_files():
+    """This package's own files, with its template and style, and those of `kerascnn.plots`."""
+    here = Path(__file__).parent
+    files = [*here.rglob("*"), *here.parent.glob("plots/*")]
+    return sorted(path for path in files if path.suffix in (".py", ".jinja", ".css"))
 
 
 def of_model(model):

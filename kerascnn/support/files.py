@@ -38,6 +38,15 @@ def replacing(path):
         draft.unlink(missing_ok=True)
 
 
+def write_text(path, text):
+    """Write a text file as a whole; folders are made."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as draft:
+        draft.write_text(text, encoding="utf-8")
+    return path
+
+
 def save_figure(figure, path):
     """Draw a figure of matplotlib into a file; the suffix says which kind. Folders are made."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)

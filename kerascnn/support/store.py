@@ -1,15 +1,24 @@
-"""Files that can be fetched or made again: their folder, locks on them, `digest`."""
+"""Files that can be fetched or made again: their folder, locks on them, results under keys (`Store`, `digest`)."""
 
+import json
 import os
+import platform
 import re
 import shutil
 import sys
 import time
+import warnings
 from collections import namedtuple
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from hashlib import blake2b
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from zipfile import BadZipFile
+
+from .. import __version__
+from .files import replacing
 
 try:
     import fcntl
@@ -164,6 +173,11 @@ def taken(handle, patient):
             time.sleep(0.2)
 
 
+FORMAT = 1  # of the files of a `Store`: part of each key, so that files of another format are never read
+SUFFIX, METADATA = ".npz", "metadata"
+DAMAGED = (BadZipFile, EOFError, KeyError, ValueError, OSError)
+
+
 def digest(*parts):
     """A hash of texts, bytes and arrays, the same in every process."""
     import numpy as np
@@ -176,3 +190,117 @@ def digest(*parts):
         found.update(len(data).to_bytes(8, "big"))
         found.update(data)
     return found.hexdigest()
+
+
+def versions():
+    """{package: version} of what computes."""
+    import keras
+    import numpy as np
+
+    found = {"kerascnn": __version__, "keras": keras.__version__, "numpy": np.__version__}
+    backend = keras.config.backend()
+    try:
+        found[backend] = version(backend)
+    except PackageNotFoundError:  # jax and torch under another name of distribution
+        found[backend] = "unknown"
+    return found | {"python": platform.python_version()}
+
+
+def make_key(name, *parts):
+    """A key: a name for people, and a hash of all that the result depends on.
+
+    Args:
+        name: What the result is; characters that no file's name can hold become underscores.
+        parts: Weights, pixels, options, versions: texts, bytes, arrays and whatever ``str`` tells apart.
+    """
+    letters = re.sub(r"[^\w.+-]", "_", str(name))[:60].lstrip(".")
+    return f"{letters}-{digest(FORMAT, *parts)}"
+
+
+@dataclass(frozen=True, eq=False)
+class Store:
+    """Results under keys, each a file with metadata (what JSON holds) and arrays.
+
+    A key names all that its result depends on (`make_key`), so that nothing stored is ever out of date. A file is
+    there as a whole or not at all: processes may be killed, and several may write. A damaged file is removed with a
+    warning, as if it had never been there. What the disk refuses stays in memory, with a warning.
+
+    >>> store = Store(home() / "reports" / model.name)
+    >>> key = make_key("filters", weights, options)
+    >>> metadata, arrays = store.get_or_compute(key, lambda: ({"layer": "conv1"}, {"maps": compute_maps()}))
+
+    Args:
+        folder: Where the files are; made with the first of them. None keeps results in memory alone.
+    """
+
+    folder: Path | None = None
+    memory: dict = field(default_factory=dict, init=False, repr=False)  # what no file holds
+
+    def get(self, key, arrays=None):
+        """(metadata, {name: array}) of a result; None where there is none.
+
+        Args:
+            key: The key that it was stored under.
+            arrays: Names of the arrays to read, all by default; () reads the metadata alone.
+        """
+        import numpy as np
+
+        if key in self.memory or self.folder is None:
+            return self.memory.get(key)
+        path = self.path(key)
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                names = [name for name in file.files if name != METADATA] if arrays is None else arrays
+                return json.loads(file[METADATA].tobytes()), {name: file[name] for name in names}
+        except FileNotFoundError:
+            return None
+        except DAMAGED as error:
+            warnings.warn(f"{path} is damaged ({error}): what it held is computed again", stacklevel=2)
+            with suppress(OSError):
+                path.unlink()
+            return None
+
+    def put(self, key, metadata, **arrays):
+        """Store a result in place of one of this key; whether the folder, if there is one, took it."""
+        import numpy as np
+
+        text = json.dumps(metadata)
+        self.memory[key] = json.loads(text), arrays  # as it will be read
+        if self.folder is None:
+            return True
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with replacing(self.path(key)) as draft, open(draft, "wb") as file:
+                np.savez(file, **{METADATA: np.frombuffer(text.encode(), np.uint8)}, **arrays)
+        except OSError as error:
+            reason = error.strerror or error
+            warnings.warn(f"{self.path(key)} is not kept: {reason}; another run computes it again", stacklevel=2)
+            return False
+        del self.memory[key]
+        return True
+
+    def get_or_compute(self, key, compute):
+        """The result of that key; where there is none, ``compute()`` gives metadata and {name: array}."""
+        found = self.get(key)
+        if found is None:
+            metadata, arrays = compute()
+            self.put(key, metadata, **arrays)
+            found = self.get(key)
+        return found
+
+    def list_keys(self):
+        """The keys that have a result, in order."""
+        files = [] if self.folder is None else self.folder.glob(f"[!.]*{SUFFIX}")
+        return sorted({path.name.removesuffix(SUFFIX) for path in files} | self.memory.keys())
+
+    def clear(self, pattern="*"):
+        """Remove the results whose keys fit the shell's wildcards; those keys."""
+        keys = [key for key in self.list_keys() if fnmatchcase(key, pattern)]
+        for key in keys:
+            self.memory.pop(key, None)
+            if self.folder is not None:
+                self.path(key).unlink(missing_ok=True)
+        return keys
+
+    def path(self, key):
+        return self.folder / f"{key}{SUFFIX}"

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from ...plots.primitives import scale_of, short
+from ...plots.primitives import scale_of
+from ...support.text import compact as short
 from ...visualize.attribution.figures import cut_out
 from ...visualize.attribution.gradients import deconvnet
 from ...visualize.features.activations import activation_maps

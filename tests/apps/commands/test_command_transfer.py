@@ -32,7 +32,6 @@ def source(tmp_path_factory):
 def here(monkeypatch, tmp_path):
     """Points in this process, which spares a start of TensorFlow; features in a folder of the test's own."""
     monkeypatch.setattr(runner, "SPLITS", False)
-    monkeypatch.setattr(runner, "SPLITS", False)
     monkeypatch.setenv("KERASCNN_HOME", str(tmp_path / "cache"))
 
 
