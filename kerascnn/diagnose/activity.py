@@ -20,6 +20,7 @@ from .batches import batches
 CONSTANT = 1e-6  # of the layer's std: a unit that varies less ignores what it sees
 MOST = 512  # units of a layer whose correlations are kept
 PLACES = 8  # of each map, drawn once; means over a map would correlate by the contrast of the images alone
+LAYERS = "layer act units dead mean std sparsity correlation correlated participation entropy_rank"
 ONE_SIDED = ("relu", "relu6")  # where a unit that is never above 0 is dead
 
 
@@ -141,24 +142,16 @@ class Tally:
         return pd.DataFrame(columns)
 
     def row(self, correlations):
-        """The numbers of the layer as a whole."""
+        """The numbers of the layer as a whole, in the order of LAYERS."""
         r = np.abs(correlations)
         np.fill_diagonal(r, np.nan)
         pairs = r[np.triu_indices(len(r), 1)]
-        participation, entropy = ranks(self.covariance)
-        return {
-            "layer": self.name,
-            "act": self.act,
-            "units": len(self.high),
-            "dead": int(self.dead.sum()),
-            "mean": (self.sums[0] / self.images).mean(),
-            "std": self.std,
-            "sparsity": self.population / self.awake if self.awake else float("nan"),
-            "correlation": float(np.nanmean(pairs)) if np.isfinite(pairs).any() else float("nan"),
-            "correlated": float((np.nan_to_num(r) > 0.9).any(1).mean()),
-            "participation": participation,
-            "entropy_rank": entropy,
-        }
+        typical = float(np.nanmean(pairs)) if np.isfinite(pairs).any() else float("nan")
+        correlated = float((np.nan_to_num(r) > 0.9).any(1).mean())
+        mean = (self.sums[0] / self.images).mean()
+        sparsity = self.population / self.awake if self.awake else float("nan")
+        units = self.name, self.act, len(self.high), int(self.dead.sum()), mean, self.std, sparsity
+        return *units, typical, correlated, *ranks(self.covariance)
 
 
 def activity(model, images, layers=None, *, batch_size=32, preprocess=None, confidence=0.95, seed=0):
@@ -187,7 +180,7 @@ def activity(model, images, layers=None, *, batch_size=32, preprocess=None, conf
             tally.add(parts[: len(batch)])
     matrices = {tally.name: correlation(tally.covariance) for tally in tallies}
     units = pd.concat([tally.units(confidence) for tally in tallies], ignore_index=True)
-    rows = pd.DataFrame([tally.row(matrices[tally.name]) for tally in tallies])
+    rows = pd.DataFrame([tally.row(matrices[tally.name]) for tally in tallies], columns=LAYERS.split())
     return Activity(units, rows, matrices, {tally.name: tally.kept for tally in tallies}, tallies[0].images, confidence)
 
 
