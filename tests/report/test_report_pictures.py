@@ -17,12 +17,13 @@ from kerascnn import visualize
 from kerascnn.data import Images
 from kerascnn.reporting.context import Skipped, Subject
 from kerascnn.reporting.page import page
-from kerascnn.reporting.sections.common import concentration, percent, place_of
+from kerascnn.reporting.sections.common import concentration, place_of
 from kerascnn.reporting.sections.errors import errors
 from kerascnn.reporting.sections.explanations import explanations
 from kerascnn.reporting.sections.fooling import SIZES, fooling
 from kerascnn.reporting.sections.synthesis import classes, inversion
 from kerascnn.reporting.sections.units import units
+from kerascnn.support.text import probability
 
 SECTIONS = {each.__name__: each for each in (units, classes, explanations, errors, fooling, inversion)}
 SIZE, COUNT = (16, 12), 4
@@ -61,7 +62,7 @@ def subject():
     return about(network())
 
 
-METHODS = {classes: "maximize", explanations: "saliency", fooling: "fool", inversion: "invert"}
+METHODS = {classes: "maximize", fooling: "fool", inversion: "invert"}
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +87,9 @@ def made(subject, found):
         for section, method in METHODS.items():
             module = sys.modules[section.__module__]
             patch.setattr(module, method, heard(getattr(module, method)))
+        module = sys.modules[explanations.__module__]
+        ways = {**module.METHODS, "saliency": heard(module.METHODS["saliency"])}
+        patch.setattr(module, "METHODS", ways)
         return {name: section(subject) for name, section in SECTIONS.items()}
 
 
@@ -235,7 +239,7 @@ def test_half_of_a_map_and_where_it_is():
     assert concentration(values) == (1 / 900, "top right")
     assert concentration(np.ones((30, 30)))[0] == 0.5
     assert place_of((29, 0), (30, 30)) == "bottom left"
-    assert [percent(p) for p in (1.0, 0.5, 1e-9)] == ["> 99.9%", "50.0%", "< 0.1%"]
+    assert [probability(p) for p in (1.0, 0.5, 1e-9)] == ["> 99.9%", "50.0%", "< 0.1%"]
 
 
 def dense(count):

@@ -1,67 +1,27 @@
-"""What sections of pictures have in common: photos, probabilities, names, refusals, places in words, code that runs."""
-
-from functools import partial
+"""What sections of pictures have in common: pictures at a size, code that runs, progress of a part, places in words."""
 
 import numpy as np
 
-from ..context import Skipped
+from .. import figures
 from ..page import code as verbatim
-from ..page import folded
+from ..page import folded, picture, rgb
 
 ROWS, COLUMNS = ("top", "middle", "bottom"), ("left", "centre", "right")
 
 
-def photos(subject):
-    """The samples, (N, H, W, C), or `Skipped`, also where a network takes more than images."""
-    alone(subject)
-    return subject.need_samples()
-
-
-def alone(subject):
-    """`Skipped` where a network has inputs beside the images."""
-    if len(subject.probe.inputs) > 1:
-        inputs = ", ".join(subject.probe.inputs)
-        raise Skipped(
-            f"the network has several inputs ({inputs}), and images for one of them: call the methods yourself"
-        )
-
-
-def class_count(subject):
-    """How many classes a network knows, or `Skipped` where it gives no scores of classes."""
-    shape = subject.probe.output.shape
-    if len(shape) != 1:
-        raise Skipped(f"the network gives {shape} for an image, no scores of classes")
-    return max(shape[0], 2)  # a single sigmoid tells two apart
-
-
-def class_names(subject):
-    """What all classes are called, by their numbers."""
-    return tuple(map(subject.class_name, range(class_count(subject))))
-
-
-def probabilities(subject, images):
-    """(N, classes) of images as the network's probe reads them, whatever the network ends with."""
-    from ...visualize.attribution.attribution import predicted
-    from ...visualize.engine.pictures import pictures
-
-    return predicted(subject.probe, pictures(subject.probe, images))
-
-
-def attempted(method, *given, **named):
-    """(what a method finds, ""), or (None, why it refuses)."""
-    try:
-        return method(*given, **named), ""
-    except ValueError as error:
-        return None, str(error)
+def enlarged_picture(pixels, alt, caption, side=figures.SIDE, *, kind="photo", name=None):
+    """A picture ``side`` CSS pixels wide, its own pixels repeated where it is smaller."""
+    pixels = figures.enlarged(rgb(pixels), side)
+    return picture(pixels, alt, caption, kind=kind, name=name, width=side)
 
 
 def within(subject, first, last, what):
     """``tell`` of a method, for a part of a section from ``first`` to ``last``, 0 to 1."""
-    return partial(told, subject.tell, first, last, what)
 
+    def tell(done, of):
+        subject.tell(first + (last - first) * done / max(of, 1), what)
 
-def told(tell, first, last, what, done, of):
-    tell(first + (last - first) * done / max(of, 1), what)
+    return tell
 
 
 def code(subject, *lines):
@@ -95,13 +55,3 @@ def place_of(place, shape):
     """A place (row, column) of an image in words: top left, middle centre .."""
     thirds = (min(int(3 * (at + 0.5) / side), 2) for at, side in zip(place, shape, strict=True))
     return " ".join(words[third] for words, third in zip((ROWS, COLUMNS), thirds, strict=True))
-
-
-def percent(share):
-    """A probability in as many digits as tell it from 0 and 1."""
-    return f"{share:.1%}" if 0.0005 <= share <= 0.9995 else "< 0.1%" if share < 0.5 else "> 99.9%"
-
-
-def cut(text, letters=24):
-    """A text that fits under a picture."""
-    return text if len(text) <= letters else text[: letters - 1].rstrip() + "…"
