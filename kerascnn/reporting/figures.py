@@ -1,11 +1,12 @@
-"""Numbers as pixels and figures for a page: photos, maps, signals, sheets of maps, confusion, curves; drawing only."""
+"""What sections of pictures are made of: numbers as pixels, sheets of maps, curves, code that makes them again."""
 
 import numpy as np
 
 from ..plots.primitives import COVERED, OPAQUE, colours_of, grey, resize, scale_of, signals, spans
 from ..plots.style import BLUE, RED, new_figure, tidy
 from ..support.text import both_ends
-from .page import rgb
+from .page import code as verbatim
+from .page import folded, picture, rgb
 
 SIDE = 190  # CSS pixels of a picture, five in a row
 TILE, GAP, HEAD = 180, 10, 36  # pixels of a map in a sheet, between them, and above each for its title
@@ -18,6 +19,12 @@ def enlarged(pixels, side=SIDE):
     """Small pictures with each pixel repeated, so that they are at least ``side`` wide."""
     factor = max(1, -(-side // pixels.shape[1]))
     return pixels.repeat(factor, 0).repeat(factor, 1)
+
+
+def enlarged_picture(pixels, alt, caption, side=SIDE, *, kind="photo", name=None):
+    """A picture ``side`` CSS pixels wide, its own pixels repeated where it is smaller."""
+    pixels = enlarged(rgb(pixels), side)
+    return picture(pixels, alt, caption, kind=kind, name=name, width=side)
 
 
 def coloured(values, scale):
@@ -158,3 +165,48 @@ def success(sizes, curves, count):
     tidy(axis, ylim=(-3, 103), **labels)
     axis.legend(frameon=False, loc="best")
     return figure
+
+
+VERTICAL, HORIZONTAL = ("top", "middle", "bottom"), ("left", "centre", "right")
+
+
+def within(subject, first, last, what):
+    """``tell`` of a method, for a part of a section from ``first`` to ``last``, 0 to 1."""
+
+    def tell(done, of):
+        subject.tell(first + (last - first) * done / max(of, 1), what)
+
+    return tell
+
+
+def code(subject, *lines):
+    """Lines that make a figure again, given ``model`` and ``photos``, the samples of the report."""
+    size = "x".join(map(str, subject.probe.shape))
+    begin = [f"# model: {subject.name}; photos: the samples of the report, (N, {size}), pixels 0 to 255"]
+    begin += ["from kerascnn import visualize"]
+    if subject.preprocess is not None:
+        begin += ["model = visualize.probe(model, preprocess=preprocess)"]
+    return "\n".join((*begin, *lines))
+
+
+def snippet(text):
+    """Code that a click shows, for a row of pictures."""
+    return folded("Code", verbatim(text))
+
+
+def concentration(values):
+    """(the least share of pixels that holds half of |values| (H, W), where in words); (0, "nowhere") of zeros."""
+    flat = np.abs(np.nan_to_num(values)).ravel()
+    order = np.argsort(-flat, kind="stable")
+    total = np.cumsum(flat[order], dtype=np.float64)
+    if not len(flat) or total[-1] == 0:
+        return 0.0, "nowhere"
+    count = int(np.searchsorted(total, total[-1] / 2)) + 1
+    place = np.stack(np.unravel_index(order[:count], values.shape), 1).mean(0)
+    return count / flat.size, place_of(place, values.shape)
+
+
+def place_of(place, shape):
+    """A place (row, column) of an image in words: top left, middle centre .."""
+    thirds = (min(int(3 * (at + 0.5) / side), 2) for at, side in zip(place, shape, strict=True))
+    return " ".join(words[third] for words, third in zip((VERTICAL, HORIZONTAL), thirds, strict=True))

@@ -16,8 +16,8 @@ import kerascnn
 from kerascnn import visualize
 from kerascnn.data import Images
 from kerascnn.reporting.context import Skipped, Subject
+from kerascnn.reporting.figures import concentration, place_of
 from kerascnn.reporting.page import page
-from kerascnn.reporting.sections.common import concentration, place_of
 from kerascnn.reporting.sections.errors import errors
 from kerascnn.reporting.sections.explanations import explanations
 from kerascnn.reporting.sections.fooling import SIZES, fooling

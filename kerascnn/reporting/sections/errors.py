@@ -5,9 +5,9 @@ import numpy as np
 from ...support.text import cut, probability
 from .. import figures
 from ..context import Skipped
+from ..figures import snippet
 from ..page import Section, box, facts, figure, folded, heading, paragraph, row, table
 from ..page import photos as thumbnails
-from .common import snippet
 
 CLASSES, PAIRS = 20, 15  # of which a matrix is drawn; pairs in the table of more
 SHOWN, ROWS = 12, 20  # images; rows of a table before the rest is folded

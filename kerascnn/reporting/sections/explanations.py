@@ -6,8 +6,8 @@ from ...plots.primitives import scale_of
 from ...support.text import cut, probability
 from ...visualize.registry import METHODS, ROWS
 from .. import figures
+from ..figures import code, concentration, enlarged_picture, snippet, within
 from ..page import Section, figure, heading, paragraph, row
-from .common import code, concentration, enlarged_picture, snippet, within
 
 NOTE = (
     "How much the score of the predicted class changes with each pixel (saliency), what of that passes the ReLUs as "

@@ -8,8 +8,8 @@ from ...visualize.attacks.attack import amplified
 from ...visualize.attacks.fool import fool
 from ...visualize.attacks.pgd import fgsm, pgd
 from .. import figures
+from ..figures import code, concentration, enlarged_picture, snippet, within
 from ..page import Section, figure, heading, paragraph, row
-from .common import code, concentration, enlarged_picture, snippet, within
 
 MOST = 4  # photos
 SIZES = (0.25, 0.5, 1, 2, 4, 8)  # largest change of a pixel, of 255

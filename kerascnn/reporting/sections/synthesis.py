@@ -9,8 +9,8 @@ from ...visualize.synthesis.invert import invert
 from ...visualize.synthesis.maximize import maximize
 from ...visualize.synthesis.recipes import RECIPES
 from ..figures import SIDE as FIVE
+from ..figures import code, enlarged_picture, snippet, within
 from ..page import Section, paragraph, row
-from .common import code, enlarged_picture, snippet, within
 
 FOUR = 252  # CSS pixels of a picture, four in a row
 CLASSES_NOTE = (

@@ -9,8 +9,8 @@ from ...visualize.attribution.gradients import deconvnet
 from ...visualize.features.activations import activation_maps
 from .. import figures
 from ..context import Skipped
+from ..figures import code, enlarged_picture, snippet
 from ..page import Section, figure, heading, paragraph, row
-from .common import code, enlarged_picture, snippet
 
 MOST, STRONGEST = 24, 4  # units of a layer, as maps and with their projections
 SIDE = 158  # CSS pixels of a picture; two units of three fit beside each other
