@@ -3,26 +3,9 @@
 import numpy as np
 
 from ..plots.primitives import spaced
-from ..plots.style import (
-    BLACK,
-    BLUE,
-    GREEN,
-    LARGE,
-    ORANGE,
-    PALE,
-    PINK,
-    PLAIN,
-    RED,
-    SKY,
-    bare,
-    new_figure,
-    tidy,
-    unframe,
-    whole_ticks,
-)
+from ..plots.style import BLACK, BLUE, LARGE, LINES, ORANGE, PALE, PLAIN, RED, bare, new_figure, tidy, whole_ticks
 from ..support.text import last_part
 
-LINES = (BLUE, RED, GREEN, PINK, ORANGE, SKY, BLACK)
 MARKS = {"good": "0.8", "too noisy": RED, "too correlated": ORANGE, "dead": BLACK}
 SHOWN = 12  # histograms side by side
 TILES = 96  # filters drawn
@@ -67,8 +50,7 @@ def draw_histograms(figure, result):
         axis.set_yticks([])
         axis.tick_params(labelsize=7)
         axis.set_xticks([edges[0], edges[-1]], [f"{edges[0]:.2g}", f"{edges[-1]:.2g}"])
-        unframe(axis)
-        axis.spines["left"].set_visible(False)
+        axis.spines[["top", "right", "left"]].set_visible(False)
 
 
 def logarithmic(axis, x, *lines):

@@ -4,6 +4,7 @@
 BLUE, ORANGE, GREEN, RED, PINK = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7"
 SKY, YELLOW, BLACK = "#56b4e9", "#f0e442", "#000000"
 CLASSES = (BLUE, ORANGE, GREEN, RED, PINK, SKY, YELLOW, BLACK)
+LINES = (BLUE, RED, GREEN, PINK, ORANGE, SKY, BLACK)  # two lines are told apart best by the first two
 OTHER, MAT, BAD = "#c8c8c8", "0.85", "magenta"
 GRAY, PALE, INK = "0.6", "0.75", "0.3"  # of marks, of what stands behind them, of small print
 SMALL, PLAIN, LARGE = 9, 11, 13  # points

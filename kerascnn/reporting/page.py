@@ -40,6 +40,7 @@ def macros():
     from jinja2 import Environment
 
     environment = Environment(autoescape=True, trim_blocks=True)
+    environment.filters["written"] = written
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).module
 
 
@@ -92,15 +93,10 @@ def table(frame, marked=None, most=None, caption=None):
     """A DataFrame; rows are ``marked`` by a column of it, which is not shown; of long ones the first ``most`` rows."""
     shown = frame if most is None else frame.head(most)
     names = [name for name in frame.columns if name != marked]
-    text = {name: not any(isinstance(value, int | float) for value in frame[name].tolist()) for name in names}
+    columns = [(name, not any(isinstance(value, int | float) for value in frame[name].tolist())) for name in names]
     marks = shown[marked].tolist() if marked else [False] * len(shown)
-    cells = zip(*(shown[name].tolist() for name in names), strict=True)
-    rows = [
-        ([(written(v), text[n]) for n, v in zip(names, row, strict=True)], m)
-        for row, m in zip(cells, marks, strict=True)
-    ]
+    rows = zip(zip(*(shown[name].tolist() for name in names), strict=True), marks, strict=True)
     label = caption or f"table of {', '.join(map(str, names))}"
-    columns = [(name, text[name]) for name in names]
     block = filled("table", columns=columns, rows=rows, caption=caption, label=label)
     rest = len(frame) - len(shown)
     return block + paragraph(f"... and {rest:,} more", soft=True) if rest else block
@@ -132,7 +128,7 @@ def picture(pixels, alt, caption=None, code=None, *, kind="photo", name=None, wi
 
     ``width`` is that on the page in CSS pixels, the picture's own unless given.
     """
-    pixels = whole(pixels)
+    pixels = rgb(pixels)
     data = palette_png(pixels) if kind == "map" else webp(pixels)
     return image(data, pixels, alt, caption, code, name=name, width=width)
 
@@ -188,19 +184,20 @@ def pixels_of(drawing, dots=150):
     return np.asarray(Image.open(file).convert("RGB"))
 
 
-def whole(pixels):
-    """Pixels 0..255 (H, W), (H, W, 1) or (H, W, 3) as uint8 (H, W, 3)."""
-    pixels = np.asarray(pixels)
-    pixels = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+def rgb(pixels):
+    """Pixels 0..255 (H, W) or (H, W, C) as uint8 (H, W, 3); the mean of what is not RGB."""
+    pixels = np.clip(np.rint(np.nan_to_num(pixels)), 0, 255)
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
-    return np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels[..., :3]
+    if pixels.shape[-1] != 3:
+        pixels = np.repeat(pixels.mean(-1, keepdims=True), 3, axis=-1)
+    return pixels.astype(np.uint8)
 
 
 def palette_png(pixels):
     """A data URI; exact where there are at most 256 colours."""
     from PIL import Image
 
-    image = Image.fromarray(whole(pixels))
+    image = Image.fromarray(rgb(pixels))
     few = image.getcolors(COLOURS)
     image = image.quantize(len(few) if few else COLOURS, dither=Image.Dither.NONE)
     return uri("png", image, optimize=True)
@@ -210,7 +207,7 @@ def webp(pixels, quality=QUALITY):
     """A data URI of a photo."""
     from PIL import Image
 
-    return uri("webp", Image.fromarray(whole(pixels)), quality=quality, method=4)
+    return uri("webp", Image.fromarray(rgb(pixels)), quality=quality, method=4)
 
 
 def uri(kind, image, **options):
@@ -223,7 +220,7 @@ def thumbnail(pixels, side=192):
     """(data URI, width, height) of a photo, or of a small image as it is."""
     from PIL import Image
 
-    image = Image.fromarray(whole(pixels))
+    image = Image.fromarray(rgb(pixels))
     small = max(image.size) <= side // 2
     image.thumbnail((side, side))
     return (palette_png(np.asarray(image)) if small else webp(np.asarray(image)), *image.size)

@@ -1,4 +1,4 @@
-"""Files that are there as a whole or not at all, and names of files that any of them can hold."""
+"""Files that are there as a whole or not at all; names and numbers that any of them can hold."""
 
 import os
 from contextlib import contextmanager
@@ -24,6 +24,18 @@ def is_web_page(start):
     """Whether a file that begins with these bytes is HTML or XML, as servers send it in place of a file."""
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     return text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<!--"))
+
+
+def plain(value):
+    """Plain data for JSON: floats of six digits, None for what is not a number."""
+    if isinstance(value, dict):
+        return {str(key): plain(each) for key, each in value.items()}
+    value = value.tolist() if hasattr(value, "tolist") else value  # numpy's arrays and numbers
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(each) for each in value]
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if abs(value) < float("inf") else None
+    return value if isinstance(value, str | int | None) else str(value)
 
 
 @contextmanager
