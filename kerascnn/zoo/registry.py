@@ -162,10 +162,8 @@ def unknown_network(name, known, advice=""):
 def timm_name(name):
     """(our network, our name of its weights) of timm's "resnetv2_50" or "resnetv2_50.a1h_in1k"; else None and ""."""
     theirs, _, tag = name.removeprefix("hf_hub:").removeprefix("timm/").partition(".")
-    files = {}
-    for row in (row for rows in sources().values() for row in rows if row.publisher == "timm"):
-        files.setdefault(row.file.partition(".")[0], []).append(row)
-    rows = files.get(theirs, [])
+    published = [row for rows in sources().values() for row in rows if row.publisher == "timm"]
+    rows = [row for row in published if row.file.partition(".")[0] == theirs]
     before_activation = re.fullmatch(r"resnetv2_(\d+)", theirs)
     if not rows:
         return (f"resnet{before_activation[1]}v2" if before_activation else None), ""
