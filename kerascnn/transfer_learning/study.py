@@ -182,11 +182,14 @@ def built(winner, desk, every, clock=None):
         return fitted(own.taps, own.table, winner.stage, winner.head).model(own.model)
 
 
-def once(ledger, data, models, context):
-    """What the chosen network and the usual one make of the locked test: looked at once in the life of a study.
+def tested(model, data):
+    """The ``Evaluation`` on the test, of images cut as those were that were learnt from, and as `predict` does."""
+    test = data.test
+    return evaluate(model, test.items, test.labels, names=test.names, classes=data.classes, quiet=True)
 
-    Its images are cut as those were that were learnt from, and as `predict` does.
-    """
+
+def once(ledger, data, models, context):
+    """What the chosen network and the usual one make of the locked test: looked at once in the life of a study."""
     test = data.test
     if test is None or not len(test):
         return {"tested": None, "usual_tested": None, "compared": None}
@@ -196,8 +199,7 @@ def once(ledger, data, models, context):
     def look():
         if any(name.startswith("test-") for name in ledger.list_keys()):
             warnings.warn("the locked test was looked at before, by another choice: it says less now", stacklevel=5)
-        how = {"names": test.names, "classes": data.classes, "quiet": True}
-        found = [evaluate(model, test.items, test.labels, **how) for model in models.values()]
+        found = [tested(model, data) for model in models.values()]
         return {"names": found[0].names}, dict(zip(names, (each.probs for each in found), strict=True))
 
     facts, probs = ledger.get_or_compute(key, look)

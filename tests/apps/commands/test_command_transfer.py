@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kerascnn import build_model, transfer
+from kerascnn import build_model, transfer, transfer_learning
 from kerascnn.transfer_learning import runner
 from kerascnn.transfer_learning.trials import Outcome, Point
 
@@ -93,7 +93,7 @@ def test_interrupted(run, words, monkeypatch):
     def study(*given, **named):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(transfer, "study", study, raising=False)
+    monkeypatch.setattr(transfer_learning, "transfer", study)
     outcome = run(*words)
     assert outcome.exit_code == 130
     assert "the same command goes on with --resume" in outcome.stderr
@@ -102,11 +102,9 @@ def test_interrupted(run, words, monkeypatch):
 def test_points_that_fail(document, words, monkeypatch):
     """The others count; the exit code and the warnings tell."""
     point = Point("stage2", "", 1e-3, "none", 1)
-    whole = transfer.study
     failed = (Outcome(point, failed="out of memory"),)
-    monkeypatch.setattr(
-        transfer, "study", lambda *given, **named: replace(whole(*given, **named), outcomes=failed), raising=False
-    )
+    study = lambda *given, **named: replace(transfer(*given, **named), outcomes=failed)  # noqa: E731
+    monkeypatch.setattr(transfer_learning, "transfer", study)
     found = document(*words, "--strategy", "linear", code=5)
     assert found["warnings"] == [f"{point} failed: out of memory"]
 
