@@ -92,11 +92,13 @@ def needs(model):
 
 def cut_in_words(cut):
     """How a photo becomes the input."""
-    steps = (
-        ["decoded, turned as EXIF says", "grey as 0.299 R + 0.587 G + 0.114 B"] if cut.channels == 1 else ["decoded"]
-    )
-    steps += [f"resized, {cut.interpolation}, antialiased, to whole numbers; the short side {cut.resize} pixels long"]
-    steps += ["the long side int(resize * long / short)", f"the centre {cut.size[0]}x{cut.size[1]} cut out"]
+    grey = ["decoded, turned as EXIF says", "grey as 0.299 R + 0.587 G + 0.114 B"]
+    steps = [
+        *(grey if cut.channels == 1 else ["decoded"]),
+        f"resized, {cut.interpolation}, antialiased, to whole numbers; the short side {cut.resize} pixels long",
+        "the long side int(resize * long / short)",
+        f"the centre {cut.size[0]}x{cut.size[1]} cut out",
+    ]
     return {
         "resize": cut.resize,
         "crop": list(cut.size),
@@ -130,11 +132,9 @@ def calls(name, formats):
     }
     found = {key: text for key, text in known.items() if key in formats}
     if "saved_model" in formats:
-        found |= {
-            "python": PYTHON.format(path="saved_model/1"),
-            "server": server("saved_model", name),
-            "request": request(name),
-        }
+        found["python"] = PYTHON.format(path="saved_model/1")
+        found["server"] = server("saved_model", name)
+        found["request"] = request(name)
     return found | {"check": "python -m kerascnn.exporting FOLDER"}
 
 

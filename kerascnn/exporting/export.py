@@ -188,9 +188,8 @@ def scaling(model, preprocess):
     if layer is None:
         return "inside the model, if it needs any"
     own = {key: value for key, value in layer.get_config().items() if key in ("mean", "std", "bgr", "source") and value}
-    return "inside, (pixels - mean) / std: " + (
-        ", ".join(f"{key} {value}" for key, value in own.items()) or "as they are"
-    )
+    settings = ", ".join(f"{key} {value}" for key, value in own.items())
+    return f"inside, (pixels - mean) / std: {settings or 'as they are'}"
 
 
 def write(plan, folder, formats):

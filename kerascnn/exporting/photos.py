@@ -130,9 +130,7 @@ def resized_shape(height, width, cut):
     def other(side, long, short):
         return tf.cast(side * tf.cast(long, tf.float64) / tf.cast(short, tf.float64), tf.int32)
 
-    by_height = tf.cast(high, tf.int64) * tf.cast(width, tf.int64) >= tf.cast(wide, tf.int64) * tf.cast(
-        height, tf.int64
-    )
+    by_height = high * tf.cast(width, tf.int64) >= wide * tf.cast(height, tf.int64)
     return tf.cond(by_height, lambda: (tall, other(tall, width, height)), lambda: (other(broad, height, width), broad))
 
 

@@ -122,9 +122,8 @@ def checks(folder, samples):
     if os.path.exists(f"{folder}/model.onnx"):
         yield from onnx(folder, expected)
     ours = sorted(name for name in sys.modules if name.split(".")[0] == "kerascnn")
-    yield check(
-        "saved_model", "needs no kerascnn", f"{len(ours)} of its modules loaded" if ours else "none loaded", not ours
-    )
+    found = f"{len(ours)} of its modules loaded" if ours else "none loaded"
+    yield check("saved_model", "needs no kerascnn", found, not ours)
 
 
 if __name__ == "__main__":

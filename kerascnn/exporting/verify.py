@@ -3,10 +3,10 @@
 import hashlib
 import json
 import os
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import PIPE, Popen
 
 HERE = Path(__file__).parent
 ALONE = ("saved_model", "model.tflite", "model.onnx")  # what runs without Keras
@@ -89,9 +89,7 @@ def started(words):
     # on the processor: this process may hold all of an accelerator's memory
     state = {"CUDA_VISIBLE_DEVICES": "-1", "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
     environment = os.environ | state | {"PYTHONPATH": os.pathsep.join(paths)}
-    return subprocess.Popen(
-        [sys.executable, *map(str, words)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    return Popen([sys.executable, *map(str, words)], env=environment, stdout=PIPE, stderr=PIPE, text=True)
 
 
 def finished(file, process):

@@ -85,38 +85,40 @@ def transfer(
         every = [probed(model, *given, heads=heads, ready=first(model, out), **how) for model in models]
         best = max(every, key=lambda each: each.table.best["accuracy"])
         desk = Desk(best, widened(best, *given, **how), data.train, Path(folder), do, ledger, seed, tell)
-        found = searched(desk, every, strategy, augmentations, clock)
-    facts = {"strategy": strategy, "budget": clock.budget, "spent": clock.spent}
-    return concluded(found, data, every, desk, facts | {"seconds": time.perf_counter() - began})
-
-
-def concluded(found, data, every, desk, facts):
-    """The ``Study``: the choice is made, and the test is looked at."""
-    best = desk.probed
+        advice = advise(best.table)
+        tell(f"{advice.similarity} data, {advice.amount} of it: {', then '.join(advice.strategies)}")
+        linear = [candidate for each in (*every, *desk.wide) for candidate in each.candidates]
+        start = chosen(linear)
+        outcomes = searched(desk, start, advice, strategy, augmentations, clock)
+        tuned = judged(desk, start, outcomes, clock)
+        winner = chosen([start, *tuned[:1]])
+        tell(f"chosen: {winner.name}, {winner.accuracy:.1%} of images not shown")
+        model = built(winner, desk, every, clock)
+    facts = {"strategy": strategy, "budget": clock.budget, "spent": clock.spent, "seconds": time.perf_counter() - began}
     usual = next(each for each in best.candidates if each.stage == best.table.stages[-1])  # the best linear head there
-    models = {found["chosen"]: found["model"], usual: built(usual, desk, every)}
-    found |= once(desk.ledger, data, models, best.key(desk.seed))
-    facts |= {"seed": desk.seed, "naive": naive(best, found["outcomes"])}
-    return Study(data, tuple(each.table for each in every), best.table, usual=usual, facts=facts, **found)
+    seen = once(ledger, data, {winner: model, usual: built(usual, desk, every)}, best.key(seed))
+    return Study(
+        data=data,
+        probes=tuple(each.table for each in every),
+        best=best.table,
+        advice=advice,
+        candidates=(*linear, *tuned),
+        outcomes=tuple(outcomes),
+        chosen=winner,
+        usual=usual,
+        model=model,
+        facts=facts | {"seed": seed, "naive": naive(best, outcomes)},
+        **seen,
+    )
 
 
-def searched(desk, every, strategy, augmentations, clock):
-    """What is beyond linear classifiers on the best backbone, and the choice among all of it."""
+def searched(desk, start, advice, strategy, augmentations, clock):
+    """The ``Outcome``s of what is tried beyond linear classifiers on the best backbone, ``start`` the best of them."""
     table = desk.probed.table
-    advice = advise(table)
-    desk.tell(f"{advice.similarity} data, {advice.amount} of it: {', then '.join(advice.strategies)}")
-    linear = [candidate for each in (*every, *desk.wide) for candidate in each.candidates]
-    start = chosen(linear)
     points, thin = planned(strategy, advice, table, surest(desk.probed.candidates).stage, augmentations)
     ways = {"rungs": rungs(len(table)), "near": neighbours, "augmentations": augmentations} if thin else {}
     worth = partial(promising, desk.probed, start) if strategy == "auto" else None
-    outcomes = climbed(points, desk.settled, clock, desk.guess, worth=worth, **ways)
-    tuned = judged(desk, start, outcomes, clock)
-    winner = chosen([start, *tuned[:1]])
-    desk.tell(f"chosen: {winner.name}, {winner.accuracy:.1%} of images not shown")
-    model = built(winner, desk, every, clock)
-    found = {"advice": advice, "candidates": (*linear, *tuned), "outcomes": tuple(outcomes)}
-    return found | {"chosen": winner, "model": model}
+    return climbed(points, desk.settled, clock, desk.guess, worth=worth, **ways)
 
 
 def first(model, out):
@@ -180,11 +182,14 @@ def built(winner, desk, every, clock=None):
         return fitted(own.taps, own.table, winner.stage, winner.head).model(own.model)
 
 
-def once(ledger, data, models, context):
-    """What the chosen network and the usual one make of the locked test: looked at once in the life of a study.
+def tested(model, data):
+    """The ``Evaluation`` on the test, of images cut as those were that were learnt from, and as `predict` does."""
+    test = data.test
+    return evaluate(model, test.items, test.labels, names=test.names, classes=data.classes, quiet=True)
 
-    Its images are cut as those were that were learnt from, and as `predict` does.
-    """
+
+def once(ledger, data, models, context):
+    """What the chosen network and the usual one make of the locked test: looked at once in the life of a study."""
     test = data.test
     if test is None or not len(test):
         return {"tested": None, "usual_tested": None, "compared": None}
@@ -193,9 +198,8 @@ def once(ledger, data, models, context):
 
     def look():
         if any(name.startswith("test-") for name in ledger.list_keys()):
-            warnings.warn("the locked test was looked at before, by another choice: it says less now", stacklevel=4)
-        how = {"names": test.names, "classes": data.classes, "quiet": True}
-        found = [evaluate(model, test.items, test.labels, **how) for model in models.values()]
+            warnings.warn("the locked test was looked at before, by another choice: it says less now", stacklevel=5)
+        found = [tested(model, data) for model in models.values()]
         return {"names": found[0].names}, dict(zip(names, (each.probs for each in found), strict=True))
 
     facts, probs = ledger.get_or_compute(key, look)

@@ -150,16 +150,21 @@ with crew() as do:
 
 
 @pytest.mark.slow
-def test_work_ends_with_whoever_asked(tmp_path):
+@pytest.mark.parametrize("how", ["killed", "interrupted"])
+def test_work_ends_with_whoever_asked(tmp_path, how):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     path = tmp_path / "process"
-    asking = subprocess.Popen([sys.executable, "-c", ASKING, str(path)], env=environment)
+    words = [sys.executable, "-c", ASKING, str(path)]
+    asking = subprocess.Popen(words, env=environment, start_new_session=True, stderr=subprocess.DEVNULL)
     until = time.monotonic() + 100
     while not path.exists() or not path.read_text():
         assert time.monotonic() < until
         time.sleep(0.05)
-    asking.kill()
-    asking.wait()
+    if how == "killed":
+        asking.kill()
+    else:
+        os.killpg(asking.pid, signal.SIGINT)  # as Ctrl-C, which all processes of a terminal are told
+    assert asking.wait(timeout=20) == {"killed": -signal.SIGKILL, "interrupted": -signal.SIGINT}[how]
     there = f"/proc/{path.read_text()}"
     while os.path.exists(there):
         assert time.monotonic() < until
