@@ -183,7 +183,7 @@ def squeezenet(shared, forgotten):
 @pytest.mark.slow
 def test_pictures_beat_the_best_of_500_photos(squeezenet, shared):
     """In at least 95 % of units (here all of a few); photos and pictures at the network's own size."""
-    from kerascnn.visualize.engine.pictures import pictures
+    from kerascnn.visualize.engine.query import pictures
 
     asked, units = probe(squeezenet), [3, 60, 111, 200]
     layer = "stage3"

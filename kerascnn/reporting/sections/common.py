@@ -42,7 +42,7 @@ def class_names(subject):
 def probabilities(subject, images):
     """(N, classes) of images as the network's probe reads them, whatever the network ends with."""
     from ...visualize.attribution.attribution import predicted
-    from ...visualize.engine.pictures import pictures
+    from ...visualize.engine.query import pictures
 
     return predicted(subject.probe, pictures(subject.probe, images))
 

@@ -13,18 +13,16 @@ import keras
 import numpy as np
 from keras import ops
 
-from ...inputs.classifier import resolve_class_names
+from ...inputs.classifier import class_numbers, resolve_class_names
 from ...plots.primitives import LARGE, bare, cut, looks
 from ...support.display import Drawn
 from ..attribution.attribution import by_class
 from ..attribution.figures import caption
-from ..engine.class_numbers import class_numbers
 from ..engine.lens import probe
 from ..engine.loop import Loop, iterate
-from ..engine.pictures import Pictures, pictures, steps, unsteps
-from ..engine.query import Question, ask, most, read
+from ..engine.query import RANGE, Pictures, Question, ask, most, pictures, read, steps, unsteps
 from ..engine.scores import LOGITS, PROBS
-from .norms import RANGE, l2, linf, rms, ssim
+from .norms import l2, linf, rms, ssim
 
 FAR = 1e9  # subtracted from a class's score, it is never the largest
 TINY = 1e-30  # the least probability whose logarithm is taken

@@ -3,9 +3,10 @@
 import numpy as np
 from keras import ops
 
+from ..engine.query import RANGE
 from .attack import judged, victim
 from .minimal import nearest
-from .norms import NORMS, RANGE, TINY, dot, l2_of_224, rows, whole_steps, with_best
+from .norms import NORMS, TINY, dot, l2_of_224, rows, whole_steps, with_best
 
 FIRST, GROWTH, SEARCHES = 0.1, 10.0, 9  # the first c, by what it grows or shrinks until both sides are known, how many
 REACH = 20.0  # L2 of the first step at 224x224

@@ -8,9 +8,9 @@ from keras import ops
 
 from ...support.store import digest
 from ...support.text import unknown
+from ..engine.query import RANGE
 
 WINDOW, SIGMA = 11, 1.5  # pixels a side and spread of the Gaussian window (Wang et al. 2004, section III.B)
-RANGE = 255.0
 
 
 def l2(change):

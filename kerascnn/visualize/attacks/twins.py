@@ -9,12 +9,11 @@ from ...support.display import Drawn
 from ..attribution.attribution import predicted
 from ..engine.lens import probe
 from ..engine.loop import Loop, iterate
-from ..engine.pictures import Pictures, pictures, steps, unsteps
-from ..engine.query import read
+from ..engine.query import RANGE, Pictures, pictures, read, steps, unsteps
 from ..engine.scores import distance
 from .attack import as_images, checked_bounds, confidence
 from .lbfgs import begun, descended, trial
-from .norms import RANGE, l2, linf, ssim, with_best
+from .norms import l2, linf, ssim, with_best
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,11 +12,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from keras import ops
 
+from ...inputs.classifier import replace_names
 from ...support.display import Drawn
-from ..engine.class_numbers import replace_names
 from ..engine.lens import probe
-from ..engine.pictures import Pictures, pictures
-from ..engine.query import Question, ask
+from ..engine.query import Pictures, Question, ask, pictures
 from ..engine.scores import probability
 from .attribution import likeliest, maps_of, numbers
 

@@ -10,12 +10,10 @@ from keras import ops
 
 from ...support.text import unknown
 from ..engine.lens import probe
-from ..engine.peaks import fields, named_units, order, peaks
-from ..engine.pictures import pictures
-from ..engine.query import Question
+from ..engine.query import Question, pictures
 from ..engine.scores import INPUT, called, peak
 from ..registry import METHODS, attribution_method
-from .attribution import aim
+from .attribution import aim, fields, named_units, order, peaks
 
 
 @attribution_method

@@ -23,11 +23,10 @@ from ...plots.primitives import (
     scale_of,
 )
 from ..engine.lens import ended
-from ..engine.peaks import strongest
 from ..engine.query import Question
 from ..engine.scores import INPUT, LOGITS, OWN, PROBS, both, called
 from ..registry import attribution_method
-from .attribution import Attribution, aim
+from .attribution import Attribution, aim, strongest
 from .figures import PERCENT, caption
 from .windows import occluded, plan
 

@@ -13,11 +13,11 @@ import numpy as np
 
 from ...graph.copy import rebuild, unfreeze
 from ...graph.walk import walk
+from ...inputs.classifier import replace_names
 from ...support.display import Drawn
 from ...support.text import unknown
-from ..engine.class_numbers import replace_names
 from ..engine.lens import Probe, probe
-from ..engine.pictures import pictures
+from ..engine.query import pictures
 from .attribution import likeliest, maps_of
 
 CUTS = 12  # layers at which a deep network is looked at

@@ -14,7 +14,7 @@ from ...inputs.classifier import classifier
 from ...support.display import Drawn
 from ..attribution.attribution import predicted
 from ..engine.lens import probe
-from ..engine.pictures import pictures
+from ..engine.query import pictures
 
 INPUTS = 4  # x, y, distance from the centre, 1
 HIDDEN = 20  # slots of nodes, which read only what stands before them
