@@ -13,7 +13,8 @@ from PIL import Image
 
 from kerascnn.inputs import class_names
 from kerascnn.visualize.registry import ROWS, Method
-from kerascnn_apps import see, ways
+from kerascnn_apps import ways
+from kerascnn_apps.commands import see
 
 SMALL = {  # method -> options that keep it small; without any where it has no row here
     "smoothgrad": ["--samples", 3],

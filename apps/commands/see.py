@@ -8,16 +8,16 @@ from functools import cache
 
 import click
 
-from .backend import load_keras
-from .errors import BadFile, Misuse, one_line
-from .findings import lines, records, rows, write
-from .models import build_network as build
-from .models import check_weights, complete_names_and_files, network_called
-from .models import read_model as read
-from .options import Command, check_new, given, keep
-from .output import answer, bar, bold, cut, dim, remark, waiting, width
-from .settings import variable_name
-from .ways import check_options, chosen, look, more_options, spelled, ways
+from ..backend import load_keras
+from ..errors import BadFile, Misuse, one_line
+from ..findings import lines, records, rows, write
+from ..models import build_network as build
+from ..models import check_weights, complete_names_and_files, network_called
+from ..models import read_model as read
+from ..options import Command, check_new, given, keep
+from ..output import answer, bar, bold, cut, dim, remark, waiting, width
+from ..settings import variable_name
+from ..ways import check_options, chosen, look, more_options, spelled, ways
 
 PICTURES = (".png", ".svg", ".pdf")
 IN_FOLDERS = ("maximize", "facets", "dream", "unrecognisable")  # whose pictures are also files of their own
