@@ -66,11 +66,11 @@ def pictures(probe, images):
     else:
         photos = batch_of(images)
         found = Pictures(photos.array(classifier(probe.model).preprocessing), photos.names, others)
-    wrong = [name for name, array in others.items() if len(array) not in (1, len(found))]
-    if wrong:
-        raise ValueError(
-            f"`images` should have as many rows of {wrong[0]} as images. Received: {len(others[wrong[0]])}"
-        )
+    if not len(found):
+        raise ValueError("`images` should have at least one image. Received: none")
+    for name, array in others.items():
+        if len(array) not in (1, len(found)):
+            raise ValueError(f"`images` should have as many rows of {name} as images. Received: {len(array)}")
     return found
 
 
@@ -126,8 +126,7 @@ def ask(probe, question, pixels, others=None, *, batch=None, tell=None):
     pixels = np.asarray(pixels, np.float32)
     count, samples = len(pixels), question.samples or 1
     feeds = question.score.feeds if question.score else ()
-    beside = {"answer": question.extra, "score": tuple(feeds), "inputs": others or {}}  # a row an image, or one for all
-    beside = tf.nest.map_structure(lambda a: np.broadcast_to(a, (count, *np.shape(a)[1:])), beside)
+    beside = rows_for(count, {"answer": question.extra, "score": tuple(feeds), "inputs": others or {}})
     found, done, limit = {}, 0, batch or most(probe, pixels.shape[1:], question.backward)
     while done < count * samples:
         images, within = chunk(done, count, samples, limit)
@@ -190,11 +189,21 @@ def program(probe, question, pixels, drawn, beside):
         {name: tf.TensorSpec((None, None, *np.shape(a)[2:]), a.dtype) for name, a in drawn.items()},
         tf.nest.map_structure(lambda a: tf.TensorSpec((None, *a.shape[1:]), a.dtype), beside),
     )
-    key = (question.key, question.score and question.score.key, question.rule, str(signature))
+    return compiled(probe, question, signature, lambda: answering(probe, question))
+
+
+def compiled(probe, asked, signature, make):
+    """The function that ``make`` makes for a `Question` or a `Loop`, compiled once for tensors of a signature."""
+    key = (type(asked).__name__, asked.key, asked.score and asked.score.key, asked.rule, str(signature))
     if key not in probe.programs:
-        probe.programs[key] = tf.function(answering(probe, question), input_signature=signature, autograph=False)
+        probe.programs[key] = tf.function(make(), input_signature=signature, autograph=False)
         probe.programs[key].get_concrete_function()
     return probe.programs[key]
+
+
+def rows_for(count, arrays):
+    """Nested arrays with a row for each of ``count`` images, of those that have one for all too."""
+    return tf.nest.map_structure(lambda array: np.broadcast_to(array, (count, *np.shape(array)[1:])), arrays)
 
 
 def answering(probe, question):
