@@ -169,40 +169,42 @@ def resolve_class_names(labels, classes, model):
     return tuple(map(str, labels))
 
 
-def class_numbers(classes, count, *, class_names=None, model=None, argument="classes"):
-    """The numbers of one or several classes, as an array.
+def class_numbers(classes, count, *, images=None, class_names=None, model=None, argument="classes"):
+    """The numbers of one or several classes, given as numbers or names.
 
     Args:
         classes: a number or a name, or several.
         count: how many classes there are.
+        images: how many images they are for, each of which then has one: one class for all, or one each.
         class_names: their names in order, or False for none; by default those that are known of ``model``.
         model: a Keras model, whose name may say what its classes are called.
         argument: what errors call the classes.
 
     Returns:
-        An array (n,) of whole numbers.
+        An array (n,) of whole numbers; with ``images``, (images,).
     """
-    numbers = np.atleast_1d(replace_names(classes, count, class_names=class_names, model=model, argument=argument))
-    whole = numbers.dtype.kind in "iu" and numbers.ndim == 1 and numbers.size
-    if not whole or numbers.min() < 0 or numbers.max() >= count:
-        raise ValueError(f"`{argument}` should be numbers from 0 to {count - 1}, or names. Received: {classes!r}")
-    return numbers
+    given = [classes] if isinstance(classes, str) or np.ndim(classes) == 0 else classes
+    if any(isinstance(each, str) for each in given):
+        known = resolve_class_names(class_names, count, model) or ()
+        given = [class_number(each, known, count, argument) if isinstance(each, str) else each for each in given]
+    numbers = np.asarray(given)
+    if images is not None and (numbers.ndim != 1 or len(numbers) not in (1, images)):
+        expected = f"one class or one for each of {images} images"
+        raise ValueError(f"`{argument}` should be {expected}. Received: {classes!r}")
+    if not numbers.size:
+        raise ValueError(f"`{argument}` should have at least one class. Received: none")
+    if numbers.dtype.kind not in "iu" or numbers.ndim != 1 or numbers.min() < 0 or numbers.max() >= count:
+        expected = f"whole numbers from 0 to {count - 1}, or names"
+        raise ValueError(f"`{argument}` should be {expected}. Received: {classes!r}")
+    return numbers if images is None else np.broadcast_to(numbers, images).copy()
 
 
-def replace_names(classes, count, *, class_names=None, model=None, argument="classes"):
-    """``classes`` as they were given, with numbers in place of names."""
-    if isinstance(classes, str):
-        return number_of(classes, resolve_class_names(class_names, count, model) or (), count, argument)
-    if np.ndim(classes) == 0 or not any(isinstance(each, str) for each in classes):
-        return classes
-    known = resolve_class_names(class_names, count, model) or ()
-    return [number_of(each, known, count, argument) if isinstance(each, str) else each for each in classes]
-
-
-def number_of(name, known, count, argument):
-    """The number of a class by its name."""
-    if name in known:
-        return known.index(name)
+def class_number(name, known, count, argument):
+    """The number of a class by its name, whose capitals and underscores do not matter where they need not."""
+    plain = name.lower().replace("_", " ")
+    alike = [number for number, each in enumerate(known) if each.lower().replace("_", " ") == plain]
+    if name in known or alike:
+        return known.index(name) if name in known else alike[0]
     expected = f"`{argument}` should be a number from 0 to {count - 1}"
     if not known:
         raise ValueError(f"{expected}: the names of these classes are not known. Received: {name!r}")

@@ -24,6 +24,7 @@ from ...plots.primitives import (
     short,
     signals,
 )
+from ...support.text import count
 
 PERCENT = {"max": 99, "sum": 99.5}  # of |value|, where the colours end
 SIGNALS = 99.9  # the same of signals in colour
@@ -33,8 +34,6 @@ LECTURE = 16 / 9
 def draw_attribution(found):
     """Image, map and overlay, a row an image; signals through ReLUs in colour beside the image."""
     if "units" in found.facts:
-        pass
-
         return draw_projections(found)
     count = min(len(found), MOST)
     shown, said = looks(found.images[:count])
@@ -42,19 +41,16 @@ def draw_attribution(found):
     figure, axes = grid(count, 2 if found.rule else 3, shown.shape[1:3])
     for i, (image, axis) in enumerate(zip(shown, axes, strict=False)):
         axis[0].imshow(image)
-        bare(axis[0], cut(found.title(i), 30), cut(os.path.basename(found.names[i]), 34))
+        bare(axis[0], cut(found.title(i), 30), file_name(found.names[i]))
         draw(axis[1:], found, i, image)
-    for empty in (each for axis in axes[count:] for each in axis):
-        empty.axis("off")
-    caption(figure, said, f"{count} of {len(found)} images are drawn" if count < len(found) else "", told(found))
+    hide_empty(axes[count:])
+    caption(figure, said, drawn_of(count, len(found), "images"), told(found))
     figure.suptitle(f"{found.method}: {found.score}", fontsize=LARGE)
     return figure
 
 
 def grid(count, columns, size):
     """A figure about as wide as a lecture's screen, and the axes of each image: banks side by side, of rows."""
-    from matplotlib.figure import Figure
-
     side, ratio = 2.6 if count < 3 else 2.3, float(np.clip(size[0] / size[1], 0.4, 2.0))
 
     def measured(banks):
@@ -62,10 +58,33 @@ def grid(count, columns, size):
         return banks * (columns * (side + 0.1) + 0.6), rows * (side * ratio + 0.55) + 0.9
 
     banks = min(range(1, count + 1), key=lambda banks: abs(np.log(np.divide(*measured(banks)) / LECTURE)))
-    figure = Figure(figsize=measured(banks), layout="constrained")
+    figure = new_figure(*measured(banks))
     parts = np.ravel(figure.subfigures(1, banks, wspace=0.04, squeeze=False))
     drawn = [part.subplots(-(-count // banks), columns, squeeze=False) for part in parts]
     return figure, [row for rows in zip(*drawn, strict=True) for row in rows]
+
+
+def new_figure(width, height):
+    """A figure of so many inches whose parts find room by themselves."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def hide_empty(axes):
+    """Draw nothing on rows of axes that are left over."""
+    for axis in (axis for row in axes for axis in row):
+        axis.axis("off")
+
+
+def file_name(path, letters=34):
+    """A file without its folder, for small print."""
+    return cut(os.path.basename(path), letters)
+
+
+def drawn_of(drawn, total, what):
+    """That not all are drawn, if so."""
+    return f"{drawn} of {total} {what} are drawn" if drawn < total else ""
 
 
 def caption(figure, *parts):
@@ -111,31 +130,25 @@ DEPTHS = 6  # maps of a sanity check that are drawn
 PERCENTILE = 99  # of a map, drawn as the largest value
 
 
-def new_figure(width, height):
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
-
-
 def draw_segmentation(result):
     """A row for each image: the image, its map with the seeds, the outline and box of the object."""
-    count = min(len(result.images), ROWS)
-    figure = new_figure(9, 0.9 + 3 * count)
-    for row, i in zip(figure.subplots(count, 3, squeeze=False), range(count), strict=True):
-        show_image(row[0], result.images[i], shorten(result.names[i]))
+    rows = min(len(result.images), ROWS)
+    figure = new_figure(9, 0.9 + 3 * rows)
+    for i, row in enumerate(figure.subplots(rows, 3, squeeze=False)):
+        show_image(row[0], result.images[i], file_name(result.names[i]))
         show_seeds(row[1], result.maps[i], result.seeds[i])
         show_object(row[2], result.images[i], result.masks[i], result.boxes[i])
-    more = f"; {len(result.images) - count} more images" if len(result.images) > count else ""
-    figure.suptitle(f"The object, by the map and colour alone{more}", fontsize=13)
+    more = f"; {len(result.images) - rows} more images" if len(result.images) > rows else ""
+    figure.suptitle(f"The object, by the map and colour alone{more}", fontsize=LARGE)
     return figure
 
 
 def show_seeds(axis, values, seeds):
     """The map in grey, object seeds in red and surroundings in blue."""
-    show_map(axis, values, "", cmap="gray")
+    show_map(axis, np.abs(values), "", cmap="gray")
     for side, colour in ((1, RED), (-1, BLUE)):
         axis.imshow(flat(seeds == side, colour, 0.9 if side > 0 else 0.45), interpolation="nearest")
-    axis.set_title("|map|: seeds of object (red), rest (blue)" if seeds.any() else "nothing stands out", fontsize=9.5)
+    bare(axis, "|map|: seeds of object (red), rest (blue)" if seeds.any() else "nothing stands out")
 
 
 def show_object(axis, image, mask, box):
@@ -174,12 +187,10 @@ def draw_curves(result):
         axis.set_xlabel(f"% of the pixels {'deleted' if kind == 'deletion' else 'inserted'}, most important first")
         axis.set_xlim(0, 100)
         axis.set_ylim(0, 1.02)
-        axis.grid(alpha=0.25)
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.legend(frameon=False, fontsize=9)
+        plain_axes(axis)
+        axis.legend(frameon=False, fontsize=SMALL)
     figure.axes[0].set_ylabel("p(class)")
-    count = len(result.names)
-    figure.suptitle(f"{result.method or 'Map'}: {count} image{'s' if count > 1 else ''}", fontsize=13)
+    figure.suptitle(f"{result.method or 'Map'}: {count(len(result.names), 'image')}", fontsize=LARGE)
     return figure
 
 
@@ -203,10 +214,9 @@ def draw_choice(result):
     areas.set_xlabel("area under p(class)")
     areas.legend(frameon=False, fontsize=8.5, loc="center left", bbox_to_anchor=(1, 0.5))
     for axis in (gains, areas):
-        axis.grid(alpha=0.25, axis="x")
-        axis.spines[["top", "right"]].set_visible(False)
-    count = f"{result.images} image{'s' if result.images > 1 else ''}"
-    figure.suptitle(f"Which method finds the pixels that {result.model} needs? {count}", fontsize=13)
+        plain_axes(axis, "x")
+    images = count(result.images, "image")
+    figure.suptitle(f"Which method finds the pixels that {result.model} needs? {images}", fontsize=LARGE)
     return figure
 
 
@@ -224,7 +234,7 @@ def draw_sanity(result):
     below.supxlabel("maps of the first image, each scaled on its own", fontsize=9, color="0.35")
     how = "one layer at a time" if result.independent else "from the scores down"
     verdict = {True: "depends", False: "does not depend", None: "may depend"}[result.passed]
-    figure.suptitle(f"{result.method} {verdict} on what was learnt: weights randomised {how}", fontsize=13)
+    figure.suptitle(f"{result.method} {verdict} on what was learnt: weights randomised {how}", fontsize=LARGE)
     return figure
 
 
@@ -246,30 +256,26 @@ def draw_resemblance(axis, result):
     lowest = table[[*lines]].min().min()
     axis.set_ylim(min(-0.1, lowest - 0.05), 1.05)
     axis.set_ylabel("like the original map")
-    axis.grid(alpha=0.25)
+    plain_axes(axis)
+    axis.legend(frameon=False, fontsize=SMALL, loc="lower right", bbox_to_anchor=(1, 1), ncols=3)
+
+
+def plain_axes(axis, grid="both"):
+    """A faint grid, and no frame above and to the right."""
+    axis.grid(alpha=0.25, axis=grid)
     axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(frameon=False, fontsize=9, loc="lower right", bbox_to_anchor=(1, 1), ncols=3)
 
 
 def show_image(axis, image, title):
-    """Pixels 0..255, of one or three channels."""
-    image = image.clip(0, 255) / 255
-    axis.imshow(image if image.shape[-1] == 3 else image.mean(-1), cmap="gray", vmin=0, vmax=1)
-    hide_axes(axis, title)
+    """Pixels as they are shown."""
+    axis.imshow(looks(image[None])[0][0])
+    bare(axis, title)
 
 
-def show_map(axis, values, title, cmap=None):
+def show_map(axis, values, title, cmap="gray"):
     """A map from 0 in grey, or around 0 in red and blue; up to its 99th percentile."""
-    if values.min() == values.max():
-        axis.imshow(np.full(values.shape, 0.85), cmap="gray", vmin=0, vmax=1)
-        axis.text(0.5, 0.5, "constant", transform=axis.transAxes, ha="center", va="center", color="0.3")
-        hide_axes(axis, title)
-        return
-    signed = cmap is None and values.min() < 0
-    most = np.percentile(np.abs(values), PERCENTILE) or np.abs(values).max() or 1
-    values = values if signed else np.abs(values)
-    axis.imshow(values, cmap="RdBu_r" if signed else "gray", vmin=-most if signed else 0, vmax=most)
-    hide_axes(axis, title)
+    paint(axis, values, scale_of(values, values.min() < 0, PERCENTILE, cmap))
+    bare(axis, title)
 
 
 def flat(mask, colour, alpha):
@@ -279,15 +285,10 @@ def flat(mask, colour, alpha):
     return np.where(mask[..., None], to_rgba(colour, alpha), 0.0)
 
 
-def shorten(name, length=34):
-    name = str(name).rsplit("/", 1)[-1]
-    return name if len(name) <= length else "…" + name[1 - length :]
-
-
-def hide_axes(axis, title):
-    axis.set_title(title, fontsize=9.5)
-    axis.set_xticks([])
-    axis.set_yticks([])
+def shorten(path, letters):
+    """The last name of a layer's path, or the end of that."""
+    name = path.rsplit("/", 1)[-1]
+    return name if len(name) <= letters else "…" + name[1 - letters :]
 
 
 TILES = 9  # of a unit, its strongest
@@ -303,9 +304,8 @@ def draw_projections(found):
     figure, axes = blocks(len(drawn), 3 if alone else 2)
     for rows, axis in zip(drawn, axes, strict=False):
         draw_unit(axis, found, rows, shown)
-    for empty in (each for axis in axes[len(drawn) :] for each in axis):
-        empty.axis("off")
-    left = f"{len(drawn)} of {len(every)} units are drawn" if len(drawn) < len(every) else ""
+    hide_empty(axes[len(drawn) :])
+    left = drawn_of(len(drawn), len(every), "units")
     scale = f"projection: 0.5 + x / (2 p{SIGNALS}), grey is exactly 0, one scale for each unit"
     field = "both cut to what the unit sees, grey where that is outside the image"
     caption(figure, said, left, scale + "\n" + field)
@@ -324,12 +324,10 @@ def groups(found):
 
 def blocks(count, columns):
     """A figure, and the axes of each unit, several units a row."""
-    from matplotlib.figure import Figure
-
     most = 2 if columns == 3 or count in (2, 4) else 3 if count in (3, 5, 6, 9) else 4
     across = min(count, most)
     down, side = -(-count // across), {1: 3.2, 2: 2.6 if columns == 2 else 2.2}.get(across, 2.1)
-    figure = Figure(figsize=(across * (columns * side + 0.25), down * (side + 0.5) + 1.1), layout="constrained")
+    figure = new_figure(across * (columns * side + 0.25), down * (side + 0.5) + 1.1)
     parts = np.ravel(figure.subfigures(down, across, squeeze=False, wspace=0.03))
     return figure, [part.subplots(1, columns, squeeze=False)[0] for part in parts]
 
@@ -343,7 +341,7 @@ def draw_unit(axes, found, rows, shown):
     if len(axes) == 3:
         frame(axes[0], shown[rows[0]], boxes[rows[0]])
         name = found.names[rows[0]].removesuffix(f", {found.facts['layer']}:{unit}")
-        bare(axes[0], "image", cut(os.path.basename(name), 34))
+        bare(axes[0], "image", file_name(name))
     if scale.high == 0:
         hatch(axes[-2], patches[0].shape[:2], 0.0)
     else:
@@ -372,20 +370,18 @@ def frame(axis, image, box):
 def cut_out(image, box, outside=GREY):
     """The part of an image (H, W, C) in a box that may leave it."""
     top, left, bottom, right = (int(edge) for edge in box)
-    part = np.full((bottom - top, right - left, image.shape[-1]), outside)
-    inside = image[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
-    down, across = max(-top, 0), max(-left, 0)
-    part[down : down + inside.shape[0], across : across + inside.shape[1]] = inside
-    return part
+    beyond = max(0, -top, -left, bottom - image.shape[0], right - image.shape[1])
+    sides = ((beyond, beyond), (beyond, beyond), (0, 0))
+    wide = np.pad(np.asarray(image, np.float64), sides, constant_values=outside)
+    return wide[top + beyond : bottom + beyond, left + beyond : right + beyond]
 
 
 def mosaic(tiles, columns):
-    """Tiles of one size side by side, a white gutter between them."""
-    high, wide = tiles[0].shape[:2]
-    gap = max(GUTTER, round(max(high, wide) / 40))
+    """Tiles (H, W, 3) of one size side by side, a white gutter between them."""
+    gap = max(GUTTER, round(max(tiles[0].shape[:2]) / 40))
     rows = -(-len(tiles) // columns)
-    whole = np.ones((rows * (high + gap) - gap, columns * (wide + gap) - gap, 3))
-    for i, tile in enumerate(tiles):
-        top, left = i // columns * (high + gap), i % columns * (wide + gap)
-        whole[top : top + high, left : left + wide] = tile
-    return whole
+    empty = rows * columns - len(tiles)
+    tiles = np.pad(np.stack(tiles), ((0, empty), (0, gap), (0, gap), (0, 0)), constant_values=1.0)
+    _, high, wide, channels = tiles.shape
+    whole = tiles.reshape(rows, columns, high, wide, channels).swapaxes(1, 2)
+    return whole.reshape(rows * high, columns * wide, channels)[:-gap, :-gap]
