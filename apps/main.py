@@ -9,7 +9,7 @@ import click
 
 from kerascnn import __version__
 
-from . import bench, see
+from . import bench
 from .commands import (
     cache,
     completion,
@@ -23,6 +23,7 @@ from .commands import (
     list,
     predict,
     report,
+    see,
     show,
     train,
     transfer,

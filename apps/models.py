@@ -11,7 +11,7 @@ from functools import wraps
 import click
 
 from .backend import load_keras
-from .errors import BadFile, Failure, Misuse
+from .errors import BadFile, Failure, Misuse, failing_as
 from .output import waiting
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
@@ -47,10 +47,21 @@ class Source:
     def open(self, size=None):
         """The model; a network of the zoo for images of this ``size``, its own unless given."""
         load_keras()
-        if self.row is None:
-            return read_model(self.name)
-        shape = (size, size, self.row.input_shape[-1]) if size else None
-        return build_network(self.row.name, self.weights, shape)
+        import kerascnn
+        from kerascnn.inputs.classifier import open_model
+
+        name, row, weights = self.name, self.row, self.weights
+        if row is None:
+            unreadable = f"{name} is no model that Keras can read: "
+            with failing_as(BadFile, unreadable, f"kerascnn show -v {name}", kinds=Exception):
+                return open_model(name)
+        shape = (size, size, row.input_shape[-1]) if size else None
+        with (
+            waiting(f"building {row.name} ..."),
+            failing_as(Failure, "", "a connection, or --weights with a file that is here", kinds=OSError),
+            failing_as(BadFile, f"{weights} cannot be loaded into {row.name}: "),
+        ):
+            return kerascnn.build_model(row.name, weights=weights, input_shape=shape)
 
 
 def find_model(name, weights=None):
@@ -171,27 +182,3 @@ def unknown_model(name):
     known = [row.name for row in networks()]
     relatives = start and any(start in other for other in known)
     return Misuse(unknown_network(name, known), f"kerascnn list {start}" if relatives else "kerascnn list")
-
-
-def build_network(name, weights, input_shape=None):
-    """The network with its weights, for images of its own shape or another."""
-    import kerascnn
-
-    try:
-        with waiting(f"building {name} ..."):
-            return kerascnn.build_model(name, weights=weights, input_shape=input_shape)
-    except ValueError as error:
-        raise BadFile(f"{weights} cannot be loaded into {name}: {error}") from error
-    except OSError as error:
-        raise Failure(error, "a connection, or --weights with a file that is here") from error
-
-
-def read_model(path):
-    """The model in a file."""
-    from kerascnn.inputs.classifier import open_model
-
-    try:
-        return open_model(path)
-    except Exception as error:
-        advice = f"kerascnn show -v {path}"
-        raise BadFile(f"{path} is no model that Keras can read: {error}", advice) from error

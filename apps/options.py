@@ -129,11 +129,16 @@ def images_argument(command):
     @click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path())
     @wraps(command)
     def checked(*, images, **named):
-        if not any(os.path.exists(path) for path in images):
-            raise BadFile(f"there is no image {images[0]}")
+        check_image(images)
         return command(images=[*images], **named)
 
     return checked
+
+
+def check_image(paths):
+    """Refuse images none of which is there."""
+    if not any(os.path.exists(path) for path in paths):
+        raise BadFile(f"there is no image {paths[0]}")
 
 
 def classes_option(command):

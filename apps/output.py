@@ -51,17 +51,16 @@ def json_number(value):
 
 
 def json_rows(frame):
-    """The rows of a table as JSON takes them: numbers in six digits, None for none."""
+    """The rows of a table as JSON takes them."""
+    return [{key: json_value(value) for key, value in row.items()} for row in frame.to_dict("records")]
 
-    def cell(value):
-        if isinstance(value, str | None):
-            return value
-        value = getattr(value, "item", lambda: value)()
-        if isinstance(value, float):
-            return json_number(value)
+
+def json_value(value):
+    """A word or a number as JSON takes it: floats in six digits, None for none."""
+    if isinstance(value, str | None):
         return value
-
-    return [{key: cell(value) for key, value in row.items()} for row in frame.to_dict("records")]
+    value = value.item() if hasattr(value, "item") else value
+    return json_number(value) if isinstance(value, float) else value
 
 
 @click.pass_context

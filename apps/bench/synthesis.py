@@ -121,7 +121,7 @@ def measured(network, weights, units, steps, size, rounds, tasks=TASKS):
 def fooled(network, weights, photos, rounds):
     """The rows of attacks on a network, on photos."""
     from kerascnn.visualize import probe
-    from kerascnn.visualize.engine.pictures import pictures
+    from kerascnn.visualize.engine.query import pictures
 
     from .attacks import rows
 

@@ -6,7 +6,7 @@ import click
 
 from ..backend import load_keras
 from ..errors import BadFile, Failure, failing_as
-from ..models import complete_names_and_files, find_network, model_argument, read_model
+from ..models import Source, complete_names_and_files, find_network, model_argument
 from ..options import (
     COUNT,
     PICTURES,
@@ -157,7 +157,7 @@ def check_gradients(what, samples, seed, save):
     import kerascnn
     from kerascnn.inputs.classifier import image_input
 
-    network = kerascnn.build_model(row.name) if row else read_model(what)
+    network = kerascnn.build_model(row.name) if row else Source(what).open()
     rng = np.random.default_rng(seed)
     with failing_as(BadFile, f"{network.name} cannot be checked: "):
         pixels = rng.integers(0, 256, (4, *(side or 32 for side in image_input(network))))

@@ -9,7 +9,7 @@ import click
 
 from ..backend import load_keras
 from ..errors import BadFile, Misuse, failing_as, writing
-from ..models import complete_names_and_files, find_network, networks, read_model
+from ..models import Source, complete_names_and_files, find_network, networks
 from ..options import Command, new_file_option
 from ..output import answer, bar, bold, cut, dim, exact, next_steps, pairs, percent, short, sides, table, width
 
@@ -39,7 +39,7 @@ def command(network, layers, weights, diagram):
         load_keras()
         from kerascnn import outline
 
-        model = read_model(network) if row is None else outline(row.name)  # without memory for weights
+        model = Source(network).open() if row is None else outline(row.name)  # without memory for weights
     anatomy = dissect_model(model, network) if row is None or layers else None
     published = describe_weights(row.name) if row else None
     result = vars(row) | {"weights": published} if row else summary(model, network, anatomy)

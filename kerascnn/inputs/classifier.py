@@ -169,6 +169,48 @@ def resolve_class_names(labels, classes, model):
     return tuple(map(str, labels))
 
 
+def class_numbers(classes, count, *, images=None, class_names=None, model=None, argument="classes"):
+    """The numbers of one or several classes, given as numbers or names.
+
+    Args:
+        classes: a number or a name, or several.
+        count: how many classes there are.
+        images: how many images they are for, each of which then has one: one class for all, or one each.
+        class_names: their names in order, or False for none; by default those that are known of ``model``.
+        model: a Keras model, whose name may say what its classes are called.
+        argument: what errors call the classes.
+
+    Returns:
+        An array (n,) of whole numbers; with ``images``, (images,).
+    """
+    given = [classes] if isinstance(classes, str) or np.ndim(classes) == 0 else classes
+    if any(isinstance(each, str) for each in given):
+        known = resolve_class_names(class_names, count, model) or ()
+        given = [class_number(each, known, count, argument) if isinstance(each, str) else each for each in given]
+    numbers = np.asarray(given)
+    if images is not None and (numbers.ndim != 1 or len(numbers) not in (1, images)):
+        expected = f"one class or one for each of {images} images"
+        raise ValueError(f"`{argument}` should be {expected}. Received: {classes!r}")
+    if not numbers.size:
+        raise ValueError(f"`{argument}` should have at least one class. Received: none")
+    if numbers.dtype.kind not in "iu" or numbers.ndim != 1 or numbers.min() < 0 or numbers.max() >= count:
+        expected = f"whole numbers from 0 to {count - 1}, or names"
+        raise ValueError(f"`{argument}` should be {expected}. Received: {classes!r}")
+    return numbers if images is None else np.broadcast_to(numbers, images).copy()
+
+
+def class_number(name, known, count, argument):
+    """The number of a class by its name, whose capitals and underscores do not matter where they need not."""
+    plain = name.lower().replace("_", " ")
+    alike = [number for number, each in enumerate(known) if each.lower().replace("_", " ") == plain]
+    if name in known or alike:
+        return known.index(name) if name in known else alike[0]
+    expected = f"`{argument}` should be a number from 0 to {count - 1}"
+    if not known:
+        raise ValueError(f"{expected}: the names of these classes are not known. Received: {name!r}")
+    raise ValueError(f"{expected}, or a class's name. {unknown('class', name, known)}")
+
+
 def open_model(model, size=None):
     """A model: itself, the one in a file, or of the zoo by its name with the best weights there are.
 

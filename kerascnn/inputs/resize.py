@@ -113,13 +113,13 @@ def to_channels(image, channels):
     raise ImageError("`images`", f"{have} channels", f"have {channels} channels, as the model takes them")
 
 
-def pair(size):
+def pair(size, argument="size"):
     """A size as (h, w); one number is a square, None stays."""
     if size is None:
         return None
     sides = (size, size) if isinstance(size, int | np.integer) else tuple(size)
     if len(sides) != 2 or not all(isinstance(side, int | np.integer) and side > 0 for side in sides):
-        raise ValueError(f"`size` should be a number of pixels or (h, w). Received: {size!r}")
+        raise ValueError(f"`{argument}` should be a number of pixels or (h, w). Received: {size!r}")
     return int(sides[0]), int(sides[1])
 
 

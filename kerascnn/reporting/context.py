@@ -99,7 +99,7 @@ class Subject:
     def probabilities(self, images):
         """(N, classes) of images as the network's probe reads them, whatever the network ends with."""
         from ..visualize.attribution.attribution import predicted
-        from ..visualize.engine.pictures import pictures
+        from ..visualize.engine.query import pictures
 
         return predicted(self.probe, pictures(self.probe, images))
 

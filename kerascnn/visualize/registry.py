@@ -25,9 +25,9 @@ KINDS = {  # kind -> what its methods answer
 SHARED = {  # what all attribution methods take
     "model": "any Keras model, or a `Probe` of one.",
     "images": "an array (N, H, W, C) as the model takes it, or photos in any form that `predict` takes.",
-    "classes": "class numbers, one for all images or one each; by default those predicted.",
+    "classes": "a class, or one for each image, numbers or names; by default those predicted.",
     "score": "what is asked in place of the classes: a `Score`, or a function of the logits (N, classes).",
-    "labels": "the classes' names, for titles.",
+    "labels": "the classes' names, by which `classes` may ask for them, and for titles.",
     "batch": "images in the network at once; by default as many as memory allows. It changes no number.",
     "tell": "called as `tell(done, of)` while it goes on; may raise to end it.",
 }

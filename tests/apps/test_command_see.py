@@ -13,7 +13,7 @@ from PIL import Image
 
 from kerascnn.inputs import class_names
 from kerascnn.visualize.registry import ROWS, Method
-from kerascnn_apps import see, ways
+from kerascnn_apps.commands import see
 
 SMALL = {  # method -> options that keep it small; without any where it has no row here
     "smoothgrad": ["--samples", 3],
@@ -36,8 +36,8 @@ SMALL = {  # method -> options that keep it small; without any where it has no r
     "unrecognisable": ["--class", "1", "--goal", 0.2],
     "evolve": ["--encoding", "direct", "--generations", 2],
 }
-TRIED = {name: SMALL.get(name, []) for name, way in ways.ways().items() if way.shows != "none"}
-ALONE = {name: SMALL.get(name, []) for name, way in ways.ways().items() if way.shows == "none"}
+TRIED = {name: SMALL.get(name, []) for name, row in ROWS.items() if see.images_of(row) != "none"}
+ALONE = {name: SMALL.get(name, []) for name, row in ROWS.items() if see.images_of(row) == "none"}
 SILENT = ("activation_maps", "heat_map", "segment", "curves", "choose", "sanity", "side_by_side")  # of single images
 SILENT += ("facets", "invert", "dream", "fool")
 
@@ -167,15 +167,16 @@ def test_the_list_names_methods_and_their_own_options(document, method):
     function = ROWS[method].function
     assert (row["kind"], row["title"]) == (ROWS[method].kind, ROWS[method].title)
     assert row["what"] == inspect.getdoc(function).split("\n")[0]
-    own = {ways.spelled(name) for name in inspect.signature(function).parameters if name in ways.OPTIONS}
+    own = {see.spelled(name) for name in inspect.signature(function).parameters if name in see.OPTIONS}
     assert own <= set(row["options"])
 
 
 def test_every_option_is_a_parameter_of_some_way():
-    known = ways.ways().values()
-    assert all(any(way.parameter(option) for way in known) for option in ways.OPTIONS)
+    for option in see.OPTIONS:
+        assert any(see.argument_of(row, option) for row in ROWS.values()), option
     typed = {option.name for option in see.command.params}
-    assert set(ways.OPTIONS) <= typed
+    assert set(see.OPTIONS) <= typed
+    assert {"classes", "of", "other", "layer", "unit", "steps", "seed", "batch"} <= set(see.OPTIONS)
 
 
 def test_the_list_says_all_options_also_where_there_is_little_room(run, monkeypatch):
@@ -271,6 +272,14 @@ def test_a_method_may_look_at_the_network_alone(monkeypatch, run, fails, here, n
     outcome = run("see", "filters", network, "--layer", "conv1")
     assert outcome.stdout == "two filters\ndrawn: filters.png\n"
     assert "looks at the network alone" in fails("see", "filters", network, photos, "--force", code=2)
+
+
+def test_a_warning_is_remarked_once(monkeypatch, run, here, network):
+    warning = "import warnings\n    warnings.warn('few')\n    return Found"
+    (here / "toy_warnings.py").write_text(FILTERS.replace("return Found", warning))
+    monkeypatch.syspath_prepend(here)
+    monkeypatch.setitem(ROWS, "filters", Method("filters", "toy_warnings", "features", "Filters"))
+    assert run("see", "filters", network, "--layer", "conv1").stderr.splitlines() == ["few"]
 
 
 @pytest.mark.parametrize("seconds", [0, 1e9], ids=["lines", "none yet"])
@@ -369,8 +378,8 @@ def test_a_row_is_all_that_a_new_method_needs_in_python(toy, network, photos):
     np.testing.assert_allclose(found.values.max(-1), saliency(model, str(photos)).map ** 2, rtol=1e-5)
     assert "power: the exponent" in method.__doc__
     assert smoothgrad(model, str(photos), method=toy, samples=2).method.startswith("powered, mean of 2")
-    assert toy in choose(model, str(photos), {toy: method}, steps=2).table.method.tolist()
-    assert sanity(method, model, str(photos), independent=True).method == "powered"
+    assert toy in choose(model, str(photos), methods={toy: method}, steps=2).table.method.tolist()
+    assert sanity(model, str(photos), method=method, independent=True).method == "powered"
 
 
 def test_a_row_is_all_that_a_new_method_needs_on_the_command_line(toy, document, run, here, network, photos):

@@ -12,8 +12,7 @@ from test_models import equal, snapshot
 from kerascnn.support.files import save_image
 from kerascnn.visualize import RECIPES, climb, dream, dream_on, energy
 from kerascnn.visualize.engine.lens import probe
-from kerascnn.visualize.engine.pictures import Pictures
-from kerascnn.visualize.engine.query import read
+from kerascnn.visualize.engine.query import Pictures, read
 from kerascnn.visualize.synthesis import dream as dreaming
 from kerascnn.visualize.synthesis.dream import closer, pyramid, resized
 

@@ -10,7 +10,7 @@ from keras import layers, ops
 
 from kerascnn.visualize import deconvnet, integrated_gradients, logit, probe, saliency, smoothgrad
 from kerascnn.visualize.engine import query
-from kerascnn.visualize.engine.pictures import pictures
+from kerascnn.visualize.engine.query import pictures
 from kerascnn.visualize.engine.scores import PROBS
 
 

@@ -22,7 +22,7 @@ from kerascnn.visualize import (
     sanity,
     side_by_side,
 )
-from kerascnn.visualize.engine import pictures
+from kerascnn.visualize.engine import query
 
 SIZE = (12, 16)
 
@@ -113,8 +113,8 @@ def test_several_inputs_are_carried_along(rng, pixels):
 
 def test_choose_decodes_each_photo_once(pair, tmp_path, monkeypatch, rng):
     Image.fromarray(rng.integers(0, 256, (*SIZE, 3), dtype=np.uint8)).save(tmp_path / "a.png")
-    seen, own = [], pictures.batch_of
-    monkeypatch.setattr(pictures, "batch_of", lambda given: seen.append(given) or own(given))
+    seen, own = [], query.batch_of
+    monkeypatch.setattr(query, "batch_of", lambda given: seen.append(given) or own(given))
     choose(pair[1], [str(tmp_path / "a.png")], methods={"one": saliency, "other": occlusion}, steps=2)
     sanity(pair[1], [str(tmp_path / "a.png")], method=saliency, layers=["end"])
     assert len(seen) == 2

@@ -9,7 +9,23 @@ from PIL import Image
 from test_models import equal, snapshot
 
 from kerascnn import build_model
-from kerascnn.visualize import choose, climb, curves, facets, fool, maximize, probe, saliency, sanity, unrecognisable
+from kerascnn.visualize import (
+    choose,
+    climb,
+    curves,
+    evolve,
+    facets,
+    fool,
+    grad_cam,
+    heat_map,
+    maximize,
+    occlusion,
+    probe,
+    saliency,
+    sanity,
+    smoothgrad,
+    unrecognisable,
+)
 from kerascnn.visualize.engine.query import Question, ask
 from kerascnn.visualize.engine.scores import channel, energy, logit, neuron, peak
 from kerascnn.visualize.synthesis.maximize import canvas
@@ -68,7 +84,7 @@ WRONG = {
         {"classes": ["plan"], "labels": ["plane", "car", "bird", "cat", "deer"]},
         "`classes` should be a number from 0 to 4, or a class's name. .* Did you mean plane",
     ),
-    "fraction": ({"classes": [0.5]}, "`classes` should be numbers from 0 to 4, or names"),
+    "fraction": ({"classes": [0.5]}, "`classes` should be whole numbers from 0 to 4, or names"),
     "unit": ({"layer": "top", "units": [3]}, "numbers from 0 to 2 of top"),
     "layer": ({"layer": "tops"}, "top"),
     "kind": ({"layer": "top", "kind": "chanel"}, "channel"),
@@ -183,7 +199,7 @@ def squeezenet(shared, forgotten):
 @pytest.mark.slow
 def test_pictures_beat_the_best_of_500_photos(squeezenet, shared):
     """In at least 95 % of units (here all of a few); photos and pictures at the network's own size."""
-    from kerascnn.visualize.engine.pictures import pictures
+    from kerascnn.visualize.engine.query import pictures
 
     asked, units = probe(squeezenet), [3, 60, 111, 200]
     layer = "stage3"
@@ -242,3 +258,27 @@ def test_names_that_are_known_of_a_network_are_taken(rng):
         ValueError, match="`target` should be a number from 0 to 9, or a class's name.*Did you mean dog"
     ):
         fool(network, images, "dgo")
+
+
+@pytest.mark.parametrize("name", ["dog", "Dog"])
+def test_names_of_classes_are_taken_wherever_classes_are(rng, name):
+    network = keras.Sequential(
+        [keras.Input((8, 8, 3)), keras.layers.Conv2D(10, 3), keras.layers.GlobalAveragePooling2D()], name="a_cifar10"
+    )
+    images = rng.uniform(0, 255, (2, 8, 8, 3)).astype(np.float32)
+    assert saliency(network, images, name).classes == (5, 5)
+    assert saliency(network, images, ["cat", name]).classes == (3, 5)
+    assert occlusion(network, images, name, patch=4).classes == (5, 5)
+    assert smoothgrad(network, images, [name, 3], samples=2, method=grad_cam).classes == (5, 3)
+    assert evolve(network, [name, "cat"], encoding="direct", population=4, generations=1).classes == (5, 3)
+    assert heat_map(network, images, name).slides[0].classes == (5,)
+    with pytest.raises(ValueError, match="`classes` should be a number .*Did you mean dog"):
+        saliency(network, images, "dgo")
+
+
+def test_names_given_as_labels_are_those_of_the_classes(rng):
+    network = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Flatten(), keras.layers.Dense(3)])
+    images = rng.uniform(0, 255, (1, 4, 4, 3)).astype(np.float32)
+    assert saliency(network, images, "night heron", labels=("egret", "night_heron", "ibis")).classes == (1,)
+    with pytest.raises(ValueError, match="not known"):
+        saliency(network, images, "ibis")

@@ -8,7 +8,7 @@ import pytest
 from scipy.ndimage import correlate1d
 
 from kerascnn.visualize import probe
-from kerascnn.visualize.attribution.faithfulness import area, blurred, choose, curves, ranks
+from kerascnn.visualize.attribution.faithfulness import area, blur_images, choose, curves, ranks
 
 SIDE = 8
 
@@ -40,7 +40,7 @@ def probability(case, images):
 def test_no_ranking_beats_that_of_the_exact_contributions(case, rng):
     classes = (0, 0)
     deleting = case.weights * (case.images[..., 0] - 127.5)
-    inserting = case.weights * (case.images - blurred(case.images, 5.0))[..., 0]
+    inserting = case.weights * (case.images - blur_images(case.images, 5.0))[..., 0]
     least = curves(case.model, given(deleting, case.images), classes=classes).areas.deletion
     most = curves(case.model, given(inserting, case.images), classes=classes).areas.insertion
     for _ in range(20):
@@ -58,7 +58,9 @@ def test_the_ends_are_the_image_and_what_replaces_it(case, rng):
         grey = probability(case, np.full_like(case.images, 127.5))
         np.testing.assert_allclose(getattr(found, kind)[:, -1], grey, rtol=1e-5)
     for kind in ("insertion", "random_insertion"):
-        np.testing.assert_allclose(getattr(found, kind)[:, 0], probability(case, blurred(case.images, 5)), rtol=1e-5)
+        np.testing.assert_allclose(
+            getattr(found, kind)[:, 0], probability(case, blur_images(case.images, 5)), rtol=1e-5
+        )
         np.testing.assert_allclose(getattr(found, kind)[:, -1], image, rtol=1e-5)
 
 
@@ -75,7 +77,7 @@ def test_the_blur_is_a_gaussian_of_eleven_pixels(rng):
     images = rng.uniform(0, 255, (2, 30, 26, 3))
     kernel = np.exp(-(np.arange(-5, 6) ** 2) / 50)
     expected = correlate1d(correlate1d(images, kernel / kernel.sum(), 1, mode="nearest"), kernel / kernel.sum(), 2)
-    np.testing.assert_allclose(blurred(images, 5.0)[:, :, 5:-5], expected[:, :, 5:-5], rtol=1e-6)
+    np.testing.assert_allclose(blur_images(images, 5.0)[:, :, 5:-5], expected[:, :, 5:-5], rtol=1e-6)
 
 
 def test_area_of_a_constant_and_of_a_line():

@@ -14,7 +14,7 @@ from kerascnn.visualize.attribution.sanity import (
     correlations,
     cut_points,
     initialiser_of,
-    learning,
+    learning_layers,
     redraw,
     sanity,
     ssim,
@@ -136,7 +136,7 @@ def test_which_layers_are_random_at_each_step(model, images, independent):
 
 
 def learnt_weights(model):
-    return {name: layer.get_weights() for name, layer in learning(model).items()}
+    return {name: layer.get_weights() for name, layer in learning_layers(model).items()}
 
 
 def test_the_model_stays_as_it_is_also_when_the_method_fails(model, images):

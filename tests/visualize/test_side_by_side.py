@@ -7,7 +7,7 @@ from keras import layers
 
 from kerascnn import build_model
 from kerascnn.visualize import probe
-from kerascnn.visualize.engine.pictures import pictures
+from kerascnn.visualize.engine.query import pictures
 from kerascnn.visualize.features.side_by_side import aliasing, bands, cka, power_of, share_above, side_by_side
 
 

@@ -5,7 +5,6 @@ any network. What counts on the way are the scores before the softmax: by how ma
 Whether an image is fooled is for the user's model to say, in a plain forward pass.
 """
 
-import os
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -13,19 +12,18 @@ import keras
 import numpy as np
 from keras import ops
 
-from ...inputs.classifier import resolve_class_names
+from ...inputs.classifier import class_numbers, resolve_class_names
 from ...plots.primitives import looks
 from ...plots.style import LARGE, bare, new_figure, small_print
 from ...support.display import Drawn
 from ...support.text import cut
-from ..attribution.attribution import by_class
-from ..engine.class_numbers import class_numbers
+from ..attribution.attribution import by_class, over_places
+from ..attribution.figures import drawn_of, file_name
 from ..engine.lens import probe
 from ..engine.loop import Loop, iterate
-from ..engine.pictures import Pictures, pictures, steps, unsteps
-from ..engine.query import Question, ask, most, read
+from ..engine.query import RANGE, Pictures, Question, ask, most, pictures, read, steps, unsteps
 from ..engine.scores import LOGITS, PROBS
-from .norms import RANGE, l2, linf, rms, ssim
+from .norms import l2, linf, rms, ssim
 
 FAR = 1e9  # subtracted from a class's score, it is never the largest
 TINY = 1e-30  # the least probability whose logarithm is taken
@@ -102,8 +100,6 @@ class Fooled(Drawn):
 
     def plot(self):
         """Original, fooled, difference and ten times the difference, a row an image."""
-        pass
-
         return draw_fooled(self)
 
 
@@ -143,9 +139,9 @@ class Victim:
         return {"origin": self.pixels, "label": self.label, "sign": self.sign, "aim": self.aim}
 
     def iterate(self, name, step, state, now, more=None, over=None):
-        """Run a loop whose step is ``step(see, state, now, given)``, where ``see`` is `seen` by the network."""
+        """Run a loop whose step is ``step(see, state, now, given)``, with ``see`` for `margin_and_slope`."""
         bounds = self.bounds
-        act = lambda look, *rest: step(lambda *what: seen(look, bounds, *what), *rest)  # noqa: E731
+        act = lambda look, *rest: step(lambda *what: margin_and_slope(look, bounds, *what), *rest)  # noqa: E731
         loop = Loop(("attack", name, bounds), act, says=("margin",))
         options = {"others": self.shown.others, "batch": self.batch, "tell": self.tell, "over": over}
         return iterate(self.probe, loop, state, now, self.given | (more or {}), **options)
@@ -179,8 +175,6 @@ def victim(model, images, target=None, *, bounds=(0, 255), lead=0.0, labels=None
     """The `Victim` that any attack is given, checked."""
     asked = probe(model)
     shown = pictures(asked, images)
-    if not len(shown):
-        raise ValueError("`images` should have at least one image. Received: none")
     low, high = checked_bounds(bounds)
     pixels = steps(shown.pixels, (low, high)).astype(np.float32)
     if shown.pixels.min() < low - 1e-4 * (high - low) or shown.pixels.max() > high + 1e-4 * (high - low):
@@ -193,16 +187,18 @@ def victim(model, images, target=None, *, bounds=(0, 255), lead=0.0, labels=None
     end = plain_end(outputs, probs)
     before = plain_classes(outputs, end)
     labels = resolve_class_names(labels, probs.shape[-1], asked.model)
-    aimed = None if target is None else targets(target, len(shown), probs.shape[-1], labels, asked.model)
+    if target is not None:
+        names = labels or False
+        target = class_numbers(target, probs.shape[-1], images=len(shown), class_names=names, argument="target")
     return Victim(
         probe=asked,
         shown=shown,
         pixels=pixels,
         probs=probs,
         before=before,
-        target=aimed,
-        label=(before if aimed is None else aimed).astype(np.int32),
-        sign=np.full(len(shown), -1 if aimed is None else 1, np.float32),
+        target=target,
+        label=(before if target is None else target).astype(np.int32),
+        sign=np.full(len(shown), -1 if target is None else 1, np.float32),
         end=end,
         aim=(lead + rounding).astype(np.float32),
         bounds=(low, high),
@@ -243,7 +239,7 @@ def plain_end(outputs, probs):
 
 def plain_classes(outputs, end):
     """The class of each image: the largest output; of a single one, class 1 from equality on."""
-    outputs = outputs.reshape(len(outputs), -1, outputs.shape[-1]).mean(1)
+    outputs = over_places(outputs)
     if outputs.shape[-1] > 1:
         return outputs.argmax(-1)
     return (outputs[:, 0] >= (0 if end == "logits" else 0.5)).astype(int)
@@ -254,7 +250,7 @@ def plain_logits(outputs, end):
     outputs = outputs.astype(np.float64)
     if end != "logits":
         outputs = np.log(np.maximum(outputs, TINY)) - (end == "sigmoid") * np.log(np.maximum(1 - outputs, TINY))
-    outputs = outputs.reshape(len(outputs), -1, outputs.shape[-1]).mean(1)
+    outputs = over_places(outputs)
     return outputs if outputs.shape[-1] > 1 else np.concatenate([0 * outputs, outputs], 1)
 
 
@@ -265,17 +261,7 @@ def checked_bounds(bounds):
     return low, high
 
 
-def targets(target, count, classes, labels, model):
-    """Class numbers, one an image, from one or many numbers or names."""
-    numbers = class_numbers(target, classes, class_names=labels or False, model=model, argument="target")
-    if isinstance(target, str) or np.ndim(target) == 0:
-        return np.repeat(numbers, count)
-    if len(numbers) != count:
-        raise ValueError(f"`target` should be one class, or one for each of {count} images. Received: {len(numbers)}")
-    return numbers
-
-
-def seen(look, bounds, pixels, given, sharp=None):
+def margin_and_slope(look, bounds, pixels, given, sharp=None):
     """(margin, slope of the smooth margin in steps of 0..255, smooth margin) of pixels on their way through a loop.
 
     The slope is not that of the margin itself, where it would be that of one class alone; none without ``sharp``.
@@ -305,7 +291,7 @@ def margins(logits, label, sign, sharp=None):
     return hard, sign * (ops.logsumexp(sharp * others, 1) / sharp[:, 0] - mine)
 
 
-def judged(victim, pixels, method, history, whole=False):
+def judge(victim, pixels, method, history, whole=False):
     """`Fooled` from changed pixels, which the model itself is shown, as they are and in 8 bits."""
     images = as_images(pixels, victim.pixels, victim.shown.pixels, victim.bounds)
     rounded = unsteps(np.round(pixels), victim.bounds).astype(np.float32)
@@ -353,22 +339,20 @@ SIDE = 2.7  # inches
 def draw_fooled(found):
     """Before, after, the difference and ten times the difference, a row an image."""
     count = min(len(found), MOST)
-    shown = [looks(in_range(each[:count], found.bounds))[0] for each in (found.originals, found.images)]
+    shown = [looks_in_range(images[:count], found.bounds) for images in (found.originals, found.images)]
+    change = found.difference
     figure, axes = panels(count, shown[0].shape[1:3])
     for i, row in enumerate(axes):
         row[0].imshow(shown[0][i])
-        bare(
-            row[0],
-            titled(found, found.before[i], found.confidence_before[i]),
-            cut(os.path.basename(found.names[i]), 34),
-        )
+        bare(row[0], class_title(found, found.before[i], found.confidence_before[i]), file_name(found.names[i]))
         row[1].imshow(shown[1][i])
-        bare(row[1], titled(found, found.after[i], found.confidence_after[i]), verdict(found, i))
-        differences(
-            row[2:], found.difference[i], f"L2 {found.l2[i]:.4g}, Linf {found.linf[i]:.3g}", f"SSIM {found.ssim[i]:.4f}"
-        )
-    more = f"{count} of {len(found)} images are drawn" if count < len(found) else ""
-    small_print(figure, f"differences in steps of 0..255: 128 + d and 128 + {TIMES} d, cut off at 0 and 255", more)
+        bare(row[1], class_title(found, found.after[i], found.confidence_after[i]), verdict(found, i))
+        row[2].imshow(amplified(change[i], 1))
+        bare(row[2], "difference", f"L2 {found.l2[i]:.4g}, Linf {found.linf[i]:.3g}")
+        row[3].imshow(amplified(change[i], TIMES))
+        bare(row[3], f"{TIMES} x difference", f"SSIM {found.ssim[i]:.4f}")
+    words = f"differences in steps of 0..255: 128 + d and 128 + {TIMES} d, cut off at 0 and 255"
+    small_print(figure, words, drawn_of(count, len(found), "images"))
     figure.suptitle(str(found), fontsize=LARGE)
     return figure
 
@@ -380,13 +364,6 @@ def panels(count, size, columns=4):
     return figure, figure.subplots(count, columns, squeeze=False)
 
 
-def differences(axes, change, below, further=""):
-    """A change and ten times as much, around mid-grey."""
-    for axis, times, words in zip(axes, (1, TIMES), (below, further), strict=True):
-        axis.imshow(amplified(change, times))
-        bare(axis, "difference" if times == 1 else f"{times} x difference", words)
-
-
 def amplified(change, times):
     """128 + times d, cut off at 0 and 255, as whole steps (H, W, 3); nothing is 128 everywhere."""
     change = change if change.shape[-1] == 3 else change.mean(-1, keepdims=True)
@@ -394,12 +371,13 @@ def amplified(change, times):
     return np.broadcast_to(shown, (*shown.shape[:2], 3))
 
 
-def in_range(images, bounds):
-    """Pixels of a network's range as 0..255, which `looks` takes them for."""
-    return np.clip(steps(images, bounds), 0, 255)
+def looks_in_range(images, bounds):
+    """Images of a network's range as they are shown."""
+    return looks(np.clip(steps(images, bounds), 0, RANGE))[0]
 
 
-def titled(found, number, confidence):
+def class_title(found, number, confidence):
+    """What an image is taken for, and how surely."""
     sure = f"{confidence:.1%}" if confidence < 0.9995 else f"{100 * confidence:.2f}%"
     return f"{cut(str(found.label(number)), LETTERS)} {sure}"
 
@@ -415,22 +393,22 @@ def verdict(found, i):
 def draw_twins(twins):
     """Source, guide, twin, and ten times the difference of source and twin."""
     count = min(len(twins), MOST)
-    shown = [looks(in_range(each[:count], twins.bounds))[0] for each in (twins.sources, twins.guides, twins.images)]
-    figure, axes = panels(count, shown[0].shape[1:3])
+    drawn = {"source": twins.sources, "guide": twins.guides, "twin": twins.images}
+    shown = {what: looks_in_range(images[:count], twins.bounds) for what, images in drawn.items()}
+    figure, axes = panels(count, shown["source"].shape[1:3])
     for i, row in enumerate(axes):
-        names = (f"source: {twins.names[i]}", f"guide: {twins.guide_names[i]}", verdict_of_twins(twins, i))
-        for axis, images, what, below in zip(row, shown, ("source", "guide", "twin"), names, strict=False):
-            axis.imshow(images[i])
-            number, sure = getattr(twins, f"class_{what}")[i], getattr(twins, f"confidence_{what}")[i]
-            bare(axis, titled(twins, number, sure), cut(below, 44))
+        below = {
+            "source": f"source: {twins.names[i]}",
+            "guide": f"guide: {twins.guide_names[i]}",
+            "twin": f"twin: at {twins.distance[i]:.0%} of the distance to the guide",
+        }
+        for axis, what in zip(row, below, strict=False):
+            axis.imshow(shown[what][i])
+            number, share = getattr(twins, f"class_{what}")[i], getattr(twins, f"confidence_{what}")[i]
+            bare(axis, class_title(twins, number, share), cut(below[what], 44))
         row[3].imshow(amplified(twins.difference[i], TIMES))
-        bare(
-            row[3], f"{TIMES} x difference", f"L2 {twins.l2[i]:.4g}, Linf {twins.linf[i]:.3g}, SSIM {twins.ssim[i]:.3f}"
-        )
+        measures = f"L2 {twins.l2[i]:.4g}, Linf {twins.linf[i]:.3g}, SSIM {twins.ssim[i]:.3f}"
+        bare(row[3], f"{TIMES} x difference", measures)
     small_print(figure, f"difference of source and twin in steps of 0..255: 128 + {TIMES} d, cut off at 0 and 255")
     figure.suptitle(str(twins), fontsize=LARGE)
     return figure
-
-
-def verdict_of_twins(twins, i):
-    return f"twin: at {twins.distance[i]:.0%} of the distance to the guide"

@@ -3,9 +3,10 @@
 import numpy as np
 from keras import ops
 
-from .attack import judged, victim
+from ..engine.query import RANGE
+from .attack import judge, victim
 from .minimal import nearest
-from .norms import NORMS, RANGE, TINY, dot, l2_of_224, rows, whole_steps, with_best
+from .norms import NORMS, TINY, dot, l2_of_224, rows, whole_steps, with_best
 
 FIRST, GROWTH, SEARCHES = 0.1, 10.0, 9  # the first c, by what it grows or shrinks until both sides are known, how many
 REACH = 20.0  # L2 of the first step at 224x224
@@ -28,7 +29,7 @@ def lbfgs(model, images, target=None, *, steps=40, whole=False, **options):
     last = best
     reach = l2_of_224(REACH, case.pixels.shape[1:])
     for _ in range(SEARCHES):
-        state = begun(np.where(np.isfinite(least)[:, None, None, None], best, last), reach)
+        state = first_state(np.where(rows(np.isfinite(least)), best, last), reach)
         state |= {"best": best, "least": least}
         more = {"weight": weight.astype(np.float32)}
         course = case.iterate("lbfgs", step, state, {"sharp": np.ones((steps, 1), np.float32)}, more)
@@ -39,22 +40,22 @@ def lbfgs(model, images, target=None, *, steps=40, whole=False, **options):
         known = (low > 0) & np.isfinite(high)
         outward = np.where(fooled, weight * GROWTH, weight / GROWTH)
         weight = np.where(known, np.sqrt(low * np.where(known, high, 1.0)), outward)
-    change = np.where(np.isfinite(least)[:, None, None, None], best, last) - case.pixels
+    change = np.where(rows(np.isfinite(least)), best, last) - case.pixels
     found, _ = nearest(case, NORMS["l2"], change, change, np.sqrt(least))
     if whole:
         found = whole_steps(case, found)
-    return judged(case, found, "L-BFGS", np.concatenate(history), whole)
+    return judge(case, found, "L-BFGS", np.concatenate(history), whole)
 
 
 def step(see, state, now, given):
     """One look of the descent."""
-    tried = trial(state, 0.0, 255.0)
+    tried = next_place(state, 0.0, 255.0)
     margin, slope, smooth = see(tried, given, now["sharp"])
     change, weight = tried - given["origin"], given["weight"] / RANGE**2
     size = dot(change, change)
     value = weight * size + ops.softplus(smooth)
     slope = rows(2 * weight) * change + rows(ops.sigmoid(smooth)) * slope
-    after = descended(state, tried, value, slope, 0.0, 255.0)
+    after = descend(state, tried, value, slope, 0.0, 255.0)
     return after | with_best(state, tried, size, margin < 0), {"margin": margin}
 
 
@@ -63,7 +64,7 @@ ENOUGH = 1e-4  # of the descent that the slope promises (Armijo)
 SHORTEST = 1e-3  # of a direction: after that the memory is forgotten
 
 
-def begun(pixels, first):
+def first_state(pixels, first):
     """The state of a descent from ``pixels``, whose first step has the length ``first``."""
     count, shape = len(pixels), pixels.shape
     zeros, past = np.zeros(shape, np.float32), np.zeros((count, MEMORY, *shape[1:]), np.float32)
@@ -72,8 +73,8 @@ def begun(pixels, first):
     return places | {"value": np.inf * one, "share": 0 * one, "scale": 0 * one, "first": np.float32(first) * one}
 
 
-def descended(state, tried, value, slope, low, high):
-    """The state after a look at ``tried``, the place that `trial` gave."""
+def descend(state, tried, value, slope, low, high):
+    """The state after a look at ``tried``, the place that `next_place` gave."""
     promised = dot(state["slope"], tried - state["x"])
     taken = (value <= state["value"] + ENOUGH * promised) | (state["share"] == 0)  # the first look is where it begins
     begins = state["share"] == 0
@@ -82,7 +83,7 @@ def descended(state, tried, value, slope, low, high):
     learns = taken & ~begins & (product > 1e-8 * dot(bend, bend))
     forgets = ~taken & (state["share"] <= SHORTEST)
     fresh = {"moves": move, "bends": bend}
-    past = {name: remembered(state[name], new, learns, forgets) for name, new in fresh.items()}
+    past = {name: remember(state[name], new, learns, forgets) for name, new in fresh.items()}
     slope = ops.where(rows(taken), slope, state["slope"])
     x = ops.where(rows(taken), tried, state["x"])
     scale = ops.where(learns, product / (dot(bend, bend) + TINY), state["scale"])
@@ -100,12 +101,12 @@ def descended(state, tried, value, slope, low, high):
     }
 
 
-def trial(state, low, high):
+def next_place(state, low, high):
     """Where to look next."""
     return ops.clip(state["x"] + rows(state["share"]) * state["along"], low, high)
 
 
-def remembered(past, new, learns, forgets):
+def remember(past, new, learns, forgets):
     """The newest change last."""
     wide = lambda choice: choice[:, None, None, None, None]  # noqa: E731
     past = ops.where(wide(learns), ops.concatenate([past[:, 1:], new[:, None]], 1), past)

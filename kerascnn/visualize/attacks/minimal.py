@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from keras import ops
 
-from .attack import judged, victim
+from .attack import judge, victim
 from .norms import TINY, dot, l2_of_224, near, norm_of, rows, whole_steps, with_best
 
 TANGENT = (0.4, 0.015)  # how much of what is not along the slope is given up in a step, from first to last
@@ -48,7 +48,7 @@ def minimal(model, images, target=None, *, norm="l2", steps=60, starts=2, seed=0
     found, history = shortest(case, norm, steps, starts, seed)
     if whole:
         found = whole_steps(case, found)
-    return judged(case, found, f"minimal {norm.name.capitalize()}", history, whole)
+    return judge(case, found, f"minimal {norm.name.capitalize()}", history, whole)
 
 
 def shortest(case, norm, steps, starts, seed):
@@ -57,7 +57,7 @@ def shortest(case, norm, steps, starts, seed):
     many = case.at(np.tile(np.arange(count), starts))
     if case.target is None:
         many.label[:count], many.sign[:count] = nearest_classes(case, norm), 1
-    pixels, sizes, margins = searched(many, norm, steps, starts, seed)
+    pixels, sizes, margins = search(many, norm, steps, starts, seed)
     best = sizes.reshape(starts, count).argmin(0) * count + np.arange(count)
     return pixels[best], margins[:, best]
 
@@ -71,7 +71,7 @@ def nearest_classes(case, norm):
 
     def step(see, state, now, given):
         margin, slope, _ = see(given["origin"], given, now["sharp"])
-        return {"far": length_of(norm, norm.shortest(slope, margin))}, {"margin": margin}
+        return {"far": norm.length(norm.shortest(slope, margin))}, {"margin": margin}
 
     far = {"far": np.zeros(few.size, np.float32)}
     now = {"sharp": np.full((1, 1), HARD, np.float32)}
@@ -79,7 +79,7 @@ def nearest_classes(case, norm):
     return few[np.arange(len(few)), far.reshape(few.shape).argmin(1)]
 
 
-def searched(case, norm, steps, starts, seed):
+def search(case, norm, steps, starts, seed):
     """(pixels, size of the change, margins) of all searches at once, the images of one after those of the other."""
     past, count = np.arange(steps) / max(steps - 1, 1), len(case.pixels) // starts
     waning = TANGENT[1] + (TANGENT[0] - TANGENT[1]) * (1 + np.cos(np.pi * past)) / 2
@@ -102,7 +102,7 @@ def searched(case, norm, steps, starts, seed):
 def nearest(case, norm, change, best, least):
     """(pixels, size): what just fools on the line through the image and ``change``, or ``best`` where shorter."""
     ends = on_the_ray(case, change)
-    change = scaled(case, change, ends)
+    change = scale(case, change, ends)
     size = np.where(np.isfinite(ends), norm.measure(change), np.inf)
     keep = np.isfinite(least) & (least <= size)
     return np.clip(case.pixels + np.where(rows(keep), best, change), 0, 255), np.where(keep, least, size)
@@ -115,14 +115,14 @@ def stepping(norm):
         d, origin = state["d"], given["origin"]
         x = origin + d
         margin, slope, _ = see(x, given, now["sharp"])
-        size = length_of(norm, d)
+        size = norm.length(d)
         stuck = ((x <= 0.0) & (slope > 0)) | ((x >= 255.0) & (slope < 0))  # at an end of the range, pushed beyond
         free = ops.where(stuck, 0.0, slope)
         across = norm_across(norm, d, free, stuck, now["tangent"])
         f = margin + dot(slope, across)
         limit = ops.maximum(now["first"], LEAP * size)
         move = norm.shortest(free, -f)
-        move = move * rows(ops.minimum(1.0, limit / (length_of(norm, move) + TINY)))
+        move = move * rows(ops.minimum(1.0, limit / (norm.length(move) + TINY)))
         onward = {"d": ops.clip(x + across + move, 0.0, 255.0) - origin}
         return onward | with_best(state, d, size, margin < 0), {"margin": margin}
 
@@ -132,16 +132,9 @@ def stepping(norm):
 def norm_across(norm, d, slope, stuck, share):
     """What a step gives up of a change: in L2 a share of what is not along the slope, in Linf of the largest."""
     if norm.name == "linf":
-        most = ops.max(ops.abs(d), (1, 2, 3))
-        return norm.within(d, (1 - share) * most) - d
+        return norm.within(d, (1 - share) * norm.length(d)) - d
     along = norm.shortest(slope, dot(slope, d))
     return ops.where(stuck, 0.0, -rows(share) * (d - along))
-
-
-def length_of(norm, change):
-    if norm.name == "linf":
-        return ops.max(ops.abs(change), (1, 2, 3))
-    return ops.sqrt(dot(change, change))
 
 
 def on_the_ray(case, change):
@@ -162,7 +155,7 @@ def on_the_ray(case, change):
     return course.state["high"]
 
 
-def scaled(case, change, by):
+def scale(case, change, by):
     """Changes times a number each, kept within the range of pixels."""
     by = np.where(np.isfinite(by), by, 1.0).astype(np.float32)
     return np.clip(case.pixels + rows(by) * change, 0, 255) - case.pixels

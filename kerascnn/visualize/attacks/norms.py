@@ -8,9 +8,9 @@ from keras import ops
 
 from ...support.store import digest
 from ...support.text import unknown
+from ..engine.query import RANGE
 
 WINDOW, SIGMA = 11, 1.5  # pixels a side and spread of the Gaussian window (Wang et al. 2004, section III.B)
-RANGE = 255.0
 
 
 def l2(change):
@@ -73,6 +73,7 @@ class Norm:
 
     name: str
     measure: Callable  # of numpy arrays
+    length: Callable  # the same of tensors
     shortest: Callable
     within: Callable
     steepest: Callable
@@ -90,6 +91,10 @@ def dot(one, other):
 
 def length(change):
     return ops.sqrt(dot(change, change))
+
+
+def largest(change):
+    return ops.max(ops.abs(change), (1, 2, 3))
 
 
 def l2_shortest(slope, by):
@@ -117,9 +122,13 @@ def linf_within(change, size):
     return ops.clip(change, -rows(size), rows(size))
 
 
+def linf_inside(rng, shape):
+    return rng.uniform(-1, 1, shape)
+
+
 NORMS = {
-    "l2": Norm("l2", l2, l2_shortest, l2_within, l2_steepest, l2_inside),
-    "linf": Norm(*("linf", linf, linf_shortest, linf_within, ops.sign), lambda rng, shape: rng.uniform(-1, 1, shape)),
+    "l2": Norm("l2", l2, length, l2_shortest, l2_within, l2_steepest, l2_inside),
+    "linf": Norm("linf", linf, largest, linf_shortest, linf_within, ops.sign, linf_inside),
 }
 
 
@@ -157,7 +166,7 @@ def whole_steps(case, found, size=np.inf, norm=None):
     best = found.copy()
 
     def try_on(factor):
-        tried = rounded(case.pixels, change * factor[:, None, None, None], size, norm)
+        tried = rounded(case.pixels, change * rows(factor), size, norm)
         fooled = case.margins(tried)[0] < 0
         better = fooled & (factor < high)
         best[better], high[better] = tried[better], factor[better]
@@ -180,7 +189,7 @@ def rounded(pixels, change, size, norm):
     if norm.name == "linf":
         inside = np.clip(tried, np.ceil(pixels - size), np.floor(pixels + size))
     else:
-        inside = np.where(norm.measure(tried - pixels)[:, None, None, None] <= size, tried, pixels)
+        inside = np.where(rows(norm.measure(tried - pixels)) <= size, tried, pixels)
     return np.clip(inside, 0, 255).astype(np.float32)
 
 

@@ -6,7 +6,7 @@ Sizes are in steps of 0..255, whatever range the network takes. An image that is
 import numpy as np
 from keras import ops
 
-from .attack import judged, victim
+from .attack import judge, victim
 from .norms import near, norm_of, rows, whole_steps
 
 RELATIVE = 2.5  # of all steps of PGD together, in sizes of the ball (Madry et al. 2018)
@@ -59,11 +59,7 @@ def bounded(
     found = course.state["x"]
     if whole:
         found = whole_steps(case, found, size, norm)
-    return judged(case, found, called(name, size, norm), course.said["margin"], whole)
-
-
-def called(name, size, norm):
-    return f"{name}, {norm.name.capitalize()} {size:g}"
+    return judge(case, found, f"{name}, {norm.name.capitalize()} {size:g}", course.said["margin"], whole)
 
 
 def stepping(norm):

@@ -9,12 +9,11 @@ from ...support.display import Drawn
 from ..attribution.attribution import predicted
 from ..engine.lens import probe
 from ..engine.loop import Loop, iterate
-from ..engine.pictures import Pictures, pictures, steps, unsteps
-from ..engine.query import read
+from ..engine.query import RANGE, Pictures, pictures, read, steps, unsteps
 from ..engine.scores import distance
 from .attack import as_images, checked_bounds, confidence
-from .lbfgs import begun, descended, trial
-from .norms import RANGE, l2, linf, ssim, with_best
+from .lbfgs import descend, first_state, next_place
+from .norms import l2, linf, ssim, with_best
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,59 +92,63 @@ def twin(
     """
     asked = probe(model)
     layer = asked.tap(asked.features() if layer is None else layer)
-    (low, high), both = checked_bounds(bounds), [pictures(asked, images) for images in (source, guide)]
+    bounds = checked_bounds(bounds)
+    source, guide = pictures(asked, source), pictures(asked, guide)
     if not np.isfinite(radius) or radius < 0 or steps < 1:
         raise ValueError(f"`radius` and `steps` should be at least 0 and 1. Received: {radius}, {steps}")
-    if both[0].others:
+    if source.others:
         raise ValueError(f"`model` should have one input. Received: {asked.name}")
-    if len(both[1]) not in (1, len(both[0])):
-        raise ValueError(f"`guide` should be one image, or one a source, {len(both[0])}. Received: {len(both[1])}")
-    sources, guides = (as_steps(each.pixels, (low, high)) for each in both)
-    codes = read(asked, both[1], [layer], batch)[layer]
-    box = {"low": np.maximum(sources - np.float32(radius), 0), "high": np.minimum(sources + np.float32(radius), 255)}
-    state = begun(sources, 0.2 * radius * np.sqrt(np.prod(sources.shape[1:])) / 4) | {
-        "best": sources,
-        "least": np.full(len(sources), np.inf, np.float32),
-    }
-    loop = Loop(("twin", low, high), stepping((low, high)), distance(layer, codes), says=("distance",))
+    if len(guide) not in (1, len(source)):
+        raise ValueError(f"`guide` should be one image, or one a source, {len(source)}. Received: {len(guide)}")
+    pixels = as_steps(source.pixels, bounds)
+    box = {"low": np.maximum(pixels - np.float32(radius), 0), "high": np.minimum(pixels + np.float32(radius), 255)}
+    state = first_state(pixels, 0.2 * radius * np.sqrt(np.prod(pixels.shape[1:])) / 4)
+    state |= {"best": pixels, "least": np.full(len(pixels), np.inf, np.float32)}
+    codes = {"guide": read(asked, guide, [layer], batch)[layer]}
+    loop = Loop(("twin", *bounds), stepping(bounds), distance(layer, codes["guide"]), says=("distance",))
     course = iterate(asked, loop, state, {"none": np.zeros((steps + 1, 1), np.float32)}, box, batch=batch, tell=tell)
-    return compared(asked, layer, radius, both, course, (low, high), labels, batch)
+    found = course.state["best"]
+    twins = Pictures(as_images(found, pixels, source.pixels, bounds), source.names)
+    shown = {"source": source, "guide": guide, "twin": twins}
+    codes |= {what: read(asked, shown[what], [layer], batch)[layer] for what in ("source", "twin")}
+    gaps = {what: (codes[what] - codes["guide"]).reshape(len(twins), -1) for what in ("source", "twin")}
+    lengths = {what: np.linalg.norm(gap, axis=1) for what, gap in gaps.items()}
+    probs = {what: predicted(asked, images, batch) for what, images in shown.items()}
+    probs["guide"] = np.broadcast_to(probs["guide"], probs["twin"].shape)
+    classes = {what: each.argmax(-1) for what, each in probs.items()}
+    measured = {f"class_{what}": numbers for what, numbers in classes.items()}
+    measured |= {f"confidence_{what}": confidence(probs[what], numbers) for what, numbers in classes.items()}
+    said = course.said["distance"]
+    return Twins(
+        sources=source.pixels,
+        guides=np.broadcast_to(guide.pixels, twins.pixels.shape),
+        images=twins.pixels,
+        layer=layer,
+        radius=float(radius),
+        names=source.names,
+        guide_names=guide.names if len(guide) == len(twins) else guide.names * len(twins),
+        distance=lengths["twin"] / np.maximum(lengths["source"], 1e-30),
+        l2=l2(found - pixels),
+        linf=linf(found - pixels),
+        ssim=ssim(found, pixels),
+        **measured,
+        history=np.sqrt(said / np.maximum(said[:1], 1e-30)),
+        bounds=bounds,
+        labels=resolve_class_names(labels, probs["twin"].shape[-1], asked.model),
+    )
 
 
 def stepping(bounds):
     """One look of a descent, in steps of 0..255."""
 
     def step(look, state, now, given):
-        tried = trial(state, given["low"], given["high"])
+        tried = next_place(state, given["low"], given["high"])
         run = look(unsteps(tried, bounds))
         value = look.score(run)
-        after = descended(state, tried, value, run.gradient(value, tried), given["low"], given["high"])
+        after = descend(state, tried, value, run.gradient(value, tried), given["low"], given["high"])
         return after | with_best(state, tried, value), {"distance": value}
 
     return step
-
-
-def compared(asked, layer, radius, both, course, bounds, labels, batch):
-    """`Twins` from what the loop found."""
-    sources, guides = (as_steps(each.pixels, bounds) for each in both)
-    found = course.state["best"]
-    images = as_images(found, sources, both[0].pixels, bounds)
-    first = np.maximum(course.said["distance"][:1], 1e-30)
-    shown = [both[0], both[1], Pictures(images, both[0].names)]
-    source, guide, made = (read(asked, each, [layer], batch)[layer] for each in shown)
-    gaps = [np.sqrt(np.square(code - guide).reshape(len(images), -1).sum(1)) for code in (made, source)]
-    probs = [np.broadcast_to(p, (len(images), p.shape[-1])) for p in (predicted(asked, s, batch) for s in shown)]
-    classes = [each.argmax(-1) for each in probs]
-    repeat = lambda values: tuple(values) if len(values) == len(images) else tuple(values) * len(images)  # noqa: E731
-    return Twins(
-        *(both[0].pixels, np.broadcast_to(both[1].pixels, images.shape), images, layer, float(radius)),
-        *(both[0].names, repeat(both[1].names), gaps[0] / np.maximum(gaps[1], 1e-30)),
-        *(l2(found - sources), linf(found - sources), ssim(found, sources), *classes),
-        *map(confidence, probs, classes),
-        np.sqrt(course.said["distance"] / first),
-        bounds,
-        resolve_class_names(labels, max(probs[0].shape[-1], 2), asked.model),
-    )
 
 
 def as_steps(pixels, bounds):

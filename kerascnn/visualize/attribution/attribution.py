@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+from keras import ops
 
 from ...inputs.class_names import class_names
+from ...inputs.classifier import class_numbers
 from ...support.display import Drawn
 from ..engine.lens import probe
-from ..engine.pictures import pictures
-from ..engine.query import Question, ask, read
+from ..engine.query import Question, ask, pictures, read
 from ..engine.scores import PROBS, Score, as_score, logit
 
 REDUCE = {  # values (N, H, W, C) -> map (N, H, W)
@@ -98,42 +99,44 @@ class Aim:
         read = lambda run, score: {"scores": score}  # noqa: E731
         return self.ask(Question(("scores",), read, self.score, backward=False))["scores"]
 
-    def attribution(self, values, method, reduce="sum", scores=None):
+    def attribution(self, values, method, *, reduce="sum", scores=None, rule=None, facts=None):
         """What was found, with what was asked."""
-        scores = self.scores() if scores is None else scores
-        shown, count = self.shown, self.probe.output.shape[-1]
-        asked = str(self.score), shown.names, self.classes, self.labels
-        return Attribution(values, shown.pixels, scores, method, *asked, reduce, count=count, others=shown.others)
+        return Attribution(
+            values=values,
+            images=self.shown.pixels,
+            scores=self.scores() if scores is None else scores,
+            method=method,
+            score=str(self.score),
+            names=self.shown.names,
+            classes=self.classes,
+            labels=self.labels,
+            reduce=reduce,
+            facts=facts or {},
+            count=self.probe.output.shape[-1],
+            rule=rule,
+            others=self.shown.others,
+        )
 
 
 def aim(model, images, classes=None, *, score=None, labels=None, batch=None, tell=None):
     """The `Aim` at classes, by default those predicted, or at any score."""
     asked = probe(model)
     shown = pictures(asked, images)
-    if not len(shown):
-        raise ValueError("`images` should have at least one image. Received: none")
     if score is not None and classes is not None:
         raise ValueError("`classes` and `score` say the same thing: give one of them")
-    if score is not None or isinstance(classes, Score):
-        return Aim(asked, shown, as_score(classes if score is None else score), None, None, batch, tell)
-    count = asked.output.shape[-1]
-    classes = likeliest(asked, shown, batch) if classes is None else numbers(classes, shown, count)
+    score = classes if isinstance(classes, Score) else score
+    if score is not None:
+        return Aim(asked, shown, as_score(score), None, None, batch, tell)
+    classes = classes_of_images(asked, shown, classes, labels, batch)
     return Aim(asked, shown, logit(np.array(classes)), classes, labels, batch, tell)
 
 
-def numbers(classes, shown, count):
-    """A class for each image, as they were given: one for all, or one each."""
-    classes = np.asarray(classes)
-    if classes.ndim > 1 or (classes.ndim == 1 and len(classes) not in (1, len(shown))):
-        raise ValueError(f"`classes` should be one class or one for each of {len(shown)} images. Received: {classes}")
-    if classes.dtype.kind not in "iu" or (classes < 0).any() or (classes >= max(count or 2, 2)).any():
-        raise ValueError(f"`classes` should be whole numbers from 0 to {max(count or 2, 2) - 1}. Received: {classes}")
-    return tuple(np.broadcast_to(classes, len(shown)).tolist())
-
-
-def likeliest(asked, shown, batch=None):
-    """The class that a network finds likeliest for each image."""
-    return tuple(predicted(asked, shown, batch).argmax(-1).tolist())
+def classes_of_images(asked, shown, classes=None, labels=None, batch=None):
+    """The number of a class for each image: one for all, or one each; by default the likeliest."""
+    if classes is None:
+        return tuple(predicted(asked, shown, batch).argmax(-1).tolist())
+    count = max(asked.output.shape[-1] or 2, 2)
+    return tuple(class_numbers(classes, count, images=len(shown), class_names=labels, model=asked.model).tolist())
 
 
 def predicted(asked, shown, batch=None):
@@ -143,11 +146,16 @@ def predicted(asked, shown, batch=None):
 
 def by_class(probs):
     """(N, classes) of what a network says: the mean of a map, both sides of a single sigmoid."""
-    probs = probs.reshape(len(probs), -1, probs.shape[-1]).mean(1)
+    probs = over_places(probs)
     if probs.shape[-1] > 1:
         return probs
     other = np.where(probs == 0.5, np.nextafter(probs, 0, dtype=probs.dtype), 1 - probs)  # at a half it says class 1
     return np.concatenate([other, probs], 1)
+
+
+def over_places(outputs):
+    """(N, classes): the mean of outputs that are maps."""
+    return outputs.reshape(len(outputs), -1, outputs.shape[-1]).mean(1)
 
 
 class Maps(NamedTuple):
@@ -174,3 +182,22 @@ def maps_of(attribution, images=None):
         raise ValueError("`attribution` should have finite maps and images. Received: NaN or infinity")
     names = getattr(attribution, "names", None) or tuple(f"image {i}" for i in range(len(maps)))
     return Maps(maps, images, tuple(names))
+
+
+def peaks(asked, shown, layer):
+    """The largest activation of each channel (N, C), and its place (N, C, 2), the first of equal ones.
+
+    Channels of a layer without places have (N, C, 0).
+    """
+    question = Question(("peaks", layer), lambda run, score: largest(run[layer]), backward=False)
+    found = ask(asked, question, shown.pixels, shown.others)
+    return found["largest"], found["places"]
+
+
+def largest(maps):
+    """What is read of a batch of activations (N, .., C)."""
+    flat = ops.reshape(maps, (ops.shape(maps)[0], -1, maps.shape[-1]))
+    first = ops.cast(ops.argmax(flat, 1), "int32")
+    width = ops.shape(maps)[2] if len(maps.shape) == 4 else None
+    places = ops.stack([first // width, first % width], -1) if width is not None else first[..., None][..., :0]
+    return {"largest": ops.max(flat, 1), "places": places}

@@ -111,8 +111,7 @@ def cam_attribution(aimed, layer, title, find):
     facts = {name: np.concatenate([few[name] for few in found]) for name in found[0]}
     coarse, scores = facts.pop("maps")[..., None], facts.pop("scores")
     values = ops.convert_to_numpy(ops.image.resize(coarse, aimed.shown.pixels.shape[1:3], "bilinear"))
-    made = aimed.attribution(values, f"{title} at {layer}", "sum", scores)
-    return replace(made, facts={"coarse": coarse, **facts})
+    return aimed.attribution(values, f"{title} at {layer}", scores=scores, facts={"coarse": coarse, **facts})
 
 
 def part(aimed, rows):
@@ -200,12 +199,12 @@ def masked_scores(aimed, layer, channels=None):
 
     score = aimed.score if aimed.classes is None else probability(np.array(aimed.classes))
     read = lambda run, score: {"weights": score}  # noqa: E731
-    question = Question(("masked",), read, score, None, maps.shape[-1], draw, masked, backward=False)
+    question = Question(("masked",), read, score, None, maps.shape[-1], draw, mask_images, backward=False)
     added = np.einsum("nhwc,nc->nhw", maps, aimed.ask(question)["weights"])
     return {"maps": np.maximum(added, 0), "scores": found["scores"]}
 
 
-def masked(pixels, mask):
+def mask_images(pixels, mask):
     """Images (n, 1, H, W, C) times each map (n, samples, h, w), at their size and from 0 to 1."""
     size, count = pixels.shape[2:4], ops.shape(mask)[:2]
     wide = ops.image.resize(ops.reshape(mask, (-1, *mask.shape[2:], 1)), size, "bilinear")

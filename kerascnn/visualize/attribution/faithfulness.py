@@ -13,12 +13,11 @@ import numpy as np
 from keras import ops
 
 from ...support.display import Drawn
-from ..engine.class_numbers import replace_names
+from ...support.text import count, unknown
 from ..engine.lens import probe
-from ..engine.pictures import Pictures, pictures
-from ..engine.query import Question, ask
+from ..engine.query import Pictures, Question, ask, pictures
 from ..engine.scores import probability
-from .attribution import likeliest, maps_of, numbers
+from .attribution import classes_of_images, maps_of
 
 FILLS = {"grey": lambda images: np.float32(127.5), "mean": lambda images: images.mean((1, 2), keepdims=True)}
 RADIUS = 5  # pixels on each side of the blur's kernel of 11
@@ -61,9 +60,9 @@ class Curves(Drawn):
         return (areas.insertion - areas.deletion - areas.random_insertion + areas.random_deletion).to_numpy()
 
     def __str__(self):
-        mean, count = self.mean, len(self.names)
+        mean = self.mean
         return (
-            f"{self.method or 'map'}, {count} image{'s' * (count > 1)}: deletion {mean.deletion:.3f} (by chance "
+            f"{self.method or 'map'}, {count(len(self.names), 'image')}: deletion {mean.deletion:.3f} (by chance "
             f"{mean.random_deletion:.3f}, less is better), insertion {mean.insertion:.3f} ({mean.random_insertion:.3f})"
         )
 
@@ -84,7 +83,7 @@ def curves(model, attribution, *, classes=None, steps=28, fill="grey", blur=5.0,
     maps, images, names = maps_of(attribution)
     classes = getattr(attribution, "classes", None) if classes is None else classes
     shown = Pictures(images, names, getattr(attribution, "others", {}))
-    follow, classes = follower(probe(model), shown, classes, steps, fill, blur, batch, tell)
+    follow, classes = curve_function(probe(model), shown, classes, steps, fill, blur, batch, tell)
     chance = np.random.default_rng(seed).random(maps.shape, np.float32)
     shares, deletion, insertion = follow(ranks(maps, chance))
     _, *by_chance = follow(ranks(np.zeros_like(maps), chance))
@@ -111,8 +110,8 @@ class Choice(Drawn):
         return None if first == "random" else first
 
     def __str__(self):
-        said = f"on {self.images} image{'s' * (self.images > 1)} of {self.model}"
-        return f"{self.table.round(3).to_string(index=False, na_rep='-')}\n{said}"
+        images = count(self.images, "image")
+        return f"{self.table.round(3).to_string(index=False, na_rep='-')}\non {images} of {self.model}"
 
     def plot(self):
         """The gain of each method with its interval, and the two areas that it comes from."""
@@ -136,21 +135,21 @@ def choose(
         raise ValueError(f"`methods` should map names to functions or attributions. Received: {methods!r}")
     asked = probe(model)
     shown = pictures(asked, images)
-    follow, classes = follower(asked, shown, classes, steps, fill, blur, batch, tell)
-    found = {name: timed(method, model, shown.plain(asked.input), classes, options) for name, method in methods.items()}
-    every = {name: maps_of(attribution) for name, (attribution, _) in found.items()}
-    for name, each in every.items():
+    follow, classes = curve_function(asked, shown, classes, steps, fill, blur, batch, tell)
+    found = {
+        name: run_timed(method, model, shown.plain(asked.input), classes, options) for name, method in methods.items()
+    }
+    maps = {name: maps_of(attribution) for name, (attribution, _) in found.items()}
+    for name, each in maps.items():
         if not np.array_equal(each.images, shown.pixels):
             raise ValueError(f"`methods` should be of the same images. Received: others for {name!r}")
     chance = np.random.default_rng(seed).random(shown.pixels.shape[:3], np.float32)
-    orders = {"random": ranks(np.zeros_like(chance), chance)} | {
-        name: ranks(each.maps, chance) for name, each in every.items()
-    }
-    areas = {
-        name: [area(shares, p) for p in pair] for name, order in orders.items() for shares, *pair in [follow(order)]
-    }
-    base, rows = areas["random"][1] - areas["random"][0], []
-    for name, (deletion, insertion) in areas.items():
+    rows = []
+    for name in ("random", *maps):
+        shares, *pair = follow(ranks(maps[name].maps if name in maps else np.zeros_like(chance), chance))
+        deletion, insertion = (area(shares, p) for p in pair)
+        if name == "random":
+            base = insertion - deletion
         gain = insertion - deletion - base
         seconds = found[name][1] / len(shown) if name in found else np.nan
         rows.append((name, deletion.mean(), insertion.mean(), gain.mean(), *interval(gain, seed), seconds))
@@ -158,7 +157,7 @@ def choose(
     return Choice(table.sort_values("gain", ascending=False, ignore_index=True), asked.name, len(shown))
 
 
-def timed(method, model, images, classes, options):
+def run_timed(method, model, images, classes, options):
     """(attribution, seconds) of a method; no seconds where it was computed before."""
     if not callable(method):
         return method, np.nan
@@ -166,18 +165,14 @@ def timed(method, model, images, classes, options):
     return method(model, images, classes=classes, **options), time.perf_counter() - start
 
 
-def follower(asked, shown, classes, steps, fill, blur, batch, tell):
+def curve_function(asked, shown, classes, steps, fill, blur, batch, tell):
     """A function: ranks of pixels -> shares (S,), p(class) by deletion, by insertion (N, S); and the classes."""
     for name, number in (("steps", steps), ("batch", 1 if batch is None else batch)):
         if not isinstance(number, int) or number < 1:
             raise ValueError(f"`{name}` should be a whole number of at least 1. Received: {number!r}")
     images = shown.pixels
-    plain, smooth = filled(images, fill), blurred(images, blur)
-    if classes is None:
-        classes = likeliest(asked, shown, batch)
-    else:
-        count = max(asked.output.shape[-1], 2)
-        classes = numbers(replace_names(classes, count, model=asked.model), shown, count)
+    plain, smooth = fill_images(images, fill), blur_images(images, blur)
+    classes = classes_of_images(asked, shown, classes, batch=batch)
     size = images[0, ..., 0].size
     counts = np.unique(np.linspace(0, size, steps + 1).round().astype(np.int32))
     score, read = probability(np.array(classes)), lambda run, score: {"p": score}
@@ -188,7 +183,7 @@ def follower(asked, shown, classes, steps, fill, blur, batch, tell):
             drawn = {"count": counts[None, within.start : within.stop], "rank": ranks[rows, None]}
             return drawn | {"after": after[rows, None]}
 
-        question = Question(("exchanged",), read, score, None, len(counts), draw, exchanged, backward=False)
+        question = Question(("exchanged",), read, score, None, len(counts), draw, exchange, backward=False)
         return ask(asked, question, before, shown.others, batch=batch, tell=tell)["p"]
 
     def follow(ranks):
@@ -197,7 +192,7 @@ def follower(asked, shown, classes, steps, fill, blur, batch, tell):
     return follow, classes
 
 
-def exchanged(pixels, count, rank, after):
+def exchange(pixels, count, rank, after):
     """Images (n, 1, H, W, C) with their first pixels taken from others, (n, samples, H, W, C)."""
     return ops.where(rank < count[..., None, None, None], after, pixels)
 
@@ -211,11 +206,9 @@ def ranks(maps, ties):
     return places.reshape(*maps.shape, 1).astype(np.int32)
 
 
-def filled(images, fill):
+def fill_images(images, fill):
     """Images of one colour each."""
     if isinstance(fill, str) and fill not in FILLS:
-        from ...support.text import unknown
-
         raise ValueError(unknown("fill", fill, FILLS))
     colour = FILLS[fill](images) if isinstance(fill, str) else np.asarray(fill, np.float32)
     if colour.ndim == 1 and len(colour) != images.shape[-1]:
@@ -223,7 +216,7 @@ def filled(images, fill):
     return np.broadcast_to(colour, images.shape)
 
 
-def blurred(images, sigma):
+def blur_images(images, sigma):
     """The images under a Gaussian of 11x11 pixels, the border repeated."""
     from scipy.ndimage import gaussian_filter
 

@@ -40,11 +40,10 @@ def draw_attribution(found):
     figure, axes = grid(drawn, 2 if found.rule else 3, shown.shape[1:3])
     for i, (image, axis) in enumerate(zip(shown, axes, strict=False)):
         axis[0].imshow(image)
-        bare(axis[0], cut(found.title(i), 30), cut(os.path.basename(found.names[i]), 34))
+        bare(axis[0], cut(found.title(i), 30), file_name(found.names[i]))
         draw(axis[1:], found, i, image)
-    for empty in (each for axis in axes[drawn:] for each in axis):
-        empty.axis("off")
-    small_print(figure, said, f"{drawn} of {len(found)} images are drawn" if drawn < len(found) else "", told(found))
+    hide_empty(axes[drawn:])
+    small_print(figure, said, drawn_of(drawn, len(found), "images"), told(found))
     figure.suptitle(f"{found.method}: {found.score}", fontsize=LARGE)
     return figure
 
@@ -62,6 +61,22 @@ def grid(count, columns, size):
     parts = np.ravel(figure.subfigures(1, banks, wspace=0.04, squeeze=False))
     drawn = [part.subplots(-(-count // banks), columns, squeeze=False) for part in parts]
     return figure, [row for rows in zip(*drawn, strict=True) for row in rows]
+
+
+def hide_empty(axes):
+    """Draw nothing on rows of axes that are left over."""
+    for axis in (axis for row in axes for axis in row):
+        axis.axis("off")
+
+
+def file_name(path, letters=34):
+    """A file without its folder, for small print."""
+    return cut(os.path.basename(path), letters)
+
+
+def drawn_of(drawn, total, what):
+    """That not all are drawn, if so."""
+    return f"{drawn} of {total} {what} are drawn" if drawn < total else ""
 
 
 def told(found):
@@ -107,7 +122,7 @@ def draw_segmentation(result):
     drawn = min(len(result.images), ROWS)
     figure = new_figure(9, 0.9 + 3 * drawn)
     for i, row in enumerate(figure.subplots(drawn, 3, squeeze=False)):
-        show_image(row[0], result.images[i], last_part(result.names[i], 34))
+        show_image(row[0], result.images[i], file_name(result.names[i]))
         show_seeds(row[1], result.maps[i], result.seeds[i])
         show_object(row[2], result.images[i], result.masks[i], result.boxes[i])
     more = f"; {len(result.images) - drawn} more images" if len(result.images) > drawn else ""
@@ -117,10 +132,10 @@ def draw_segmentation(result):
 
 def show_seeds(axis, values, seeds):
     """The map in grey, object seeds in red and surroundings in blue."""
-    show_map(axis, values, "", cmap="gray")
+    show_map(axis, np.abs(values), "", cmap="gray")
     for side, colour in ((1, RED), (-1, BLUE)):
         axis.imshow(flat(seeds == side, colour, 0.9 if side > 0 else 0.45), interpolation="nearest")
-    axis.set_title("|map|: seeds of object (red), rest (blue)" if seeds.any() else "nothing stands out", fontsize=TITLE)
+    bare(axis, "|map|: seeds of object (red), rest (blue)" if seeds.any() else "nothing stands out")
 
 
 def show_object(axis, image, mask, box):
@@ -229,24 +244,15 @@ def draw_resemblance(axis, result):
 
 
 def show_image(axis, image, title):
-    """Pixels 0..255, of one or three channels."""
-    image = image.clip(0, 255) / 255
-    axis.imshow(image if image.shape[-1] == 3 else image.mean(-1), cmap="gray", vmin=0, vmax=1)
-    bare(axis, title, fontsize=TITLE)
+    """Pixels as they are shown."""
+    axis.imshow(looks(image[None])[0][0])
+    bare(axis, title)
 
 
-def show_map(axis, values, title, cmap=None):
+def show_map(axis, values, title, cmap="gray"):
     """A map from 0 in grey, or around 0 in red and blue; up to its 99th percentile."""
-    if values.min() == values.max():
-        axis.imshow(np.full(values.shape, 0.85), cmap="gray", vmin=0, vmax=1)
-        axis.text(0.5, 0.5, "constant", transform=axis.transAxes, ha="center", va="center", color="0.3")
-        bare(axis, title, fontsize=TITLE)
-        return
-    signed = cmap is None and values.min() < 0
-    most = np.percentile(np.abs(values), PERCENTILE) or np.abs(values).max() or 1
-    values = values if signed else np.abs(values)
-    axis.imshow(values, cmap="RdBu_r" if signed else "gray", vmin=-most if signed else 0, vmax=most)
-    bare(axis, title, fontsize=TITLE)
+    paint(axis, values, scale_of(values, values.min() < 0, PERCENTILE, cmap))
+    bare(axis, title)
 
 
 def flat(mask, colour, alpha):
@@ -269,9 +275,8 @@ def draw_projections(found):
     figure, axes = blocks(len(drawn), 3 if alone else 2)
     for rows, axis in zip(drawn, axes, strict=False):
         draw_unit(axis, found, rows, shown)
-    for empty in (each for axis in axes[len(drawn) :] for each in axis):
-        empty.axis("off")
-    left = f"{len(drawn)} of {len(every)} units are drawn" if len(drawn) < len(every) else ""
+    hide_empty(axes[len(drawn) :])
+    left = drawn_of(len(drawn), len(every), "units")
     scale = f"projection: 0.5 + x / (2 p{SIGNALS}), grey is exactly 0, one scale for each unit"
     field = "both cut to what the unit sees, grey where that is outside the image"
     small_print(figure, said, left, scale + "\n" + field)
@@ -307,7 +312,7 @@ def draw_unit(axes, found, rows, shown):
     if len(axes) == 3:
         frame(axes[0], shown[rows[0]], boxes[rows[0]])
         name = found.names[rows[0]].removesuffix(f", {found.facts['layer']}:{unit}")
-        bare(axes[0], "image", cut(os.path.basename(name), 34))
+        bare(axes[0], "image", file_name(name))
     if scale.high == 0:
         hatch(axes[-2], patches[0].shape[:2], 0.0)
     else:
@@ -336,11 +341,10 @@ def frame(axis, image, box):
 def cut_out(image, box, outside=GREY):
     """The part of an image (H, W, C) in a box that may leave it."""
     top, left, bottom, right = (int(edge) for edge in box)
-    part = np.full((bottom - top, right - left, image.shape[-1]), outside)
-    inside = image[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]
-    down, across = max(-top, 0), max(-left, 0)
-    part[down : down + inside.shape[0], across : across + inside.shape[1]] = inside
-    return part
+    beyond = max(0, -top, -left, bottom - image.shape[0], right - image.shape[1])
+    sides = ((beyond, beyond), (beyond, beyond), (0, 0))
+    wide = np.pad(np.asarray(image, np.float64), sides, constant_values=outside)
+    return wide[top + beyond : bottom + beyond, left + beyond : right + beyond]
 
 
 def side_by_side(tiles, columns):

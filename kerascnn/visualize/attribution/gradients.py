@@ -8,14 +8,13 @@ from dataclasses import replace
 import numpy as np
 from keras import ops
 
+from ...anatomy.receptive_field import receptive_field
 from ...support.text import unknown
 from ..engine.lens import probe
-from ..engine.peaks import fields, named_units, order, peaks
-from ..engine.pictures import pictures
-from ..engine.query import Question
+from ..engine.query import Question, pictures
 from ..engine.scores import INPUT, called, peak
 from ..registry import METHODS, attribution_method
-from .attribution import aim
+from .attribution import aim, peaks
 
 
 @attribution_method
@@ -58,8 +57,7 @@ def guided_backprop(
         top: so many of the strongest channels of each image, where no unit is given.
         signal: what it starts with: "one", or "activation", the value of the unit or logit.
     """
-    aimed, facts = aim_at_units(model, images, classes, layer, unit, top, score, labels, batch, tell)
-    return project_signal(aimed, "guided_backprop", "guided", signal, facts)
+    return project_signal("guided", signal, model, images, classes, layer, unit, top, score, labels, batch, tell)
 
 
 @attribution_method
@@ -90,8 +88,7 @@ def deconvnet(
         top: so many of the strongest channels of each image, in rows one after the other, where no unit is given.
         signal: what it starts with: "activation", the value of the unit or logit, or "one".
     """
-    aimed, facts = aim_at_units(model, images, classes, layer, unit, top, score, labels, batch, tell)
-    return project_signal(aimed, "deconvnet", "deconvnet", signal, facts)
+    return project_signal("deconvnet", signal, model, images, classes, layer, unit, top, score, labels, batch, tell)
 
 
 @attribution_method
@@ -137,7 +134,9 @@ def smoothgrad(
         noise: the standard deviation, as a share of the image's own range.
         seed: of the noise.
     """
-    function = of_name(method) if isinstance(method, str) else method
+    if isinstance(method, str) and method not in METHODS:
+        raise ValueError(unknown("method", method, METHODS))
+    function = METHODS[method] if isinstance(method, str) else method
     if function not in tuple(SLOPES):
         own = {"score": score, "labels": labels, "batch": batch, "tell": tell}
         return smoothed_apart(function, model, images, classes, samples, noise, seed, own)
@@ -147,7 +146,7 @@ def smoothgrad(
     key = (function.__name__, "noise")
     found = aimed.ask(Question(key, values, aimed.score, None, samples, draw, plus, ("values",)))["values"]
     title = smoothed_title(function.__name__.replace("_", " "), samples, noise)
-    return aimed.attribution(found, title, "max" if function is saliency else "sum")
+    return aimed.attribution(found, title, reduce="max" if function is saliency else "sum")
 
 
 @attribution_method
@@ -214,14 +213,15 @@ SLOPES = {saliency: slope, gradient_x_input: slope_x_input}  # averaged over noi
 SIGNALS = {"one": slope, "activation": own_value}
 
 
-def differentiate(aimed, key, title, answer, reduce="sum", rule=None):
+def differentiate(aimed, key, title, answer, reduce="sum", rule=None, facts=None):
     """An `Attribution` by one pass there and back.
 
     Calls of equal ``key`` and rule share a compiled function.
     """
     found = aimed.ask(Question(key, answer, aimed.score, rule))
-    made = aimed.attribution(found["values"], title, reduce, found["scores"])
-    return replace(made, rule=rule, facts={"coarse": found["coarse"]} if "coarse" in found else {})
+    if "coarse" in found:
+        facts = {"coarse": found["coarse"]}
+    return aimed.attribution(found["values"], title, reduce=reduce, scores=found["scores"], rule=rule, facts=facts)
 
 
 def noisy(pixels, share, seed):
@@ -244,13 +244,6 @@ def smoothed_title(name, samples, noise):
     return f"{name}, mean of {samples} with noise of {noise:.0%}"
 
 
-def of_name(method):
-    """The attribution method with a name."""
-    if method not in METHODS:
-        raise ValueError(unknown("method", method, METHODS))
-    return METHODS[method]
-
-
 def smoothed_apart(function, model, images, classes, samples, noise, seed, options):
     """The mean of any method over noisy images, one call a sample."""
     bound = getattr(function, "keywords", {})
@@ -268,31 +261,61 @@ def smoothed_apart(function, model, images, classes, samples, noise, seed, optio
     return replace(found, values=total, method=smoothed_title(found.method, samples, noise))
 
 
-def project_signal(aimed, name, rule, signal, facts):
-    """Signals from a class or units; ``signal`` is what they start with."""
+def project_signal(rule, signal, model, images, classes, layer, unit, top, score, labels, batch, tell):
+    """Signals from a class or from units of a layer by a rule for ReLUs; ``signal`` is what they start with."""
     if signal not in SIGNALS:
         raise ValueError(unknown("signal", signal, SIGNALS))
-    found = differentiate(aimed, (name, signal), name.replace("_", " "), SIGNALS[signal], rule=rule)
-    return replace(found, facts=facts)
-
-
-def aim_at_units(model, images, classes, layer, unit, top, score, labels, batch, tell):
-    """An `Aim` at classes, or at a layer's units; and what is told of the units."""
+    title, facts = {"guided": "guided backprop"}.get(rule, rule), {}
     if layer is None:
-        return aim(model, images, classes, score=score, labels=labels, batch=batch, tell=tell), {}
-    if score is not None:
+        aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, tell=tell)
+    elif score is not None:
         raise ValueError("`layer` and `score` both say where the signal starts: give one of them")
-    asked = probe(model)
-    shown = pictures(asked, images)
-    layer = asked.tap(layer)
+    else:
+        asked = probe(model)
+        shown, score, facts = rows_of_units(asked, pictures(asked, images), asked.tap(layer), unit, top)
+        aimed = aim(asked, shown, score=score, labels=labels, batch=batch, tell=tell)
+    return differentiate(aimed, (title, signal), title, SIGNALS[signal], rule=rule, facts=facts)
+
+
+def rows_of_units(asked, shown, layer, unit, top):
+    """(a row for each unit of each image, the score of the units, what is told of them)."""
     strengths, places = peaks(asked, shown, layer)
-    units = order(strengths, layer, top) if unit is None else named_units(unit, strengths, layer)
-    rows, each = np.repeat(np.arange(len(shown)), units.shape[1]), units.ravel()
-    boxes = fields(asked, shown, layer, places[rows, each])
-    names = tuple(f"{shown.names[i]}, {called(layer)}:{k}" for i, k in zip(rows, each, strict=True))
-    shown = replace(shown.at(rows), names=names)
-    score = peak(layer, each)
-    if len(set(each)) > 1:
+    units = strongest_units(strengths, layer, top) if unit is None else named_units(unit, strengths, layer)
+    rows, numbers = np.repeat(np.arange(len(shown)), units.shape[1]), units.ravel()
+    boxes = fields(asked, shown, layer, places[rows, numbers])
+    names = tuple(f"{shown.names[i]}, {called(layer)}:{k}" for i, k in zip(rows, numbers, strict=True))
+    score = peak(layer, numbers)
+    if len(set(numbers)) > 1:
         score = replace(score, name=f"units of {called(layer)} where strongest")
-    aimed = aim(asked, shown, score=score, labels=labels, batch=batch, tell=tell)
-    return aimed, {"layer": called(layer), "units": each, "of": rows, "boxes": boxes}
+    facts = {"layer": called(layer), "units": numbers, "of": rows, "boxes": boxes}
+    return replace(shown.at(rows), names=names), score, facts
+
+
+def strongest_units(strengths, layer, top):
+    """The ``top`` channels of each image, (N, top), the first of equal ones."""
+    size = strengths.shape[-1]
+    if not 1 <= top <= size:
+        raise ValueError(f"`top` should be from 1 to the {size} channels of {layer}. Received: {top}")
+    return np.argsort(-strengths, axis=-1, kind="stable")[:, :top]
+
+
+def named_units(unit, strengths, layer):
+    """The same channels for each image, (N, units)."""
+    size, units = strengths.shape[-1], np.atleast_1d(unit)
+    if units.ndim != 1 or units.dtype.kind not in "iu" or not ((units >= 0) & (units < size)).all():
+        raise ValueError(f"`unit` should be from 0 to {size - 1}, a channel of {layer}. Received: {unit}")
+    return np.repeat(units[None], len(strengths), axis=0)
+
+
+def fields(asked, shown, layer, places):
+    """(top, left, bottom, right) of what units at ``places`` see, bottom and right excluded, (N, 4).
+
+    They may lie outside the image; the whole image where the receptive field is not known.
+    """
+    size = shown.pixels.shape[1:]
+    shape = size if None in asked.shape else None
+    try:
+        field = receptive_field(asked.model, layer, asked.input, input_shape=shape)
+        return np.array([field.box(tuple(place) if len(place) else None) for place in places])
+    except ValueError:
+        return np.tile([0, 0, *size[:2]], (len(places), 1))

@@ -1,22 +1,21 @@
 """What a network says when a part of the image is covered (Zeiler & Fergus 2014, figure 7), and which pixels matter."""
 
-import os
 from dataclasses import dataclass, field
 
 import numpy as np
 from keras import ops
 
+from ...inputs.resize import pair
 from ...plots.primitives import COVERED, Scale, draw_key, looks, paint, range_of, scale_of
 from ...plots.style import CLASSES, LARGE, OTHER, PLAIN, SMALL, bare, new_figure, small_print
 from ...support.text import cut
 from ..engine.lens import ended
-from ..engine.peaks import strongest
 from ..engine.query import Question
 from ..engine.scores import INPUT, LOGITS, OWN, PROBS, both, called
 from ..registry import attribution_method
-from .attribution import Attribution, aim
-from .figures import PERCENT
-from .windows import occluded, plan
+from . import windows as locality
+from .attribution import Attribution, aim, peaks
+from .figures import PERCENT, drawn_of, file_name
 
 CHUNK = 32  # windows at once, which are smaller than images
 
@@ -44,8 +43,6 @@ class Occlusion(Attribution):
 
     def plot(self):
         """Image with the patch, strongest map, p(class), most probable class, and the attribution, a row an image."""
-        pass
-
         return draw_occlusion(self)
 
 
@@ -81,22 +78,24 @@ def occlusion(
     """
     aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, tell=tell)
     size, depth = aimed.shown.pixels.shape[1:3], aimed.shown.pixels.shape[-1]
-    patch = pair("patch", patch, [max(round(side / 7), 1) for side in size])
-    stride = pair("stride", stride, [max(side // 4, 1) for side in patch])
+    patch = pair(patch, "patch") or tuple(max(round(side / 7), 1) for side in size)
+    stride = pair(stride, "stride") or tuple(max(side // 4, 1) for side in patch)
     layer = aimed.probe.tap(aimed.probe.features(otherwise=INPUT) if layer is None else layer)
-    channels = strongest(aimed.probe, aimed.shown, layer, 1)[:, 0].astype(np.int32)
+    channels = peaks(aimed.probe, aimed.shown, layer)[0].argmax(-1).astype(np.int32)
     starts = [np.arange(-(p - s), side, s) for side, p, s in zip(size, patch, stride, strict=True)]
     corners = np.stack(np.meshgrid(*starts, indexing="ij"), -1).reshape(-1, 2).astype(np.int32)
-    way = planned(aimed, layer, patch, corners) if windows else None
-    cover = windowed if way else covering
     fill = colour(fill, depth)
-    maps = cover(aimed, layer, channels, corners, way or patch, fill)
+    plan = plan_windows(aimed, layer, patch, corners) if windows else None
+    if plan:
+        maps = cover_in_windows(aimed, layer, channels, corners, plan, fill)
+    else:
+        maps = cover_in_passes(aimed, layer, channels, corners, patch, fill)
     maps = {name: rows.reshape(len(aimed.shown), *map(len, starts)) for name, rows in maps.items()}
     asked, scores = aimed.classes is not None, aimed.scores()
     values = spread(scores[:, None, None] - maps["score"], starts, patch, size)[..., None]
     title = f"occlusion by {patch[0]}x{patch[1]} every {stride[0]}x{stride[1]} pixels"
     return Occlusion(
-        **vars(aimed.attribution(values, title, "sum", scores)),
+        **vars(aimed.attribution(values, title, scores=scores)),
         score_maps=maps["score"],
         probability=maps["p"] if asked else None,
         predicted=maps["best"] if asked else None,
@@ -111,22 +110,22 @@ def occlusion(
     )
 
 
-def covering(aimed, layer, channels, corners, patch, fill):
+def cover_in_passes(aimed, layer, channels, corners, patch, fill):
     """What is read with the patch at each corner, {name: (N, corners)}, by whole passes."""
-    cover = {"patch": np.array([[patch]], np.int32), "fill": fill}
-    draw = lambda images, within: {"corner": corners[None, within.start : within.stop], **cover}  # noqa: E731
-    read = lambda run, score, channel, number: seen(run, score, channel, number, layer)  # noqa: E731
-    extra = {"channel": channels, "number": numbers(aimed)}
+    same = {"patch": np.array([[patch]], np.int32), "fill": fill}
+    draw = lambda images, within: {"corner": corners[None, within.start : within.stop], **same}  # noqa: E731
+    read = lambda run, score, channel, number: read_covered(run, score, channel, number, layer)  # noqa: E731
+    extra = {"channel": channels, "number": class_numbers(aimed)}
     key = ("occlusion", layer)
-    return aimed.ask(Question(key, read, aimed.score, None, len(corners), draw, covered, extra=extra, backward=False))
+    return aimed.ask(Question(key, read, aimed.score, None, len(corners), draw, cover, extra=extra, backward=False))
 
 
-def numbers(aimed):
+def class_numbers(aimed):
     """The class of each image whose probability is read; the first where a score was asked for."""
     return np.array(aimed.classes or [0] * len(aimed.shown), np.int32)
 
 
-def planned(aimed, layer, patch, corners):
+def plan_windows(aimed, layer, patch, corners):
     """How windows would be computed, if that pays; None for what they do not know: other inputs, half precision."""
     asked = aimed.probe
     kinds = {getattr(node.operation, "compute_dtype", "float32") for node in asked.graph.nodes}
@@ -136,20 +135,20 @@ def planned(aimed, layer, patch, corners):
     shape = aimed.shown.pixels.shape[1:]
     key = ("plan", patch, shape, corners.tobytes())
     if key not in asked.programs:
-        asked.programs[key] = plan(asked.graph if asked.shape == shape else asked.model, patch, corners, shape)
+        asked.programs[key] = locality.plan(asked.graph if asked.shape == shape else asked.model, patch, corners, shape)
     return asked.programs[key]
 
 
-def windowed(aimed, layer, channels, corners, plan, fill):
+def cover_in_windows(aimed, layer, channels, corners, plan, fill):
     """What is read with the patch at each corner, {name: (N, corners)}, computed again where it can have changed."""
     asked, score = aimed.probe, aimed.score
     taps, end = {name: asked.tap(name) for name in (layer, *score.layers, LOGITS, PROBS)}, asked.output.name
     kept = {end, *taps.values()} - {*OWN.values()}
     key = ("windows", plan, *sorted(kept))
     if key not in asked.programs:
-        asked.programs[key] = occluded(plan, kept, lambda values: values | ended(values[end]))
+        asked.programs[key] = locality.occluded(plan, kept, lambda values: values | ended(values[end]))
     run, found, chunk = asked.programs[key], [], aimed.batch or CHUNK
-    chosen = channels, numbers(aimed)
+    chosen = channels, class_numbers(aimed)
     for i, pixels in enumerate(aimed.shown.pixels):
         maps, each = run.clean(pixels), []
         feeds = [feed[i : i + 1] if len(feed) > 1 else feed for feed in score.feeds]
@@ -157,14 +156,14 @@ def windowed(aimed, layer, channels, corners, plan, fill):
             values = run.rows(maps, corners[start : start + chunk], fill[0, 0])
             acts = {name: values[tap] for name, tap in taps.items()}
             repeated = (np.repeat(one[i], len(acts[LOGITS])) for one in chosen)
-            each.append(seen(acts, score.of(acts, *feeds), *repeated, layer))
+            each.append(read_covered(acts, score.of(acts, *feeds), *repeated, layer))
         found.append({name: np.concatenate([ops.convert_to_numpy(part[name]) for part in each]) for name in each[0]})
         if aimed.tell:
             aimed.tell((i + 1) * len(corners), len(aimed.shown) * len(corners))
     return {name: np.stack([one[name] for one in found]) for name in found[0]}
 
 
-def covered(pixels, corner, patch, fill):
+def cover(pixels, corner, patch, fill):
     """Images (n, 1, H, W, C) with the patch at each corner, by comparing whole numbers."""
     down, right = (ops.arange(side, dtype="int32") for side in pixels.shape[2:4])
     inside = [
@@ -175,7 +174,7 @@ def covered(pixels, corner, patch, fill):
     return ops.where(mask, ops.reshape(fill, (1, 1, 1, 1, -1)), pixels)
 
 
-def seen(acts, score, channel, number, layer):
+def read_covered(acts, score, channel, number, layer):
     """What is read of each covered image."""
     maps, probs = acts[layer], acts[PROBS]
     own = ops.take_along_axis(maps, ops.reshape(channel, (-1, *[1] * (len(maps.shape) - 1))), -1)
@@ -196,15 +195,6 @@ def spread(change, starts, patch, size):
     ]  # (patches, pixels) of each axis
     total = np.einsum("nij,iy,jx->nyx", change, *covers, optimize=True)
     return total / np.maximum(covers[0].sum(0)[:, None] * covers[1].sum(0), 1)
-
-
-def pair(argument, given, usual):
-    """Two whole numbers from one, two or none."""
-    given = usual if given is None else given
-    both = (given, given) if isinstance(given, int | np.integer) else tuple(given)
-    if len(both) != 2 or not all(isinstance(side, int | np.integer) and side >= 1 for side in both):
-        raise ValueError(f"`{argument}` should be a whole number of pixels, or two. Received: {given!r}")
-    return tuple(int(side) for side in both)
 
 
 def colour(fill, channels):
@@ -232,8 +222,7 @@ def draw_occlusion(found):
     for i, row in enumerate(figure.subplots(count, len(panels), squeeze=False)):
         for panel, axis in zip(panels, row, strict=True):
             panel(axis, found, i, shown[i])
-    left = f"{count} of {len(found)} images are drawn" if count < len(found) else ""
-    small_print(figure, said, left, setting(found))
+    small_print(figure, said, drawn_of(count, len(found), "images"), setting(found))
     figure.suptitle(f"occlusion: {found.score}", fontsize=LARGE)
     return figure
 
@@ -260,7 +249,7 @@ def draw_image(axis, found, i, image):
     fill = fill if len(fill) == 3 else np.full(3, fill.mean())
     axis.add_patch(Rectangle(corner, wide, high, facecolor=fill, edgecolor="white", linewidth=1.2))
     axis.set(xlim=limits[0], ylim=limits[1])
-    bare(axis, cut(found.title(i), 28), cut(os.path.basename(found.names[i]), 30))
+    bare(axis, cut(found.title(i), 28), file_name(found.names[i], 30))
 
 
 def places(axis, found, title):
@@ -282,22 +271,24 @@ def extent(found):
 
 def draw_strongest(axis, found, i, image):
     values = found.strongest[i]
-    scale = Scale(float(min(values.min(), 0)), float(values.max()), COVERED)
-    draw_key(paint(axis, values, scale, extent=extent(found)), axis)
-    places(axis, found, f"sum of {cut(found.layer, 18)}:{found.channels[i]}")
+    title = f"sum of {cut(found.layer, 18)}:{found.channels[i]}"
+    draw_places(axis, found, values, Scale(float(min(values.min(), 0)), float(values.max()), COVERED), title)
 
 
 def draw_probability(axis, found, i, image):
-    drawn = axis.imshow(found.probability[i], cmap=COVERED, vmin=0, vmax=1, extent=extent(found))
-    draw_key(drawn, axis)
-    places(axis, found, f"p({cut(found.label(found.classes[i]), 18)})")
+    name = cut(found.label(found.classes[i]), 18)
+    draw_places(axis, found, found.probability[i], Scale(0.0, 1.0, COVERED), f"p({name})")
 
 
 def draw_score(axis, found, i, image):
     values = found.score_maps[i]
-    scale = Scale(float(values.min()), float(values.max()), COVERED)
+    draw_places(axis, found, values, Scale(float(values.min()), float(values.max()), COVERED), cut(found.score, 24))
+
+
+def draw_places(axis, found, values, scale, title):
+    """A map over the places of the patch, with its key."""
     draw_key(paint(axis, values, scale, extent=extent(found)), axis)
-    places(axis, found, cut(found.score, 24))
+    places(axis, found, title)
 
 
 def draw_predicted(axis, found, i, image):

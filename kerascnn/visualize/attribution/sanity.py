@@ -14,11 +14,11 @@ import numpy as np
 from ...graph.copy import rebuild, unfreeze
 from ...graph.walk import walk
 from ...support.display import Drawn
-from ...support.text import unknown
-from ..engine.class_numbers import replace_names
+from ...support.text import count, unknown
 from ..engine.lens import Probe, probe
-from ..engine.pictures import pictures
-from .attribution import likeliest, maps_of
+from ..engine.query import pictures
+from ..engine.scores import Score
+from .attribution import classes_of_images, maps_of
 
 CUTS = 12  # layers at which a deep network is looked at
 BEYOND = 0.2  # rank correlation above chance that is still no resemblance
@@ -56,13 +56,13 @@ class Sanity(Drawn):
         return None if np.isnan(last) else bool(last <= self.limit)
 
     def __str__(self):
-        last, count = self.table.iloc[-1], len(self.images)
+        last = self.table.iloc[-1]
         if self.passed is None:
             return f"{self.method} of {self.model}: random weights give constant maps; try other images or another seed"
         verdict = "depends on what was learnt" if self.passed else "does not depend on what was learnt"
         return (
             f"{self.method} of {self.model} {verdict}: rank correlation {last.signed_rank_correlation:.2f} "
-            f"with all weights random, limit {self.limit:.2f} ({count} image{'s' * (count > 1)})"
+            f"with all weights random, limit {self.limit:.2f} ({count(len(self.images), 'image')})"
         )
 
     def plot(self):
@@ -100,32 +100,31 @@ def sanity(model, images, classes=None, *, method, layers=None, independent=Fals
         )
     asked = probe(model)
     shown = pictures(asked, images)
-    if classes is None:
-        classes = likeliest(asked, shown)
-    classes = replace_names(classes, max(asked.output.shape[-1], 2), model=asked.model)
+    if not isinstance(classes, Score):
+        classes = classes_of_images(asked, shown, classes)
     images = shown.plain(asked.input)
     copy = unfreeze(rebuild(asked.model))
-    learnt = learning(copy)
+    learnt = learning_layers(copy)
     cuts = cut_points(learnt, layers)
     taken = probe(copy, **asked.given) if isinstance(model, Probe) else copy
     first = method(taken, images, classes=classes, **options)
     original, pixels, _ = maps_of(first)
     found = [original]
-    for _, chosen in (steps := planned(list(learnt), cuts, independent)):
+    for _, chosen in (steps := plan_steps(list(learnt), cuts, independent)):
         before = [(learnt[name], learnt[name].get_weights()) for name in chosen] if independent else ()
         for name in chosen:
             redraw(learnt[name], np.random.default_rng([seed, list(learnt).index(name)]))
         found.append(np.asarray(method(taken, images, classes=classes, **options).map, np.float32))
         for layer, weights in before:
             layer.set_weights(weights)
-    table = compared([label for label, _ in steps], found)
+    table = compare_maps([label for label, _ in steps], found)
     called = str(getattr(first, "method", "") or getattr(method, "__name__", "method"))
-    telling = varied(found[0]) & varied(found[-1])
+    telling = varies(found[0]) & varies(found[-1])
     by_chance = chance(found[0][telling], found[-1][telling]) if telling.any() else 0.0
     return Sanity(table, np.stack(found), pixels, by_chance, independent, model.name, called)
 
 
-def learning(model):
+def learning_layers(model):
     """{path: layer} of the layers that learn, in the order they run."""
     nodes = [node for node in walk(model).nodes if node.is_layer and node.operation.trainable_variables]
     layers = {}
@@ -150,7 +149,7 @@ def cut_points(learnt, layers):
     return sorted(set(names), key=list(learnt).index)
 
 
-def planned(names, cuts, independent):
+def plan_steps(names, cuts, independent):
     """[(label, layers to draw anew)], from the scores down; the last leaves nothing learnt."""
     if independent:
         return [*((cut, [cut]) for cut in reversed(cuts)), ("all layers", names)]
@@ -181,31 +180,31 @@ def initialiser_of(layer, weight):
     return next((found for stem in stems if callable(found := getattr(layer, f"{stem}_initializer", None))), None)
 
 
-def compared(labels, maps):
+def compare_maps(labels, maps):
     """The table: how alike each of the maps is to the first."""
     import pandas as pd
 
     original, rows = maps[0], []
     for label, other in zip(labels, maps[1:], strict=True):
-        telling = varied(original) & varied(other)
-        values = alike(original[telling], other[telling]) if telling.any() else [np.nan] * 3
+        telling = varies(original) & varies(other)
+        values = similarities(original[telling], other[telling]) if telling.any() else [np.nan] * 3
         rows.append((label, *values, 1 - telling.mean()))
     return pd.DataFrame(rows, columns=["layer", "rank_correlation", "signed_rank_correlation", "ssim", "constant"])
 
 
-def alike(one, other):
+def similarities(one, other):
     """The three measures of likeness, means over images."""
     absolute = correlations(np.abs(one), np.abs(other))
     return [float(values.mean()) for values in (absolute, correlations(one, other), ssim(one, other))]
 
 
-def varied(maps):
+def varies(maps):
     """(N,) whether a map is finite and has more than one value."""
     flat = maps.reshape(len(maps), -1)
     return np.isfinite(flat).all(1) & (flat != flat[:, :1]).any(1)
 
 
-def ranked(maps):
+def rank_maps(maps):
     """Ranks of each map (N, H, W), equal values sharing theirs, as vectors of length 1; zeros of a constant map."""
     from scipy.stats import rankdata
 
@@ -216,12 +215,12 @@ def ranked(maps):
 
 def correlations(one, other):
     """Spearman's rank correlation of each pair of maps; 0 where one is constant."""
-    return (ranked(one) * ranked(other)).sum((1, 2))
+    return (rank_maps(one) * rank_maps(other)).sum((1, 2))
 
 
 def chance(one, other):
     """The rank correlation that 95 % of all shifts of the other maps stay below, the mean over images."""
-    spectra = np.fft.rfft2(ranked(one)) * np.fft.rfft2(ranked(other)).conj()
+    spectra = np.fft.rfft2(rank_maps(one)) * np.fft.rfft2(rank_maps(other)).conj()
     shifts = np.fft.irfft2(spectra, s=one.shape[1:])  # the correlation at every shift, wrapped around
     return float(np.quantile(shifts.mean(0), 0.95))
 
@@ -233,7 +232,7 @@ def ssim(one, other):
     def mean(values):
         return uniform_filter(values, WINDOW, axes=(1, 2))
 
-    a, b = (scaled(each) for each in (one, other))
+    a, b = (scale_maps(each) for each in (one, other))
     scale = 1 if min(a.min(initial=0), b.min(initial=0)) >= 0 else 2  # the range of values
     c1, c2 = (0.01 * scale) ** 2, (0.03 * scale) ** 2
     product = mean(a) * mean(b)
@@ -242,7 +241,7 @@ def ssim(one, other):
     return (level * (2 * covariance + c2) / (variances + c2)).mean((1, 2))
 
 
-def scaled(maps):
+def scale_maps(maps):
     """Maps between -1 and 1, which are the 99th percentiles of their |values|; what lies beyond is cut off."""
     most = np.percentile(np.abs(maps), 99, axis=(1, 2), keepdims=True)
     return (maps / np.maximum(most, 1e-30)).clip(-1, 1)

@@ -108,16 +108,16 @@ def plan(model, patch, corners, shape=None, *, least=LEAST):
         raise ValueError(f"`corners` should be (N, 2): top and left of each patch. Received: {corners.shape}")
     places = tuple(tuple(np.unique(axis).tolist()) for axis in corners.T)
     axes = zip(places, patch, image.shape[:2], strict=True)
-    local = {image: Local(tuple(placed(starts, min(side, size), size) for starts, side, size in axes))}
+    local = {image: Local(tuple(place(starts, min(side, size), size) for starts, side, size in axes))}
     for node in graph.nodes[1:]:
-        found = localized(node, local)
+        found = localize(node, local)
         if found and area(found.window) <= MOST * prod(node.shape[:2]):
             local[node] = found
     made = Plan(graph, tuple(patch), places, local, len(corners))
     return made if made.gain >= least else None
 
 
-def placed(starts, size, places):
+def place(starts, size, places):
     """A `Span` moved into its map."""
     return Span(tuple(np.clip(starts, 0, places - size).tolist()), int(size))
 
@@ -130,7 +130,7 @@ def area(window):
     return prod(sizes(window))
 
 
-def localized(node, local):
+def localize(node, local):
     """A call on the windows of its inputs; None where it needs whole maps."""
     sources = [source for source, _ in node.inputs]
     if len(node.outputs) != 1 or len(node.shape) != 3 or not local.keys() >= set(sources):
@@ -140,9 +140,9 @@ def localized(node, local):
         return None
     windows = [local[source].window for source in sources]
     if isinstance(node.operation, (*kinds.CONVOLUTIONS, *kinds.POOLS)):
-        return sliding(node, windows[0], taps[0])
+        return slide(node, windows[0], taps[0])
     if isinstance(node.operation, kinds.PADDINGS):
-        return shifted(windows[0], taps[0])
+        return shift(windows[0], taps[0])
     if any(look != (connections.SAME, connections.SAME) for look in taps) or not alike_everywhere(node):
         return None
     joint = tuple(union(spans, n) for *spans, n in zip(*windows, node.shape[:2], strict=True))
@@ -150,23 +150,23 @@ def localized(node, local):
     return Local(joint, regions, lambda *tensors: call(node, tensors)[0])
 
 
-def sliding(node, window, taps):
+def slide(node, window, taps):
     """A convolution or pool, run on just what its outputs read."""
     layer, pools = node.operation, isinstance(node.operation, kinds.POOLS)
     largest = isinstance(layer, keras.layers.MaxPooling2D)
     averages = pools and not largest and layer.padding == "same"
-    axes = [reached(*axis) for axis in zip(window, taps, node.shape[:2], strict=True)]
+    axes = [reach(*axis) for axis in zip(window, taps, node.shape[:2], strict=True)]
     made, region = zip(*axes, strict=True)
     return Local(made, (region,), unpadded(layer), -inf if largest else 0.0, averages)
 
 
-def reached(span, taps, places):
+def reach(span, taps, places):
     """(the outputs that read a window, the inputs that those read) along one axis: q reads q step + t, low to high."""
     low, high = min(taps.taps[0]), max(taps.taps[0])
     starts = np.array(span.starts)
     first = np.clip(-((high - starts) // taps.step), 0, places - 1)
     last = np.clip((starts + span.size - 1 - low) // taps.step, 0, places - 1)
-    made = placed(first, max((last - first).max() + 1, 1), places)
+    made = place(first, max((last - first).max() + 1, 1), places)
     region = tuple(start * taps.step + low for start in made.starts)
     return made, Span(region, (made.size - 1) * taps.step + high - low + 1)
 
@@ -178,7 +178,7 @@ def unpadded(layer):
     return twin
 
 
-def shifted(window, taps):
+def shift(window, taps):
     """Padding: the same numbers in another place."""
     moved = [tuple(start - axis.taps[0][0] for start in span.starts) for span, axis in zip(window, taps, strict=True)]
     made = tuple(Span(starts, span.size) for starts, span in zip(moved, window, strict=True))
@@ -188,7 +188,7 @@ def shifted(window, taps):
 def union(spans, places):
     starts = np.min([span.starts for span in spans], 0)
     ends = np.max([np.add(span.starts, span.size) for span in spans], 0)
-    return placed(starts, (ends - starts).max(), places)
+    return place(starts, (ends - starts).max(), places)
 
 
 def alike_everywhere(node):
@@ -199,9 +199,6 @@ def alike_everywhere(node):
     own = [*getattr(layer, "weights", ()), getattr(layer, "mean", None), *keras.tree.flatten(node.arguments)]
     shapes = [tuple(part.shape) for part in own if hasattr(part, "shape") and not isinstance(part, keras.KerasTensor)]
     return isinstance(layer, kinds.DENSE) or all(prod(shape[:-1]) == 1 for shape in shapes)
-
-
-__all__ = ["Occluded", "Plan", "occluded", "plan"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,7 +247,7 @@ def occluded(made, wanted, answer=dict):
                 patch = tf.broadcast_to(fill, (tf.shape(corners)[0], *made.patch, *fill.shape))
                 windows[node] = read(maps[node], patch, corners, start(local[node].window), sizes(local[node].window))
             elif node in local:
-                windows[node] = windowed(node, local, maps, windows, start)
+                windows[node] = run_on_windows(node, local, maps, windows, start)
             else:
                 values[node] = outputs(node, values)
             if node in stops:
@@ -258,20 +255,20 @@ def occluded(made, wanted, answer=dict):
                 values[node] = [read(maps[node], windows[node], start(local[node].window), origin, node.shape)]
         return answer({name: values[node][0] for name, node in ends.items()})
 
-    return compiled(made, clean, rows)
+    return compile_plan(made, clean, rows)
 
 
-def compiled(made, clean, rows):
+def compile_plan(made, clean, rows):
     """Both functions, traced once for chunks of any size."""
     shape = made.graph.inputs[0].shape
-    clean, rows = unseen(clean), unseen(rows)
+    clean, rows = stateless(clean), stateless(rows)
     clean = tf.function(clean, input_signature=[tf.TensorSpec(shape)], autograph=False)
     maps = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in clean.get_concrete_function().structured_outputs]
     signature = [maps, tf.TensorSpec((None, 2), tf.int32), tf.TensorSpec(shape[-1:])]
     return Occluded(made, clean, tf.function(rows, input_signature=signature, autograph=False))
 
 
-def unseen(function):
+def stateless(function):
     """The function run so that no variable changes and no loss is kept."""
 
     def run(*given):
@@ -287,7 +284,7 @@ def starts(window, corners, places):
     return tf.stack([tf.gather(span.starts, at) for span, at in zip(window, which, strict=True)], -1)
 
 
-def windowed(node, local, maps, windows, start):
+def run_on_windows(node, local, maps, windows, start):
     """A call on its windows (N, h, w, C)."""
     own, tensors, weights = local[node], [], []
     for (source, _), region in zip(node.inputs, own.regions, strict=True):

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from .lens import Run
-from .query import most
+from .query import compiled, most, rows_for
 from .scores import Score
 
 STRETCH = 16  # steps between two times of telling
@@ -87,8 +87,8 @@ def iterate(
     count, steps = len(next(iter(state.values()))), len(next(iter(now.values())))
     order = np.arange(count) if rows is None else np.flatnonzero(rows)
     now = {"k": np.arange(steps, dtype=np.int32)[:, None], **now}
-    beside = {"given": given or {}, "score": tuple(loop.score.feeds) if loop.score else (), "inputs": others or {}}
-    beside = tf.nest.map_structure(lambda a: np.broadcast_to(a, (count, *np.shape(a)[1:])), beside)
+    feeds = loop.score.feeds if loop.score else ()
+    beside = rows_for(count, {"given": given or {}, "score": tuple(feeds), "inputs": others or {}})
     size, first, parts, total = size or image_shape(probe, state), 0, [], len(order) * steps
     limit = max((batch or most(probe, size, True)) // group, 1) * group
     while first < len(order):
@@ -147,11 +147,7 @@ def program(probe, loop, state, beside, now):
         *tf.nest.map_structure(rows, (state, beside)),
         {name: tf.TensorSpec((None, None, *a.shape[2:]), a.dtype) for name, a in now.items()},
     )
-    key = ("loop", loop.key, loop.score and loop.score.key, loop.rule, str(specs))
-    if key not in probe.programs:
-        probe.programs[key] = tf.function(looping(probe, loop), input_signature=specs, autograph=False)
-        probe.programs[key].get_concrete_function()
-    return probe.programs[key]
+    return compiled(probe, loop, specs, lambda: looping(probe, loop))
 
 
 def looping(probe, loop):

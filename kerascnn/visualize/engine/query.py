@@ -11,11 +11,92 @@ from dataclasses import dataclass, field
 import numpy as np
 import tensorflow as tf
 
+from ...inputs.batch import batch_of
+from ...inputs.classifier import classifier
 from .lens import Run
 from .scores import Score
 
 MEMORY = 1.5e9  # bytes for one chunk on its way through the network and back
 MOST = 16  # images of a chunk; two cores gain nothing from more
+RANGE = 255.0  # of pixels, in which distances are measured, whatever range the network takes
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """Pixels (N, H, W, C), float32, what the images are called, and what other inputs are given beside them."""
+
+    pixels: np.ndarray = field(repr=False)
+    names: tuple
+    others: dict = field(default_factory=dict, repr=False)
+
+    def __len__(self):
+        return len(self.pixels)
+
+    def plain(self, input):
+        """What any function takes that the model is given to: an array, or a dict of several inputs."""
+        return {input: self.pixels, **self.others} if self.others else self.pixels
+
+    def at(self, rows):
+        """Some of them: a slice, or an array of numbers."""
+        others = {name: array if len(array) == 1 else array[rows] for name, array in self.others.items()}
+        names = tuple(np.array(self.names, object)[rows])
+        return Pictures(self.pixels[rows], names, others)
+
+
+def pictures(probe, images):
+    """`Pictures` from paths, folders, Pillow images or arrays; a dict of inputs for a model that has several.
+
+    Arrays that fit the model are taken as they are, whatever their range; the rest is cut as `predict` cuts.
+    """
+    if isinstance(images, Pictures):
+        return images
+    others = {}
+    if isinstance(images, dict):
+        wrong = set(images) ^ set(probe.inputs)
+        if wrong:
+            expected = ", ".join(probe.inputs)
+            raise ValueError(f"`images` should have the inputs {expected}. Received: {', '.join(images)}")
+        others = {name: np.asarray(array) for name, array in images.items() if name != probe.input}
+        images = images[probe.input]
+    elif len(probe.inputs) > 1:
+        raise ValueError(f"`images` should be a dict with the inputs {', '.join(probe.inputs)} of {probe.name}")
+    array = fitting(images, probe.shape)
+    if array is not None:
+        found = Pictures(array, tuple(f"image {i}" for i in range(len(array))), others)
+    else:
+        photos = batch_of(images)
+        found = Pictures(photos.array(classifier(probe.model).preprocessing), photos.names, others)
+    if not len(found):
+        raise ValueError("`images` should have at least one image. Received: none")
+    for name, array in others.items():
+        if len(array) not in (1, len(found)):
+            raise ValueError(f"`images` should have as many rows of {name} as images. Received: {len(array)}")
+    return found
+
+
+def fitting(images, shape):
+    """Arrays of the model's own size as float32 (N, H, W, C); None for anything else."""
+    if not isinstance(images, np.ndarray):
+        convertible = hasattr(images, "__array__") and hasattr(images, "dtype")  # tensors of any framework
+        stacked = isinstance(images, list | tuple) and images and all(isinstance(i, np.ndarray) for i in images)
+        if not convertible and not (stacked and len({image.shape for image in images}) == 1):
+            return None
+        images = np.asarray(images)
+    images = images[None] if images.ndim == 3 else images
+    fits = images.ndim == 4 and all(own in (None, side) for own, side in zip(shape, images.shape[1:], strict=True))
+    return np.asarray(images, np.float32) if fits else None
+
+
+def steps(pixels, bounds):
+    """Pixels of a network's range as 0..255."""
+    low, high = bounds
+    return pixels if (low, high) == (0, RANGE) else (pixels - np.float32(low)) * np.float32(RANGE / (high - low))
+
+
+def unsteps(pixels, bounds):
+    """The way back, of arrays or tensors."""
+    low, high = bounds
+    return pixels if (low, high) == (0, RANGE) else pixels * np.float32((high - low) / RANGE) + np.float32(low)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +126,7 @@ def ask(probe, question, pixels, others=None, *, batch=None, tell=None):
     pixels = np.asarray(pixels, np.float32)
     count, samples = len(pixels), question.samples or 1
     feeds = question.score.feeds if question.score else ()
-    beside = {"answer": question.extra, "score": tuple(feeds), "inputs": others or {}}  # a row an image, or one for all
-    beside = tf.nest.map_structure(lambda a: np.broadcast_to(a, (count, *np.shape(a)[1:])), beside)
+    beside = rows_for(count, {"answer": question.extra, "score": tuple(feeds), "inputs": others or {}})
     found, done, limit = {}, 0, batch or most(probe, pixels.shape[1:], question.backward)
     while done < count * samples:
         images, within = chunk(done, count, samples, limit)
@@ -109,11 +189,21 @@ def program(probe, question, pixels, drawn, beside):
         {name: tf.TensorSpec((None, None, *np.shape(a)[2:]), a.dtype) for name, a in drawn.items()},
         tf.nest.map_structure(lambda a: tf.TensorSpec((None, *a.shape[1:]), a.dtype), beside),
     )
-    key = (question.key, question.score and question.score.key, question.rule, str(signature))
+    return compiled(probe, question, signature, lambda: answering(probe, question))
+
+
+def compiled(probe, asked, signature, make):
+    """The function that ``make`` makes for a `Question` or a `Loop`, compiled once for tensors of a signature."""
+    key = (type(asked).__name__, asked.key, asked.score and asked.score.key, asked.rule, str(signature))
     if key not in probe.programs:
-        probe.programs[key] = tf.function(answering(probe, question), input_signature=signature, autograph=False)
+        probe.programs[key] = tf.function(make(), input_signature=signature, autograph=False)
         probe.programs[key].get_concrete_function()
     return probe.programs[key]
+
+
+def rows_for(count, arrays):
+    """Nested arrays with a row for each of ``count`` images, of those that have one for all too."""
+    return tf.nest.map_structure(lambda array: np.broadcast_to(array, (count, *np.shape(array)[1:])), arrays)
 
 
 def answering(probe, question):

@@ -23,8 +23,7 @@ from ...support.display import Drawn
 from ...support.files import save_figure
 from ...support.text import unknown
 from ..engine.lens import probe
-from ..engine.pictures import pictures
-from ..engine.query import read
+from ..engine.query import pictures, read
 from ..engine.scores import called
 
 SORTS, NORMS = ("index", "max", "mean", "sparsity"), ("unit", "layer")

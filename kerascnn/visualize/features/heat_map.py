@@ -14,11 +14,10 @@ from ...anatomy.receptive_field import receptive_field
 from ...graph.ends import probabilities
 from ...graph.walk import walk
 from ...inputs.batch import batch_of
-from ...inputs.classifier import classifier
+from ...inputs.classifier import class_numbers, classifier
 from ...inputs.resize import INTERPOLATIONS, Box, resample, to_channels
 from ...plots.style import BLACK, BLUE, GREEN, ORANGE, PINK, RED, SKY, YELLOW
 from ...support.display import Drawn
-from ...support.text import unknown
 from ..engine.lens import Probe
 from .convolutional import convolutional
 
@@ -124,7 +123,8 @@ def heat_map(model, images, classes=None, *, scales=None, longest=1024, size=Non
     if end == "sigmoid" and count == 1:
         end, count = "single sigmoid", 2
     labels = network.class_names(count)
-    asked = None if classes is None else numbered(classes, labels, count)
+    if classes is not None:
+        classes = tuple(class_numbers(classes, count, class_names=labels or False).tolist())
     slides = []
     images = batch_of(images)
     for row, name in enumerate(images.names):
@@ -135,7 +135,7 @@ def heat_map(model, images, classes=None, *, scales=None, longest=1024, size=Non
         found = [scored(net, prepared(resized(image, grid.shape, cut)[None]), end)[grid.inside] for grid in grids]
         scores = averaged(found, grids)
         probs = likely(scores, end)
-        chosen = asked or (int(probs.max((0, 1)).argmax()),)
+        chosen = classes or (int(probs.max((0, 1)).argmax()),)
         slides.append(Slide(name, image, scores, probs, grids[0].stride, grids[0].window, chosen))
     return HeatMap(tuple(slides), labels)
 
@@ -149,23 +149,6 @@ def stride_of(net, cut):
         reason = found.reason or "units have no grid"
         raise ValueError(f"`model` should have a stride. Received: {net.name}, of which it is not known: {reason}")
     return found.stride
-
-
-def numbered(classes, labels, count):
-    """Classes, given as one or several numbers or labels, as numbers."""
-    several = classes if isinstance(classes, list | tuple | np.ndarray | range) else [classes]
-    numbers = []
-    for each in several:
-        if isinstance(each, str):
-            if each not in (labels or ()):
-                raise ValueError(unknown("class", each, labels or ()))
-            each = labels.index(each)
-        if not isinstance(each, int | np.integer) or not 0 <= each < count:
-            raise ValueError(f"`classes` should be labels, or numbers 0 to {count - 1}. Received: {each!r}")
-        numbers.append(int(each))
-    if not numbers:
-        raise ValueError("`classes` should have at least one. Received: none")
-    return tuple(numbers)
 
 
 @dataclass(frozen=True)

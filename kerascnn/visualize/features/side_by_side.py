@@ -10,8 +10,7 @@ from ...plots.primitives import MARGIN, columns_for, corners, hatch_zero, mosaic
 from ...support.display import Drawn
 from ...support.files import save_figure
 from ..engine.lens import probe
-from ..engine.pictures import pictures
-from ..engine.query import read
+from ..engine.query import pictures, read
 from .activations import activation_maps, colours, picture, thinned
 from .filters import SAYS, filter_images, grid, is_convolution
 

@@ -11,8 +11,7 @@ from ...inputs.batch import batch_of
 from ...inputs.resize import to_channels, to_pixels
 from ...support.files import save_image
 from ..engine.lens import probe
-from ..engine.pictures import Pictures, pictures, unsteps
-from ..engine.query import read
+from ..engine.query import Pictures, pictures, read, unsteps
 from ..engine.scores import as_score, channel, energy, matching
 from .synthesize import PIXELS, climb
 

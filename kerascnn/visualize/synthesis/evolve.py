@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...inputs.class_names import class_names
-from ...inputs.classifier import classifier
+from ...inputs.classifier import class_numbers, classifier
 from ...support.display import Drawn
 from ..attribution.attribution import predicted
 from ..engine.lens import probe
-from ..engine.pictures import pictures
+from ..engine.query import pictures
 
 INPUTS = 4  # x, y, distance from the centre, 1
 HIDDEN = 20  # slots of nodes, which read only what stands before them
@@ -269,12 +269,12 @@ def evolve(model, classes=None, *, encoding="cppn", population=64, generations=1
     """Breed an image for each class, all of them at once, until each p(class) is above ``goal``: `Evolved`.
 
     ``encoding`` "cppn" gives patterns (`cppn`), "direct" noise pixel by pixel, which needs a small image. Each of the
-    ``generations`` is ``population`` children of one parent. Ctrl-C ends it with what there is; ``start``, an earlier
-    result, is gone on from.
+    ``generations`` is ``population`` children of one parent. ``classes`` are numbers or names, by default all. Ctrl-C
+    ends it with what there is; ``start``, an earlier result, is gone on from.
     """
     asked, way = probe(model), encoding_of(encoding)
     shape = shape_of(asked)
-    classes = classes_of(asked, classes)
+    classes = classes_of(asked, classes, labels)
     for name, number in (("population", population), ("generations", generations)):
         if not isinstance(number, int | np.integer) or number < 1:
             raise ValueError(f"`{name}` should be a whole number from 1. Received: {number!r}")
@@ -371,14 +371,15 @@ def shape_of(asked):
     return height, width, asked.shape[-1]
 
 
-def classes_of(asked, classes):
+def classes_of(asked, classes, labels):
     """The classes as an array, by default all."""
     count = max(asked.output.shape[-1], 2)
-    classes = np.arange(count) if classes is None else np.asarray(classes)
-    good = classes.ndim == 1 and classes.dtype.kind in "iu" and len(classes) and len(set(classes.tolist()))
-    if not good or good != len(classes) or not (classes.min() >= 0 and classes.max() < count):
-        raise ValueError(f"`classes` should be different whole numbers from 0 to {count - 1}. Received: {classes}")
-    return classes
+    if classes is None:
+        return np.arange(count)
+    numbers = class_numbers(classes, count, class_names=labels, model=asked.model)
+    if len(set(numbers.tolist())) < len(numbers):
+        raise ValueError(f"`classes` should be different from each other. Received: {classes}")
+    return numbers
 
 
 def named(asked, labels):

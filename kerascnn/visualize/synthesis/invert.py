@@ -6,8 +6,7 @@ import numpy as np
 
 from ...support.display import Drawn
 from ..engine.lens import probe
-from ..engine.pictures import pictures, unsteps
-from ..engine.query import read
+from ..engine.query import pictures, read, unsteps
 from ..engine.scores import OWN, called, distance
 from .params import Pixels
 from .recipes import Recipe, recipe_called

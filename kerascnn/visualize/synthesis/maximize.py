@@ -5,12 +5,11 @@ from dataclasses import replace
 import numpy as np
 
 from ...anatomy.receptive_field import receptive_field
+from ...inputs.classifier import class_numbers
 from ...support.text import unknown
 from ..attribution.attribution import label_of, predicted
-from ..engine.class_numbers import class_numbers
 from ..engine.lens import probe
-from ..engine.pictures import pictures, unsteps
-from ..engine.query import Question, ask
+from ..engine.query import Question, ask, pictures, unsteps
 from ..engine.scores import channel, energy, log_probability, logit, neuron, peak
 from ..features.activations import checked
 from .synthesize import PIXELS, climb

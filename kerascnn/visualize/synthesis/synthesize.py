@@ -12,7 +12,7 @@ from ...support.files import save_image
 from ...support.text import compact
 from ..engine.lens import probe
 from ..engine.loop import Course, Loop, iterate
-from ..engine.pictures import unsteps
+from ..engine.query import unsteps
 from ..engine.scores import INPUT, Score, as_score
 from .optimizers import MOVES
 from .recipes import Recipe, recipe_called
