@@ -20,7 +20,7 @@ from .settings import variable_name
 from .ways import check_options, chosen, look, more_options, spelled, ways
 
 PICTURES = (".png", ".svg", ".pdf")
-IN_FOLDERS = ("maximize", "facets", "dream", "unrecognisable")  # whose pictures are also files of their own
+IN_FOLDERS = ("maximize", "facets", "dream", "unrecognizable")  # whose pictures are also files of their own
 EVERY = 10  # seconds between lines of progress where there is no terminal
 FILE, COUNT = click.Path(dir_okay=False), click.IntRange(1)
 

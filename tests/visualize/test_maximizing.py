@@ -9,7 +9,7 @@ from PIL import Image
 from test_models import equal, snapshot
 
 from kerascnn import build_model
-from kerascnn.visualize import choose, climb, curves, facets, fool, maximize, probe, saliency, sanity, unrecognisable
+from kerascnn.visualize import choose, climb, curves, facets, fool, maximize, probe, saliency, sanity, unrecognizable
 from kerascnn.visualize.engine.query import Question, ask
 from kerascnn.visualize.engine.scores import channel, energy, logit, neuron, peak
 from kerascnn.visualize.synthesis.maximize import canvas
@@ -211,7 +211,7 @@ def test_classes_are_asked_by_name(model, rng):
     one, other = (maximize(model, classes=asked, labels=names, recipe=QUICK) for asked in (["cat", "car"], [3, 1]))
     np.testing.assert_array_equal(one.images, other.images)
     assert one.names == other.names == ("cat", "car")
-    one, other = (unrecognisable(model, asked, labels=names, steps=2) for asked in ("bird", 2))
+    one, other = (unrecognizable(model, asked, labels=names, steps=2) for asked in ("bird", 2))
     np.testing.assert_array_equal(one.images, other.images)
     images = rng.uniform(0, 255, (4, *SIZE)).astype(np.float32)
     faces = [facets(model, images, classes=k, labels=names, count=2, recipe=QUICK) for k in ("deer", 4)]

@@ -65,8 +65,6 @@ class ActivationMaps(Drawn):
 
     def plot(self, image=0, *, norm="unit"):
         """The image and its strongest unit at the left, the maps at the right, each scaled alone or all together."""
-        pass
-
         if norm not in NORMS:
             raise ValueError(unknown("norm", norm, NORMS))
         if not 0 <= image < len(self.images):

@@ -63,8 +63,6 @@ class FilterImages(Drawn):
 
     def plot(self):
         """The filters as a grid; beside it the same ones sorted, if a sorting was asked for."""
-        pass
-
         return draw_filter_images(self)
 
 

@@ -101,8 +101,6 @@ class HeatMap(Drawn):
 
     def plot(self):
         """A row for each photo and class: photo, probability, strongest window, the likeliest class at each place."""
-        pass
-
         return draw_heat_map(self)
 
 

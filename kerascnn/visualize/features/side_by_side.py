@@ -45,8 +45,6 @@ class SideBySide(Drawn):
 
     def plot(self, image=0):
         """Filters to one scale, their spectra with the numbers, and the maps of the last layers for an image."""
-        pass
-
         return draw_side_by_side(self, image)
 
     def save(self, path, image=0):

@@ -45,8 +45,6 @@ class HogTwin(Drawn):
 
     def plot(self):
         """Image, start and twin, above what the descriptors hold of them."""
-        pass
-
         return draw_twin(self)
 
 
@@ -174,7 +172,7 @@ def sharing():
 
 
 def blocks(vote):
-    """(rows, columns, 4, 9): the cells of each block, not yet normalised."""
+    """(rows, columns, 4, 9): the cells of each block, not yet normalized."""
     windows = sliding_window_view(vote, (BLOCK, BLOCK), axis=(0, 1))[::CELL, ::CELL]  # (rows, columns, 9, 16, 16)
     return np.einsum("rcoyx,yxk->rcko", windows, sharing(), optimize=True)
 

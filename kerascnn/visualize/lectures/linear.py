@@ -40,8 +40,6 @@ class TenNumbers(Drawn):
 
     def plot(self):
         """The inputs, products and probabilities before and after, and the same step in more inputs."""
-        pass
-
         return draw_ten_numbers(self)
 
 
@@ -101,8 +99,6 @@ class LinearFooling(Drawn):
 
     def plot(self):
         """Template, image, fooled image and ten times their difference, a row an image."""
-        pass
-
         return draw_linear_fooling(self)
 
 

@@ -1,4 +1,4 @@
-"""Images that nobody recognises and a network is sure of, bred without gradients (Nguyen, Yosinski & Clune 2015).
+"""Images that nobody recognizes and a network is sure of, bred without gradients (Nguyen, Yosinski & Clune 2015).
 
 MAP-Elites: one place for each class, held by the image with the largest p(class) so far. Every child is tried at every
 class. Images are whole numbers 0..255, as they would be in a file: nothing is lost when one is saved.

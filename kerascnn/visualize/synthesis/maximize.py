@@ -1,4 +1,4 @@
-"""What a class, a unit, a layer or a direction likes best: activation maximisation (Erhan 2009, Simonyan 2014)."""
+"""What a class, a unit, a layer or a direction likes best: activation maximization (Erhan 2009, Simonyan 2014)."""
 
 from dataclasses import replace
 
@@ -53,7 +53,7 @@ def maximize(
     return climb(asked, score, size=size, names=names, **how)
 
 
-def unrecognisable(model, classes, *, goal=0.99, recipe="unrecognisable", labels=None, names=None, **how):
+def unrecognizable(model, classes, *, goal=0.99, recipe="unrecognizable", labels=None, names=None, **how):
     """Noise that a network takes for classes, with a probability above ``goal``, and people for nothing: `Synthesis`.
 
     From noise the log-probability is climbed without any prior (Nguyen et al. 2015, by gradient). ``facts`` have each

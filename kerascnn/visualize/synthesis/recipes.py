@@ -118,7 +118,7 @@ RECIPES = {
         operators=(blurred(0.5, every=4),),
     ),
     "dream": Recipe("a dream (Mordvintsev et al. 2015)", 10, 1.5, "mean", Pixels(), shakes=(jitter(32),), fill="wrap"),
-    "unrecognisable": Recipe(
+    "unrecognizable": Recipe(
         "steps of equal length from noise, no prior", 200, 150.0, "unit", NOISE, operators=(decay(0.01),)
     ),
 }

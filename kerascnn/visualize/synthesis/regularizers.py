@@ -1,4 +1,4 @@
-"""What is done to a canvas after a step: regularisers that are not a term of the score (Yosinski et al. 2015).
+"""What is done to a canvas after a step: regularizers that are not a term of the score (Yosinski et al. 2015).
 
 ``act(x, gradient)`` takes pixels minus grey and the last gradient, (N, H, W, C), and gives x; each image by itself.
 """
