@@ -217,3 +217,20 @@ def by_hand(tensor):
     while numerator.op.type in PASSING:
         numerator = numerator.op.inputs[0]
     return numerator is not tensor and numerator.op.type == "Exp"
+
+
+def with_gradient(function):
+    """``function(x, *constants)``, in keras.ops and with one number as its value, compiled: (value, its gradient by x).
+
+    Args:
+        function: of tensors; compiled once for each shape and type of what it is given.
+
+    Returns:
+        A function of arrays or tensors, whose precision is kept.
+    """
+
+    def both_of(x, *constants):
+        value = function(x, *constants)
+        return value, tf.gradients(value, x)[0]
+
+    return tf.function(both_of, autograph=False)
