@@ -6,8 +6,9 @@ The smallest change that brings f to 0 is |f| / ||w||_1 in every pixel, or |f| /
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.special import expit, softmax
 
-from ...plots.primitives import LARGE, PLAIN, SMALL, bare, cut, looks, signals
+from ...plots.primitives import CLASSES, LARGE, PLAIN, SMALL, bare, cut, looks, signals
 from ...support.display import Drawn
 
 X = (2, -1, 3, -2, 2, 2, 1, -4, 5, 1)
@@ -49,11 +50,7 @@ def ten_numbers(step=0.5):
     x, w = np.array(X, np.float64), np.array(W, np.float64)
     fooled = x + step * np.sign(w)
     scores = float(w @ x), float(w @ fooled)
-    return TenNumbers(x, w, fooled, scores, tuple(map(sigmoid, scores)), step)
-
-
-def sigmoid(score):
-    return float(1 / (1 + np.exp(-score)))
+    return TenNumbers(x, w, fooled, scores, tuple(expit(scores).tolist()), step)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,11 +127,21 @@ def fool_linear(images=None, labels=None, targets=None, *, names=None, step=None
     towards = np.sign(flat[chosen] - flat[predicted]).reshape(shown.shape)
     fooled = shown + step * towards
     after = fooled.reshape(len(shown), -1) @ flat.T + biases
-    probs = np.stack([softmax(scores), softmax(after)], 1)
+    probs = softmax(np.stack([scores, after], 1), axis=-1)
     names = tuple(str(each) for each in (kinds if names is None else np.asarray(names, object)[kinds]))
-    least = linf[rows, chosen], l2[rows, chosen]
     return LinearFooling(
-        shown, fooled, templates, biases, probs, predicted, chosen, *least, names, step, float(accuracy)
+        images=shown,
+        fooled=fooled,
+        templates=templates,
+        biases=biases,
+        probabilities=probs,
+        predicted=predicted,
+        targets=chosen,
+        linf=linf[rows, chosen],
+        l2=l2[rows, chosen],
+        labels=names,
+        step=step,
+        accuracy=float(accuracy),
     )
 
 
@@ -179,18 +186,13 @@ def targets_of(targets, kinds, predicted):
     return places
 
 
-def softmax(scores):
-    powers = np.exp(scores - scores.max(-1, keepdims=True))
-    return powers / powers.sum(-1, keepdims=True)
-
-
 def positive(step):
     if not np.isfinite(step) or step < 0:
         raise ValueError(f"`step` should be a number from 0. Received: {step!r}")
     return float(step)
 
 
-BEFORE, AFTER = "#0072b2", "#d55e00"
+BEFORE, AFTER = CLASSES[0], CLASSES[3]
 SIZES = np.unique(np.logspace(0.5, 5, 120).round().astype(int))  # numbers of inputs
 ROWS = 4
 
@@ -241,8 +243,9 @@ def growth(axis, found):
     size = np.abs(found.w).mean()
     start = found.scores[0]
     for step, style in ((found.step, "-"), (found.step / 10, "--"), (found.step / 100, ":")):
-        p = 1 / (1 + np.exp(-np.clip(start + step * size * SIZES, -60, 60)))
-        axis.semilogx(SIZES, p, style, color=AFTER, label=f"step {step:g}", linewidth=2)
+        axis.semilogx(
+            SIZES, expit(start + step * size * SIZES), style, color=AFTER, label=f"step {step:g}", linewidth=2
+        )
     axis.plot(len(found.x), found.probabilities[1], "o", color=AFTER, markersize=8)
     axis.axhline(found.probabilities[0], color=BEFORE, linewidth=1)
     axis.set_title(f"the change is step × ‖w‖₁: from w·x = {start:g}", fontsize=LARGE)
