@@ -11,6 +11,7 @@ import numpy as np
 
 from ...inputs.class_names import class_names
 from ...inputs.classifier import classifier
+from ...plots.primitives import CLASSES, LARGE, PLAIN, SMALL, bare, cut
 from ...support.display import Drawn
 from ..attribution.attribution import predicted
 from ..engine.lens import probe
@@ -259,8 +260,6 @@ class Evolved(Drawn):
 
     def plot(self):
         """The images with their classes and p(class), and how these rose."""
-        from .figures import draw_evolved
-
         return draw_evolved(self)
 
 
@@ -384,3 +383,49 @@ def classes_of(asked, classes):
 def named(asked, labels):
     """What the classes are called: ImageNet's names where there are a thousand."""
     return class_names(1000) if labels is None and asked.output.shape[-1] == 1000 else labels
+
+
+MOST, COLUMNS = 20, 5  # images drawn
+
+
+def draw_evolved(found):
+    """The images, at most twenty from the surest to the least sure, with their classes; how p(class) rose."""
+    from matplotlib.figure import Figure
+
+    order = np.argsort(-found.probabilities, kind="stable")
+    shown = order[np.linspace(0, len(order) - 1, min(MOST, len(order))).round().astype(int)]
+    columns = min(COLUMNS, len(shown))
+    rows = -(-len(shown) // columns)
+    figure = Figure(figsize=(1.75 * columns + 5.2, max(2.05 * rows, 3.4) + 0.9), layout="constrained")
+    left, right = figure.subfigures(1, 2, width_ratios=(1.75 * columns, 5.2))
+    axes = left.subplots(rows, columns, squeeze=False).ravel()
+    for axis, i in zip(axes, shown, strict=False):
+        image = found.images[i]
+        axis.imshow(image if image.shape[-1] == 3 else image[..., 0], cmap="gray", vmin=0, vmax=255)
+        bare(axis, cut(found.table.label[i], 18), f"{found.probabilities[i]:.2%}")
+        axis.title.set_size(SMALL + 0.5)
+    for empty in axes[len(shown) :]:
+        empty.axis("off")
+    if len(shown) < len(order):
+        said = f"{len(shown)} of {len(order)} classes, evenly from the surest to the least sure"
+        left.supxlabel(said, fontsize=SMALL, color="0.3")
+    draw_history(right.subplots(), found)
+    figure.suptitle(str(found), fontsize=LARGE)
+    return figure
+
+
+def draw_history(axis, found):
+    """The median of p(class) and the share of classes above the goal over the images tried."""
+    tried = found.history.evaluations
+    axis.plot(tried, 100 * found.history["median"], color=CLASSES[0], linewidth=2.5, label="median p(class)")
+    label = f"classes above {found.goal:.0%}"
+    axis.plot(
+        tried, 100 * found.history.share, "--", color=CLASSES[3], linewidth=2.5, label=label, drawstyle="steps-post"
+    )
+    axis.set_xscale("log")
+    axis.set_ylim(-2, 103)
+    axis.set_xlabel("images tried", fontsize=PLAIN)
+    axis.set_ylabel("%", fontsize=PLAIN)
+    axis.grid(alpha=0.25)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(frameon=False, fontsize=PLAIN, loc="lower right")

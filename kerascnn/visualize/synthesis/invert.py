@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from ...plots.primitives import BETWEEN, sheet
 from ...support.display import Drawn
 from ..engine.lens import probe
 from ..engine.pictures import pictures, unsteps
@@ -12,7 +13,7 @@ from ..engine.scores import OWN, called, distance
 from .params import Pixels
 from .recipes import Recipe, recipe_called
 from .regularizers import norm_score, variation
-from .synthesize import PIXELS, climb
+from .synthesize import PIXELS, TALL, climb, draw_tiles, extent, shortened, tile_shape
 
 TYPICAL = 68.9  # rms of a photo's pixels about their mean, by which the authors scale images and steps
 
@@ -53,8 +54,6 @@ class Inversion(Drawn):
 
     def plot(self, copies=None):
         """A strip an image: the original, then what each layer keeps of it, copies below each other."""
-        from .figures import draw_inversion
-
         return draw_inversion(self, copies)
 
 
@@ -127,3 +126,26 @@ def depth(asked, layer):
 def psnr(image, original):
     """20 log10(255 / rms), in dB."""
     return float(20 * np.log10(255 / max(np.sqrt(np.mean((np.clip(image, *PIXELS) - original) ** 2)), 1e-6)))
+
+
+def draw_inversion(result, copies=None):
+    """An image a strip: the original, then what each layer keeps of it; further copies of the code below."""
+    layers, count, made = result.reconstructions.shape[:3]
+    copies = min(copies or made, made)
+    columns = layers + 1
+    shape = tile_shape(result.images, columns)
+    said = f"{result.recipe.what}; {len(result.said[0])} steps. Beside each layer's name the error at that layer"
+    said += f" and the pixels' PSNR{'; copies of one code began with other noise' if copies > 1 else ''}."
+    figure, top = sheet(*extent(count * copies * columns, columns, shape), str(result), said)
+    table = result.table.set_index(["layer", "image", "copy"])
+    for i, name in enumerate(result.names):
+        for k in range(copies):
+            images = [result.images[i] if k == 0 else np.full_like(result.images[i], 255)]
+            images += [result.reconstructions[j, i, k] for j in range(layers)]
+            titles = [shortened(name, shape[1]) if k == 0 else ""]
+            for layer in result.layers:
+                row = table.loc[(layer, name, k)]
+                titles.append(f"{layer}  {row.error:.2g}, {row.psnr:.1f} dB")
+            draw_tiles(figure, np.stack(images), titles, columns, shape, top)
+            top += shape[0] + TALL + BETWEEN
+    return figure
