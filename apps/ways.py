@@ -46,7 +46,6 @@ OPTIONS = {  # option -> the parameters of functions that it is
 }
 PASSED_ON = {  # kind -> what a function with **options takes too
     "faithfulness": ("batch", "labels", "tell"),
-    "synthesis": ("recipe", "copies", "size", "steps", "seed", "batch", "tell"),
     "attack": ("size", "steps", "whole", "seed", "batch", "labels", "tell"),
 }
 PYTHON_ONLY = ("model", "images", "score", "labels", "tell", "windows")  # arguments that are no options

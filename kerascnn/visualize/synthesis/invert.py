@@ -11,9 +11,9 @@ from ..engine.pictures import pictures, unsteps
 from ..engine.query import read
 from ..engine.scores import OWN, called, distance
 from .params import Pixels
-from .recipes import Recipe, recipe_called
+from .recipes import Recipe
 from .regularizers import norm_score, variation
-from .synthesize import PIXELS, TALL, climb, draw_tiles, extent, shortened, tile_shape
+from .synthesize import TALL, climb, draw_tiles, extent, shortened, tile_shape
 
 TYPICAL = 68.9  # rms of a photo's pixels about their mean, by which the authors scale images and steps
 
@@ -44,7 +44,7 @@ class Inversion(Drawn):
             for j, name in enumerate(self.names):
                 copies = self.reconstructions[i, j]
                 for k, copy in enumerate(copies):
-                    gap = np.sqrt(np.mean((np.clip(copies, *PIXELS) - np.clip(copy, *PIXELS)) ** 2, (1, 2, 3)))
+                    gap = np.sqrt(np.mean((np.clip(copies, 0, 255) - np.clip(copy, 0, 255)) ** 2, (1, 2, 3)))
                     apart = gap.sum() / max(len(copies) - 1, 1)
                     rows.append((layer, name, k, self.errors[i, j, k], psnr(copy, self.images[j]), apart))
         return pd.DataFrame(rows, columns=["layer", "image", "copy", "error", "psnr", "apart"])
@@ -58,33 +58,62 @@ class Inversion(Drawn):
 
 
 def invert(
-    model, images, layers=None, *, copies=1, recipe="mahendran", steps=None, seed=0, batch=None, tell=None, **how
+    model,
+    images,
+    layers=None,
+    *,
+    copies=1,
+    recipe="mahendran",
+    steps=None,
+    seed=0,
+    bounds=(0.0, 255.0),
+    batch=None,
+    tell=None,
 ):
     """Images with the same activations at a layer as those given, for each of several layers: `Inversion`.
 
     ``layers``: names, by default one of each stage and `logits`; "logits" and "probs" are codes as others are.
     ``copies`` of one code begin with different noise. The priors of deeper layers are stronger where the recipe is
-    "mahendran": variation 0.5, 5 and 50 for the first, second and third part of the layers that are asked for.
+    "mahendran": variation 0.5, 5 and 50 for the first, second and third part of the network. The other arguments are
+    those of `climb`.
     """
     asked = probe(model)
     shown = pictures(asked, images)
     layers = tuple(asked.tap(layer) for layer in ([layers] if isinstance(layers, str) else layers or stages(asked)))
-    seen = replace(shown, pixels=unsteps(shown.pixels, how.get("bounds", PIXELS)))
+    seen = replace(shown, pixels=unsteps(shown.pixels, bounds))
     codes = read(asked, seen, layers, batch)
     found = []
     for i, layer in enumerate(layers):
         told = tell and (lambda done, of, i=i: tell(i * of + done, len(layers) * of))
         score = -distance(layer, codes[layer])
         chosen = mahendran(shown.pixels.shape[1:], depth(asked, layer)) if recipe == "mahendran" else recipe
-        chosen = recipe_called(chosen, steps)
-        same = {"size": shown.pixels.shape[1:3], "names": shown.names, "others": shown.others}
-        made = {"recipe": chosen, "copies": copies, "seed": seed, "batch": batch, "tell": told}
-        found.append(climb(asked, score, **same, **made, **how))
+        synthesis = climb(
+            asked,
+            score,
+            recipe=chosen,
+            size=shown.pixels.shape[1:3],
+            copies=copies,
+            steps=steps,
+            seed=seed,
+            bounds=bounds,
+            names=shown.names,
+            others=shown.others,
+            batch=batch,
+            tell=told,
+        )
+        found.append(synthesis)
     shape = (len(shown), copies, *shown.pixels.shape[1:])
     pictured = np.stack([each.images.reshape(shape) for each in found])
     errors = -np.stack([each.scores.reshape(shape[:2]) for each in found])
-    said = tuple(-each.said["score"] for each in found)
-    return Inversion(pictured, errors, shown.pixels, tuple(map(called, layers)), shown.names, found[0].recipe, said)
+    return Inversion(
+        reconstructions=pictured,
+        errors=errors,
+        images=shown.pixels,
+        layers=tuple(map(called, layers)),
+        names=shown.names,
+        recipe=found[0].recipe,
+        said=tuple(-each.said["score"] for each in found),
+    )
 
 
 def mahendran(shape, depth):
@@ -125,7 +154,7 @@ def depth(asked, layer):
 
 def psnr(image, original):
     """20 log10(255 / rms), in dB."""
-    return float(20 * np.log10(255 / max(np.sqrt(np.mean((np.clip(image, *PIXELS) - original) ** 2)), 1e-6)))
+    return float(20 * np.log10(255 / max(np.sqrt(np.mean((np.clip(image, 0, 255) - original) ** 2)), 1e-6)))
 
 
 def draw_inversion(result, copies=None):

@@ -21,7 +21,6 @@ from .recipes import MOVES, Recipe, recipe_called
 from .transforms import draws, warp
 
 FIRST = 16  # steps in which a unit that is off is helped on (Olah et al. 2017)
-PIXELS = (0.0, 255.0)
 SIDE = 224  # of images where a model leaves it open
 ROWS = 64  # images decoded at once
 
@@ -37,7 +36,7 @@ def climb(
     apart=None,
     steps=None,
     seed=0,
-    bounds=PIXELS,
+    bounds=(0.0, 255.0),
     keep=(),
     until=None,
     names=None,
