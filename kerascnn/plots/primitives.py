@@ -155,6 +155,11 @@ def bare(axis, title="", below=""):
     axis.set_yticks([])
 
 
+def file_name(path):
+    """The end of a path, on any system."""
+    return path.replace("\\", "/").rsplit("/", 1)[-1]
+
+
 def cut(text, letters):
     return text if len(text) <= letters else text[: letters - 1].rstrip() + "…"
 
@@ -186,6 +191,28 @@ def corners(count, columns, shape, gutter=TILE_GUTTER):
     """(left, top) in the mosaic of each of ``count`` tiles of ``shape``."""
     i = np.arange(count)
     return np.stack([i % columns * (shape[1] + gutter), i // columns * (shape[0] + gutter)], 1) + gutter
+
+
+@dataclass(frozen=True, eq=False)
+class TileGrid:
+    """Tiles as one ``image`` (H, W, C); ``corners`` has the (left, top) of each, ``shape`` is the (h, w) of all."""
+
+    image: np.ndarray
+    corners: np.ndarray
+    shape: tuple
+
+    def place(self, figure, left, top, title="", *, silent=()):
+        """Show it as `place` does, and mark the tiles that are ``silent``, an array with a truth for each."""
+        axis = place(figure, self.image, left, top, title)
+        for i in np.flatnonzero(silent[: len(self.corners)]):
+            hatch_zero(axis, self.corners[i], self.shape)
+        return axis
+
+
+def tile_grid(tiles, columns, gutter=TILE_GUTTER):
+    """A `TileGrid` of tiles (n, h, w, c), row by row."""
+    shape = tiles.shape[1:3]
+    return TileGrid(mosaic(tiles, columns, gutter), corners(len(tiles), columns, shape, gutter), shape)
 
 
 def columns_for(count, aspect=1.5):

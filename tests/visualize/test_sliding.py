@@ -262,8 +262,8 @@ def test_scales_are_averaged_where_they_are_in_the_photo(rng):
     ("options", "message"),
     [
         ({"classes": "green", "labels": ("red", "blue")}, "Unknown class 'green'"),
-        ({"classes": 2}, "numbers 0 to 1"),
-        ({"classes": ()}, "at least one"),
+        ({"classes": 2}, "numbers from 0 to 1"),
+        ({"classes": ()}, r"numbers from 0 to 1, or names. Received: \(\)"),
         ({"scales": 0.5}, "at least 1"),
         ({"scales": (1, 100)}, "`longest`=1024"),
     ],
