@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ...inputs.class_names import class_names
-from ...inputs.classifier import classifier
+from ...inputs.classifier import classifier, resolve_class_names
 from ...plots.primitives import CLASSES, LARGE, PLAIN, SMALL, bare, cut
 from ...support.display import Drawn
-from ..attribution.attribution import predicted
+from ...support.text import unknown
+from ..attribution.attribution import label_of, predicted
+from ..engine.class_numbers import class_numbers
 from ..engine.lens import probe
 from ..engine.pictures import pictures
 
@@ -208,14 +209,6 @@ def drawn(way, genes, shape):
     return np.concatenate([way.pixels(taken(genes, slice(at, at + CHUNK)), shape) for at in starts])
 
 
-def encoding_of(encoding):
-    if encoding not in ENCODINGS:
-        from ...support.text import unknown
-
-        raise ValueError(f"`encoding` should be 'cppn' or 'direct'. {unknown('encoding', encoding, ENCODINGS)}")
-    return ENCODINGS[encoding]
-
-
 SURE = 1e-7  # the least p and 1 - p that are told apart in float32
 OPEN = 0.8  # of the parents are of classes below the goal
 ORDER = 3  # decimals of the log odds that decide, so that rounding errors do not
@@ -224,7 +217,6 @@ ORDER = 3  # decimals of the log odds that decide, so that rounding errors do no
 @dataclass(frozen=True, eq=False)
 class Evolved(Drawn):
     """``images`` (K, H, W, C), uint8, one for each of ``classes``, and their p(class), ``probabilities`` (K,).
-
     ``history``: a row a generation, with the images tried so far, the median of p(class), and the share above the goal.
     """
 
@@ -243,7 +235,7 @@ class Evolved(Drawn):
         """A DataFrame with a row a class: class, label, probability, reached."""
         import pandas as pd
 
-        names = [self.labels[number] if self.labels else f"class {number}" for number in self.classes]
+        names = [label_of(number, len(self.labels or ()), self.labels) for number in self.classes]
         reached = self.probabilities > self.goal
         columns = {"class": self.classes, "label": names, "probability": self.probabilities, "reached": reached}
         return pd.DataFrame(columns)
@@ -263,17 +255,35 @@ class Evolved(Drawn):
         return draw_evolved(self)
 
 
-def evolve(model, classes=None, *, encoding="cppn", population=64, generations=1000, seed=0, goal=0.99, labels=None,
-           start=None, batch=None, tell=None):  # fmt: skip
+def evolve(
+    model,
+    classes=None,
+    *,
+    encoding="cppn",
+    population=64,
+    generations=1000,
+    seed=0,
+    goal=0.99,
+    labels=None,
+    start=None,
+    batch=None,
+    tell=None,
+):
     """Breed an image for each class, all of them at once, until each p(class) is above ``goal``: `Evolved`.
 
     ``encoding`` "cppn" gives patterns (`cppn`), "direct" noise pixel by pixel, which needs a small image. Each of the
     ``generations`` is ``population`` children of one parent. Ctrl-C ends it with what there is; ``start``, an earlier
-    result, is gone on from.
+    result, is gone on from. ``classes`` are numbers or names, ``labels`` the names of all.
     """
-    asked, way = probe(model), encoding_of(encoding)
+    import pandas as pd
+
+    if encoding not in ENCODINGS:
+        raise ValueError(f"`encoding` should be 'cppn' or 'direct'. {unknown('encoding', encoding, ENCODINGS)}")
+    asked, way = probe(model), ENCODINGS[encoding]
     shape = shape_of(asked)
-    classes = classes_of(asked, classes)
+    count = max(asked.output.shape[-1], 2)
+    classes = different_classes(asked, classes, labels, count)
+    labels = resolve_class_names(labels, count, asked.model)
     for name, number in (("population", population), ("generations", generations)):
         if not isinstance(number, int | np.integer) or number < 1:
             raise ValueError(f"`{name}` should be a whole number from 1. Received: {number!r}")
@@ -300,17 +310,17 @@ def evolve(model, classes=None, *, encoding="cppn", population=64, generations=1
     except KeyboardInterrupt:
         if not rows:
             raise
-    return evolved(asked, way, archive, rows, classes, named(asked, labels), encoding, goal, shape)
-
-
-def evolved(asked, way, archive, rows, classes, labels, encoding, goal, shape):
-    """The result."""
-    import pandas as pd
-
-    history = pd.DataFrame(rows, columns=["generation", "evaluations", "median", "share"])
-    images = drawn(way, archive["genes"], shape)
-    said = (tuple(classes.tolist()), labels, history, archive["genes"], encoding, goal, asked.name)
-    return Evolved(images, archive["probs"], *said)
+    return Evolved(
+        images=drawn(way, archive["genes"], shape),
+        probabilities=archive["probs"],
+        classes=tuple(classes.tolist()),
+        labels=labels,
+        history=pd.DataFrame(rows, columns=["generation", "evaluations", "median", "share"]),
+        genes=archive["genes"],
+        encoding=encoding,
+        goal=goal,
+        model=asked.name,
+    )
 
 
 def begun(start, asked, classes, encoding, shape):
@@ -370,19 +380,14 @@ def shape_of(asked):
     return height, width, asked.shape[-1]
 
 
-def classes_of(asked, classes):
-    """The classes as an array, by default all."""
-    count = max(asked.output.shape[-1], 2)
-    classes = np.arange(count) if classes is None else np.asarray(classes)
-    good = classes.ndim == 1 and classes.dtype.kind in "iu" and len(classes) and len(set(classes.tolist()))
-    if not good or good != len(classes) or not (classes.min() >= 0 and classes.max() < count):
-        raise ValueError(f"`classes` should be different whole numbers from 0 to {count - 1}. Received: {classes}")
-    return classes
-
-
-def named(asked, labels):
-    """What the classes are called: ImageNet's names where there are a thousand."""
-    return class_names(1000) if labels is None and asked.output.shape[-1] == 1000 else labels
+def different_classes(asked, classes, labels, count):
+    """The numbers of the classes as an array, by default of all."""
+    if classes is None:
+        return np.arange(count)
+    numbers = class_numbers(classes, count, class_names=labels, model=asked.model)
+    if len(set(numbers.tolist())) < len(numbers):
+        raise ValueError(f"`classes` should be different ones. Received: {classes}")
+    return numbers
 
 
 MOST, COLUMNS = 20, 5  # images drawn

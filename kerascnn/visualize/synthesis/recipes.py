@@ -145,6 +145,7 @@ class Recipe:
 
 ROBUST = (jitter(8), scale(0.9, 1.1), rotate(10), jitter(4))
 NOISE = Pixels(noise=10)
+BLUR = blurred(0.5, every=4)
 RECIPES = {
     "lucid": Recipe("waves in decorrelated colours, shaken (Olah et al. 2017)", 512, 0.05, shakes=ROBUST),
     "brisk": Recipe("as lucid in fewer, larger steps", 96, 0.1, shakes=ROBUST),
@@ -154,7 +155,7 @@ RECIPES = {
         100.0,
         "progress",
         NOISE,
-        operators=(blurred(0.5, every=4), small_norm(50)),
+        operators=(BLUR, small_norm(50)),
     ),
     "yosinski_2": Recipe(
         "decay, small norms cut (Yosinski et al. 2015, 2)",
@@ -178,7 +179,7 @@ RECIPES = {
         1e8,
         "progress",
         NOISE,
-        operators=(blurred(0.5, every=4), small_contribution(90)),
+        operators=(BLUR, small_contribution(90)),
     ),
     "chollet": Recipe("steps of equal length (Chollet 2021)", 30, 2550.0, "unit", Pixels(between=(102, 153))),
     "simonyan": Recipe(
@@ -201,7 +202,7 @@ RECIPES = {
         "mean",
         Pixels(),
         shakes=(jitter(8), scale(1.0, 1.2)),
-        operators=(blurred(0.5, every=4),),
+        operators=(BLUR,),
     ),
     "dream": Recipe("a dream (Mordvintsev et al. 2015)", 10, 1.5, "mean", Pixels(), shakes=(jitter(32),), fill="wrap"),
     "unrecognizable": Recipe(
