@@ -172,7 +172,7 @@ def dreamt(model, photo):
 
 
 def noise(model, photo):
-    return mosaic(visualize.unrecognisable(model, classes=[*CLASSES]).images, 2)
+    return mosaic(visualize.unrecognizable(model, classes=[*CLASSES]).images, 2)
 
 
 def bred(model, photo):
@@ -210,7 +210,7 @@ DRAWN = {
     "facets": faces,
     "invert": kept,
     "dream": dreamt,
-    "unrecognisable": noise,
+    "unrecognizable": noise,
     "evolve": bred,
     "fool": changed,
 }

@@ -34,14 +34,13 @@ RENAMED = {  # option -> what functions call it, where that is something else
 }
 PASSED_ON = {  # kind -> what a function with **options takes too
     "faithfulness": ("batch", "labels", "tell"),
-    "synthesis": ("recipe", "copies", "size", "steps", "seed", "batch", "tell"),
     "attack": ("size", "steps", "whole", "seed", "batch", "labels", "tell"),
 }
 PYTHON_ONLY = ("model", "images", "score", "labels", "tell", "windows")  # arguments that are no options
 SHARED = ("classes", "seed", "batch")  # what a judge and its methods both are told
 COMPARED = ("saliency", "gradient_x_input", "integrated_gradients", "grad_cam", "layer_cam", "occlusion")  # by `choose`
 DEFAULT = "saliency"  # of which one, where nothing is said
-IN_FOLDERS = ("maximize", "facets", "dream", "unrecognisable")  # whose pictures are also files of their own
+IN_FOLDERS = ("maximize", "facets", "dream", "unrecognizable")  # whose pictures are also files of their own
 EVERY = 10  # seconds between lines of progress where there is no terminal
 FILE = click.Path(dir_okay=False)
 

@@ -189,6 +189,28 @@ def resize(image, shape, *, smooth=False):
     return cv2.resize(np.ascontiguousarray(image), (int(shape[1]), int(shape[0])), interpolation=how)
 
 
+@dataclass(frozen=True, eq=False)
+class TileGrid:
+    """Tiles as one ``image`` (H, W, C); ``corners`` has the (left, top) of each, ``shape`` is the (h, w) of all."""
+
+    image: np.ndarray
+    corners: np.ndarray
+    shape: tuple
+
+    def place(self, figure, left, top, title="", *, silent=()):
+        """Show it as `place` does, and mark the tiles that are ``silent``, an array with a truth for each."""
+        axis = place(figure, self.image, left, top, title)
+        for i in np.flatnonzero(silent[: len(self.corners)]):
+            hatch_zero(axis, self.corners[i], self.shape)
+        return axis
+
+
+def tile_grid(tiles, columns, gutter=GUTTER):
+    """A `TileGrid` of tiles (n, h, w, c), row by row."""
+    shape = tiles.shape[1:3]
+    return TileGrid(mosaic(tiles, columns, gutter), corners(len(tiles), columns, shape, gutter), shape)
+
+
 def columns_for(count, aspect=1.5):
     """How many columns make a grid about ``aspect`` times as wide as high."""
     return max(1, min(count, int(np.ceil(np.sqrt(count * aspect)))))

@@ -49,6 +49,12 @@ def tail(text, letters):
     return text if len(text) <= letters else "…" + text[1 - letters :]
 
 
+def file_name(path, letters=None):
+    """The end of a path, on any system, cut to so many letters."""
+    name = str(path).replace("\\", "/").rsplit("/", 1)[-1]
+    return name if letters is None else cut(name, letters)
+
+
 def last_part(name, letters):
     """A name without the folders or models before it, as much of its end as there is room for."""
     return tail(str(name).rsplit("/", 1)[-1], letters)

@@ -114,7 +114,7 @@ _METHODS = (  # in the order in which they are listed
     Method("facets", ".synthesis.maximize", "synthesis", "Facets of a class or unit"),
     Method("invert", ".synthesis.invert", "synthesis", "Inversion of activations"),
     Method("dream", ".synthesis.dream", "synthesis", "Deep dream"),
-    Method("unrecognisable", ".synthesis.maximize", "synthesis", "Fooling images by gradients"),
+    Method("unrecognizable", ".synthesis.maximize", "synthesis", "Fooling images by gradients"),
     Method("evolve", ".synthesis.evolve", "synthesis", "Fooling images by evolution"),
     Method("fool", ".attacks.fool", "attack", "Adversarial images"),
 )

@@ -33,7 +33,7 @@ SMALL = {  # method -> options that keep it small; without any where it has no r
     "dream": ["--layer", "conv2", "--octaves", 2, "--steps", 2],
     "fool": ["--of", "fgsm", "--target", "frog", "--size", 30, "--whole"],
     "maximize": ["--class", "frog,truck", "--recipe", "brisk", "--steps", 2],
-    "unrecognisable": ["--class", "1", "--goal", 0.2],
+    "unrecognizable": ["--class", "1", "--goal", 0.2],
     "evolve": ["--encoding", "direct", "--generations", 2],
 }
 TRIED = {name: SMALL.get(name, []) for name, row in ROWS.items() if see.images_of(row) != "none"}
@@ -84,7 +84,7 @@ def blank(path):
 def test_every_method_of_the_package_is_tried():
     assert TRIED.keys() | ALONE.keys() == ROWS.keys()
     assert SMALL.keys() <= ROWS.keys()
-    assert ALONE.keys() == {"filter_images", "maximize", "unrecognisable", "evolve"}
+    assert ALONE.keys() == {"filter_images", "maximize", "unrecognizable", "evolve"}
 
 
 @pytest.mark.parametrize("method", ALONE)

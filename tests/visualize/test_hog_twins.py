@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from kerascnn.visualize.lectures.hog import cells, descriptor, hog_twin, pulled
+from kerascnn.visualize.lectures.hog import cells, descriptor, hog_twin, mismatch_and_gradient
 
 
 def plain(image):
@@ -38,12 +38,21 @@ def test_the_descriptor_is_its_definition(rng, shape):
     np.testing.assert_allclose(descriptor(image), plain(image), atol=1e-5)
 
 
+def test_what_is_flat_has_no_edges():
+    """Of no length and no direction: a descriptor of zeros, whose gradient is a number."""
+    image = np.full((24, 24), 77.0)
+    np.testing.assert_allclose(descriptor(image), plain(image), atol=1e-5)
+    value, slope = mismatch_and_gradient(image, np.full((2, 2, 36), 0.1))
+    assert float(value) == pytest.approx(0.5 * 4 * 36 * 0.01, rel=1e-4)
+    assert np.isfinite(slope).all()
+
+
 def test_the_gradient_is_that_of_differences(rng):
     image, target = rng.uniform(0, 255, (24, 32)), descriptor(rng.uniform(0, 255, (24, 32)))
-    _, slope = pulled(image, target)
+    slope = mismatch_and_gradient(image, target)[1].numpy()
     for _ in range(10):
         way = rng.normal(size=image.shape)
-        ends = [pulled(image + sign * 1e-6 * way, target)[0] for sign in (1, -1)]
+        ends = [float(mismatch_and_gradient(image + sign * 1e-6 * way, target)[0]) for sign in (1, -1)]
         assert (slope * way).sum() == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-3, abs=1e-6)
 
 

@@ -24,7 +24,7 @@ from kerascnn.visualize import (
     saliency,
     sanity,
     smoothgrad,
-    unrecognisable,
+    unrecognizable,
 )
 from kerascnn.visualize.engine.query import Question, ask
 from kerascnn.visualize.engine.scores import channel, energy, logit, neuron, peak
@@ -136,6 +136,18 @@ def test_each_facet_begins_with_the_mean_of_its_images(rng):
     assert (red, blue) == (1, -1)
 
 
+def test_facets_of_a_network_with_other_bounds(model, rng):
+    """The images are pixels 0..255, whatever the network takes for black and white."""
+    images = rng.uniform(0, 255, (6, *SIZE)).astype(np.float32)
+    x = keras.Input(SIZE)
+    scores = keras.Model(model.input, model.get_layer("top").output)(layers.Rescaling(127.5, 127.5)(x))
+    foreign = keras.Model(x, layers.Lambda(lambda maps: maps, name="end")(scores))
+    asked = {"unit": 1, "count": 2, "recipe": QUICK, "steps": 1}
+    expected, found = facets(model, images, "top", **asked), facets(foreign, images, "end", bounds=(-1, 1), **asked)
+    assert found.facts["members"] == expected.facts["members"]
+    np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-3)
+
+
 # what comes of it
 
 
@@ -227,7 +239,7 @@ def test_classes_are_asked_by_name(model, rng):
     one, other = (maximize(model, classes=asked, labels=names, recipe=QUICK) for asked in (["cat", "car"], [3, 1]))
     np.testing.assert_array_equal(one.images, other.images)
     assert one.names == other.names == ("cat", "car")
-    one, other = (unrecognisable(model, asked, labels=names, steps=2) for asked in ("bird", 2))
+    one, other = (unrecognizable(model, asked, labels=names, steps=2) for asked in ("bird", 2))
     np.testing.assert_array_equal(one.images, other.images)
     images = rng.uniform(0, 255, (4, *SIZE)).astype(np.float32)
     faces = [facets(model, images, classes=k, labels=names, count=2, recipe=QUICK) for k in ("deer", 4)]

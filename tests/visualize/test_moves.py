@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerascnn.visualize.synthesis.optimizers import LARGEST, MOVES
+from kerascnn.visualize.synthesis.recipes import LARGEST, MOVES
 
 RATES = (0.5, 0.5, 0.5, 0.25, 0.25, 2.0)
 SHAPES = [(4, 5, 3), (2, 3, 3, 4)]  # pixels, and waves

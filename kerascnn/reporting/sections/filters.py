@@ -39,7 +39,7 @@ def filters(subject):
     count = shown.kernel.shape[-1]
     alt = f"{count} filters of {shown.layer} as images; {words}"
     zoom = max(1, TILE // shown.kernel.shape[0]) if shown.shows == "colours" else None
-    pixels, *_ = grid(shown, shown.order, zoom)
+    pixels = grid(shown, shown.order, zoom).image
     caption = f"{shown}. {said_of(shown)}"
     code = f'kerascnn.visualize.filter_images(model, "{shown.layer}").plot()'
     blocks = [

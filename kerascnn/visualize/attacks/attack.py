@@ -16,9 +16,9 @@ from ...inputs.classifier import class_numbers, resolve_class_names
 from ...plots.primitives import looks
 from ...plots.style import LARGE, bare, new_figure, small_print
 from ...support.display import Drawn
-from ...support.text import cut
+from ...support.text import cut, file_name
 from ..attribution.attribution import by_class, over_places
-from ..attribution.figures import drawn_of, file_name
+from ..attribution.figures import drawn_of
 from ..engine.lens import probe
 from ..engine.loop import Loop, iterate
 from ..engine.query import RANGE, Pictures, Question, ask, most, pictures, read, steps, unsteps
@@ -344,7 +344,7 @@ def draw_fooled(found):
     figure, axes = panels(count, shown[0].shape[1:3])
     for i, row in enumerate(axes):
         row[0].imshow(shown[0][i])
-        bare(row[0], class_title(found, found.before[i], found.confidence_before[i]), file_name(found.names[i]))
+        bare(row[0], class_title(found, found.before[i], found.confidence_before[i]), file_name(found.names[i], 34))
         row[1].imshow(shown[1][i])
         bare(row[1], class_title(found, found.after[i], found.confidence_after[i]), verdict(found, i))
         row[2].imshow(amplified(change[i], 1))

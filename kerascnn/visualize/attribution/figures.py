@@ -1,7 +1,6 @@
 """Figures of attributions: image, map, and the map over the image; signals in colour; drawing only."""
 
 import math
-import os
 
 import numpy as np
 
@@ -23,7 +22,7 @@ from ...plots.primitives import (
     spans,
 )
 from ...plots.style import BLACK, BLUE, GRAY, GREEN, LARGE, RED, YELLOW, bare, new_figure, small_print, tidy, unframe
-from ...support.text import compact, count, cut, last_part
+from ...support.text import compact, count, cut, file_name, last_part
 
 PERCENT = {"max": 99, "sum": 99.5}  # of |value|, where the colours end
 SIGNALS = 99.9  # the same of signals in colour
@@ -40,7 +39,7 @@ def draw_attribution(found):
     figure, axes = grid(drawn, 2 if found.rule else 3, shown.shape[1:3])
     for i, (image, axis) in enumerate(zip(shown, axes, strict=False)):
         axis[0].imshow(image)
-        bare(axis[0], cut(found.title(i), 30), file_name(found.names[i]))
+        bare(axis[0], cut(found.title(i), 30), file_name(found.names[i], 34))
         draw(axis[1:], found, i, image)
     hide_empty(axes[drawn:])
     small_print(figure, said, drawn_of(drawn, len(found), "images"), told(found))
@@ -67,11 +66,6 @@ def hide_empty(axes):
     """Draw nothing on rows of axes that are left over."""
     for axis in (axis for row in axes for axis in row):
         axis.axis("off")
-
-
-def file_name(path, letters=34):
-    """A file without its folder, for small print."""
-    return cut(os.path.basename(path), letters)
 
 
 def drawn_of(drawn, total, what):
@@ -122,7 +116,7 @@ def draw_segmentation(result):
     drawn = min(len(result.images), ROWS)
     figure = new_figure(9, 0.9 + 3 * drawn)
     for i, row in enumerate(figure.subplots(drawn, 3, squeeze=False)):
-        show_image(row[0], result.images[i], file_name(result.names[i]))
+        show_image(row[0], result.images[i], file_name(result.names[i], 34))
         show_seeds(row[1], result.maps[i], result.seeds[i])
         show_object(row[2], result.images[i], result.masks[i], result.boxes[i])
     more = f"; {len(result.images) - drawn} more images" if len(result.images) > drawn else ""
@@ -312,7 +306,7 @@ def draw_unit(axes, found, rows, shown):
     if len(axes) == 3:
         frame(axes[0], shown[rows[0]], boxes[rows[0]])
         name = found.names[rows[0]].removesuffix(f", {found.facts['layer']}:{unit}")
-        bare(axes[0], "image", file_name(name))
+        bare(axes[0], "image", file_name(name, 34))
     if scale.high == 0:
         hatch(axes[-2], patches[0].shape[:2], 0.0)
     else:

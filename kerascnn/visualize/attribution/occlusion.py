@@ -8,14 +8,14 @@ from keras import ops
 from ...inputs.resize import pair
 from ...plots.primitives import COVERED, Scale, draw_key, looks, paint, range_of, scale_of
 from ...plots.style import CLASSES, LARGE, OTHER, PLAIN, SMALL, bare, new_figure, small_print
-from ...support.text import cut
+from ...support.text import cut, file_name
 from ..engine.lens import ended
 from ..engine.query import Question
 from ..engine.scores import INPUT, LOGITS, OWN, PROBS, both, called
 from ..registry import attribution_method
 from . import windows as locality
 from .attribution import Attribution, aim, peaks
-from .figures import PERCENT, drawn_of, file_name
+from .figures import PERCENT, drawn_of
 
 CHUNK = 32  # windows at once, which are smaller than images
 

@@ -333,3 +333,20 @@ def skip_normalization(node, tensors, outputs, rule):
     if rule != "deconvnet" or "ResponseNorm" not in node.kind:
         return outputs
     return [tensors[0] + tf.stop_gradient(outputs[0] - tensors[0]), *outputs[1:]]
+
+
+def with_gradient(function):
+    """``function(x, *constants)``, in keras.ops and with one number as its value, compiled: (value, its gradient by x).
+
+    Args:
+        function: of tensors; compiled once for each shape and type of what it is given.
+
+    Returns:
+        A function of arrays or tensors, whose precision is kept.
+    """
+
+    def both_of(x, *constants):
+        value = function(x, *constants)
+        return value, tf.gradients(value, x)[0]
+
+    return tf.function(both_of, autograph=False)

@@ -6,22 +6,25 @@ import numpy as np
 
 from ...anatomy.receptive_field import receptive_field
 from ...plots.primitives import (
+    COVERED,
     DPI,
     MARGIN,
+    SIGNED,
+    colours_of,
     columns_for,
-    corners,
-    hatch_zero,
-    mosaic,
+    looks,
     place,
+    scale_of,
     sheet,
     some,
+    tile_grid,
     zoom_for,
     zoomed,
 )
 from ...plots.style import RED
 from ...support.display import Drawn
 from ...support.files import save_figure
-from ...support.text import unknown
+from ...support.text import file_name, unknown
 from ..engine.lens import probe
 from ..engine.query import pictures, read
 from ..engine.scores import called
@@ -65,8 +68,6 @@ class ActivationMaps(Drawn):
 
     def plot(self, image=0, *, norm="unit"):
         """The image and its strongest unit at the left, the maps at the right, each scaled alone or all together."""
-        pass
-
         if norm not in NORMS:
             raise ValueError(unknown("norm", norm, NORMS))
         if not 0 <= image < len(self.images):
@@ -100,7 +101,16 @@ def activation_maps(model, images, layer, *, units=None, sort="index"):
     order = sorted_by(table, sort)
     table, values = table.iloc[order].reset_index(drop=True), values[..., order]
     boxes = seen(asked, layer, shown.pixels.shape[1:], values)
-    return ActivationMaps(called(layer), values, shown.pixels, table, boxes, every, sort, shown.names)
+    return ActivationMaps(
+        layer=called(layer),
+        values=values,
+        images=shown.pixels,
+        table=table,
+        boxes=boxes,
+        units=every,
+        sort=sort,
+        names=shown.names,
+    )
 
 
 def checked(units, count, layer):
@@ -154,17 +164,17 @@ def draw_activation_maps(result, image, norm):
     painted, limits = colours(shown, norm, result.signed)
     columns = columns_for(len(shown), 1.3)
     zoom = min(zoom_for(shown.shape[1:], columns, WIDE), max(1, LARGEST // min(shown.shape[1:])))
-    tiles = zoomed(painted, zoom)
-    grid, places = mosaic(tiles, columns), corners(len(tiles), columns, tiles.shape[1:])
+    grid = tile_grid(zoomed(painted, zoom), columns)
     unit, row, column = result.strongest(image)
     photo, factor = picture(result.images[image])
     one = enlarged(result.values[image, ..., unit], result.signed)
     bar = 90 if norm == "layer" else 0
     gap = 34  # for the title above each
-    height = max(grid.shape[0] + gap, photo.shape[0] + one.shape[0] + 2 * gap + 12)
+    high, wide = grid.image.shape[:2]
+    height = max(high + gap, photo.shape[0] + one.shape[0] + 2 * gap + 12)
     side = max(photo.shape[1], one.shape[1])
     says = caption(result, image, norm, limits, step)
-    figure, top = sheet(side + MARGIN + grid.shape[1] + bar, height, str(result), says)
+    figure, top = sheet(side + MARGIN + wide + bar, height, str(result), says)
     axis = place(figure, photo, MARGIN, top + gap, title(result, image))
     if result.boxes is not None:
         outline(axis, result.boxes[image], factor, photo.shape)
@@ -174,18 +184,16 @@ def draw_activation_maps(result, image, norm):
     ratio = one.shape[0] / result.values.shape[1], one.shape[1] / result.values.shape[2]
     axis.plot((column + 0.5) * ratio[1] - 0.5, (row + 0.5) * ratio[0] - 0.5, "o", mfc="none", mec=RED, ms=9, mew=1.8)
     start = 2 * MARGIN + side
-    axis = place(figure, grid, start, top + gap, some(TILES, len(result.table), "units") + order(result))
-    for corner, each in zip(places, maps, strict=True):
-        if not each.any():
-            hatch_zero(axis, corner, tiles.shape[1:])
+    words = some(TILES, len(result.table), "units") + order(result)
+    grid.place(figure, start, top + gap, words, silent=~maps.any((1, 2)))
     if bar:
-        colour_bar(figure, axis, limits, result.signed, start + grid.shape[1] + 12, top + gap, grid.shape[0])
+        colour_bar(figure, limits[0], result.signed, start + wide + 12, top + gap, high)
     return figure
 
 
 def title(result, image):
     """Which image it is, of how many."""
-    name = result.names[image].replace("\\", "/").rsplit("/", 1)[-1] if result.names else f"image {image}"
+    name = file_name(result.names[image]) if result.names else f"image {image}"
     several = f" ({image + 1} of {len(result.images)})" if len(result.images) > 1 else ""
     return name[-LONGEST:] + several
 
@@ -197,25 +205,17 @@ def thinned(maps):
 
 
 def colours(maps, norm, signed):
-    """(maps as colours (n, h, w, 3), the (low, high) of each scale): viridis from 0, or blue-white-red around 0."""
-    from matplotlib import colormaps
-
-    axes = (1, 2) if norm == "unit" else None
-    high = np.percentile(np.abs(maps), CLIP, axis=axes, keepdims=True)
-    most = np.abs(maps).max(axes, keepdims=True)
-    high = np.where(high > 0, high, np.where(most > 0, most, 1))  # a single answer among zeros
-    scaled = 0.5 + maps / (2 * high) if signed else maps / high
-    painted = colormaps["RdBu_r" if signed else "viridis"](np.clip(scaled, 0, 1))[..., :3]
-    return painted.astype(np.float32), high.ravel()
+    """(maps as colours (n, h, w, 3), the end of each one's scale): viridis from 0, or blue-white-red around 0."""
+    together = scale_of(maps, signed, CLIP) if norm == "layer" else None
+    scales = [together or scale_of(each, signed, CLIP) for each in maps]
+    painted = [colours_of(scale)(scale(each))[..., :3] for scale, each in zip(scales, maps, strict=True)]
+    return np.stack(painted).astype(np.float32), np.array([scale.high or 1 for scale in scales])
 
 
 def picture(pixels):
-    """(the image 0..1, enlarged by a whole factor, the factor); pixels beyond 0..255 are stretched to fit."""
-    low, high = min(0.0, float(pixels.min())), float(pixels.max())
-    scaled = (pixels - low) / (max(high, 1e-6) - low if low < 0 or high > 255 or high <= 1 else 255)
-    scaled = scaled if scaled.shape[-1] == 3 else scaled.mean(-1, keepdims=True).repeat(3, -1)
-    factor = max(1, round(LEFT / scaled.shape[1]))
-    return zoomed(scaled[None], factor)[0], factor
+    """(the image 0..1, enlarged by a whole factor, the factor)."""
+    factor = max(1, round(LEFT / pixels.shape[1]))
+    return zoomed(looks(pixels[None])[0], factor)[0], factor
 
 
 def enlarged(one, signed):
@@ -235,7 +235,7 @@ def outline(axis, box, factor, shape):
     axis.add_patch(Rectangle(place, width, height, fill=False, edgecolor=RED, linewidth=1.8))
 
 
-def colour_bar(figure, axis, limits, signed, left, top, height):
+def colour_bar(figure, end, signed, left, top, height):
     """One scale for all maps, three ticks."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
@@ -243,9 +243,8 @@ def colour_bar(figure, axis, limits, signed, left, top, height):
     wide, high = (round(size * DPI) for size in figure.get_size_inches())
     height = min(height, 320)
     room = figure.add_axes((left / wide, 1 - (top + height) / high, 18 / wide, height / high))
-    end = float(limits[0])
     ticks = [-end, 0, end] if signed else [0, end / 2, end]
-    scale = ScalarMappable(Normalize(ticks[0], end), "RdBu_r" if signed else "viridis")
+    scale = ScalarMappable(Normalize(ticks[0], end), SIGNED if signed else COVERED)
     figure.colorbar(scale, cax=room, ticks=ticks, format="%.2g").ax.tick_params(labelsize=7.5)
 
 

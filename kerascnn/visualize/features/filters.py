@@ -9,21 +9,7 @@ from keras import ops
 from ...diagnose.filters import filters
 from ...graph.run import act_of, before, part, run
 from ...graph.walk import walk
-from ...plots.primitives import (
-    BETWEEN,
-    GREY,
-    GUTTER,
-    MARGIN,
-    columns_for,
-    corners,
-    hatch_zero,
-    mosaic,
-    place,
-    sheet,
-    some,
-    zoom_for,
-    zoomed,
-)
+from ...plots.primitives import BETWEEN, GREY, GUTTER, MARGIN, columns_for, sheet, some, tile_grid, zoom_for, zoomed
 from ...support.display import Drawn
 from ...support.text import unknown
 from .gabor import LEAST, gabor
@@ -63,8 +49,6 @@ class FilterImages(Drawn):
 
     def plot(self):
         """The filters as a grid; beside it the same ones sorted, if a sorting was asked for."""
-        pass
-
         return draw_filter_images(self)
 
 
@@ -93,7 +77,17 @@ def filter_images(model, layer=None, *, scale="filter", fold=True, sort="index",
         notes.append(f"each filter's {signed.shape[-1]} strongest spatial components, {share.mean():.0%} of its energy")
     order = sorted_by(table, sort)
     return FilterImages(
-        *(name, kernel, found.bias, pictured(signed, scale), shows, order, table, stride, scale, sort), "; ".join(notes)
+        layer=name,
+        kernel=kernel,
+        bias=found.bias,
+        images=pictured(signed, scale),
+        shows=shows,
+        order=order,
+        table=table,
+        stride=stride,
+        scale=scale,
+        sort=sort,
+        note="; ".join(notes),
     )
 
 
@@ -199,37 +193,30 @@ SORTED = {
 def draw_filter_images(result):
     """One grid in the order of the layer; a second one where they are sorted."""
     every = np.arange(len(result.images))
-    orders = [("by index", every)] + ([(SORTED[result.sort], result.order)] if result.sort != "index" else [])
-    grids = [(title if len(orders) > 1 else "", *grid(result, order)) for title, order in orders]
-    width = sum(image.shape[1] for _, image, *_ in grids) + 2 * MARGIN * (len(grids) - 1)
+    orders = {"": every} if result.sort == "index" else {"by index": every, SORTED[result.sort]: result.order}
+    grids = [grid(result, order) for order in orders.values()]
+    width = sum(each.image.shape[1] for each in grids) + 2 * MARGIN * (len(grids) - 1)
     above = 28 if len(grids) > 1 else 0
-    wide = max(width, 620)
-    figure, top = sheet(wide, grids[0][1].shape[0] + above, str(result), caption(result))
-    left = MARGIN
-    for title, image, places, shape, order in grids:
-        axis = place(figure, image, left, top + above, title)
-        for corner, i in zip(places, order, strict=False):
-            if not result.kernel[..., i].any():
-                hatch_zero(axis, corner, shape)
-        left += image.shape[1] + 2 * MARGIN
+    figure, top = sheet(max(width, 620), grids[0].image.shape[0] + above, str(result), caption(result))
+    left, dead = MARGIN, ~result.kernel.any((0, 1, 2))
+    for each, (title, order) in zip(grids, orders.items(), strict=True):
+        each.place(figure, left, top + above, title, silent=dead[order])
+        left += each.image.shape[1] + 2 * MARGIN
     return figure
 
 
 def grid(result, order, zoom=None):
-    """(image, corner of each filter's tile, its shape, the filters drawn)."""
+    """The `TileGrid` of filters in an order: the first of them, where they are many."""
     if result.shows == "colours":
-        order = order[:TILES]
-        tiles, columns, gutter = result.images[order], columns_for(len(order)), GUTTER
+        tiles = result.images[order[:TILES]]
         tiles = tiles if tiles.shape[-1] == 3 else tiles.repeat(3, -1)
-        tiles = zoomed(tiles, zoom or zoom_for(tiles.shape[1:], columns, WIDE))
-    else:
-        order = order[:ROWS]
-        shown = result.images[order][..., :COLUMNS]
-        count, height, width, channels = shown.shape
-        columns, gutter = max(1, round(np.sqrt(1.5 * count * height / (width * channels)))), BETWEEN
-        tiles = strips(shown, zoom or min(24, zoom_for((height, width * channels), columns, WIDE)))
-    shape = tiles.shape[1:3]
-    return mosaic(tiles, columns, gutter), corners(len(order), columns, shape, gutter), shape, order
+        columns = columns_for(len(tiles))
+        return tile_grid(zoomed(tiles, zoom or zoom_for(tiles.shape[1:], columns, WIDE)), columns)
+    shown = result.images[order[:ROWS]][..., :COLUMNS]
+    count, height, width, channels = shown.shape
+    columns = max(1, round(np.sqrt(1.5 * count * height / (width * channels))))
+    zoom = zoom or min(24, zoom_for((height, width * channels), columns, WIDE))
+    return tile_grid(strips(shown, zoom), columns, BETWEEN)
 
 
 def strips(images, zoom):

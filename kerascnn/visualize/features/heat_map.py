@@ -16,8 +16,9 @@ from ...graph.walk import walk
 from ...inputs.batch import batch_of
 from ...inputs.classifier import class_numbers, classifier
 from ...inputs.resize import INTERPOLATIONS, Box, resample, to_channels
-from ...plots.style import BLACK, BLUE, GREEN, ORANGE, PINK, RED, SKY, YELLOW
+from ...plots.style import CLASSES, OTHER
 from ...support.display import Drawn
+from ...support.text import cut, last_part
 from ..engine.lens import Probe
 from .convolutional import convolutional
 
@@ -101,8 +102,6 @@ class HeatMap(Drawn):
 
     def plot(self):
         """A row for each photo and class: photo, probability, strongest window, the likeliest class at each place."""
-        pass
-
         return draw_heat_map(self)
 
 
@@ -114,12 +113,12 @@ def heat_map(model, images, classes=None, *, scales=None, longest=1024, size=Non
     makes the short side that many times the model's; logits are averaged at the places of the first. ``classes`` are
     numbers or labels; without them, each photo's likeliest at any place. ``size`` and ``labels`` as for ``predict``.
     """
-    asked = model if isinstance(model, Probe) else None
-    model = asked.model if asked else model
+    prepare = model.preprocess if isinstance(model, Probe) else None
+    model = model.model if isinstance(model, Probe) else model
     network = classifier(model, labels=labels, size=size)
-    cut, end = network.preprocessing, network.end
-    net, prepared = convolutional(model, size), asked.preprocess if asked else lambda pixels: pixels
-    step, count = stride_of(net, cut), net.output_shape[-1]
+    preprocessing, end = network.preprocessing, network.end
+    net = convolutional(model, size)
+    step, count = stride_of(net, preprocessing), net.output_shape[-1]
     if end == "sigmoid" and count == 1:
         end, count = "single sigmoid", 2
     labels = network.class_names(count)
@@ -128,11 +127,15 @@ def heat_map(model, images, classes=None, *, scales=None, longest=1024, size=Non
     slides = []
     images = batch_of(images)
     for row, name in enumerate(images.names):
-        image = images.one(row, channels=cut.channels)
+        image = images.one(row, channels=preprocessing.channels)
         grids = [
-            Grid(image.shape[:2], shape, step, cut.size) for shape in shapes(image.shape[:2], cut, scales, longest)
+            Grid(image.shape[:2], shape, step, preprocessing.size)
+            for shape in shapes(image.shape[:2], preprocessing, scales, longest)
         ]
-        found = [scored(net, prepared(resized(image, grid.shape, cut)[None]), end)[grid.inside] for grid in grids]
+        found = []
+        for grid in grids:
+            pixels = resized(image, grid.shape, preprocessing)[None]
+            found.append(scored(net, prepare(pixels) if prepare else pixels, end)[grid.inside])
         scores = averaged(found, grids)
         probs = likely(scores, end)
         chosen = classes or (int(probs.max((0, 1)).argmax()),)
@@ -140,9 +143,9 @@ def heat_map(model, images, classes=None, *, scales=None, longest=1024, size=Non
     return HeatMap(tuple(slides), labels)
 
 
-def stride_of(net, cut):
+def stride_of(net, preprocessing):
     """(y, x) pixels of the network's input from one place of its map to the next."""
-    shape = (*(2 * side for side in cut.size), cut.channels)
+    shape = (*(2 * side for side in preprocessing.size), preprocessing.channels)
     graph = walk(net, shape)
     found = receptive_field(graph, graph.outputs[0])
     if not found.stride:
@@ -180,9 +183,9 @@ class Grid:
         return tuple(length * own / new for length, own, new in zip(lengths, self.own, self.shape, strict=True))
 
 
-def shapes(own, cut, scales, longest):
+def shapes(own, preprocessing, scales, longest):
     """The sizes, all at least the model's, in which a photo is looked at."""
-    least = max(side / have for side, have in zip(cut.size, own, strict=True))
+    least = max(side / have for side, have in zip(preprocessing.size, own, strict=True))
     if scales is None:
         ratios = [max(least, min(1.0, longest / max(own)))]
     else:
@@ -195,13 +198,16 @@ def shapes(own, cut, scales, longest):
                 f"`scales` should make photos of at most `longest`={longest} pixels a side. Received: {max(scales)}, "
                 f"which makes one of {round(max(ratios) * max(own))}"
             )
-    return [tuple(max(round(ratio * have), side) for have, side in zip(own, cut.size, strict=True)) for ratio in ratios]
+    return [
+        tuple(max(round(ratio * have), side) for have, side in zip(own, preprocessing.size, strict=True))
+        for ratio in ratios
+    ]
 
 
-def resized(image, shape, cut):
+def resized(image, shape, preprocessing):
     """A photo in the size in which it is looked at, as float32."""
     if image.shape[:2] != shape:
-        image = resample(image, shape, INTERPOLATIONS[cut.interpolation])
+        image = resample(image, shape, INTERPOLATIONS[preprocessing.interpolation])
     return np.asarray(image, np.float32)
 
 
@@ -245,8 +251,6 @@ def between(targets, sources):
     return np.stack([np.interp(targets, sources, row) for row in np.eye(len(sources))], axis=1)
 
 
-COLOURS = (ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PINK, BLACK)
-OTHER = "0.75"
 SIDE = 3.4  # inches of a panel
 PALE = 0.45  # of the photo, where no window has its middle
 
@@ -262,7 +266,7 @@ def draw_heat_map(result):
     for axes, (slide, window) in zip(grid, rows, strict=True):
         name = result.label(window.number)
         values = slide.probs[..., window.number]
-        show(axes[0], slide, short(slide.name, 32))
+        show(axes[0], slide, last_part(slide.name, 32))
         draw_probability(figure, axes[1], slide, values, name)
         draw_strongest(axes[2], slide, window, values, name)
         draw_likeliest(axes[3], slide, result)
@@ -296,7 +300,7 @@ def lay(axis, slide, values, **options):
 
 def draw_probability(figure, axis, slide, values, name):
     """p(class) with its colour bar; from 0 to 1, or to its largest where that is small."""
-    show(axis, slide, f"p({short(name, 28)})", pale=True)
+    show(axis, slide, f"p({cut(name, 28)})", pale=True)
     top = 1.0 if values.max() > 0.5 else max(float(values.max()), 1e-6)
     drawn = lay(axis, slide, values, cmap="viridis", vmin=0, vmax=top)
     height, width = slide.window
@@ -308,9 +312,9 @@ def draw_strongest(axis, slide, window, values, name):
     """The window where the class is likeliest, and a line around where it is half as likely."""
     from matplotlib.patches import Rectangle
 
-    show(axis, slide, f"{short(name, 24)}: at most {window.probability:.2f}")
+    show(axis, slide, f"{cut(name, 24)}: at most {window.probability:.2f}")
     top, left, height, width = window.box
-    for colour, thick in (("white", 4), (RED, 2)):
+    for colour, thick in (("white", 4), (CLASSES[3], 2)):
         axis.add_patch(Rectangle((left, top), width, height, fill=False, edgecolor=colour, linewidth=thick))
     half = values.max() / 2
     if min(values.shape) > 1 and values.min() < half:
@@ -327,18 +331,12 @@ def draw_likeliest(axis, slide, result):
 
     likeliest = slide.probs.argmax(-1)
     numbers, counts = np.unique(likeliest, return_counts=True)
-    order = numbers[np.argsort(-counts, kind="stable")][: len(COLOURS)]
+    order = numbers[np.argsort(-counts, kind="stable")][: len(CLASSES)]
     ranks = np.full(slide.probs.shape[-1], len(order))
     ranks[order] = np.arange(len(order))
-    colours = [*COLOURS[: len(order)], OTHER]
+    colours = [*CLASSES[: len(order)], OTHER]
     show(axis, slide, "likeliest class by place", pale=True)
     lay(axis, slide, ranks[likeliest], cmap=ListedColormap(colours), vmin=-0.5, vmax=len(order) + 0.5)
-    names = [short(result.label(number), 26) for number in order] + ["other"] * (len(numbers) > len(order))
+    names = [cut(result.label(number), 26) for number in order] + ["other"] * (len(numbers) > len(order))
     handles = [Patch(color=colour, label=name) for colour, name in zip(colours, names, strict=False)]
     axis.legend(handles=handles, fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-
-
-def short(text, length):
-    """The end of a path, the beginning of a long name."""
-    text = text.replace("\\", "/").rsplit("/", 1)[-1]
-    return text if len(text) <= length else text[: length - 1] + "…"

@@ -6,7 +6,7 @@ import numpy as np
 from keras import ops
 
 from ...graph.run import act_of
-from ...plots.primitives import MARGIN, columns_for, corners, hatch_zero, mosaic, place, sheet, zoom_for, zoomed
+from ...plots.primitives import MARGIN, columns_for, place, sheet, tile_grid, zoom_for, zoomed
 from ...support.display import Drawn
 from ...support.files import save_figure
 from ..engine.lens import probe
@@ -44,8 +44,6 @@ class SideBySide(Drawn):
 
     def plot(self, image=0):
         """Filters to one scale, their spectra with the numbers, and the maps of the last layers for an image."""
-        pass
-
         return draw_side_by_side(self, image)
 
     def save(self, path, image=0):
@@ -188,16 +186,14 @@ ROWS = {  # measure -> what it is called, and how it is written
 def draw_side_by_side(result, image):
     """Row by row: filters at one scale, spectra and the numbers, maps of the last pair of layers."""
     zoom = min(zoom_for(each.images.shape[1:], columns_for(len(each.images)), COLUMN) for each in result.filters)
-    grids = [grid(each, np.arange(len(each.images)), zoom)[0] for each in result.filters]
+    grids = [grid(each, np.arange(len(each.images)), zoom).image for each in result.filters]
     spectra = [spectrum(power) for power in result.power]
-    tiles = [tiled(each, image) for each in result.maps[-1]] if result.maps else []
-    photos = [picture(each.images[image])[0][::2, ::2] for each in result.maps[-1]] if result.maps else []
-    heights = [
-        max(part.shape[0] for part in parts)
-        for parts in (grids, spectra, [part for part, *_ in tiles] + photos)
-        if parts
-    ]
-    widths = [photo.shape[1] + MARGIN + part.shape[1] for photo, (part, *_) in zip(photos, tiles, strict=True)]
+    last = result.maps[-1] if result.maps else ()
+    tiles = [tiled(each, image) for each in last]
+    photos = [picture(each.images[image])[0][::2, ::2] for each in last]
+    rows = [grids, spectra, [each.image for each in tiles] + photos]
+    heights = [max(part.shape[0] for part in parts) for parts in rows if parts]
+    widths = [photo.shape[1] + MARGIN + each.image.shape[1] for photo, each in zip(photos, tiles, strict=True)]
     column = max([COLUMN, *widths, *(part.shape[1] for part in grids)])
     across = [MARGIN + i * (column + 2 * MARGIN) for i in range(2)]
     high = sum(heights) + TITLE * len(heights)
@@ -208,7 +204,8 @@ def draw_side_by_side(result, image):
         rings(place(figure, spectra[i], MARGIN + i * (spectra[i].shape[1] + MARGIN), tops[1], name), len(spectra[i]))
         if result.maps:
             place(figure, photos[i], across[i], tops[2], f"{name}, {result.layers[-1][i]}")
-            draw_tiles(figure, *tiles[i], across[i] + photos[i].shape[1] + MARGIN, tops[2])
+            silent = ~last[i].values[image].any((0, 1))
+            tiles[i].place(figure, across[i] + photos[i].shape[1] + MARGIN, tops[2], silent=silent)
     table(figure, result, across[1], tops[1])
     return figure
 
@@ -232,20 +229,11 @@ def rings(axis, size):
 
 
 def tiled(maps, image):
-    """(the first maps for an image as one, each on its own scale; corners of the silent ones; size of each)."""
+    """The `TileGrid` of the first maps for an image, each on its own scale."""
     values = np.moveaxis(maps.values[image], 2, 0)[:MAPS]
     painted = colours(thinned(values)[0], "unit", maps.signed)[0]
     tiles = zoomed(painted, max(1, SIDE // max(painted.shape[1:3])))
-    columns = min(ACROSS, len(tiles))
-    places = corners(len(tiles), columns, tiles.shape[1:3])
-    return mosaic(tiles, columns), places[~values.any((1, 2))], tiles.shape[1:3]
-
-
-def draw_tiles(figure, tiles, silent, shape, left, top):
-    """The maps, hatched where there is nothing."""
-    axis = place(figure, tiles, left, top)
-    for corner in silent:
-        hatch_zero(axis, corner, shape)
+    return tile_grid(tiles, min(ACROSS, len(tiles)))
 
 
 def table(figure, result, left, top):

@@ -1,17 +1,18 @@
 """Two images that look different and have nearly one HOG descriptor (Tatu, Lauze, Nielsen & Kimia 2011).
 
-min |d(z) - d(image)|^2 / 2 over the pixels z in 0..255, by L-BFGS-B with the exact gradient (`hog`), from noise or
+min |d(z) - d(image)|^2 / 2 over the pixels z in 0..255, by L-BFGS-B with the exact gradient, from noise or
 from another image. What the descriptor does not hold stays as it was at the start: brightness, contrast, sign.
 """
 
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
+from keras import ops
 
 from ...inputs.resize import Preprocessing
 from ...plots.style import LARGE, bare, new_figure, small_print
 from ...support.display import Drawn
+from ..engine.lens import with_gradient
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,25 +46,27 @@ class HogTwin(Drawn):
 
     def plot(self):
         """Image, start and twin, above what the descriptors hold of them."""
-        pass
-
         return draw_twin(self)
 
 
 def hog_twin(image, start=None, *, size=(128, 128), steps=300, seed=0, tell=None):
     """Change ``start``, another image or by default noise, until its HOG is that of ``image``: `HogTwin`.
 
-    Images are paths, Pillow images or arrays of pixels 0..255; they become grey, of ``size``, whole cells of 8 pixels.
+    Images are paths, Pillow images or arrays of pixels 0..255; they become gray, of ``size``, whole cells of 8 pixels.
     """
     from scipy.optimize import minimize
 
     good = len(size) == 2 and all(side % CELL == 0 and side >= 2 * CELL for side in size)
     if not good:
         raise ValueError(f"`size` should be two multiples of {CELL} from {2 * CELL}. Received: {size!r}")
-    image = grey(image, size)
+    image = gray(image, size)
     noise = np.random.default_rng(seed).uniform(0, 255, image.shape)
-    start = noise if start is None else grey(start, size)
+    start = noise if start is None else gray(start, size)
     target, done = descriptor(image), 0
+
+    def objective(pixels):
+        value, gradient = mismatch_and_gradient(pixels.reshape(image.shape), target)
+        return float(value), gradient.numpy().ravel()
 
     def told(_):
         nonlocal done
@@ -72,7 +75,7 @@ def hog_twin(image, start=None, *, size=(128, 128), steps=300, seed=0, tell=None
             tell(done, steps)
 
     found = minimize(
-        lambda z: (lambda value, slope: (value, slope.ravel()))(*pulled(z.reshape(image.shape), target)),
+        objective,
         start.ravel(),
         jac=True,
         method="L-BFGS-B",
@@ -89,8 +92,8 @@ def hog_twin(image, start=None, *, size=(128, 128), steps=300, seed=0, tell=None
     return HogTwin(image, start, twin, descriptors, apart["twin"], apart["start"], pixels, correlation, done)
 
 
-def grey(image, size):
-    """One image as grey pixels (h, w)."""
+def gray(image, size):
+    """One image as gray pixels (h, w)."""
     if isinstance(image, np.ndarray) and image.ndim == 2:
         image = image[..., None]
     return Preprocessing.to_cover(size, 1)(image)[..., 0].astype(np.float64)
@@ -99,113 +102,64 @@ def grey(image, size):
 CELL, BINS, SIGMA, CUT = 8, 9, 4.0, 0.2
 BLOCK = 2 * CELL
 LEAST = 0.1 * 4 * BINS, 1e-3  # added to the lengths of blocks, before and after the cut
-FLAT = 1e-3  # of a gradient, whose direction is not told apart from none
+TINY = 1e-12  # a shorter vector has no length and no direction, and a gradient of 0
 
 
 def descriptor(image):
-    """(rows, columns, 36) of a grey image (H, W), 0..255: four cells, row by row, of nine directions for each block."""
-    return normed(blocks(votes(*slopes(image))))[0]
+    """(rows, columns, 36) of a gray image (H, W), 0..255: four cells, row by row, of nine directions for each block."""
+    return ops.convert_to_numpy(hog(ops.convert_to_tensor(np.asarray(image, np.float64))))
 
 
-def pulled(image, target):
-    """(|d - target|^2 / 2, its gradient by the pixels) for the descriptor d of an image."""
-    down, right = slopes(image)
-    vote = votes(down, right)
-    found, back = normed(blocks(vote))
-    error = found - target
-    signal = spread(back(error), image.shape)  # (H, W, 9) by the votes
-    return 0.5 * np.square(error).sum(), unsloped(*unvoted(signal, down, right))
+def hog(image):
+    """The `descriptor` in keras.ops, which can be differentiated."""
+    raw = blocks(votes(image))
+    raw = ops.reshape(raw, (*raw.shape[:2], 4 * BINS))
+    once = raw / (length(raw) + LEAST[0])
+    once = ops.minimum(once, CUT)
+    return once / (length(once) + LEAST[1])
 
 
-def slopes(image):
-    """Differences of the neighbours below and above, right and left; reflected at the border."""
-    wide = np.pad(np.asarray(image, np.float64), 1, mode="reflect")
-    return wide[2:, 1:-1] - wide[:-2, 1:-1], wide[1:-1, 2:] - wide[1:-1, :-2]
+def mismatch(image, target):
+    """Half the squared distance of an image's descriptor from another one."""
+    return 0.5 * ops.sum(ops.square(hog(image) - target))
 
 
-def unsloped(down, right):
-    """The transpose of `slopes`."""
-    wide = np.zeros((down.shape[0] + 2, down.shape[1] + 2))
-    wide[2:, 1:-1] += down
-    wide[:-2, 1:-1] -= down
-    wide[1:-1, 2:] += right
-    wide[1:-1, :-2] -= right
-    for axis in (0, 1):
-        wide = np.moveaxis(wide, axis, 0)
-        wide[2] += wide[0]
-        wide[-3] += wide[-1]
-        wide = np.moveaxis(wide[1:-1], 0, axis)
-    return wide
+mismatch_and_gradient = with_gradient(mismatch)
 
 
-def directions(down, right):
-    """(length, lower bin, upper bin, share of the upper) of gradients."""
-    length = np.sqrt(np.square(down) + np.square(right) + FLAT**2)
-    place = np.arctan2(down, right) * BINS / np.pi - 0.5
-    lower = np.floor(place).astype(int)
-    return length, lower % BINS, (lower + 1) % BINS, place - lower
-
-
-def votes(down, right):
-    """(H, W, 9): the length of each pixel's gradient, shared between two directions."""
-    length, lower, upper, share = directions(down, right)
-    found = np.zeros((*down.shape, BINS))
-    np.put_along_axis(found, lower[..., None], (length * (1 - share))[..., None], -1)
-    np.put_along_axis(found, upper[..., None], (length * share)[..., None], -1)
-    return found
-
-
-def unvoted(signal, down, right):
-    """d / d (down, right) from d / d votes."""
-    length, lower, upper, share = directions(down, right)
-    first, second = (np.take_along_axis(signal, each[..., None], -1)[..., 0] for each in (lower, upper))
-    along = first * (1 - share) + second * share
-    turn = (second - first) * BINS / np.pi
-    return (along * down + turn * right) / length, (along * right - turn * down) / length
-
-
-def sharing():
-    """(16, 16, 4): how much each pixel of a block counts in each of its cells."""
-    places = np.arange(BLOCK)
-    cells = np.clip(1 - np.abs((places[:, None] + 0.5) / CELL - 0.5 - np.arange(2)), 0, None)  # (pixels, cells)
-    bell = np.exp(-np.square(places - BLOCK / 2) / (2 * SIGMA**2))
-    side = cells * bell[:, None]
-    return np.einsum("ya,xb->yxab", side, side).reshape(BLOCK, BLOCK, 4)
+def votes(image):
+    """(H, W, 9): the length of each pixel's gradient, shared between the two nearest directions."""
+    wide = ops.pad(image, ((1, 1), (1, 1)), mode="reflect")
+    down = wide[2:, 1:-1] - wide[:-2, 1:-1]
+    right = wide[1:-1, 2:] - wide[1:-1, :-2]
+    strength = length(ops.stack([down, right], -1))
+    turned = ops.arctan2(down, ops.where(strength[..., 0] > TINY, right, 1.0))
+    away = turned[..., None] * BINS / np.pi - np.arange(BINS) - 0.5  # from each direction, in steps between them
+    away = ops.mod(away + BINS / 2, BINS) - BINS / 2
+    return strength * ops.maximum(1 - ops.abs(away), 0)
 
 
 def blocks(vote):
-    """(rows, columns, 4, 9): the cells of each block, not yet normalised."""
-    windows = sliding_window_view(vote, (BLOCK, BLOCK), axis=(0, 1))[::CELL, ::CELL]  # (rows, columns, 9, 16, 16)
-    return np.einsum("rcoyx,yxk->rcko", windows, sharing(), optimize=True)
+    """(rows, columns, 2, 2, 9): the cells of each block, not yet normalized."""
+    down, across = (sharing(side) for side in vote.shape[:2])
+    halfway = ops.tensordot(down, vote, 1)  # (rows, 2, W, 9)
+    return ops.einsum("riwd,cjw->rcijd", halfway, across)
 
 
-def spread(signal, shape):
-    """The transpose of `blocks`: (H, W, 9)."""
-    signal = signal.reshape(*signal.shape[:2], 4, BINS)
-    found, each = np.zeros((*shape, BINS)), np.einsum("rcko,yxk->rcyxo", signal, sharing(), optimize=True)
-    for row, column in np.ndindex(signal.shape[:2]):
-        found[CELL * row : CELL * row + BLOCK, CELL * column : CELL * column + BLOCK] += each[row, column]
-    return found
+def sharing(side):
+    """(blocks, 2, pixels): how much each pixel along a side counts in each of the two cells of a block."""
+    places = np.arange(BLOCK)
+    cells = np.clip(1 - np.abs((places + 0.5) / CELL - 0.5 - np.arange(2)[:, None]), 0, None)
+    bell = np.exp(-np.square(places - BLOCK / 2) / (2 * SIGMA**2))
+    shares = np.zeros((side // CELL - 1, 2, side))
+    for block in range(len(shares)):
+        shares[block, :, CELL * block : CELL * block + BLOCK] = cells * bell
+    return shares
 
 
-def normed(raw):
-    """(descriptor, its transposed derivative as a function) of blocks: length 1, cut at 0.2, length 1."""
-    raw = raw.reshape(*raw.shape[:2], -1)
-    once, first = scaled(raw, LEAST[0])
-    found, second = scaled(np.minimum(once, CUT), LEAST[1])
-    return found, lambda error: first(second(error) * (once < CUT))
-
-
-def scaled(values, least):
-    """(v / (|v| + least), its transposed derivative as a function)."""
-    length = np.sqrt(np.square(values).sum(-1, keepdims=True))
-    whole = length + least
-
-    def back(error):
-        inner = (error * values).sum(-1, keepdims=True)
-        return error / whole - values * inner / (np.maximum(length, 1e-12) * whole**2)
-
-    return values / whole, back
+def length(vectors):
+    """The lengths of vectors along the last axis, which stays; their gradient is 0 where they are."""
+    return ops.sqrt(ops.maximum(ops.sum(ops.square(vectors), -1, keepdims=True), TINY**2))
 
 
 def cells(found):

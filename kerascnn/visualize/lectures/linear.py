@@ -6,6 +6,7 @@ The smallest change that brings f to 0 is |f| / ||w||_1 in every pixel, or |f| /
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.special import expit, softmax
 
 from ...plots.primitives import looks, signals
 from ...plots.style import BLUE, LARGE, PLAIN, RED, SMALL, bare, new_figure, small_print, unframe
@@ -42,8 +43,6 @@ class TenNumbers(Drawn):
 
     def plot(self):
         """The inputs, products and probabilities before and after, and the same step in more inputs."""
-        pass
-
         return draw_ten_numbers(self)
 
 
@@ -53,11 +52,7 @@ def ten_numbers(step=0.5):
     x, w = np.array(X, np.float64), np.array(W, np.float64)
     fooled = x + step * np.sign(w)
     scores = float(w @ x), float(w @ fooled)
-    return TenNumbers(x, w, fooled, scores, tuple(map(sigmoid, scores)), step)
-
-
-def sigmoid(score):
-    return float(1 / (1 + np.exp(-score)))
+    return TenNumbers(x, w, fooled, scores, tuple(expit(scores).tolist()), step)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,8 +98,6 @@ class LinearFooling(Drawn):
 
     def plot(self):
         """Template, image, fooled image and ten times their difference, a row an image."""
-        pass
-
         return draw_linear_fooling(self)
 
 
@@ -136,11 +129,21 @@ def fool_linear(images=None, labels=None, targets=None, *, names=None, step=None
     towards = np.sign(flat[chosen] - flat[predicted]).reshape(shown.shape)
     fooled = shown + step * towards
     after = fooled.reshape(len(shown), -1) @ flat.T + biases
-    probs = np.stack([softmax(scores), softmax(after)], 1)
+    probs = softmax(np.stack([scores, after], 1), axis=-1)
     names = tuple(str(each) for each in (kinds if names is None else np.asarray(names, object)[kinds]))
-    least = linf[rows, chosen], l2[rows, chosen]
     return LinearFooling(
-        shown, fooled, templates, biases, probs, predicted, chosen, *least, names, step, float(accuracy)
+        images=shown,
+        fooled=fooled,
+        templates=templates,
+        biases=biases,
+        probabilities=probs,
+        predicted=predicted,
+        targets=chosen,
+        linf=linf[rows, chosen],
+        l2=l2[rows, chosen],
+        labels=names,
+        step=step,
+        accuracy=float(accuracy),
     )
 
 
@@ -183,11 +186,6 @@ def targets_of(targets, kinds, predicted):
     if (places == predicted).any():
         raise ValueError(f"`targets` should differ from the images' own classes. Received: {targets.tolist()}")
     return places
-
-
-def softmax(scores):
-    powers = np.exp(scores - scores.max(-1, keepdims=True))
-    return powers / powers.sum(-1, keepdims=True)
 
 
 def positive(step):
@@ -241,8 +239,9 @@ def growth(axis, found):
     size = np.abs(found.w).mean()
     start = found.scores[0]
     for step, style in ((found.step, "-"), (found.step / 10, "--"), (found.step / 100, ":")):
-        p = 1 / (1 + np.exp(-np.clip(start + step * size * SIZES, -60, 60)))
-        axis.semilogx(SIZES, p, style, color=AFTER, label=f"step {step:g}", linewidth=2)
+        axis.semilogx(
+            SIZES, expit(start + step * size * SIZES), style, color=AFTER, label=f"step {step:g}", linewidth=2
+        )
     axis.plot(len(found.x), found.probabilities[1], "o", color=AFTER, markersize=8)
     axis.axhline(found.probabilities[0], color=BEFORE, linewidth=1)
     axis.set_title(f"the change is step × ‖w‖₁: from w·x = {start:g}", fontsize=LARGE)

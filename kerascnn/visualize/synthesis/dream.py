@@ -13,7 +13,7 @@ from ...support.files import save_image
 from ..engine.lens import probe
 from ..engine.query import Pictures, pictures, read, unsteps
 from ..engine.scores import as_score, channel, energy, matching
-from .synthesize import PIXELS, climb
+from .synthesize import climb
 
 
 def dream(
@@ -28,46 +28,95 @@ def dream(
     octaves=4,
     zoom=1.4,
     recipe="dream",
+    steps=None,
+    seed=0,
+    bounds=(0.0, 255.0),
+    keep=(),
+    batch=None,
     tell=None,
-    **how,
 ):
     """Images in which a layer sees more of what it sees, from coarse to fine: `Synthesis`.
 
     ``layer``, by default the last with places: its energy, or its channels ``units``, one or one an image, or what of
     it goes with ``guide``, another image. ``size``: pixels of the longer side; the network's own size unless given.
     Each of the ``octaves`` is ``zoom`` times as large as the one before, and takes over the detail that was dreamt.
+    ``recipe``, ``steps`` and what follows are those of `climb`, for each octave.
     """
     asked = probe(model)
     shown = canvases(asked, images, size)
     layer = asked.places(layer) if score is None else layer
-    score = as_score(score) if score is not None else dreamt(asked, layer, units, guide, how.get("bounds", PIXELS))
+    score = as_score(score) if score is not None else dreamt(asked, layer, units, guide, bounds)
     bases = pyramid(shown.pixels, octaves, zoom)
     detail = np.zeros_like(bases[0])
     for i, base in enumerate(bases):
         told = tell and (lambda done, of, i=i: tell(i * of + done, octaves * of))
         start = base + resized(detail, base.shape[1:3])
         found = climb(
-            asked, score, recipe=recipe, start=start, names=shown.names, others=shown.others, tell=told, **how
+            asked,
+            score,
+            recipe=recipe,
+            start=start,
+            steps=steps,
+            seed=seed,
+            bounds=bounds,
+            keep=keep,
+            names=shown.names,
+            others=shown.others,
+            batch=batch,
+            tell=told,
         )
         detail = found.images - base
     return replace(found, facts=found.facts | {"began": shown.pixels})
 
 
-def dream_on(model, image, folder, frames=60, *, zoom=1.05, tell=None, **how):
+def dream_on(
+    model,
+    image,
+    folder,
+    frames=60,
+    *,
+    layer=None,
+    units=None,
+    guide=None,
+    score=None,
+    size=None,
+    octaves=4,
+    zoom=1.05,
+    recipe="dream",
+    steps=None,
+    seed=0,
+    bounds=(0.0, 255.0),
+    batch=None,
+    tell=None,
+):
     """Frames of a flight into a dream, each the one before made larger and dreamt on, as PNG files: their paths.
 
-    Frames that are in ``folder`` already are kept, and the last of them is where it goes on.
+    Frames that are in ``folder`` already are kept, and the last of them is where it goes on. ``zoom`` is from frame to
+    frame; the other arguments are those of `dream`.
     """
     os.makedirs(folder, exist_ok=True)
     paths = [os.path.join(folder, f"frame_{i:04d}.png") for i in range(frames)]
     there = sum(1 for _ in takewhile(os.path.exists, paths))
     asked = probe(model)
-    size = how.pop("size", None)
     if there:  # as large as it is, whatever the network takes
         image, size = to_channels(to_pixels(paths[there - 1], paths[there - 1]), asked.shape[2]), None
     last = canvases(asked, image, size).pixels[:1]
     for i in range(there, frames):
-        last = dream(asked, last if i == 0 else closer(last, zoom), **how).images
+        found = dream(
+            asked,
+            last if i == 0 else closer(last, zoom),
+            layer,
+            units,
+            guide=guide,
+            score=score,
+            octaves=octaves,
+            recipe=recipe,
+            steps=steps,
+            seed=seed,
+            bounds=bounds,
+            batch=batch,
+        )
+        last = found.images
         save_image(last[0], paths[i])
         if tell:
             tell(i + 1, frames)

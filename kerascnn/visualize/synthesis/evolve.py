@@ -1,4 +1,4 @@
-"""Images that nobody recognises and a network is sure of, bred without gradients (Nguyen, Yosinski & Clune 2015).
+"""Images that nobody recognizes and a network is sure of, bred without gradients (Nguyen, Yosinski & Clune 2015).
 
 MAP-Elites: one place for each class, held by the image with the largest p(class) so far. Every child is tried at every
 class. Images are whole numbers 0..255, as they would be in a file: nothing is lost when one is saved.
@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ...inputs.class_names import class_names
-from ...inputs.classifier import class_numbers, classifier
+from ...inputs.classifier import class_numbers, classifier, resolve_class_names
+from ...plots.style import CLASSES, LARGE, PLAIN, SMALL, bare
 from ...support.display import Drawn
-from ..attribution.attribution import predicted
+from ...support.text import cut, unknown
+from ..attribution.attribution import label_of, predicted
 from ..engine.lens import probe
 from ..engine.query import pictures
 
@@ -207,14 +208,6 @@ def drawn(way, genes, shape):
     return np.concatenate([way.pixels(taken(genes, slice(at, at + CHUNK)), shape) for at in starts])
 
 
-def encoding_of(encoding):
-    if encoding not in ENCODINGS:
-        from ...support.text import unknown
-
-        raise ValueError(f"`encoding` should be 'cppn' or 'direct'. {unknown('encoding', encoding, ENCODINGS)}")
-    return ENCODINGS[encoding]
-
-
 SURE = 1e-7  # the least p and 1 - p that are told apart in float32
 OPEN = 0.8  # of the parents are of classes below the goal
 ORDER = 3  # decimals of the log odds that decide, so that rounding errors do not
@@ -223,7 +216,6 @@ ORDER = 3  # decimals of the log odds that decide, so that rounding errors do no
 @dataclass(frozen=True, eq=False)
 class Evolved(Drawn):
     """``images`` (K, H, W, C), uint8, one for each of ``classes``, and their p(class), ``probabilities`` (K,).
-
     ``history``: a row a generation, with the images tried so far, the median of p(class), and the share above the goal.
     """
 
@@ -242,7 +234,7 @@ class Evolved(Drawn):
         """A DataFrame with a row a class: class, label, probability, reached."""
         import pandas as pd
 
-        names = [self.labels[number] if self.labels else f"class {number}" for number in self.classes]
+        names = [label_of(number, len(self.labels or ()), self.labels) for number in self.classes]
         reached = self.probabilities > self.goal
         columns = {"class": self.classes, "label": names, "probability": self.probabilities, "reached": reached}
         return pd.DataFrame(columns)
@@ -259,22 +251,38 @@ class Evolved(Drawn):
 
     def plot(self):
         """The images with their classes and p(class), and how these rose."""
-        from .figures import draw_evolved
-
         return draw_evolved(self)
 
 
-def evolve(model, classes=None, *, encoding="cppn", population=64, generations=1000, seed=0, goal=0.99, labels=None,
-           start=None, batch=None, tell=None):  # fmt: skip
+def evolve(
+    model,
+    classes=None,
+    *,
+    encoding="cppn",
+    population=64,
+    generations=1000,
+    seed=0,
+    goal=0.99,
+    labels=None,
+    start=None,
+    batch=None,
+    tell=None,
+):
     """Breed an image for each class, all of them at once, until each p(class) is above ``goal``: `Evolved`.
 
     ``encoding`` "cppn" gives patterns (`cppn`), "direct" noise pixel by pixel, which needs a small image. Each of the
-    ``generations`` is ``population`` children of one parent. ``classes`` are numbers or names, by default all. Ctrl-C
-    ends it with what there is; ``start``, an earlier result, is gone on from.
+    ``generations`` is ``population`` children of one parent. Ctrl-C ends it with what there is; ``start``, an earlier
+    result, is gone on from. ``classes`` are numbers or names, ``labels`` the names of all.
     """
-    asked, way = probe(model), encoding_of(encoding)
+    import pandas as pd
+
+    if encoding not in ENCODINGS:
+        raise ValueError(f"`encoding` should be 'cppn' or 'direct'. {unknown('encoding', encoding, ENCODINGS)}")
+    asked, way = probe(model), ENCODINGS[encoding]
     shape = shape_of(asked)
-    classes = classes_of(asked, classes, labels)
+    count = max(asked.output.shape[-1], 2)
+    classes = different_classes(asked, classes, labels, count)
+    labels = resolve_class_names(labels, count, asked.model)
     for name, number in (("population", population), ("generations", generations)):
         if not isinstance(number, int | np.integer) or number < 1:
             raise ValueError(f"`{name}` should be a whole number from 1. Received: {number!r}")
@@ -301,17 +309,17 @@ def evolve(model, classes=None, *, encoding="cppn", population=64, generations=1
     except KeyboardInterrupt:
         if not rows:
             raise
-    return evolved(asked, way, archive, rows, classes, named(asked, labels), encoding, goal, shape)
-
-
-def evolved(asked, way, archive, rows, classes, labels, encoding, goal, shape):
-    """The result."""
-    import pandas as pd
-
-    history = pd.DataFrame(rows, columns=["generation", "evaluations", "median", "share"])
-    images = drawn(way, archive["genes"], shape)
-    said = (tuple(classes.tolist()), labels, history, archive["genes"], encoding, goal, asked.name)
-    return Evolved(images, archive["probs"], *said)
+    return Evolved(
+        images=drawn(way, archive["genes"], shape),
+        probabilities=archive["probs"],
+        classes=tuple(classes.tolist()),
+        labels=labels,
+        history=pd.DataFrame(rows, columns=["generation", "evaluations", "median", "share"]),
+        genes=archive["genes"],
+        encoding=encoding,
+        goal=goal,
+        model=asked.name,
+    )
 
 
 def begun(start, asked, classes, encoding, shape):
@@ -371,9 +379,8 @@ def shape_of(asked):
     return height, width, asked.shape[-1]
 
 
-def classes_of(asked, classes, labels):
-    """The classes as an array, by default all."""
-    count = max(asked.output.shape[-1], 2)
+def different_classes(asked, classes, labels, count):
+    """The numbers of the classes as an array, by default of all."""
     if classes is None:
         return np.arange(count)
     numbers = class_numbers(classes, count, class_names=labels, model=asked.model)
@@ -382,6 +389,47 @@ def classes_of(asked, classes, labels):
     return numbers
 
 
-def named(asked, labels):
-    """What the classes are called: ImageNet's names where there are a thousand."""
-    return class_names(1000) if labels is None and asked.output.shape[-1] == 1000 else labels
+MOST, COLUMNS = 20, 5  # images drawn
+
+
+def draw_evolved(found):
+    """The images, at most twenty from the surest to the least sure, with their classes; how p(class) rose."""
+    from matplotlib.figure import Figure
+
+    order = np.argsort(-found.probabilities, kind="stable")
+    shown = order[np.linspace(0, len(order) - 1, min(MOST, len(order))).round().astype(int)]
+    columns = min(COLUMNS, len(shown))
+    rows = -(-len(shown) // columns)
+    figure = Figure(figsize=(1.75 * columns + 5.2, max(2.05 * rows, 3.4) + 0.9), layout="constrained")
+    left, right = figure.subfigures(1, 2, width_ratios=(1.75 * columns, 5.2))
+    axes = left.subplots(rows, columns, squeeze=False).ravel()
+    for axis, i in zip(axes, shown, strict=False):
+        image = found.images[i]
+        axis.imshow(image if image.shape[-1] == 3 else image[..., 0], cmap="gray", vmin=0, vmax=255)
+        bare(axis, cut(found.table.label[i], 18), f"{found.probabilities[i]:.2%}")
+        axis.title.set_size(SMALL + 0.5)
+    for empty in axes[len(shown) :]:
+        empty.axis("off")
+    if len(shown) < len(order):
+        said = f"{len(shown)} of {len(order)} classes, evenly from the surest to the least sure"
+        left.supxlabel(said, fontsize=SMALL, color="0.3")
+    draw_history(right.subplots(), found)
+    figure.suptitle(str(found), fontsize=LARGE)
+    return figure
+
+
+def draw_history(axis, found):
+    """The median of p(class) and the share of classes above the goal over the images tried."""
+    tried = found.history.evaluations
+    axis.plot(tried, 100 * found.history["median"], color=CLASSES[0], linewidth=2.5, label="median p(class)")
+    label = f"classes above {found.goal:.0%}"
+    axis.plot(
+        tried, 100 * found.history.share, "--", color=CLASSES[3], linewidth=2.5, label=label, drawstyle="steps-post"
+    )
+    axis.set_xscale("log")
+    axis.set_ylim(-2, 103)
+    axis.set_xlabel("images tried", fontsize=PLAIN)
+    axis.set_ylabel("%", fontsize=PLAIN)
+    axis.grid(alpha=0.25)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(frameon=False, fontsize=PLAIN, loc="lower right")

@@ -4,14 +4,15 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from ...plots.primitives import BETWEEN, sheet
 from ...support.display import Drawn
 from ..engine.lens import probe
 from ..engine.query import pictures, read, unsteps
 from ..engine.scores import OWN, called, distance
 from .params import Pixels
-from .recipes import Recipe, recipe_called
+from .recipes import Recipe
 from .regularizers import norm_score, variation
-from .synthesize import PIXELS, climb
+from .synthesize import TALL, climb, draw_tiles, extent, shortened, tile_shape
 
 TYPICAL = 68.9  # rms of a photo's pixels about their mean, by which the authors scale images and steps
 
@@ -42,7 +43,7 @@ class Inversion(Drawn):
             for j, name in enumerate(self.names):
                 copies = self.reconstructions[i, j]
                 for k, copy in enumerate(copies):
-                    gap = np.sqrt(np.mean((np.clip(copies, *PIXELS) - np.clip(copy, *PIXELS)) ** 2, (1, 2, 3)))
+                    gap = np.sqrt(np.mean((np.clip(copies, 0, 255) - np.clip(copy, 0, 255)) ** 2, (1, 2, 3)))
                     apart = gap.sum() / max(len(copies) - 1, 1)
                     rows.append((layer, name, k, self.errors[i, j, k], psnr(copy, self.images[j]), apart))
         return pd.DataFrame(rows, columns=["layer", "image", "copy", "error", "psnr", "apart"])
@@ -52,39 +53,66 @@ class Inversion(Drawn):
 
     def plot(self, copies=None):
         """A strip an image: the original, then what each layer keeps of it, copies below each other."""
-        from .figures import draw_inversion
-
         return draw_inversion(self, copies)
 
 
 def invert(
-    model, images, layers=None, *, copies=1, recipe="mahendran", steps=None, seed=0, batch=None, tell=None, **how
+    model,
+    images,
+    layers=None,
+    *,
+    copies=1,
+    recipe="mahendran",
+    steps=None,
+    seed=0,
+    bounds=(0.0, 255.0),
+    batch=None,
+    tell=None,
 ):
     """Images with the same activations at a layer as those given, for each of several layers: `Inversion`.
 
     ``layers``: names, by default one of each stage and `logits`; "logits" and "probs" are codes as others are.
     ``copies`` of one code begin with different noise. The priors of deeper layers are stronger where the recipe is
-    "mahendran": variation 0.5, 5 and 50 for the first, second and third part of the layers that are asked for.
+    "mahendran": variation 0.5, 5 and 50 for the first, second and third part of the network. The other arguments are
+    those of `climb`.
     """
     asked = probe(model)
     shown = pictures(asked, images)
     layers = tuple(asked.tap(layer) for layer in ([layers] if isinstance(layers, str) else layers or stages(asked)))
-    seen = replace(shown, pixels=unsteps(shown.pixels, how.get("bounds", PIXELS)))
+    seen = replace(shown, pixels=unsteps(shown.pixels, bounds))
     codes = read(asked, seen, layers, batch)
     found = []
     for i, layer in enumerate(layers):
         told = tell and (lambda done, of, i=i: tell(i * of + done, len(layers) * of))
         score = -distance(layer, codes[layer])
         chosen = mahendran(shown.pixels.shape[1:], depth(asked, layer)) if recipe == "mahendran" else recipe
-        chosen = recipe_called(chosen, steps)
-        same = {"size": shown.pixels.shape[1:3], "names": shown.names, "others": shown.others}
-        made = {"recipe": chosen, "copies": copies, "seed": seed, "batch": batch, "tell": told}
-        found.append(climb(asked, score, **same, **made, **how))
+        synthesis = climb(
+            asked,
+            score,
+            recipe=chosen,
+            size=shown.pixels.shape[1:3],
+            copies=copies,
+            steps=steps,
+            seed=seed,
+            bounds=bounds,
+            names=shown.names,
+            others=shown.others,
+            batch=batch,
+            tell=told,
+        )
+        found.append(synthesis)
     shape = (len(shown), copies, *shown.pixels.shape[1:])
     pictured = np.stack([each.images.reshape(shape) for each in found])
     errors = -np.stack([each.scores.reshape(shape[:2]) for each in found])
-    said = tuple(-each.said["score"] for each in found)
-    return Inversion(pictured, errors, shown.pixels, tuple(map(called, layers)), shown.names, found[0].recipe, said)
+    return Inversion(
+        reconstructions=pictured,
+        errors=errors,
+        images=shown.pixels,
+        layers=tuple(map(called, layers)),
+        names=shown.names,
+        recipe=found[0].recipe,
+        said=tuple(-each.said["score"] for each in found),
+    )
 
 
 def mahendran(shape, depth):
@@ -125,4 +153,27 @@ def depth(asked, layer):
 
 def psnr(image, original):
     """20 log10(255 / rms), in dB."""
-    return float(20 * np.log10(255 / max(np.sqrt(np.mean((np.clip(image, *PIXELS) - original) ** 2)), 1e-6)))
+    return float(20 * np.log10(255 / max(np.sqrt(np.mean((np.clip(image, 0, 255) - original) ** 2)), 1e-6)))
+
+
+def draw_inversion(result, copies=None):
+    """An image a strip: the original, then what each layer keeps of it; further copies of the code below."""
+    layers, count, made = result.reconstructions.shape[:3]
+    copies = min(copies or made, made)
+    columns = layers + 1
+    shape = tile_shape(result.images, columns)
+    said = f"{result.recipe.what}; {len(result.said[0])} steps. Beside each layer's name the error at that layer"
+    said += f" and the pixels' PSNR{'; copies of one code began with other noise' if copies > 1 else ''}."
+    figure, top = sheet(*extent(count * copies * columns, columns, shape), str(result), said)
+    table = result.table.set_index(["layer", "image", "copy"])
+    for i, name in enumerate(result.names):
+        for k in range(copies):
+            images = [result.images[i] if k == 0 else np.full_like(result.images[i], 255)]
+            images += [result.reconstructions[j, i, k] for j in range(layers)]
+            titles = [shortened(name, shape[1]) if k == 0 else ""]
+            for layer in result.layers:
+                row = table.loc[(layer, name, k)]
+                titles.append(f"{layer}  {row.error:.2g}, {row.psnr:.1f} dB")
+            draw_tiles(figure, np.stack(images), titles, columns, shape, top)
+            top += shape[0] + TALL + BETWEEN
+    return figure

@@ -1,4 +1,4 @@
-"""What a class, a unit, a layer or a direction likes best: activation maximisation (Erhan 2009, Simonyan 2014)."""
+"""What a class, a unit, a layer or a direction likes best: activation maximization (Erhan 2009, Simonyan 2014)."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from ..engine.lens import probe
 from ..engine.query import Question, ask, pictures, unsteps
 from ..engine.scores import channel, energy, log_probability, logit, neuron, peak
 from ..features.activations import checked
-from .synthesize import PIXELS, climb
+from .synthesize import climb
 
 KINDS = {"channel": channel, "neuron": neuron, "peak": peak}
 LEAST = 64  # pixels of a picture, so that there is something to see
@@ -26,52 +26,117 @@ def maximize(
     classes=None,
     score=None,
     kind="channel",
+    recipe="lucid",
+    start=None,
     size=None,
+    copies=1,
+    apart=None,
+    steps=None,
+    seed=0,
+    bounds=(0.0, 255.0),
+    keep=(),
+    until=None,
     labels=None,
     names=None,
-    **how,
+    others=None,
+    batch=None,
+    tell=None,
 ):
     """Pictures that a network's classes, units or scores answer most to: `Synthesis`, all in one call.
 
     ``classes``: numbers or names, by their scores before the softmax. ``layer``: each of its ``units``, by default all,
     by the mean of the "channel", its middle "neuron" or its "peak"; with units="all" the energy of the whole layer.
-    ``score``: any other `Score`. Units of early layers are drawn as large as two of their receptive fields. What else
-    `climb` takes is passed on: recipe, steps, copies, apart, seed, start, keep.
+    ``score``: any other `Score`. Units of early layers are drawn as large as two of their receptive fields. ``labels``:
+    the classes' names. The other arguments are those of `climb`.
     """
     given = [name for name, value in (("classes", classes), ("layer", layer), ("score", score)) if value is not None]
     if len(given) != 1:
         raise ValueError(f"`maximize` should have one of classes, layer, score. Received: {', '.join(given) or 'none'}")
     asked = probe(model)
     if classes is not None:
-        count = asked.output.shape[-1]
-        numbers = class_numbers(classes, max(count, 2), class_names=labels, model=asked.model)
-        score, names = logit(numbers), names or [label_of(int(k), count, labels) for k in numbers]
+        numbers, named = named_classes(asked, classes, labels)
+        score, names = logit(numbers), names or named
     elif score is None:
         score, named = wanted(asked, layer, units, kind)
         names, size = names or named, size or canvas(asked, layer)
-    return climb(asked, score, size=size, names=names, **how)
+    return climb(
+        asked,
+        score,
+        recipe=recipe,
+        start=start,
+        size=size,
+        copies=copies,
+        apart=apart,
+        steps=steps,
+        seed=seed,
+        bounds=bounds,
+        keep=keep,
+        until=until,
+        names=names,
+        others=others,
+        batch=batch,
+        tell=tell,
+    )
 
 
-def unrecognisable(model, classes, *, goal=0.99, recipe="unrecognisable", labels=None, names=None, **how):
+def unrecognizable(
+    model,
+    classes,
+    *,
+    goal=0.99,
+    recipe="unrecognizable",
+    start=None,
+    size=None,
+    copies=1,
+    apart=None,
+    steps=None,
+    seed=0,
+    bounds=(0.0, 255.0),
+    keep=(),
+    labels=None,
+    names=None,
+    batch=None,
+    tell=None,
+):
     """Noise that a network takes for classes, with a probability above ``goal``, and people for nothing: `Synthesis`.
 
     From noise the log-probability is climbed without any prior (Nguyen et al. 2015, by gradient). ``facts`` have each
-    image's ``probability`` as it is, and as whole pixels 0..255, ``rounded``.
+    image's ``probability`` as it is, and as whole pixels 0..255, ``rounded``. ``labels``: the classes' names. The other
+    arguments are those of `climb`.
     """
     if not 0 < goal < 1:
         raise ValueError(f"`goal` should be a probability between 0 and 1. Received: {goal!r}")
     asked = probe(model)
-    count = max(asked.output.shape[-1], 2)
-    numbers = class_numbers(classes, count, class_names=labels, model=asked.model)
-    names = names or [label_of(int(k), count, labels) for k in numbers]
-    beyond = np.log(1 - 0.7 * (1 - goal))  # a little further, as pixels are rounded in a file
-    found = climb(asked, log_probability(numbers), recipe=recipe, until=beyond, names=names, **how)
+    numbers, named = named_classes(asked, classes, labels)
+    found = climb(
+        asked,
+        log_probability(numbers),
+        recipe=recipe,
+        start=start,
+        size=size,
+        copies=copies,
+        apart=apart,
+        steps=steps,
+        seed=seed,
+        bounds=bounds,
+        keep=keep,
+        until=np.log(1 - 0.7 * (1 - goal)),  # a little further, as pixels are rounded in a file
+        names=names or named,
+        batch=batch,
+        tell=tell,
+    )
     whole = np.clip(np.rint(found.images), 0, 255)
-    bounds = how.get("bounds", PIXELS)
     probs = (predicted(asked, pictures(asked, unsteps(each, bounds))) for each in (found.images, whole))
     each = np.repeat(numbers, len(found) // len(numbers))
     certain, rounded = (every[np.arange(len(every)), each] for every in probs)
     return replace(found, facts=found.facts | {"probability": certain, "rounded": rounded})
+
+
+def named_classes(asked, classes, labels):
+    """(numbers of classes, what they are called)."""
+    count = max(asked.output.shape[-1], 2)
+    numbers = class_numbers(classes, count, class_names=labels, model=asked.model)
+    return numbers, [label_of(int(k), count, labels) for k in numbers]
 
 
 def wanted(asked, layer, units, kind):
@@ -99,12 +164,28 @@ def canvas(asked, layer):
 
 
 def facets(
-    model, images, layer=None, unit=None, *, classes=None, count=4, top=None, labels=None, recipe="facet", seed=0, **how
+    model,
+    images,
+    layer=None,
+    unit=None,
+    *,
+    classes=None,
+    count=4,
+    top=None,
+    labels=None,
+    recipe="facet",
+    steps=None,
+    seed=0,
+    bounds=(0.0, 255.0),
+    keep=(),
+    batch=None,
+    tell=None,
 ):
     """The faces of one unit or class: its best images in clusters, a picture begun from the mean of each.
 
     Nguyen et al. 2016: the ``top`` images by the score, by default 15 a facet, are clustered by what the network makes
-    of them (k-means on `features`); ``facts`` say which image is in which cluster and how high each mean was.
+    of them (k-means on `features`); ``facts`` say which image is in which cluster and with which mean each picture
+    began. The other arguments are those of `climb`.
     """
     from sklearn.cluster import KMeans
 
@@ -112,17 +193,16 @@ def facets(
     shown = pictures(asked, images)
     if (classes is None) == (layer is None or unit is None):
         raise ValueError("`facets` should have one class (classes=) or one unit of a layer (layer=, unit=)")
-    of_class = layer is None
-    if of_class:
-        count_all = asked.output.shape[-1]
-        numbers = class_numbers(classes, max(count_all, 2), class_names=labels, model=asked.model)
+    if layer is None:
+        numbers, named = named_classes(asked, classes, labels)
         if len(numbers) != 1:
             raise ValueError(f"`classes` should be one class. Received: {classes!r}")
-        name, score = label_of(int(numbers[0]), count_all, labels), logit(numbers)
+        name, score = named[0], logit(numbers)
     else:
         name = f"{layer}:{unit}"
         score = channel(layer, checked(unit, asked.graph.find(layer).shape[-1], layer))
-    scores, features = described(asked, shown, score, how.get("batch"))
+    seen = replace(shown, pixels=unsteps(shown.pixels, bounds))
+    scores, features = described(asked, seen, score, batch)
     best = np.argsort(-scores)[: min(top or 15 * count, len(scores))]
     if len(best) < count:
         raise ValueError(f"`images` should be at least as many as facets, {count}. Received: {len(best)}")
@@ -130,7 +210,19 @@ def facets(
     order = np.argsort([-scores[best][clusters == k].mean() for k in range(count)])
     means = np.stack([shown.pixels[best[clusters == k]].mean(0) for k in order])
     names = [f"{name}, facet {k + 1} of {int((clusters == c).sum())} images" for k, c in enumerate(order)]
-    found = climb(asked, score, start=means, recipe=recipe, seed=seed, names=names, **how)
+    found = climb(
+        asked,
+        score,
+        recipe=recipe,
+        start=means,
+        steps=steps,
+        seed=seed,
+        bounds=bounds,
+        keep=keep,
+        names=names,
+        batch=batch,
+        tell=tell,
+    )
     members = [tuple(shown.names[i] for i in best[clusters == c]) for c in order]
     return replace(found, facts=found.facts | {"members": members, "began": means})
 

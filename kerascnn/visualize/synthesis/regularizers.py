@@ -1,4 +1,4 @@
-"""What is done to a canvas after a step: regularisers that are not a term of the score (Yosinski et al. 2015).
+"""What is done to a canvas after a step: regularizers that are not a term of the score (Yosinski et al. 2015).
 
 ``act(x, gradient)`` takes pixels minus grey and the last gradient, (N, H, W, C), and gives x; each image by itself.
 """
@@ -62,12 +62,13 @@ def small_contribution(percent):
 
 def norm(radius):
     """Onto the sphere ||x||_2 = radius, the norm of all pixels of an image (Erhan et al. 2009); zeros stay zeros."""
-    return _operator("norm", (_positive(radius),), lambda x, _: x * radius / ops.maximum(_length(x), 1e-12))
+    _check_positive("radius", radius)
+    return _operator("norm", (radius,), lambda x, _: x * radius / ops.maximum(_length(x), 1e-12))
 
 
 def ball(radius, order=2):
     """The nearest point with ||x|| <= radius: an image's Euclidean norm or, with ``order`` inf, its largest value."""
-    _positive(radius)
+    _check_positive("radius", radius)
     if order not in (2, np.inf):
         raise ValueError(f"`order` should be 2 or inf. Received: {order!r}")
     nearest = {
@@ -107,10 +108,9 @@ def _length(x):
     return ops.sqrt(ops.sum(ops.square(x), PLACES, keepdims=True))
 
 
-def _positive(radius):
-    if radius <= 0:
-        raise ValueError(f"`radius` should be above 0. Received: {radius}")
-    return radius
+def _check_positive(argument, value):
+    if value <= 0:
+        raise ValueError(f"`{argument}` should be above 0. Received: {value}")
 
 
 TINY = 1e-12  # of a square: where a root has no gradient, take none
@@ -124,7 +124,7 @@ def variation(power=2.0, form="isotropic"):
     """
     if form not in ("isotropic", "anisotropic"):
         raise ValueError(f"`form` should be isotropic or anisotropic. Received: {form!r}")
-    _positive_number(power)
+    _check_positive("power", power)
 
     def of(acts):
         x = acts[INPUT]
@@ -141,7 +141,7 @@ def variation(power=2.0, form="isotropic"):
 
 def norm_score(power=2.0, grey=GREY):
     """Mean of |x - grey|^power over pixels and colours: 2 is Simonyan's prior, 6 that of Mahendran & Vedaldi."""
-    _positive_number(power)
+    _check_positive("power", power)
     of = lambda acts: ops.mean(_absolute(acts[INPUT] - grey, power), (1, 2, 3))  # noqa: E731
     return Score((INPUT,), of, f"norm^{power:g}", (), ("norm", power, grey))
 
@@ -158,8 +158,3 @@ def _raised(squares, power):
     if power == 1:  # a root is faster than a power
         return ops.where(squares > TINY, ops.sqrt(ops.maximum(squares, TINY)), 0.0)
     return ops.where(squares > TINY, ops.power(ops.maximum(squares, TINY), power / 2), 0.0)
-
-
-def _positive_number(power):
-    if power <= 0:
-        raise ValueError(f"`power` should be above 0. Received: {power}")

@@ -6,7 +6,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from keras import ops
+from PIL import Image
 
+from ...inputs.resize import resample
+from ...plots.primitives import BETWEEN, DPI, MARGIN, columns_for, looks, place, sheet
+from ...plots.style import CLASSES
 from ...support.display import Drawn
 from ...support.files import save_image
 from ...support.text import compact
@@ -14,12 +18,11 @@ from ..engine.lens import probe
 from ..engine.loop import Course, Loop, iterate
 from ..engine.query import unsteps
 from ..engine.scores import INPUT, Score, as_score
-from .optimizers import MOVES
-from .recipes import Recipe, recipe_called
+from .params import GREY
+from .recipes import MOVES, Recipe, recipe_called
 from .transforms import draws, warp
 
 FIRST = 16  # steps in which a unit that is off is helped on (Olah et al. 2017)
-PIXELS = (0.0, 255.0)
 SIDE = 224  # of images where a model leaves it open
 ROWS = 64  # images decoded at once
 
@@ -35,7 +38,7 @@ def climb(
     apart=None,
     steps=None,
     seed=0,
-    bounds=PIXELS,
+    bounds=(0.0, 255.0),
     keep=(),
     until=None,
     names=None,
@@ -50,23 +53,39 @@ def climb(
     weight) keeps copies of a unit different, by the cosine of their Gram matrices. ``bounds``: what the model takes for
     black and white. ``keep``: steps after which the images are kept. ``until``: a score at which an image may stay.
     """
-    start = None if start is None else np.asarray(start, np.float32)
     ascent = Ascent(
-        probe(model), as_score(score), recipe_called(recipe, steps), start, size, copies, bounds, apart, until
+        probe=probe(model),
+        asked=as_score(score),
+        recipe=recipe_called(recipe, steps),
+        start=None if start is None else np.asarray(start, np.float32),
+        wanted=size,
+        copies=copies,
+        bounds=bounds,
+        apart=apart,
+        until=until,
+        others=others or {},
+        batch=batch,
     )
-    check(ascent, keep, names, others or {})
-    heard = {"others": ascent.repeated(others), "size": ascent.size, "group": ascent.group, "batch": batch}
-    course, redirected = ascend(ascent, ascent.begin(seed), ascent.now(seed), keep, heard | {"tell": tell})
+    check(ascent, keep, names)
+    course, redirected = ascend(ascent, seed, keep, tell)
     images = ascent.images(course.state["z"])
-    after = ascent.read(images, heard)
+    after = ascent.read(images)
     scores, off = after["score"], redirected & (after["force"] == 0)
     if off.any():
         said = f"{off.sum()} of {len(images)} images had no gradient at any step: what they should climb stayed off"
         warnings.warn(said, stacklevel=2)
     kept = np.stack([ascent.images(z) for z in course.kept]) if len(keep) else None
-    names = ascent.names(names)
-    facts = {"redirected": redirected, "off": off}
-    return Synthesis(images, scores, str(ascent.score), names, ascent.recipe, course.said, kept, tuple(keep), facts)
+    return Synthesis(
+        images=images,
+        scores=scores,
+        score=str(ascent.score),
+        names=ascent.names(names),
+        recipe=ascent.recipe,
+        said=course.said,
+        kept=kept,
+        marks=tuple(keep),
+        facts={"redirected": redirected, "off": off},
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +101,8 @@ class Ascent:
     bounds: tuple
     apart: tuple | None
     until: float | None
+    others: dict
+    batch: int | None
 
     @property
     def rows(self):
@@ -103,26 +124,12 @@ class Ascent:
         size = own if sides is None else (*sides, own[-1])
         return tuple(side or SIDE for side in size)
 
-    @property
-    def streams(self):
-        """Which noise and shaking each image has."""
-        return [k % self.copies for k in range(self.rows * self.copies)]
-
-    @property
-    def group(self):
-        """How many images look at each other."""
-        return self.copies if self.apart else 1
-
-    def repeated(self, others):
-        """Other inputs with a row for each copy."""
-        return {name: np.repeat(a, self.copies, 0) if len(a) > 1 else a for name, a in (others or {}).items()}
-
     def begin(self, seed):
         """What the images are written as at first."""
         start = self.start
         if start is not None:
             start = np.repeat(np.broadcast_to(start, (self.rows, *self.size)), self.copies, 0)
-        generators = [np.random.default_rng([seed, k]) for k in self.streams]
+        generators = [np.random.default_rng([seed, k]) for _ in range(self.rows) for k in range(self.copies)]
         return np.asarray(self.recipe.write.begin(generators, self.size, start), np.float32)
 
     def now(self, seed):
@@ -133,10 +140,6 @@ class Ascent:
             shaken = draws(self.recipe.shakes, generators, self.recipe.steps)
             drawn["warp"] = shaken if self.rows == 1 else np.tile(shaken, (1, self.rows, 1, 1))
         return drawn
-
-    def shown(self, image):
-        """Pixels 0..255 as the model takes them."""
-        return unsteps(image, self.bounds)
 
     def images(self, z):
         """What is written, as pixels 0..255."""
@@ -154,16 +157,35 @@ class Ascent:
         """Whether every image has what it wanted."""
         return self.until is not None and bool((said["score"].max(0) >= self.until).all())
 
-    def read(self, images, heard):
+    def iterate(self, loop, state, now, given=None, *, rows=None, keep=(), tell=None):
+        """Run a loop on all images, or on some ``rows``; copies that look at each other stay in one chunk."""
+        others = {name: np.repeat(a, self.copies, 0) if len(a) > 1 else a for name, a in self.others.items()}
+        return iterate(
+            self.probe,
+            loop,
+            state,
+            now,
+            given,
+            others=others,
+            size=self.size,
+            rows=rows,
+            group=self.copies if self.apart else 1,
+            keep=keep,
+            over=self.over,
+            batch=self.batch,
+            tell=tell,
+        )
+
+    def read(self, images):
         """The score of each image as it is, and how much of a gradient it has."""
 
         def step(look, state, now, given):
-            run = look(self.shown(state["x"]))
+            run = look(unsteps(state["x"], self.bounds))
             score = look.score(run)
             return state, {"score": score, "force": total(ops.abs(run.gradient(score)))}
 
         loop = Loop(("read", self.size, self.bounds), step, self.score, ("score", "force"))
-        said = iterate(self.probe, loop, {"x": images}, {"k": np.zeros((1, 1), np.int32)}, **heard).said
+        said = self.iterate(loop, {"x": images}, {"k": np.zeros((1, 1), np.int32)}).said
         return {name: array[0] for name, array in said.items()}
 
     def loop(self, rule=None):
@@ -183,7 +205,8 @@ class Ascent:
         """One step: write, shake, ask, move, tidy."""
         recipe, z = self.recipe, state["z"]
         image = recipe.write.decode(z, self.size)
-        run = look(self.shown(warp(image, now["warp"], recipe.fill, recipe.whole) if recipe.shakes else image))
+        shaken = warp(image, now["warp"], recipe.fill, recipe.whole) if recipe.shakes else image
+        run = look(unsteps(shaken, self.bounds))
         score = aim = look.score(run)
         for weight, prior in recipe.priors:
             aim = aim - weight * prior.of({INPUT: image}, *prior.feeds)
@@ -200,7 +223,7 @@ class Ascent:
         return {"z": moved, **memory}, {"score": score, "force": total(ops.abs(g))}
 
 
-def check(ascent, keep, names, others):
+def check(ascent, keep, names):
     """Refuse what does not go together."""
     steps, rows = ascent.recipe.steps, ascent.rows
     if not (isinstance(ascent.copies, int | np.integer) and ascent.copies > 0):
@@ -217,19 +240,19 @@ def check(ascent, keep, names, others):
     if names and len(names) != rows:
         raise ValueError(f"`names` should be as many as what is climbed, {rows}. Received: {len(names)}")
     needed = [node.name for node in ascent.probe.part(ascent.score.layers).inputs if node.name != ascent.probe.input]
-    if set(needed) - set(others):
-        given = ", ".join(others) or "none"
+    if set(needed) - set(ascent.others):
+        given = ", ".join(ascent.others) or "none"
         raise ValueError(f"`others` should have the inputs {', '.join(needed)}. Received: {given}")
 
 
-def ascend(ascent, z, now, keep, heard):
+def ascend(ascent, seed, keep, tell):
     """(`Course` of all steps, which images had to be helped on at first)."""
-    steps, tell = ascent.recipe.steps, heard.pop("tell")
-    now["k"] = np.arange(steps, dtype=np.int32)[:, None]
+    steps, z = ascent.recipe.steps, ascent.begin(seed)
+    now = {**ascent.now(seed), "k": np.arange(steps, dtype=np.int32)[:, None]}
     state = {"z": z, **remembered(ascent.recipe, z)}
     said = {name: np.zeros((steps, len(z)), np.float32) for name in ascent.loop().says}
     kept = {k: z.copy() for k in keep}
-    off = ascent.read(ascent.images(z), heard)["force"] == 0
+    off = ascent.read(ascent.images(z))["force"] == 0
     if ascent.apart:  # copies that look at each other climb together
         off = np.repeat(off.reshape(-1, ascent.copies).any(1), ascent.copies)
     phases = ((None, ~off, 0, steps), ("redirected", off, 0, min(FIRST, steps)), (None, off, FIRST, steps))
@@ -240,17 +263,8 @@ def ascend(ascent, z, now, keep, heard):
         told = tell and (lambda so_far, of, done=done: tell(done + so_far, steps * len(z)))
         part = {name: array[first:last] for name, array in now.items()}
         marks = sorted({k for k in keep if first < k <= last})
-        course = iterate(
-            ascent.probe,
-            ascent.loop(rule),
-            state,
-            part,
-            ascent.given,
-            rows=rows,
-            tell=told,
-            over=ascent.over,
-            keep=[k - first for k in marks],
-            **heard,
+        course = ascent.iterate(
+            ascent.loop(rule), state, part, ascent.given, rows=rows, keep=[k - first for k in marks], tell=told
         )
         for name, array in course.state.items():
             state[name][rows] = array
@@ -339,14 +353,10 @@ class Synthesis(Drawn):
 
     def plot(self, columns=None):
         """All images as one sheet, each with its name and score."""
-        from .figures import draw_sheet
-
         return draw_sheet(self, columns)
 
     def steps(self):
         """A row an image: what it was after the steps that were kept, and the scores of all steps."""
-        from .figures import draw_steps
-
         if self.kept is None:
             raise ValueError(
                 "`keep` should have been given to what made these pictures: steps after which to keep them"
@@ -357,3 +367,128 @@ class Synthesis(Drawn):
         """Each picture alone as a PNG file, named after what it climbs; the paths."""
         os.makedirs(folder, exist_ok=True)
         return [save_image(image, os.path.join(folder, f"{i:04d}.png")) for i, image in enumerate(self.images)]
+
+
+WIDE, TILE = 1500, 220  # pixels of a sheet, at most about, and of a tile that is drawn larger than it is
+TALL = 26  # pixels above a tile for its title
+LETTER = 9  # pixels of a letter of a title
+FAINT, CLEAR = 30.0, 100.0  # greys from the middle one: less is not seen, and is made this
+AXIS = 40  # pixels left of a curve for its numbers
+
+
+def draw_sheet(result, columns=None):
+    """All images in rows, each under its name and score; beside each what it began with, where that is a picture."""
+    images, titles = result.images, [result.title(i) for i in range(len(result))]
+    began = result.facts.get("began")
+    if began is not None:
+        images = np.stack([began, images], 1).reshape(-1, *images.shape[1:])
+        titles = [title for pair in zip(["begun from"] * len(titles), titles, strict=True) for title in pair]
+    images = GREY + stretched(result) * (images - GREY)
+    columns = columns or (full_rows(len(images)) if began is None else min(2 * full_rows(len(result)), 6))
+    shape = tile_shape(images, columns)
+    titles = brief(titles, shape[1])
+    figure, top = sheet(*extent(len(images), columns, shape), str(result), caption(result))
+    draw_tiles(figure, images, titles, columns, shape, top)
+    return figure
+
+
+def draw_steps(result):
+    """A row an image: the image after the steps that were kept, and the scores of all steps."""
+    marks = [*result.marks, len(result.said["score"])]
+    frames = np.concatenate([result.kept, result.images[None]]) if result.marks[-1] != marks[-1] else result.kept
+    frames = GREY + stretched(result) * (frames - GREY)
+    marks = marks[: len(frames)]
+    columns = len(frames) + 1
+    shape = tile_shape(result.images, columns)
+    figure, top = sheet(*extent(len(result) * columns, columns, shape), str(result), caption(result))
+    for i, name in enumerate(result.names):
+        titles = [f"{'' if k else name} step {mark}".strip() for k, mark in enumerate(marks)]
+        left = draw_tiles(figure, frames[:, i], titles, columns, shape, top)
+        draw_curve(figure, result, i, left, top + TALL, shape)
+        top += shape[0] + TALL + BETWEEN
+    return figure
+
+
+def stretched(result):
+    """By how much the contrast of pictures is raised that would look grey; not of those that began with a picture."""
+    if "probability" in result.facts or "began" in result.facts:
+        return 1.0
+    far = float(np.percentile(np.abs(result.images - GREY), 99.5))
+    return CLEAR / far if 0 < far < FAINT else 1.0
+
+
+def draw_curve(figure, result, i, left, top, shape):
+    """The scores of an image over the steps, at (left, top) pixels of a figure."""
+    wide, high = (round(side * DPI) for side in figure.get_size_inches())
+    height, width = shape
+    box = (left + AXIS, high - top - height + AXIS / 2, max(width - AXIS, AXIS), max(height - AXIS / 2, AXIS / 2))
+    axis = figure.add_axes((box[0] / wide, box[1] / high, box[2] / wide, box[3] / high))
+    axis.plot(np.arange(1, len(result.said["score"]) + 1), result.said["score"][:, i], color=CLASSES[0], linewidth=1.2)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.tick_params(labelsize=7, pad=1)
+    axis.set_title(f"score, {result.scores[i]:.3g} at last", fontsize=7.5, loc="left", pad=3)
+
+
+def draw_tiles(figure, images, titles, columns, shape, top):
+    """Images under their titles, row by row from ``top``; the left edge of what would come next in the first row."""
+    height, width = shape
+    shown, _ = looks(np.clip(images, 0, 255)) if images.shape[-1] in (1, 3) else looks(images)
+    for i, image in enumerate(shown):
+        left = MARGIN + i % columns * (width + BETWEEN)
+        row = top + i // columns * (height + TALL + BETWEEN) + TALL
+        axis = place(figure, resample(image, shape, Image.Resampling.BOX), left, row)  # pixels repeated, or averaged
+        axis.set_title(shortened(titles[i], width), fontsize=7.5, loc="left", pad=3)
+    return MARGIN + len(images) * (width + BETWEEN)
+
+
+def full_rows(count):
+    """About as many columns as look well, rather those that leave no row half empty."""
+    wanted = columns_for(count, 1.2)
+    near = [
+        columns for columns in range(max(wanted - 2, min(3, count)), min(wanted + 3, count) + 1) if count % columns == 0
+    ]
+    return min(near, key=lambda columns: abs(columns - wanted)) if near else wanted
+
+
+def extent(count, columns, shape):
+    """(width, height) in pixels of rows of tiles with their titles."""
+    rows = -(-count // columns)
+    return max(columns * (shape[1] + BETWEEN), 640), rows * (shape[0] + TALL + BETWEEN)
+
+
+def tile_shape(images, columns):
+    """(height, width) of images as drawn: enlarged by a whole factor, or smaller where a row would be too long."""
+    height, width = images.shape[-3:-1]
+    room = WIDE / (columns * (width + BETWEEN))
+    zoom = max(min(int(room), round(TILE / width)), 1) if room >= 1 else max(room, 96 / width)
+    return max(round(height * zoom), 1), max(round(width * zoom), 1)
+
+
+def brief(titles, width):
+    """Titles without the layer that all of them name, where their tiles are too narrow for it."""
+    begins = {title.rpartition(":")[0] for title in titles}
+    if len(begins) > 1 or max(map(len, titles)) * LETTER < width:
+        return titles
+    return [title.rpartition(":")[2] for title in titles]
+
+
+def shortened(text, width):
+    """A title no longer than its tile: the middle of long layer names goes."""
+    most = max(int(width / LETTER), 6)
+    if len(text) <= most:
+        return text
+    return "…" + text[-(most - 1) :]
+
+
+def caption(result):
+    """By which recipe, how long, and what did not work."""
+    said = [result.recipe.what, f"{len(result.said['score'])} steps"]
+    off, helped = result.facts.get("off"), result.facts.get("redirected")
+    if helped is not None and helped.any():
+        said.append(f"{helped.sum()} off at first and helped on")
+    if off is not None and off.any():
+        said.append(f"{off.sum()} stayed off")
+    stretch = stretched(result)
+    shown = "pixels 0 to 255, nothing stretched" if stretch == 1 else f"contrast raised {stretch:.3g} times about grey"
+    number = "probability" if "probability" in result.facts else "score"
+    return "; ".join(said) + f". Over each picture its {number} as it is; {shown}."
