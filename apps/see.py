@@ -1,8 +1,6 @@
 """`kerascnn see`: a picture of what a network sees in photos, by one of the methods."""
 
 import os
-import sys
-import time
 import warnings
 from functools import cache
 
@@ -14,8 +12,8 @@ from .findings import lines, records, rows, write
 from .models import build_network as build
 from .models import check_weights, complete_names_and_files, network_called
 from .models import read_model as read
-from .options import Command, check_new, given, keep
-from .output import answer, bar, bold, cut, dim, remark, waiting, width
+from .options import Command, check_new, keep
+from .output import answer, bold, cut, dim, remark, verbosity, waiting, width
 from .settings import variable_name
 from .ways import check_options, chosen, look, more_options, spelled, ways
 
@@ -220,6 +218,7 @@ def seen(way, network, images, options):
     """What the way finds."""
     from kerascnn.inputs.classifier import resolve_class_names
     from kerascnn.inputs.decode import ImageError
+    from kerascnn.support.progress import progress
     from kerascnn.visualize import probe
 
     try:
@@ -234,8 +233,8 @@ def seen(way, network, images, options):
             options |= {"classes": number_of(options["classes"], names)}
         if "target" in options:
             options |= {"target": number_of(options["target"], names)}
-        with waiting("looking ..."):
-            return look(way, network, images, options, {"labels": names, "tell": telling()})
+        with waiting("looking ..."), progress(verbosity(), every=EVERY) as shown:
+            return look(way, network, images, options, {"labels": names, "tell": shown})
     except ImageError as error:
         raise BadFile(error) from error
     except ValueError as error:
@@ -258,34 +257,13 @@ def number_of(text, names):
     return found[0]
 
 
-def telling():
-    """What says how far it is: a bar on a terminal, elsewhere a line every few seconds."""
-    if given("quiet") or sys.stderr is None:
-        return None
-    if sys.stderr.isatty():
-
-        def tell(done, of):
-            line = f"{bar(done, of, length=20).ljust(20, '.')} {done} of {of}".ljust(44)
-            click.echo(f"\r{line}" + ("\r" + " " * 44 + "\r") * (done >= of), err=True, nl=False)
-
-        return tell
-    last = time.monotonic()
-
-    def tell_now_and_then(done, of):
-        nonlocal last
-        if time.monotonic() - last >= EVERY and done < of:
-            last = time.monotonic()
-            click.echo(f"{done} of {of}", err=True)
-
-    return tell_now_and_then
-
-
 def alone(found, folder, flight):
     """The pictures of a dream each in a file of its own, and the frames of a flight into it: their paths."""
     if folder is None:
         return []
     if not flight:
         return [str(path) for path in found.save_images(folder)]
+    from kerascnn.support.progress import progress
     from kerascnn.visualize import dream_on
 
     network, images, options, frames = flight
@@ -298,4 +276,5 @@ def alone(found, folder, flight):
         "steps": "steps",
     }
     given = {names[name]: value for name, value in options.items() if name in names and value not in (None, ())}
-    return dream_on(network, images[0], folder, frames, tell=telling(), **given)
+    with progress(verbosity(), every=EVERY) as shown:
+        return dream_on(network, images[0], folder, frames, tell=shown, **given)

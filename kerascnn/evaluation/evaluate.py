@@ -11,8 +11,8 @@ from scipy.special import softmax
 from ..graph.ends import adds_up
 from ..inputs.classifier import classifier
 from ..inputs.resize import check_count
-from ..inputs.threads import telling
 from ..support.display import Drawn
+from ..support.progress import progress
 from . import statistics
 from .calibration import logits_of, reliability
 from .classes import aligned, numbered
@@ -184,7 +184,8 @@ def evaluate(
     batch_size=64,
     top=(1, 5),
     preprocess=None,
-    quiet=False,
+    verbose="auto",
+    on_progress=None,
 ):
     """What a classifier makes of labelled images: an ``Evaluation``.
 
@@ -195,22 +196,23 @@ def evaluate(
 
     ``classes`` names the model's classes in its order; a dataset's then find theirs by name. Without it a dataset's
     classes are the model's where they are as many, and else the numbers that they are called. ``top`` are the ranks
-    that are shown; ``preprocess`` is as in ``predict``.
+    that are shown; ``preprocess`` is as in ``predict``. ``verbose`` 0 shows nothing, 2 lines, 1 or "auto" a bar on a
+    terminal and lines elsewhere; ``on_progress(done, total, what)`` is called in their place, and may raise to end it.
     """
-    options = {"classes": classes, "batch_size": batch_size, "top": top, "preprocess": preprocess, "quiet": quiet}
-    return measured(model, labelled(images, labels, names=names, part=part), **options)
+    given = labelled(images, labels, names=names, part=part)
+    how = {"batch_size": batch_size, "top": top, "preprocess": preprocess}
+    return measured(model, given, classes=classes, verbose=verbose, on_progress=on_progress, **how)
 
 
-def measured(model, given, *, classes=None, batch_size=64, top=(1, 5), preprocess=None, quiet=False):
+def measured(
+    model, given, *, classes=None, batch_size=64, top=(1, 5), preprocess=None, verbose="auto", on_progress=None
+):
     """The ``Evaluation`` of a model on a labelled `Batch`."""
     for k in top:
         check_count("top", k)
     network = classifier(model, preprocess=preprocess)
-    progress = telling(None if quiet else "evaluating", len(given))
-    try:
-        probs, rows, failed = network.classify(given, check_count("batch_size", batch_size), progress)
-    finally:
-        progress(None)
+    with progress(verbose, on_progress) as shown:
+        probs, rows, failed = network.classify(given, check_count("batch_size", batch_size), shown)
     width = probs.shape[1]
     numbers, classes = aligned(given.labels, given.classes, classes, width, network.model)
     numbers = numbered(numbers, len(given), width, classes)[rows]

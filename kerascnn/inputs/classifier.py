@@ -83,7 +83,7 @@ class Classifier:
         Args:
             images: a `Batch`.
             batch_size: images that go through the model at once.
-            on_progress: called with the number of images that are done.
+            on_progress: called as ``on_progress(done, total, what)``; may raise to end the work.
         """
         compiled = len(images) > batch_size  # tracing a deep graph takes longer than a single pass without
         probs, rows, failed = [], [], {}
@@ -91,7 +91,7 @@ class Classifier:
             probs.append(self.probabilities(pixels, compiled))
             rows += some
             if on_progress:
-                on_progress(len(rows) + len(failed))
+                on_progress(len(rows) + len(failed), len(images), "evaluating")
         images.check_readable(failed)
         return np.concatenate(probs), rows, images.reasons(failed)
 

@@ -1,7 +1,5 @@
 """What sections of pictures have in common: photos, probabilities, names, refusals, places in words, code that runs."""
 
-from functools import partial
-
 import numpy as np
 
 from ..context import Skipped
@@ -56,12 +54,12 @@ def attempted(method, *given, **named):
 
 
 def within(subject, first, last, what):
-    """``tell`` of a method, for a part of a section from ``first`` to ``last``, 0 to 1."""
-    return partial(told, subject.tell, first, last, what)
+    """``on_progress`` of a method, for a part of a section from ``first`` to ``last``, 0 to 1."""
 
+    def on_progress(done, total, method=""):
+        subject.on_progress(first + (last - first) * done / max(total, 1), 1, what)
 
-def told(tell, first, last, what, done, of):
-    tell(first + (last - first) * done / max(of, 1), what)
+    return on_progress
 
 
 def code(subject, *lines):

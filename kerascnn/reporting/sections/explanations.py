@@ -29,7 +29,7 @@ def explanations(subject):
     predicted = probs.argmax(1)
     found, refused = {}, {}
     for i, (name, options) in enumerate(ways(subject, samples, names).items()):
-        subject.tell(0.2 * i, ROWS[name].title)
+        subject.on_progress(0.2 * i, 1, ROWS[name].title)
         made, why = attempted(METHODS[name], subject.probe, samples, predicted, **options)
         found |= {name: made} if made else {}
         refused |= {} if made else {name: why}

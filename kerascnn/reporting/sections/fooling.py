@@ -84,7 +84,7 @@ def curve(subject, names):
     for k, (name, (attack, options)) in enumerate(attacks.items()):
         fooled = []
         for j, size in enumerate(SIZES):
-            subject.tell(0.6 + 0.4 * (k * len(SIZES) + j) / total, name)
+            subject.on_progress(0.6 + 0.4 * (k * len(SIZES) + j) / total, 1, name)
             made = attack(subject.probe, images, size=size, labels=names, **options)
             fooled.append(wilson(int(made.success.sum()), len(images)))
         curves[name] = (SIZES, fooled)
