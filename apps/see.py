@@ -216,7 +216,7 @@ def indented(text, indent, room):
 
 def seen(way, network, images, options):
     """What the way finds."""
-    from kerascnn.inputs.classifier import resolve_class_names
+    from kerascnn.inputs.class_names import resolve_class_names
     from kerascnn.inputs.decode import ImageError
     from kerascnn.support.progress import progress
     from kerascnn.visualize import probe

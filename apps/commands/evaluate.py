@@ -64,7 +64,7 @@ def check_data(data, human):
 
 def read_images(data, part):
     """The images that count."""
-    from kerascnn.evaluation.labelled import labelled as read_data
+    from kerascnn.evaluation.evaluate import labelled as read_data
 
     with failing_as(BadFile, advice=f"kerascnn data check {data}" if os.path.exists(data) else None):
         return read_data(data, part=part)

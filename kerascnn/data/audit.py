@@ -18,8 +18,7 @@ from ..support.display import Told
 from ..support.files import displayable, replacing
 from . import inspection
 from .dataset import BUDGET
-from .defects import KINDS, SEVERITIES
-from .inspection import inspect
+from .inspection import KINDS, SEVERITIES, inspect
 from .listing import Entry, Finding, suffix
 from .sources import listing
 

@@ -11,11 +11,10 @@ import numpy as np
 from ..graph.ends import check_channels_last, final, probabilities, scores_of
 from ..support.text import unknown
 from ..zoo.registry import Source, card, sources
-from .class_names import class_names
+from .class_names import IMAGENET, resolve_class_names
 from .resize import INTERPOLATIONS, Preprocessing, check_count, pair
 
 RESIZE, CROP = 256, 224  # where no published weights say otherwise
-IMAGENET = 1000  # classes
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,19 +153,6 @@ def published(model):
     scale = next((layer for layer in model.layers if layer.name == "scale"), None)
     name = getattr(scale, "source", "")
     return next((source for source in sources().get(model.name, ()) if source.name == name), None)
-
-
-def resolve_class_names(labels, classes, model):
-    """The names of a model's classes, or None."""
-    if labels is False:
-        return None
-    if labels is None:
-        known = classes == IMAGENET or (classes == 10 and "cifar10" in model.name)
-        return class_names(classes) if known else None
-    if isinstance(labels, str) or len(labels) != classes:
-        came = repr(labels) if isinstance(labels, str) else f"{len(labels)} of them"
-        raise ValueError(f"`labels` should have a name for each of the {classes} classes. Received: {came}")
-    return tuple(map(str, labels))
 
 
 def open_model(model, size=None):

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..evaluation.classes import aligned
-from ..evaluation.labelled import labelled
+from ..evaluation.evaluate import labelled
 from ..graph.run import part
 from ..inputs.batch import batch_of
+from ..inputs.class_names import aligned
 from ..inputs.classifier import classifier, open_model, resolve_class_names
 from ..support import store
 from ..support.store import digest

@@ -13,8 +13,7 @@ from PIL import Image
 from planted import GOOD, PLANTED, contents, photo, plant, write
 
 from kerascnn.data import DataError, audit, load
-from kerascnn.data.defects import KINDS, SEVERITIES
-from kerascnn.data.inspection import all_pairs, equal_pairs, joined
+from kerascnn.data.inspection import KINDS, SEVERITIES, all_pairs, equal_pairs, joined
 from kerascnn.inputs.decode import ImageError, decode
 
 

@@ -13,8 +13,8 @@ from PIL import Image
 import kerascnn
 from kerascnn import evaluate
 from kerascnn.data import Batch, DataError, load
-from kerascnn.evaluation.classes import aligned
 from kerascnn.inputs import class_names
+from kerascnn.inputs.class_names import aligned
 from kerascnn.inputs.decode import ImageError
 from kerascnn.support import progress
 

@@ -20,7 +20,7 @@ from planted import PLANTED, contents, photo, write
 
 from kerascnn import build_model, predict, transfer
 from kerascnn.data import DataError
-from kerascnn.data.defects import KINDS
+from kerascnn.data.inspection import KINDS
 from kerascnn.inputs.classifier import classifier
 from kerascnn.transfer_learning import runner, study
 from kerascnn.transfer_learning.sources import budgeted, divided
