@@ -78,6 +78,11 @@ def remark(text=""):
         click.echo(text, err=True)
 
 
+def verbosity():
+    """What functions of the package take as ``verbose``."""
+    return 0 if given("quiet") else "auto"
+
+
 def to_person():
     """Whether somebody reads the result on a terminal, and wants to be told more than the result."""
     return sys.stdout.isatty() and not given("json") and not given("quiet")

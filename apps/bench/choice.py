@@ -53,7 +53,8 @@ def chosen(data, model, size, budget, seed):
     from kerascnn.transfer_learning import transfer
 
     began, worked = time.perf_counter(), time.process_time()
-    found = transfer(data, model, size=size, budget=budget, seed=seed, cache=False, tell=remark)
+    note = lambda done, total, what: remark(what)  # noqa: E731
+    found = transfer(data, model, size=size, budget=budget, seed=seed, cache=False, on_progress=note)
     spent = {"seconds": time.perf_counter() - began, "own CPU seconds": time.process_time() - worked}
     advice = {"advice": f"{found.advice.similarity}, {found.advice.amount}", "choice": found.chosen.name}
     usual = {"usual": found.usual_tested.accuracy, "usual head": found.usual.head}
@@ -68,10 +69,10 @@ def tried(data, model, size, epochs, seed):
     from kerascnn.transfer_learning.study import tested
     from kerascnn.transfer_learning.trials import RATES, certain, freezes
 
-    began, silent = time.perf_counter(), lambda done: None
-    found = taps(model, data.train, size=size, cache=False, tell=silent)
+    began = time.perf_counter()
+    found = taps(model, data.train, size=size, cache=False, verbose=0)
     last = found.stages[-1]
-    probes = depths(found, heads="ridge", stages=(last,), seed=seed, together=(), tell=silent)
+    probes = depths(found, heads="ridge", stages=(last,), seed=seed, together=(), verbose=0)
     pixels = data.train.array(classifier(model, size=found.size).preprocessing)
     points = []
     frozen = freezes(replace(probes, stages=found.stages), last)

@@ -72,12 +72,12 @@ def ours(folder, options):
     model, train, test = given(folder)
     marks, began = [], spent()
 
-    def tell(line):
-        marks.append((line, (spent() - began).tolist()))
-        remark(f"{marks[-1][1][CPU]:6.0f} s  {line}")
+    def note(done, total, what):
+        marks.append((what, (spent() - began).tolist()))
+        remark(f"{marks[-1][1][CPU]:6.0f} s  {what}")
 
     train, test = ((x, np.char.mod("%06d", y)) for x, y in (train, test))  # names in the order of the numbers
-    found = transfer((train, test), model, cache=False, seed=options["seed"], tell=tell)
+    found = transfer((train, test), model, cache=False, seed=options["seed"], on_progress=note)
     total = (spent() - began).tolist()
     order = np.argsort(found.data.test.names)
     passes = [passed(model, train[0].astype(np.float32)) for _ in range(4)][1:]  # the first one compiles
@@ -97,7 +97,7 @@ def frozen(model, images, last):
     """Seconds of what the guide's frozen column is about: heads, with all penalties, on the last features alone."""
     from kerascnn.transfer_learning import depths, taps
 
-    began, how = spent(), {"tell": lambda done: None}
+    began, how = spent(), {"verbose": 0}
     found = taps(model, images, stages=last, cache=False, **how)
     depths(found, heads=("ridge", "softmax"), together=(), fractions=(), **how)
     return (spent() - began).tolist()

@@ -4,8 +4,8 @@ import click
 
 from ..backend import load_keras
 from ..errors import BadFile
-from ..options import Command, given, keep, new_file_option
-from ..output import answer, remark
+from ..options import Command, keep, new_file_option
+from ..output import answer, remark, verbosity
 
 
 @click.command("data", cls=Command)
@@ -39,6 +39,6 @@ def audit_source(source):
     if source in DOWNLOADED:
         load_keras()
     try:
-        return audit(source, quiet=bool(given("quiet")))
+        return audit(source, verbose=verbosity())
     except DataError as error:
         raise BadFile(error, "kerascnn data check DIR, with a subfolder for each class") from error

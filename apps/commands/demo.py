@@ -11,7 +11,7 @@ from ..backend import load_keras
 from ..datasets import describe_test, summarize_test
 from ..errors import PARTIAL, Misuse, one_line
 from ..options import Command, given
-from ..output import answer, bold, next_steps, pairs, percent, remark, width
+from ..output import answer, bold, next_steps, pairs, percent, remark, verbosity, width
 
 MARK = ".kerascnn-demo"  # in a folder that the demo made and may fill again
 BACKBONE = "resnet20_cifar10"
@@ -76,9 +76,7 @@ def learn(tour):
 
     data = kerascnn.load("digits", valid=0, test=HELD_OUT, seed=tour.seed)
     model = tour.made["lenet5"]
-    history = kerascnn.fit(
-        model, data, "adam", epochs=tour.epochs, rate=RATE, seed=tour.seed, verbose=not given("quiet")
-    )
+    history = kerascnn.fit(model, data, "adam", epochs=tour.epochs, rate=RATE, seed=tour.seed, verbose=verbosity())
     if history.stopped:
         raise KeyboardInterrupt(history.stopped)
     history.save(tour.path("history.csv"))
@@ -98,9 +96,13 @@ def transfer(tour):
     import kerascnn
 
     began = time.monotonic()
-    tell = lambda line: remark(f"    {time.monotonic() - began:4.0f} s  {line}")  # noqa: E731
+
+    def note(done, total, what):
+        remark(f"    {time.monotonic() - began:4.0f} s  {what}")
+
     out = tour.path("transfer")
-    study = kerascnn.transfer("digits", BACKBONE, out=out, budget=BUDGET, heads=HEADS, seed=tour.seed, tell=tell)
+    how = {"budget": BUDGET, "heads": HEADS, "seed": tour.seed, "on_progress": note}
+    study = kerascnn.transfer("digits", BACKBONE, out=out, **how)
     study.save(out)
     tour.made["study"] = study
 
@@ -166,14 +168,20 @@ def report(tour):
     study, out = tour.made["study"], tour.path("report.html")
     seen = []
 
-    def tell(done, what, *rest):
+    def note(done, total, what):
         title = what.split(":")[0]  # of the section; what comes after it is told inside
         if title not in seen:
             seen.append(title)
-            remark(f"    {done:4.0%}  {title}")
+            remark(f"    {done / total:4.0%}  {title}")
 
     kerascnn.report(
-        study.model, data=study.data, transfer=tour.path("transfer"), effort="quick", seed=tour.seed, out=out, tell=tell
+        study.model,
+        data=study.data,
+        transfer=tour.path("transfer"),
+        effort="quick",
+        seed=tour.seed,
+        out=out,
+        on_progress=note,
     )
     return {"line": f"{out}, {os.path.getsize(out) / 1e6:.1f} MB: open it in a browser", "file": out}
 

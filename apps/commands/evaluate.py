@@ -8,7 +8,7 @@ from ..backend import load_keras
 from ..errors import PARTIAL, BadFile, Misuse, failing_as
 from ..models import find_model, model_argument
 from ..options import Command, classes_option, force_option, given
-from ..output import answer, bold, collected_warnings, remark, to_person, width
+from ..output import answer, bold, collected_warnings, remark, to_person, verbosity, width
 
 PARTS = ("test", "valid", "train")
 
@@ -64,7 +64,7 @@ def check_data(data, human):
 
 def read_images(data, part):
     """The images that count."""
-    from kerascnn.evaluation.labelled import labelled as read_data
+    from kerascnn.evaluation.evaluate import labelled as read_data
 
     with failing_as(BadFile, advice=f"kerascnn data check {data}" if os.path.exists(data) else None):
         return read_data(data, part=part)
@@ -78,7 +78,7 @@ def evaluate_model(model, images, classes):
     names = f"--classes with the names of the model's in its order; {known}{', ..' * (len(images.classes) > 5)}"
     advice = lambda error: names if "class" in str(error) else None  # noqa: E731
     with failing_as(BadFile, f"{model.name} cannot be measured on these: ", advice):
-        return evaluated(model, images, classes=classes, quiet=given("quiet"))
+        return evaluated(model, images, classes=classes, verbose=verbosity())
 
 
 def compare_networks(found, second, one, against):
@@ -104,7 +104,7 @@ def ablate_parts(network, images, classes, names):
     from kerascnn.evaluation.ablation import ablated
 
     with failing_as(Misuse, "--without: ", f"kerascnn show {network.name} --layers"):
-        return ablated(network, [*names], images, classes=classes, quiet=given("quiet"))
+        return ablated(network, [*names], images, classes=classes, verbose=verbosity())
 
 
 def save_results(found, parts, path):

@@ -1,9 +1,6 @@
 """`kerascnn report`: a network as one HTML file, and the same numbers as JSON."""
 
 import os
-import sys
-import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -11,7 +8,7 @@ import click
 from ..errors import INTERRUPTED, PARTIAL, BadFile, Misuse, writing
 from ..models import model_argument
 from ..options import Command, Names, check_new, classes_option, force_option, given, seed_option
-from ..output import answer, bold, cut, dim, remark, table, to_person, width
+from ..output import answer, bold, dim, remark, table, to_person, verbosity, width
 from .evaluate import check_data
 
 EVERY = 10  # seconds between lines of progress where there is no terminal
@@ -91,62 +88,20 @@ def free_name(path):
 
 
 def make_report(network, **asked):
-    """The report of a network."""
+    """The report of a network; whoever waits is shown a bar, or a line a section and every few seconds."""
     import kerascnn
+    from kerascnn.support.progress import progress
+
+    def section_of(done, total, what):
+        return what.split(":")[0]
 
     try:
-        with progress() as tell:
-            return kerascnn.report(network, tell=tell, **asked)
+        with progress(verbosity(), unit="seconds", wait=0, every=EVERY, topic=section_of) as shown:
+            return kerascnn.report(network, on_progress=shown, **asked)
     except ValueError as error:
         if "`layer`" in str(error):
             raise Misuse(error, f"kerascnn show --layers, which names them: {network.name}") from error
         raise BadFile(error) from error
-
-
-@contextmanager
-def progress():
-    """What says how far it is: a bar on a terminal, elsewhere a line a section and every few seconds; None if quiet."""
-    if given("quiet") or sys.stderr is None:
-        yield None
-    elif sys.stderr.isatty():
-        with progress_bar() as tell:
-            yield tell
-    else:
-        yield progress_lines()
-
-
-@contextmanager
-def progress_bar():
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-
-    parts = TextColumn("{task.description}"), BarColumn(24), TaskProgressColumn(), TextColumn("{task.fields[left]}")
-    with Progress(*parts, console=Console(stderr=True), transient=True) as shown:
-        task = shown.add_task("", total=1.0, left="")
-        yield lambda done, title, left: shown.update(
-            task, completed=done, description=cut(title, 44), left=time_left(left)
-        )
-
-
-def progress_lines():
-    """Lines for a file or a pipe."""
-    last, before = time.monotonic(), None
-
-    def tell(done, title, left):
-        nonlocal last, before
-        section = title.split(":")[0]
-        if done < 1 and (section != before or time.monotonic() - last >= EVERY):
-            last, before = time.monotonic(), section
-            click.echo(f"{done:4.0%}  {title}, {time_left(left)}", err=True)
-
-    return tell
-
-
-def time_left(seconds):
-    """How long it will take, in words."""
-    if seconds < 1:
-        return "nearly done"
-    return f"about {seconds:.0f} s left" if seconds < 90 else f"about {seconds / 60:.0f} min left"
 
 
 def result(found, pages):

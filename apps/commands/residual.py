@@ -1,15 +1,16 @@
 """`kerascnn diagnose residual`: deeper plain nets train worse, residual ones do not."""
 
+import math
 import os
-import sys
 import time
+from functools import partial
 
 import click
 
 from ..backend import load_keras
 from ..errors import BadFile, Misuse, failing_as, writing
-from ..options import COUNT, POSITIVE, Command, given, seed_option
-from ..output import answer, bold, remark, table, waiting, width
+from ..options import COUNT, POSITIVE, Command, seed_option
+from ..output import answer, bold, remark, table, verbosity, waiting, width
 
 TABLE, PICTURE = "losses.csv", "losses.png"
 
@@ -49,21 +50,30 @@ def command(data, limit, epochs, depths, width, rate, batch, seed, out):
     images = load_images(data, limit, seed)
     load_keras()
     from kerascnn.diagnose import plain_against_residual
+    from kerascnn.support.progress import progress
 
     options = {"widths": (width, 2 * width, 4 * width), "rate": rate, "batch_size": batch, "seed": seed}
     advice = lambda error: "another --out" if "`folder`" in str(error) else None  # noqa: E731
     try:
         with failing_as(Misuse, advice=advice), writing(out):
             os.makedirs(out, exist_ok=True)
-            found = plain_against_residual(
-                images, depths, epochs, limit, folder=out, tell=epoch_progress(epochs), **options
-            )
+            with progress(verbosity(), unit="text", wait=0, every=math.inf) as shown:
+                options["on_progress"] = partial(show_epoch, shown, time.monotonic())
+                found = plain_against_residual(images, depths, epochs, limit, folder=out, **options)
     except KeyboardInterrupt:
         remark(f"\nnetworks that are done are kept in {out}: the same command goes on")
         raise
     found.table.to_csv(os.path.join(out, TABLE), index=False)
     found.save(os.path.join(out, PICTURE))
     answer("diagnose", result(found, depths, out), lines(found, depths, epochs, out))
+
+
+def show_epoch(shown, began, epoch, epochs, what):
+    """Show how far training is: a line an epoch, and on a terminal also what is between."""
+    variant, numbers = what.split("  ", 1)
+    text = f"{variant:>9}  epoch {epoch:.4g} of {epochs}  {numbers}  {time.monotonic() - began:.0f} s"
+    show = shown.note if epoch == int(epoch) else shown
+    show(epoch, epochs, text)
 
 
 def load_images(source, limit, seed):
@@ -75,27 +85,6 @@ def load_images(source, limit, seed):
     advice = "a folder with a folder of images for each class, or cifar10"
     with failing_as(BadFile, "--data: ", advice, (OSError, ValueError)), waiting("reading the images ..."):
         return load(source, valid=0, test=0, seed=seed, limit=limit)
-
-
-def epoch_progress(epochs):
-    """What is told of the training, on stderr: a line an epoch, and on a terminal how far the next one is."""
-    if given("quiet"):
-        return None
-    terminal, started, shown = sys.stderr.isatty(), {}, 0.0
-
-    def tell(variant, epoch, numbers):
-        nonlocal shown
-        now = time.monotonic()
-        begun = started.setdefault(variant, now)
-        text = f"{variant:>9}  epoch {epoch:.4g} of {epochs}  loss {numbers['loss']:.4f}"
-        if epoch == int(epoch):
-            text += f"  accuracy {numbers['accuracy']:.3f}  {now - begun:.0f} s"
-            click.echo(("\r" if terminal else "") + text.ljust(64 if terminal else 0), err=True)
-        elif terminal and now - shown > 0.5:
-            click.echo("\r" + text.ljust(64), err=True, nl=False)
-            shown = now
-
-    return tell
 
 
 def final_values(found, column="loss"):

@@ -9,8 +9,20 @@ from ..backend import load_keras
 from ..datasets import IMAGES, describe_test, summarize_test, with_test_set
 from ..errors import INTERRUPTED, BadFile, Failure, Misuse, failing_as
 from ..models import complete_names, network_called, unknown_model
-from ..options import COUNT, POSITIVE, SHARE, Command, given, run_folder, seed_option
-from ..output import answer, bold, collected_warnings, next_steps, pairs, percent, remark, table, waiting, width
+from ..options import COUNT, POSITIVE, SHARE, Command, run_folder, seed_option
+from ..output import (
+    answer,
+    bold,
+    collected_warnings,
+    next_steps,
+    pairs,
+    percent,
+    remark,
+    table,
+    verbosity,
+    waiting,
+    width,
+)
 
 MODEL = "model.keras"
 RUN = ("state.npz", "card.json")  # files by which the folder of a run is known
@@ -157,7 +169,7 @@ def train_model(model, images, recipe, how):
 
     advice = f"--rate, lower, and another --out; {how['out']} has the epochs before"
     with failing_as(Failure, advice=advice, kinds=Diverged), failing_as(Misuse):
-        return fit(model, images, recipe, verbose=not given("quiet"), **how)
+        return fit(model, images, recipe, verbose=verbosity(), **how)
 
 
 def test_once(model, data, source, out):
@@ -171,7 +183,7 @@ def test_once(model, data, source, out):
     with replacing(os.path.join(out, MODEL)) as draft:
         model.save(draft)
     if "test" not in facts and data.test:
-        facts |= {"test": {"data": source} | summarize_test(evaluate(model, data, quiet=bool(given("quiet"))))}
+        facts |= {"test": {"data": source} | summarize_test(evaluate(model, data, verbose=verbosity()))}
         write_json(card, facts)
     return facts.get("test")
 

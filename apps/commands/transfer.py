@@ -90,8 +90,11 @@ def run_study(images, models, out, budget, strategy, seed, size, resume):
     from kerascnn.transfer_learning import transfer
 
     began = time.monotonic()
-    tell = lambda line: remark(f"{time.monotonic() - began:6.0f} s  {line}")  # noqa: E731
-    how = {"budget": budget, "strategy": strategy, "seed": seed, "size": size, "resume": resume, "tell": tell}
+
+    def note(done, total, what):
+        remark(f"{time.monotonic() - began:6.0f} s  {what}")
+
+    how = {"budget": budget, "strategy": strategy, "seed": seed, "size": size, "resume": resume, "on_progress": note}
     try:
         with writing(out, Failure, "--out with another folder"), failing_as(Misuse):
             return transfer(images, models, out=out, **how)

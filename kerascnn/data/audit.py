@@ -12,14 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from ..inputs.batch import Batch, DataError
+from ..inputs.decode import each
 from ..inputs.resize import pair
-from ..inputs.threads import each
 from ..support.display import Told
 from ..support.files import displayable, replacing
 from . import inspection
 from .dataset import BUDGET
-from .defects import KINDS, SEVERITIES
-from .inspection import inspect
+from .inspection import KINDS, SEVERITIES, inspect
 from .listing import Entry, Finding, suffix
 from .sources import listing
 
@@ -86,8 +85,6 @@ class Audit(Told):
 
     def text(self, worst=10):
         """The audit to be read: counts of each kind, classes, and of what is grave the first ``worst`` paths."""
-        pass
-
         return "\n".join(lines(self, worst))
 
     def __str__(self):
@@ -95,25 +92,33 @@ class Audit(Told):
 
     def save(self, path):
         """Write the table as .csv, or everything as .json; return the path."""
-        pass
-
         return written(self, path)
 
 
-def audit(source, *, quiet=False):
-    """Decode every image of ``source`` (as ``load`` takes it) once, and list what is odd, bad, double or uneven."""
-    return examine(listing(source), quiet=quiet)
+def audit(source, *, verbose="auto", on_progress=None):
+    """Decode every image of a dataset once, and list what is odd, bad, double or uneven.
+
+    Args:
+        source: as ``load`` takes it.
+        verbose: 0 shows nothing, 2 lines, 1 or "auto" a bar on a terminal and lines elsewhere.
+        on_progress: called as ``on_progress(done, total, what)`` in place of these; may raise to end the work.
+
+    Returns:
+        An ``Audit``.
+    """
+    return examine(listing(source), verbose=verbose, on_progress=on_progress)
 
 
-def examine(found, *, size=None, keep=False, groups=None, quiet=False):
+def examine(found, *, size=None, keep=False, groups=None, verbose="auto", on_progress=None):
     """The ``Audit`` of a listing. ``keep``: hold the pixels, cut to ``size``, where all fit into memory.
 
     Without ``size`` they are held if all images are alike.
     """
     entries, size = found.entries, pair(size)
-    label = None if quiet or found.pixels is not None else f"{found.name}: reading"
+    what = "" if found.pixels is not None else f"{found.name}: reading"
+    look = partial(inspect, size=size, keep=keep)
     kept, seen, good = None, [], []
-    for i, (one, pixels) in enumerate(each(partial(inspect, size=size, keep=keep), entries, label)):
+    for i, (one, pixels) in enumerate(each(look, entries, what, verbose=verbose, on_progress=on_progress)):
         seen.append(one)
         if not one.sha:
             continue
@@ -204,12 +209,12 @@ def alike(entries, seen):
     return rows, np.where(sizes > max(CHAIN, PART * len(seen)), first, chained)
 
 
-def shared(images, others, label=None):
+def shared(images, others, what=""):
     """Whether each of the images (N,) is the same as one of the others, or nearly; they are looked at again."""
     entries = [
         Entry(item, name, "") for some in (images, others) for item, name in zip(some.items, some.names, strict=True)
     ]
-    _, together = alike(entries, [one for one, _ in each(inspect, entries, label)])
+    _, together = alike(entries, [one for one, _ in each(inspect, entries, what)])
     return np.isin(together[: len(images)], together[len(images) :])
 
 

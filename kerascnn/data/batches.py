@@ -7,8 +7,8 @@ there is one way only in which a file becomes pixels.
 import numpy as np
 import tensorflow as tf
 
+from ..inputs.decode import THREADS
 from ..inputs.resize import pair, resample
-from ..inputs.threads import THREADS
 from .augment import augmentation, draws
 from .dataset import BUDGET
 

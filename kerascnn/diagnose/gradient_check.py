@@ -82,15 +82,15 @@ def gradient_check(
     floor=1e-5,
     tolerance=1e-5,
     seed=0,
-    tell=None,
+    on_progress=None,
 ):
     """Backpropagation against central differences in float64, for ``samples`` weights of each layer: `GradientCheck`.
 
     Below ``floor`` (times the loss, if that is above 1) slopes are compared absolutely: rounding leaves about 1e-11 of
     the loss in a difference quotient, more for a smaller step. The model is built again in float64 and stays untouched;
     dropout is off, batch norm uses its moving statistics, regularisers are left out. Few images make few kinks: four
-    will do. ``layers`` names layers or gives them; frozen ones count too. ``tell`` is called with (layer, how many are
-    done, of how many).
+    will do. ``layers`` names layers or gives them; frozen ones count too. ``on_progress(done, total,
+    layer)`` is called after each layer; it may raise to end the work.
     """
     import pandas as pd
 
@@ -115,8 +115,8 @@ def gradient_check(
             least = floor * max(abs(middle), 1) * eps / step  # rounding is that of the loss, divided by the step
             error = abs(analytic - numeric) / max(abs(analytic), abs(numeric), least)
             rows.append((layer.name, variable.name, index, analytic, numeric, error, step, kink))
-        if tell:
-            tell(layer.name, done, len(looked_at))
+        if on_progress:
+            on_progress(done, len(looked_at), layer.name)
     return GradientCheck(pd.DataFrame(rows, columns=COLUMNS), tolerance, float(middle))
 
 

@@ -57,19 +57,23 @@ class Comparison(Drawn):
 
 
 class Told(keras.callbacks.Callback):
-    """Calls ``tell(variant, epoch, numbers)`` after each step; 1.25 is a quarter of the second epoch."""
+    """Calls ``on_progress(epoch, epochs, what)`` after each step; 1.25 is a quarter of the second epoch."""
 
-    def __init__(self, variant, tell):
+    def __init__(self, variant, on_progress):
         super().__init__()
-        self.variant, self.tell, self.over = variant, tell, 0
+        self.variant, self.on_progress, self.over = variant, on_progress, 0
 
     def on_train_batch_end(self, batch, logs=None):
         if batch + 1 < self.params["steps"]:
-            self.tell(self.variant, self.over + (batch + 1) / self.params["steps"], dict(logs))
+            self.report(self.over + (batch + 1) / self.params["steps"], logs)
 
     def on_epoch_end(self, epoch, logs=None):
         self.over = epoch + 1
-        self.tell(self.variant, self.over, dict(logs))
+        self.report(self.over, logs)
+
+    def report(self, epoch, logs):
+        what = f"{self.variant}  loss {logs['loss']:.4f}  accuracy {logs['accuracy']:.3f}"
+        self.on_progress(epoch, self.params["epochs"], what)
 
 
 def compare(
@@ -84,7 +88,7 @@ def compare(
     batch_size=128,
     seed=0,
     folder=None,
-    tell=None,
+    on_progress=None,
     title="training",
     group=None,
 ):
@@ -93,8 +97,8 @@ def compare(
     ``data`` and ``validation`` are arrays (x, y) with classes as whole numbers, or ``Batch``; ``limit`` draws some of
     the data. Stochastic gradient descent with momentum at a constant rate. A model is copied and trained from the
     weights it has. Keras' global seed is set to ``seed`` before each variant. Finished variants are kept in
-    ``folder``, and the next call does not train them again. ``tell`` is called with (variant, epoch, numbers) after
-    each step; epoch is a whole number where one is over.
+    ``folder``, and the next call does not train them again. ``on_progress(epoch, epochs, what)`` is called
+    after each step, for each variant; epoch is a whole number where one is over. It may raise to end the work.
     """
     if not isinstance(variants, Mapping) or not variants:
         raise ValueError(f"`variants` should be a dictionary of models, or of functions. Received: {variants!r}")
@@ -111,14 +115,14 @@ def compare(
         model = rebuild(variant) if isinstance(variant, keras.Model) else variant()
         found = finished(folder, name, model.count_params()) if folder is not None else None
         if found is None:
-            found = trained(model, name, arrays(images), held, settings, tell)
+            found = trained(model, name, arrays(images), held, settings, on_progress)
             if folder is not None:
                 write_text(place(folder, name), as_table(found).to_csv(index=False))
         rows += found
     return Comparison(as_table(rows), title, dict(group or {}))
 
 
-def trained(model, name, data, held, settings, tell):
+def trained(model, name, data, held, settings, on_progress):
     """The rows of one variant, an epoch each."""
     # TensorFlow's convolutions without XLA are several times as fast on a processor; the others need theirs
     compiled = False if keras.backend.backend() == "tensorflow" else "auto"
@@ -132,7 +136,7 @@ def trained(model, name, data, held, settings, tell):
         verbose=0,
         validation_data=held,
         validation_batch_size=settings["batch_size"],
-        callbacks=[Told(name, tell)] if tell else [],
+        callbacks=[Told(name, on_progress)] if on_progress else [],
     ).history
     params, numbers = model.count_params(), [logged.get(key) for key in COLUMNS[3:]]
     return [

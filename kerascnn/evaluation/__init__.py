@@ -26,8 +26,8 @@ PUBLIC = {  # name -> module; loaded when first asked for
     "Guess": "predict",
     "Predictions": "predict",
     "predict": "predict",
-    "NotRemovable": "surgery",
-    "without": "surgery",
+    "NotRemovable": "ablation",
+    "without": "ablation",
 }
 __all__ = sorted(PUBLIC)
 __getattr__, __dir__ = lazily(__name__, PUBLIC)

@@ -8,8 +8,7 @@ from scipy.special import softmax
 
 from ..support.display import Drawn
 from .compare import Comparison, compare, paired
-from .evaluate import Evaluation, measured
-from .labelled import labelled
+from .evaluate import Evaluation, labelled, measured
 from .statistics import LEAST, wilson
 
 HOW = ("probabilities", "logarithms")

@@ -1,5 +1,6 @@
 """A classifier on labelled images: `evaluate` asks it, `Evaluation` holds what it said and all that follows."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -8,16 +9,21 @@ import numpy as np
 import pandas as pd
 from scipy.special import softmax
 
+from ..data.dataset import Data
+from ..data.load import load
+from ..data.sources import NAMES
 from ..graph.ends import adds_up
+from ..inputs.batch import Batch, batch_of
+from ..inputs.class_names import aligned, numbered
 from ..inputs.classifier import classifier
 from ..inputs.resize import check_count
-from ..inputs.threads import telling
 from ..support.display import Drawn
+from ..support.progress import progress
 from . import statistics
 from .calibration import logits_of, reliability
-from .classes import aligned, numbered
-from .labelled import labelled
 from .statistics import bootstrap, wilson
+
+PARTS = ("test", "valid", "train")
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,7 +190,8 @@ def evaluate(
     batch_size=64,
     top=(1, 5),
     preprocess=None,
-    quiet=False,
+    verbose="auto",
+    on_progress=None,
 ):
     """What a classifier makes of labelled images: an ``Evaluation``.
 
@@ -195,22 +202,23 @@ def evaluate(
 
     ``classes`` names the model's classes in its order; a dataset's then find theirs by name. Without it a dataset's
     classes are the model's where they are as many, and else the numbers that they are called. ``top`` are the ranks
-    that are shown; ``preprocess`` is as in ``predict``.
+    that are shown; ``preprocess`` is as in ``predict``. ``verbose`` 0 shows nothing, 2 lines, 1 or "auto" a bar on a
+    terminal and lines elsewhere; ``on_progress(done, total, what)`` is called in their place, and may raise to end it.
     """
-    options = {"classes": classes, "batch_size": batch_size, "top": top, "preprocess": preprocess, "quiet": quiet}
-    return measured(model, labelled(images, labels, names=names, part=part), **options)
+    given = labelled(images, labels, names=names, part=part)
+    how = {"batch_size": batch_size, "top": top, "preprocess": preprocess}
+    return measured(model, given, classes=classes, verbose=verbose, on_progress=on_progress, **how)
 
 
-def measured(model, given, *, classes=None, batch_size=64, top=(1, 5), preprocess=None, quiet=False):
+def measured(
+    model, given, *, classes=None, batch_size=64, top=(1, 5), preprocess=None, verbose="auto", on_progress=None
+):
     """The ``Evaluation`` of a model on a labelled `Batch`."""
     for k in top:
         check_count("top", k)
     network = classifier(model, preprocess=preprocess)
-    progress = telling(None if quiet else "evaluating", len(given))
-    try:
-        probs, rows, failed = network.classify(given, check_count("batch_size", batch_size), progress)
-    finally:
-        progress(None)
+    with progress(verbose, on_progress) as shown:
+        probs, rows, failed = network.classify(given, check_count("batch_size", batch_size), shown)
     width = probs.shape[1]
     numbers, classes = aligned(given.labels, given.classes, classes, width, network.model)
     numbers = numbered(numbers, len(given), width, classes)[rows]
@@ -235,6 +243,48 @@ def from_probabilities(probs, labels, classes=None, names=None, *, model="", top
         raise ValueError(f"`names` should name the {len(probs)} images. Received: {len(names)} names")
     ks = tuple(k for k in top if k < probs.shape[1] or k == 1)  # among all classes is always the true one
     return Evaluation(probs, labels, classes, names, model, {}, ks)
+
+
+def labelled(images, labels=None, *, names=None, part=None):
+    """A labelled `Batch` of what ``predict`` takes, with labels, or else of a part of a dataset."""
+    if labels is None:
+        return of_dataset(images, names, part)
+    if part is not None or isinstance(images, Batch | Data):
+        raise ValueError("`labels` should be None for a dataset, which has its own. Received: labels")
+    return batch_of(images, labels, names)
+
+
+def of_dataset(source, names, part):
+    """A `Batch` itself, that of a part of ``Data``, or of a part of what `load` makes data of."""
+    if names is not None:
+        raise ValueError("`names` should be None for a dataset, which has its own. Received: names")
+    if part not in (None, *PARTS):
+        raise ValueError(f"`part` should be {', '.join(PARTS)} or None. Received: {part!r}")
+    if isinstance(source, Batch) and source.labels is not None:
+        if part is not None:
+            raise ValueError(f"`part` should be None for images, which have no parts. Received: {part!r}")
+        return source
+    if not isinstance(source, Data | str | os.PathLike | tuple):
+        raise ValueError(f"`labels` should say the class of each image. Received: None for {type(source).__name__}")
+    data, part = divided(source, part)
+    images = getattr(data, part or "train")
+    if images is None or not len(images):
+        raise ValueError(f"`part` should be one that {data.name} has. Received: {part!r}, with no images")
+    title = f"{data.name}, {part} part" if part else data.name
+    return replace(images, title=title, failed=getattr(data.audit, "bad", {}))
+
+
+def divided(source, part):
+    """(Data, which part of it); None for all of what nobody has divided.
+
+    What has a name is what networks are trained on here, so of that, as of ``Data``, only the test part counts.
+    """
+    if isinstance(source, Data):
+        return source, part or "test"
+    if part or (isinstance(source, str) and (source in NAMES or not os.path.exists(source))):
+        return load(source), part or "test"
+    data = load(source, valid=0, test=0)
+    return data, next((name for name in ("test", "valid") if len(getattr(data, name) or ())), None)
 
 
 FEW = 10  # images, below which a class's accuracy says little

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..inputs.class_names import by_name
 from ..support.display import Drawn
-from .classes import by_name
 from .compare import taken, two_by_two
 from .evaluate import Evaluation
 from .statistics import kappa, mcnemar, wilson

@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .decode import ImageError
+from .decode import ImageError, each
 from .gather import gather, is_array, pixels
 from .resize import Preprocessing, fit, pair, to_channels, to_pixels
-from .threads import each
 
 
 class DataError(ValueError):
@@ -57,8 +56,8 @@ class Batch:
             return np.zeros((0, *(size or (0, 0)), channels), np.uint8)
         if self.decoded and self.items.shape[1:] == (*(size or self.items.shape[1:3]), channels):
             return self.items
-        label = None if self.decoded else "decoding"
-        images = each(lambda i: self.one(i, size, channels), range(len(self)), label)
+        what = "" if self.decoded else "decoding"
+        images = each(lambda i: self.one(i, size, channels), range(len(self)), what)
         first = next(images)
         found = np.empty((len(self), *first.shape), first.dtype)
         found[0] = first

@@ -1,4 +1,8 @@
-"""What classes are called: CIFAR-10's ten by heart, ImageNet's thousand from Keras' class index."""
+"""What classes are called, and which number each has.
+
+CIFAR-10's ten are known by heart, ImageNet's thousand from Keras' class index. Labels may be names, and a set's
+classes need not be the model's or in its order.
+"""
 
 import json
 import re
@@ -6,8 +10,13 @@ import warnings
 from collections import Counter
 from functools import cache
 
-from ..weights.fetch import fetch
+import numpy as np
 
+from ..support.text import unknown
+from ..weights.fetch import fetch
+from .batch import flat_labels
+
+IMAGENET = 1000  # classes
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 INDEX = "https://storage.googleapis.com/download.tensorflow.org/data/imagenet_class_index.json"
 HASH = "md5:c2c37ea517e94d9795004a39431a14cb"
@@ -55,3 +64,100 @@ def read(path):
     if not all(re.fullmatch(r"n\d{8}", wnid) for wnid in wnids) or wnids != sorted(set(wnids)):
         raise wrong
     return {wnid: name.replace("_", " ") for wnid, name in rows}
+
+
+def resolve_class_names(labels, classes, model):
+    """The names of a model's classes, or None."""
+    if labels is False:
+        return None
+    if labels is None:
+        known = classes == IMAGENET or (classes == 10 and "cifar10" in model.name)
+        return class_names(classes) if known else None
+    if isinstance(labels, str) or len(labels) != classes:
+        came = repr(labels) if isinstance(labels, str) else f"{len(labels)} of them"
+        raise ValueError(f"`labels` should have a name for each of the {classes} classes. Received: {came}")
+    return tuple(map(str, labels))
+
+
+def aligned(labels, known, classes, width, model):
+    """(labels as a model of ``width`` classes numbers them or as they are, its classes' names or None).
+
+    ``known`` are the classes of the labelled set, by its own numbers, None where there is no such set. They find theirs
+    by name, by number where their names are numbers, or, where they are as many as the model's, by their order.
+    """
+    if classes is not None and classes is not False and (isinstance(classes, str) or len(classes) != width):
+        came = repr(classes) if isinstance(classes, str) else f"{len(classes)} names"
+        raise ValueError(f"`classes` should name the model's {width} classes. Received: {came}")
+    own = resolve_class_names(classes, width, model)
+    if known is None:
+        return labels, own
+    known = tuple(map(str, known))
+    if own and {*known} <= {*own}:
+        numbers = [own.index(name) for name in known]
+    elif (classes is None or classes is False) and len(known) == width and not is_counted(known, 1000):
+        confused_order(known)
+        numbers, own = range(width), known if classes is None else None
+    else:
+        numbers = by_number(known, own, width)
+    return np.asarray(numbers)[np.asarray(labels)], own
+
+
+def by_number(known, own, width):
+    """The model's numbers of classes whose names are numbers or, of ImageNet's classes, WordNet's numbers."""
+    if all(name.isdecimal() and int(name) < width for name in known):
+        return [int(name) for name in known]
+    if width == 1000 and all(re.fullmatch(r"n\d{8}", name) for name in known) and imagenet():
+        order = [*imagenet()]
+        if {*known} <= {*order}:
+            return [order.index(name) for name in known]
+    if own:
+        raise ValueError(unknown("class of the model", next(name for name in known if name not in own), own))
+    some = f"{len(known)} class{'es' * (len(known) > 1)}, such as {known[0]!r}"
+    raise ValueError(f"`classes` should name the model's {width} classes in its order. Received: None, for {some}")
+
+
+def is_counted(known, count):
+    """Whether these are the numbers below ``count``, in whatever order."""
+    return len(known) == count and {*known} == {*map(str, range(count))}
+
+
+def confused_order(known):
+    """Warn where classes called 0, 1, .. 10 stand in the order of their letters."""
+    if is_counted(known, len(known)) and [*known] != [*map(str, range(len(known)))]:
+        first = ", ".join(known[:3])
+        text = f"classes stand as their names are sorted, {first} ..; `classes` says another order"
+        warnings.warn(text, stacklevel=5)
+
+
+def numbered(labels, total, width, classes):
+    """Labels as class numbers (N,), from numbers or names."""
+    labels = flat_labels(labels)
+    if labels.shape != (total,):
+        hint = "; one-hot rows become numbers by .argmax(1)" if labels.ndim == 2 else ""
+        raise ValueError(f"`labels` should be ({total},), one for each image. Received: shape {labels.shape}{hint}")
+    if labels.dtype.kind in "OU":
+        labels = by_name([str(label) for label in labels], width, classes)
+    if labels.dtype.kind == "f" and np.isfinite(labels).all() and np.array_equal(labels, labels.astype(np.int64)):
+        labels = labels.astype(np.int64)
+    if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= width:
+        span = f"{labels.min()} to {labels.max()}"
+        raise ValueError(
+            f"`labels` should be class numbers 0 to {width - 1}, or names. Received: {labels.dtype}, {span}"
+        )
+    return labels.astype(np.int64)
+
+
+def by_name(labels, width, classes):
+    """Class numbers from names, or from numbers written as text."""
+    place = {name: i for i, name in enumerate(classes or ())}
+    numbers = []
+    for label in labels:
+        number = place.get(label, int(label) if label.isdecimal() else None)
+        if number is None:
+            if not classes:
+                raise ValueError(
+                    f"`labels` should be class numbers 0 to {width - 1}, as classes have no names. Received: {label!r}"
+                )
+            raise ValueError(unknown("class", label, classes))
+        numbers.append(number)
+    return np.array(numbers, np.int64)

@@ -11,11 +11,10 @@ import numpy as np
 from ..graph.ends import check_channels_last, final, probabilities, scores_of
 from ..support.text import unknown
 from ..zoo.registry import Source, card, sources
-from .class_names import class_names
+from .class_names import IMAGENET, resolve_class_names
 from .resize import INTERPOLATIONS, Preprocessing, check_count, pair
 
 RESIZE, CROP = 256, 224  # where no published weights say otherwise
-IMAGENET = 1000  # classes
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +82,7 @@ class Classifier:
         Args:
             images: a `Batch`.
             batch_size: images that go through the model at once.
-            on_progress: called with the number of images that are done.
+            on_progress: called as ``on_progress(done, total, what)``; may raise to end the work.
         """
         compiled = len(images) > batch_size  # tracing a deep graph takes longer than a single pass without
         probs, rows, failed = [], [], {}
@@ -91,7 +90,7 @@ class Classifier:
             probs.append(self.probabilities(pixels, compiled))
             rows += some
             if on_progress:
-                on_progress(len(rows) + len(failed))
+                on_progress(len(rows) + len(failed), len(images), "evaluating")
         images.check_readable(failed)
         return np.concatenate(probs), rows, images.reasons(failed)
 
@@ -154,19 +153,6 @@ def published(model):
     scale = next((layer for layer in model.layers if layer.name == "scale"), None)
     name = getattr(scale, "source", "")
     return next((source for source in sources().get(model.name, ()) if source.name == name), None)
-
-
-def resolve_class_names(labels, classes, model):
-    """The names of a model's classes, or None."""
-    if labels is False:
-        return None
-    if labels is None:
-        known = classes == IMAGENET or (classes == 10 and "cifar10" in model.name)
-        return class_names(classes) if known else None
-    if isinstance(labels, str) or len(labels) != classes:
-        came = repr(labels) if isinstance(labels, str) else f"{len(labels)} of them"
-        raise ValueError(f"`labels` should have a name for each of the {classes} classes. Received: {came}")
-    return tuple(map(str, labels))
 
 
 def class_numbers(classes, count, *, images=None, class_names=None, model=None, argument="classes"):

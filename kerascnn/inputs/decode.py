@@ -4,12 +4,18 @@ import io
 import os
 import threading
 import warnings
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from ..support.progress import progress
+
+THREADS = min(8, os.cpu_count() or 1)  # decoding leaves Python's lock
+CHUNK = 16  # pieces of work that a thread takes at once
 LIMIT = 178_956_970  # pixels, from where Pillow too takes an image for an attack on memory
 SNIFF = 512
 FORMATS = {  # what Pillow may try; others run programs (EPS), or have no first bytes to know them by
@@ -232,3 +238,33 @@ def quiet():
             INSIDE.pop()
             if len(INSIDE) == 1:
                 INSIDE.pop().__exit__(None, None, None)
+
+
+def each(function, work, what="", *, verbose="auto", on_progress=None, at_once=CHUNK, ahead=4 * CHUNK * THREADS):
+    """``function`` of each piece of ``work`` by threads, in order.
+
+    Args:
+        function: what is done with a piece.
+        work: the pieces.
+        what: a name under which whoever waits is shown how far it is; nothing is shown without one.
+        verbose: "auto", 0, 1 or 2, as in Keras.
+        on_progress: called as ``on_progress(done, total, what)`` in place of a display; may raise to end the work.
+        at_once: how many pieces a thread takes at a time.
+        ahead: about how many pieces wait to be taken, at most.
+    """
+    starts, room = range(0, len(work), at_once), ahead // at_once + 1
+    pool = ThreadPoolExecutor(THREADS)
+
+    def begin(start):
+        return pool.submit(list, map(function, work[start : start + at_once]))
+
+    try:
+        with progress(verbose if what else 0, on_progress) as shown, quiet():
+            waiting = deque(map(begin, starts[:room]))
+            for i, start in enumerate(starts):
+                found = waiting.popleft().result()
+                waiting.extend(map(begin, starts[i + room : i + room + 1]))
+                yield from found
+                shown(start + len(found), len(work), what)
+    finally:
+        pool.shutdown(cancel_futures=True)

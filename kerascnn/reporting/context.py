@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..evaluation.classes import aligned
-from ..evaluation.labelled import labelled
+from ..evaluation.evaluate import labelled
 from ..graph.run import part
 from ..inputs.batch import batch_of
+from ..inputs.class_names import aligned
 from ..inputs.classifier import classifier, open_model, resolve_class_names
 from ..support import store
 from ..support.store import digest
@@ -27,7 +27,7 @@ class Skipped(Exception):
     """A section that cannot be: why, and how to get it."""
 
 
-def silent(done, what=""):
+def silent(done, total, what=""):
     """Tell nobody how far a section is."""
 
 
@@ -48,7 +48,7 @@ class Subject:
     effort: str = "normal"
     seed: int = 0
     transfer: Path | None = None  # the folder of a finished study
-    tell: object = field(default=silent, repr=False)  # tell(done from 0 to 1, what)
+    on_progress: object = field(default=silent, repr=False)  # on_progress(done, total, what) of a section
     facts: dict = field(default_factory=dict, repr=False)  # where it all comes from, for the appendix
 
     @property
@@ -122,7 +122,7 @@ class Subject:
         if self.data is None:
             raise Skipped("no labelled images were given: --data DIR, a folder with a subfolder for each class")
         try:
-            return evaluate(self.model, self.data, classes=self.classes, preprocess=self.preprocess, quiet=True)
+            return evaluate(self.model, self.data, classes=self.classes, preprocess=self.preprocess, verbose=0)
         except ValueError as error:
             raise Skipped(f"the network cannot be judged by these images: {error}") from error
 
@@ -142,7 +142,7 @@ class Subject:
 BATCH = 64
 
 
-def subject(model, data, images, *, classes, transfer, effort, layers, seed, preprocess, tell):
+def subject(model, data, images, *, classes, transfer, effort, layers, seed, preprocess, on_progress):
     """The `Subject`; its ``facts`` have the hashes, the counts, and what is to be told of them."""
     from ..graph.walk import walk
     from ..visualize.engine.lens import Probe
@@ -157,7 +157,8 @@ def subject(model, data, images, *, classes, transfer, effort, layers, seed, pre
         network = classifier(model)
     except ValueError as error:  # several inputs, or none of images: what needs no image can still be said
         facts["mute"] = str(error)
-        return Subject(model, model.name, None, effort=effort, seed=seed, transfer=transfer, tell=tell, facts=facts)
+        how = {"effort": effort, "seed": seed, "transfer": transfer, "on_progress": on_progress}
+        return Subject(model, model.name, None, facts=facts, **how)
     given = None if data is None else chosen(labelled(data), effort, seed, facts)
     given, classes = renumbered(given, classes, probe)
     rng = np.random.default_rng(seed)
@@ -178,7 +179,7 @@ def subject(model, data, images, *, classes, transfer, effort, layers, seed, pre
     layers = tuple(probe.tap(layer) for layer in layers) if layers else stage_layers(probe)
     return Subject(
         model, model.name, probe, classes, samples, tuple(map(short, names)), labels, given, pool, layers, effort, seed,
-        transfer, tell, facts,
+        transfer, on_progress, facts,
     )  # fmt: skip
 
 

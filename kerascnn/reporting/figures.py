@@ -171,12 +171,12 @@ VERTICAL, HORIZONTAL = ("top", "middle", "bottom"), ("left", "centre", "right")
 
 
 def within(subject, first, last, what):
-    """``tell`` of a method, for a part of a section from ``first`` to ``last``, 0 to 1."""
+    """``on_progress`` of a method, for a part of a section from ``first`` to ``last``, 0 to 1."""
 
-    def tell(done, of):
-        subject.tell(first + (last - first) * done / max(of, 1), what)
+    def on_progress(done, total, method=""):
+        subject.on_progress(first + (last - first) * done / max(total, 1), 1, what)
 
-    return tell
+    return on_progress
 
 
 def code(subject, *lines):

@@ -40,7 +40,7 @@ def report(
     preprocess=None,
     compare=None,
     out=None,
-    tell=None,
+    on_progress=None,
 ):
     """A network as one page: what it is, sees, gets wrong and suffers from, in numbers and pictures: `Report`.
 
@@ -51,11 +51,11 @@ def report(
     "normal" or "full".
 
     ``only`` and ``skip`` name sections (``SECTIONS``). Each is kept when it is done; Ctrl-C ends the work and gives the
-    report as far as it is. ``out`` also saves it. ``tell(done, title, left)`` hears how far it is, 0 to 1, at which
-    section, and about how many seconds are left.
+    report as far as it is. ``out`` also saves it. ``on_progress(done, total, what)`` hears how many seconds of the
+    work are done, of about how many, and at which section it is; it may raise to end the work.
     """
     rows, started = select_rows(only, skip, compare), time.monotonic()
-    clock = Clock(rows, effort, tell)
+    clock = Clock(rows, effort, on_progress)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         subject = context.subject(
@@ -68,7 +68,7 @@ def report(
             layers=layers,
             seed=seed,
             preprocess=preprocess,
-            tell=clock.tell,
+            on_progress=clock.on_progress,
         )
         subject.facts.update(parts=[], compare=compare, warnings=caught, meta=provenance(subject))
         make_parts(subject, rows, clock)
@@ -163,17 +163,17 @@ REUSED = 0.05  # seconds of a section that was kept
 
 
 class Clock:
-    """Tells ``tell(done, what, left)``: the share of the work done, the section at work, the seconds left or None."""
+    """Calls a hook with the seconds of work that are done, how many there are about, and the section at work."""
 
-    def __init__(self, rows, effort, tell=None):
+    def __init__(self, rows, effort, hook=None):
         place = EFFORTS.index(effort) if effort in EFFORTS else 0
-        self.rows, self.told = rows, tell
+        self.rows, self.hook = rows, hook
         self.costs = {name: row.seconds[place] for name, row in rows.items()}
         self.past, self.spent, self.name, self.since = 0.0, 0.0, None, 0.0
 
     def begin(self, name):
         self.name, self.since = name, time.monotonic()
-        self.tell(0.0)
+        self.on_progress(0, 1)
 
     def end(self, reused):
         """A section is done; one that was reused says nothing of the speed."""
@@ -182,20 +182,19 @@ class Clock:
             self.past += cost
             self.spent += time.monotonic() - self.since
         self.costs[self.name] = 0.0 if not reused else REUSED
-        self.tell(1.0)
+        self.on_progress(1, 1)
 
-    def tell(self, done, what=""):
-        """What a section calls, with its own share from 0 to 1."""
-        if self.told is None:
+    def on_progress(self, done, total, what=""):
+        """What a section calls, with its own work."""
+        if self.hook is None:
             return
         names = [*self.rows]
         title = self.rows[self.name].title
         rest = sum(self.costs[name] for name in names[names.index(self.name) + 1 :])
-        here = self.costs[self.name] * (1 - min(max(done, 0.0), 1.0))
-        pace = self.spent / self.past if self.past else 1.0
-        whole = sum(self.costs.values()) + self.past
-        share = 1 - (rest + here) / whole if whole else 1.0
-        self.told(min(max(share, 0.0), 1.0), f"{title}{f': {what}' if what else ''}", pace * (rest + here))
+        here = self.costs[self.name] * (1 - min(max(done / total, 0.0), 1.0))
+        pace = self.spent / self.past if self.spent and self.past else 1.0
+        whole = max(sum(self.costs.values()) + self.past, rest + here, 1e-9)
+        self.hook(pace * (whole - rest - here), pace * whole, f"{title}: {what}" if what else title)
 
 
 def folder_of(name, model):

@@ -3,9 +3,12 @@
 import dataclasses
 import math
 import os
+import signal
+import threading
 import time
 import warnings
 import zlib
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import keras
@@ -19,12 +22,14 @@ from ..data.load import load
 from ..graph.ends import scores_of
 from ..inputs.batch import Batch, flat_labels
 from ..inputs.classifier import image_input
+from ..support.progress import progress, say
 from .history import error_of, history_of
 from .learner import prepared
-from .progress import interruptible, telling
 from .recipes import OURS, PUBLISHED, Recipe, recipe_of
 from .recipes import recipe as recipe_called
 from .runs import Run, arrays_of, assign, finite
+
+EVERY = 60.0  # seconds of an epoch without a line
 
 
 class Diverged(ArithmeticError):
@@ -48,6 +53,7 @@ def fit(
     resume=False,
     augment=None,
     verbose="auto",
+    on_progress=None,
 ):
     """Train a model's unfrozen layers by a recipe, and return the ``History``.
 
@@ -60,7 +66,9 @@ def fit(
     The weights are those after the last epoch. With a folder ``out`` each epoch is saved there, and ``resume`` goes on
     after the last saved one; on a CPU the result is the same to the bit. The first Ctrl-C ends after the epoch, the
     second at once. ``seed`` draws the order, the augmentation and the dropout. A loss that is no number raises
-    ``Diverged`` and leaves the model as after the last good epoch.
+    ``Diverged`` and leaves the model as after the last good epoch. ``verbose`` 0 shows nothing, 2 a line an epoch, 1 or
+    "auto" also a bar where there is a terminal; in their place ``on_progress(done, total, what)`` is called with the
+    steps after each of them and after each epoch, and may raise to end the work.
 
     >>> fit(build_model("lenet5"), "digits", epochs=5, out="runs/first").best
     """
@@ -72,9 +80,10 @@ def fit(
     if state is not None:
         assign(learner.variables, state.arrays)
     rows = [] if state is None else state.rows
-    with telling(verbose, plan.steps, plan.recipe.epochs, len(rows)) as tell, interruptible() as interrupt:
+    how = {"unit": "text", "wait": 0, "every": EVERY, "lasting": True}
+    with progress(verbose, on_progress, **how) as shown, interruptible() as interrupt:
         try:
-            stopped = epoch_by_epoch(learner, plan, rows, run, tell, interrupt)
+            stopped = epoch_by_epoch(learner, plan, rows, run, shown, interrupt)
         finally:
             learner.hand_back()
     history = history_of(rows, stopped)
@@ -82,14 +91,14 @@ def fit(
     return history
 
 
-def epoch_by_epoch(learner, plan, rows, run, tell, interrupt):
+def epoch_by_epoch(learner, plan, rows, run, shown, interrupt):
     """Train, measure, save; why it stopped before the last epoch, or ""."""
     good = arrays_of(learner.variables)
     run.save(good, rows, learner)
     for epoch in range(len(rows), plan.recipe.epochs):
         if interrupt.asked:
             return f"stopped by Ctrl-C after epoch {epoch} of {plan.recipe.epochs}"
-        watch = Watch(plan, epoch, [error_of(row) for row in rows], tell)
+        watch = Watch(plan, epoch, [error_of(row) for row in rows], shown)
         started = time.perf_counter()
         row = {"epoch": epoch + 1} | learnt(learner, plan, epoch, watch)
         row |= {"rate": watch.rate, "seconds": time.perf_counter() - started}
@@ -103,7 +112,7 @@ def epoch_by_epoch(learner, plan, rows, run, tell, interrupt):
         good = state
         rows.append(row)
         run.save(state, rows, learner)
-        tell.epoch(row)
+        shown.note((epoch + 1) * plan.steps, plan.total, f"{counted(epoch, plan.recipe.epochs)}  {described(row)}")
     if plan.recipe.settle:  # or the images would be decoded for nothing
         settle(learner.source, plan.settling())
     return ""
@@ -128,9 +137,10 @@ def measures(logs):
 class Watch(keras.callbacks.Callback):
     """Sets the rate before each step, and stops where the loss is no number."""
 
-    def __init__(self, plan, epoch, errors, tell):
+    def __init__(self, plan, epoch, errors, shown):
         super().__init__()
-        self.plan, self.first, self.errors, self.tell = plan, epoch * plan.steps, errors, tell
+        self.plan, self.epoch, self.errors, self.shown = plan, epoch, errors, shown
+        self.first = epoch * plan.steps
         self.rate = self.lost = None
 
     def on_train_batch_begin(self, batch, logs=None):
@@ -142,7 +152,47 @@ class Watch(keras.callbacks.Callback):
         if not math.isfinite(logs["loss"]):  # a running mean, which one such loss makes NaN for good
             self.lost = batch
             self.model.stop_training = True
-        self.tell.step(batch, logs)
+        where = f"{counted(self.epoch, self.plan.recipe.epochs)}  step {batch + 1} of {self.plan.steps}"
+        self.shown(self.first + batch + 1, self.plan.total, f"{where}  loss {logs['loss']:.3f}")
+
+
+def counted(epoch, epochs):
+    """An epoch by its number, the first being 0."""
+    return f"epoch {epoch + 1:>{len(str(epochs))}} of {epochs}"
+
+
+def described(row):
+    """An epoch in words."""
+    parts = [f"loss {row['loss']:.3f}  {100 * row['accuracy']:5.1f} %"]
+    if row["val_loss"] is not None:
+        parts.append(f"valid {row['val_loss']:.3f}  {100 * row['val_accuracy']:5.1f} %")
+    return "   ".join([*parts, f"rate {row['rate']:.2g}   {row['seconds']:.1f} s"])
+
+
+class Interrupt:
+    """Whether somebody asked to end; the second time it does not wait."""
+
+    asked = False
+
+    def __call__(self, number, frame):
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        say("\nending after this epoch; Ctrl-C again stops at once")
+
+
+@contextmanager
+def interruptible():
+    """Let the first Ctrl-C only ask; other threads than the main one get no signals."""
+    interrupt = Interrupt()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupt
+        return
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield interrupt
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def lost(watch, plan, epoch):
@@ -177,9 +227,14 @@ class Plan:
         """Steps in an epoch."""
         return -(-len(self.train) // self.recipe.batch)
 
+    @property
+    def total(self):
+        """Steps of the whole run."""
+        return self.steps * self.recipe.epochs
+
     def rate(self, step, errors):
         """The rate of a step, counted from the start of the run."""
-        return self.recipe.rate * self.recipe.schedule.factor(step / (self.steps * self.recipe.epochs), errors)
+        return self.recipe.rate * self.recipe.schedule.factor(step / self.total, errors)
 
     def batches(self, epoch, outputs=()):
         """The batches of an epoch of training, or with None those of the validation images; labels for each output."""

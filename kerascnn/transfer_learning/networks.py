@@ -232,23 +232,22 @@ class Probed:
         return found
 
 
-def probed(model, images, ledger, clock, tell, *, heads, seed, size=None, cache=True, ready=None):
+def probed(model, images, ledger, clock, note, *, heads, seed, size=None, cache=True, ready=None):
     """The ``Probed`` of a backbone: all its features in one pass, ridge on them first.
 
     ``ready(taps, table)`` is called as soon as there is a usable classifier.
     """
-    silent = lambda done: None  # noqa: E731
-    found = taps(model, images, size=size, cache=cache, tell=silent)
-    tell(f"{model.name}: features of {len(found):,} images at {len(found.stages)} stages")
+    found = taps(model, images, size=size, cache=cache, verbose=0)
+    note(f"{model.name}: features of {len(found):,} images at {len(found.stages)} stages")
     began = time.perf_counter()
-    table = depths(found, heads="ridge", fractions=(), together=TOGETHER[:1], seed=seed, tell=silent)
-    tell(f"{model.name}: a first usable classifier, ridge on {told(table.best['stage'])}, {table.best['accuracy']:.1%}")
+    table = depths(found, heads="ridge", fractions=(), together=TOGETHER[:1], seed=seed, verbose=0)
+    note(f"{model.name}: a first usable classifier, ridge on {told(table.best['stage'])}, {table.best['accuracy']:.1%}")
     if ready is not None:
         ready(found, table)
     others = [head for head in check_names("head", heads, HEADS) if head != "ridge"]
-    table = depths(found, heads=others, seed=seed, after=table, tell=silent)
+    table = depths(found, heads=others, seed=seed, after=table, verbose=0)
     best = table.best
-    tell(f"{model.name}: {best['head']} on {told(best['stage'])}, {best['accuracy']:.1%} of images not shown")
+    note(f"{model.name}: {best['head']} on {told(best['stage'])}, {best['accuracy']:.1%} of images not shown")
     spent = {"features": found.seconds * found.computed, "probes": time.perf_counter() - began}
     seconds, _ = ledger.get_or_compute(make_key("clock", model.name, *found.hashes), lambda: (spent, {}))
     stages = dict.fromkeys(table.summary["stage"])

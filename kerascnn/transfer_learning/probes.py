@@ -9,8 +9,8 @@ import numpy as np
 
 from ..evaluation.calibration import temperature
 from ..evaluation.statistics import wilson
-from ..inputs.threads import telling
 from ..support.display import Drawn
+from ..support.progress import progress
 from ..support.store import make_key
 from ..support.text import check_names
 from .heads import HEADS, Linear, alone, decomposed, left_out, signs, solutions
@@ -113,7 +113,17 @@ class ProbeTable(Drawn):
 
 
 def depths(
-    taps, *, heads=ALL, stages=None, folds=5, fractions=FRACTIONS, together=TOGETHER, seed=0, after=None, tell=None
+    taps,
+    *,
+    heads=ALL,
+    stages=None,
+    folds=5,
+    fractions=FRACTIONS,
+    together=TOGETHER,
+    seed=0,
+    after=None,
+    verbose="auto",
+    on_progress=None,
 ):
     """A ``ProbeTable``: classifiers on the features of each stage of ``taps``, and on stages side by side.
 
@@ -121,7 +131,8 @@ def depths(
     only. Features are standardised by the images that are learnt from. All views of an image are learnt from, and the
     first judges it. Copies and groups stay together. ``after`` is a table of the same taps: it is kept, and other heads
     are tried only where it counts, on its best single stage and on the last: on several side by side they would take
-    longer than all the rest. ``tell(done)`` is told how many probes are done, and None at the end.
+    longer than all the rest. ``verbose`` 0 shows nothing, 2 lines, 1 or "auto" a bar on a terminal and lines elsewhere;
+    in their place ``on_progress(done, total, what)`` is called, which may raise to end the work.
 
     >>> depths(taps(model, "photos")).layers_table()
     """
@@ -134,9 +145,9 @@ def depths(
     ways = chosen if after is None else worthwhile(after)
     rows, logits = ([], {}) if after is None else ([*after.table.itertuples(index=False)], dict(after.logits))
     closed = ("ridge",) if after is not None or "ridge" in heads else ()
-    done, tell = count(1), tell or telling("probing stages", (len(ways) + len(together)) * len(heads))
+    done, total = count(1), (len(ways) + len(together)) * len(heads)
 
-    def probe(stage, heads):
+    def probe(stage, heads, shown):
         features = taps.joined(stage.split(PLUS))
         for head in heads:
             began, penalties = time.perf_counter(), HEADS[head].penalties
@@ -148,18 +159,16 @@ def depths(
             for penalty, number, share in zip(penalties, right, train, strict=True):
                 accuracy = wilson(int(number), len(labels))
                 rows.append((stage, head, float(penalty), *accuracy, float(share), features.shape[-1], seconds))
-            tell(next(done))
+            shown(next(done), total, "probing stages")
 
     with alone():
-        try:
+        with progress(verbose, on_progress) as shown:
             for stage in ways:
-                probe(stage, heads)
+                probe(stage, heads, shown)
             for number in together if after is None else {*together} & {None}:
                 picked = distinct(rows, taps, chosen, number)
                 if len(picked) > 1 and not any(stage == PLUS.join(picked) for stage, _ in logits):
-                    probe(PLUS.join(picked), heads if number else closed)
-        finally:
-            tell(None)
+                    probe(PLUS.join(picked), heads if number else closed, shown)
         table = pd.DataFrame(rows, columns=COLUMNS)
         found = ProbeTable(table, None, logits, labels, classes, fold, chosen, taps.model)
         return replace(found, curve=learning(taps, found, fractions, seed))
@@ -296,7 +305,7 @@ def first(some, labels, order, fraction):
 MORE = ("top_left", "flip_bottom_right"), ("top_left", "bottom_right")  # photos may be mirrored, digits may not
 
 
-def widened(probed, images, ledger, clock, tell, *, seed, size=None, cache=True):
+def widened(probed, images, ledger, clock, note, *, seed, size=None, cache=True):
     """``Probed``s of the surest stage in more views, until one of them is surer: mirrored first."""
     best, found = surest(probed.candidates), []
     width = probed.table.row(best.stage, best.head)["width"]
@@ -307,7 +316,7 @@ def widened(probed, images, ledger, clock, tell, *, seed, size=None, cache=True)
         found.append(wider(probed, images, best.stage, views, ledger, seed, size=size, cache=cache))
         clock.spent += sum(found[-1].seconds.values())
         (wide,) = found[-1].candidates
-        tell(f"{wide.name}: {wide.accuracy:.1%} of images not shown")
+        note(f"{wide.name}: {wide.accuracy:.1%} of images not shown")
         if lead(wide, best, "sure")[0] > 0:
             break
     return tuple(found)
@@ -315,9 +324,9 @@ def widened(probed, images, ledger, clock, tell, *, seed, size=None, cache=True)
 
 def wider(probed, images, stage, views, ledger, seed, **how):
     """A stage's ``Probed`` with these views beside those it has."""
-    began, silent = time.perf_counter(), lambda done: None
-    known = beside(probed.taps, taps(probed.model, images, views=views, stages=stage.split(PLUS), tell=silent, **how))
-    table = depths(known, heads="ridge", stages=(stage,), together=(), fractions=(), seed=seed, tell=silent)
+    began = time.perf_counter()
+    known = beside(probed.taps, taps(probed.model, images, views=views, stages=stage.split(PLUS), verbose=0, **how))
+    table = depths(known, heads="ridge", stages=(stage,), together=(), fractions=(), seed=seed, verbose=0)
     spent = {"views": time.perf_counter() - began}
     key = make_key("clock", known.model, *known.views, *known.hashes)
     seconds, _ = ledger.get_or_compute(key, lambda: (spent, {}))

@@ -35,14 +35,14 @@ class Desk:
     do: Callable
     ledger: Store
     seed: int
-    tell: Callable
+    note: Callable
 
     def settled(self, point, weights=False):
         """The ``Outcome`` of a point."""
         context = self.own(point.stage).key(self.seed)
         outcome = settled(point, partial(self.perform, weights=weights), self.ledger, context)
         judged = "" if outcome.accuracy is None else f"{outcome.accuracy:.1%} of images held out, "
-        self.tell(f"{point}: {outcome.failed or f'{judged}{outcome.seconds:.0f} s'}")
+        self.note(f"{point}: {outcome.failed or f'{judged}{outcome.seconds:.0f} s'}")
         return outcome
 
     def perform(self, point, batch, together, weights=False):

@@ -16,8 +16,7 @@ from ..data.dataset import Data
 from ..data.load import load
 from ..inputs.batch import Batch, DataError, batch_of
 from ..inputs.classifier import image_input, open_model
-from ..inputs.decode import ImageError
-from ..inputs.threads import each
+from ..inputs.decode import ImageError, each
 from ..support.text import unknown
 from ..zoo.registry import list_models, sources
 from .store import content
@@ -59,14 +58,14 @@ def apart(learn, data):
     return learn.take(own)
 
 
-def describe(data, tell):
+def describe(data, note):
     """Tell of the data in a line, with what the audit found before anything was learnt, and paths of each kind."""
     found = data.audit.counts if data.audit is not None else {}
-    tell(str(data) + "".join(f"; {count:,} {kind}" for kind, count in found.items()))
+    note(str(data) + "".join(f"; {count:,} {kind}" for kind, count in found.items()))
     for kind, count in found.items():
         paths = [finding.path for finding in data.audit.findings if finding.kind == kind]
         more = f" and {count - NAMED:,} more" if count > NAMED else ""
-        tell(f"{kind}: {', '.join(map(shown, paths[:NAMED]))}{more}")
+        note(f"{kind}: {', '.join(map(shown, paths[:NAMED]))}{more}")
 
 
 def counts(images):

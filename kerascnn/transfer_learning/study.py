@@ -59,7 +59,7 @@ def transfer(
     heads=HEADS,
     augmentations=AUGMENTATIONS,
     cache=True,
-    tell=None,
+    on_progress=None,
 ):
     """Find out how to classify images with networks that others have trained: a ``Study``.
 
@@ -69,30 +69,36 @@ def transfer(
     Linear classifiers on every stage come first. ``strategy`` says what is tried beyond them: "linear" nothing,
     "layers" and "finetune" the last and all layers, "auto" what the advice orders, "grid" each depth with each rate.
     Each point is a process of its own, for as long as the ``budget`` (seconds, or "90s", "10m", "1h") allows. What was
-    finished is kept in the folder ``out``, where ``resume`` finds it. ``tell(line)`` is told what happens.
+    finished is kept in the folder ``out``, where ``resume`` finds it. ``on_progress(seconds, budget, what)`` is called
+    when something is done, and may raise to end the work.
 
     >>> study("photos", backbones="squeezenet1_1", budget="10m").export("classifier")
     """
     check_names("strategy", [strategy], STRATEGIES)
-    began, tell = time.perf_counter(), tell or (lambda line: None)
+    began = time.perf_counter()
     clock, ledger = Clock(budgeted(budget)), Store(writable(out, resume, "ledger"))
+
+    def note(what):
+        if on_progress is not None:
+            on_progress(clock.spent, clock.budget, what)
+
     data = divided(data, test, groups, seed)
     models = opened(backbones, data.size, size)
-    describe(data, tell)
+    describe(data, note)
     how = {"seed": seed, "size": size, "cache": cache}
     with crew(soon=strategy != "linear") as do, tempfile.TemporaryDirectory(prefix="kerascnn-") as folder:
-        given = data.train, ledger, clock, tell
+        given = data.train, ledger, clock, note
         every = [probed(model, *given, heads=heads, ready=first(model, out), **how) for model in models]
         best = max(every, key=lambda each: each.table.best["accuracy"])
-        desk = Desk(best, widened(best, *given, **how), data.train, Path(folder), do, ledger, seed, tell)
+        desk = Desk(best, widened(best, *given, **how), data.train, Path(folder), do, ledger, seed, note)
         advice = advise(best.table)
-        tell(f"{advice.similarity} data, {advice.amount} of it: {', then '.join(advice.strategies)}")
+        note(f"{advice.similarity} data, {advice.amount} of it: {', then '.join(advice.strategies)}")
         linear = [candidate for each in (*every, *desk.wide) for candidate in each.candidates]
         start = chosen(linear)
         outcomes = searched(desk, start, advice, strategy, augmentations, clock)
         tuned = judged(desk, start, outcomes, clock)
         winner = chosen([start, *tuned[:1]])
-        tell(f"chosen: {winner.name}, {winner.accuracy:.1%} of images not shown")
+        note(f"chosen: {winner.name}, {winner.accuracy:.1%} of images not shown")
         model = built(winner, desk, every, clock)
     facts = {"strategy": strategy, "budget": clock.budget, "spent": clock.spent, "seconds": time.perf_counter() - began}
     usual = next(each for each in best.candidates if each.stage == best.table.stages[-1])  # the best linear head there
@@ -185,7 +191,7 @@ def built(winner, desk, every, clock=None):
 def tested(model, data):
     """The ``Evaluation`` on the test, of images cut as those were that were learnt from, and as `predict` does."""
     test = data.test
-    return evaluate(model, test.items, test.labels, names=test.names, classes=data.classes, quiet=True)
+    return evaluate(model, test.items, test.labels, names=test.names, classes=data.classes, verbose=0)
 
 
 def once(ledger, data, models, context):

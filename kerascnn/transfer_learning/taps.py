@@ -19,7 +19,7 @@ from ..graph.walk import walk
 from ..inputs.classifier import classifier
 from ..inputs.decode import ImageError
 from ..inputs.resize import Preprocessing, check_count
-from ..inputs.threads import telling
+from ..support.progress import progress
 from ..support.store import Store
 from ..support.text import check_names
 from .sources import asked
@@ -195,7 +195,8 @@ def taps(
     cache=True,
     batch=32,
     half=True,
-    tell=None,
+    verbose="auto",
+    on_progress=None,
 ):
     """The ``Taps`` of a model: what all its stages make of images, in one pass.
 
@@ -206,7 +207,8 @@ def taps(
 
     Features are kept on disk in 16 bits (``half``), where that loses nothing, and found again by what they follow from:
     the weights, the layers, the way of cutting, the image. ``cache`` False keeps none, a path keeps them there.
-    ``tell(done)`` is told how many are done, and None at the end.
+    ``verbose`` 0 shows nothing, 2 lines, 1 or "auto" a bar on a terminal and lines elsewhere; in their place
+    ``on_progress(done, total, what)`` is called, which may raise to end the work.
     """
     views = viewed(views)
     plan = planned(
@@ -222,8 +224,8 @@ def taps(
     if missing:
         rest = plan._replace(views=tuple(view for view in views if any(view == other for _, other in lacking)))
         rest = rest._replace(batch=min(batch, len(missing)))
-        told = tell or telling("computing features", len(missing))
-        failed = compute(rest, given.take(missing), rows, told)
+        with progress(verbose, on_progress) as shown:
+            failed = compute(rest, given.take(missing), rows, shown)
     seconds = (time.perf_counter() - started) / len(missing) if missing else 0.0
     return assembled(plan, given, rows, failed, model.name, len(missing), seconds)
 
@@ -252,22 +254,20 @@ def viewed(views):
     return views
 
 
-def compute(plan, given, rows, tell):
+def compute(plan, given, rows, on_progress):
     """Compute what is missing, and keep it chunk by chunk; {name: why} of what turns out to be no image."""
     failed, done = {}, 0
     stores, hashes, fresh = plan.stores, [], defaultdict(list)
-    try:
-        for some, pixels in given.images.chunks(plan.cut, plan.batch, failed):
-            hashes += [given.hashes[row] for row in some]
-            for place, numbers in forward(plan, pixels).items():
-                fresh[place].append(numbers)
-            tell(done := done + len(some))
-            if len(hashes) >= CHUNK:
-                stores = remember(stores, plan.half, hashes, fresh, rows)
-                hashes, fresh = [], defaultdict(list)
-        remember(stores, plan.half, hashes, fresh, rows)
-    finally:
-        tell(None)
+    for some, pixels in given.images.chunks(plan.cut, plan.batch, failed):
+        hashes += [given.hashes[row] for row in some]
+        for place, numbers in forward(plan, pixels).items():
+            fresh[place].append(numbers)
+        done += len(some)
+        on_progress(done, len(given.hashes), "computing features")
+        if len(hashes) >= CHUNK:
+            stores = remember(stores, plan.half, hashes, fresh, rows)
+            hashes, fresh = [], defaultdict(list)
+    remember(stores, plan.half, hashes, fresh, rows)
     return given.images.reasons(failed)
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -17,7 +18,7 @@ from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from ..support.files import is_web_page
-from ..support.progress import progress, say, switched
+from ..support.progress import progress, say, switched, tenth
 from ..support.store import PARTIAL, beside, locked, place
 
 DIGITS = {"sha256": 64, "sha1": 40, "md5": 32}
@@ -33,17 +34,18 @@ class DownloadError(OSError):
         self.advice = advice
 
 
-def fetch(address, file, hash="", *, what="", quiet=False):
+def fetch(address, file, hash="", *, what="", verbose="auto"):
     """The path of a file of weights, downloaded from ``address`` first where it is not in the cache.
 
     ``hash`` is "sha256:", "sha1:" or "md5:" and at least the first 8 hexadecimal digits. Without one, the file is later
     compared with what came the first time. ``what`` is for messages: "weights of resnet18, torchvision/v1".
+    ``verbose`` 0 shows nothing, 2 lines, 1 or "auto" a bar on a terminal and lines elsewhere.
     """
-    wanted = Wanted(checked_address(address), place(file), checked_hash(hash), what, quiet)
+    wanted = Wanted(checked_address(address), place(file), checked_hash(hash), what, verbose)
     try:
         if flaw(wanted.path, wanted.hash) is not None:
             os.makedirs(wanted.path.parent, exist_ok=True)
-            with locked(wanted.path, lambda: say(f"waiting for another download of {wanted.label}", quiet)):
+            with locked(wanted.path, lambda: say(f"waiting for another download of {wanted.label}", verbose)):
                 provide(wanted)
     except DownloadError:
         raise
@@ -136,7 +138,7 @@ def provide(wanted):
     if found is None:
         return
     if found != MISSING:
-        say(f"{wanted.label} in the cache is damaged ({found}): it is downloaded again", wanted.quiet)
+        say(f"{wanted.label} in the cache is damaged ({found}): it is downloaded again", wanted.verbose)
         for path in (wanted.path, beside(wanted.path, ".sha256")):
             path.unlink(missing_ok=True)
     for again in (True, False):  # what was continued may have begun wrong: the second time it starts from nothing
@@ -146,7 +148,7 @@ def provide(wanted):
             return settle(wanted, received)
         forget(wanted)
         if again:
-            say(f"{wanted.label} came with another hash ({received}): once more, from the start", wanted.quiet)
+            say(f"{wanted.label} came with another hash ({received}): once more, from the start", wanted.verbose)
     raise wanted.error(f"have the hash {wanted.hash}", f"{received}, twice")
 
 
@@ -197,7 +199,7 @@ class Wanted:
     path: Path
     hash: str
     what: str
-    quiet: bool
+    verbose: str | int
 
     @property
     def part(self):
@@ -230,10 +232,10 @@ def download(wanted):
         raise wanted.offline("KERASCNN_OFFLINE is set")
     best = first = size(wanted.part)
     failed = 0
-    with progress(wanted.label, wanted.quiet) as tell:
+    with progress(wanted.verbose, unit="bytes", wait=0, every=math.inf, topic=tenth, lasting=True) as shown:
         while True:
             try:
-                return transfer(wanted, tell)
+                return transfer(wanted, shown)
             except Cut as cut:
                 here = size(wanted.part)
                 failed = 1 if here >= best + WORTH else failed + 1  # further than ever: not the same bytes again
@@ -258,7 +260,7 @@ def forget(wanted):
         path.unlink(missing_ok=True)
 
 
-def transfer(wanted, tell):
+def transfer(wanted, on_progress):
     """One request, and what it brings."""
     known = remembered(wanted)
     start = known.get("start", 0)
@@ -271,7 +273,8 @@ def transfer(wanted, tell):
             if not start:
                 about = {"address": wanted.address, "version": version(response), "total": total}
                 wanted.about.write_text(json.dumps(about), encoding="utf-8")
-            receive(wanted, response, file, start, total, tell)
+            on_progress(0, total, wanted.label)
+            receive(wanted, response, file, start, total, on_progress)
 
 
 def remembered(wanted):
@@ -366,11 +369,11 @@ def refuse(wanted, response, coming, total):
         raise wanted.error(f"find {coming:,} bytes free in {wanted.path.parent}", f"{free:,} bytes free")
 
 
-def receive(wanted, response, file, start, total, tell):
+def receive(wanted, response, file, start, total, on_progress):
     """Write the body, no further than the stated length."""
     here = mark = start
     since = time.monotonic()
-    tell(here, total)
+    on_progress(here, total, wanted.label)
     while total is None or here < total:
         try:
             chunk = response.read1(CHUNK if total is None else min(CHUNK, total - here))
@@ -380,7 +383,7 @@ def receive(wanted, response, file, start, total, tell):
             break
         file.write(chunk)
         here += len(chunk)
-        tell(here, total)
+        on_progress(here, total, wanted.label)
         if here > MOST:
             raise wanted.error(f"have at most {MOST:,} bytes", "more, and no end of it")
         if time.monotonic() - since > TIMEOUT:

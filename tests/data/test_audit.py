@@ -13,8 +13,7 @@ from PIL import Image
 from planted import GOOD, PLANTED, contents, photo, plant, write
 
 from kerascnn.data import DataError, audit, load
-from kerascnn.data.defects import KINDS, SEVERITIES
-from kerascnn.data.inspection import all_pairs, equal_pairs, joined
+from kerascnn.data.inspection import KINDS, SEVERITIES, all_pairs, equal_pairs, joined
 from kerascnn.inputs.decode import ImageError, decode
 
 
@@ -241,8 +240,8 @@ def test_chains_of_lookalikes_do_not_glue_a_class_together():
 
 
 def test_quiet_and_said(folder, capsys, monkeypatch):
-    monkeypatch.setattr("kerascnn.inputs.threads.PATIENCE", -1.0)
-    audit(folder, quiet=True)
+    monkeypatch.setattr("kerascnn.support.progress.PATIENCE", -1.0)
+    audit(folder, verbose=0)
     assert capsys.readouterr().err == ""
     audit(folder)
     first = capsys.readouterr().err.splitlines()[0]
@@ -252,7 +251,7 @@ def test_quiet_and_said(folder, capsys, monkeypatch):
 
 def test_a_reader_may_stop(folder):
     """What comes after an interruption is not decoded."""
-    from kerascnn.inputs.threads import each
+    from kerascnn.inputs.decode import each
 
     done = []
     run = each(done.append, range(100_000))

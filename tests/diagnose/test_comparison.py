@@ -69,26 +69,27 @@ def test_variants_see_the_same_batches(points):
 
 def test_what_is_told(points):
     told = []
-    compare({"a": linear}, points, 2, batch_size=10, tell=lambda *what: told.append(what))
-    assert [(name, round(epoch, 2)) for name, epoch, _ in told] == [
+    compare({"a": linear}, points, 2, batch_size=10, on_progress=lambda *what: told.append(what))
+    assert [(what.split()[0], round(epoch, 2)) for epoch, _, what in told] == [
         ("a", 0.33), ("a", 0.67), ("a", 1), ("a", 1.33), ("a", 1.67), ("a", 2),
     ]  # fmt: skip
-    assert all({"loss", "accuracy"} <= set(numbers) for *_, numbers in told)
+    assert all({"loss", "accuracy"} <= set(what.split()) and epochs == 2 for _, epochs, what in told)
 
 
 def test_an_interrupted_comparison_goes_on(points, tmp_path):
     networks = {"a": linear, "b/2": linear}
     whole = compare(networks, points, 2, batch_size=30).table
 
-    def stop(name, epoch, numbers):
-        if name == "b/2":
+    def stop(epoch, epochs, what):
+        if what.startswith("b/2 "):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        compare(networks, points, 2, batch_size=30, folder=tmp_path / "runs", tell=stop)
+        compare(networks, points, 2, batch_size=30, folder=tmp_path / "runs", on_progress=stop)
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["a.csv", "settings.json"]
     trained = []
-    options = {"batch_size": 30, "folder": tmp_path / "runs", "tell": lambda name, *_: trained.append(name)}
+    options = {"batch_size": 30, "folder": tmp_path / "runs"}
+    options["on_progress"] = lambda epoch, epochs, what: trained.append(what.split()[0])
     found = compare(networks, points, 2, **options).table
     assert set(trained) == {"b/2"}
     assert found.equals(whole)

@@ -129,8 +129,8 @@ def test_another_loss(rng):
 def test_progress(rng):
     model = keras.Sequential([keras.Input((4,)), layers.Dense(3, name="a"), layers.Dense(2, name="b")])
     told = []
-    gradient_check(model, rng.normal(size=(2, 4)), np.arange(2), samples=1, tell=lambda *what: told.append(what))
-    assert told == [("a", 1, 2), ("b", 2, 2)]
+    gradient_check(model, rng.normal(size=(2, 4)), np.arange(2), samples=1, on_progress=lambda *what: told.append(what))
+    assert told == [(1, 2, "a"), (2, 2, "b")]
 
 
 def test_pictures(rng, tmp_path):

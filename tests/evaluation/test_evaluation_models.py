@@ -13,9 +13,10 @@ from PIL import Image
 import kerascnn
 from kerascnn import evaluate
 from kerascnn.data import Batch, DataError, load
-from kerascnn.evaluation.classes import aligned
-from kerascnn.inputs import class_names, threads
+from kerascnn.inputs import class_names
+from kerascnn.inputs.class_names import aligned
 from kerascnn.inputs.decode import ImageError
+from kerascnn.support import progress
 
 
 @pytest.fixture(autouse=True)
@@ -61,11 +62,25 @@ def test_no_size_of_batch_matters(colours, rng, batch_size):
     assert evaluate(colours, x, y, batch_size=batch_size).probs == pytest.approx(whole.probs, abs=1e-6)
 
 
-@pytest.mark.parametrize("quiet", [False, True], ids=["told", "quiet"])
-def test_who_waits_is_told(colours, rng, capsys, monkeypatch, quiet):
-    monkeypatch.setattr(threads, "PATIENCE", 0)
-    evaluate(colours, *photos(rng, 40), batch_size=1, quiet=quiet)
-    assert ("evaluating 32 of 40" in capsys.readouterr().err) == (not quiet)
+@pytest.mark.parametrize("verbose", ["auto", 2, 0])
+def test_who_waits_is_told(colours, rng, capsys, monkeypatch, verbose):
+    monkeypatch.setattr(progress, "PATIENCE", 0)
+    evaluate(colours, *photos(rng, 40), batch_size=1, verbose=verbose)
+    assert ("evaluating 32 of 40" in capsys.readouterr().err) == bool(verbose)
+
+
+def test_a_hook_hears_how_far_it_is_and_may_end_it(colours, rng, capsys, monkeypatch):
+    monkeypatch.setattr(progress, "PATIENCE", 0)
+    heard = []
+    evaluate(colours, *photos(rng, 5), batch_size=2, on_progress=lambda *what: heard.append(what))
+    assert heard == [(2, 5, "evaluating"), (4, 5, "evaluating"), (5, 5, "evaluating")]
+    assert capsys.readouterr().err == ""
+
+    def stop(done, total, what):
+        raise RuntimeError(f"after {done}")
+
+    with pytest.raises(RuntimeError, match="after 2"):
+        evaluate(colours, *photos(rng, 5), batch_size=2, on_progress=stop)
 
 
 def test_a_dataset_is_as_its_arrays(colours, rng):
@@ -207,7 +222,7 @@ def test_files_that_are_no_images_are_left_out(colours, rng, tmp_path):
         Image.fromarray(pixels).save(path)
     paths[2].write_text("hello")
     for batch_size in (64, 1):
-        found = evaluate(colours, paths, y, batch_size=batch_size, quiet=True)
+        found = evaluate(colours, paths, y, batch_size=batch_size, verbose=0)
         assert found.labels.tolist() == np.delete(y, 2).tolist()
         assert found.accuracy == 1
         assert found.failed == {str(paths[2]): "text"}

@@ -274,5 +274,5 @@ def test_networks_of_others(kind):
 def test_many_classes_become_pairs_and_a_matrix_is_of_few():
     model = network(count=30)
     given = about(model, names=tuple(map(str, range(30))))
-    assert kerascnn.evaluate(model, given.data, quiet=True).accuracy == errors(given).results["accuracy"][0]
+    assert kerascnn.evaluate(model, given.data, verbose=0).accuracy == errors(given).results["accuracy"][0]
     assert "confused pairs" in markup(errors(given))

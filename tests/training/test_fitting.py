@@ -154,7 +154,7 @@ WRONG = {
     "nan": ({"data": (images()[0] * np.nan, images()[1])}, "NaN or infinity among the pixels"),
     "resume": ({"resume": True}, "`out` should be the folder of the run to resume"),
     "augment": ({"augment": "crop_flp"}, "Unknown augmentation 'crop_flp'. Did you mean crop_flip"),
-    "verbose": ({"verbose": 7}, "`verbose` should be 'auto', True or False. Received: 7"),
+    "verbose": ({"verbose": 7}, "`verbose` should be 'auto', 0, 1 or 2. Received: 7"),
 }
 
 
@@ -223,3 +223,21 @@ def test_half_precision_has_its_loss_scaled():
     assert isinstance(learner.compiled.optimizer, keras.optimizers.LossScaleOptimizer)
     history = fit(model, images(16, 32, 3), QUICK, epochs=2, verbose=False)
     assert np.isfinite(history.table.loss).all()
+
+
+def test_fit_tells(capsys):
+    fit(small(), (images(), images(9)), QUICK, epochs=2)
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("epoch 1 of 2  loss ")
+    assert "valid" in second
+
+
+def test_a_hook_hears_of_steps_and_epochs(capsys):
+    heard = []
+    fit(small(), images(), QUICK, epochs=2, on_progress=lambda *what: heard.append(what))
+    done, total, _ = zip(*heard, strict=True)
+    assert [*done] == sorted(done)
+    assert {*total} == {done[-1]}
+    assert heard[0][2].startswith("epoch 1 of 2  step 1 of ")
+    assert heard[-1][2].startswith("epoch 2 of 2  loss ")
+    assert capsys.readouterr().err == ""

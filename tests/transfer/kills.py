@@ -60,7 +60,7 @@ def studied(out, images):
     """The study, with its points in this process, and its tables as files."""
     runner.SPLITS = False
     runner.worked = short_of_memory(runner.worked)
-    found = transfer(photos(images), backbone(), out=out, tell=print, **QUICK)
+    found = transfer(photos(images), backbone(), out=out, on_progress=lambda done, budget, what: print(what), **QUICK)
     found.table.drop(columns="seconds").to_csv(out / "table.csv", index=False)
     found.points.drop(columns=["seconds"]).to_csv(out / "points.csv", index=False)
     np.save(out / "tested.npy", found.tested.probs)

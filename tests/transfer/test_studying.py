@@ -20,7 +20,7 @@ from planted import PLANTED, contents, photo, write
 
 from kerascnn import build_model, predict, transfer
 from kerascnn.data import DataError
-from kerascnn.data.defects import KINDS
+from kerascnn.data.inspection import KINDS
 from kerascnn.inputs.classifier import classifier
 from kerascnn.transfer_learning import runner, study
 from kerascnn.transfer_learning.sources import budgeted, divided
@@ -209,7 +209,7 @@ def test_bad_files_and_leaks_are_named_before_anything_is_learnt(planted_folder,
 
     monkeypatch.setattr(study, "probed", stop)
     with pytest.warns(UserWarning, match="left out|leakage|not learnt from") as told, pytest.raises(InterruptedError):
-        transfer(folder, backbone, strategy="linear", tell=said.append, **QUICK)
+        transfer(folder, backbone, strategy="linear", on_progress=lambda done, budget, what: said.append(what), **QUICK)
     assert len(defects) == 24
     assert len({kind for _, kind in defects}) >= 12
     named = {line.split(": ")[0]: line.split(": ", 1)[1].split(", ") for line in said[1:]}
@@ -287,7 +287,8 @@ def refuse(*given, **how):
 def test_no_room_for_temporary_files_leaves_linear_classifiers(backbone, monkeypatch):
     monkeypatch.setattr(np.lib.format, "write_array_header_1_0", refuse)
     said = []
-    found = transfer(photos(30), backbone, strategy="layers", tell=said.append, **QUICK)
+    listen = lambda done, budget, what: said.append(what)  # noqa: E731
+    found = transfer(photos(30), backbone, strategy="layers", on_progress=listen, **QUICK)
     assert all("has no room for the images, TMPDIR names another place" in each.failed for each in found.outcomes)
     assert any("No space left on device" in line for line in said)
     assert not found.chosen.point
@@ -498,7 +499,8 @@ def test_halving_stays_within_the_budget():
 def alone(out):
     """A study for a process of its own."""
     runner.SPLITS = False
-    transfer(photos(), tiny(), out=out, strategy="finetune", tell=lambda line: print(line, flush=True), **QUICK)
+    told = lambda done, budget, what: print(what, flush=True)  # noqa: E731
+    transfer(photos(), tiny(), out=out, strategy="finetune", on_progress=told, **QUICK)
 
 
 @pytest.mark.slow

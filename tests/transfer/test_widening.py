@@ -45,7 +45,7 @@ def drawn(monkeypatch):
         rng = np.random.default_rng(1)
         first = shown(known, ("identity",), rng)
         monkeypatch.setattr(probes, "taps", lambda model, images, views, **how: shown(noise, views, rng))
-        table = depths(first, heads="ridge", fractions=(), tell=silent)
+        table = depths(first, heads="ridge", fractions=(), verbose=0)
         start = Probed(SimpleNamespace(layers=(), name="drawn"), first, table, {STAGE: 1}, {"features": 2.0})
         clock = clock or Clock(None)
         return start, widened(start, None, Store(None), clock, silent, seed=0)
@@ -99,9 +99,9 @@ def test_with_a_network():
     data = load((images.clip(0, 255).astype(np.uint8), labels.astype(str)), valid=0.0, test=0.0).train
     start = probed(model, data, Store(None), Clock(None), silent, heads="ridge", seed=0, cache=False)
     more = widened(start, data, Store(None), Clock(None), silent, seed=0, cache=False)[0]
-    once = taps(model, data, views=more.taps.views, cache=False, tell=silent)
+    once = taps(model, data, views=more.taps.views, cache=False, verbose=0)
     ((stage, _),) = more.table.logits
     for part in stage.split(PLUS):
         np.testing.assert_array_equal(more.taps.features[part], once.features[part])
-    expected = depths(once, heads="ridge", stages=(stage,), together=(), fractions=(), tell=silent)
+    expected = depths(once, heads="ridge", stages=(stage,), together=(), fractions=(), verbose=0)
     np.testing.assert_allclose(more.table.logits[stage, "ridge"], expected.logits[stage, "ridge"], atol=1e-6)

@@ -484,7 +484,7 @@ def test_bar_of_progress(server, capsys, monkeypatch):
 def test_silence(server, capsys, monkeypatch, how):
     if how == "variable":
         monkeypatch.setenv("KERASCNN_QUIET", "1")
-    fetch(server.address, "net.pth", quiet=how == "argument")
+    fetch(server.address, "net.pth", verbose=0 if how == "argument" else "auto")
     assert capsys.readouterr() == ("", "")
 
 

@@ -27,7 +27,7 @@ def explanations(subject):
     samples, predicted = subject.photos, subject.photo_probabilities.argmax(1)
     found, refused = {}, {}
     for i, (name, options) in enumerate(ways(subject).items()):
-        subject.tell(0.2 * i, ROWS[name].title)
+        subject.on_progress(0.2 * i, 1, ROWS[name].title)
         try:
             found[name] = METHODS[name](subject.probe, samples, predicted, **options)
         except ValueError as error:

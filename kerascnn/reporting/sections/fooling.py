@@ -84,7 +84,7 @@ def curve(subject, names):
     for k, (name, (attack, options)) in enumerate(attacks.items()):
         curves[name] = []
         for j, size in enumerate(SIZES):
-            subject.tell(0.6 + 0.4 * (k * len(SIZES) + j) / total, name)
+            subject.on_progress(0.6 + 0.4 * (k * len(SIZES) + j) / total, 1, name)
             made = attack(subject.probe, images, size=size, labels=names, **options)
             curves[name].append(wilson(int(made.success.sum()), len(images)))
     rates = {name: [interval.value for interval in found] for name, found in curves.items()}

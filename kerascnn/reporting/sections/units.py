@@ -30,7 +30,7 @@ def units(subject):
     photo = enlarged_picture(first[0], f"the photo {name}", f"the photo: {cut(name, 40)}")
     blocks, results = [paragraph(note), photo], {}
     for i, layer in enumerate(subject.layers):
-        subject.tell(i / len(subject.layers), layer)
+        subject.on_progress(i, len(subject.layers), layer)
         made, results[layer] = of_layer(subject, first, layer)
         blocks += made
     return Section("What units look for", tuple(blocks), {"image": name, "layers": results})

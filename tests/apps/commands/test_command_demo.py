@@ -155,9 +155,9 @@ def test_the_whole_tour(document, in_process, monkeypatch, tmp_path):
 
     asked = {}
 
-    def report(model, *, data, out, tell, **named):
+    def report(model, *, data, out, on_progress, **named):
         asked.update(named, classes=len(data.classes), shape=model.output_shape)
-        tell(0.5, "filters", 10)
+        on_progress(10, 20, "filters")
         for suffix in (".html", ".json"):
             Path(out).with_suffix(suffix).write_text("")
 

@@ -1,0 +1,112 @@
+"""What whoever waits is shown: nothing at first, then a bar or lines; and what a run says while it learns."""
+
+import io
+import sys
+
+import pytest
+
+from kerascnn.support.progress import progress
+from kerascnn.training.fit import counted, described
+
+ROW = {"epoch": 3, "loss": 0.5, "accuracy": 0.8, "val_loss": 0.6, "val_accuracy": 0.75, "rate": 0.1, "seconds": 2.0}
+TOLD = "epoch 3 of 4  loss 0.500   80.0 %   valid 0.600   75.0 %   rate 0.1   2.0 s"
+
+
+def terminal(monkeypatch):
+    """A terminal in place of stderr."""
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    return sys.stderr
+
+
+def learn(shown):
+    """An epoch of a run as `fit` reports it."""
+    shown(25, 40, f"{counted(2, 4)}  step 5 of 10  loss 1.000")
+    shown.note(30, 40, f"{counted(2, 4)}  {described(ROW)}")
+
+
+def test_a_line_an_epoch_elsewhere_than_on_a_terminal(capsys):
+    with progress(unit="text", wait=0, every=60) as shown:
+        learn(shown)
+    assert capsys.readouterr().err == TOLD + "\n"
+
+
+def test_a_line_a_minute_in_long_epochs(capsys):
+    with progress(unit="text", wait=0, every=-1) as shown:
+        shown(25, 120, f"{counted(2, 12)}  step 5 of 10  loss 1.000")
+    assert capsys.readouterr().err == "epoch  3 of 12  step 5 of 10  loss 1.000\n"
+
+
+def test_a_bar_on_a_terminal(monkeypatch):
+    screen = terminal(monkeypatch)
+    with progress(True, unit="text", wait=0, lasting=True) as shown:
+        learn(shown)
+    told = screen.getvalue()
+    assert TOLD in told
+    assert "epoch 3 of 4  step 5 of 10  loss 1.000" in told
+
+
+def test_lines_on_a_terminal_that_are_asked_for(monkeypatch):
+    screen = terminal(monkeypatch)
+    with progress(2, unit="text", wait=0, every=60) as shown:
+        learn(shown)
+    assert screen.getvalue() == TOLD + "\n"
+
+
+@pytest.mark.parametrize("how", ["verbose", "variable"])
+def test_nothing_where_nobody_asked(how, capsys, monkeypatch):
+    if how == "variable":
+        monkeypatch.setenv("KERASCNN_QUIET", "1")
+    with progress(how == "variable", unit="text", every=-1) as shown:
+        learn(shown)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("lines", [False, True], ids=["bar", "lines"])
+def test_nothing_in_the_first_seconds(monkeypatch, lines):
+    screen = terminal(monkeypatch)
+    with progress(2 if lines else "auto") as shown:
+        shown(1, 2, "reading")
+    assert screen.getvalue() == ""
+
+
+def test_a_bar_goes_when_the_work_is_done(monkeypatch):
+    screen = terminal(monkeypatch)
+    with progress(wait=0) as shown:
+        shown(1, 2, "reading [photos]")
+    told = screen.getvalue()
+    assert "reading [photos]" in told
+    assert told.endswith("\x1b[1A\x1b[2K")
+
+
+LINES = {"count": "reading 1,000 of 4,000", "seconds": " 25%  reading, about 50 min left", "text": "reading"}
+
+
+@pytest.mark.parametrize(("unit", "line"), LINES.items())
+def test_lines(capsys, unit, line):
+    with progress(unit=unit, every=-1) as shown:
+        shown(1000, 4000, "reading")
+        shown(4000, 4000, "reading")  # what is done is seen anyway
+    assert capsys.readouterr().err == line + "\n"
+
+
+def test_a_new_topic_is_a_line(capsys):
+    with progress(unit="text", every=60, topic=lambda done, total, what: what.split(":")[0]) as shown:
+        for what in ("one", "one: half", "two: half", "two"):
+            shown(1, 2, what)
+    assert capsys.readouterr().err == "one\ntwo: half\n"
+
+
+def test_a_hook_hears_all_and_nothing_is_shown(capsys):
+    heard = []
+    with progress(2, lambda *what: heard.append(what), every=-1) as shown:
+        shown(1, 2, "one")
+        shown.note(2, 2, "both")
+    assert heard == [(1, 2, "one"), (2, 2, "both")]
+    assert capsys.readouterr().err == ""
