@@ -1,6 +1,6 @@
 """Kill a running study with -9 at random moments, go on each time, and compare with one that nothing happened to.
 
-    python tests/transfer/kills.py [--kills 10] [--images 90] [--seed 0]
+    python tests/support/kill_studies.py [--kills 10] [--images 90] [--seed 0]
 
 In both two points run out of memory, however small their batches. Prints the moments, and at the end whether the final
 tables are equal and whether any point that was finished is lost or was done again. Children are forked once TensorFlow
@@ -17,7 +17,6 @@ import time
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-sys.path.insert(0, str(Path(__file__).parents[1]))
 import keras
 import numpy as np
 import pandas as pd

@@ -1,6 +1,6 @@
 """Kill `kerascnn train` with -9 at random moments, go on each time, and compare with a run that nothing happened to.
 
-    python tests/training/kills.py [--kills 10] [--epochs 30] [--data digits] [--seed 0]
+    python tests/support/kill_trainings.py [--kills 10] [--epochs 30] [--data digits] [--seed 0]
 
 Prints the moments, and at the end whether weights, momenta, seeds and history are equal to the bit. Children are
 forked once TensorFlow is imported and before it computes anything, which saves the import.

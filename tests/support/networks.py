@@ -3,15 +3,17 @@
 import math
 import re
 
+import numpy as np
 import pytest
 
 from kerascnn.zoo import catalog
-from kerascnn.zoo.build import outline
+from kerascnn.zoo.build import features, outline
 from kerascnn.zoo.registry import card, list_models
 
 TINY = list_models("tiny*")
 ALL = list_models()
 CUSTOM = ["tiny_alexnet", "tiny_resnet_a", "tiny_fractalnet", "tiny_dpn"]  # have every layer of ours
+SMALLEST = {row.name: row.min_size for row in catalog.read()}
 WORK = {row.name: row.macs for row in catalog.read()}
 LIGHT = ["lenet1", "lenet5", "lenet5_tanh", "resnet20_cifar10", "squeezenet1_1", "densenet_40_12_cifar10"]
 
@@ -41,6 +43,20 @@ def rows(fast=(), names=None):
     return [pytest.param(name, marks=mark) for name, mark in marks.items()]
 
 
+def odd(name):
+    """An input shape of one channel that is neither square nor even, and as small as the network takes."""
+    side = max(SMALLEST[name], 17 if SMALLEST[name] == 1 else 0)
+    return (side + side % 2 + 1, side + side % 2 + 3, 1)
+
+
+def images(shape, count=2):
+    return np.random.default_rng(0).uniform(0, 255, (count, *shape)).astype("float32")
+
+
+def scores(model, x):
+    return np.array(features(model, "logits")(x))
+
+
 def count(weights):
     return sum(math.prod(weight.shape) for weight in weights)
 
@@ -59,4 +75,19 @@ def vary(model, rng):
         weight.assign(0.2 * weight)
 
 
-__all__ = ["ALL", "CUSTOM", "LIGHT", "TINY", "card", "count", "outline", "pieces", "rows", "vary"]
+__all__ = [
+    "ALL",
+    "CUSTOM",
+    "LIGHT",
+    "SMALLEST",
+    "TINY",
+    "card",
+    "count",
+    "images",
+    "odd",
+    "outline",
+    "pieces",
+    "rows",
+    "scores",
+    "vary",
+]

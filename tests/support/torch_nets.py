@@ -7,6 +7,7 @@ of the auxiliary classifiers where there are any.
 from collections import OrderedDict
 from functools import partial
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -297,3 +298,20 @@ NETS = {
 }
 PUBLISHERS = dict.fromkeys(NETS, "torchvision")
 PUBLISHERS |= dict.fromkeys(("inception_resnet_v2", "resnet50v2", "dpn92"), "timm")
+
+
+def side(network):
+    return 299 if "inception" in network else 224
+
+
+def empty(network):
+    """The network without memory for its weights, in inference mode."""
+    with torch.device("meta"):
+        return NETS[network]().eval()
+
+
+def loaded(network, arrays):
+    """The network with the arrays, which must be all that it has."""
+    net = empty(network)
+    net.load_state_dict({k: torch.from_numpy(np.array(a)) for k, a in arrays.items()}, strict=True, assign=True)
+    return net

@@ -87,13 +87,13 @@ def test_a_broken_run_goes_on_to_the_same_bits(epoch, whole, at_step, tmp_path):
 
 @pytest.mark.slow
 def test_kills_at_random_moments(tmp_path):
-    """SIGKILL, twice; by hand with more: python tests/training/kills.py."""
+    """SIGKILL, twice; by hand with more: python tests/support/kill_trainings.py."""
     y = np.arange(240) % 3
     x = np.random.default_rng(0).integers(0, 80, (240, 32, 32, 1), "uint8") + (80 * y[:, None, None, None]).astype(
         "uint8"
     )
     np.savez(tmp_path / "three.npz", x=x, y=y)
-    script = Path(__file__).parent / "kills.py"
+    script = Path(__file__).parents[1] / "support" / "kill_trainings.py"
     words = [sys.executable, script, "--kills", "2", "--epochs", "4", "--data", tmp_path / "three.npz"]
     done = subprocess.run(list(map(str, words)), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr

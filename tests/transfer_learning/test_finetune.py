@@ -146,8 +146,9 @@ import numpy as np
 import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from test_finetuning import HELD, finetuned, network
-from kerascnn.transfer_learning import finetuning
+from test_finetune import HELD, finetuned, network
+from importlib import import_module
+finetuning = import_module('kerascnn.transfer_learning.finetune')
 labels = np.arange(30) % 3
 pixels = np.random.default_rng(1).integers(0, 256, (30, 32, 32, 3)).astype("uint8")
 pixels[np.arange(30), :, :, labels] |= 128
@@ -174,7 +175,7 @@ print([str(each.message) for each in caught if "one device only" in str(each.mes
 
 @pytest.mark.slow
 def test_two_devices_learn_what_one_does(tmp_path):
-    paths = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+    paths = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "support")]
     words = [sys.executable, "-c", PROGRAM.format(tests=paths), str(tmp_path)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]

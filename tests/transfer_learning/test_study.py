@@ -506,8 +506,9 @@ def alone(out):
 @pytest.mark.slow
 def test_killed_and_resumed_says_the_same_as_in_one_go(whole, tmp_path):
     """kill -9 after the second point; and points in processes of their own say what those in this one do."""
-    paths = os.pathsep.join([*map(str, Path(__file__).parents[:2]), *filter(None, sys.path)])
-    words = [sys.executable, "-c", "import sys, test_studying as t; t.alone(sys.argv[1])", str(tmp_path)]
+    here = Path(__file__).parent
+    paths = os.pathsep.join([str(here), str(here.parent / "support"), *filter(None, sys.path)])
+    words = [sys.executable, "-c", "import sys, test_study as t; t.alone(sys.argv[1])", str(tmp_path)]
     process = subprocess.Popen(words, env=os.environ | {"PYTHONPATH": paths}, stdout=subprocess.PIPE, text=True)
     points = 0
     while points < 2:

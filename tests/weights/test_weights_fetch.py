@@ -329,7 +329,7 @@ def test_error_survives_pickling():
 PROGRAM = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs ignore
-from kerascnn.weights import transfer
+from kerascnn.weights import fetch as transfer
 from kerascnn.weights.fetch import fetch
 transfer.TIMEOUT = 30
 print(fetch(*sys.argv[1:]), flush=True)

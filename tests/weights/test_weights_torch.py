@@ -10,8 +10,7 @@ torch = pytest.importorskip("torch")
 
 from published import checkpoint  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
-from test_weights_torch_nets import loaded, side  # noqa: E402
-from torch_nets import NETS, PUBLISHERS  # noqa: E402
+from torch_nets import NETS, PUBLISHERS, loaded, side  # noqa: E402
 
 from kerascnn import build_model, save_weights  # noqa: E402
 

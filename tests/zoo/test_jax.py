@@ -9,8 +9,7 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from networks import ALL, TINY, vary
-from test_networks import images, odd, scores
+from networks import ALL, TINY, images, odd, scores, vary
 
 from kerascnn import build_model
 

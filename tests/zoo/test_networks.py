@@ -4,32 +4,16 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from networks import ALL, CUSTOM, LIGHT, TINY, card, outline, pieces, rows, vary
+from networks import ALL, CUSTOM, LIGHT, SMALLEST, TINY, card, images, odd, outline, pieces, rows, vary
 
 from kerascnn import build_model, features
-from kerascnn.zoo import catalog
 
 pytestmark = pytest.mark.usefixtures("forgotten")
 DEEP = 300  # layers; deeper networks have none in their file that shallower ones have not
-SMALLEST = {row.name: row.min_size for row in catalog.read()}
-
-
-def odd(name):
-    """An input shape of one channel that is neither square nor even, and as small as the network takes."""
-    side = max(SMALLEST[name], 17 if SMALLEST[name] == 1 else 0)
-    return (side + side % 2 + 1, side + side % 2 + 3, 1)
 
 
 def probs(outputs):
     return np.array(outputs["probs"] if isinstance(outputs, dict) else outputs)
-
-
-def scores(model, x):
-    return np.array(features(model, "logits")(x))
-
-
-def images(shape, count=2):
-    return np.random.default_rng(0).uniform(0, 255, (count, *shape)).astype("float32")
 
 
 @pytest.mark.parametrize("name", rows([*TINY, *LIGHT], [*pieces(), *TINY]))

@@ -12,7 +12,7 @@ from kerascnn.zoo.layers import SCALES
 from kerascnn.zoo.registry import CARDS, PUBLISHERS, Source, publishers, sources, table
 
 FIELDS = [field.name for field in fields(Source)]
-ROWS = {name: table("weights", f"{name}.csv") for name in PUBLISHERS}
+ROWS = {name: table("weights", "tables", f"{name}.csv") for name in PUBLISHERS}
 SOURCES = [source for name in ALL for source in card(name).weights if not source.shipped]
 SHIPPED = [source for name in ALL for source in card(name).weights if source.shipped]
 LICENCES = {"unrestricted", "BSD-2-Clause", "BSD-3-Clause", "Apache-2.0", "MIT", "CC-BY-4.0", "CC-BY-NC-4.0"}

@@ -11,7 +11,6 @@ from click.testing import CliRunner
 from scipy.stats import binomtest
 
 import kerascnn
-import kerascnn.report  # a study imports it, which would put it in place of the one below
 from kerascnn.transfer_learning import runner
 from kerascnn_apps.commands import demo
 from kerascnn_apps.datasets import summarize_test

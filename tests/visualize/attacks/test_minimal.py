@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from attacked import SIZE, linear, margin_of, small
 from keras import layers
-from test_attacks import SIZE, linear, margin_of, pixels, small  # noqa: F401
 
 import kerascnn
 from kerascnn.visualize.attacks.fool import fool
@@ -15,7 +15,7 @@ DUAL = {"l2": lambda w: np.sqrt((w**2).sum(1)), "linf": lambda w: np.abs(w).sum(
 
 @pytest.mark.parametrize("aimed", [False, True], ids=["away", "targeted"])
 @pytest.mark.parametrize("norm", ["l2", "linf"])
-def test_of_a_linear_model_it_is_the_distance_to_the_border(norm, aimed, pixels, rng):  # noqa: F811
+def test_of_a_linear_model_it_is_the_distance_to_the_border(norm, aimed, pixels, rng):
     """|f| / |w|_2 in L2, |f| / |w|_1 in Linf."""
     model, weights = linear(rng)
     lead, slope = margin_of(model, weights, pixels)
@@ -25,7 +25,7 @@ def test_of_a_linear_model_it_is_the_distance_to_the_border(norm, aimed, pixels,
     np.testing.assert_allclose(getattr(found, norm), lead / DUAL[norm](slope), rtol=1e-3)
 
 
-def test_of_many_linear_classes_it_is_the_nearest_border(pixels, rng):  # noqa: F811
+def test_of_many_linear_classes_it_is_the_nearest_border(pixels, rng):
     model, weights = linear(rng, 4)
     scores, weights = np.asarray(model(pixels), np.float64), weights.astype(np.float64)
     first = scores.argmax(1)
@@ -51,7 +51,7 @@ def test_at_the_ends_of_the_range_it_is_the_nearest_point_in_the_box(rng):
 
 
 @pytest.mark.parametrize(("name", "within"), [("lbfgs", 1.05), ("minimal", 1.001)])
-def test_the_first_attack_finds_the_border_too(name, within, pixels, rng):  # noqa: F811
+def test_the_first_attack_finds_the_border_too(name, within, pixels, rng):
     model, weights = linear(rng)
     lead, slope = margin_of(model, weights, pixels)
     found = fool(model, pixels, method=name)
@@ -60,7 +60,7 @@ def test_the_first_attack_finds_the_border_too(name, within, pixels, rng):  # no
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
-def test_no_larger_than_the_least_size_with_which_pgd_fools(norm, pixels):  # noqa: F811
+def test_no_larger_than_the_least_size_with_which_pgd_fools(norm, pixels):
     """PGD's size by bisection, as one finds it with any library that has only attacks of a given size."""
     model = small()
     minimal = fool(model, pixels, norm=norm)
@@ -73,7 +73,7 @@ def test_no_larger_than_the_least_size_with_which_pgd_fools(norm, pixels):  # no
         assert getattr(minimal, norm)[i] <= high * 1.02
 
 
-def test_a_lead_is_what_the_wrong_class_has(pixels):  # noqa: F811
+def test_a_lead_is_what_the_wrong_class_has(pixels):
     model = small()
     for name in ("minimal", "lbfgs"):
         found = fool(model, pixels, method=name, lead=0.5)
@@ -84,14 +84,14 @@ def test_a_lead_is_what_the_wrong_class_has(pixels):  # noqa: F811
         assert gap.max() < 0.7 or name == "lbfgs"
 
 
-def test_each_image_is_for_itself(pixels):  # noqa: F811
+def test_each_image_is_for_itself(pixels):
     """An easy image beside hard ones keeps its own size."""
     together = fool(small(), pixels)
     alone = [fool(small(), image[None]).l2[0] for image in pixels]
     np.testing.assert_allclose(together.l2, alone, rtol=1e-3)
 
 
-def test_an_image_that_is_its_target_already_is_left(pixels):  # noqa: F811
+def test_an_image_that_is_its_target_already_is_left(pixels):
     model = small()
     found = fool(model, pixels, np.asarray(model(pixels)).argmax(1))
     np.testing.assert_allclose(found.l2, 0, atol=1e-6)

@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 import pytest
+from attacked import SIZE, small
 from keras import layers
-from test_attacks import SIZE, small
 
 import kerascnn
 from kerascnn.visualize.attacks.twins import twin

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from climbs import SIZE, cosine, curved
+from models import equal, snapshot
 from PIL import Image
 from scipy import ndimage
-from test_models import equal, snapshot
 
 from kerascnn.support.files import save_image
 from kerascnn.visualize import RECIPES, climb, dream, dream_on, energy

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from climbs import SIZE, curved, gates, linear, straight
 from keras import layers
-from test_models import equal, snapshot
+from models import equal, snapshot
 
 from kerascnn import build_model
 from kerascnn.visualize import invert, probe

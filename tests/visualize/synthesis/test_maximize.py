@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from climbs import SIZE, curved, linear, straight, weights
 from keras import layers
+from models import equal, snapshot
 from PIL import Image
-from test_models import equal, snapshot
 
 from kerascnn import build_model
 from kerascnn.visualize import choose, climb, curves, facets, fool, maximize, probe, saliency, sanity, unrecognisable

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from climbs import SIZE, cosine, curved, gates, linear, straight, weights
 from keras import layers
-from test_models import equal, grey, model_called_twice, nested_twice, open_size, scaling_inside, snapshot
+from models import equal, grey, model_called_twice, nested_twice, open_size, scaling_inside, snapshot
 
 from kerascnn.visualize import RECIPES, Recipe, climb, probe
 from kerascnn.visualize.engine import loop as looping
