@@ -19,7 +19,10 @@ def named(pair):
     return f"{path.stem}-{'-'.join(imports).replace(', ', '-')[:48]}"
 
 
-@pytest.mark.parametrize("pair", BLOCKS, ids=named)
+@pytest.mark.parametrize(
+    "pair",
+    [pytest.param(pair, marks=[pytest.mark.nightly] * (pair[0].stem == "guide"), id=named(pair)) for pair in BLOCKS],
+)
 def test_blocks_run_as_they_are(pair, in_process, tmp_path, monkeypatch):
     path, block = pair
     monkeypatch.chdir(tmp_path)

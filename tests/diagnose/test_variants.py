@@ -174,7 +174,7 @@ def digits():
     return np.rint(found.images * 255 / 16)[..., None].astype(np.uint8), found.target
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_batch_norm_learns_faster_and_sigmoids_slower(digits):
     """Ioffe & Szegedy 2015, fig. 1; Krizhevsky et al. 2012, fig. 1."""
     norm = norm_effect(digits, 3, 600, batch_size=32).losses.iloc[-1]

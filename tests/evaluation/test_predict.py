@@ -2,6 +2,8 @@
 
 import dataclasses
 import threading
+from importlib import import_module
+from types import ModuleType
 
 import keras
 import numpy as np
@@ -377,11 +379,21 @@ def test_names_of_classes(monkeypatch):
 
 
 def test_predict_stays_a_function():
-    """A module of the same name would take its place in the package once it is imported."""
-    import kerascnn.evaluation.predictions  # noqa: F401
+    """A module of the same name would take its place in its package once it is imported; and so for all others."""
+    for name, module in kerascnn.PUBLIC.items():
+        import_module(f"kerascnn.{module}")
+        found = getattr(kerascnn, name)
+        assert callable(found), name
+        assert not isinstance(found, ModuleType), name
+    assert {"predict", "evaluate", "fit", "export", "transfer", "report"} <= {*kerascnn.__all__}
 
-    assert callable(kerascnn.predict)
-    assert "predict" in kerascnn.__all__
+
+@pytest.mark.parametrize("room", kerascnn.PACKAGES)
+def test_names_of_a_room_are_not_those_of_its_modules(room):
+    package = import_module(f"kerascnn.{room}")
+    for name, module in getattr(package, "PUBLIC", {}).items():
+        import_module(f"kerascnn.{room}.{module}")
+        assert not isinstance(getattr(package, name), ModuleType), name
 
 
 def test_squeezenet_on_real_photos(shared):

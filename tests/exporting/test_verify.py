@@ -56,7 +56,7 @@ def fresh(code, *words, **environment):
     return done.stdout.splitlines()[-1]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_networks_of_all_layers_where_nothing_was_imported(tmp_path, rng):
     """Bytes in, names out, in one process that has TensorFlow alone and one that has Keras, and later kerascnn.
 
@@ -82,7 +82,7 @@ def test_networks_of_all_layers_where_nothing_was_imported(tmp_path, rng):
         assert "photos: the same answer twice" in words
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_real_weights_on_real_photos(shared, in_process, tmp_path):
     """SqueezeNet at its own size on photos as they were taken, and on what else people upload."""
     weights = shared("weights", "squeezenet1_1_torchvision.safetensors")

@@ -53,7 +53,7 @@ def opened(browser, page):
     return open_page
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_it_opens_without_complaint_request_or_overhang(opened, page, width, theme):
@@ -67,14 +67,14 @@ def test_it_opens_without_complaint_request_or_overhang(opened, page, width, the
     assert [url for url in tab.asked if not url.startswith("data:")] == [page.as_uri()]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_it_says_the_same_without_javascript(opened):
     text = [opened(java_script_enabled=on).locator("main").inner_text() for on in (True, False)]
     assert text[0] == text[1]
     assert "Verdict" in text[0]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_paper_shows_what_is_folded(opened):
     tab = opened(viewport={"width": 1000, "height": 900})
     last = tab.locator("details table").last
@@ -84,7 +84,7 @@ def test_paper_shows_what_is_folded(opened):
     assert not tab.locator("nav").is_visible()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_themes_differ(opened):
     shots = [opened(color_scheme=theme).screenshot() for theme in ("light", "dark")]
     assert shots[0] != shots[1]

@@ -189,7 +189,7 @@ QUICK = ("errors",)  # the code of others takes as long as they do
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name not in QUICK)) for name in SECTIONS]
+    "name", [pytest.param(name, marks=[pytest.mark.nightly] * (name not in QUICK)) for name in SECTIONS]
 )
 def test_code_makes_it_again(name, subject, made):
     found = [*dict.fromkeys(re.findall(r"<pre[^>]*>(.*?)</pre>", "".join(made[name].blocks), re.DOTALL))]
@@ -255,7 +255,7 @@ FOREIGN = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("kind", FOREIGN)
 def test_networks_of_others(kind):
     given = FOREIGN[kind]()
@@ -269,7 +269,7 @@ def test_networks_of_others(kind):
             units(given)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_many_classes_become_pairs_and_a_matrix_is_of_few():
     model = network(count=30)
     given = about(model, names=tuple(map(str, range(30))))

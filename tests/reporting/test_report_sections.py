@@ -37,7 +37,7 @@ def test_a_section_is_made_or_says_what_it_needs(made, name):
     assert json.loads(json.dumps(report.results[name]))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_all_sections_on_images(model, data):
     report = kerascnn.report(model, data, effort="quick", skip=["transfer"])
     assert report.of("failed") == {}
@@ -45,14 +45,14 @@ def test_all_sections_on_images(model, data):
     assert len(report.html()) < 20e6
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_all_sections_without_images(model):
     report = kerascnn.report(model, effort="quick")
     assert report.of("failed") == {}
     assert {*ALONE} <= report.of("finished").keys()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", TINY[:: max(1, len(TINY) // 2)])
 def test_tiny_networks_of_the_zoo(name):
     tiny = build_model(name)

@@ -38,8 +38,8 @@ def pieces():
 
 
 def rows(fast=(), names=None):
-    """Every network as a pytest parameter; those not in ``fast`` are slow."""
-    marks = {name: () if name in fast else (pytest.mark.slow,) for name in names or ALL}
+    """Every network as a pytest parameter; those not in ``fast`` run nightly."""
+    marks = {name: () if name in fast else (pytest.mark.nightly,) for name in names or ALL}
     return [pytest.param(name, marks=mark) for name, mark in marks.items()]
 
 

@@ -133,7 +133,7 @@ def test_auxiliary_losses_weigh_what_the_recipe_says():
     assert history.table.notna().all(axis=None)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_auxiliary_classifiers_of_googlenet_learn():
     model, data = build_model("tiny_googlenet"), images(8, 32, 3)
     before = {v.path: np.array(v) for v in model.trainable_variables if "aux" in v.path and v.path.endswith("kernel")}
@@ -205,7 +205,7 @@ def test_published_is_the_recipe_of_the_authors():
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name == "wide_resnet" else pytest.mark.slow) for name in RECIPES]
+    "name", [pytest.param(name, marks=() if name == "wide_resnet" else pytest.mark.nightly) for name in RECIPES]
 )
 def test_every_recipe_trains_two_steps(name):
     model = small(side=16)
@@ -216,7 +216,7 @@ def test_every_recipe_trains_two_steps(name):
     assert np.isfinite(history.table.loss).all()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_half_precision_has_its_loss_scaled():
     model = build_model("tiny_resnet", dtype="mixed_float16")
     learner = prepared(model, QUICK, 0)

@@ -103,7 +103,7 @@ def test_saved_and_loaded(images, labels, tmp_path):
     np.testing.assert_allclose(again.predict(images, verbose=0), made.predict(images, verbose=0), atol=1e-6)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_export(images, labels, in_process, tmp_path):
     model = varied("tiny_resnet")
     found, table = probed(model, images, labels, grid=2)

@@ -51,8 +51,8 @@ HELD = np.arange(30) % 5 == 0
     ("stages", "augment"),
     [
         ("stage2", "none"),
-        pytest.param(("stage1", "stage2"), "none", marks=pytest.mark.slow),
-        pytest.param("stage2", "flip", marks=pytest.mark.slow),
+        pytest.param(("stage1", "stage2"), "none", marks=pytest.mark.nightly),
+        pytest.param("stage2", "flip", marks=pytest.mark.nightly),
         (("stage1", "stage2"), "flip"),
     ],
     ids=["one stage", "two stages", "one stage, two views", "two stages, two views"],
@@ -107,7 +107,7 @@ def test_it_learns_and_epoch_0_is_the_classifier_it_began_with(started, pixels, 
     assert -np.log(after[np.arange(HELD.sum()), labels[HELD]]).mean() == pytest.approx(found.loss, rel=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_two_half_batches_together_are_one(started, pixels, labels):
     how = {"freeze": "stage1", "epochs": 4, "rate": 3e-3}
     some = np.arange(30) >= 16  # 16 to learn from: no batch is only part full
@@ -173,7 +173,7 @@ print([str(each.message) for each in caught if "one device only" in str(each.mes
 """
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_two_devices_learn_what_one_does(tmp_path):
     paths = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "support")]
     words = [sys.executable, "-c", PROGRAM.format(tests=paths), str(tmp_path)]

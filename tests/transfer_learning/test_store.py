@@ -128,7 +128,7 @@ def dies(how):
     os.kill(os.getpid(), how)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_process_of_its_own(do):
     assert do(max, 2, 3) == 3
     assert do(os.getpid) != do(os.getpid) != os.getpid()
@@ -149,7 +149,7 @@ with crew() as do:
 """
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_work_ends_with_whoever_asked(tmp_path):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     path = tmp_path / "process"

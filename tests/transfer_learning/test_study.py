@@ -318,7 +318,7 @@ def test_labels_that_do_not_match(backbone):
         transfer((x, y[:-1]), backbone, **QUICK)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_photos_in_folders_and_two_backbones(shared, tmp_path):
     """60 photos of 60 things, sorted by what is measured of them: how bright they are."""
     files = sorted(shared("data", "imagenet_sample").glob("*.jpg"))[:60]
@@ -503,7 +503,7 @@ def alone(out):
     transfer(photos(), tiny(), out=out, strategy="finetune", tell=lambda line: print(line, flush=True), **QUICK)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_killed_and_resumed_says_the_same_as_in_one_go(whole, tmp_path):
     """kill -9 after the second point; and points in processes of their own say what those in this one do."""
     here = Path(__file__).parent

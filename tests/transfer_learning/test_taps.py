@@ -96,7 +96,7 @@ def test_logits_are_the_models_own(model, images):
     np.testing.assert_array_equal(found.argmax(axis=1), model.predict(images, verbose=0).argmax(axis=1))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_logits_of_a_trained_network_have_its_accuracy(shared):
     model = build_model("resnet20", weights="cifar10")
     test = load(shared("data", "cifar10_test_a.zip"), valid=0, test=0, limit=300).train
@@ -250,7 +250,7 @@ taps(build_model("tiny_resnet"), images, cache=sys.argv[1], batch=8)
 """
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_what_a_killed_process_computed_is_used(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", KILLED, tmp_path])
     while len([*tmp_path.rglob("[!.]*.npz")]) < 20:

@@ -15,7 +15,7 @@ from torch_nets import NETS, PUBLISHERS, loaded, side  # noqa: E402
 from kerascnn import build_model, save_weights  # noqa: E402
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("network", NETS)
 def test_same_logits_and_back(network, rng, tmp_path):
     publisher = PUBLISHERS[network]

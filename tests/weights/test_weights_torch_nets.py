@@ -73,7 +73,7 @@ def test_logits(network, rng):
         assert (logits[0] - logits[1]).std() > 0.01 * logits.std()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("network", NETS)
 def test_every_weight_matters(network, rng):
     """No array of a checkpoint could go astray and leave the logits as they are."""

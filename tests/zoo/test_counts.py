@@ -34,6 +34,17 @@ def test_names_that_every_model_keeps_and_counts_as_published_and_cataloged(name
     assert found == said, "kerascnn/zoo/catalog.json is stale: run `make catalog`"
 
 
+@pytest.mark.parametrize("name", [*ALL, *TINY])
+def test_the_catalog_says_what_was_published(name):
+    """Of each network, without building it; that the catalog says what is counted is the test above."""
+    row, said = card(name), SAID[name]
+    if row.params is not None:
+        assert said.params == row.params
+    if row.gmacs is not None:
+        assert said.macs == pytest.approx(row.gmacs * 1e9, rel=1e-3, abs=0.5e5)
+    assert {key: getattr(said, key) for key in catalog.stated(row)} == catalog.stated(row)
+
+
 def check_names(model, row):
     names = [layer.name for layer in model.layers]
     stages = [name for name in names if re.fullmatch(r"stage\d+", name)]

@@ -49,7 +49,7 @@ def differences(names, folder, rng):
     return {name: float(np.abs(there[name] - here[name]).max() / np.abs(here[name]).max()) for name in names}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("names", [TINY, ALL], ids=["tiny", "all"])
 def test_the_same_weights_give_the_same_scores_under_jax(names, tmp_path, rng):
     found = differences(names, tmp_path, rng)

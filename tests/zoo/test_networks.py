@@ -1,4 +1,4 @@
-"""Every network: names, forward, gradients, files, precision, backends. All rows where that is slow."""
+"""Every network: names, forward, gradients, files, precision, backends. All rows nightly."""
 
 import keras
 import numpy as np
@@ -92,7 +92,7 @@ def test_fit_brings_the_loss_down(name):
     assert min(history.history["loss"][-2:]) < history.history["loss"][0]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", CUSTOM)
 def test_an_exported_savedmodel_says_the_same(name, tmp_path):
     model = build_model(name)

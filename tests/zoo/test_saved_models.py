@@ -99,7 +99,7 @@ def test_a_photo_gets_a_name(shared):
     assert np.mean(right) > 0.7
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_it_is_as_accurate_as_its_card_says(shared):
     (source,) = sources()["resnet20_cifar10"]
     found = evaluate(build_model("resnet20", weights="cifar10"), shared("data", "cifar10_test_a.zip"))

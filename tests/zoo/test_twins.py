@@ -41,7 +41,7 @@ def copy(ours, theirs):
 def cases():
     for name, (theirs, side) in TWINS.items():
         for size in (side,) if name == "inception_resnet_v2_keras" else (None, side):
-            marks = () if name in QUICK and size else (pytest.mark.slow,)
+            marks = () if name in QUICK and size else (pytest.mark.nightly,)
             yield pytest.param(name, theirs, size, marks=marks, id=f"{name}-{size or 'default'}")
 
 

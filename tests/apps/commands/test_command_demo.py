@@ -147,7 +147,7 @@ def test_every_step_says_what_it_shows():
     assert all(step.shows and len(step.shows) < 120 and step.files for step in demo.STEPS)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_whole_tour(document, in_process, monkeypatch, tmp_path):
     """Offline, from nothing to a network that reads better than the usual way; the report itself has its own tests."""
     import tensorflow as tf

@@ -16,7 +16,7 @@ def names(tmp_path):
     return path
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_end_to_end(document, in_process, model, names, tmp_path):
     """Written and checked, with a photo too."""
     Image.new("RGB", (30, 20), "blue").save(tmp_path / "blue.png")

@@ -149,7 +149,7 @@ def test_more_starts_are_never_longer_and_a_seed_repeats_them(rng):
         fool(small(), images, starts=0)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_photos_are_fooled_no_longer_than_by_deepfool(shared):
     """And the network says so itself, one by one, also of photos that are on the border by a hair."""
     weights = str(shared("weights", "squeezenet1_1_torchvision.safetensors"))
@@ -165,7 +165,7 @@ def test_photos_are_fooled_no_longer_than_by_deepfool(shared):
     assert (found.l2 <= np.array(theirs) * 1.001).all()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_photos_become_any_class(shared, rng):
     model = kerascnn.build_model(
         "squeezenet1_1", weights=str(shared("weights", "squeezenet1_1_torchvision.safetensors"))

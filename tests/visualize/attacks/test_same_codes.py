@@ -108,7 +108,7 @@ def test_what_cannot_be_is_refused(pairs):
         twin(model, *pairs, radius=-1)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_photos_have_twins_of_another_class(shared):
     model = kerascnn.build_model(
         "squeezenet1_1", weights=str(shared("weights", "squeezenet1_1_torchvision.safetensors"))

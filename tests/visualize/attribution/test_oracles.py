@@ -362,7 +362,7 @@ def mask(corner):
     return (abs(rows - corner[0] - 1) < 2) & (abs(columns - corner[1] - 1) < 2)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_integrated_gradients_are_complete_on_a_trained_network(shared):
     weights = shared("weights", "squeezenet1_1_torchvision.safetensors")
     model = build_model("squeezenet1_1", weights=weights, input_shape=(112, 112, 3))

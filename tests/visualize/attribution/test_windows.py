@@ -100,7 +100,7 @@ def drawn(rng, depth=7):
 SEEDS = (0, 1, 2, 3, 4, 5, 11)  # between them every kind of call with every margin, stride and dilation
 
 
-@pytest.mark.parametrize("seed", [pytest.param(s, marks=() if s < 2 else (pytest.mark.slow,)) for s in SEEDS])
+@pytest.mark.parametrize("seed", [pytest.param(s, marks=() if s < 2 else (pytest.mark.nightly,)) for s in SEEDS])
 def test_random_stacks(seed, monkeypatch):
     monkeypatch.setattr(locality, "MOST", 1.0)  # windows to the very end
     rng = np.random.default_rng(seed)

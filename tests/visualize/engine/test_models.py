@@ -343,7 +343,7 @@ def methods(name):
     return [method for method in METHODS if name == CUSTOM[0] or method not in SLOPES]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", TINY)
 def test_network_of_the_zoo(name, rng, forgotten):
     model = build_model(name, weights=None)

@@ -54,7 +54,7 @@ def test_noise_fits_badly(rng):
     assert CHANCE[11, 11, 1] < CHANCE[9, 9, 1] < CHANCE[7, 7, 1] < CHANCE[5, 5, 1]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_one_random_filter_in_a_hundred_is_beyond_chance():
     """Of 120 that the table has not seen: none to five, as the binomial has it 99 times of 100."""
     found = gabor(np.random.default_rng(11).normal(size=(7, 7, 1, 120)))
@@ -83,7 +83,7 @@ def test_the_strongest_colour_is_the_principal_one(rng):
     assert share == pytest.approx(1)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("shape", [(5, 5, 3), (7, 7, 1), (11, 11, 3)], ids=str)
 def test_the_table_of_chance(shape):
     """A few other random filters reach nearly the same."""

@@ -115,7 +115,7 @@ def test_without_padding_each_place_is_the_classifier_on_its_window(head, rng):
         np.testing.assert_allclose(slide.probs[place], model(crop[None])[0], rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", kerascnn.list_models("tiny*"))
 def test_tiny_networks_slide(name, rng):
     model = kerascnn.build_model(name)
@@ -284,7 +284,7 @@ def test_the_picture_puts_each_place_at_the_middle_of_its_window(tmp_path, rng):
     assert found.save(tmp_path / "map.png").stat().st_size > 10_000
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_squeezenet_on_its_crop_is_the_classifier(shared):
     weights = shared("weights", "squeezenet1_1_torchvision.safetensors")
     file = shared("data", "imagenet_sample", "0282_n02123159.jpg")

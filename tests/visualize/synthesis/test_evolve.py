@@ -162,7 +162,7 @@ def test_the_model_is_untouched():
     assert found.plot().axes
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_shipped_network_is_sure_of_patterns_in_all_ten_classes():
     model = build_model("resnet20", weights="cifar10")
     found = evolve(model, population=32, generations=300)

@@ -155,7 +155,7 @@ def test_drawn_and_saved(model, photos, tmp_path):
     assert str(found) == "2 images from conv, logits"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_what_is_deep_keeps_less(shared, forgotten):
     model = build_model("squeezenet1_1", weights=shared("weights", "squeezenet1_1_torchvision.safetensors"))
     photo = sorted(shared("data", "imagenet_sample").glob("*.jpg"))[10]

@@ -180,7 +180,7 @@ def squeezenet(shared, forgotten):
     return build_model("squeezenet1_1", weights=shared("weights", "squeezenet1_1_torchvision.safetensors"))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_pictures_beat_the_best_of_500_photos(squeezenet, shared):
     """In at least 95 % of units (here all of a few); photos and pictures at the network's own size."""
     from kerascnn.visualize.engine.pictures import pictures
@@ -195,7 +195,7 @@ def test_pictures_beat_the_best_of_500_photos(squeezenet, shared):
     assert (found.scores > best).all()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_class_is_seen_in_its_picture():
     """By a small network with real weights, that is shipped."""
     model = build_model("resnet20", weights="cifar10")

@@ -190,7 +190,7 @@ def test_copies_that_are_kept_apart_are_less_alike(model, batch):
     np.testing.assert_allclose(nothing.images, near.images, atol=0.02)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_copies_are_kept_apart_from_those_that_are_off_too():
     """Among copies of which some are off at first, chunks do not part kin."""
     model = gates(-129.5)
@@ -420,7 +420,7 @@ def test_other_bounds_are_other_words_for_the_same_pictures(model, bounds, by):
     np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-3)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_05_in_half_precision_a_score_climbs_as_in_float32():
     asked = curved()
     policy = keras.config.dtype_policy()

@@ -159,7 +159,7 @@ def test_images_do_not_see_each_other(images):
     assert np.allclose(blur(images, 1.0)[1:2], blur(images[1:2], 1.0), atol=1e-4)
 
 
-@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["graph", "xla"])
+@pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.nightly)], ids=["graph", "xla"])
 def test_a_loop_of_shaken_steps_climbs_as_by_hand(images, compiled):
     """Traced with an open batch, its gradient taken inside the loop."""
     steps = tf.constant(draws(SHAKES, generators(3), 3))
