@@ -392,7 +392,7 @@ def test_predict_stays_a_function():
 def test_names_of_a_room_are_not_those_of_its_modules(room):
     package = import_module(f"kerascnn.{room}")
     for name, module in getattr(package, "PUBLIC", {}).items():
-        import_module(f"kerascnn.{room}.{module}")
+        import_module(f".{module}", package.__name__)
         assert not isinstance(getattr(package, name), ModuleType), name
 
 

@@ -28,12 +28,12 @@ def network(seed=0, inputs=(20, 24, 3), classes=4):
     return keras.Model(pixels, layers.Dense(classes, activation="softmax", name="probs")(x), name="small")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def model():
     return network()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def data():
     """Labelled images (x, y) as `kerascnn.data.load` takes them."""
     rng = np.random.default_rng(3)

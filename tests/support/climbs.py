@@ -1,5 +1,7 @@
 """Small networks to climb, and recipes without chance."""
 
+from functools import cache
+
 import keras
 import numpy as np
 from keras import layers
@@ -32,6 +34,12 @@ def curved(name=None):
     maps = layers.Conv2D(4, 3, activation="relu", name="conv")(layers.Rescaling(1 / 64, -2)(x))
     maps = layers.Conv2D(3, 3, padding="same", activation="relu", name="top")(maps)
     return keras.Model(x, layers.Dense(5, "softmax", name="probs")(layers.Flatten()(maps)), name=name)
+
+
+@cache
+def known():
+    """A `curved` network, one for all tests that only read it; what is compiled of it stays."""
+    return curved()
 
 
 def cosine(a, b):

@@ -17,24 +17,15 @@ import time
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-import keras
 import numpy as np
 import pandas as pd
 import tensorflow  # noqa: F401
-from networks import vary
+from networks import varied
 
-from kerascnn import build_model
 from kerascnn.transfer_learning import runner, transfer
 
 SHORT = (("", 3e-4), ("stage1", 3e-4))  # what is frozen, rate: points without memory
 QUICK = {"strategy": "grid", "heads": "ridge", "cache": False}
-
-
-def backbone():
-    keras.utils.set_random_seed(0)
-    model = build_model("tiny_resnet")
-    vary(model, np.random.default_rng(0))
-    return model
 
 
 def photos(count, side=32):
@@ -59,7 +50,7 @@ def studied(out, images):
     """The study, with its points in this process, and its tables as files."""
     runner.SPLITS = runner.SPLITS = False
     runner.worked = short_of_memory(runner.worked)
-    found = transfer(photos(images), backbone(), out=out, tell=print, **QUICK)
+    found = transfer(photos(images), varied(), out=out, tell=print, **QUICK)
     found.table.drop(columns="seconds").to_csv(out / "table.csv", index=False)
     found.points.drop(columns=["seconds"]).to_csv(out / "points.csv", index=False)
     np.save(out / "tested.npy", found.tested.probs)

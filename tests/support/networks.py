@@ -2,12 +2,14 @@
 
 import math
 import re
+from functools import cache
 
+import keras
 import numpy as np
 import pytest
 
 from kerascnn.zoo import catalog
-from kerascnn.zoo.build import features, outline
+from kerascnn.zoo.build import build_model, features, outline
 from kerascnn.zoo.registry import card, list_models
 
 TINY = list_models("tiny*")
@@ -75,6 +77,27 @@ def vary(model, rng):
         weight.assign(0.2 * weight)
 
 
+def varied(name="tiny_resnet", **options):
+    """A network of the zoo whose weights are the same each time, and such that a mistake shows."""
+    keras.utils.set_random_seed(0)
+    model = build_model(name, **options)
+    vary(model, np.random.default_rng(0))
+    return model
+
+
+@cache
+def _kept(name):
+    model = varied(name)
+    return model, model.get_weights()
+
+
+def known(name="tiny_resnet"):
+    """The network of `varied`, built once for all tests, with its own weights again; what is compiled of it stays."""
+    model, weights = _kept(name)
+    model.set_weights(weights)
+    return model
+
+
 __all__ = [
     "ALL",
     "CUSTOM",
@@ -84,10 +107,12 @@ __all__ = [
     "card",
     "count",
     "images",
+    "known",
     "odd",
     "outline",
     "pieces",
     "rows",
     "scores",
+    "varied",
     "vary",
 ]

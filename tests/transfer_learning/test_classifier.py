@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 import pytest
-from networks import vary
+from networks import known, varied
 
-from kerascnn import build_model, export, predict
+from kerascnn import export, predict
 from kerascnn.transfer_learning import depths, fitted, head_model, taps, truncated
 
 pytestmark = pytest.mark.filterwarnings("ignore:no temperature is best")  # colours are easy
@@ -23,16 +23,9 @@ def images(labels):
     return (colours + rng.integers(-50, 50, (24, 32, 32, 3))).clip(0, 255).astype(np.uint8)
 
 
-def varied(name, **options):
-    keras.utils.set_random_seed(0)
-    model = build_model(name, **options)
-    vary(model, np.random.default_rng(0))
-    return model
-
-
 @pytest.fixture(scope="module", params=["tiny_resnet", "tiny_densenet"])
 def model(request):
-    return varied(request.param)
+    return known(request.param)
 
 
 def probed(model, images, labels, **how):
@@ -59,7 +52,7 @@ def test_what_lies_behind_the_stage_is_gone(model):
 
 
 def test_training_it_leaves_the_backbone_and_its_statistics(images, labels):
-    model = varied("tiny_resnet")
+    model = known()
     before = [np.array(weight) for weight in model.get_weights()]
     made = head_model(model, "stage2", np.zeros((model.get_layer("stage2").output.shape[-1], 3)), np.zeros(3))
     norms = {layer.name: layer for layer in made.layers if isinstance(layer, keras.layers.BatchNormalization)}
@@ -95,7 +88,7 @@ def test_open_sizes_are_closed(images, labels):
 
 
 def test_saved_and_loaded(images, labels, tmp_path):
-    model = varied("tiny_resnet")
+    model = known()
     found, table = probed(model, images, labels)
     made = fitted(found, table).model(model)
     made.save(tmp_path / "model.keras")
@@ -105,7 +98,7 @@ def test_saved_and_loaded(images, labels, tmp_path):
 
 @pytest.mark.nightly
 def test_export(images, labels, in_process, tmp_path):
-    model = varied("tiny_resnet")
+    model = known()
     found, table = probed(model, images, labels, grid=2)
     done = export(
         fitted(found, table).model(model), tmp_path / "photos", classes=("red", "green", "blue"), formats="saved_model"
@@ -115,7 +108,7 @@ def test_export(images, labels, in_process, tmp_path):
 
 
 def test_neighbours_are_no_layer(images, labels):
-    found = taps(varied("tiny_resnet"), images, labels, cache=False)
+    found = taps(known(), images, labels, cache=False)
     table = depths(found, heads=("ridge", "knn"), fractions=(1.0,))
     with pytest.raises(ValueError, match="`head` should be a linear one"):
         fitted(found, table, "stage1", "knn")
@@ -123,4 +116,4 @@ def test_neighbours_are_no_layer(images, labels):
 
 def test_bad_weights():
     with pytest.raises(ValueError, match="`weights` should be"):
-        head_model(varied("tiny_resnet"), "stage1", np.zeros((3, 2)), np.zeros(2))
+        head_model(known(), "stage1", np.zeros((3, 2)), np.zeros(2))

@@ -8,9 +8,8 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from networks import vary
+from networks import varied
 
-from kerascnn import build_model
 from kerascnn.transfer_learning import head_model
 from kerascnn.transfer_learning.finetune import DECAY, compiled, finetuned
 from kerascnn.transfer_learning.networks import depths_behind, parted
@@ -30,9 +29,7 @@ def pixels(labels):
 
 def network(stages="stage2", name="tiny_resnet"):
     """A new copy each time of the same network with the same head."""
-    keras.utils.set_random_seed(0)
-    backbone = build_model(name)
-    vary(backbone, np.random.default_rng(0))
+    backbone = varied(name)
     stages = (stages,) if isinstance(stages, str) else stages
     width = sum(backbone.get_layer(stage).output.shape[-1] for stage in stages)
     head = np.random.default_rng(3).normal(0, 0.05, (width, 3))

@@ -14,11 +14,11 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from networks import vary
+from networks import known, varied
 from PIL import Image
 from planted import PLANTED, contents, photo, write
 
-from kerascnn import build_model, predict, transfer
+from kerascnn import predict, transfer
 from kerascnn.data import DataError
 from kerascnn.data.defects import KINDS
 from kerascnn.inputs.classifier import classifier
@@ -51,16 +51,9 @@ def photos(count=60, classes=3, side=32):
     return x.clip(0, 255).astype(np.uint8), np.array([f"class {i}" for i in y])
 
 
-def tiny():
-    keras.utils.set_random_seed(0)
-    model = build_model("tiny_resnet")
-    vary(model, np.random.default_rng(0))
-    return model
-
-
 @pytest.fixture
 def backbone():
-    return tiny()
+    return known()
 
 
 @pytest.fixture
@@ -76,7 +69,7 @@ QUICK = {"heads": "ridge", "cache": False, "augmentations": ("none",)}
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """A backbone, a study of it from end to end in this process, and the folder."""
-    folder, backbone = tmp_path_factory.mktemp("whole"), tiny()
+    folder, backbone = tmp_path_factory.mktemp("whole"), varied()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runner, "SPLITS", False)
         patch.setattr(runner, "SPLITS", False)
@@ -87,7 +80,7 @@ def whole(tmp_path_factory):
 def test_from_images_to_a_tested_network(whole, tmp_path, monkeypatch):
     backbone, found, folder = whole
     assert all(
-        np.array_equal(one, other) for one, other in zip(tiny().get_weights(), backbone.get_weights(), strict=True)
+        np.array_equal(one, other) for one, other in zip(varied().get_weights(), backbone.get_weights(), strict=True)
     )
     table = found.table
     assert table["chosen"].sum() == 1
@@ -325,7 +318,7 @@ def test_photos_in_folders_and_two_backbones(shared, tmp_path):
     means = [np.asarray(Image.open(file).convert("L").resize((8, 8))).mean() for file in files]
     for place, i in enumerate(np.argsort(means)):
         write(tmp_path / f"brightness{place // 12}" / files[i].name, files[i].read_bytes())
-    backbones = ["resnet20_cifar10", tiny()]
+    backbones = ["resnet20_cifar10", varied()]
     found = transfer(tmp_path, backbones, strategy="linear", **QUICK)
     assert len(found.data.classes) == 5
     assert {*found.table["backbone"]} == {"resnet20_cifar10", "tiny_resnet"}
@@ -500,7 +493,7 @@ def test_halving_stays_within_the_budget():
 def alone(out):
     """A study for a process of its own."""
     runner.SPLITS = runner.SPLITS = False
-    transfer(photos(), tiny(), out=out, strategy="finetune", tell=lambda line: print(line, flush=True), **QUICK)
+    transfer(photos(), varied(), out=out, strategy="finetune", tell=lambda line: print(line, flush=True), **QUICK)
 
 
 @pytest.mark.nightly
@@ -518,7 +511,7 @@ def test_killed_and_resumed_says_the_same_as_in_one_go(whole, tmp_path):
     process.communicate()
     finished = {path.name: path.read_bytes() for path in (tmp_path / "ledger").glob("point-*.npz")}
     assert len(finished) >= 2
-    resumed = transfer(photos(), tiny(), out=tmp_path, strategy="finetune", **QUICK)
+    resumed = transfer(photos(), varied(), out=tmp_path, strategy="finetune", **QUICK)
     assert all((tmp_path / "ledger" / name).read_bytes() == data for name, data in finished.items())
     _, found, _ = whole
     columns = [name for name in found.table.columns if name != "seconds"]

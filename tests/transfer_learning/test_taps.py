@@ -9,7 +9,7 @@ import time
 import keras
 import numpy as np
 import pytest
-from networks import vary
+from networks import known
 from PIL import Image
 
 from kerascnn import build_model, features
@@ -22,10 +22,7 @@ from kerascnn.transfer_learning.taps import Pooled
 
 @pytest.fixture(scope="module")
 def model():
-    keras.utils.set_random_seed(0)
-    model = build_model("tiny_resnet")
-    vary(model, np.random.default_rng(0))
-    return model
+    return known()
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from climbs import SIZE, cosine, curved
+from climbs import SIZE, cosine, known
 from models import equal, snapshot
 from PIL import Image
 from scipy import ndimage
@@ -23,7 +23,7 @@ LARGE = (24, 20, 3)
 
 @pytest.fixture(scope="module")
 def model():
-    return curved()
+    return known()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from climbs import SIZE, cosine, curved, gates, linear, straight, weights
+from climbs import SIZE, cosine, curved, gates, known, linear, straight, weights
 from keras import layers
 from models import equal, grey, model_called_twice, nested_twice, open_size, scaling_inside, snapshot
 
@@ -28,7 +28,7 @@ GREYISH = replace(ADAM, what="from grey", write=Pixels(noise=0.5))
 
 @pytest.fixture(scope="module")
 def model():
-    return curved()
+    return known()
 
 
 @pytest.fixture
