@@ -55,9 +55,9 @@ def one_line(text, limit=300):
 
 def near(name, known):
     """A hint at names that are close."""
-    from difflib import get_close_matches
+    from kerascnn.support.text import nearest
 
-    close = get_close_matches(name, known, n=2, cutoff=0.5)
+    close = nearest(name, known, most=2)
     return f" Did you mean {' or '.join(close)}?" if close else f" There are {', '.join(known)}."
 
 

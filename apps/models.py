@@ -88,9 +88,9 @@ def complete_families(context, option, incomplete):
 
 
 def complete_publishers(context, option, incomplete):
-    from kerascnn.zoo.registry import publishers
+    from kerascnn.zoo.registry import PUBLISHERS
 
-    return [name for name in publishers() if name.startswith(incomplete)]
+    return sorted(name for name in PUBLISHERS if name.startswith(incomplete))
 
 
 def complete_names(context, option, incomplete):

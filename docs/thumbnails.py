@@ -6,6 +6,7 @@ from PIL import Image
 
 from kerascnn import visualize
 from kerascnn.plots.primitives import looks, overlay, signals
+from kerascnn.plots.style import BLUE, RED
 from kerascnn.visualize.registry import METHODS, ROWS
 
 SIDE = 128  # pixels of what is drawn as a chart, half of them
@@ -91,7 +92,7 @@ def axes():
 def lines(*curves):
     """Values in the order that they have, as lines."""
     figure, axis = axes()
-    for values, colour in zip(curves, ("#0072b2", "#d55e00"), strict=False):
+    for values, colour in zip(curves, (BLUE, RED), strict=False):
         axis.plot(np.linspace(0, 1, len(values)), values, color=colour, linewidth=1.6)
     return canvas(figure)
 
@@ -139,7 +140,7 @@ def faithful(model, photo):
     asked = {name: lambda *given, name=name, **how: METHODS[name](*given, **how) for name in names}
     table = visualize.choose(model, photo, methods=asked).table.set_index("method")
     figure, axis = axes()
-    axis.bar(range(len(names)), [table.gain[name] for name in names], color="#0072b2", width=0.7)
+    axis.bar(range(len(names)), [table.gain[name] for name in names], color=BLUE, width=0.7)
     axis.axhline(0, color="0.6")
     return canvas(figure)
 

@@ -115,6 +115,12 @@ def test_files_with_one_importer_are_ideas_of_their_own():
     assert alone - set(SINGLE_IMPORTER) == set()
 
 
+def test_the_colors_of_figures_are_said_once():
+    style = ROOT / "kerascnn" / "plots" / "style.py"
+    colors = re.compile("|".join(re.findall(r'"#[0-9a-f]{6}"', style.read_text())))
+    assert [str(path) for path in PACKAGE if path != style and colors.search(path.read_text())] == []
+
+
 @pytest.mark.parametrize("command", [["check", "-q", "."], ["format", "-q", "--check", "."]], ids=lambda c: c[0])
 def test_ruff(command):
     done = subprocess.run([sys.executable, "-m", "ruff", *command], cwd=ROOT, capture_output=True, text=True)

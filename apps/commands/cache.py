@@ -21,12 +21,11 @@ def command(action, pattern, yes):
 
     PATTERN takes the shell's wildcards: "resnet*". The variable KERASCNN_HOME names another folder for the cache.
     """
-    from kerascnn.reporting.report import stored as sections
-    from kerascnn.transfer_learning.store import stored
-    from kerascnn.weights.cache import cached, place
+    from kerascnn.support.store import FEATURES, REPORTS, WEIGHTS, cached, cached_folders, home
 
-    folder = str(place("any").parent)
-    rows = [row for row in cached() if fnmatchcase(row.file, pattern)] + stored(pattern) + sections(pattern)
+    folder = str(home() / WEIGHTS)
+    rows = [row for row in cached() if fnmatchcase(row.file, pattern)]
+    rows += cached_folders(FEATURES, pattern) + cached_folders(REPORTS, pattern)
     if not rows and pattern != "*":
         raise Misuse(f"no file in {folder} fits {pattern!r}", "kerascnn cache")
     if action == "clear":
@@ -40,14 +39,13 @@ def command(action, pattern, yes):
 
 def clear_cache(folder, rows, pattern, yes):
     """Remove, and say what was removed."""
-    from kerascnn.reporting.report import clear as clear_sections
-    from kerascnn.transfer_learning.store import clear as clear_features
-    from kerascnn.weights import cache
+    from kerascnn.support import store
 
     if rows and not yes:
         ask_first(f"remove {describe_files(rows)} from {folder}?")
-    gone = cache.clear(pattern) + clear_features(pattern) + clear_sections(pattern)
-    kept = [row for row in cache.cached() if fnmatchcase(row.file, pattern)]
+    gone = store.clear(pattern)
+    gone += store.clear_folders(store.FEATURES, pattern) + store.clear_folders(store.REPORTS, pattern)
+    kept = [row for row in store.cached() if fnmatchcase(row.file, pattern)]
     warnings = [f"{row.file} stays: it is being downloaded" for row in kept]
     result = {"folder": folder, "removed": [row._asdict() for row in gone], "total": total_size(gone)}
     answer("cache", result, [f"removed {describe_files(gone)} from {folder}"], warnings)

@@ -144,7 +144,7 @@ def cache_facts():
     """The folder for files that can be made or fetched again; whether it can be written; the room on its disk."""
     import shutil
 
-    from kerascnn.weights.cache import home
+    from kerascnn.support.store import home
 
     folder = home()
     there = next(place for place in (folder, *folder.parents) if place.exists())

@@ -266,7 +266,7 @@ def describe_weights(network):
 
 def cached_files():
     """The files in the cache; none where the cache cannot be read, which is no reason to show no network."""
-    from kerascnn.weights.cache import cached
+    from kerascnn.support.store import cached
 
     with suppress(OSError):
         return {row.file for row in cached() if row.complete}

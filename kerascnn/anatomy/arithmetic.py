@@ -1,13 +1,15 @@
 """Conv and pool arithmetic, and the worked examples of a first course on convolutional networks, as numbers."""
 
+import math
 from dataclasses import dataclass
 from numbers import Integral
 
 
-def check_whole(name, value, least=1):
-    """Refuse what is not a whole number of at least ``least``."""
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
-        raise ValueError(f"`{name}` should be a whole number from {least}. Received: {value!r}")
+def check_whole(*, least=1, **values):
+    """Refuse arguments, given by name, that are not whole numbers of at least ``least``."""
+    for name, value in values.items():
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+            raise ValueError(f"`{name}` should be a whole number from {least}. Received: {value!r}")
 
 
 def check_shape(name, value, expected, lengths):
@@ -23,8 +25,7 @@ def output_size(size, kernel, stride=1, padding=0, dilation=1, *, exact=False):
     `padding` is an int for both sides, (before, after), "valid", or "same" (ceil(W / S), as TensorFlow pads).
     `exact` refuses a stride that does not fit instead of dropping the last pixels.
     """
-    for name, value in (("size", size), ("kernel", kernel), ("stride", stride), ("dilation", dilation)):
-        check_whole(name, value)
+    check_whole(size=size, kernel=kernel, stride=stride, dilation=dilation)
     before, after = pads(size, kernel, stride, padding, dilation)
     room = size + before + after - ((kernel - 1) * dilation + 1)
     if room < 0:
@@ -79,8 +80,7 @@ class Stack:
 
 def stack(kernel=3, depth=3, channels=1):
     """Small kernels in a row: three 3x3 see 7x7 with 27 C^2 weights, where one 7x7 takes 49 C^2."""
-    for name, value in (("kernel", kernel), ("depth", depth), ("channels", channels)):
-        check_whole(name, value)
+    check_whole(kernel=kernel, depth=depth, channels=channels)
     return Stack(kernel, depth, channels)
 
 
@@ -107,8 +107,7 @@ class Connectivity:
 
 def connectivity(inputs=7, hidden=3, reach=3):
     """What locality and sharing save: 7 inputs and 3 hidden units take 21 weights, then 9, then 3."""
-    for name, value in (("inputs", inputs), ("hidden", hidden), ("reach", reach)):
-        check_whole(name, value)
+    check_whole(inputs=inputs, hidden=hidden, reach=reach)
     if reach > inputs:
         raise ValueError(f"`reach` should be at most the {inputs} inputs. Received: {reach}")
     return Connectivity(inputs * hidden, hidden * reach, reach)
@@ -135,10 +134,8 @@ def dense_weights(shape, outputs=None):
     """A dense layer from an image to `outputs` units, or to as many as came in: 256x256x3 takes 3.87e10, 144 GiB."""
     check_shape("shape", shape, "the sizes of the input, such as (256, 256, 3)", range(1, 10))
     if outputs is not None:
-        check_whole("outputs", outputs)
-    units = 1
-    for size in shape:
-        units *= size
+        check_whole(outputs=outputs)
+    units = math.prod(shape)
     return DenseWeights(units * (units if outputs is None else outputs))
 
 
@@ -165,11 +162,9 @@ def inception_cost(
     A reduction of None leaves that branch naive; `project=None` pools without projecting.
     """
     check_shape("shape", shape, "(height, width, channels)", (3,))
-    filters = {"ones": ones, "threes": threes, "fives": fives}
-    reduced = {"reduce_threes": reduce_threes, "reduce_fives": reduce_fives, "project": project}
-    for name, value in (filters | reduced).items():
-        if value is not None or name in filters:
-            check_whole(name, value)
+    check_whole(ones=ones, threes=threes, fives=fives)
+    reductions = {"reduce_threes": reduce_threes, "reduce_fives": reduce_fives, "project": project}
+    check_whole(**{name: value for name, value in reductions.items() if value is not None})
     height, width, channels = shape
     places = height * width
     branches = {"1x1": places * channels * ones}

@@ -1,13 +1,14 @@
 """A network as boxes: a convolution with its norm and activation is one box."""
 
 import re
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, fields
 
 from keras import layers
 
 from ..graph import walk
 from ..graph.walk import elements
-from .counting import multiply_adds, weights_of
+from .table import multiply_adds, sum_known, weights_of
 
 SOFT = (*walk.IN_PLACE, *walk.PADDINGS, layers.Flatten, layers.Reshape, layers.Permute, layers.GroupNormalization)
 JOINS = {"Add": "+", "Subtract": "-", "Multiply": "x", "Average": "avg", "Maximum": "max", "Minimum": "min"}
@@ -45,24 +46,16 @@ class Box:
         """Of the main call, before flattening and the like."""
         return self.core.shape
 
-    @property
-    def signature(self):
-        """Two boxes with the same may be folded; what only passes channels on may have more of them."""
-        passes = self.type in ("join", "sum", "pool")
-        return (self.lines, self.shape[:-1] if passes else self.shape)
-
 
 def boxes(graph):
     """The boxes of a graph in the order they run; layers that ignore the pixels are left out."""
-    consumers, drawn = {}, [node for node in graph.nodes if node.reach != "none"]
-    for node in drawn:
-        for before in _before(node):
-            consumers.setdefault(before, []).append(node)
+    drawn = [node for node in graph.nodes if node.reach != "none"]
+    consumers = Counter(before for node in drawn for before in _before(node))
     groups, group_of = [], {}
     for node in drawn:
         befores = _before(node)
         group = None
-        if len(befores) == 1 and len(consumers[befores[0]]) == 1 and not befores[0].is_input:
+        if len(befores) == 1 and consumers[befores[0]] == 1 and not befores[0].is_input:
             candidate = group_of[befores[0]]
             if _soft(node) or all(map(_soft, candidate)):
                 group = candidate
@@ -71,10 +64,7 @@ def boxes(graph):
             groups.append(group)
         group.append(node)
         group_of[node] = group
-    return _freeze(groups, group_of)
 
-
-def _freeze(groups, group_of):
     made, counted = {}, set()
     for group in groups:
         sources = {id(group_of[before]): None for node in group for before in _before(node)}
@@ -82,9 +72,9 @@ def _freeze(groups, group_of):
         core = next((node for node in group if not _soft(node)), group[0])
         kind, lines = _describe(core, group)
         params = sum(weights_of(node, counted)["learned"] for node in group)
-        macs = [multiply_adds(node) for node in group]
+        macs = sum_known(multiply_adds(node) for node in group)
         feeds = tuple(made[source] for source in sources)
-        made[id(group)] = Box(core, tuple(group), feeds, kind, lines, params, None if None in macs else sum(macs))
+        made[id(group)] = Box(core, tuple(group), feeds, kind, lines, params, macs)
     return tuple(made.values())
 
 
@@ -111,7 +101,7 @@ def _describe(node, group):
         return "input", ("input",)
     for classes, kind, word in TYPES:
         if isinstance(layer, classes):
-            return kind, _lines(layer, word, node)
+            return kind, _lines(layer, word)
     if node.kind in ("Concatenate", "GetItem"):
         return "join", ("concat" if node.kind == "Concatenate" else "slice",)
     if _soft(node):
@@ -119,7 +109,7 @@ def _describe(node, group):
     return "other", _words(node.kind)
 
 
-def _lines(layer, word, node):
+def _lines(layer, word):
     """("conv /2", "3x3, 64"): word with stride and dilation, then window and filters."""
     kernel = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)
     strides = getattr(layer, "strides", None)
@@ -163,12 +153,6 @@ def _words(name):
     return tuple(line[:12] for line in lines[:2])
 
 
-def totals(every):
-    """Parameters and multiply-adds of all boxes."""
-    macs = [box.macs for box in every]
-    return sum(box.params for box in every), None if None in macs else sum(macs)
-
-
 def side_and_channels(shape):
     """What the height and width of a box stand for: the map's side and its channels; None where unknown."""
     if len(shape) < 2:
@@ -185,21 +169,12 @@ class Parallel:
     skip: bool
     join: Box | None = None
 
-    @property
-    def signature(self):
-        branches = tuple(tuple(piece.signature for piece in branch) for branch in self.branches)
-        return ("parallel", self.skip, branches, self.join and self.join.signature)
-
 
 @dataclass(frozen=True)
 class Side:
     """A branch that ends by itself."""
 
     chain: tuple
-
-    @property
-    def signature(self):
-        return ("side", tuple(piece.signature for piece in self.chain))
 
 
 @dataclass(frozen=True)
@@ -209,10 +184,6 @@ class Tangle:
     boxes: tuple
     links: tuple
 
-    @property
-    def signature(self):
-        return ("tangle", tuple(box.signature for box in self.boxes), self.links)
-
 
 @dataclass(frozen=True)
 class Repeat:
@@ -221,9 +192,15 @@ class Repeat:
     chain: tuple
     count: int
 
-    @property
-    def signature(self):
-        return ("repeat", self.count, tuple(piece.signature for piece in self.chain))
+
+def signature(piece):
+    """What pieces have in common that may be folded; boxes that only pass channels on may have more of them."""
+    if isinstance(piece, Box):
+        passes = piece.type in ("join", "sum", "pool")
+        return piece.lines, piece.shape[:-1] if passes else piece.shape
+    if isinstance(piece, Parallel | Side | Tangle | Repeat):
+        return type(piece), *(signature(getattr(piece, part.name)) for part in fields(piece))
+    return tuple(map(signature, piece)) if isinstance(piece, tuple) else piece
 
 
 def structure(graph):
@@ -254,9 +231,10 @@ def _components(members):
                 small, large = sorted((part[source], part[box]), key=len)
                 large.extend(small)
                 part.update(dict.fromkeys(small, large))
-    order = {box: index for index, box in enumerate(members)}
-    unique = {id(group): group for group in part.values()}
-    return sorted((sorted(group, key=order.get) for group in unique.values()), key=lambda g: order[g[0]])
+    groups = {}
+    for box in members:
+        groups.setdefault(id(part[box]), []).append(box)
+    return list(groups.values())
 
 
 def _chain(members, sides):
@@ -302,7 +280,7 @@ def _between(inner, skip, join, sides):
 
 def _fold(pieces):
     """Replace pieces that repeat by one `Repeat`; single boxes only from four on, so that VGG stays readable."""
-    names = [piece.signature for piece in pieces]
+    names = [signature(piece) for piece in pieces]
     folded, place = [], 0
     while place < len(pieces):
         best = (1, 1)

@@ -75,22 +75,10 @@ UNKNOWN = "unknown"  # nothing can be said
 def link(node, index, rank):
     """How `node` reads its input number `index`: a tuple of `Taps` for each of `rank` axes, WHOLE or UNKNOWN."""
     source, target = node.input_shapes[index], node.shape
-    if not _is_map(source, rank):
-        return _from_vector(source, target, rank)
-    for accepts, rule in RULES:
-        if accepts(node):
-            return rule(node, source, target, rank)
-    return UNKNOWN
-
-
-def _is_map(shape, rank):
-    """True for shapes that start with the image's axes and end with at least one of channels."""
-    return len(shape) > rank
-
-
-def _from_vector(source, target, rank):
-    """What a vector of features tells, it tells to every unit; a sequence of tokens has lost its places."""
-    return WHOLE if len(source) <= 1 or rank == 0 else UNKNOWN
+    if len(source) <= rank:  # no map: a vector tells every unit all it has, a sequence of tokens has lost its places
+        return WHOLE if len(source) <= 1 or rank == 0 else UNKNOWN
+    rule = _rule_for(node)
+    return rule(node, source, target, rank) if rule else UNKNOWN
 
 
 def _attribute(layer, names, rank):
@@ -174,6 +162,10 @@ def _resample(node, source, target, rank):
     return tuple(links)
 
 
+def _everything(node, source, target, rank):
+    return WHOLE
+
+
 def _adaptive(node, source, target, rank):
     sizes = tuple(zip(source[:rank], target[:rank], strict=True))
     if any(None in pair for pair in sizes) or len(target) != rank + 1:
@@ -183,7 +175,7 @@ def _adaptive(node, source, target, rank):
 
 def _pointwise(node, source, target, rank):
     """Each position by itself; a map of size 1 is broadcast to all."""
-    if not _is_map(target, rank):
+    if len(target) <= rank:
         return UNKNOWN
     stretched = [a == 1 and b != 1 for a, b in zip(source[:rank], target[:rank], strict=True)]
     if stretched and all(stretched):
@@ -248,45 +240,38 @@ def _slice(node, source, target, rank):
     return tuple(links)
 
 
-def _always(answer):
-    return lambda node, source, target, rank: answer
-
-
-def _is(*classes):
-    return lambda node: isinstance(node.operation, classes)
-
-
-def _declares(reach):
-    return lambda node: node.reach == reach
-
-
-def _operation(*names):
-    return lambda node: not node.is_layer and node.kind in names
-
-
-# First match wins. What a layer declares goes before what it is a subclass of: a class attribute `reach` that is
-# "pointwise", "whole", "window" (has kernel_size or pool_size, strides and padding), or "none" (ignores the pixels).
-RULES = (
-    (_declares("pointwise"), _pointwise),
-    (_declares("whole"), _always(WHOLE)),
-    (_declares("window"), _window),
-    (_is(*walk.CONVOLUTIONS, *walk.POOLS), _window),
-    (_is(*walk.TRANSPOSED), _transposed),
-    (_is(*walk.PADDINGS, *walk.CROPPINGS), _shift),
-    (_is(*walk.UPSAMPLINGS, layers.Resizing), _resample),
-    (_is(*walk.ADAPTIVE_POOLS), _adaptive),
-    (_is(*walk.WHOLE), _always(WHOLE)),
-    (_is(layers.Flatten), _always(WHOLE)),
-    (_is(*walk.BY_AXIS), _by_axis),
-    (_is(layers.Concatenate), _concatenate),
-    (_is(layers.Reshape), _reshape),
-    (_is(layers.Permute), _permute),
-    (_is(*walk.POINTWISE), _pointwise),
-    (_operation(*walk.POINTWISE_OPERATIONS), _pointwise),
-    (_operation(*walk.REDUCTIONS), _reduce),
-    (_operation("Softmax", "LogSoftmax"), _by_axis),
-    (_operation("Concatenate"), _concatenate),
-    (_operation("Reshape"), _reshape),
-    (_operation("Split"), _split),
-    (_operation("GetItem"), _slice),
+# What a layer declares goes before what it is a subclass of: a class attribute `reach` that is "pointwise", "whole",
+# "window" (has kernel_size or pool_size, strides and padding), or "none" (ignores the pixels).
+DECLARED = {"pointwise": _pointwise, "whole": _everything, "window": _window}
+LAYERS = (  # the first that fits
+    ((*walk.CONVOLUTIONS, *walk.POOLS), _window),
+    (walk.TRANSPOSED, _transposed),
+    ((*walk.PADDINGS, *walk.CROPPINGS), _shift),
+    ((*walk.UPSAMPLINGS, layers.Resizing), _resample),
+    (walk.ADAPTIVE_POOLS, _adaptive),
+    ((*walk.WHOLE, layers.Flatten), _everything),
+    (walk.BY_AXIS, _by_axis),
+    (layers.Concatenate, _concatenate),
+    (layers.Reshape, _reshape),
+    (layers.Permute, _permute),
+    (walk.POINTWISE, _pointwise),
 )
+OPERATIONS = {
+    **dict.fromkeys(walk.POINTWISE_OPERATIONS, _pointwise),
+    **dict.fromkeys(walk.REDUCTIONS, _reduce),
+    "Softmax": _by_axis,
+    "LogSoftmax": _by_axis,
+    "Concatenate": _concatenate,
+    "Reshape": _reshape,
+    "Split": _split,
+    "GetItem": _slice,
+}
+
+
+def _rule_for(node):
+    """The function that says how a call reads its input; None where nothing is known of it."""
+    if node.reach in DECLARED:
+        return DECLARED[node.reach]
+    if not node.is_layer:
+        return OPERATIONS.get(node.kind)
+    return next((rule for classes, rule in LAYERS if isinstance(node.operation, classes)), None)

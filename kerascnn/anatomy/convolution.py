@@ -8,6 +8,8 @@ from numbers import Integral
 
 import numpy as np
 
+from ..plots.primitives import COVERED, MAT, SIGNED
+from ..plots.style import BLUE, LARGE, RED, bare, new_figure, tidy
 from ..support.display import Drawn
 from .arithmetic import check_shape, check_whole, output_size, pads
 
@@ -77,10 +79,26 @@ class Equivariance(Drawn):
         return float(gap.max()) if gap.size else float("nan")
 
     def plot(self):
-        """Both orders side by side, and where they differ."""
-        pass
-
-        return draw_equivariance(self)
+        """Both orders side by side, and where they differ, on a scale of its own."""
+        figure = new_figure(11, 6.4)
+        axes = figure.subplots(2, 3)
+        most = max(np.abs(self.response).max(), np.abs(self.response_of_shifted).max(), 1e-12)
+        dy, dx = self.shift
+        _show_image(axes[0, 0], self.image, "image")
+        _show_image(axes[1, 0], self.shifted_image, f"image, shifted by ({dy}, {dx}) pixels")
+        _show_signed(axes[0, 1], self.response, most, "response to the image")
+        _show_signed(axes[1, 1], self.response_of_shifted, most, "shift, then respond")
+        drawn = _show_signed(axes[0, 2], self.shifted_response, most, "respond, then shift")
+        figure.colorbar(drawn, ax=axes[0, 2], shrink=0.85, label="response")
+        gap = np.abs(self.response_of_shifted - self.shifted_response).max(-1)
+        gap = np.where(self.interior, gap, np.nan)
+        axes[1, 2].set_facecolor(MAT)
+        largest = np.nanmax(gap) if np.isfinite(gap).any() else 0.0
+        drawn = axes[1, 2].imshow(gap, cmap=COVERED, vmin=0, vmax=max(largest, most * 1e-3), interpolation="nearest")
+        figure.colorbar(drawn, ax=axes[1, 2], shrink=0.85, label="|difference|")
+        bare(axes[1, 2], f"difference in the interior: at most {self.difference:.2g}\n(gray: reached by the border)")
+        figure.suptitle("Is shifting, then responding, the same as responding, then shifting?", fontsize=LARGE)
+        return figure
 
 
 def equivariance(layer, image, shift, *, margin=2):
@@ -91,7 +109,7 @@ def equivariance(layer, image, shift, *, margin=2):
     """
     image = _image(image)
     _check_layer(layer)
-    check_whole("margin", margin, least=0)
+    check_whole(margin=margin, least=0)
     pair = isinstance(shift, tuple | list) and len(shift) == 2
     if not pair or not all(isinstance(amount, Integral) for amount in shift):
         raise ValueError(f"`shift` should be (dy, dx), whole numbers of pixels. Received: {shift!r}")
@@ -118,16 +136,27 @@ class Invariance(Drawn):
 
     def plot(self):
         """Change against shift, with and without pooling."""
-        pass
-
-        return draw_invariance(self)
+        figure = new_figure(6.4, 4.2)
+        axis = figure.subplots()
+        lines = (
+            (self.before, RED, "s--", "the response itself"),
+            (self.pooled, BLUE, "o-", f"after {self.pool}x{self.pool} max pooling"),
+        )
+        for values, color, style, label in lines:
+            axis.plot(self.shifts, 100 * values, style, color=color, label=label, linewidth=2, markersize=6)
+        labels = {"xlabel": "shift of the image (pixels)", "ylabel": "change of the response (% of its norm)"}
+        tidy(axis, "Pooling makes small shifts matter less", fontsize=12, **labels)
+        axis.set_xticks(self.shifts)
+        axis.set_ylim(bottom=0)
+        axis.legend(frameon=False)
+        return figure
 
 
 def invariance(layer, image, *, pool=4, shifts=range(5)):
     """How far max pooling makes a response invariant to small horizontal shifts: |r(shifted) - r| / |r|."""
     image = _image(image)
     _check_layer(layer)
-    check_whole("pool", pool)
+    check_whole(pool=pool)
     if np.ndim(shifts) != 1 or not all(isinstance(shift, Integral) for shift in shifts):
         raise ValueError(f"`shifts` should be whole numbers of pixels. Received: {shifts!r}")
     shifts = np.array(list(shifts), dtype=int)
@@ -164,14 +193,10 @@ def _respond(layer, image):
 
 def _shift(array, shift):
     """Moved down and right by (dy, dx), with 0 where nothing was."""
-    moved = np.zeros_like(array)
-    into, out_of = [], []
-    for amount, size in zip(shift, array.shape, strict=False):
-        amount = max(-size, min(size, int(amount)))
-        into.append(slice(max(amount, 0), size + min(amount, 0)))
-        out_of.append(slice(max(-amount, 0), size - max(amount, 0)))
-    moved[tuple(into)] = array[tuple(out_of)]
-    return moved
+    room = [(abs(amount), abs(amount)) for amount in shift] + [(0, 0)] * (array.ndim - 2)
+    starts = [abs(amount) - amount for amount in shift]
+    inside = (slice(start, start + size) for start, size in zip(starts, array.shape, strict=False))
+    return np.pad(array, room)[tuple(inside)]
 
 
 def _max_pool(response, size):
@@ -186,73 +211,14 @@ def _change(still, moved):
     return float(np.linalg.norm(moved - still) / scale) if scale else 0.0
 
 
-def draw_equivariance(result):
-    """Image, shifted image, and the responses in both orders, with their difference on its own scale."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 6.4), layout="constrained")
-    axes = figure.subplots(2, 3)
-    most = max(np.abs(result.response).max(), np.abs(result.response_of_shifted).max(), 1e-12)
-    response, of_shifted, shifted = (
-        array[..., 0] for array in (result.response, result.response_of_shifted, result.shifted_response)
-    )
-    dy, dx = result.shift
-    for axis, image, title in (
-        (axes[0, 0], result.image, "image"),
-        (axes[1, 0], result.shifted_image, f"image, shifted by ({dy}, {dx}) pixels"),
-    ):
-        _show_image(axis, image, title)
-    _show_signed(axes[0, 1], response, most, "response to the image")
-    _show_signed(axes[1, 1], of_shifted, most, "shift, then respond")
-    drawn = _show_signed(axes[0, 2], shifted, most, "respond, then shift")
-    figure.colorbar(drawn, ax=axes[0, 2], shrink=0.85, label="response")
-    gap = np.abs(result.response_of_shifted - result.shifted_response).max(-1)
-    gap = np.where(result.interior, gap, np.nan)
-    axes[1, 2].set_facecolor("0.85")
-    largest = np.nanmax(gap) if np.isfinite(gap).any() else 0.0
-    drawn = axes[1, 2].imshow(gap, cmap="viridis", vmin=0, vmax=max(largest, most * 1e-3), interpolation="nearest")
-    figure.colorbar(drawn, ax=axes[1, 2], shrink=0.85, label="|difference|")
-    _bare(axes[1, 2], f"difference in the interior: at most {result.difference:.2g}\n(gray: reached by the border)")
-    figure.suptitle("Is shifting, then responding, the same as responding, then shifting?", fontsize=13)
-    return figure
-
-
-def draw_invariance(result):
-    """Two lines: the response itself, and after max pooling."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
-    axis = figure.subplots()
-    lines = (
-        (result.before, "#d55e00", "s--", "the response itself"),
-        (result.pooled, "#0072b2", "o-", f"after {result.pool}x{result.pool} max pooling"),
-    )
-    for values, colour, style, label in lines:
-        axis.plot(result.shifts, 100 * values, style, color=colour, label=label, linewidth=2, markersize=6)
-    axis.set(xlabel="shift of the image (pixels)", ylabel="change of the response (% of its norm)")
-    axis.set_title("Pooling makes small shifts matter less", fontsize=12)
-    axis.set_xticks(result.shifts)
-    axis.set_ylim(bottom=0)
-    axis.grid(alpha=0.25)
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.legend(frameon=False)
-    return figure
-
-
 def _show_image(axis, image, title):
     low, high = float(image.min()), float(image.max())
     image = (image - low) / (high - low or 1)
     axis.imshow(image if image.shape[-1] == 3 else image[..., 0], cmap="gray", vmin=0, vmax=1)
-    _bare(axis, title)
+    bare(axis, title)
 
 
-def _show_signed(axis, values, most, title):
-    drawn = axis.imshow(values, cmap="RdBu_r", vmin=-most, vmax=most, interpolation="nearest")
-    _bare(axis, title)
-    return drawn
-
-
-def _bare(axis, title):
-    axis.set_title(title, fontsize=11)
-    axis.set_xticks([])
-    axis.set_yticks([])
+def _show_signed(axis, maps, most, title):
+    """Draw the first of some maps."""
+    bare(axis, title)
+    return axis.imshow(maps[..., 0], cmap=SIGNED, vmin=-most, vmax=most, interpolation="nearest")

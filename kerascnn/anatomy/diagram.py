@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from html import escape
 
 from ..graph.walk import show_shape, walk
-from .blocks import Box, Parallel, Repeat, Side, Tangle, boxes, side_and_channels, structure, totals
-from .table import short, write
+from ..support.files import save_text
+from .blocks import Box, Parallel, Repeat, Side, Tangle, boxes, side_and_channels, structure
+from .table import short, sum_known
 
 # Light fills under dark text, in both themes; the words in the boxes carry the type when printed in grey.
 FILLS = {
@@ -60,7 +61,7 @@ class Diagram:
         """Write an .svg file."""
         if not str(path).endswith(".svg"):
             raise ValueError(f"`path` should end in .svg. Received: {str(path)!r}")
-        return write(path, self.svg)
+        return save_text(self.svg, path)
 
     def _repr_svg_(self):
         return self.svg
@@ -78,7 +79,7 @@ def diagram(model, *, width=1200, input_shape=None):
     marks, height = _stack(lines)
     width = max([line.width for line in lines] + [640]) + 2 * MARGIN
     legend, height = _legend({box.type for box in every}, _notes(pieces, marks), height + 8, width)
-    params, macs = totals(every)
+    params, macs = sum(box.params for box in every), sum_known(box.macs for box in every)
     head = f"{short(params)} parameters, {short(macs)} multiply-adds"
     body = [
         f'<text class="title" x="{MARGIN}" y="28">{escape(graph.name)}</text>',
@@ -218,10 +219,7 @@ def text_width(text, size=FONT):
 
 def part_of(piece, scale=1.0):
     """Lay out one piece."""
-    for kind, layer in LAYOUTS:
-        if isinstance(piece, kind):
-            return layer(piece, scale)
-    return _box(piece, scale)
+    return LAYOUTS[type(piece)](piece, scale)
 
 
 def _box(box, scale):
@@ -281,7 +279,8 @@ def _parallel(piece, scale):
     rows = len(piece.branches)
     parts = [chain(branch, scale if rows == 1 else min(scale, 0.6)) for branch in piece.branches]
     inner = max(part.width for part in parts)
-    width, end = inner + 4 * FORK, _join(piece, scale)
+    width = inner + 4 * FORK
+    end = _box(piece.join, scale) if piece.join else Part(0, 0, 0, ())
     heights = [part.up + part.down for part in parts]
     top = -(sum(heights) + GAP / 2 * (rows - 1)) / 2 if rows > 1 else -parts[0].up
     start, marks, y = top, [], top
@@ -303,11 +302,6 @@ def _parallel(piece, scale):
         marks.append(Mark("arc", (FORK, 0, land, up, end.up)))
         up += 2
     return Part(width + end.width, up, down, tuple(marks))
-
-
-def _join(piece, scale):
-    """The box where branches meet, or nothing."""
-    return _box(piece.join, scale) if piece.join else Part(0, 0, 0, ())
 
 
 def _enters(branch):
@@ -367,7 +361,7 @@ def _repeat(piece, scale):
     return Part(frame[2], -frame[1] + 20, frame[1] + frame[3], tuple(marks))
 
 
-LAYOUTS = ((Parallel, _parallel), (Side, _side), (Tangle, _tangle), (Repeat, _repeat), (Box, _box))
+LAYOUTS = {Parallel: _parallel, Side: _side, Tangle: _tangle, Repeat: _repeat, Box: _box}
 
 
 def rows(pieces, width):

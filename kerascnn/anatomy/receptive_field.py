@@ -90,8 +90,7 @@ def _through(node, index, found, sizes):
     look = connections.link(node, index, rank)
     if look == connections.UNKNOWN:
         return Field(reason=f"how {node.name} ({node.kind}) reads its input is unknown")
-    shape = node.input_shapes[index]
-    places = shape[:rank] if len(shape) > rank else (1,) * rank
+    places = _places(node.input_shapes[index], rank)
     if look == connections.WHOLE:
         return Field(tuple(map(_whole, inner.spans, places, sizes)))
     spans = []
@@ -329,7 +328,8 @@ def _source(graph, node, input):
             raise ValueError(f"`input` should be an input of {graph.name}. Received: {input!r}")
     else:
         sources = graph.inputs
-    reached = [(source, found) for source in sources if node in (found := fields(graph, source))]
+    seen = [(source, fields(graph, source)) for source in sources]
+    reached = [(source, found) for source, found in seen if node in found]
     if len(reached) != 1:
         names = ", ".join(source.name for source, _ in reached) or "none"
         raise ValueError(f"`input` should name one input that reaches {node.name} ({names}). Received: {input!r}")

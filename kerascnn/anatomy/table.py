@@ -1,15 +1,17 @@
 """The table of a network: shapes, parameters, multiply-adds, activation memory and receptive fields by layer."""
 
-import difflib
 import html as markup
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ..graph import walk as kinds
-from ..graph.walk import elements, show_shape, walk
-from ..support.files import replacing
-from .counting import multiply_adds, weights_of
+from keras import layers
+
+from ..graph import walk
+from ..graph.walk import elements, show_shape
+from ..support.files import save_text
+from ..support.text import UNITS, nearest
 from .receptive_field import ReceptiveField, fields
 
 
@@ -69,17 +71,17 @@ class Anatomy:
     @property
     def macs(self):
         """Multiply-adds for one image; None if a layer's are unknown."""
-        return _sum(row.macs for row in self.rows)
+        return sum_known(row.macs for row in self.rows)
 
     @property
     def activations(self):
         """Numbers held in memory for one image, each once; None if a size is unknown."""
-        return _sum(row.activations for row in self.rows if not row.in_place)
+        return sum_known(row.activations for row in self.rows if not row.in_place)
 
     @property
     def outputs(self):
         """Numbers in all layers' outputs together, as if nothing worked in place."""
-        return _sum(row.activations for row in self.rows)
+        return sum_known(row.activations for row in self.rows)
 
     @property
     def bytes(self):
@@ -107,23 +109,61 @@ class Anatomy:
         for row in self.rows:
             if row.name == name:
                 return row
-        raise ValueError(f"`name` should be a row of {self.name}{near(name, self.rows)} Received: {name!r}")
+        near = nearest(name, [row.name for row in self.rows])
+        hint = f"; did you mean {', '.join(near)}?" if near else "."
+        raise ValueError(f"`name` should be a row of {self.name}{hint} Received: {name!r}")
 
     def to_text(self, max_rows=None):
         """A table in aligned columns; `max_rows` leaves out the middle."""
-        return text(self, max_rows)
+        rows = [_cells(row) for row in self.rows]
+        if max_rows is not None and len(rows) > max_rows:
+            first = (max_rows + 1) // 2
+            last = max_rows - first
+            gap = (f"... {len(rows) - max_rows} more", *[""] * (len(COLUMNS) - 1))
+            rows = rows[:first] + [gap] + (rows[-last:] if last else [])
+        widths = [max(len(line[i]) for line in (COLUMNS, *rows)) for i in range(len(COLUMNS))]
+
+        def line(cells):
+            words = zip(cells, widths, strict=True)
+            return "  ".join(c.ljust(w) if i < TEXTUAL else c.rjust(w) for i, (c, w) in enumerate(words)).rstrip()
+
+        rule = "-" * len(line(["x" * width for width in widths]))
+        return "\n".join([self.name, line(COLUMNS), rule, *map(line, rows), rule, *_summary(self)])
 
     def to_html(self):
         """An HTML fragment with its own scoped style, for light and dark pages."""
-        return html(self)
+
+        def row(cells, tag, quiet=False):
+            parts = [
+                f"<{tag}{' class=kc-word' if i < TEXTUAL else ''}>{markup.escape(cell)}</{tag}>"
+                for i, cell in enumerate(cells)
+            ]
+            return f"<tr{' class=kc-quiet' if quiet else ''}>{''.join(parts)}</tr>"
+
+        body = "\n".join(row(_cells(item), "td", item.in_place) for item in self.rows)
+        notes = "".join(f"<p>{markup.escape(line)}</p>" for line in _summary(self))
+        return (
+            f'{STYLE}<div class="kc-anatomy"><table><caption>{markup.escape(self.name)}</caption>'
+            f"<thead>{row(COLUMNS, 'th')}</thead><tbody>\n{body}\n</tbody></table>{notes}</div>"
+        )
 
     def to_json(self, indent=None):
-        """Rows and totals as JSON with plain types."""
-        return json_text(self, indent)
+        """Rows and totals as JSON with plain types: tuples become lists, unknown numbers null."""
+        content = {"name": self.name, "totals": self.totals, "rows": [asdict(row) for row in self.rows]}
+        return json.dumps(content, indent=indent, allow_nan=False)
 
     def save(self, path):
         """Write to a file by its suffix: csv, json, html or txt."""
-        return save_table(self, path)
+        writers = {
+            ".csv": lambda: self.table.to_csv(index=False),
+            ".json": lambda: self.to_json(indent=1),
+            ".html": self.to_html,
+            ".txt": self.to_text,
+        }
+        suffix = Path(path).suffix
+        if suffix not in writers:
+            raise ValueError(f"`path` should end in one of {', '.join(writers)}. Received: {str(path)!r}")
+        return save_text(writers[suffix](), path)
 
     def __repr__(self):
         counts = f"{short(self.params)} parameters, {short(self.macs)} multiply-adds"
@@ -141,7 +181,7 @@ def dissect(model, input_shape=None):
 
     Receptive fields are those in the first input that reaches the layer.
     """
-    graph = walk(model, input_shape)
+    graph = walk.walk(model, input_shape)
     seen = [(source, fields(graph, source)) for source in graph.inputs]
     counted = set()
     rows = tuple(_row(node, seen, counted) for node in graph.nodes)
@@ -158,8 +198,8 @@ def _row(node, seen, counted):
         shape=node.shape,
         **weights,
         macs=multiply_adds(node),
-        activations=_sum(map(elements, node.outputs)),
-        in_place=kinds.in_place(node),
+        activations=sum_known(map(elements, node.outputs)),
+        in_place=walk.in_place(node),
         receptive=area.size if area else None,
         stride=area.stride if area else None,
         offset=area.offset if area else None,
@@ -175,13 +215,125 @@ def _sees(area):
     return area.reason or ("whole" if area.whole else "field" if area.size is not None else "unknown")
 
 
-def _sum(values):
-    """The sum, or None as soon as one is None."""
+def sum_known(values):
+    """The sum of counts; None as soon as one is not known."""
     values = list(values)
     return None if None in values else sum(values)
 
 
-UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+def weights_of(node, counted):
+    """params, learned and trainable of one call, leaving out weights in `counted`, which grows."""
+    layer = node.operation
+    if not node.is_layer:
+        return {"params": 0, "learned": 0, "trainable": 0}
+    fresh = [weight for weight in layer.weights if id(weight) not in counted]
+    counted.update(map(id, fresh))
+    by_kind = {id(weight) for part in layer._flatten_layers() for weight in part._trainable_variables}
+    moving = set(map(id, layer.trainable_weights))
+    return {
+        "params": _count(fresh),
+        "learned": _count(weight for weight in fresh if id(weight) in by_kind),
+        "trainable": _count(weight for weight in fresh if id(weight) in moving),
+    }
+
+
+def _count(weights):
+    return sum(map(_kernel, weights))
+
+
+def multiply_adds(node):
+    """Multiply-adds of one call on one image; None where a size is unknown or the layer does its work unseen."""
+    if not node.is_layer or node.is_input:
+        return 0
+    return _layer_macs(node.operation, node.input_shapes, node.shape)
+
+
+def _layer_macs(layer, sources, target):
+    if isinstance(layer, layers.TimeDistributed):
+        once = _layer_macs(layer.layer, [source[1:] for source in sources], target[1:])
+        return None if once is None or target[0] is None else once * target[0]
+    if isinstance(layer, layers.Wrapper) and not isinstance(layer, layers.Bidirectional):
+        return _layer_macs(layer.layer, sources, target)
+    for classes, rule in RULES:
+        if isinstance(layer, classes):
+            return rule(layer, sources[0] if sources else (), target, sources)
+    hidden = any(isinstance(part, WORKING) for part in layer._flatten_layers(include_self=False))
+    return None if hidden else 0
+
+
+def _times(count, shape):
+    """`count` for each place of a shape, or None."""
+    places = elements(shape)
+    return None if places is None else count * places
+
+
+def _kernel(weight):
+    """How many numbers a weight of Keras' holds, by its shape."""
+    return math.prod(weight.shape)
+
+
+def _convolution(layer, source, target, sources):
+    """Every place of the output takes each weight once, so the weights times the places (grouped too)."""
+    return _times(_kernel(layer.kernel), _places(layer, target))
+
+
+def _separable(layer, source, target, sources):
+    return _times(_kernel(layer.depthwise_kernel) + _kernel(layer.pointwise_kernel), _places(layer, target))
+
+
+def _transposed(layer, source, target, sources):
+    """Every place of the *input* takes each weight once."""
+    return _times(_kernel(layer.kernel), _places(layer, source))
+
+
+def _places(layer, shape):
+    return shape[1:] if getattr(layer, "data_format", None) == "channels_first" else shape[:-1]
+
+
+def _einsum(layer, source, target, sources):
+    """Every index of the equation runs once, except the batch."""
+    names, kernel, made = layer.equation.replace("->", ",").split(",")
+    if "." in layer.equation:
+        shared = math.prod(size for name, size in zip(kernel, layer.kernel.shape, strict=True) if name in made)
+        return _times(_kernel(layer.kernel) // shared, target)
+    sizes = dict(zip(names[1:], source, strict=True)) | dict(zip(kernel, layer.kernel.shape, strict=True))
+    return None if None in sizes.values() else math.prod(sizes.values())
+
+
+def _attention(layer, source, target, sources):
+    """Projections of query, key, value and output, and the two products between tokens."""
+    queries = elements(source[:-1])
+    keys = elements(sources[1][:-1]) if len(sources) > 1 else queries
+    if queries is None or keys is None:
+        return None
+    projections = sum(
+        _kernel(part.kernel) * count
+        for part, count in (
+            (layer.query_dense, queries),
+            (layer.key_dense, keys),
+            (layer.value_dense, keys),
+            (layer.output_dense, queries),
+        )
+    )
+    return projections + layer.num_heads * queries * keys * (layer.key_dim + (layer.value_dim or layer.key_dim))
+
+
+def _unseen(layer, source, target, sources):
+    return None
+
+
+WORKING = (*walk.CONVOLUTIONS, *walk.TRANSPOSED, *walk.DENSE, *walk.RECURRENT, layers.EinsumDense)
+# First match wins.
+RULES = (
+    (walk.SEPARABLE, _separable),
+    ((*walk.CONVOLUTIONS, *walk.DENSE), _convolution),
+    (walk.TRANSPOSED, _transposed),
+    (layers.EinsumDense, _einsum),
+    (layers.MultiHeadAttention, _attention),
+    (walk.RECURRENT, _unseen),
+)
+
+
 COLUMNS = (
     "layer",
     "kind",
@@ -206,12 +358,6 @@ def short(number, unit=""):
     return f"{number:,} {unit}".strip()
 
 
-def near(name, rows):
-    """A hint at names that are close."""
-    close = difflib.get_close_matches(str(name), [row.name for row in rows], n=3, cutoff=0.4)
-    return f"; did you mean {', '.join(close)}?" if close else "."
-
-
 def _cells(row):
     """One row as strings, in the order of COLUMNS."""
     field = {"field": show_shape(row.receptive or ()), "whole": "whole"}.get(row.sees, "unknown")
@@ -232,7 +378,7 @@ def _cells(row):
     )
 
 
-def summary(anatomy):
+def _summary(anatomy):
     """The totals in words, one fact a line."""
     lines = [
         f"{anatomy.params:,} parameters ({short(anatomy.params)}): {anatomy.learned:,} learned, "
@@ -243,24 +389,6 @@ def summary(anatomy):
     ]
     reasons = dict.fromkeys(row.sees for row in anatomy.rows if row.sees not in ("field", "whole", "no input"))
     return lines + [f"receptive field unknown from here on: {reason}" for reason in reasons]
-
-
-def text(anatomy, max_rows=None):
-    """Aligned columns; of a long table the first and last rows."""
-    rows = [_cells(row) for row in anatomy.rows]
-    if max_rows is not None and len(rows) > max_rows:
-        first = (max_rows + 1) // 2
-        last = max_rows - first
-        gap = (f"... {len(rows) - max_rows} more", *[""] * (len(COLUMNS) - 1))
-        rows = rows[:first] + [gap] + (rows[-last:] if last else [])
-    widths = [max(len(line[i]) for line in (COLUMNS, *rows)) for i in range(len(COLUMNS))]
-
-    def line(cells):
-        words = zip(cells, widths, strict=True)
-        return "  ".join(c.ljust(w) if i < TEXTUAL else c.rjust(w) for i, (c, w) in enumerate(words)).rstrip()
-
-    rule = "-" * len(line(["x" * width for width in widths]))
-    return "\n".join([anatomy.name, line(COLUMNS), rule, *map(line, rows), rule, *summary(anatomy)])
 
 
 STYLE = """<style>
@@ -274,51 +402,3 @@ STYLE = """<style>
 .kc-anatomy .kc-quiet td{opacity:.72}
 .kc-anatomy p{margin:2px 0}
 </style>"""
-
-
-def html(anatomy):
-    """A fragment: style, table, totals."""
-
-    def row(cells, tag, quiet=False):
-        parts = [
-            f"<{tag}{' class=kc-word' if i < TEXTUAL else ''}>{markup.escape(cell)}</{tag}>"
-            for i, cell in enumerate(cells)
-        ]
-        return f"<tr{' class=kc-quiet' if quiet else ''}>{''.join(parts)}</tr>"
-
-    body = "\n".join(row(_cells(item), "td", item.in_place) for item in anatomy.rows)
-    notes = "".join(f"<p>{markup.escape(line)}</p>" for line in summary(anatomy))
-    return (
-        f'{STYLE}<div class="kc-anatomy"><table><caption>{markup.escape(anatomy.name)}</caption>'
-        f"<thead>{row(COLUMNS, 'th')}</thead><tbody>\n{body}\n</tbody></table>{notes}</div>"
-    )
-
-
-def json_text(anatomy, indent=None):
-    """Plain types only: tuples become lists, unknown numbers null."""
-    content = {"name": anatomy.name, "totals": anatomy.totals, "rows": [asdict(row) for row in anatomy.rows]}
-    return json.dumps(content, indent=indent, allow_nan=False)
-
-
-WRITERS = {
-    ".csv": lambda anatomy: anatomy.table.to_csv(index=False),
-    ".json": lambda anatomy: json_text(anatomy, indent=1),
-    ".html": html,
-    ".txt": text,
-}
-
-
-def save_table(anatomy, path):
-    """Write by suffix."""
-    path = Path(path)
-    if path.suffix not in WRITERS:
-        raise ValueError(f"`path` should end in one of {', '.join(WRITERS)}. Received: {str(path)!r}")
-    return write(path, WRITERS[path.suffix](anatomy))
-
-
-def write(path, content):
-    """Write text that ends in a line; folders are made."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as draft:
-        draft.write_text(content if content.endswith("\n") else content + "\n", encoding="utf-8")
-    return Path(path)

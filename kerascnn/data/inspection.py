@@ -200,15 +200,11 @@ def alike(pairs, thumbs):
 
 def joined(count, pairs):
     """For each of ``count`` things the smallest that it hangs together with through pairs."""
-    parent = list(range(count))
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
 
-    def root(i):
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
-    for i, j in pairs:
-        low, high = sorted((root(int(i)), root(int(j))))
-        parent[high] = low
-    return np.array([root(i) for i in range(count)], np.int64)
+    rows, columns = np.asarray(pairs, np.int64).reshape(-1, 2).T
+    linked = coo_array((np.ones(len(rows)), (rows, columns)), (count, count))
+    _, parts = connected_components(linked, directed=False)
+    _, smallest = np.unique(parts, return_index=True)
+    return smallest[parts]

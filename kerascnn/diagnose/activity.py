@@ -20,6 +20,7 @@ from .images import batches
 CONSTANT = 1e-6  # of the layer's std: a unit that varies less ignores what it sees
 MOST = 512  # units of a layer whose correlations are kept
 PLACES = 8  # of each map, drawn once; means over a map would correlate by the contrast of the images alone
+LAYERS = "layer act units dead mean std sparsity correlation correlated participation entropy_rank"
 ONE_SIDED = ("relu", "relu6")  # where a unit that is never above 0 is dead
 
 
@@ -63,9 +64,8 @@ class Reduced(keras.Model):
     def call(self, x):
         graph, nodes, picked = self.calls()
         values = run(graph, x)
-        return [
-            reduced(ops.cast(values[node.name], "float32"), places) for node, places in zip(nodes, picked, strict=True)
-        ]
+        floats = (ops.cast(values[node.name], "float32") for node in nodes)
+        return [reduced(a, places) for a, places in zip(floats, picked, strict=True)]
 
 
 def reduced(a, places):
@@ -79,7 +79,9 @@ def reduced(a, places):
 class Tally:
     """The running sums of one layer, float64; memory does not grow with the images."""
 
-    def __init__(self, channels, rng):
+    def __init__(self, node, rng):
+        channels = node.shape[-1]
+        self.name, self.act, self.places = node.name, act_of(node), int(np.prod(node.shape[:-1]))
         self.kept = np.sort(rng.permutation(channels)[:MOST])
         self.images = self.samples = 0
         self.sums = np.zeros((4, channels))  # of means, squares, shares above 0, images with anything above 0
@@ -88,12 +90,12 @@ class Tally:
         self.centre = None  # of the first batch, so that differences of large squares do not round away
         self.around, self.products = np.zeros(len(self.kept)), np.zeros((len(self.kept),) * 2)
 
-    def add(self, parts, places):
+    def add(self, parts):
         mean, square, high, low, above, *values = np.moveaxis(np.asarray(parts, np.float64), 1, 0)
         self.images += len(mean)
         self.sums += [part.sum(0) for part in (mean, square, above, high > 0)]
         self.high, self.low = np.maximum(self.high, high.max(0)), np.minimum(self.low, low.min(0))
-        sparse = treves_rolls(mean.mean(1), square.mean(1), places * mean.shape[1])
+        sparse = treves_rolls(mean.mean(1), square.mean(1), self.places * mean.shape[1])
         self.population += np.nansum(sparse)
         self.awake += np.isfinite(sparse).sum()
         values = np.concatenate(values)[:, self.kept]
@@ -109,6 +111,48 @@ class Tally:
         shift = self.around / self.samples
         return self.products / self.samples - np.outer(shift, shift)
 
+    @property
+    def std(self):
+        """Of all units together."""
+        mean, square = self.sums[:2] / self.images
+        return float(np.sqrt(max(square.mean() - mean.mean() ** 2, 0)))
+
+    @property
+    def dead(self):
+        """Whether each unit is dead."""
+        return self.high <= 0 if self.act in ONE_SIDED else self.high - self.low <= CONSTANT * self.std
+
+    def units(self, confidence):
+        """A DataFrame of the units."""
+        import pandas as pd
+
+        mean, square, above, active = self.sums / self.images
+        columns = {
+            "layer": self.name,
+            "unit": np.arange(len(mean)),
+            "mean": mean,
+            "std": np.sqrt(np.maximum(square - mean**2, 0)),
+            "max": self.high,
+            "places": above,
+            "images": active,
+            "at_most": upper(np.rint(active * self.images), self.images, confidence),
+            "sparsity": treves_rolls(mean, square, self.images * self.places),
+            "dead": self.dead,
+        }
+        return pd.DataFrame(columns)
+
+    def row(self, correlations):
+        """The numbers of the layer as a whole, in the order of LAYERS."""
+        r = np.abs(correlations)
+        np.fill_diagonal(r, np.nan)
+        pairs = r[np.triu_indices(len(r), 1)]
+        typical = float(np.nanmean(pairs)) if np.isfinite(pairs).any() else float("nan")
+        correlated = float((np.nan_to_num(r) > 0.9).any(1).mean())
+        mean = (self.sums[0] / self.images).mean()
+        sparsity = self.population / self.awake if self.awake else float("nan")
+        units = self.name, self.act, len(self.high), int(self.dead.sum()), mean, self.std, sparsity
+        return *units, typical, correlated, *ranks(self.covariance)
+
 
 def activity(model, images, layers=None, *, batch_size=32, preprocess=None, confidence=0.95, seed=0):
     """Dead units, sparsity, correlation and effective rank over images, in one pass with bounded memory: `Activity`.
@@ -120,50 +164,24 @@ def activity(model, images, layers=None, *, batch_size=32, preprocess=None, conf
     """
     if not 0 < confidence < 1:
         raise ValueError(f"`confidence` should be between 0 and 1. Received: {confidence}")
-    ask, tallies, places, nodes = None, [], [], []
+    import pandas as pd
+
+    ask, tallies = None, []
     for batch in batches(model, images, batch_size, preprocess):
         if ask is None:
             graph, rng = graph_of(model, batch), np.random.default_rng(seed)
             usual = activations(graph)
             nodes = chosen(graph, layers, lambda node, usual=usual: node in usual)
-            tallies = [Tally(node.shape[-1], rng) for node in nodes]
-            places = [int(np.prod(node.shape[:-1])) for node in nodes]
-            ask = Reduced(graph, nodes, [np.sort(rng.permutation(count)[:PLACES]) for count in places])
+            tallies = [Tally(node, rng) for node in nodes]
+            ask = Reduced(graph, nodes, [np.sort(rng.permutation(tally.places)[:PLACES]) for tally in tallies])
         missing = batch_size - len(batch)
         whole = np.concatenate([batch, np.repeat(batch[-1:], missing, 0)]) if missing and tallies[0].images else batch
-        for tally, parts, count in zip(tallies, ask.predict_on_batch(whole), places, strict=True):
-            tally.add(parts[: len(batch)], count)
-    names = [node.name for node in nodes]
-    units, rows = tables(names, [*map(act_of, nodes)], tallies, places, confidence)
-    matrices = {name: correlation(tally.covariance) for name, tally in zip(names, tallies, strict=True)}
-    sampled = {name: tally.kept for name, tally in zip(names, tallies, strict=True)}
-    return Activity(units, rows, matrices, sampled, tallies[0].images, confidence)
-
-
-def tables(names, acts, tallies, places, confidence):
-    """The DataFrames of units and of layers."""
-    import pandas as pd
-
-    units, rows = [], []
-    for name, act, tally, count in zip(names, acts, tallies, places, strict=True):
-        n = tally.images
-        mean, square, above, active = tally.sums / n
-        std = np.sqrt(np.maximum(square - mean**2, 0))
-        whole = float(np.sqrt(max(square.mean() - mean.mean() ** 2, 0)))
-        dead = (tally.high <= 0) if act in ONE_SIDED else (tally.high - tally.low <= CONSTANT * whole)
-        columns = {"layer": name, "unit": np.arange(len(mean)), "mean": mean, "std": std, "max": tally.high}
-        columns |= {"places": above, "images": active, "at_most": upper(np.rint(active * n), n, confidence)}
-        units.append(pd.DataFrame(columns | {"sparsity": treves_rolls(mean, square, n * count), "dead": dead}))
-        r = np.abs(correlation(tally.covariance))
-        np.fill_diagonal(r, np.nan)
-        pairs = r[np.triu_indices(len(r), 1)]
-        correlated = float((np.nan_to_num(r) > 0.9).any(1).mean())
-        typical = float(np.nanmean(pairs)) if np.isfinite(pairs).any() else float("nan")
-        sparsity = tally.population / tally.awake if tally.awake else float("nan")
-        row = (name, act, len(mean), int(dead.sum()), mean.mean(), whole, sparsity, typical, correlated)
-        rows.append((*row, *ranks(tally.covariance)))
-    columns = ["layer", "act", "units", "dead", "mean", "std", "sparsity", "correlation", "correlated"]
-    return pd.concat(units, ignore_index=True), pd.DataFrame(rows, columns=[*columns, "participation", "entropy_rank"])
+        for tally, parts in zip(tallies, ask.predict_on_batch(whole), strict=True):
+            tally.add(parts[: len(batch)])
+    matrices = {tally.name: correlation(tally.covariance) for tally in tallies}
+    units = pd.concat([tally.units(confidence) for tally in tallies], ignore_index=True)
+    rows = pd.DataFrame([tally.row(matrices[tally.name]) for tally in tallies], columns=LAYERS.split())
+    return Activity(units, rows, matrices, {tally.name: tally.kept for tally in tallies}, tallies[0].images, confidence)
 
 
 def treves_rolls(mean, square, n):
@@ -194,5 +212,11 @@ def ranks(covariance):
     if values.sum() <= 0:
         return float("nan"), float("nan")
     share = values / values.sum()
-    share = share[share > 0]
-    return float(1 / np.square(share).sum()), float(np.exp(-(share * np.log(share)).sum()))
+    return float(1 / np.square(share).sum()), entropy_rank(share)
+
+
+def entropy_rank(share):
+    """exp(entropy) of shares: how many equal ones would have it."""
+    from scipy.special import entr
+
+    return float(np.exp(entr(share).sum()))

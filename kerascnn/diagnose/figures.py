@@ -2,25 +2,13 @@
 
 import numpy as np
 
-BLUE, RED, GREY = "#0072b2", "#d55e00", "0.75"
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-MARKS = {"good": "0.8", "too noisy": "#d55e00", "too correlated": "#e69f00", "dead": "#000000"}
+from ..plots.primitives import spaced
+from ..plots.style import BLACK, BLUE, LARGE, LINES, ORANGE, PALE, PLAIN, RED, bare, new_figure, tidy, whole_ticks
+from ..support.text import last_part
+
+MARKS = {"good": "0.8", "too noisy": RED, "too correlated": ORANGE, "dead": BLACK}
 SHOWN = 12  # histograms side by side
 TILES = 96  # filters drawn
-
-
-def new_figure(width, height):
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def plain(axis, title="", **labels):
-    """A title, names of axes, no frame."""
-    axis.set_title(title, fontsize=11)
-    axis.set(**labels)
-    axis.grid(alpha=0.25)
-    axis.spines[["top", "right"]].set_visible(False)
 
 
 def draw_initialisation(result):
@@ -32,34 +20,33 @@ def draw_initialisation(result):
     logarithmic(axes[0], layers, table["std"])
     low, high = axes[0].get_ylim()
     if low < result.input_std < 10 * high:  # pixels lie far above what the layers give
-        axes[0].axhline(result.input_std, color=GREY, linestyle="--", linewidth=1.5)
+        axes[0].axhline(result.input_std, color=PALE, linestyle="--", linewidth=1.5)
         axes[0].annotate("inputs", (layers[-1], result.input_std), ha="right", va="bottom", fontsize=8, color="0.4")
         axes[0].set_ylim(low, max(high, 3 * result.input_std))
-    plain(axes[0], "std of the activations", xlabel="layer")
+    tidy(axes[0], "std of the activations", xlabel="layer")
     axes[1].plot(layers, 100 * table.saturated, "o-", color=RED)
-    axes[1].set_ylim(-3, 103)
-    plain(axes[1], "units where the slope is (nearly) 0", xlabel="layer", ylabel="%")
+    tidy(axes[1], "units where the slope is (nearly) 0", ylim=(-3, 103), xlabel="layer", ylabel="%")
     lines = {"by the activations (rms)": table.gradient, "by the weights (norm)": table.weight_gradient}
     logarithmic(axes[2], layers, *lines.values())
     axes[2].legend(axes[2].lines, lines, frameon=False, fontsize=8)
-    plain(axes[2], "gradients", xlabel="layer")
+    tidy(axes[2], "gradients", xlabel="layer")
     for axis in axes:
-        axis.xaxis.get_major_locator().set_params(integer=True)
-    figure.suptitle(result.title, fontsize=13)
+        whole_ticks(axis)
+    figure.suptitle(result.title, fontsize=LARGE)
     return figure
 
 
 def draw_histograms(figure, result):
     """Activations of at most ``SHOWN`` layers; the zeros of a ReLU, half of all, are cut off at the top."""
     table = result.table
-    picked = np.unique(np.linspace(0, len(table) - 1, min(SHOWN, len(table))).round().astype(int))
+    picked = spaced(len(table), SHOWN)
     for axis, i in zip(figure.subplots(1, len(picked), squeeze=False)[0], picked, strict=True):
         edges, counts = result.edges[i], result.counts[i]
         axis.bar(edges[:-1], counts, np.diff(edges), align="edge", color=BLUE)
         second = np.sort(counts)[-2]
         if table.act[i].startswith("relu") and second:
             axis.set_ylim(0, 1.3 * second)
-        axis.set_title(f"{i + 1}: {short(table.layer[i], 13)}\nstd {table['std'][i]:.2g}", fontsize=7.5)
+        axis.set_title(f"{i + 1}: {last_part(table.layer[i], 13)}\nstd {table['std'][i]:.2g}", fontsize=7.5)
         axis.set_yticks([])
         axis.tick_params(labelsize=7)
         axis.set_xticks([edges[0], edges[-1]], [f"{edges[0]:.2g}", f"{edges[-1]:.2g}"])
@@ -79,38 +66,34 @@ def logarithmic(axis, x, *lines):
             axis.set_ylim(low / 10, high * 10)
 
 
-def short(name, length=12):
-    name = name.rsplit("/", 1)[-1]
-    return name if len(name) <= length else "…" + name[1 - length :]
-
-
 def draw_activity(result):
     """Bars by layer: dead units, sparsity, correlation, effective rank; the correlations of one layer."""
     table, figure = result.layers, new_figure(13, 6.2)
     grid = figure.add_gridspec(2, 3, width_ratios=(1, 1, 1.05))
-    places, names = np.arange(len(table)), [short(name, 18) for name in table.layer]
+    places, names = np.arange(len(table)), [last_part(name, 18) for name in table.layer]
+    dead = 100 * table.dead / table.units
     bars = (
-        ((0, 0), 100 * table.dead / table.units, "dead units (%)", RED),
-        ((0, 1), table.sparsity, "sparsity over units and places", BLUE),
-        ((1, 0), table.correlation, "mean |correlation| of two units", BLUE),
-        ((1, 1), 100 * table.entropy_rank / table.units, "effective rank (% of the units)", BLUE),
+        (0, 0, dead, "dead units (%)", RED, max(5.0, 1.1 * dead.max())),
+        (0, 1, table.sparsity, "sparsity over units and places", BLUE, 1),
+        (1, 0, table.correlation, "mean |correlation| of two units", BLUE, 1),
+        (1, 1, 100 * table.entropy_rank / table.units, "effective rank (% of the units)", BLUE, 100),
     )
     step = -(-len(names) // 24)
-    for (row, column), values, title, colour in bars:
+    for row, column, values, title, colour, most in bars:
         axis = figure.add_subplot(grid[row, column])
         axis.barh(places, np.nan_to_num(values), color=colour)
         axis.invert_yaxis()
         axis.set_yticks(places[::step], names[::step] if column == 0 else [""] * len(names[::step]), fontsize=8)
-        axis.set_xlim(0, {"dead": max(5.0, 1.1 * values.max())}.get(title[:4], 1.0 if values.max() <= 1 else 100))
-        plain(axis, title)
+        tidy(axis, title, xlim=(0, most))
     axis = figure.add_subplot(grid[:, 2])
     last = table.layer.iloc[-1]
     matrix = np.ma.masked_invalid(result.correlations[last])
     drawn = axis.imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
     axis.set_facecolor("0.85")
-    axis.set_title(f"correlation of the units of {short(last, 24)}\n(gray: a unit that does not vary)", fontsize=11)
+    title = f"correlation of the units of {last_part(last, 24)}\n(gray: a unit that does not vary)"
+    axis.set_title(title, fontsize=PLAIN)
     figure.colorbar(drawn, ax=axis, shrink=0.7)
-    figure.suptitle(f"Activity on {result.images:,} images", fontsize=13)
+    figure.suptitle(f"Activity on {result.images:,} images", fontsize=LARGE)
     return figure
 
 
@@ -118,25 +101,22 @@ def draw_filters(result):
     """The filters, framed in the colour of their verdict; each measure against random filters."""
     figure = new_figure(13, 6.5)
     left, right = figure.subfigures(1, 2, width_ratios=(1.5, 1))
-    count = min(result.kernel.shape[-1], TILES)
+    every = result.kernel.shape[-1]
+    count = min(every, TILES)
     columns = int(np.ceil(np.sqrt(1.3 * count)))
     axes = left.subplots(-(-count // columns), columns, squeeze=False).ravel()
-    for axis in axes:
+    for axis in axes[count:]:
         axis.axis("off")
     for axis, i in zip(axes, range(count), strict=False):
-        axis.axis("on")
         axis.imshow(tile(result.kernel[..., i]), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        axis.set_xticks([])
-        axis.set_yticks([])
-        for side in axis.spines.values():
-            side.set(color=MARKS[result.table.verdict[i]], linewidth=2.5)
-    every = result.kernel.shape[-1]
-    left.suptitle(f"{result.layer}, {f'{count} of {every}' if count < every else every} filters", fontsize=11)
+        bare(axis)
+        axis.spines[:].set(color=MARKS[result.table.verdict[i]], linewidth=2.5)
+    left.suptitle(f"{result.layer}, {f'{count} of {every}' if count < every else every} filters", fontsize=PLAIN)
     seen = [verdict for verdict in MARKS if (result.table.verdict == verdict).any()]
     handles = [axes[0].plot([], [], "s", color=MARKS[v], label=v, markersize=9)[0] for v in seen]
     figure.legend(handles=handles, loc="outside lower right", ncols=len(seen), frameon=False)
     draw_against_chance(right.subplots(), result)
-    figure.suptitle(f"{result.layer}: {' and '.join(result.verdicts)}", fontsize=13)
+    figure.suptitle(f"{result.layer}: {' and '.join(result.verdicts)}", fontsize=LARGE)
     return figure
 
 
@@ -148,13 +128,13 @@ def draw_against_chance(axis, result):
     bank, rng = result.bank.set_index("measure"), np.random.default_rng(0)
     for i, key in enumerate(keys):
         low, high = bank.random_low[key], bank.random_high[key]
-        axis.barh(i, max(high - low, 0.01), left=low, height=0.7, color=GREY)
+        axis.barh(i, max(high - low, 0.01), left=low, height=0.7, color=PALE)
         values = result.table[key]
         colours = [MARKS[verdict] if verdict != "good" else BLUE for verdict in result.table.verdict]
         axis.scatter(values, i + rng.uniform(-0.25, 0.25, len(values)), s=10, c=colours, alpha=0.8)
     axis.set_yticks(range(len(keys)), keys)
     axis.set_ylim(len(keys) - 0.3, -0.6)
-    plain(axis, f"gray: random filters; {int(bank.value['directions'])} directions, by chance 0")
+    tidy(axis, f"gray: random filters; {int(bank.value['directions'])} directions, by chance 0")
 
 
 def tile(kernel):
@@ -180,7 +160,7 @@ def draw_gradient_check(result):
     axis.set_yticks(range(len(names)), names, fontsize=8)
     axis.set_ylim(len(names) - 0.5, -0.5)
     title = f"Backpropagation against central differences: at most {result.max_error:.1e}"
-    plain(axis, title, xlabel="relative error (red: wrong)")
+    tidy(axis, title, xlabel="relative error (red: wrong)")
     figure.legend(frameon=False, fontsize=8, loc="outside lower right", ncols=2)
     return figure
 
@@ -194,12 +174,12 @@ def draw_comparison(result):
     first = {}
     for name in names:
         rows, group = result.table[result.table.variant == name], result.group.get(name, name)
-        colour = COLOURS[groups.index(group) % len(COLOURS)]
+        colour = LINES[groups.index(group) % len(LINES)]
         style = "-" if first.setdefault(group, name) != name or len(groups) == len(names) else "--"
         axis.plot(rows.epoch, rows.loss, style, marker="o", markersize=4, color=colour, label=name)
         if rows.val_loss.notna().any():
             axis.plot(rows.epoch, rows.val_loss, ":", color=colour, label=f"{name}, held out")
-    axis.xaxis.get_major_locator().set_params(integer=True)
-    plain(axis, result.title, xlabel="epoch", ylabel="training loss")
+    whole_ticks(axis)
+    tidy(axis, result.title, xlabel="epoch", ylabel="training loss")
     axis.legend(frameon=False, fontsize=8, ncols=2 if len(names) > 4 else 1)
     return figure

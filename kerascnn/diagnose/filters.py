@@ -19,6 +19,8 @@ import numpy as np
 
 from ..graph.run import every_layer
 from ..support.display import Drawn
+from ..support.text import unknown
+from .activity import entropy_rank
 
 LEAST = 5  # pixels of a side: 3x3 has nine weights, on which spectra say nothing
 MOST = 128  # filters that are compared with each other
@@ -80,18 +82,26 @@ def kernel_of(model, layer):
         if model.ndim != 4 or min(model.shape) < 1:
             raise ValueError(f"`model` should be a Keras model, or (h, w, channels, filters). Received: {model.shape}")
         return "kernel", model.astype(np.float64)
-    known = {each.name: each for each in every_layer(model) if len(getattr(each, "kernel_size", ())) == 2}
-    found = getattr(layer, "name", layer)
-    if not known or (layer is not None and found not in known):
-        from ..support.text import unknown
+    known = {each.name: each for each in every_layer(model) if is_convolution(each)}
+    if not known:
+        raise ValueError(f"`model` should have a convolution over two axes. Received: {model.name}, which has none")
+    name = next(iter(known)) if layer is None else getattr(layer, "name", layer)
+    if name not in known:
+        raise ValueError(unknown(f"convolution of {model.name}", name, known))
+    return name, kernel_array(known[name])
 
-        message = f"`model` should have a convolution over two axes. Received: {model.name}, which has none"
-        raise ValueError(unknown(f"convolution of {model.name}", found, known) if known else message)
-    chosen = known[found] if layer is not None else next(iter(known.values()))
-    kernel = np.asarray(chosen.get_weights()[0], np.float64)
-    if "Depthwise" in type(chosen).__name__:  # (h, w, channels, each): a filter has one channel
-        kernel = kernel.reshape(*kernel.shape[:2], 1, -1)
-    return chosen.name, np.swapaxes(kernel, 2, 3) if "Transpose" in type(chosen).__name__ else kernel
+
+def is_convolution(layer):
+    """Whether a layer convolves over two axes."""
+    return len(getattr(layer, "kernel_size", ())) == 2
+
+
+def kernel_array(layer):
+    """The kernel of a convolution as (h, w, channels, filters), float64; a depthwise filter has one channel."""
+    kernel = np.asarray(layer.get_weights()[0], np.float64)
+    if "Depthwise" in type(layer).__name__:
+        return kernel.reshape(*kernel.shape[:2], 1, -1)
+    return np.swapaxes(kernel, 2, 3) if "Transpose" in type(layer).__name__ else kernel
 
 
 def measures(kernel, order):
@@ -111,8 +121,7 @@ def measures(kernel, order):
             "smoothness": lag_one(kernel),
         }
     values = np.linalg.svd(kernel.reshape(-1, count), compute_uv=False) / (np.linalg.norm(kernel) or 1)
-    share = np.square(values[values > 0])
-    bank = {"largest": values[0], "singular": values, "entropy_rank": float(np.exp(-(share * np.log(share)).sum()))}
+    bank = {"largest": values[0], "singular": values, "entropy_rank": entropy_rank(np.square(values))}
     return found | {"twin": twins(kernel, order)}, bank
 
 

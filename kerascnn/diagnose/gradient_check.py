@@ -17,6 +17,7 @@ from ..support.display import Drawn
 from .images import check_order
 from .loss import Measured
 
+COLUMNS = ("layer", "weight", "index", "analytic", "numeric", "error", "eps", "kink")
 SMALLER = 8  # how much closer to look where a kink lies within eps
 ATTEMPTS = 3
 NOISE = 64 * np.finfo(np.float64).eps  # of the loss, relative; rounding adds up over the layers
@@ -26,7 +27,7 @@ NOISE = 64 * np.finfo(np.float64).eps  # of the loss, relative; rounding adds up
 class GradientCheck(Drawn):
     """Analytic and numeric slopes of sampled weights; rows with a ``kink`` say nothing about the gradient."""
 
-    table: object  # a DataFrame: layer, weight, index, analytic, numeric, error, eps, kink
+    table: object  # a DataFrame of COLUMNS
     tolerance: float
     loss: float
 
@@ -91,6 +92,8 @@ def gradient_check(
     will do. ``layers`` names layers or gives them; frozen ones count too. ``tell`` is called with (layer, how many are
     done, of how many).
     """
+    import pandas as pd
+
     if samples < 1 or eps <= 0:
         raise ValueError(f"`samples` and `eps` should be positive. Received: {samples} and {eps}")
     check_order(model, np.asarray(x))
@@ -114,13 +117,7 @@ def gradient_check(
             rows.append((layer.name, variable.name, index, analytic, numeric, error, step, kink))
         if tell:
             tell(layer.name, done, len(looked_at))
-    return GradientCheck(as_table(rows), tolerance, float(middle))
-
-
-def as_table(rows):
-    import pandas as pd
-
-    return pd.DataFrame(rows, columns=["layer", "weight", "index", "analytic", "numeric", "error", "eps", "kink"])
+    return GradientCheck(pd.DataFrame(rows, columns=COLUMNS), tolerance, float(middle))
 
 
 def drawn(weights, samples, rng):

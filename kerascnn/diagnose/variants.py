@@ -3,7 +3,6 @@
 Deeper plain nets reach a higher training loss, residual ones do not (He et al. 2015, fig. 6).
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -12,13 +11,13 @@ from functools import partial
 from pathlib import Path
 
 import keras
-import numpy as np
 from keras import layers
 
 from ..graph.copy import rebuild
 from ..inputs.resize import check_count
 from ..support.display import Drawn
-from ..support.files import replacing
+from ..support.files import write_text
+from ..support.store import digest
 from ..support.text import unknown
 from ..zoo.build import build_model
 from ..zoo.registry import card
@@ -114,7 +113,7 @@ def compare(
         if found is None:
             found = trained(model, name, arrays(images), held, settings, tell)
             if folder is not None:
-                keep(folder, name, as_table(found))
+                write_text(place(folder, name), as_table(found).to_csv(index=False))
         rows += found
     return Comparison(as_table(rows), title, dict(group or {}))
 
@@ -223,16 +222,14 @@ SETTINGS = "settings.json"
 
 def prepare(folder, settings):
     """The folder, made if need be; an error where its runs were made with other settings."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / SETTINGS
+    path = Path(folder) / SETTINGS
     if not path.exists():
-        write(path, json.dumps(settings, indent=2) + "\n")
+        write_text(path, json.dumps(settings, indent=2) + "\n")
     found = json.loads(path.read_text())
     other = [f"{key} {found.get(key)}, not {value}" for key, value in settings.items() if found.get(key) != value]
     if other:
         raise ValueError(f"`folder` should have runs with the same settings. Received: {folder}, {'; '.join(other)}")
-    return folder
+    return path.parent
 
 
 def finished(folder, variant, params):
@@ -249,24 +246,6 @@ def finished(folder, variant, params):
     return [*rows.itertuples(index=False, name=None)]
 
 
-def keep(folder, variant, table):
-    """Write the rows of a variant whose training is over."""
-    write(place(folder, variant), table.to_csv(index=False))
-
-
 def place(folder, variant):
+    """The file of a variant."""
     return folder / (re.sub(r"[^\w.-]+", "_", variant) + ".csv")
-
-
-def write(path, text):
-    with replacing(path) as draft:
-        draft.write_text(text)
-
-
-def digest(*arrays):
-    """Which data it was, in a few letters."""
-    found = hashlib.blake2b(digest_size=8)
-    for array in arrays:
-        found.update(str((array.shape, str(array.dtype))).encode())
-        found.update(np.ascontiguousarray(array).data)
-    return found.hexdigest()

@@ -9,6 +9,7 @@ import numpy as np
 from ..graph.copy import clone
 from ..inputs.classifier import classifier
 from ..support.display import Drawn
+from ..support.text import percent
 from .compare import compare
 from .evaluate import Evaluation, measured
 from .labelled import labelled
@@ -38,8 +39,8 @@ class Ablation(Drawn):
         """The table, and what was refused."""
         shown = readable_table(self.table).to_string(index=False, float_format="{:.2g}".format)
         refused = [f"cannot be left out: {name}, {reason}" for name, reason in self.refused.items()]
-        trained = f", {100 * self.retrained.accuracy:.1f} % retrained" if self.retrained else ""
-        intact = f"intact {100 * self.intact.accuracy:.1f} %{trained}, {len(self.intact):,} images"
+        trained = f", {percent(self.retrained.accuracy)} retrained" if self.retrained else ""
+        intact = f"intact {percent(self.intact.accuracy)}{trained}, {len(self.intact):,} images"
         return "\n".join([intact, shown, *refused])
 
     def plot(self):

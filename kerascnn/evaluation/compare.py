@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..support.display import Drawn
+from ..support.text import percent
 from .evaluate import Evaluation
 from .statistics import LEVEL, Interval, bootstrap, checked, mcnemar
 
@@ -53,8 +54,8 @@ class Comparison(Drawn):
         better = "no difference that chance cannot explain" if self.p >= 1 - LEVEL else "a difference beyond chance"
         return "\n".join(
             [
-                f"{self.called[0]} {100 * self.first.accuracy:.1f} %, {self.called[1]} "
-                f"{100 * self.second.accuracy:.1f} % of the same {len(self.first):,} images",
+                f"{self.called[0]} {percent(self.first.accuracy)}, {self.called[1]} {percent(self.second.accuracy)} "
+                f"of the same {len(self.first):,} images",
                 f"difference {gap.value:+.1f} points ({gap.low:+.1f} to {gap.high:+.1f})",
                 f"McNemar's exact p = {self.p:.3g}: {better}",
                 f"only {self.called[0]} right: {only_first}, only {self.called[1]} right: {only_second}",

@@ -2,27 +2,25 @@
 
 import numpy as np
 
-BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "0.6"
+from ..plots.primitives import spans
+from ..plots.style import BLUE, GRAY, PLAIN, RED, new_figure, tidy, top_down
+from ..support.text import both_ends, percent
+
 MOST = 24  # classes in a figure
-LETTERS = 18
+LETTERS = 18  # of a name; names often differ in their ends
 
 
 def figure_of(drawing, size=(5, 5)):
     """A figure of one axis, drawn on by a function."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, layout="constrained")
+    figure = new_figure(*size)
     drawing(figure.subplots())
     return figure
 
 
 def draw(evaluation):
     """Reliability above the confidences, the classes' accuracies, and the confusion between classes."""
-    from matplotlib.figure import Figure
-
     shown = chosen(evaluation.per_class)
-    height = max(5.5, 2.2 + 0.22 * len(shown))
-    figure = Figure(figsize=(16, height), layout="constrained")
+    figure = new_figure(16, max(5.5, 2.2 + 0.22 * len(shown)))
     left, middle, right = figure.subfigures(1, 3, width_ratios=(1, 1.1, 1.35))
     upper, lower = left.subplots(2, 1, height_ratios=(3, 1), sharex=True)
     draw_reliability(upper, evaluation.calibration)
@@ -46,14 +44,12 @@ def chosen(table):
 def draw_reliability(axis, found):
     """Accuracy against confidence by bins, with Wilson's intervals, and the diagonal."""
     table = found.table
-    axis.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="as sure as right")
-    spans = np.stack([table["accuracy"] - table["accuracy_low"], table["accuracy_high"] - table["accuracy"]]).clip(0)
-    axis.errorbar(
-        table["confidence"], table["accuracy"], spans, fmt="o-", color=BLUE, markersize=4, linewidth=1.5, capsize=2
-    )
-    axis.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="confidence", ylabel="accuracy")
-    axis.set_title(f"Calibration error {100 * found.ece:.1f} % (chance: {100 * found.chance:.1f} %)", fontsize=11)
-    tidy(axis)
+    axis.plot([0, 1], [0, 1], color=GRAY, linewidth=1, linestyle="--", label="as sure as right")
+    bars = spans(table["accuracy"], table["accuracy_low"], table["accuracy_high"])
+    style = {"fmt": "o-", "color": BLUE, "markersize": 4, "linewidth": 1.5, "capsize": 2}
+    axis.errorbar(table["confidence"], table["accuracy"], bars, **style)
+    title = f"Calibration error {percent(found.ece)} (chance: {percent(found.chance)})"
+    tidy(axis, title, xlim=(0, 1), ylim=(0, 1.02), xlabel="confidence", ylabel="accuracy")
     axis.legend(frameon=False, loc="best", fontsize=9)
 
 
@@ -62,27 +58,24 @@ def draw_confidences(axis, evaluation):
     sure = evaluation.probs.max(axis=1)
     bins = np.linspace(0, 1, 21)
     parts = [sure[evaluation.right], sure[~evaluation.right]]
-    axis.hist(parts, bins, stacked=True, color=[BLUE, ORANGE], label=["right", "wrong"])
-    axis.set(xlim=(0, 1), xlabel="confidence", ylabel="images")
-    tidy(axis)
+    axis.hist(parts, bins, stacked=True, color=[BLUE, RED], label=["right", "wrong"])
+    tidy(axis, xlim=(0, 1), xlabel="confidence", ylabel="images")
     axis.legend(frameon=False, loc="best", fontsize=9)
 
 
 def draw_classes(axis, table, every):
     """The accuracy of each class with Wilson's interval, the easiest above; those of few images pale."""
     place = np.arange(len(table))
-    spans = np.stack([table["accuracy"] - table["low"], table["high"] - table["accuracy"]]).clip(0)
-    colours = [GREY if few else BLUE for few in table["few"]]
+    bars = spans(table["accuracy"], table["low"], table["high"])
+    colours = [GRAY if few else BLUE for few in table["few"]]
     axis.barh(place, table["accuracy"], color=colours, height=0.7)
-    axis.errorbar(table["accuracy"], place, xerr=spans, fmt="none", ecolor="0.2", elinewidth=1, capsize=1.5)
-    axis.set_yticks(place, [short(name) for name in table["class"]], fontsize=8)
-    axis.set(ylim=(len(table) - 0.4, -0.6), xlim=(0, 1), xlabel="accuracy")
+    axis.errorbar(table["accuracy"], place, xerr=bars, fmt="none", ecolor="0.2", elinewidth=1, capsize=1.5)
+    top_down(axis, [both_ends(name, LETTERS) for name in table["class"]], fontsize=8)
     part = "" if len(table) == every else f": {len(table) // 2} easiest, {len(table) // 2} hardest of {every}"
     pale = " (grey: fewer than 10 images)" if table["few"].any() else ""
-    axis.set_title(f"Classes{part}{pale}", fontsize=11)
     if len(table) < every:
         axis.axhline(len(table) // 2 - 0.5, color="0.3", linewidth=0.8, linestyle=":")
-    tidy(axis)
+    tidy(axis, f"Classes{part}{pale}", xlim=(0, 1), xlabel="accuracy")
 
 
 def draw_confusion(figure, axis, evaluation):
@@ -95,12 +88,14 @@ def draw_confusion(figure, axis, evaluation):
     counts = evaluation.confusion.to_numpy()[shown]
     share = counts[:, shown] / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     drawn = axis.imshow(share, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
-    names = [short(evaluation.class_name(int(i))) for i in shown]
+    names = [both_ends(evaluation.class_name(int(i)), LETTERS) for i in shown]
     letters = 8 if len(shown) <= 15 else 7
     axis.set_xticks(range(len(shown)), names, rotation=90, fontsize=letters)
     axis.set_yticks(range(len(shown)), names, fontsize=letters)
     axis.set(xlabel="predicted", ylabel="true")
-    axis.set_title("Confusion" + (f": the {len(shown)} classes confused most" if classes > MOST else ""), fontsize=11)
+    axis.set_title(
+        "Confusion" + (f": the {len(shown)} classes confused most" if classes > MOST else ""), fontsize=PLAIN
+    )
     if len(shown) <= 12:
         for i, j in np.argwhere(share >= 0.005):
             colour = "white" if share[i, j] > 0.5 else "0.2"
@@ -113,7 +108,7 @@ def draw_cells(axis, table):
     counts = table.to_numpy()
     axis.imshow(counts, cmap="Blues", vmin=0, vmax=max(1, 1.4 * counts.max()))
     for (i, j), number in np.ndenumerate(counts):
-        text = f"{number:,}\n{100 * number / counts.sum():.1f} %"
+        text = f"{number:,}\n{percent(number / counts.sum())}"
         colour = "white" if number > 0.7 * counts.max() else "0.2"
         axis.text(j, i, text, ha="center", va="center", fontsize=13, color=colour)
     axis.set_xticks([0, 1], table.columns)
@@ -124,13 +119,12 @@ def draw_cells(axis, table):
 def draw_members(axis, table):
     """The accuracy of each member with its interval, and below them the ensemble's."""
     place = np.arange(len(table))
-    spans = 100 * np.stack([table["accuracy"] - table["low"], table["high"] - table["accuracy"]]).clip(0)
-    for rows, colour in ((place[:-1], BLUE), (place[-1:], ORANGE)):
+    bars = 100 * spans(table["accuracy"], table["low"], table["high"])
+    for rows, colour in ((place[:-1], BLUE), (place[-1:], RED)):
         at = 100 * table["accuracy"].to_numpy()[rows]
-        axis.errorbar(at, rows, xerr=spans[:, rows], fmt="o", color=colour, capsize=2)
-    axis.set_yticks(place, [short(name) for name in table["member"]], fontsize=9)
-    axis.set(ylim=(len(table) - 0.4, -0.6), xlabel="accuracy (%)")
-    tidy(axis)
+        axis.errorbar(at, rows, xerr=bars[:, rows], fmt="o", color=colour, capsize=2)
+    top_down(axis, [both_ends(name, LETTERS) for name in table["member"]])
+    tidy(axis, xlabel="accuracy (%)")
 
 
 def draw_drops(table, title):
@@ -139,29 +133,16 @@ def draw_drops(table, title):
 
     def drawing(axis):
         place = np.arange(len(table))
-        series = [("", BLUE, "as is")] + [("retrained_", ORANGE, "retrained")] * ("retrained_drop" in table)
+        series = [("", BLUE, "as is")] + [("retrained_", RED, "retrained")] * ("retrained_drop" in table)
         for i, (prefix, colour, label) in enumerate(series):
             drop = table[f"{prefix}drop"]
-            spans = np.stack([drop - table[f"{prefix}drop_low"], table[f"{prefix}drop_high"] - drop]).clip(0)
+            bars = spans(drop, table[f"{prefix}drop_low"], table[f"{prefix}drop_high"])
             at = place + (i - (len(series) - 1) / 2) * 0.3
-            axis.errorbar(100 * drop, at, xerr=100 * spans, fmt="o", color=colour, capsize=2, label=label)
-        axis.axvline(0, color=GREY, linewidth=1)
-        axis.set_yticks(place, [f"{row.part} ({row.how})" for row in table.itertuples()], fontsize=9)
-        axis.set(ylim=(len(table) - 0.4, -0.6), xlabel="accuracy lost (percentage points)")
-        axis.set_title(title, fontsize=11)
-        tidy(axis)
+            axis.errorbar(100 * drop, at, xerr=100 * bars, fmt="o", color=colour, capsize=2, label=label)
+        axis.axvline(0, color=GRAY, linewidth=1)
+        top_down(axis, [f"{row.part} ({row.how})" for row in table.itertuples()])
+        tidy(axis, title, xlabel="accuracy lost (percentage points)")
         if len(series) > 1:
             axis.figure.legend(frameon=False, loc="outside lower center", ncols=2)
 
     return figure_of(drawing, (7.5, max(2.5, 1.4 + 0.3 * len(table))))
-
-
-def short(name):
-    """A name that fits; names often differ in their ends."""
-    return name if len(name) <= LETTERS else f"{name[: LETTERS - 8]}…{name[-7:]}"
-
-
-def tidy(axis):
-    axis.grid(alpha=0.25)
-    axis.set_axisbelow(True)
-    axis.spines[["top", "right"]].set_visible(False)

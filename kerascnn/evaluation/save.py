@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 from ..support.files import displayable, replacing, save_figure
+from ..support.text import percent
 from .statistics import Interval
 
 PICTURES = (".png", ".svg", ".pdf", ".jpg")
@@ -157,7 +158,7 @@ def calibrated(found):
     verdict = "too sure" if found.gap > 0 else "not sure enough"
     if found.ece <= found.chance:
         verdict = "as good as can be told from so many images"
-    return f"ECE {100 * found.ece:.1f} % (chance alone: up to {100 * found.chance:.1f} %), {verdict}"
+    return f"ECE {percent(found.ece)} (chance alone: up to {percent(found.chance)}), {verdict}"
 
 
 def sides(table):

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..graph.copy import clone
 from ..graph.walk import functional
-from ..support.text import unknown
+from ..support.text import sides, unknown
 
 HOW = ("remove", "zero", "mean")
 
@@ -163,7 +163,7 @@ def bypass(calls, inside, name):
 
 def sized(shape):
     """A shape without the batch, as people write it."""
-    return "x".join("?" if side is None else str(side) for side in shape[1:])
+    return sides(shape[1:])
 
 
 def replacement(width, units, means):

@@ -4,13 +4,12 @@ import json
 import os
 from datetime import UTC, datetime
 from importlib import metadata
-from pathlib import Path
 
 from .. import __version__
 from ..inputs.classifier import published
 from ..support.files import displayable
 from .signatures import BEST
-from .verify import digest_of
+from .verify import digests
 
 MEANING = {
     "softmax": "probabilities that add up to 1",
@@ -149,13 +148,3 @@ def request(name):
     """A request to it, with a photo as base64."""
     photo = '{"instances": [{"b64": "\'"$(base64 < photo.jpg | tr -d "\\n")"\'"}]}'
     return f"echo '{photo}' | curl -d @- http://localhost:8501/v1/models/{name}:predict"
-
-
-def digests(folder):
-    """{file: sha256} of all files below a folder."""
-    found = {}
-    for place, _, names in sorted(os.walk(folder)):
-        for name in sorted(names):
-            path = os.path.join(place, name)
-            found[os.path.relpath(path, folder).replace(os.sep, "/")] = path
-    return {name: digest_of(Path(path)) for name, path in found.items()}

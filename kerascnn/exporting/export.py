@@ -24,7 +24,7 @@ from ..support.display import Tabled
 from ..support.text import unknown
 from . import card, signatures
 from .signatures import Plan
-from .verify import Check, ExportError
+from .verify import Check, ExportError, files_of
 from .verify import verify as checked
 
 FORMATS = {"keras": (), "saved_model": (), "tflite": (), "onnx": ("tf2onnx", "onnxruntime")}  # and what each needs
@@ -88,7 +88,8 @@ def export(
         if verify and theirs:
             write_samples(os.path.join(apart, "all"), own + theirs, answers(plan, own + theirs, limit))
         checks = checked(folder, os.path.join(apart, "all") if theirs else None) if verify else ()
-    return Exported(path, sizes(path), checks)
+    sizes = {name: file.stat().st_size for name, file in files_of(path).items()}
+    return Exported(path, sizes, checks)
 
 
 def check_formats(formats):
@@ -131,13 +132,14 @@ def preprocessed(model, layer):
 
 def check_facts(facts):
     """The facts as JSON holds them; what the card says by itself they may not say otherwise."""
-    if not isinstance(facts or {}, Mapping) or not all(isinstance(key, str) for key in facts or {}):
+    facts = facts or {}
+    if not isinstance(facts, Mapping) or not all(isinstance(key, str) for key in facts):
         raise ValueError(f"`facts` should be a dictionary of what the card is to say. Received: {facts!r}")
-    taken = sorted(card.OWN & {*(facts or {})})
+    taken = sorted(card.OWN & {*facts})
     if taken:
         raise ValueError(f"`facts` should not name what the card says by itself. Received: {', '.join(taken)}")
     try:
-        return json.loads(json.dumps(dict(facts or {}), default=lambda value: value.tolist(), allow_nan=False))
+        return json.loads(json.dumps(dict(facts), default=lambda value: value.tolist(), allow_nan=False))
     except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"`facts` should be what JSON can hold. Received: {error}") from error
 
@@ -227,12 +229,6 @@ def unfinished(path, replace):
         shutil.rmtree(before, ignore_errors=True)
 
 
-def sizes(folder):
-    """{path: bytes} of the files in a folder."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in paths}
-
-
 SIZES = ((240, 320), (320, 240), (97, 131), (300, 300))
 
 
@@ -271,8 +267,7 @@ def encoded(image):
         return written(Image.fromarray(unpack(image, "the image")), "PNG")
     if isinstance(image, str | os.PathLike):
         decode(image)  # says what a file is that is no image
-        with open(image, "rb") as file:
-            image = file.read()
+        image = Path(image).read_bytes()
     image = image.read() if hasattr(image, "read") else bytes(image)
     return image if kind_of(image[:16]) in ("JPEG", "PNG") else written(Image.fromarray(decode(image)), "PNG")
 
@@ -299,6 +294,5 @@ def write_samples(folder, samples, expected):
     """Samples and answers as files in a new folder."""
     os.makedirs(folder)
     for name, data in samples:
-        with open(os.path.join(folder, name), "wb") as file:
-            file.write(data)
+        Path(folder, name).write_bytes(data)
     np.savez_compressed(os.path.join(folder, "expected.npz"), **expected)

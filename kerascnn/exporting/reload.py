@@ -4,17 +4,15 @@ import json
 import sys
 
 import keras
-import numpy as np
 
 from ..evaluation.predict import predict
-from .standalone import REPEATED, alike, check, near
+from .standalone import REPEATED, alike, check, near, read_expected
 
 FILE = "model.keras"
 
 
 def checks(folder, samples):
-    with np.load(f"{samples}/expected.npz") as file:
-        expected = dict(file)
+    expected = read_expected(samples)
     try:
         model = keras.saving.load_model(f"{folder}/{FILE}", compile=False)
     except Exception as error:  # a custom layer that is not registered fails in many ways

@@ -6,6 +6,7 @@ Run as a file by ``verify``, and imports nothing of ours: so it stands for a mac
 import json
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
 
@@ -35,10 +36,11 @@ def alike(file, what, probs, expected, limit):
         yield check(file, f"{what}: first class", f"{same.sum()} of {same.size} the same", same.all())
 
 
-def saved_model(folder, files, expected):
+def saved_model(folder, samples, expected):
     """The signatures of the SavedModel."""
     import tensorflow as tf
 
+    files = [Path(samples, name).read_bytes() for name in expected["files"]]
     name, answers, limit = "saved_model", expected["answers"], float(expected["limit"])
     signatures = tf.saved_model.load(f"{folder}/saved_model/1").signatures
 
@@ -102,18 +104,19 @@ def onnx(folder, expected):
     yield from alike("model.onnx", "images", probs, expected["answers"], float(expected["limit"]))
 
 
-def checks(folder, samples):
+def read_expected(samples):
+    """What was written beside the samples: the names of their files, pixels, and what is to be answered."""
     with np.load(f"{samples}/expected.npz") as file:
-        expected = dict(file)
-    files = []
-    for name in expected["files"]:
-        with open(f"{samples}/{name}", "rb") as file:
-            files.append(file.read())
+        return dict(file)
+
+
+def checks(folder, samples):
+    expected = read_expected(samples)
     with open(f"{folder}/labels.json", encoding="utf-8") as file:
         same = json.load(file) == expected["classes"].tolist()
     yield check("labels.json", "names of classes", "as given" if same else "other names or another order", same)
     if os.path.isdir(f"{folder}/saved_model"):
-        yield from saved_model(folder, files, expected)
+        yield from saved_model(folder, samples, expected)
     if os.path.exists(f"{folder}/model.tflite"):
         yield from tflite(folder, expected)
     if os.path.exists(f"{folder}/model.onnx"):

@@ -46,7 +46,7 @@ def verify(folder, samples=None):
     if (folder / "model.keras").exists():
         running.append(("model.keras", started(["-m", "kerascnn.exporting.reload", folder, samples])))
     if any((folder / name).exists() for name in ALONE):
-        running.append(("saved_model", started(["-P", HERE / "alone.py", folder, samples])))
+        running.append(("saved_model", started(["-P", HERE / "standalone.py", folder, samples])))
     checks = [*intact(folder)]
     try:
         for file, process in running:
@@ -62,17 +62,25 @@ def verify(folder, samples=None):
 def intact(folder):
     """Whether the files are those that the card lists."""
     listed = json.loads((folder / "card.json").read_text(encoding="utf-8"))["sha256"]
-    changed = [name for name, digest in listed.items() if digest_of(folder / name) != digest]
-    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    changed += sorted(there - listed.keys() - {"card.json"})
+    there = digests(folder)
+    changed = [name for name, digest in listed.items() if there.get(name) != digest]
+    changed += sorted(there.keys() - listed.keys() - {"card.json"})
     yield Check("card.json", "sha256 of all files", ", ".join(changed) or "the same", not changed)
 
 
-def digest_of(path):
-    if not path.is_file():
-        return None
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def files_of(folder):
+    """{name: path} of all files below a folder."""
+    paths = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path for path in paths}
+
+
+def digests(folder):
+    """{name: sha256} of all files below a folder."""
+    found = {}
+    for name, path in files_of(folder).items():
+        with open(path, "rb") as file:
+            found[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
 
 
 def started(words):

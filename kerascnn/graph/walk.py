@@ -3,12 +3,13 @@
 A node is one *call* of a layer or operation, so a shared layer appears once for each time it is used.
 """
 
-import difflib
 import math
 from dataclasses import dataclass
 
 import keras
 from keras import layers
+
+from ..support.text import nearest, sides
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +90,7 @@ class Graph:
         if found:
             names = ", ".join(node.name for node in found)
             raise ValueError(f"`layer` should name one call of a layer, one of: {names}. Received: {layer!r}")
-        near = difflib.get_close_matches(str(layer), nodes, n=3, cutoff=0.4)
+        near = nearest(layer, nodes)
         hint = f" Did you mean {', '.join(near)}?" if near else ""
         raise ValueError(f"`layer` should be a layer of {self.name}. Received: {layer!r}.{hint}")
 
@@ -210,7 +211,7 @@ def elements(shape):
 
 def show_shape(shape):
     """A shape as people write it: "224x224x3", unknown sizes as "?"."""
-    return "x".join("?" if size is None else str(size) for size in shape) or "scalar"
+    return sides(shape) or "scalar"
 
 
 def named(names, dimensions=(1, 2, 3)):

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Okabe & Ito's colours, which most colour-blind people tell apart; the first five are easily told from grey
-CLASSES = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#f0e442", "#000000")
-OTHER, MAT, BAD = "#c8c8c8", "0.85", "magenta"
+from ..support.text import compact
+from .style import BAD, MAT, SMALL
+
 SIGNED, COVERED, GRADIENTS = "RdBu_r", "viridis", "magma"
 GUTTER = 2  # pixels between tiles
 MOST = 12  # images of a figure
 OPAQUE = 0.6  # of the strongest colour over an image
-SMALL, PLAIN, LARGE = 9, 11, 13  # points
 
 
 @dataclass(frozen=True)
@@ -36,10 +35,10 @@ def scale_of(values, signed, percent, colours=COVERED):
     """From 0, or symmetric about 0 if ``signed``, to a percentile of |values|; how much is beyond is said."""
     finite = np.abs(values[np.isfinite(values)])
     high = float(np.percentile(finite, percent)) if finite.size else 0.0
-    name = f"p{percent:g} = {short(high)}"
+    name = f"p{percent:g} = {compact(high)}"
     if high <= 0:  # fewer than that have any value
         high = float(finite.max(initial=0.0))
-        name = f"largest = {short(high)}"
+        name = f"largest = {compact(high)}"
     clipped = float((finite > high).mean()) if finite.size else 0.0
     words = f"{'±' if signed else '0 to '}{name}, {clipped:.1%} clipped"
     return Scale(-high if signed else 0.0, high, SIGNED if signed else colours, words)
@@ -80,12 +79,7 @@ def draw_key(drawn, axis):
     ticks = [low, (low + high) / 2, high]
     beside = axis.inset_axes([1.03, 0, 0.05, 1])
     axis.figure.colorbar(drawn, cax=beside, ticks=ticks)
-    beside.set_yticklabels([short(0.0 if abs(tick) < 1e-9 * abs(high) else tick) for tick in ticks], fontsize=SMALL)
-
-
-def short(number):
-    """A number in few letters: 5,713, 0.32, 1.2e-05."""
-    return f"{number:,.0f}" if 100 <= abs(number) < 1e6 else f"{number:.2g}"
+    beside.set_yticklabels([compact(0.0 if abs(tick) < 1e-9 * abs(high) else tick) for tick in ticks], fontsize=SMALL)
 
 
 def range_of(images):
@@ -147,21 +141,19 @@ def blur(shape):
     return max(shape) / 32
 
 
-def bare(axis, title="", below=""):
-    """No ticks; a title, and small print below."""
-    axis.set_title(title, fontsize=PLAIN)
-    axis.set_xlabel(below, fontsize=SMALL, color="0.3")
-    axis.set_xticks([])
-    axis.set_yticks([])
+def spaced(count, most):
+    """At most ``most`` positions of ``count``, evenly spaced, with the first and the last."""
+    return np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int))
 
 
-def cut(text, letters):
-    return text if len(text) <= letters else text[: letters - 1].rstrip() + "…"
+def spans(value, low, high):
+    """How far intervals reach below and above their values, (2, n), as error bars are drawn."""
+    return np.stack([value - low, high - value]).clip(0)
 
 
 DPI = 150  # of `save_figure`, so that a pixel of an image is one of the file
 GREY = 0.5
-TILE_GUTTER, BETWEEN = 2, 8  # pixels between tiles, and between groups of them
+BETWEEN = 8  # pixels between groups of tiles
 MARGIN, HEAD, LINE = 24, 54, 25  # pixels around everything, above an image for its title, for a line of the caption
 
 
@@ -170,22 +162,31 @@ def zoomed(tiles, zoom):
     return tiles.repeat(zoom, axis=1).repeat(zoom, axis=2)
 
 
-def mosaic(tiles, columns, gutter=TILE_GUTTER):
-    """Tiles (n, h, w, c) row by row as one image (H, W, c), between gutters of mid-grey."""
+def mosaic(tiles, columns, gutter=GUTTER, shade=GREY):
+    """Tiles (n, h, w, c) row by row as one image (H, W, c), between gutters, of mid-grey unless another is given."""
     count, height, width, channels = tiles.shape
     rows = -(-count // columns)
-    room = np.full((rows * columns, height + gutter, width + gutter, channels), GREY, np.float32)
+    room = np.full((rows * columns, height + gutter, width + gutter, channels), shade, tiles.dtype)
     room[:count, gutter:, gutter:] = tiles
     room[count:] = 1  # as the page
     room = room.reshape(rows, columns, *room.shape[1:]).swapaxes(1, 2)
     image = room.reshape(rows * (height + gutter), columns * (width + gutter), channels)
-    return np.pad(image, ((0, gutter), (0, gutter), (0, 0)), constant_values=GREY)
+    return np.pad(image, ((0, gutter), (0, gutter), (0, 0)), constant_values=shade)
 
 
-def corners(count, columns, shape, gutter=TILE_GUTTER):
+def corners(count, columns, shape, gutter=GUTTER):
     """(left, top) in the mosaic of each of ``count`` tiles of ``shape``."""
     i = np.arange(count)
     return np.stack([i % columns * (shape[1] + gutter), i // columns * (shape[0] + gutter)], 1) + gutter
+
+
+def resize(image, shape, *, smooth=False):
+    """A map or image at another size: averaged where it gets smaller, else its pixels repeated, or ``smooth``."""
+    import cv2
+
+    smaller = shape[0] < image.shape[0] or shape[1] < image.shape[1]
+    how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR if smooth else cv2.INTER_NEAREST
+    return cv2.resize(np.ascontiguousarray(image), (int(shape[1]), int(shape[0])), interpolation=how)
 
 
 def columns_for(count, aspect=1.5):

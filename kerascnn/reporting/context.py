@@ -60,21 +60,48 @@ class Subject:
         """One of three by the effort."""
         return dict(zip(EFFORTS, (quick, normal, full), strict=True))[self.effort]
 
-    def class_name(self, number):
-        """What a class is called."""
-        return str(self.classes[number]) if self.classes else f"class {number}"
+    @property
+    def remarks(self):
+        """What was left out or warned of, each once."""
+        warned = (str(each.message) for each in self.facts["warnings"] if issubclass(each.category, UserWarning))
+        return [*dict.fromkeys([*self.facts["notes"], *warned])]
 
-    def need_samples(self):
-        """The photos for pictures, or `Skipped`."""
+    def need_one_input(self):
+        """`Skipped` where the network has inputs beside the images."""
+        if len(self.probe.inputs) > 1:
+            inputs = ", ".join(self.probe.inputs)
+            raise Skipped(
+                f"the network has several inputs ({inputs}), and images for one of them: call the methods yourself"
+            )
+
+    @property
+    def photos(self):
+        """The samples, (N, H, W, C), or `Skipped`, also where a network takes more than images."""
+        self.need_one_input()
         if self.samples is None:
             raise Skipped("no images were given: --images PATH ..., or --data DIR")
         return self.samples
 
-    def need_pool(self):
-        """The images for statistics, or `Skipped`."""
-        if self.pool is None:
-            raise Skipped("no images were given: --data DIR, or --images with dozens of them")
-        return self.pool
+    @cached_property
+    def class_names(self):
+        """What all classes are called, by their numbers; `Skipped` where the network gives no scores of classes."""
+        shape = self.probe.output.shape
+        if len(shape) != 1:
+            raise Skipped(f"the network gives {shape} for an image, no scores of classes")
+        numbers = range(max(shape[0], 2))  # a single sigmoid tells two apart
+        return tuple(str(self.classes[number]) if self.classes else f"class {number}" for number in numbers)
+
+    @cached_property
+    def photo_probabilities(self):
+        """(N, classes) of the samples."""
+        return self.probabilities(self.photos)
+
+    def probabilities(self, images):
+        """(N, classes) of images as the network's probe reads them, whatever the network ends with."""
+        from ..visualize.attribution.attribution import predicted
+        from ..visualize.engine.pictures import pictures
+
+        return predicted(self.probe, pictures(self.probe, images))
 
     @cached_property
     def anatomy(self):
@@ -105,10 +132,11 @@ class Subject:
         from ..diagnose.activity import activity
         from ..graph.run import activations
 
-        pool = self.need_pool()
+        if self.pool is None:
+            raise Skipped("no images were given: --data DIR, or --images with dozens of them")
         if not activations(self.probe.graph):
             raise Skipped("the network has no units: neither weights nor nonlinearities")
-        return activity(self.model, pool, preprocess=self.preprocess)
+        return activity(self.model, self.pool, preprocess=self.preprocess)
 
 
 BATCH = 64
@@ -212,9 +240,15 @@ def short(name):
 
 @cache
 def of_code():
-    """A hash of this package's own files, which draw and word what they find."""
-    folder = Path(__file__).parent
-    return digest(*(path.read_bytes() for path in sorted(folder.rglob("*.py"))))
+    """A hash of the files that draw and word what a section finds."""
+    return digest(*(path.read_bytes() for path in code_files()))
+
+
+def code_files():
+    """This package's own files, with its template and style, and those of `kerascnn.plots`."""
+    here = Path(__file__).parent
+    files = [*here.rglob("*"), *here.parent.glob("plots/*")]
+    return sorted(path for path in files if path.suffix in (".py", ".jinja", ".css"))
 
 
 def of_model(model):

@@ -1,27 +1,30 @@
-"""Numbers as pixels and figures for a page: photos, maps, signals, sheets of maps, confusion, curves; drawing only."""
+"""What sections of pictures are made of: numbers as pixels, sheets of maps, curves, code that makes them again."""
 
 import numpy as np
 
-from ..plots.primitives import COVERED, OPAQUE, colours_of, grey, scale_of, signals
+from ..plots.primitives import COVERED, OPAQUE, colours_of, grey, resize, scale_of, signals, spans
+from ..plots.style import BLUE, RED, new_figure, tidy
+from ..support.text import both_ends
+from .page import code as verbatim
+from .page import folded, picture, rgb
 
 SIDE = 190  # CSS pixels of a picture, five in a row
 TILE, GAP, HEAD = 180, 10, 36  # pixels of a map in a sheet, between them, and above each for its title
 COLUMNS, DOTS = 8, 150  # of a sheet, and pixels an inch
-BLUE, ORANGE = "#0072b2", "#d55e00"
+TITLE = {"fontsize": 12, "loc": "left"}  # of charts on the page
 HATCH = (208, 176)  # greys of what is one number everywhere
-
-
-def rgb(image):
-    """An image (H, W, C) of pixels 0..255 as uint8 (H, W, 3); the mean of what is not RGB."""
-    image = np.clip(np.rint(np.nan_to_num(image)), 0, 255)
-    image = image if image.shape[-1] == 3 else np.repeat(image.mean(-1, keepdims=True), 3, -1)
-    return image.astype(np.uint8)
 
 
 def enlarged(pixels, side=SIDE):
     """Small pictures with each pixel repeated, so that they are at least ``side`` wide."""
     factor = max(1, -(-side // pixels.shape[1]))
     return pixels.repeat(factor, 0).repeat(factor, 1)
+
+
+def enlarged_picture(pixels, alt, caption, side=SIDE, *, kind="photo", name=None):
+    """A picture ``side`` CSS pixels wide, its own pixels repeated where it is smaller."""
+    pixels = enlarged(rgb(pixels), side)
+    return picture(pixels, alt, caption, kind=kind, name=name, width=side)
 
 
 def coloured(values, scale):
@@ -57,7 +60,7 @@ def overlay(image, values, side=SIDE):
     from scipy.ndimage import binary_dilation
 
     image = enlarged(rgb(image), side)
-    values = resized(np.maximum(np.nan_to_num(values), 0).astype(np.float32), image.shape[:2], smooth=True)
+    values = resize(np.maximum(np.nan_to_num(values), 0).astype(np.float32), image.shape[:2], smooth=True)
     scale = scale_of(values, False, 100)
     if scale.high == 0:
         return striped(values.shape)
@@ -68,15 +71,6 @@ def overlay(image, values, side=SIDE):
     shown[binary_dilation(edge) & ~inside] = 0
     shown[edge] = 255
     return np.rint(shown).astype(np.uint8)
-
-
-def resized(values, shape, smooth=False):
-    """A map or picture at another size: averaged where it gets smaller, else its pixels repeated, or ``smooth``."""
-    import cv2
-
-    smaller = shape[0] < values.shape[0] or shape[1] < values.shape[1]
-    how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR if smooth else cv2.INTER_NEAREST
-    return cv2.resize(np.ascontiguousarray(values), (int(shape[1]), int(shape[0])), interpolation=how)
 
 
 def sheet(maps, titles, signed):
@@ -100,10 +94,10 @@ def sheet(maps, titles, signed):
 def tile(values, shape, signed, together=None):
     """A map in colours at a size, on its own scale or one for all; striped where it is 0 everywhere."""
     if together is not None:
-        return resized(painted(values, together), shape)
+        return resize(painted(values, together), shape)
     if not values.any():
         return striped(shape, 12)
-    return resized(painted(values, scale_of(values, signed, 99.5)), shape)
+    return resize(painted(values, scale_of(values, signed, 99.5)), shape)
 
 
 def covered(found, i, side=SIDE):
@@ -126,12 +120,10 @@ def covered(found, i, side=SIDE):
 
 def triptych(found, i=0):
     """The strongest map, p(class) and the most probable class by where the patch was, of an `Occlusion`."""
-    from matplotlib.figure import Figure
-
     from ..visualize.attribution.occlusion import draw_predicted, draw_probability, draw_strongest
 
     ratio = float(np.clip(found.images.shape[1] / found.images.shape[2], 0.4, 2.0))
-    figure = Figure(figsize=(11, 2.6 * ratio + 0.6), layout="constrained")
+    figure = new_figure(11, 2.6 * ratio + 0.6)
     axes = figure.subplots(1, 3)
     for panel, axis in zip((draw_strongest, draw_probability, draw_predicted), axes, strict=True):
         panel(axis, found, i, None)
@@ -140,15 +132,12 @@ def triptych(found, i=0):
 
 def confusion(evaluation):
     """Shares of each true class, as rows, with their numbers; the rows say of how many images."""
-    from matplotlib.figure import Figure
-
     counts = evaluation.confusion.to_numpy()
     count, every = len(counts), counts.sum(1)
     share = counts / np.maximum(every[:, None], 1)
-    names = [evaluation.class_name(i) for i in range(count)]
-    names = [name if len(name) <= 18 else f"{name[:9]}…{name[-8:]}" for name in names]
+    names = [both_ends(evaluation.class_name(i), 18) for i in range(count)]
     side = max(3.2, 0.38 * count)
-    figure = Figure(figsize=(side + 1.9, side + 1.1), layout="constrained")
+    figure = new_figure(side + 1.9, side + 1.1)
     axis = figure.subplots()
     axis.imshow(share, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
     for i, j in np.argwhere(counts > 0):
@@ -162,54 +151,62 @@ def confusion(evaluation):
     return figure
 
 
-def success(curves, count):
-    """Share of images fooled by the size of the change: {attack: (sizes, `Interval` of each)}."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7.2, 4.2), layout="constrained")
+def success(sizes, curves, count):
+    """Share of images fooled by the size of the change: {attack: `Interval` of each size}."""
+    figure = new_figure(7.2, 4.2)
     axis = figure.subplots()
-    for (name, (sizes, found)), colour, mark in zip(curves.items(), (BLUE, ORANGE), "os", strict=False):
-        value, low, high = np.array(found).T
-        spans = np.stack([value - low, high - value]).clip(0)
+    for (name, found), colour, mark in zip(curves.items(), (BLUE, RED), "os", strict=False):
+        value, low, high = 100 * np.array(found).T
         style = {"color": colour, "marker": mark, "linewidth": 2, "markersize": 6, "capsize": 3}
-        axis.errorbar(sizes, 100 * value, 100 * spans, label=name, **style)
+        axis.errorbar(sizes, value, spans(value, low, high), label=name, **style)
     axis.set_xscale("log", base=2)
     axis.set_xticks(sizes, [f"{size:g}" for size in sizes])
-    axis.set(
-        ylim=(-3, 103), xlabel="largest change of a pixel, steps of 0 to 255", ylabel=f"fooled, % of {count} images"
-    )
-    axis.grid(alpha=0.25)
-    axis.spines[["top", "right"]].set_visible(False)
+    labels = {"xlabel": "largest change of a pixel, steps of 0 to 255", "ylabel": f"fooled, % of {count} images"}
+    tidy(axis, ylim=(-3, 103), **labels)
     axis.legend(frameon=False, loc="best")
     return figure
 
 
-BLUE, RED, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "0.75"
+VERTICAL, HORIZONTAL = ("top", "middle", "bottom"), ("left", "centre", "right")
 
 
-def spaced(count, most):
-    """At most ``most`` positions of ``count``, evenly spaced, with the first and the last."""
-    import numpy as np
+def within(subject, first, last, what):
+    """``tell`` of a method, for a part of a section from ``first`` to ``last``, 0 to 1."""
 
-    return np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int))
+    def tell(done, of):
+        subject.tell(first + (last - first) * done / max(of, 1), what)
 
-
-def tail(name, length=22):
-    """A layer's name, or as much of its end as there is room for."""
-    return name if len(name) <= length else "…" + name[1 - length :]
+    return tell
 
 
-def new_figure(width, height):
-    """A matplotlib figure of inches that arranges itself."""
-    from matplotlib.figure import Figure
+def code(subject, *lines):
+    """Lines that make a figure again, given ``model`` and ``photos``, the samples of the report."""
+    size = "x".join(map(str, subject.probe.shape))
+    begin = [f"# model: {subject.name}; photos: the samples of the report, (N, {size}), pixels 0 to 255"]
+    begin += ["from kerascnn import visualize"]
+    if subject.preprocess is not None:
+        begin += ["model = visualize.probe(model, preprocess=preprocess)"]
+    return "\n".join((*begin, *lines))
 
-    return Figure(figsize=(width, height), layout="constrained")
+
+def snippet(text):
+    """Code that a click shows, for a row of pictures."""
+    return folded("Code", verbatim(text))
 
 
-def plain(axis, title="", **labels):
-    """A title, names of axes, no frame."""
-    axis.set_title(title, fontsize=12, loc="left")
-    axis.set(**labels)
-    axis.grid(alpha=0.25)
-    axis.set_axisbelow(True)
-    axis.spines[["top", "right"]].set_visible(False)
+def concentration(values):
+    """(the least share of pixels that holds half of |values| (H, W), where in words); (0, "nowhere") of zeros."""
+    flat = np.abs(np.nan_to_num(values)).ravel()
+    order = np.argsort(-flat, kind="stable")
+    total = np.cumsum(flat[order], dtype=np.float64)
+    if not len(flat) or total[-1] == 0:
+        return 0.0, "nowhere"
+    count = int(np.searchsorted(total, total[-1] / 2)) + 1
+    place = np.stack(np.unravel_index(order[:count], values.shape), 1).mean(0)
+    return count / flat.size, place_of(place, values.shape)
+
+
+def place_of(place, shape):
+    """A place (row, column) of an image in words: top left, middle centre .."""
+    thirds = (min(int(3 * (at + 0.5) / side), 2) for at, side in zip(place, shape, strict=True))
+    return " ".join(words[third] for words, third in zip((VERTICAL, HORIZONTAL), thirds, strict=True))

@@ -8,12 +8,14 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from functools import cache
 from io import BytesIO
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from ..support.files import displayable
-from . import looks
+
+TEMPLATE, STYLE = (Path(__file__).with_name(name) for name in ("page.html.jinja", "style.css"))
 
 STATUS = {  # a card's status word -> its colour
     "good": "good",
@@ -33,17 +35,18 @@ class Section(NamedTuple):
 
 
 @cache
-def template(markup):
+def macros():
+    """The template's macros, one a kind of block, as functions; and one of the whole page."""
     from jinja2 import Environment
 
-    return Environment(autoescape=True, trim_blocks=True).from_string(markup)
+    environment = Environment(autoescape=True, trim_blocks=True)
+    environment.filters["written"] = written
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).module
 
 
-def filled(markup, /, **values):
+def filled(macro, /, **values):
     """A block; whatever is put into it is escaped unless it is one itself."""
-    from markupsafe import Markup
-
-    return Markup(template(markup).render(**values))
+    return getattr(macros(), macro)(**values)
 
 
 def page(title, sections, lead="", *, note="", data=None):
@@ -52,8 +55,9 @@ def page(title, sections, lead="", *, note="", data=None):
 
     safe = None if data is None else Markup(data.replace("<", "\\u003c").replace("&", "\\u0026"))
     anchored = [(slug(section.title), section) for section in sections]
-    style, given = Markup(looks.STYLE), {"title": title, "lead": lead, "note": note, "data": safe}
-    return displayable(str(filled(looks.PAGE, sections=anchored, style=style, policy=looks.POLICY, **given)))
+    style = Markup(STYLE.read_text(encoding="utf-8"))
+    text = filled("page", title=title, lead=lead, note=note, style=style, sections=anchored, data=safe)
+    return displayable(str(text))
 
 
 def slug(text):
@@ -62,43 +66,38 @@ def slug(text):
 
 
 def paragraph(text, soft=False):
-    return filled(looks.PARAGRAPH, text=text, soft=soft)
+    return filled("paragraph", text=text, soft=soft)
 
 
 def heading(text):
     """A title within a section."""
-    return filled(looks.HEADING, text=text)
+    return filled("heading", text=text)
 
 
 def box(*blocks, failed=False):
     """Blocks in a frame: what is missing here and why."""
-    return filled(looks.BOX, blocks=blocks, failed=failed)
+    return filled("box", blocks=blocks, failed=failed)
 
 
 def code(text):
     """Lines of a program, as they are."""
-    return filled(looks.CODE, text=text)
+    return filled("code", text=text)
 
 
 def facts(pairs):
     """What is called how: {name: value}."""
-    return filled(looks.FACTS, facts=[*pairs.items()])
+    return filled("facts", pairs=pairs.items())
 
 
 def table(frame, marked=None, most=None, caption=None):
     """A DataFrame; rows are ``marked`` by a column of it, which is not shown; of long ones the first ``most`` rows."""
     shown = frame if most is None else frame.head(most)
     names = [name for name in frame.columns if name != marked]
-    text = {name: not any(isinstance(value, int | float) for value in frame[name].tolist()) for name in names}
+    columns = [(name, not any(isinstance(value, int | float) for value in frame[name].tolist())) for name in names]
     marks = shown[marked].tolist() if marked else [False] * len(shown)
-    cells = zip(*(shown[name].tolist() for name in names), strict=True)
-    rows = [
-        ([(written(v), text[n]) for n, v in zip(names, row, strict=True)], m)
-        for row, m in zip(cells, marks, strict=True)
-    ]
+    rows = zip(zip(*(shown[name].tolist() for name in names), strict=True), marks, strict=True)
     label = caption or f"table of {', '.join(map(str, names))}"
-    columns = [(name, text[name]) for name in names]
-    block = filled(looks.TABLE, columns=columns, rows=rows, caption=caption, label=label)
+    block = filled("table", columns=columns, rows=rows, caption=caption, label=label)
     rest = len(frame) - len(shown)
     return block + paragraph(f"... and {rest:,} more", soft=True) if rest else block
 
@@ -119,8 +118,6 @@ def figure(drawing, alt="", caption=None, code=None, name=None):
 
     ``name`` is the place in the page that a link leads to.
     """
-    pass
-
     pixels = pixels_of(drawing)
     width = round(pixels.shape[1] * 100 / 150)  # as on a screen of 100 dots an inch; finer ones show all of it
     return image(palette_png(pixels), pixels, alt, caption, code, name=name, width=width, text=True)
@@ -131,9 +128,7 @@ def picture(pixels, alt, caption=None, code=None, *, kind="photo", name=None, wi
 
     ``width`` is that on the page in CSS pixels, the picture's own unless given.
     """
-    pass
-
-    pixels = whole(pixels)
+    pixels = rgb(pixels)
     data = palette_png(pixels) if kind == "map" else webp(pixels)
     return image(data, pixels, alt, caption, code, name=name, width=width)
 
@@ -141,39 +136,37 @@ def picture(pixels, alt, caption=None, code=None, *, kind="photo", name=None, wi
 def image(data, pixels, alt, caption, code, *, name, width, text=False):
     """A picture with what is said of it; one with ``text`` in it scrolls on a narrow screen, rather than shrink."""
     high, wide = pixels.shape[:2]
-    shown = width or wide
-    size = {"width": shown, "height": round(high * shown / wide), "fine": shown > wide}
+    width = width or wide
+    height, fine = round(high * width / wide), width > wide
     said = {"alt": alt, "caption": caption, "code": code, "anchor": slug(name) if name else None}
-    return filled(looks.IMAGE, data=data, text=text, **size, **said)
+    return filled("image", data=data, text=text, width=width, height=height, fine=fine, **said)
 
 
 def photos(pairs):
     """Photos (H, W, 1 or 3) of pixels 0..255 with words below: pairs of these."""
-    pass
-
-    return filled(looks.PHOTOS, photos=[(*thumbnail(pixels), words) for pixels, words in pairs])
+    return filled("photos", photos=[(*thumbnail(pixels), words) for pixels, words in pairs])
 
 
 def row(blocks):
     """Blocks beside each other, below each other where there is no room."""
-    return filled(looks.ROW, blocks=[*blocks])
+    return filled("row", blocks=[*blocks])
 
 
 def folded(summary, *blocks):
     """Blocks that a click shows; on paper they are open."""
-    return filled(looks.FOLDED, summary=summary, blocks=blocks)
+    return filled("folded", summary=summary, blocks=blocks)
 
 
 def drawn(svg, alt, caption=None):
     """An SVG drawing as it is: its text is trusted, so it has to come from code that escapes."""
     from markupsafe import Markup
 
-    return filled(looks.DRAWN, svg=Markup(svg), alt=alt, caption=caption)
+    return filled("drawn", svg=Markup(svg), alt=alt, caption=caption)
 
 
 def cards(rows):
     """Verdicts: (label, value, status word, note) each; words in ``STATUS`` have a colour beside."""
-    return filled(looks.CARDS, cards=[(*row, STATUS.get(row[2], "plain")) for row in rows])
+    return filled("cards", cards=[(*row, STATUS.get(row[2], "plain")) for row in rows])
 
 
 COLOURS = 256  # of a palette
@@ -191,19 +184,20 @@ def pixels_of(drawing, dots=150):
     return np.asarray(Image.open(file).convert("RGB"))
 
 
-def whole(pixels):
-    """Pixels 0..255 (H, W), (H, W, 1) or (H, W, 3) as uint8 (H, W, 3)."""
-    pixels = np.asarray(pixels)
-    pixels = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+def rgb(pixels):
+    """Pixels 0..255 (H, W) or (H, W, C) as uint8 (H, W, 3); the mean of what is not RGB."""
+    pixels = np.clip(np.rint(np.nan_to_num(pixels)), 0, 255)
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
-    return np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels[..., :3]
+    if pixels.shape[-1] != 3:
+        pixels = np.repeat(pixels.mean(-1, keepdims=True), 3, axis=-1)
+    return pixels.astype(np.uint8)
 
 
 def palette_png(pixels):
     """A data URI; exact where there are at most 256 colours."""
     from PIL import Image
 
-    image = Image.fromarray(whole(pixels))
+    image = Image.fromarray(rgb(pixels))
     few = image.getcolors(COLOURS)
     image = image.quantize(len(few) if few else COLOURS, dither=Image.Dither.NONE)
     return uri("png", image, optimize=True)
@@ -213,7 +207,7 @@ def webp(pixels, quality=QUALITY):
     """A data URI of a photo."""
     from PIL import Image
 
-    return uri("webp", Image.fromarray(whole(pixels)), quality=quality, method=4)
+    return uri("webp", Image.fromarray(rgb(pixels)), quality=quality, method=4)
 
 
 def uri(kind, image, **options):
@@ -226,7 +220,7 @@ def thumbnail(pixels, side=192):
     """(data URI, width, height) of a photo, or of a small image as it is."""
     from PIL import Image
 
-    image = Image.fromarray(whole(pixels))
+    image = Image.fromarray(rgb(pixels))
     small = max(image.size) <= side // 2
     image.thumbnail((side, side))
     return (palette_png(np.asarray(image)) if small else webp(np.asarray(image)), *image.size)

@@ -2,28 +2,23 @@
 
 import json
 import os
-import platform
 import shlex
-import shutil
 import sys
 import time
 import traceback
 import warnings
 from contextlib import suppress
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from .. import __version__
 from ..support import store
-from ..support.files import replacing
+from ..support.files import plain, write_text
 from ..support.text import percent, unknown
-from ..weights.cache import Cached, home
 from . import context
 from .context import EFFORTS, Skipped
 from .page import Section
-from .results import Part, Report, plain
+from .results import Part, Report
 from .sections import SECTIONS, Row
 
 NEVER_KEPT = ("appendix", "comparison")
@@ -59,31 +54,33 @@ def report(
     report as far as it is. ``out`` also saves it. ``tell(done, title, left)`` hears how far it is, 0 to 1, at which
     section, and about how many seconds are left.
     """
-    rows = chosen(only, skip, compare)
-    about = {"transfer": transfer and Path(transfer), "classes": classes, "effort": effort, "layers": layers}
-    about |= {"seed": seed, "preprocess": preprocess}
-    report = made(model, data, images, about, rows, Clock(rows, effort, tell), compare)
-    if out is not None:
-        report.save(out)
-    return report
-
-
-def made(model, data, images, options, rows, clock, compare):
-    """The `Report` of these sections."""
-    from .context import subject
-
-    started = time.monotonic()
+    rows, started = select_rows(only, skip, compare), time.monotonic()
+    clock = Clock(rows, effort, tell)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        about = subject(model, data, images, tell=clock.tell, **options)
-        meta = provenance(about)
-        about.facts.update(parts=[], compare=compare, warnings=caught, started=started, meta=meta)
-        one_by_one(about, rows, clock)
-    parts = tuple(about.facts["parts"])
-    return Report(f"Report on {about.name}", lead_of(about, parts), parts, finished(meta, about, parts))
+        subject = context.subject(
+            model,
+            data,
+            images,
+            classes=classes,
+            transfer=transfer and Path(transfer),
+            effort=effort,
+            layers=layers,
+            seed=seed,
+            preprocess=preprocess,
+            tell=clock.tell,
+        )
+        subject.facts.update(parts=[], compare=compare, warnings=caught, meta=provenance(subject))
+        make_parts(subject, rows, clock)
+    parts = tuple(subject.facts["parts"])
+    meta = final_meta(subject, parts, time.monotonic() - started)
+    found = Report(f"Report on {subject.name}", lead_of(subject, parts), parts, meta)
+    if out is not None:
+        found.save(out)
+    return found
 
 
-def chosen(only, skip, compare=None):
+def select_rows(only, skip, compare):
     """{name: row} of the sections asked for, in the order of the page."""
     for name in (*(only or ()), *(skip or ())):
         if name not in SECTIONS:
@@ -95,14 +92,14 @@ def chosen(only, skip, compare=None):
     return rows | {"comparison": COMPARISON} | last
 
 
-def one_by_one(about, rows, clock):
+def make_parts(subject, rows, clock):
     """Make the sections; after an interrupt only what needs no time."""
-    parts, stopped = about.facts["parts"], False
+    parts, stopped = subject.facts["parts"], False
     for name, row in rows.items():
         started = time.monotonic()
         clock.begin(name)
         try:
-            part = attempted(about, name, row, stopped)
+            part = make_part(subject, name, row, stopped)
         except KeyboardInterrupt:
             stopped = True
             part = Part(name, row.title, "interrupted", reason="interrupted; the next run goes on from here")
@@ -110,12 +107,12 @@ def one_by_one(about, rows, clock):
         clock.end(part.reused)
 
 
-def attempted(about, name, row, stopped=False):
+def make_part(subject, name, row, stopped):
     """The `Part` of one section: kept from before, made now, left out, or failed."""
-    if row.asks and about.probe is None:
-        return Part(name, row.title, "skipped", reason=about.facts["mute"])
+    if row.asks and subject.probe is None:
+        return Part(name, row.title, "skipped", reason=subject.facts["mute"])
     try:
-        section, reused = kept_or_made(about, name, row.load(), stopped)
+        section, reused = load_or_make(subject, name, row.load(), stopped)
     except Skipped as why:
         return Part(name, row.title, "skipped", reason=str(why))
     except Exception as error:
@@ -126,33 +123,33 @@ def attempted(about, name, row, stopped=False):
     return Part(name, row.title, "finished", section, reused=reused)
 
 
-def kept_or_made(about, name, function, stopped):
+def load_or_make(subject, name, function, stopped):
     """(`Section` or None, whether it is from a run before)."""
     if name in NEVER_KEPT:
-        return function(about), False
-    folder, key = folder_of(about.name, about.facts["model"]), key_of(about, name, function)
-    found = kept(folder, name, key)
-    if found is not None:
-        return found, True
+        return function(subject), False
+    path = folder_of(subject.name, subject.facts["model"]) / f"{name}-{key_of(subject, name, function)}.json"
+    section = load_section(path)
+    if section is not None:
+        return section, True
     if stopped:
         raise KeyboardInterrupt
-    found = function(about)
-    if found is None:
+    section = function(subject)
+    if section is None:
         return None, False
-    if not all(hasattr(block, "__html__") for block in found.blocks):
+    if not all(hasattr(block, "__html__") for block in section.blocks):
         raise TypeError("blocks should be made by functions of kerascnn.reporting. Received: plain text among them")
-    found = found._replace(results=plain(found.results))
+    section = section._replace(results=plain(section.results))
     with suppress(OSError):  # a full disk costs only time
-        keep(folder, name, key, found)
-    return found, False
+        write_text(path, json.dumps(section._asdict()))
+    return section, False
 
 
-def key_of(about, name, function):
+def key_of(subject, name, function):
     """A hash of all that a section follows from."""
-    facts = about.facts
+    facts = subject.facts
     code = (__version__, context.of_code(), function.__qualname__)
-    asked = (about.effort, about.seed, about.layers, about.classes, facts.get("preprocess"))
-    folder = context.of_folder(about.transfer) if name == "transfer" else ""
+    asked = (subject.effort, subject.seed, subject.layers, subject.classes, facts.get("preprocess"))
+    folder = context.of_folder(subject.transfer) if name == "transfer" else ""
     return store.digest(*code, facts["model"], facts.get("data"), *asked, folder)
 
 
@@ -201,67 +198,21 @@ class Clock:
         self.told(min(max(share, 0.0), 1.0), f"{title}{f': {what}' if what else ''}", pace * (rest + here))
 
 
-FOLDER = "reports"
-
-
 def folder_of(name, model):
     """Where the sections of a network are kept, beside the downloaded weights; ``model`` is its hash."""
     letters = "".join(each if each.isalnum() or each in "-_" else "_" for each in name)[:60]
-    return home() / FOLDER / f"{letters}-{model[:12]}"
+    return store.home() / store.REPORTS / f"{letters}-{model[:12]}"
 
 
-def kept(folder, name, key):
-    """The section that was kept under a key, or None."""
+def load_section(path):
+    """The section that was kept in a file, or None."""
     from markupsafe import Markup
 
     try:
-        found = json.loads((folder / f"{name}-{key}.json").read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
         return Section(found["title"], tuple(map(Markup, found["blocks"])), found["results"])
     except (OSError, ValueError, KeyError, TypeError):  # not there, or not what it was
         return None
-
-
-def keep(folder, name, key, section):
-    """Keep a section in place of those that the same part of the page had before."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}-{key}.json"
-    with replacing(path) as draft:
-        text = json.dumps({"title": section.title, "blocks": section.blocks, "results": section.results})
-        draft.write_text(text, encoding="utf-8")
-
-
-def stored(pattern="*"):
-    """A row for each network whose sections are kept and that fits the shell's wildcards."""
-    folder = home() / FOLDER
-    names = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else ()
-    rows = []
-    for name in names:
-        size = sum(file.stat().st_size for file in (folder / name).iterdir())
-        rows.append(Cached(f"../{FOLDER}/{name}", size, True))
-    return [row for row in rows if fnmatchcase(Path(row.file).name, pattern)]
-
-
-def clear(pattern="*"):
-    """Remove the sections of the networks that fit; those removed."""
-    gone = stored(pattern)
-    for row in gone:
-        shutil.rmtree(home() / FOLDER / Path(row.file).name, ignore_errors=True)
-    return gone
-
-
-def versions():
-    """{tool: version} of what the numbers depend on."""
-    import keras
-    import numpy as np
-
-    from .. import __version__
-
-    found = {"kerascnn": __version__, "keras": keras.__version__, "numpy": np.__version__}
-    try:
-        found[keras.config.backend()] = version(keras.config.backend())
-    except PackageNotFoundError:
-        found[keras.config.backend()] = "unknown"
-    return found | {"python": platform.python_version()}
 
 
 def device():
@@ -269,11 +220,11 @@ def device():
     from keras import distribution
 
     try:
-        found = [*map(str, distribution.list_devices())]
+        names = [*map(str, distribution.list_devices())]
     except (AttributeError, ImportError, RuntimeError, ValueError):
-        found = []
-    others = [each for each in found if not each.lower().startswith("cpu")]
-    return ", ".join(others) or f"CPU, {os.cpu_count()} cores"
+        names = []
+    accelerators = [name for name in names if not name.lower().startswith("cpu")]
+    return ", ".join(accelerators) or f"CPU, {os.cpu_count()} cores"
 
 
 def command():
@@ -283,26 +234,27 @@ def command():
     return shlex.join([name, *sys.argv[1:]]) if name == "kerascnn" else name
 
 
-def provenance(about):
+def provenance(subject):
     """``meta`` of a report, as far as it is known before its sections are made."""
     from ..inputs.classifier import published
 
-    facts, source = about.facts, published(about.model)
+    facts, source = subject.facts, published(subject.model)
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "versions": versions(),
+        "versions": store.versions(),
         "device": device(),
         "command": command(),
-        "effort": about.effort,
-        "seed": about.seed,
-        "model": {"name": about.name, "weights": source.name if source else "its own", "hash": facts["model"]},
+        "effort": subject.effort,
+        "seed": subject.seed,
+        "model": {"name": subject.name, "weights": source.name if source else "its own", "hash": facts["model"]},
         "data": {"name": facts.get("source", ""), "hash": facts.get("data", ""), "images": facts.get("images", {})},
-        "layers": list(about.layers),
+        "layers": list(subject.layers),
     }
 
 
-def finished(meta, about, parts):
+def final_meta(subject, parts, wall):
     """``meta`` when all is done: with times, remarks and what the page says of itself."""
+    meta = subject.facts["meta"]
     tools = ", ".join(f"{name} {number}" for name, number in meta["versions"].items() if name != "python")
     made = (
         f"Made {meta['date']} with {tools}; {meta['device']}; effort {meta['effort']}, seed {meta['seed']}. "
@@ -310,17 +262,10 @@ def finished(meta, about, parts):
     )
     times = {part.name: part.seconds for part in parts}
     reused = [part.name for part in parts if part.reused]
-    wall = time.monotonic() - about.facts["started"]
-    return meta | {"made": made, "seconds": times, "reused": reused, "wall": wall, "notes": remarks(about)}
+    return meta | {"made": made, "seconds": times, "reused": reused, "wall": wall, "notes": subject.remarks}
 
 
-def remarks(about):
-    """What was left out or warned of, each once."""
-    warned = (str(each.message) for each in about.facts["warnings"] if issubclass(each.category, UserWarning))
-    return [*dict.fromkeys([*about.facts["notes"], *warned])]
-
-
-def lead_of(about, parts):
+def lead_of(subject, parts):
     """The network in a sentence, from what its verdict found."""
     found = next((part.section.results for part in parts if part.name == "cards" and part.state == "finished"), {})
     told = []
@@ -330,4 +275,4 @@ def lead_of(about, parts):
         told.append(f"{found['multiply_adds']:,} multiply-adds an image")
     if found.get("accuracy") is not None:
         told.append(f"{percent(found['accuracy'])} of {found['judged']:,} images named right")
-    return f"{about.name}: {', '.join(told)}." if told else f"{about.name}."
+    return f"{subject.name}: {', '.join(told)}." if told else f"{subject.name}."

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from ..support.files import displayable, replacing
-from .page import Section, box, folded, page, paragraph
+from ..support.files import displayable, plain, write_text
+from .page import Section, box, code, facts, folded, page, paragraph, within
 
 SCHEMA = 1  # of report.json
 BUDGET = 20e6  # bytes of a page
@@ -61,27 +61,17 @@ class Report:
 
     def html(self, budget=BUDGET):
         """The page as text; pictures get smaller where it would have more than ``budget`` bytes."""
-        from .page import within
-
         sections = [shown(part) for part in self.parts]
         note, data = self.meta.get("made", ""), self.json()
-        text = page(self.title, sections, self.lead, note=note, data=data)
-        _, said = within(text, budget)
+        _, said = within(page(self.title, sections, self.lead, note=note, data=data), budget)
         return within(page(self.title, sections, self.lead, note=f"{note} {said}", data=data), budget)[0]
 
     def save(self, path):
         """Write the page, and beside it the numbers as .json; the paths of both."""
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        written = {path: self.html(), path.with_suffix(".json"): self.json() + "\n"}
-        for each, text in written.items():
-            with replacing(each) as draft:
-                draft.write_text(text, encoding="utf-8")
-        return tuple(written)
+        return write_text(path, self.html()), write_text(path.with_suffix(".json"), self.json() + "\n")
 
     def _repr_html_(self):
-        from .page import facts
-
         counts = {state: ", ".join(self.of(state)) for state in STATES if self.of(state)}
         return str(paragraph(self.lead) + facts(counts) + paragraph('.save("report.html") writes the page', soft=True))
 
@@ -97,19 +87,5 @@ def shown(part):
     words = {"skipped": "Left out", "failed": "Failed", "interrupted": "Not computed"}[part.state]
     blocks = [paragraph(f"{words}: {part.reason}")]
     if part.where:
-        from .page import code
-
         blocks.append(folded("Where", code(part.where)))
     return Section(part.title, (box(*blocks, failed=part.state == "failed"),))
-
-
-def plain(value):
-    """Plain data for JSON: floats of six digits, None for what is not a number."""
-    if isinstance(value, dict):
-        return {str(key): plain(each) for key, each in value.items()}
-    value = value.tolist() if hasattr(value, "tolist") else value  # numpy's arrays and numbers
-    if isinstance(value, list | tuple | set | frozenset):
-        return [plain(each) for each in value]
-    if isinstance(value, float):
-        return float(f"{value:.6g}") if abs(value) < float("inf") else None
-    return value if isinstance(value, str | int | None) else str(value)

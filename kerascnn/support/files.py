@@ -1,4 +1,4 @@
-"""Files that are there as a whole or not at all, and names of files that any of them can hold."""
+"""Files that are there as a whole or not at all; names and numbers that any of them can hold."""
 
 import os
 from contextlib import contextmanager
@@ -20,6 +20,24 @@ def displayable(value):
     return value
 
 
+def is_web_page(start):
+    """Whether a file that begins with these bytes is HTML or XML, as servers send it in place of a file."""
+    text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    return text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<!--"))
+
+
+def plain(value):
+    """Plain data for JSON: floats of six digits, None for what is not a number."""
+    if isinstance(value, dict):
+        return {str(key): plain(each) for key, each in value.items()}
+    value = value.tolist() if hasattr(value, "tolist") else value  # numpy's arrays and numbers
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(each) for each in value]
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if abs(value) < float("inf") else None
+    return value if isinstance(value, str | int | None) else str(value)
+
+
 @contextmanager
 def replacing(path):
     """A name beside ``path`` with the same suffix, which becomes it when the body is done."""
@@ -32,11 +50,28 @@ def replacing(path):
         draft.unlink(missing_ok=True)
 
 
+def write_text(path, text):
+    """Write a text file as a whole; folders are made."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as draft:
+        draft.write_text(text, encoding="utf-8")
+    return path
+
+
 def save_figure(figure, path):
     """Draw a figure of matplotlib into a file; the suffix says which kind. Folders are made."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as draft:
         figure.savefig(draft, dpi=150)
+    return Path(path)
+
+
+def save_text(text, path):
+    """Write text, which ends with a newline then, as UTF-8. Folders are made."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as draft:
+        draft.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
     return Path(path)
 
 

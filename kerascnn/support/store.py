@@ -1,12 +1,187 @@
-"""Names for what something was made from: `digest`."""
+"""Files that can be fetched or made again: their folder, locks on them, results under keys (`Store`, `digest`)."""
 
+import json
+import os
+import platform
+import re
+import shutil
+import sys
+import time
+import warnings
+from collections import namedtuple
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from hashlib import blake2b
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from zipfile import BadZipFile
 
-import numpy as np
+from .. import __version__
+from .files import replacing
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+    import msvcrt
+
+PARTIAL = ".part"
+BESIDE = (".sha256", PARTIAL + ".json", PARTIAL, ".lock")  # what may stand beside a file, the longer names first
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+=-]{0,199}")  # leaves no way out of the folder, on any system
+
+WEIGHTS, FEATURES, REPORTS = "weights", "features", "reports"  # the folders in `home`
+
+Cached = namedtuple("Cached", "file size complete")  # size in bytes
+
+
+class Busy(Exception):
+    """Another process works on this file."""
+
+
+def home():
+    """The folder for what kerascnn can fetch again: KERASCNN_HOME, or a part of the system's folder for such files."""
+    own = os.environ.get("KERASCNN_HOME")
+    if own:
+        return Path(os.path.abspath(os.path.expanduser(own)))
+    person = os.path.expanduser("~")
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or os.path.join(person, "AppData", "Local")
+    elif sys.platform == "darwin":
+        base = os.path.join(person, "Library", "Caches")
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or os.path.join(person, ".cache")
+    return Path(os.path.abspath(base), "kerascnn")
+
+
+def place(file):
+    """The full path of a file of weights in the cache."""
+    if not isinstance(file, str) or not NAME.fullmatch(file) or file.endswith((*BESIDE, ".")):
+        raise ValueError(
+            "`file` should be a plain file name (letters, digits and . _ + = -), without a folder, and not ending in "
+            f"{', '.join(BESIDE)} or a dot. Received: {file!r}"
+        )
+    return home() / WEIGHTS / file
+
+
+def beside(path, suffix):
+    return path.with_name(path.name + suffix)
+
+
+def cached():
+    """The files of weights in order of name; ``complete`` is false for what a download left unfinished."""
+    folder = home() / WEIGHTS
+    found = []
+    for name in sorted(os.listdir(folder) if folder.is_dir() else ()):
+        complete = not name.endswith(BESIDE)
+        with suppress(OSError):  # gone since the folder was read
+            if (complete or name.endswith(PARTIAL)) and (folder / name).is_file():
+                found.append(Cached(whole(name), (folder / name).stat().st_size, complete))
+    return found
+
+
+def whole(name):
+    """The name of the file beside which a file of this name stands."""
+    return next((name.removesuffix(suffix) for suffix in BESIDE if name.endswith(suffix)), name)
+
+
+def clear(pattern="*"):
+    """Remove the files that fit the shell's wildcards; those removed. A file being downloaded right now stays."""
+    rows, gone = cached(), []
+    folder = home() / WEIGHTS
+    for file in sorted({whole(name) for name in os.listdir(folder)} if folder.is_dir() else ()):
+        path = folder / file
+        if fnmatchcase(file, pattern) and not path.is_dir():
+            with suppress(Busy), locked(path, busy):
+                for suffix in ("", *BESIDE[:-1]):
+                    beside(path, suffix).unlink(missing_ok=True)
+                gone += [row for row in rows if row.file == file]
+    return gone
+
+
+def cached_folders(parent, pattern="*"):
+    """A row, as in `cached`, for each folder of ``parent`` (FEATURES or REPORTS) that fits the shell's wildcards."""
+    place = home() / parent
+    names = sorted(path.name for path in place.iterdir() if path.is_dir()) if place.is_dir() else ()
+    found = []
+    for name in names:
+        if fnmatchcase(name, pattern):
+            size = sum(file.stat().st_size for file in (place / name).rglob("*") if file.is_file())
+            found.append(Cached(f"../{parent}/{name}", size, True))
+    return found
+
+
+def clear_folders(parent, pattern="*"):
+    """Remove the folders in ``parent`` that fit the shell's wildcards; those removed."""
+    gone = cached_folders(parent, pattern)
+    for row in gone:
+        shutil.rmtree(home() / parent / Path(row.file).name, ignore_errors=True)
+    return gone
+
+
+def busy():
+    raise Busy
+
+
+@contextmanager
+def locked(path, waiting):
+    """Nobody else works on this file meanwhile. Where somebody does, call ``waiting`` (it may raise), then wait."""
+    lock = beside(path, ".lock")
+    handle = claim(lock, waiting)
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # Windows removes no open file: there it stays, empty and of no consequence
+            lock.unlink()
+        handle.close()
+
+
+def claim(lock, waiting):
+    """The opened and locked file. The system itself gives the lock back when a process dies, however it dies."""
+    asked = False
+    while True:
+        handle = open(lock, "ab")  # noqa: SIM115 (the lock lasts as long as it is open)
+        try:
+            if not taken(handle, asked):
+                waiting()
+                asked = True
+                taken(handle, asked)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(handle.fileno()), lock.stat()):
+                    return handle
+        except BaseException:
+            handle.close()
+            raise
+        handle.close()  # whoever had it has removed it while we waited: what we hold is no longer the lock
+
+
+def taken(handle, patient):
+    """Take the lock; False where another process has it and we are not ``patient``."""
+    if fcntl:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if patient else fcntl.LOCK_NB))
+        except BlockingIOError:
+            return False
+        return True
+    while True:
+        try:
+            msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
+            return True
+        except OSError:
+            if not patient:
+                return False
+            time.sleep(0.2)
+
+
+FORMAT = 1  # of the files of a `Store`: part of each key, so that files of another format are never read
+SUFFIX, METADATA = ".npz", "metadata"
+DAMAGED = (BadZipFile, EOFError, KeyError, ValueError, OSError)
 
 
 def digest(*parts):
     """A hash of texts, bytes and arrays, the same in every process."""
+    import numpy as np
+
     found = blake2b(digest_size=16)
     for part in parts:
         if isinstance(part, np.ndarray):
@@ -15,3 +190,117 @@ def digest(*parts):
         found.update(len(data).to_bytes(8, "big"))
         found.update(data)
     return found.hexdigest()
+
+
+def versions():
+    """{package: version} of what computes."""
+    import keras
+    import numpy as np
+
+    found = {"kerascnn": __version__, "keras": keras.__version__, "numpy": np.__version__}
+    backend = keras.config.backend()
+    try:
+        found[backend] = version(backend)
+    except PackageNotFoundError:  # jax and torch under another name of distribution
+        found[backend] = "unknown"
+    return found | {"python": platform.python_version()}
+
+
+def make_key(name, *parts):
+    """A key: a name for people, and a hash of all that the result depends on.
+
+    Args:
+        name: What the result is; characters that no file's name can hold become underscores.
+        parts: Weights, pixels, options, versions: texts, bytes, arrays and whatever ``str`` tells apart.
+    """
+    letters = re.sub(r"[^\w.+-]", "_", str(name))[:60].lstrip(".")
+    return f"{letters}-{digest(FORMAT, *parts)}"
+
+
+@dataclass(frozen=True, eq=False)
+class Store:
+    """Results under keys, each a file with metadata (what JSON holds) and arrays.
+
+    A key names all that its result depends on (`make_key`), so that nothing stored is ever out of date. A file is
+    there as a whole or not at all: processes may be killed, and several may write. A damaged file is removed with a
+    warning, as if it had never been there. What the disk refuses stays in memory, with a warning.
+
+    >>> store = Store(home() / "reports" / model.name)
+    >>> key = make_key("filters", weights, options)
+    >>> metadata, arrays = store.get_or_compute(key, lambda: ({"layer": "conv1"}, {"maps": compute_maps()}))
+
+    Args:
+        folder: Where the files are; made with the first of them. None keeps results in memory alone.
+    """
+
+    folder: Path | None = None
+    memory: dict = field(default_factory=dict, init=False, repr=False)  # what no file holds
+
+    def get(self, key, arrays=None):
+        """(metadata, {name: array}) of a result; None where there is none.
+
+        Args:
+            key: The key that it was stored under.
+            arrays: Names of the arrays to read, all by default; () reads the metadata alone.
+        """
+        import numpy as np
+
+        if key in self.memory or self.folder is None:
+            return self.memory.get(key)
+        path = self.path(key)
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                names = [name for name in file.files if name != METADATA] if arrays is None else arrays
+                return json.loads(file[METADATA].tobytes()), {name: file[name] for name in names}
+        except FileNotFoundError:
+            return None
+        except DAMAGED as error:
+            warnings.warn(f"{path} is damaged ({error}): what it held is computed again", stacklevel=2)
+            with suppress(OSError):
+                path.unlink()
+            return None
+
+    def put(self, key, metadata, **arrays):
+        """Store a result in place of one of this key; whether the folder, if there is one, took it."""
+        import numpy as np
+
+        text = json.dumps(metadata)
+        self.memory[key] = json.loads(text), arrays  # as it will be read
+        if self.folder is None:
+            return True
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with replacing(self.path(key)) as draft, open(draft, "wb") as file:
+                np.savez(file, **{METADATA: np.frombuffer(text.encode(), np.uint8)}, **arrays)
+        except OSError as error:
+            reason = error.strerror or error
+            warnings.warn(f"{self.path(key)} is not kept: {reason}; another run computes it again", stacklevel=2)
+            return False
+        del self.memory[key]
+        return True
+
+    def get_or_compute(self, key, compute):
+        """The result of that key; where there is none, ``compute()`` gives metadata and {name: array}."""
+        found = self.get(key)
+        if found is None:
+            metadata, arrays = compute()
+            self.put(key, metadata, **arrays)
+            found = self.get(key)
+        return found
+
+    def list_keys(self):
+        """The keys that have a result, in order."""
+        files = [] if self.folder is None else self.folder.glob(f"[!.]*{SUFFIX}")
+        return sorted({path.name.removesuffix(SUFFIX) for path in files} | self.memory.keys())
+
+    def clear(self, pattern="*"):
+        """Remove the results whose keys fit the shell's wildcards; those keys."""
+        keys = [key for key in self.list_keys() if fnmatchcase(key, pattern)]
+        for key in keys:
+            self.memory.pop(key, None)
+            if self.folder is not None:
+                self.path(key).unlink(missing_ok=True)
+        return keys
+
+    def path(self, key):
+        return self.folder / f"{key}{SUFFIX}"

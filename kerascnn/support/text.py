@@ -14,9 +14,19 @@ def short(number, digits=3):
     return f"{number:g} "
 
 
+def compact(number):
+    """A number in few letters: 5,713, 0.32, 1.2e-05."""
+    return f"{number:,.0f}" if 100 <= abs(number) < 1e6 else f"{number:.2g}"
+
+
 def percent(share):
     """A share as 57.6 %."""
     return f"{100 * share:.1f} %"
+
+
+def probability(share):
+    """A probability in as many digits as tell it from 0 and 1."""
+    return f"{share:.1%}" if 0.0005 <= share <= 0.9995 else "< 0.1%" if share < 0.5 else "> 99.9%"
 
 
 def sides(shape):
@@ -29,17 +39,51 @@ def count(number, what):
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
+def cut(text, letters=24):
+    """The beginning of a text that is too long, with a mark that something is missing."""
+    return text if len(text) <= letters else text[: letters - 1].rstrip() + "…"
+
+
+def tail(text, letters):
+    """The end of a text that is too long: names of layers differ there."""
+    return text if len(text) <= letters else "…" + text[1 - letters :]
+
+
+def last_part(name, letters):
+    """A name without the folders or models before it, as much of its end as there is room for."""
+    return tail(str(name).rsplit("/", 1)[-1], letters)
+
+
+def both_ends(text, letters):
+    """Both ends of a text that is too long."""
+    return text if len(text) <= letters else f"{text[: letters - 8]}…{text[-7:]}"
+
+
 def natural(name):
     """Sort key under which resnet18 stands before resnet101."""
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
-def unknown(what, name, known, advice=""):
-    """Error text for a name that is not ``known``, with the nearest ones."""
+def nearest(name, known, most=3):
+    """The names of those ``known`` that are spelled like another one, the nearest first."""
     from difflib import get_close_matches
 
+    return get_close_matches(str(name), list(known), n=most, cutoff=0.5)
+
+
+def check_names(what, names, known):
+    """The names as a tuple, also where it is a single one; each of them should be ``known``."""
+    names = (names,) if isinstance(names, str) else tuple(names)
+    for name in names:
+        if name not in known:
+            raise ValueError(unknown(what, name, known))
+    return names
+
+
+def unknown(what, name, known, advice=""):
+    """Error text for a name that is not ``known``, with the nearest ones."""
     known = sorted(map(str, known), key=natural)
-    near = get_close_matches(str(name), known, n=3, cutoff=0.5)
+    near = nearest(name, known)
     if near:
         hint = f" Did you mean {', '.join(near)}?"
     else:

@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..plots.style import BLUE, RED, new_figure, unframe, whole_ticks
 from ..support.display import Drawn
 from ..support.files import replacing, save_figure
 
 COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "rate", "seconds")
-BLUE, ORANGE = "#0072b2", "#d55e00"
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,9 +28,7 @@ class History(Drawn):
 
     def plot(self):
         """A figure: loss, accuracy and rate over the epochs."""
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(10.5, 3.2), layout="constrained")
+        figure = new_figure(10.5, 3.2)
         axes = figure.subplots(1, 3)
         lines = {"loss": ("loss", "val_loss"), "accuracy": ("accuracy", "val_accuracy"), "rate": ("rate",)}
         for axis, (title, columns) in zip(axes, lines.items(), strict=True):
@@ -57,8 +55,8 @@ class History(Drawn):
 
 
 def draw(axis, table, title, columns):
-    """One panel: training in blue, validation in orange, its best epoch marked."""
-    for name, column, colour in zip(("training", "validation"), columns, (BLUE, ORANGE), strict=False):
+    """One panel: training in blue, validation in red, its best epoch marked."""
+    for name, column, colour in zip(("training", "validation"), columns, (BLUE, RED), strict=False):
         values = table[column].astype(float)
         if values.notna().any():
             label = name if len(columns) > 1 else None
@@ -70,9 +68,9 @@ def draw(axis, table, title, columns):
     else:
         axis.set_title(title, fontsize=10, loc="left")
     axis.set_xlabel("epoch", fontsize=9)
-    axis.xaxis.get_major_locator().set_params(integer=True)
+    whole_ticks(axis)
     axis.tick_params(labelsize=8)
-    axis.spines[["top", "right"]].set_visible(False)
+    unframe(axis)
     if title != "accuracy":
         axis.set_ylim(bottom=0)
     if len(columns) > 1:

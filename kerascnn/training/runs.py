@@ -5,9 +5,7 @@ follow from it: history.csv, curves.png, card.json, best.weights.h5.
 """
 
 import json
-import platform
 import time
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 from zipfile import BadZipFile
@@ -15,8 +13,8 @@ from zipfile import BadZipFile
 import keras
 import numpy as np
 
-from .. import __version__
 from ..support.files import displayable, replacing
+from ..support.store import versions
 from .history import best_row, history_of
 
 STATE, BEST, TABLE, CURVES, CARD = "state.npz", "best.weights.h5", "history.csv", "curves.png", "card.json"
@@ -147,14 +145,3 @@ def differing(new, old):
         keys = [key for key in new if new[key] != old.get(key)]
         return tuple(", ".join(f"{key}={table.get(key)!r}" for key in keys) for table in (new, old))
     return repr(new), repr(old)
-
-
-def versions():
-    """What computed: versions of the packages that matter."""
-    found = {"kerascnn": __version__, "python": platform.python_version(), "keras": keras.__version__}
-    for package in (keras.config.backend(), "numpy"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:  # jax and torch under another name of distribution
-            found[package] = "unknown"
-    return found

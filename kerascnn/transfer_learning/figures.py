@@ -1,47 +1,24 @@
 """Figures of transfer: accuracy by depth, the learning curve, the 2x2."""
 
-from pathlib import Path
+import textwrap
 
 import numpy as np
 
-from ..support.files import displayable, replacing, save_figure
+from ..plots.primitives import spans
+from ..plots.style import BLACK, BLUE, GRAY, GREEN, LARGE, PLAIN, RED, SMALL, new_figure, tidy, top_down
 from .advice import DIFFERENT, ENOUGH, LITTLE, MUCH, SIMILAR, STRATEGIES, WORDS
 from .heads import HEADS
 from .taps import PLUS, told
 
-COLOURS = {"ridge": "#000000", "softmax": "#0072b2", "svm": "#d55e00", "knn": "#009e73"}
+COLORS = {"ridge": BLACK, "softmax": BLUE, "svm": RED, "knn": GREEN}
 MARKS = {"ridge": "s", "softmax": "o", "svm": "^", "knn": "D"}
 SHADE = "#e8f1f8"
 SHORT = {"linear": "linear head", "interior": "earlier stage", "layers": "last stages", "finetune": "all stages"}
 
 
-def figure_of(*size):
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=size, layout="constrained")
-
-
-def save(path, table, plot):
-    """Write a table (.csv) or a figure; return the path."""
-    path = Path(path)
-    if path.suffix != ".csv":
-        return save_figure(plot(), path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as draft:
-        draft.write_text(displayable(table.to_csv(index=False)), encoding="utf-8")
-    return path
-
-
-def tidy(axis, title, **labels):
-    axis.set_title(title, fontsize=12)
-    axis.set(**labels)
-    axis.grid(alpha=0.25)
-    axis.spines[["top", "right"]].set_visible(False)
-
-
 def draw_depths(found):
     """Accuracy of each head by stage with intervals; the best one's learning curve."""
-    figure = figure_of(11, 4.8)
+    figure = new_figure(11, 4.8)
     left, right = figure.subplots(1, 2, width_ratios=(1.9, 1))
     draw_stages(left, found)
     draw_curve(right, found)
@@ -62,15 +39,14 @@ def draw_stages(axis, found):
             style = "-" if some == single else "none"
             if not some:
                 continue
-            values = 100 * own.loc[some, ["accuracy", "low", "high"]].to_numpy()
-            spans = np.abs(values[:, 1:] - values[:, :1]).T
+            value, low, high = 100 * own.loc[some, ["accuracy", "low", "high"]].to_numpy().T
             axis.errorbar(
                 [names.index(name) + shift for name in some],
-                values[:, 0],
-                spans,
+                value,
+                spans(value, low, high),
                 linestyle=style,
                 marker=MARKS[head],
-                color=COLOURS[head],
+                color=COLORS[head],
                 capsize=2,
                 markersize=5,
                 linewidth=1.8,
@@ -79,61 +55,53 @@ def draw_stages(axis, found):
             )
     if len(names) > len(single):
         axis.axvline(len(single) - 0.5, color="0.8", linewidth=1)
-    ticks = {"fontsize": 9} | ({"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if len(names) > 6 else {})
-    axis.set_xticks(
-        range(len(names)),
-        [name if name in single else f"{name.count(PLUS) + 1} of them\nside by side" for name in names],
-        **ticks,
-    )
-    tidy(
-        axis,
-        f"{found.model}: how far each stage's features get a classifier",
-        ylabel="accuracy on images not shown (%)",
-    )
+    turned = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if len(names) > 6 else {}
+    ticks = [name if name in single else f"{name.count(PLUS) + 1} of them\nside by side" for name in names]
+    axis.set_xticks(range(len(names)), ticks, fontsize=SMALL, **turned)
+    title = f"{found.model}: how far each stage's features get a classifier"
+    tidy(axis, title, ylabel="accuracy on images not shown (%)", fontsize=12)
     axis.legend(frameon=False, fontsize=10)
 
 
 def draw_curve(axis, found):
     curve, best = found.curve, found.best
-    for column, colour, label in (
-        ("train", "0.6", "images learnt from"),
-        ("accuracy", COLOURS[best["head"]], "not shown"),
+    for column, color, label in (
+        ("train", GRAY, "images learnt from"),
+        ("accuracy", COLORS[best["head"]], "not shown"),
     ):
-        values = 100 * curve[column].to_numpy()
-        spans = 100 * np.abs(curve[["low", "high"]].to_numpy() - curve[["accuracy"]].to_numpy()).T
-        style = {"yerr": spans} if column == "accuracy" else {"linestyle": "--"}
-        axis.errorbar(curve["images"], values, color=colour, marker="o", capsize=2, label=label, linewidth=1.8, **style)
+        values = 100 * curve[column]
+        bars = spans(values, 100 * curve["low"], 100 * curve["high"])
+        style = {"yerr": bars} if column == "accuracy" else {"linestyle": "--"}
+        axis.errorbar(curve["images"], values, color=color, marker="o", capsize=2, label=label, linewidth=1.8, **style)
     axis.set_xscale("log")
     axis.set_xticks(curve["images"], [f"{images:.0f}" for images in curve["images"]])
     axis.minorticks_off()
     title = HEADS[best["head"]].title
     where = told(best["stage"]).replace(PLUS, f"\n{PLUS} ").replace(", ", ",\n")
-    tidy(axis, f"{title} on {where}", xlabel="images a class learnt from", ylabel="accuracy (%)")
+    labels = {"xlabel": "images a class learnt from", "ylabel": "accuracy (%)"}
+    tidy(axis, f"{title} on {where}", fontsize=12, **labels)
     axis.legend(frameon=False, fontsize=10)
 
 
 def draw_advice(found):
     """The 2x2 with the dataset as a dot, and the evidence and the order of strategies beside it."""
-    figure = figure_of(12, 5.6)
+    figure = new_figure(12, 5.6)
     axis, words = figure.subplots(1, 2, width_ratios=(1.15, 1))
     low, high = 1.0, max(20000.0, 3 * found.counted)
     for column, similarity in enumerate((SIMILAR, DIFFERENT)):
         enough = ENOUGH[similarity]
         for amount, bottom, top in ((LITTLE, low, enough), (MUCH, enough, high)):
             own = (similarity, amount) == (found.similarity, found.amount)
-            edges = {"facecolor": SHADE if own else "white", "edgecolor": "0.6", "linewidth": 1}
+            edges = {"facecolor": SHADE if own else "white", "edgecolor": GRAY, "linewidth": 1}
             axis.fill_between([column, column + 1], bottom, top, zorder=0, **edges)
-            text = f"{amount}, {similarity}\n" + ", then\n".join(
-                SHORT[name] for name in STRATEGIES[similarity, amount][:2]
-            )
-            colour = {"color": "black" if own else "0.45", "fontsize": 11, "linespacing": 1.4}
-            axis.text(column + 0.04, np.sqrt(bottom * top), text, va="center", **colour)
+            first = ", then\n".join(SHORT[name] for name in STRATEGIES[similarity, amount][:2])
+            style = {"color": "black" if own else "0.45", "fontsize": PLAIN, "linespacing": 1.4}
+            axis.text(column + 0.04, np.sqrt(bottom * top), f"{amount}, {similarity}\n{first}", va="center", **style)
     draw_dot(axis, found)
     axis.set(yscale="log", xlim=(0, 2), ylim=(low, high), ylabel="images a class")
-    axis.set_xticks(
-        [0.5, 1.5], ["similar: the last features are best", "different: earlier ones are better"], fontsize=10
-    )
-    axis.set_title("Where the data lies", fontsize=13)
+    sides = ["similar: the last features are best", "different: earlier ones are better"]
+    axis.set_xticks([0.5, 1.5], sides, fontsize=10)
+    axis.set_title("Where the data lies", fontsize=LARGE)
     draw_words(words, found)
     return figure
 
@@ -144,10 +112,10 @@ def draw_dot(axis, found):
     x = 0.62 + 0.33 * lead if lead <= 1 else min(1.62 + 0.05 * (lead - 1), 1.92)
     x = x if found.similarity == DIFFERENT or lead <= 1 else 0.95
     if found.counted > found.images:
-        arrow = {"arrowstyle": "->", "color": "#d55e00", "linewidth": 2}
+        arrow = {"arrowstyle": "->", "color": RED, "linewidth": 2}
         axis.annotate("", (x, found.counted), (x, found.images), arrowprops=arrow)
-        axis.text(x, np.sqrt(found.counted * found.images), " still to gain", fontsize=9, color="#d55e00", va="center")
-    axis.plot(x, found.images, "o", color="#d55e00", markersize=14, markeredgecolor="white", zorder=5)
+        axis.text(x, np.sqrt(found.counted * found.images), " still to gain", fontsize=9, color=RED, va="center")
+    axis.plot(x, found.images, "o", color=RED, markersize=14, markeredgecolor="white", zorder=5)
 
 
 def draw_words(axis, found):
@@ -160,20 +128,13 @@ def draw_words(axis, found):
         axis.text(0, y, title, fontsize=13, va="top", weight="bold")
         y -= 0.075
         for line in lines:
-            text = wrapped(line)
+            text = textwrap.fill(line, 58, subsequent_indent="   ")
             axis.text(0, y, text, fontsize=10.5, va="top", linespacing=1.3)
             y -= 0.07 + 0.05 * text.count("\n")
         y -= 0.05
     axis.set(xlim=(0, 1), ylim=(0, 1.02))
 
 
-def wrapped(line, width=58):
-    import textwrap
-
-    return "\n   ".join(textwrap.wrap(line, width))
-
-
-LINEAR, TUNED, CHOSEN = "#0072b2", "#d55e00", "#000000"
 MOST = 14  # candidates in a figure
 
 
@@ -182,7 +143,7 @@ def draw_study(found):
     points = found.points
     grid = len(points) and points["accuracy"].notna().any()
     rows = min(len(found.candidates), MOST)
-    figure = figure_of(13 if grid else 8, max(3.6, 1.4 + 0.34 * rows))
+    figure = new_figure(13 if grid else 8, max(3.6, 1.4 + 0.34 * rows))
     axes = figure.subplots(1, 2, width_ratios=(1.35, 1)) if grid else [figure.subplots()]
     draw_candidates(axes[0], found.table.head(MOST))
     if grid:
@@ -192,20 +153,15 @@ def draw_study(found):
 
 def draw_candidates(axis, table):
     """Accuracy with its interval, the best above; the chosen one ringed."""
-    for place, row in enumerate(table.itertuples()):
-        tuned = row.kind == "finetuned"
-        spans = 100 * np.array([[row.accuracy - row.low], [row.high - row.accuracy]])
-        how = {"color": TUNED if tuned else LINEAR, "marker": "D" if tuned else "o", "capsize": 2, "markersize": 6}
-        axis.errorbar(100 * row.accuracy, place, xerr=spans, **how)
-        if row.chosen:
-            axis.plot(
-                100 * row.accuracy, place, "o", markersize=15, fillstyle="none", color=CHOSEN, markeredgewidth=1.6
-            )
-    axis.set_yticks(range(len(table)), [named(row) for row in table.itertuples()], fontsize=9)
-    axis.set_ylim(len(table) - 0.4, -0.6)
-    tidy(axis, "Accuracy on images not shown (ringed: chosen)", xlabel="%")
-    for colour, mark, label in ((LINEAR, "o", "linear"), (TUNED, "D", "finetuned")):
-        axis.plot([], [], mark, color=colour, label=label)
+    place, value = np.arange(len(table)), 100 * table["accuracy"].to_numpy()
+    bars = spans(value, 100 * table["low"].to_numpy(), 100 * table["high"].to_numpy())
+    for kind, color, mark in (("linear", BLUE, "o"), ("finetuned", RED, "D")):
+        own = (table["kind"] == kind).to_numpy()
+        axis.errorbar(value[own], place[own], xerr=bars[:, own], color=color, fmt=mark, capsize=2, label=kind)
+    ring = {"markersize": 15, "fillstyle": "none", "color": BLACK, "markeredgewidth": 1.6}
+    axis.plot(value[table["chosen"]], place[table["chosen"]], "o", **ring)
+    top_down(axis, [named(row) for row in table.itertuples()])
+    tidy(axis, "Accuracy on images not shown (ringed: chosen)", xlabel="%", fontsize=12)
     axis.legend(frameon=False, fontsize=9, loc="upper left")
 
 
@@ -221,26 +177,21 @@ def named(row):
 
 def draw_grid(figure, axis, points):
     """The best accuracy of each depth and rate; crossed where it failed, empty where it was not tried."""
-    depths = [*dict.fromkeys(points["freeze"])]
-    depths.sort(key=lambda freeze: (freeze == "", freeze))
-    rates = sorted(points["rate"].unique())
-    best = np.full((len(depths), len(rates)), np.nan)
-    for row in points.itertuples():
-        at = depths.index(row.freeze), rates.index(row.rate)
-        if row.failed:
-            axis.text(*at[::-1], "×", ha="center", va="center", fontsize=16, color="0.4")
-        else:
-            best[at] = np.fmax(best[at], 100 * row.accuracy)
+    best = 100 * points["accuracy"].astype(float).groupby([points["freeze"], points["rate"]]).max().unstack()
+    best = best.loc[sorted(best.index, key=lambda freeze: (freeze == "", freeze))]
+    depths, rates = [*best.index], [*best.columns]
+    for row in points[points["failed"] != ""].itertuples():
+        place = rates.index(row.rate), depths.index(row.freeze)
+        axis.text(*place, "×", ha="center", va="center", fontsize=16, color="0.4")
     drawn = axis.imshow(best, cmap="viridis", aspect="auto")
-    middle = (np.nanmin(best) + np.nanmax(best)) / 2
+    middle = (best.min(axis=None) + best.max(axis=None)) / 2
     for (i, j), value in np.ndenumerate(best):
         if np.isfinite(value):
-            colour = "white" if value < middle else "black"
-            axis.text(j, i, f"{value:.1f}", ha="center", va="center", fontsize=10, color=colour)
+            color = "white" if value < middle else "black"
+            axis.text(j, i, f"{value:.1f}", ha="center", va="center", fontsize=10, color=color)
     axis.set_xticks(range(len(rates)), [f"{rate:g}" for rate in rates])
-    axis.set_yticks(
-        range(len(depths)), [f"frozen to\n{freeze}" if freeze else "nothing\nfrozen" for freeze in depths], fontsize=9
-    )
+    frozen = [f"frozen to\n{freeze}" if freeze else "nothing\nfrozen" for freeze in depths]
+    axis.set_yticks(range(len(depths)), frozen, fontsize=SMALL)
     axis.set(xlabel="rate")
     axis.set_title("The grid: accuracy on images held out (%)", fontsize=12)
     figure.colorbar(drawn, ax=axis, shrink=0.7)

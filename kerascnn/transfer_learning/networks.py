@@ -18,9 +18,10 @@ from ..graph.run import before, call
 from ..graph.walk import walk
 from ..inputs.classifier import input_shape
 from ..support.files import replacing
-from ..support.store import digest
+from ..support.store import digest, make_key
+from ..support.text import check_names
 from .heads import HEADS, alone
-from .probes import TOGETHER, ProbeTable, depths, known, scaled
+from .probes import TOGETHER, ProbeTable, depths, scaled
 from .store import weights
 from .taps import PLUS, STAGE, Taps, chained, means, seen, staged, taps, told, usual
 from .trials import Candidate
@@ -65,7 +66,7 @@ def fitted(taps, table, stage=None, head=None):
 
     >>> export(fitted(taps, table).model(backbone), "photos", classes=table.classes)
     """
-    row = table.best if stage is None and head is None else table.row(stage, head)
+    row = table.row(stage, head)
     if not HEADS[row["head"]].linear:
         raise ValueError(f"`head` should be a linear one, to be a layer of a network. Received: {row['head']!r}")
     stages = tuple(row["stage"].split(PLUS))
@@ -118,12 +119,11 @@ VIEWED = {"none": ("identity",), "flip": ("identity", "flip")}  # augmentations 
 class Parts(NamedTuple):
     """``prefix`` from pixels to what ``suffix`` reads, None where that reads pixels; ``suffix`` gives logits.
 
-    Both use the layers of the model. ``frozen`` are the names of the layers that do not learn.
+    Both use the layers of the model.
     """
 
     prefix: keras.Model | None
     suffix: keras.Model
-    frozen: frozenset
 
 
 def parted(model, freeze=None, *, split=True):
@@ -141,13 +141,12 @@ def parted(model, freeze=None, *, split=True):
         if node.is_layer and not node.is_input:
             norm = isinstance(node.operation, layers.BatchNormalization)
             node.operation.trainable = node not in inside and not norm
-    frozen = frozenset(node.operation.name for node in inside if node.is_layer and not node.is_input)
     inside = inside if split else {*graph.inputs}
     border = bordering(graph, inside)
     prefix = None
     if border != [*graph.inputs]:
         prefix = keras.Model(model.inputs, [model.get_layer(node.operation.name).output for node in border])
-    return Parts(prefix, suffix_of(graph, inside, border), frozen)
+    return Parts(prefix, suffix_of(graph, inside, border))
 
 
 def bordering(graph, inside):
@@ -176,24 +175,22 @@ def depths_behind(model):
     return {node.operation.name: sum(end >= i for end in ends) for i, node in enumerate(graph.nodes) if node.is_layer}
 
 
-def kept(prefix, pixels, augment, folder, name, batch=64):
+def kept(prefix, pixels, augment, folder, name):
     """Of each view of all images what the prefix gives, as arrays on disk; None where that is too much for it."""
     shapes = [tuple(tensor.shape[1:]) for tensor in prefix.outputs]
     size = 4 * len(pixels) * sum(int(np.prod(shape)) for shape in shapes) * len(VIEWED.get(augment, ()))
     if augment not in VIEWED or size > ROOM:
         return None
     try:
-        return [
-            view_of(prefix, pixels, view, Path(folder), f"{name}-{view}", shapes, batch) for view in VIEWED[augment]
-        ]
+        return [view_of(prefix, pixels, view, Path(folder, f"{name}-{view}"), shapes) for view in VIEWED[augment]]
     except OSError as error:
         warnings.warn(f"maps are not kept in {folder}, but computed anew in each epoch: {error}", stacklevel=3)
         return None
 
 
-def view_of(prefix, pixels, view, folder, name, shapes, batch):
+def view_of(prefix, pixels, view, path, shapes, batch=64):
     """One view's maps; computed by the first who asks."""
-    paths = [folder / f"{name}-{i}.npy" for i in range(len(shapes))]
+    paths = [path.with_name(f"{path.name}-{i}.npy") for i in range(len(shapes))]
     if not all(path.exists() for path in paths):
         found = [np.empty((len(pixels), *shape), np.float32) for shape in shapes]
         for start in range(0, len(pixels), batch):
@@ -228,18 +225,11 @@ class Probed:
         every = np.arange(len(self.table))
         found = []
         for stage in dict.fromkeys(self.table.summary["stage"]):
-            row = linear(self.table, stage)
+            row = self.table.linear(stage)
             how = {name: row[name] for name in ("head", "penalty", "seconds")} | {"views": self.taps.views}
             said = self.table.logits[stage, row["head"]], self.table.labels, every
             found.append(Candidate(self.table.model, stage, self.macs[stage], *said, **how))
         return found
-
-
-def linear(table, stage):
-    """The row of the best head of a stage that a network can end in."""
-    rows = table.summary
-    rows = rows[(rows["stage"] == stage) & rows["head"].map(lambda head: HEADS[head].linear)]
-    return rows.loc[rows["accuracy"].idxmax()]
 
 
 def probed(model, images, ledger, clock, tell, *, heads, seed, size=None, cache=True, ready=None):
@@ -255,12 +245,12 @@ def probed(model, images, ledger, clock, tell, *, heads, seed, size=None, cache=
     tell(f"{model.name}: a first usable classifier, ridge on {told(table.best['stage'])}, {table.best['accuracy']:.1%}")
     if ready is not None:
         ready(found, table)
-    others = [head for head in known(heads) if head != "ridge"]
+    others = [head for head in check_names("head", heads, HEADS) if head != "ridge"]
     table = depths(found, heads=others, seed=seed, after=table, tell=silent)
     best = table.best
     tell(f"{model.name}: {best['head']} on {told(best['stage'])}, {best['accuracy']:.1%} of images not shown")
     spent = {"features": found.seconds * found.computed, "probes": time.perf_counter() - began}
-    seconds, _ = ledger.once(f"clock-{digest(model.name, *found.hashes)}", lambda: (spent, {}))
+    seconds, _ = ledger.get_or_compute(make_key("clock", model.name, *found.hashes), lambda: (spent, {}))
     stages = dict.fromkeys(table.summary["stage"])
     clock.spent += sum(seconds.values())
     return Probed(model, found, table, work(model, stages, found.size), seconds)

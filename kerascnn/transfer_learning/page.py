@@ -1,11 +1,9 @@
 """A study as one HTML file: what was chosen and why, how far to trust it, what it cost."""
 
-from pathlib import Path
-
 import numpy as np
 
 from ..reporting.page import Section, facts, figure, page, paragraph, photos, table
-from ..support.files import replacing
+from ..support.files import write_text
 from .advice import WORDS
 from .taps import told
 
@@ -14,13 +12,8 @@ WORST = 24  # images that are shown
 
 def written(study, path):
     """Write the page; return its path."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     sections = [made(study) for made in (answer, advice, stages, candidates, grid, classes, mistakes, images, time)]
-    text = page(f"Transfer to {study.data.name}", [each for each in sections if each], lead(study))
-    with replacing(path) as draft:
-        draft.write_text(text, encoding="utf-8")
-    return path
+    return write_text(path, page(f"Transfer to {study.data.name}", filter(None, sections), lead(study)))
 
 
 def lead(study):
@@ -54,10 +47,8 @@ def stages(study):
     blocks = []
     for probe in study.probes:
         rows = probe.layers_table(heads=tuple(probe.summary["head"].unique())).reset_index(names="head (stage)")
-        blocks += [
-            figure(probe.plot(), "accuracy by stage, as in the table below"),
-            table(rows.rename(columns={"accuracy": "accuracy %", "error": "± %"})),
-        ]
+        rows = rows.rename(columns={"accuracy": "accuracy %", "error": "± %"})
+        blocks += [figure(probe.plot(), "accuracy by stage, as in the table below"), table(rows)]
     note = "Each stage's features under linear classifiers, judged on images that these were not shown."
     return Section("Stages", (paragraph(note), *blocks))
 
@@ -67,14 +58,8 @@ def candidates(study):
         "The best is the one that gives the true classes most probability. Of those that are not worse by more than "
         "one standard error, paired image by image, the cheapest is chosen."
     )
-    return Section(
-        "Candidates",
-        (
-            paragraph(note),
-            figure(study.plot(), "candidates by accuracy, as below"),
-            table(study.table.drop(columns=["kind", "backbone", "stage"]), marked="chosen", most=30),
-        ),
-    )
+    rows = table(study.table.drop(columns=["kind", "backbone", "stage"]), marked="chosen", most=30)
+    return Section("Candidates", (paragraph(note), figure(study.plot(), "candidates by accuracy, as below"), rows))
 
 
 def grid(study):
@@ -89,25 +74,20 @@ def classes(study):
     if study.tested is None:
         return None
     names = ["class", "n", "accuracy", "low", "high", "precision", "f1", "few", "confused_with"]
-    blocks = (
-        figure(study.tested.plot(), "accuracy of each class, as below"),
-        table(study.tested.per_class[names], most=40),
-    )
-    return Section("Classes, on the locked test", blocks)
+    rows = table(study.tested.per_class[names], most=40)
+    drawn = figure(study.tested.plot(), "accuracy of each class, as below")
+    return Section("Classes, on the locked test", (drawn, rows))
 
 
 def mistakes(study):
     """The worst of the locked test, with what they are taken for."""
     if study.tested is None or study.tested.right.all():
         return None
+    test, shown = study.data.test, []
     rows = study.tested.hardest(WORST)
-    rows = rows[~rows["right"]]
-    place = {name: i for i, name in enumerate(study.data.test.names)}
-    shown = [
-        (np.asarray(study.data.test.one(place[row["image"]])), f"{row['class']}, taken for {row['predicted']} "
-         f"({row['p_predicted']:.0%}): {row['image']}")
-        for _, row in rows.iterrows()
-    ]  # fmt: skip
+    for _, row in rows[~rows["right"]].iterrows():
+        text = f"{row['class']}, taken for {row['predicted']} ({row['p_predicted']:.0%}): {row['image']}"
+        shown.append((np.asarray(test.one(test.names.index(row["image"]))), text))
     wrong = int((~study.tested.right).sum())
     return Section("Worst mistakes", (paragraph(f"{wrong:,} of {len(study.tested):,} are wrong."), photos(shown)))
 

@@ -4,7 +4,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import count
-from typing import NamedTuple
 
 import numpy as np
 
@@ -12,8 +11,8 @@ from ..evaluation.calibration import temperature
 from ..evaluation.statistics import wilson
 from ..inputs.threads import telling
 from ..support.display import Drawn
-from ..support.store import digest
-from ..support.text import unknown
+from ..support.store import make_key
+from ..support.text import check_names
 from .heads import HEADS, Linear, alone, decomposed, left_out, signs, solutions
 from .taps import PLUS, taps
 from .trials import lead, surest
@@ -50,15 +49,20 @@ class ProbeTable(Drawn):
     @property
     def summary(self):
         """The rows of ``table`` at the best penalty of each stage and head: of equals the strongest."""
-        return self.table.loc[self.table.groupby(["stage", "head"], sort=False)["accuracy"].idxmax()].reset_index(
-            drop=True
-        )
+        best = self.table.groupby(["stage", "head"], sort=False)["accuracy"].idxmax()
+        return self.table.loc[best].reset_index(drop=True)
 
     @property
     def best(self):
         """The best row whose head is linear, so that a network can end in it; of equals the first."""
+        return self.linear()
+
+    def linear(self, stage=None):
+        """The best row of a stage, or of all, whose head is linear."""
         rows = self.summary
-        return rows.loc[rows[[HEADS[head].linear for head in rows["head"]]]["accuracy"].idxmax()]
+        rows = rows[rows["head"].map(lambda head: HEADS[head].linear)]
+        rows = rows if stage is None else rows[rows["stage"] == stage]
+        return rows.loc[rows["accuracy"].idxmax()]
 
     def row(self, stage=None, head=None):
         """The row of a stage and a head at its best penalty; the best one where neither is named."""
@@ -67,8 +71,7 @@ class ProbeTable(Drawn):
             return self.best
         for name, value in (("stage", stage), ("head", head)):
             if value is not None:
-                if value not in {*rows[name]}:
-                    raise ValueError(unknown(name, value, rows[name].unique()))
+                check_names(name, value, rows[name].unique())
                 rows = rows[rows[name] == value]
         return rows.loc[rows["accuracy"].idxmax()]
 
@@ -99,22 +102,14 @@ class ProbeTable(Drawn):
         return draw_depths(self)
 
     def save(self, path):
-        """Write the table (.csv) or the figure (.png, .svg, .pdf, .jpg)."""
-        from .figures import save
+        """Write the table (.csv, .json) or the figure (.png, .svg, .pdf, .jpg)."""
+        from ..evaluation.save import keep, records
 
-        return save(path, self.table, self.plot)
+        return keep(path, lambda: self.table, self.plot, lambda: records(self.table))
 
     def __str__(self):
         rows = self.summary.drop(columns=["width", "seconds"])
         return rows.to_string(index=False, float_format="{:.4g}".format)
-
-
-class Judged(NamedTuple):
-    """What one kind of head said: logits (penalties, N, classes) of images not shown, and train accuracies."""
-
-    logits: np.ndarray
-    train: np.ndarray
-    seconds: float
 
 
 def depths(
@@ -132,7 +127,7 @@ def depths(
     """
     import pandas as pd
 
-    heads = known(heads)
+    heads = check_names("head", heads, HEADS)
     labels, classes = classed(taps)
     chosen = taps.stages if stages is None else tuple(stages)
     fold = folded(labels, taps.groups, folds, seed)
@@ -144,9 +139,15 @@ def depths(
     def probe(stage, heads):
         features = taps.joined(stage.split(PLUS))
         for head in heads:
-            found = judged(head, features, labels, len(classes), fold, taps.groups)
-            rows.extend(measured(stage, head, features.shape[-1], found, labels))
-            logits[stage, head] = found.logits[found_best(found, labels)]
+            began, penalties = time.perf_counter(), HEADS[head].penalties
+            judge = leave_one_out if head == "ridge" else by_folds
+            said, train = judge(head, features, labels, len(classes), fold, taps.groups)
+            seconds = (time.perf_counter() - began) / len(penalties)
+            right = (said.argmax(axis=2) == labels).sum(axis=1)
+            logits[stage, head] = said[right.argmax()]  # of equals the first penalty, which is the strongest
+            for penalty, number, share in zip(penalties, right, train, strict=True):
+                accuracy = wilson(int(number), len(labels))
+                rows.append((stage, head, float(penalty), *accuracy, float(share), features.shape[-1], seconds))
             tell(next(done))
 
     with alone():
@@ -162,15 +163,6 @@ def depths(
         table = pd.DataFrame(rows, columns=COLUMNS)
         found = ProbeTable(table, None, logits, labels, classes, fold, chosen, taps.model)
         return replace(found, curve=learning(taps, found, fractions, seed))
-
-
-def known(heads):
-    """The names of heads, each of them known."""
-    heads = (heads,) if isinstance(heads, str) else tuple(heads)
-    for head in heads:
-        if head not in HEADS:
-            raise ValueError(unknown("head", head, HEADS))
-    return heads
 
 
 def worthwhile(table):
@@ -201,15 +193,8 @@ def scaled(features, some):
     return (features - mean) / spread, mean, spread
 
 
-def judged(head, features, labels, classes, fold, groups):
-    """The ``Judged`` of one kind of head on one stage."""
-    started = time.perf_counter()
-    logits, train = (leave_one_out if head == "ridge" else by_folds)(head, features, labels, classes, fold, groups)
-    return Judged(logits, train, time.perf_counter() - started)
-
-
 def leave_one_out(head, features, labels, classes, fold, groups):
-    """Of ridge: what it says of each image without it, its views and those of its group; in closed form.
+    """What ridge says of each image without it, its views and those of its group, in closed form; train accuracies.
 
     Standardised by all images, whose labels play no part in that.
     """
@@ -223,7 +208,7 @@ def leave_one_out(head, features, labels, classes, fold, groups):
 
 
 def by_folds(head, features, labels, classes, fold, groups, penalties=None, fraction=1.0, seed=0):
-    """What heads say of each fold after learning from the others, or from a fraction of those."""
+    """What heads say of each fold after learning from the others, or from a fraction of those; train accuracies."""
     penalties = HEADS[head].penalties if penalties is None else penalties
     logits, train = np.empty((len(penalties), len(labels), classes)), []
     order = np.random.default_rng(seed).permutation(len(labels))
@@ -235,19 +220,6 @@ def by_folds(head, features, labels, classes, fold, groups, penalties=None, frac
         logits[:, fold == held] = learnt(rows[fold == held, 0])
         train.append((learnt(rows[some, 0]).argmax(axis=2) == labels[some]).mean(axis=1))
     return logits, np.mean(train, axis=0)
-
-
-def measured(stage, head, width, found, labels):
-    """Rows of the table."""
-    right = (found.logits.argmax(axis=2) == labels).sum(axis=1)
-    seconds = found.seconds / len(right)
-    for penalty, number, train in zip(HEADS[head].penalties, right, found.train, strict=True):
-        yield stage, head, float(penalty), *wilson(int(number), len(labels)), float(train), width, seconds
-
-
-def found_best(found, labels):
-    """The position of the best penalty; of equals the first, which is the strongest."""
-    return int((found.logits.argmax(axis=2) == labels).sum(axis=1).argmax())
 
 
 def distinct(rows, taps, stages, number):
@@ -347,7 +319,8 @@ def wider(probed, images, stage, views, ledger, seed, **how):
     known = beside(probed.taps, taps(probed.model, images, views=views, stages=stage.split(PLUS), tell=silent, **how))
     table = depths(known, heads="ridge", stages=(stage,), together=(), fractions=(), seed=seed, tell=silent)
     spent = {"views": time.perf_counter() - began}
-    seconds, _ = ledger.once(f"clock-{digest(known.model, *known.views, *known.hashes)}", lambda: (spent, {}))
+    key = make_key("clock", known.model, *known.views, *known.hashes)
+    seconds, _ = ledger.get_or_compute(key, lambda: (spent, {}))
     return replace(probed, taps=known, table=table, seconds=seconds)
 
 

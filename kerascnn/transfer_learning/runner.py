@@ -2,24 +2,23 @@
 
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection
+from multiprocessing import Pipe, get_context
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from subprocess import DEVNULL, Popen
 
 import keras
 import numpy as np
 
 from ..inputs.classifier import classifier, open_model
-from ..support.store import digest
+from ..support.store import Store, digest
 from .finetune import finetuned
-from .networks import Probed, fitted, linear
-from .store import Ledger
+from .networks import Probed, fitted
 from .trials import KILLED, Failed, Point, certain, settled, surest
 
 START = 5.0  # seconds that a point may take before its first step
@@ -34,7 +33,7 @@ class Desk:
     images: object
     folder: Path
     do: Callable
-    ledger: Ledger
+    ledger: Store
     seed: int
     tell: Callable
 
@@ -65,7 +64,7 @@ class Desk:
         if not path.exists():
             shown = own.taps.take(table.folds != point.fold)
             with certain():
-                head = fitted(shown, table, point.stage, linear(table, point.stage)["head"])
+                head = fitted(shown, table, point.stage, table.linear(point.stage)["head"])
             head.model(self.probed.model).save(path)
         return path
 
@@ -124,7 +123,6 @@ def worked(folder, file, fields, batch, together, seed, weights):
     return finetuned(model, pixels, labels, folds == point.fold, freeze=point.freeze or None, name=name, **how)
 
 
-HERE = Path(__file__).resolve()
 SPLITS = hasattr(os, "fork")  # elsewhere work is done in this process
 
 
@@ -133,102 +131,93 @@ def crew(soon=False):
     """A function ``do(function, *arguments)`` that has it done in another process, which is gone afterwards.
 
     Errors are raised here as ``Failed``, also where the process died. Work that comes ``soon`` finds Keras loaded.
+
+    The processes are forked from one that has imported Keras and computed nothing. multiprocessing's "forkserver"
+    would run the caller's script again, which scripts without ``if __name__ == "__main__"`` do not survive; its server
+    cannot be stopped, and its children outlive a caller that was killed.
     """
     if not SPLITS:
         yield lambda function, *arguments: function(*arguments)
         return
-    server = [*started()] if soon else []  # the process and the line to it: begun again where it was killed
+    server = Server() if soon else None
 
     def do(function, *arguments):
-        nonlocal idle
-        if not server:
-            server.extend(started())
+        nonlocal server
+        server = server or Server()
         try:
-            idle = False
-            server[1].send((function, arguments))
-            found = answered(server[1])
-            idle = True
+            done, answer = server.ask(function, arguments)
         except (EOFError, OSError) as error:
-            stop(server)
+            server.stop()
+            server = None  # the next work starts another one
             raise Failed(KILLED, "the process that starts others is gone") from error
-        return result_of(*found)
+        if not done:
+            raise Failed(*answer)
+        return answer
 
-    idle = True
     try:
         yield do
     finally:
-        if server and idle:
-            server[0].terminate()  # it may still be loading Keras; where it is at work, it first ends that
-        stop(server)
+        if server:
+            server.stop()
 
 
-def started():
-    """The process that splits itself, and the line to it."""
-    ours, theirs = Pipe()
-    paths = [str(HERE.parents[2]), *filter(None, sys.path)]
-    environment = {"TF_CPP_MIN_LOG_LEVEL": "3"} | os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
-    words = [sys.executable, "-m", __name__, str(theirs.fileno())]
-    process = subprocess.Popen(words, env=environment, pass_fds=[theirs.fileno()], stderr=subprocess.DEVNULL)
-    theirs.close()
-    return process, ours
+class Server:
+    """The process that forks another one for each piece of work, and the connection to it."""
 
+    def __init__(self):
+        self.connection, theirs = Pipe()
+        self.idle = True
+        paths = [str(Path(__file__).resolve().parents[2]), *filter(None, sys.path)]
+        environment = {"TF_CPP_MIN_LOG_LEVEL": "3"} | os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+        words = [sys.executable, "-m", __name__, str(theirs.fileno())]
+        self.process = Popen(words, env=environment, pass_fds=[theirs.fileno()], stderr=DEVNULL)
+        theirs.close()
 
-def answered(line):
-    """(True, result) or (False, (kind of error, text)) of a piece of work."""
-    found = None
-    while not isinstance(message := line.recv(), int):
-        found = message
-    if found is None:
-        name = signal.Signals(-message).name if message < 0 else f"exit {message}"
-        found = False, (KILLED if message == -signal.SIGKILL else "Died", f"its process ended with {name}")
-    return found
+    def ask(self, function, arguments):
+        """(True, result) or (False, (kind of error, text))."""
+        self.idle = False
+        self.connection.send((function, arguments))
+        found = None
+        while not isinstance(message := self.connection.recv(), int):
+            found = message
+        self.idle = True
+        if found is None:
+            name = signal.Signals(-message).name if message < 0 else f"exit {message}"
+            kind = KILLED if message == -signal.SIGKILL else "Died"
+            found = False, (kind, f"its process ended with {name}")
+        return found
 
-
-def result_of(done, answer):
-    """What work came to, or its error raised here."""
-    if not done:
-        raise Failed(*answer)
-    return answer
-
-
-def stop(server):
-    if server:
-        process, line = server
-        line.close()  # which ends it, and what it is doing
-        process.wait()
-        server.clear()
+    def stop(self):
+        if self.idle:
+            self.process.terminate()  # it may still be loading Keras
+        self.connection.close()  # which ends it, and first the work that it has begun
+        self.process.wait()
 
 
 def serve(connection):
-    """Split for each piece of work that comes, until nobody is there to ask."""
-    import keras  # noqa: F401
+    """Fork for each piece of work that comes, until nobody is there to ask; send the exit code, negative for a signal.
 
-    from . import finetune  # noqa: F401
-
-    with suppress(EOFError, ConnectionResetError):
+    A child is killed if whoever asked is gone: nothing is asked before the answer, so what comes then is the end.
+    """
+    with suppress(EOFError, OSError):
         while True:
             work = connection.recv()
-            child = os.fork()
-            if not child:
-                connection.send(attempt(*work))
-                os._exit(0)
-            connection.send(watched(child, connection))
+            child = get_context("fork").Process(target=attempt, args=(connection, *work))
+            child.start()
+            if connection in wait([connection, child.sentinel]):
+                child.kill()
+            child.join()
+            connection.send(child.exitcode)
 
 
-def attempt(function, arguments):
-    """(True, result) or (False, (kind of error, text))."""
+def attempt(connection, function, arguments):
+    """Send (True, result) or (False, (kind of error, text)), and end this process at once."""
     try:
-        return True, function(*arguments)
+        answer = True, function(*arguments)
     except BaseException as error:
-        return False, (type(error).__name__, str(error))
-
-
-def watched(child, connection):
-    """The exit code of a child, negative for a signal; it is killed if whoever asked is gone."""
-    while not (ended := os.waitpid(child, os.WNOHANG))[0]:
-        if connection.poll(0.05):  # nothing is asked before the answer: this is the end
-            os.kill(child, signal.SIGKILL)
-    return os.waitstatus_to_exitcode(ended[1])
+        answer = False, (type(error).__name__, str(error))
+    connection.send(answer)
+    os._exit(0)
 
 
 if __name__ == "__main__":

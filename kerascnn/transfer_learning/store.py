@@ -1,29 +1,20 @@
-"""Features on disk: for each tap a folder of files, each with rows of numbers and the hashes of their images.
+"""Features of images on disk: what a tap's numbers follow from, and the files of each tap.
 
-A file is there as a whole or not at all, so that a process may be killed, and several may write.
+A folder for each network has one for each tap; its files hold rows of numbers and the hashes of their images.
 """
 
 import json
 import os
-import shutil
 import uuid
-import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
-from zipfile import BadZipFile
 
 import keras
 import numpy as np
 import PIL
 from PIL import Image
 
-from ..support.files import replacing
-from ..support.store import digest
-from ..weights.cache import Cached, home
+from ..support.store import FEATURES, Store, digest, home, make_key
 
-DAMAGED = (BadZipFile, EOFError, KeyError, ValueError, OSError)
 COARSE = 0.01  # of a feature's standard deviation that rounding to 16 bits may move it
 
 
@@ -36,56 +27,27 @@ def halved(rows):
     return half if np.all(moved <= COARSE * rows.std(axis=0)) else rows
 
 
-def kept(folder, wanted):
-    """(hashes, rows) of each file of a tap, of the images wanted; a damaged file is removed."""
-    for path in sorted(folder.glob("[!.]*.npz")):
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                hashes = [each.decode() for each in file["hashes"].tolist()]
-                here = [i for i, each in enumerate(hashes) if each in wanted]
-                rows = file["rows"][here] if here else None
-        except FileNotFoundError:  # cleared meanwhile
-            continue
-        except DAMAGED as error:
-            warnings.warn(f"{path} is damaged ({error}): its features are computed again", stacklevel=2)
-            path.unlink(missing_ok=True)
-            continue
-        if here:
-            yield [hashes[i] for i in here], rows
+def cached_features(store, wanted):
+    """{hash: row} of the images wanted that a tap's store has."""
+    found = {}
+    for key in store.list_keys():
+        metadata, _ = store.get(key, arrays=()) or ({"hashes": ()}, {})
+        here = [i for i, each in enumerate(metadata["hashes"]) if each in wanted]
+        if here and (chunk := store.get(key)):
+            found |= {metadata["hashes"][i]: chunk[1]["rows"][i] for i in here}
+    return found
 
 
-def keep(folder, hashes, rows):
-    """Write one file of a tap."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / f"{digest(*hashes)}-{os.getpid()}.npz") as draft, open(draft, "wb") as file:
-        np.savez(file, hashes=np.array(hashes, "S32"), rows=rows)
-
-
-FEATURES_FOLDER = "features"
+def cache_features(store, hashes, rows):
+    """Write one file of a tap; whether the disk took it. Processes that work on the same images write one each."""
+    return store.put(f"{digest(*hashes)}-{os.getpid()}", {"hashes": hashes}, rows=rows)
 
 
 def folder_of(cache):
     """The folder that `cache` means: True for the usual one, False for none."""
     if cache is True:
-        return home() / FEATURES_FOLDER
+        return home() / FEATURES
     return None if cache is False or cache is None else Path(cache)
-
-
-def stored(pattern="*"):
-    """What is in the usual folder: a row for each network that fits the shell's wildcards, as `weights.cache.cached`
-    has one for each file."""
-    folder = home() / FEATURES_FOLDER
-    names = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else ()
-    size = lambda name: sum(file.stat().st_size for file in (folder / name).rglob("*.npz"))  # noqa: E731
-    return [Cached(f"../{FEATURES_FOLDER}/{name}", size(name), True) for name in names if fnmatchcase(name, pattern)]
-
-
-def clear(pattern="*"):
-    """Remove the features of the networks that fit the shell's wildcards; those removed."""
-    gone = stored(pattern)
-    for row in gone:
-        shutil.rmtree(home() / FEATURES_FOLDER / Path(row.file).name, ignore_errors=True)
-    return gone
 
 
 VERSION = 1  # of what is made of an image before a network sees it, and of the pooling behind it
@@ -119,22 +81,20 @@ def settings(node):
 
 
 def weights(operation):
-    """Types, shapes and numbers of a layer's weights."""
-    for variable in getattr(operation, "weights", ()):
-        array = np.ascontiguousarray(keras.ops.convert_to_numpy(variable))
-        yield f"{array.dtype}{array.shape}"
-        yield array.tobytes()
+    """A layer's weights as arrays."""
+    return [keras.ops.convert_to_numpy(variable) for variable in getattr(operation, "weights", ())]
 
 
-def tap_key(fingerprint, cut, view, grid, half):
-    """The name of one tap's features; Pillow's version stands for the decoder."""
-    return digest(VERSION, PIL.__version__, fingerprint, cut, view, grid, half)
+def tap_store(folder, model, stage, fingerprint, view, *settings):
+    """The `Store` of one tap's features; Pillow's version stands for the decoder."""
+    key = make_key(f"{stage}-{view}".replace("/", "."), VERSION, PIL.__version__, fingerprint, view, *settings)
+    return Store(folder / model / key)
 
 
 def content(image):
     """(hash, image): a file's bytes or an array's pixels; a file that is open is read, and stays as its bytes."""
     if isinstance(image, np.ndarray):
-        return digest("pixels", image.dtype, image.shape, np.ascontiguousarray(image).tobytes()), image
+        return digest("pixels", image), image
     if isinstance(image, Image.Image):
         return digest("pillow", image.mode, image.size, image.getexif().tobytes(), image.tobytes()), image
     if hasattr(image, "read"):
@@ -146,54 +106,3 @@ def content(image):
         with open(image, "rb") as file:
             data = file.read()
     return digest("file", data), image
-
-
-RESULTS_FOLDER = "ledger"
-FACTS = "facts"
-
-
-@dataclass(frozen=True, eq=False)
-class Ledger:
-    """Results by name, each with facts (what JSON holds) and arrays; in memory only where there is no folder.
-
-    A full disk is told once for each result, which then stays in memory.
-    """
-
-    folder: Path | None = None
-    memory: dict = field(default_factory=dict, repr=False)
-
-    def get(self, name):
-        """(facts, {name: array}) of a result; None where there is none."""
-        if name not in self.memory and self.folder is not None and (path := self.path(name)).exists():
-            try:
-                with np.load(path, allow_pickle=False) as file:
-                    arrays = {key: file[key] for key in file.files if key != FACTS}
-                    self.memory[name] = json.loads(str(file[FACTS])), arrays
-            except DAMAGED as error:
-                warnings.warn(f"{path} is damaged ({error}): what it held is done again", stacklevel=2)
-        return self.memory.get(name)
-
-    def put(self, name, facts: Mapping, **arrays):
-        """Keep a result, in place of one of this name."""
-        facts = json.loads(json.dumps(facts, allow_nan=False))  # as it will be read
-        self.memory[name] = facts, arrays
-        if self.folder is None:
-            return
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with replacing(self.path(name)) as draft, open(draft, "wb") as file:
-                np.savez(file, **{FACTS: np.array(json.dumps(facts))}, **arrays)
-        except OSError as error:
-            text = f"{self.path(name)} is not kept: {error.strerror or error}; --resume would do it again"
-            warnings.warn(text, stacklevel=2)
-
-    def once(self, name, make):
-        """The result of that name; where there is none, that of ``make()``, which gives facts and arrays."""
-        found = self.get(name)
-        if found is None:
-            facts, arrays = make()
-            self.put(name, facts, **arrays)
-        return self.memory[name]
-
-    def path(self, name):
-        return self.folder / f"{name}.npz"

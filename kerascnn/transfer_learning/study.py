@@ -16,14 +16,13 @@ from ..evaluation.compare import Comparison, compare
 from ..evaluation.evaluate import Evaluation, evaluate, from_probabilities
 from ..support.display import Drawn
 from ..support.files import replacing
-from ..support.store import digest
-from ..support.text import unknown
+from ..support.store import Store, make_key
+from ..support.text import check_names
 from .advice import Advice, advise
 from .networks import fitted, probed
 from .probes import ProbeTable, widened
 from .runner import Desk, crew
 from .sources import budgeted, describe, divided, opened, writable
-from .store import RESULTS_FOLDER, Ledger
 from .trials import (
     AUGMENTATIONS,
     STRATEGIES,
@@ -74,10 +73,9 @@ def transfer(
 
     >>> study("photos", backbones="squeezenet1_1", budget="10m").export("classifier")
     """
-    if strategy not in STRATEGIES:
-        raise ValueError(unknown("strategy", strategy, STRATEGIES))
+    check_names("strategy", [strategy], STRATEGIES)
     began, tell = time.perf_counter(), tell or (lambda line: None)
-    clock, ledger = Clock(budgeted(budget)), Ledger(writable(out, resume, RESULTS_FOLDER))
+    clock, ledger = Clock(budgeted(budget)), Store(writable(out, resume, "ledger"))
     data = divided(data, test, groups, seed)
     models = opened(backbones, data.size, size)
     describe(data, tell)
@@ -94,7 +92,8 @@ def transfer(
 
 def concluded(found, data, every, desk, facts):
     """The ``Study``: the choice is made, and the test is looked at."""
-    best, usual = desk.probed, baseline(desk.probed)
+    best = desk.probed
+    usual = next(each for each in best.candidates if each.stage == best.table.stages[-1])  # the best linear head there
     models = {found["chosen"]: found["model"], usual: built(usual, desk, every)}
     found |= once(desk.ledger, data, models, best.key(desk.seed))
     facts |= {"seed": desk.seed, "naive": naive(best, found["outcomes"])}
@@ -181,32 +180,26 @@ def built(winner, desk, every, clock=None):
         return fitted(own.taps, own.table, winner.stage, winner.head).model(own.model)
 
 
-def baseline(probed):
-    """The usual way: the best linear head on the last features."""
-    return next(each for each in probed.candidates if each.stage == probed.table.stages[-1])
-
-
-def tested(model, data):
-    """The ``Evaluation`` on the test, of images cut as those were that were learnt from, and as `predict` does."""
-    test = data.test
-    return evaluate(model, test.items, test.labels, names=test.names, classes=data.classes, quiet=True)
-
-
 def once(ledger, data, models, context):
-    """What the chosen network and the usual one make of the locked test: looked at once in the life of a study."""
-    if data.test is None or not len(data.test):
+    """What the chosen network and the usual one make of the locked test: looked at once in the life of a study.
+
+    Its images are cut as those were that were learnt from, and as `predict` does.
+    """
+    test = data.test
+    if test is None or not len(test):
         return {"tested": None, "usual_tested": None, "compared": None}
-    key = f"test-{digest(context, *(each.name for each in models))}"
+    key = make_key("test", context, *(each.name for each in models))
     names = ("chosen", "usual")
 
     def look():
-        if ledger.folder is not None and [*ledger.folder.glob("test-*.npz")]:
+        if any(name.startswith("test-") for name in ledger.list_keys()):
             warnings.warn("the locked test was looked at before, by another choice: it says less now", stacklevel=4)
-        found = [tested(model, data) for model in models.values()]
+        how = {"names": test.names, "classes": data.classes, "quiet": True}
+        found = [evaluate(model, test.items, test.labels, **how) for model in models.values()]
         return {"names": found[0].names}, dict(zip(names, (each.probs for each in found), strict=True))
 
-    facts, probs = ledger.once(key, look)
-    labels = dict(zip(data.test.names, data.test.labels, strict=True))
+    facts, probs = ledger.get_or_compute(key, look)
+    labels = dict(zip(test.names, test.labels, strict=True))
     labels = np.array([labels[name] for name in facts["names"]])
     found = [
         from_probabilities(probs[name], labels, data.classes, facts["names"], model=each.name)
@@ -221,7 +214,6 @@ COLUMNS = [
     "name", "kind", "backbone", "stage", "head", "penalty", "views", "freeze", "rate", "augment", "epochs", "accuracy",
     "low", "high", "images", "lead", "lead_error", "macs", "seconds", "chosen",
 ]  # fmt: skip
-NAIVE = {"epochs": 10, "rates": 4, "augmentations": 3}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -259,9 +251,8 @@ class Study(Drawn):
         for each in self.candidates:
             gap, error = lead(each, self.chosen)
             rows.append(each.row | {"lead": gap, "lead_error": error, "chosen": each is self.chosen})
-        return pd.DataFrame(rows, columns=COLUMNS).sort_values(
-            "accuracy", ascending=False, kind="stable", ignore_index=True
-        )
+        table = pd.DataFrame(rows, columns=COLUMNS)
+        return table.sort_values("accuracy", ascending=False, kind="stable", ignore_index=True)
 
     @property
     def points(self):
@@ -335,15 +326,17 @@ class Study(Drawn):
 def measured(evaluation):
     """Accuracy with its interval, and what else is said of a test."""
     value, low, high = evaluation.interval["accuracy"]
-    found = {
+    return {
         "images": len(evaluation),
         "right": int(evaluation.right.sum()),
         "accuracy": value,
         "low": low,
         "high": high,
+        "balanced": evaluation.balanced,
+        "macro_f1": evaluation.macro_f1,
+        "nll": evaluation.nll,
+        "ece": evaluation.calibration.ece,
     }
-    found |= {"balanced": evaluation.balanced, "macro_f1": evaluation.macro_f1, "nll": evaluation.nll}
-    return found | {"ece": evaluation.calibration.ece}
 
 
 def naive(probed, outcomes):
@@ -355,4 +348,5 @@ def naive(probed, outcomes):
     whole = [row["seconds"] for each in outcomes if not each.point.freeze for row in each.history if row["seconds"]]
     forward = min(whole, default=3 * probed.seconds["features"]) / 3
     shares = [1 + 2 * share for share in (0, 1 / 3, 2 / 3, 1)]  # forward through all, backward through what learns
-    return NAIVE["epochs"] * NAIVE["rates"] * NAIVE["augmentations"] * sum(shares) * forward
+    epochs, rates, augmentations = 10, 4, 3
+    return epochs * rates * augmentations * sum(shares) * forward

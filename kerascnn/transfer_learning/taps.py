@@ -2,10 +2,11 @@
 
 import re
 import time
-import warnings
 import weakref
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import NamedTuple
 
 import keras
@@ -14,16 +15,15 @@ from keras import layers
 
 from ..graph.ends import penultimate
 from ..graph.run import part, run
-from ..graph.run import part as part_of
 from ..graph.walk import walk
 from ..inputs.classifier import classifier
 from ..inputs.decode import ImageError
 from ..inputs.resize import Preprocessing, check_count
 from ..inputs.threads import telling
-from ..support.text import unknown
-from . import store
+from ..support.store import Store
+from ..support.text import check_names
 from .sources import asked
-from .store import fingerprints, folder_of, tap_key
+from .store import cache_features, cached_features, fingerprints, folder_of, halved, tap_store
 
 STAGE, BLOCK = re.compile(r"stage\d+|features"), re.compile(r"stage\d+_(block|fire|layer)\d+")
 MOST = 16  # taps where nobody says which
@@ -89,9 +89,7 @@ def pooled(model, graph, nodes, grid=1):
     """The ``Pooled`` of a model; each model's are kept while it is there, so that they are compiled once."""
     kept = _POOLED.setdefault(model, {})
     sizes = tuple(node.shape for node in graph.inputs)
-    activations = tuple(
-        id(getattr(node.operation, "activation", None)) for node in graph.nodes
-    )  # which are compiled in
+    activations = tuple(id(getattr(node.operation, "activation", None)) for node in graph.nodes)  # are compiled in
     key = tuple(nodes), grid, sizes, activations
     if key not in kept:
         kept[key] = Pooled(graph, nodes, grid)
@@ -113,8 +111,8 @@ def means(shape, grid=1, name="means"):
     grid = tuple(min(grid, side) for side in size)
     fits = all(side % places == 0 for side, places in zip(size, grid, strict=True))
     window = tuple(side // places for side, places in zip(size, grid, strict=True))
-    kind = layers.AveragePooling2D(window, dtype="float32", name=f"{name}_grid") if fits else None
-    pooling = kind or layers.AdaptiveAveragePooling2D(grid, dtype="float32", name=f"{name}_grid")
+    kind, places = (layers.AveragePooling2D, window) if fits else (layers.AdaptiveAveragePooling2D, grid)
+    pooling = kind(places, dtype="float32", name=f"{name}_grid")
     return [pooling, layers.Flatten(dtype="float32", name=name)]
 
 
@@ -167,10 +165,7 @@ class Taps:
 
     def joined(self, stages):
         """(N, views, d) of one stage, or of several side by side."""
-        stages = (stages,) if isinstance(stages, str) else tuple(stages)
-        for stage in stages:
-            if stage not in self.features:
-                raise ValueError(unknown("stage", stage, self.features))
+        stages = check_names("stage", stages, self.features)
         return np.concatenate([self.features[stage] for stage in stages], axis=-1)
 
 
@@ -181,7 +176,7 @@ class Plan(NamedTuple):
     cut: Preprocessing
     stages: tuple
     views: tuple
-    places: Mapping  # {(stage, view): folder, or None}
+    stores: Mapping  # {(stage, view): where it is kept}, empty without a cache
     grid: int
     half: bool
     batch: int
@@ -218,7 +213,8 @@ def taps(
         model, stages, views, size, check_count("grid", grid), folder_of(cache), half, check_count("batch", batch)
     )
     given = asked(images, labels, part)
-    rows = {place: found(folder, {*given.hashes}) for place, folder in plan.places.items()}
+    places = product(plan.stages, views)
+    rows = {place: cached_features(plan.stores.get(place, Store()), {*given.hashes}) for place in places}
     lacking = [place for place, known in rows.items() if not known.keys() >= {*given.hashes}]
     first = {each: i for i, each in reversed([*enumerate(given.hashes)])}  # copies are computed once
     missing = sorted(i for each, i in first.items() if any(each not in rows[place] for place in lacking))
@@ -237,38 +233,29 @@ def planned(model, stages, views, size, grid, folder, half, batch):
     cut = classifier(model, size=size).preprocessing
     graph = walk(model, (*cut.size, cut.channels))
     nodes = staged(graph, stages)
-    prints = fingerprints(part_of(graph, [*nodes.values()]))
-    places = {
-        (stage, view): folder
-        and folder / model.name / f"{stage.replace('/', '.')}-{view}-{tap_key(prints[node], cut, view, grid, half)}"
+    prints = fingerprints(part(graph, [*nodes.values()]))
+    settings = cut, grid, half
+    stores = {
+        (stage, view): tap_store(folder, model.name, stage, prints[node], view, *settings)
         for stage, node in nodes.items()
         for view in views
+        if folder is not None
     }
-    return Plan(pooled(model, graph, nodes, grid).predict_on_batch, cut, tuple(nodes), views, places, grid, half, batch)
+    return Plan(pooled(model, graph, nodes, grid).predict_on_batch, cut, tuple(nodes), views, stores, grid, half, batch)
 
 
 def viewed(views):
     """The views, each of them known."""
-    views = (views,) if isinstance(views, str) else tuple(views)
-    for view in views:
-        if view not in VIEWS:
-            raise ValueError(unknown("view", view, VIEWS))
+    views = check_names("view", views, VIEWS)
     if not views or len({*views}) < len(views):
         raise ValueError(f"`views` should be one or more different ones. Received: {views}")
     return views
 
 
-def found(folder, wanted):
-    """{hash: row} of what a folder of the cache has."""
-    files = [] if folder is None else store.kept(folder, wanted)
-    return {each: row for hashes, rows in files for each, row in zip(hashes, rows, strict=True)}
-
-
 def compute(plan, given, rows, tell):
     """Compute what is missing, and keep it chunk by chunk; {name: why} of what turns out to be no image."""
     failed, done = {}, 0
-    places = {place: folder for place, folder in plan.places.items() if place[1] in plan.views}
-    hashes, fresh = [], {place: [] for place in places}
+    stores, hashes, fresh = plan.stores, [], defaultdict(list)
     try:
         for some, pixels in given.images.chunks(plan.cut, plan.batch, failed):
             hashes += [given.hashes[row] for row in some]
@@ -276,9 +263,9 @@ def compute(plan, given, rows, tell):
                 fresh[place].append(numbers)
             tell(done := done + len(some))
             if len(hashes) >= CHUNK:
-                places = remember(places, plan.half, hashes, fresh, rows)
-                hashes, fresh = [], {place: [] for place in places}
-        remember(places, plan.half, hashes, fresh, rows)
+                stores = remember(stores, plan.half, hashes, fresh, rows)
+                hashes, fresh = [], defaultdict(list)
+        remember(stores, plan.half, hashes, fresh, rows)
     finally:
         tell(None)
     return given.images.reasons(failed)
@@ -295,23 +282,18 @@ def forward(plan, batch):
     }
 
 
-def remember(places, half, hashes, fresh, rows):
-    """Add a chunk to the rows and the cache; the places to write to from then on: none once the disk refuses."""
-    writable = True
-    for (stage, view), folder in places.items() if hashes else ():
-        numbers, known = np.concatenate(fresh[stage, view]), rows[stage, view]
+def remember(stores, half, hashes, fresh, rows):
+    """Add a chunk to the rows and the cache; the stores to write to from then on: none once the disk refuses."""
+    for place, parts in fresh.items():
+        numbers, known = np.concatenate(parts), rows[place]
         if not np.isfinite(numbers).all():
-            raise ValueError(f"`model` should give finite features. Received: NaN or infinity at {stage}")
-        numbers = store.halved(numbers) if half else numbers
+            raise ValueError(f"`model` should give finite features. Received: NaN or infinity at {place[0]}")
+        numbers = halved(numbers) if half else numbers
         new = [i for i, each in enumerate(hashes) if each not in known]
         known.update((hashes[i], numbers[i]) for i in new)
-        try:
-            if folder is not None and new and writable:
-                store.keep(folder, [hashes[i] for i in new], numbers[new])
-        except OSError as error:
-            warnings.warn(f"features are not kept in {folder}: {error.strerror or error}", stacklevel=4)
-            writable = False
-    return places if writable else dict.fromkeys(places)
+        if new and place in stores and not cache_features(stores[place], [hashes[i] for i in new], numbers[new]):
+            stores = {}
+    return stores
 
 
 def assembled(plan, given, rows, failed, name, computed, seconds):

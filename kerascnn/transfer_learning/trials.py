@@ -12,14 +12,14 @@ from scipy.special import softmax
 
 from ..evaluation.calibration import temperature
 from ..evaluation.statistics import wilson
-from ..support.store import digest
+from ..support.store import make_key
 from .advice import LITTLE
 from .taps import PLUS, told
 
 BATCH = 32
 TRIES = 3  # the first and two more, each with half of the batch
 MEMORY = ("MemoryError", "ResourceExhaustedError", "XlaRuntimeError")
-APART = ("point", "history", "logits", "weights")  # which are no facts for a table
+APART = ("point", "logits", "weights")  # which are no facts for JSON
 KILLED = "Killed"  # what the system does where memory is short
 
 
@@ -37,10 +37,6 @@ class Point:
     epochs: int
     fold: int = 0
     stop: int | None = None
-
-    def key(self, context):
-        """Its name in the ledger of a study."""
-        return f"point-{digest(context, *asdict(self).values())}"
 
     def __str__(self):
         frozen = f"frozen up to {self.freeze}" if self.freeze else "nothing frozen"
@@ -66,14 +62,20 @@ class Outcome:
     weights: list | None = field(default=None, repr=False)
 
     @property
+    def facts(self):
+        """All but the point and the arrays."""
+        return {name: value for name, value in vars(self).items() if name not in APART}
+
+    @property
     def row(self):
         """Facts for a table."""
-        found = {name: value for name, value in vars(self).items() if name not in APART}
         low = high = None
         if self.accuracy is not None:
             number = len(self.logits)
             _, low, high = wilson(round(self.accuracy * number), number)
-        return asdict(self.point) | found | {"low": low, "high": high}
+        found = asdict(self.point) | self.facts | {"low": low, "high": high}
+        del found["history"]
+        return found
 
 
 class Failed(RuntimeError):
@@ -90,20 +92,19 @@ def settled(point, perform, ledger, context):
     Batches are halved where memory ran out, and put together again to steps of as many images. What failed for want of
     room on a disk is not written down: there may be some the next time.
     """
-    key = point.key(context)
+    key = make_key("point", context, *asdict(point).values())
     known = ledger.get(key)
     if known is None:
         outcome = tried(point, perform)
-        facts = {name: value for name, value in vars(outcome).items() if name not in APART}
-        arrays = {} if outcome.logits is None else {"logits": outcome.logits}
-        arrays |= {f"weight{i}": array for i, array in enumerate(outcome.weights or ())}
-        if outcome.failed.startswith("OSError"):
-            return outcome
-        ledger.put(key, facts | {"history": outcome.history, "point": asdict(point)}, **arrays)
+        arrays = {f"weight{i}": array for i, array in enumerate(outcome.weights or ())}
+        if outcome.logits is not None:
+            arrays["logits"] = outcome.logits
+        if not outcome.failed.startswith("OSError"):
+            ledger.put(key, outcome.facts, **arrays)
         return outcome
     facts, arrays = known
-    weights = [arrays[f"weight{i}"] for i in range(sum(name.startswith("weight") for name in arrays))]
-    return Outcome(**facts | {"point": point, "logits": arrays.get("logits"), "weights": weights or None})
+    weights = [array for name, array in arrays.items() if name != "logits"]
+    return Outcome(point, logits=arrays.get("logits"), weights=weights or None, **facts)
 
 
 def tried(point, perform):
@@ -119,8 +120,7 @@ def tried(point, perform):
             if kind not in (*MEMORY, KILLED):
                 break
         else:
-            names = ("seconds", "accuracy", "loss", "epoch", "kept", "history", "logits", "weights")
-            return Outcome(point, "", attempt + 1, batch, **{name: getattr(found, name) for name in names})
+            return Outcome(point, "", attempt + 1, batch, **vars(found))
     return Outcome(point, reason, attempt + 1, batch)
 
 
@@ -187,15 +187,22 @@ class Candidate:
         _, low, high = wilson(int(self.right.sum()), len(self.right))
         point = self.point
         way = {"freeze": point.freeze, "rate": point.rate, "augment": point.augment} if point else {}
-        found = {
+        return way | {
             "name": self.name,
             "kind": "finetuned" if point else "linear",
             "backbone": self.backbone,
             "stage": self.stage,
+            "head": self.head or "finetuned",
+            "penalty": self.penalty,
+            "views": len(self.views),
+            "epochs": self.epoch,
+            "accuracy": self.accuracy,
+            "low": low,
+            "high": high,
+            "images": len(self.right),
+            "macs": self.macs,
+            "seconds": self.seconds,
         }
-        found |= {"head": self.head or "finetuned", "penalty": self.penalty, "views": len(self.views)} | way
-        found |= {"epochs": self.epoch, "accuracy": self.accuracy, "low": low, "high": high}
-        return found | {"images": len(self.right), "macs": self.macs, "seconds": self.seconds}
 
 
 @contextmanager

@@ -10,7 +10,7 @@ PUBLIC = {  # name -> module; loaded when first asked for
     "by_layer": "formats.read",
     "nonfinite": "formats.read",
     "WeightsError": "formats",
-    "DownloadError": "cache",
+    "DownloadError": "fetch",
     "load_weights": "load",
     "open_weights": "load",
     "pretrain": "load",

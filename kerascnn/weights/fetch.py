@@ -12,31 +12,34 @@ from errno import EISDIR
 from http.client import HTTPException, responses
 from pathlib import Path
 from stat import S_ISDIR
-from urllib import request
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import Request
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
+from ..support.files import is_web_page
 from ..support.progress import progress, say, switched
-from .cache import PARTIAL, DownloadError, beside, cached, clear, home, locked, place
-
-__all__ = ["DownloadError", "cached", "clear", "fetch", "home"]
+from ..support.store import PARTIAL, beside, locked, place
 
 DIGITS = {"sha256": 64, "sha1": 40, "md5": 32}
 SHORTEST = 8  # digits of a hash that are published; fewer would let damage pass
-PAGES = (b"<!doctype", b"<html", b"<head", b"<?xml", b"<!--")
 MISSING = "nothing"
 
 
-def fetch(address, file, hash="", *, what="", folder=None, quiet=False):
+class DownloadError(OSError):
+    """A file of weights that could not be brought here: one line, and in ``advice`` what to try."""
+
+    def __init__(self, message, advice=""):
+        super().__init__("".join(letter if letter.isprintable() else " " for letter in message))  # servers' words too
+        self.advice = advice
+
+
+def fetch(address, file, hash="", *, what="", quiet=False):
     """The path of a file of weights, downloaded from ``address`` first where it is not in the cache.
 
     ``hash`` is "sha256:", "sha1:" or "md5:" and at least the first 8 hexadecimal digits. Without one, the file is later
     compared with what came the first time. ``what`` is for messages: "weights of resnet18, torchvision/v1".
     """
-    pass  # here, since a file in the cache needs no HTTP
-
-    wanted = Wanted(checked_address(address), place(file, folder), checked_hash(hash), what, quiet)
+    wanted = Wanted(checked_address(address), place(file), checked_hash(hash), what, quiet)
     try:
         if flaw(wanted.path, wanted.hash) is not None:
             os.makedirs(wanted.path.parent, exist_ok=True)
@@ -129,8 +132,6 @@ def digest(path, algorithm):
 
 def provide(wanted):
     """Bring the file into the cache, unless whoever had the lock before has just done that."""
-    pass
-
     found = flaw(wanted.path, wanted.hash)
     if found is None:
         return
@@ -151,12 +152,10 @@ def provide(wanted):
 
 def content(wanted):
     """The hash of what came; web pages and empty files are refused at once."""
-    pass
-
     with wanted.part.open("rb") as file:
-        start = file.read(512).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+        start = file.read(512)
         empty = not os.fstat(file.fileno()).st_size
-    if empty or start.startswith(PAGES):
+    if empty or is_web_page(start):
         forget(wanted)
         kind = "an empty file" if empty else "a web page (HTML or XML): a login, an error or a quota"
         raise wanted.error("be a file of weights", kind)
@@ -306,7 +305,7 @@ def answer(wanted, start, known):
     if start:
         headers |= {"Range": f"bytes={start}-"} | ({"If-Range": known} if known else {})
     try:
-        return opener().open(Request(wanted.address, headers=headers), timeout=TIMEOUT)
+        return build_opener(Redirects).open(Request(wanted.address, headers=headers), timeout=TIMEOUT)
     except HTTPError as error:
         with error:
             raise refused(wanted, error, start) from None
@@ -392,7 +391,7 @@ def receive(wanted, response, file, start, total, tell):
         raise Cut(f"{here:,} of {total:,} bytes")
 
 
-class Redirects(request.HTTPRedirectHandler):
+class Redirects(HTTPRedirectHandler):
     """Follow redirects to HTTP only, and never from a protected connection to an open one."""
 
     def redirect_request(self, asked, file, code, message, headers, address):
@@ -400,19 +399,3 @@ class Redirects(request.HTTPRedirectHandler):
         if urlsplit(address).scheme not in allowed:
             return None
         return super().redirect_request(asked, file, code, message, headers, address)
-
-
-def opener():
-    """Opens addresses of HTTP, through the system's proxy, and no others."""
-    found = request.OpenerDirector()
-    for handler in (
-        request.ProxyHandler(),
-        request.HTTPHandler(),
-        request.HTTPSHandler(),
-        request.HTTPDefaultErrorHandler(),
-        request.HTTPErrorProcessor(),
-        request.UnknownHandler(),
-        Redirects(),
-    ):
-        found.add_handler(handler)
-    return found

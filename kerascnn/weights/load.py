@@ -8,12 +8,12 @@ from pathlib import Path
 from ..support.text import unknown
 from ..zoo import layers  # noqa: F401  (a model file may need its layers, whatever was imported first)
 from ..zoo.layers import SCALES, Scale
-from ..zoo.registry import BEST, CARDS, Source, publishers, sources
-from .caffe_names import CAFFE, caffe_scale
+from ..zoo.registry import BEST, CARDS, PUBLISHERS, Source, sources
 from .formats import WeightsError
 from .formats.read import read
 from .formats.safetensors import remembered
-from .match import Loaded, best, fit, networks_for, plans, today
+from .match import Loaded, best, fit, networks_for, plans
+from .names import CAFFE, caffe_scale, modern
 from .variables import slots
 
 
@@ -30,7 +30,7 @@ class Pretrained:
         if self.source:
             return self.source.scale
         saved = remembered(self.path).get("kerascnn.scale")
-        alike = (row.scale for row in sources().get(network, ()) if row.layout == layout)
+        alike = (row.scale for row in sources().get(network, ()) if row.publisher == layout)
         usual = caffe_scale(network) if layout == CAFFE else None
         return saved if saved in SCALES else next(alike, usual)
 
@@ -70,7 +70,7 @@ def pretrain(model, pretrained, scale=None):
 
 def prepare(model, pretrained):
     """What goes into each variable, and the report; the model is not changed yet."""
-    path, arrays = pretrained.path, today(pretrained.arrays)
+    path, arrays = pretrained.path, {modern(name): array for name, array in pretrained.arrays.items()}
     try:
         plan = best(path, plans(model.name, slots(model), arrays, model), arrays, model.name)
         scale = pretrained.scale(model.name, plan.layout)
@@ -105,25 +105,22 @@ def open_weights(network, weights, part=None):
         path = Path(weights)
         source = next((row for row in sources().get(network, ()) if row.file == path.name), None)
     else:
-        path = shipped(source) if source.shipped else fetched(source)
+        path = path_of(source)
     return Pretrained(path, read(path, part=part), source)
 
 
-def shipped(source):
-    """Where a file is that comes with this package."""
+def path_of(source):
+    """Where a published file is, downloaded first where it is not here yet."""
+    if not source.shipped:
+        from .fetch import fetch
+
+        return fetch(source.address, source.file, source.hash, what=f"weights of {source.network}, {source.name}")
     import kerascnn_saved_models
 
     path = Path(kerascnn_saved_models.__file__).parent / source.file
     if not path.is_file():
         raise FileNotFoundError(f"{path} should have come with kerascnn; install it again, whole")
     return path
-
-
-def fetched(source):
-    """Where a published file is, downloaded first where it is not here yet."""
-    from .fetch import fetch
-
-    return fetch(source.address, source.file, source.hash, what=f"weights of {source.network}, {source.name}")
 
 
 def named(network, weights):
@@ -133,11 +130,11 @@ def named(network, weights):
     if text is None:
         raise ValueError(f"`weights` should be None, {BEST!r}, a source or a path. Received: {weights!r}")
     found = [row for row in rows if row.answers(text)]
-    asked = bool(found) or text == BEST or text.split("/")[0] in publishers()
+    asked = bool(found) or text == BEST or text.split("/")[0] in PUBLISHERS
     if os.path.isfile(text) or (os.path.exists(text) and not asked):  # a folder may be called imagenet
         return None
     if not asked:
-        known = [BEST, *publishers(), *(row.name for row in rows)]
+        known = [BEST, *PUBLISHERS, *(row.name for row in rows)]
         raise ValueError(unknown("weights", text, known, "nor is there such a file"))
     if not rows:
         raise ValueError(nothing_published(network, text))

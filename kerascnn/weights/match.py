@@ -2,21 +2,29 @@
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import lru_cache, partial
+from functools import lru_cache
 
-import keras
 import numpy as np
 
 from ..support.display import Told
-from ..zoo.layers import weightless
+from ..support.text import sides
 from ..zoo.registry import CARDS, sources
-from . import caffe_names
-from .caffe_names import CAFFE, from_caffe, settled
 from .formats import WeightsError
-from .names import ASIDE, LAYOUTS, RESNEXT, SUMS, by_connection, expand, modern, names_of, ranked, twin
-from .variables import CLASSIFIERS, TORCH, from_keras, from_torch, slots, to_torch, with_channels
+from .names import ASIDE, CAFFE, LAYOUTS, RESNEXT, SUMS, by_connection, expand, names_of, ranked, twin
+from .variables import (
+    CLASSIFIERS,
+    from_caffe,
+    from_keras,
+    from_torch,
+    settled,
+    slots,
+    tensor_name,
+    to_torch,
+    with_channels,
+)
 
 OWN = "kerascnn"
+ONE = "one number"  # a shape without sides
 CONVERT = {**dict.fromkeys(LAYOUTS, from_torch), CAFFE: from_caffe}  # layout -> how an array becomes ours
 
 
@@ -60,39 +68,21 @@ class Loaded(Told):
 def plans(network, slots, arrays, model):
     """The layouts that the file might have."""
     if any("/" in name for name in arrays):  # as readers name what lies in HDF5 and in Caffe's files
-        tried = [own_hdf5(slots, arrays), keras_hdf5(network, slots, arrays, model), caffe(network, slots)]
+        own = in_file_order(OWN, slots, arrays, {slot.layer: slot.layer for slot in slots})
+        tried = [own, keras_hdf5(network, slots, arrays, model), tabled(CAFFE, network, slots)]
     else:
-        tried = [own(slots), *(torch(network, slots, layout) for layout in LAYOUTS)]
+        own = Plan(OWN, {slot.name: slot for slot in slots})
+        tried = [own, *(tabled(layout, network, slots) for layout in LAYOUTS)]
     return [plan for plan in tried if plan]
 
 
-def own(slots):
-    return Plan(OWN, {slot.name: slot for slot in slots})
-
-
-def torch(network, slots, layout):
-    """The names of torchvision or timm, where they have the network."""
-    naming = partial(names_of, network, layout=layout)
-    return tabled(layout, slots, naming, lambda layer, part: f"{layer}.{TORCH.get(part, part)}")
-
-
-def caffe(network, slots):
-    """The names of the authors' Caffe files, where they have the network."""
-    naming = partial(caffe_names.caffe_names, network)
-    return tabled(CAFFE, slots, naming, lambda layer, part: caffe_names.PARTS.get(part, f"{{}}/{part}").format(layer))
-
-
-def tabled(layout, slots, naming, spelled):
-    """A plan from a table of layers' names, with how the layout spells a layer's weights."""
+def tabled(layout, network, slots):
+    """A plan from the layout's table of layers' names; None where it does not have the network."""
     layers = list(dict.fromkeys(slot.layer for slot in slots))
     absent = [name for name in CLASSIFIERS if name not in layers]
-    names = naming(layers=layers + absent)
-    tensors = {spelled(names.get(slot.layer, slot.layer), slot.part): slot for slot in slots}
+    names = names_of(network, layers + absent, layout)
+    tensors = {tensor_name(layout, names.get(slot.layer, slot.layer), slot.part): slot for slot in slots}
     return Plan(layout, tensors, frozenset(names[name] for name in absent if name in names)) if names else None
-
-
-def own_hdf5(slots, arrays):
-    return in_file_order(OWN, slots, arrays, {slot.layer: slot.layer for slot in slots})
 
 
 def keras_hdf5(network, slots, arrays, model):
@@ -144,10 +134,10 @@ def fit(path, plan, arrays, bgr=False):
     arrays = settled(path, arrays, plan.tensors) if plan.layout == CAFFE else arrays
     convert = CONVERT.get(plan.layout, from_keras)
     found = {slot: convert(arrays[name], slot) for name, slot in plan.tensors.items() if name in arrays}
-    missing = {slot: name for name, slot in plan.tensors.items() if name not in arrays}
     adapted = adapt_channels(plan, found, bgr)
     fresh, why = new_heads(plan, found)
-    found, missing = ({slot: it for slot, it in part.items() if slot not in fresh} for part in (found, missing))
+    found = {slot: array for slot, array in found.items() if slot not in fresh}
+    missing = [name for name, slot in plan.tensors.items() if name not in arrays and slot not in fresh]
     names = {slot: name for name, slot in plan.tensors.items()}
     ignored = [name for name in arrays if name not in plan.tensors]
     strange = [name for name in ignored if not expected_aside(name, plan)]
@@ -194,9 +184,11 @@ def new_head(slots, found):
     if kernels and all(unset(found[slot]) for slot in kernels):
         return "the file has no numbers for it, only NaN", slots
     if wrong and all(slot.scores and same_but_last(found[slot].shape, slot.shape) for slot in wrong):
-        return classes_differ(wrong[0], found[wrong[0]]), [slot for slot in slots if slot.scores]
+        theirs, ours = found[wrong[0]].shape[-1], wrong[0].shape[-1]
+        return f"the file has {theirs} classes, the model {ours}", [slot for slot in slots if slot.scores]
     if flat and all(slot.scores or flattened_differently(slot, found[slot]) for slot in wrong):
-        return inputs_differ(flat, found[flat]), slots
+        sizes = f"{flat.shape[0]:,} numbers here, {found[flat].shape[0]:,} in the file"
+        return f"{flat.layer} sees {sizes} (another input size?)", slots
     return "", []
 
 
@@ -214,29 +206,20 @@ def flattened_differently(slot, array):
     return slot.maps and array.ndim == 2 and array.shape[-1] == slot.shape[-1] and array.size
 
 
-def classes_differ(slot, array):
-    return f"the file has {array.shape[-1]} classes, the model {slot.shape[-1]}"
-
-
-def inputs_differ(slot, array):
-    return f"{slot.layer} sees {slot.shape[0]:,} numbers here, {array.shape[0]:,} in the file (another input size?)"
-
-
 def expected_aside(name, plan):
     """Whether a tensor without a place may be left out: counters, auxiliary classifiers, a classifier cut off."""
-    patterns = (*ASIDE, *caffe_names.ASIDE, "*seed_generator*", SUMS)
     layer = name.rpartition("/" if plan.layout == CAFFE else ".")[0]
-    return any(fnmatchcase(name, pattern) for pattern in patterns) or layer in plan.known
+    return layer in plan.known or matches(name, (*ASIDE, "*seed_generator*", SUMS))
 
 
 def check(path, plan, found, names, missing, strange, arrays):
     """Raise where a tensor is missing, left over, of another shape or not finite."""
     wrong = [
-        f"{names[slot]} of {sides(arrays[names[slot]].shape)}, not {sides(theirs(slot, plan.layout))}"
+        f"{names[slot]} of {sides(arrays[names[slot]].shape) or ONE}, not {sides(theirs(slot, plan.layout)) or ONE}"
         for slot, array in found.items()
         if array.shape != slot.shape
     ]
-    came = {"no {}": missing.values(), "{} left over": strange, "{}": wrong}
+    came = {"no {}": missing, "{} left over": strange, "{}": wrong}
     came = [text.format(some(names)) for text, names in came.items() if names]
     if came:
         expected = f"hold {len(plan.tensors)} tensors as {plan.layout} names them"
@@ -244,9 +227,8 @@ def check(path, plan, found, names, missing, strange, arrays):
     for slot, array in found.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             count = array.size - np.isfinite(array).sum()
-            raise WeightsError(
-                path, "hold finite numbers", f"{count:,} NaN or infinite of {array.size:,} in {names[slot]}"
-            )
+            received = f"{count:,} NaN or infinite of {array.size:,} in {names[slot]}"
+            raise WeightsError(path, "hold finite numbers", received)
 
 
 def theirs(slot, layout):
@@ -255,19 +237,9 @@ def theirs(slot, layout):
     return to_torch(blank, slot).shape if layout in CONVERT else slot.shape
 
 
-def sides(shape):
-    return "x".join(map(str, shape)) or "one number"
-
-
 def some(names, count=3):
-    names = list(names)
     more = f" and {len(names) - count} more" if len(names) > count else ""
     return ", ".join(names[:count]) + more
-
-
-def today(arrays):
-    """The arrays under the names that files give them today."""
-    return {modern(name): array for name, array in arrays.items()}
 
 
 NOT_LEARNED = ("*running_mean", "*running_var", "*moving_mean*", "*moving_variance*", *ASIDE)
@@ -295,7 +267,7 @@ def networks_for(path, arrays, network):
 
 def is_published(network, layout):
     """Whether somebody publishes weights for a network in this layout."""
-    return any(source.layout == layout for source in sources().get(network, ()))
+    return any(source.publisher == layout for source in sources().get(network, ()))
 
 
 def matches(name, patterns):
@@ -304,18 +276,16 @@ def matches(name, patterns):
 
 
 @lru_cache(maxsize=8)
-def outline(name):
+def bare_outline(network):
     """A network as its card has it, without auxiliary classifiers and without memory for its weights."""
-    row = CARDS[name]
-    with weightless():
-        inputs = keras.Input(row.input_shape)
-        scores = row.head(row.trunk(inputs, **row.config), row.classes)
-        return keras.Model(inputs, scores, name=row.name)
+    from ..zoo.build import outline  # which loads weights by this module
+
+    return outline(network, aux=False)
 
 
 def layout_for(network, path, arrays):
     """The layout in which a network takes the arrays; "" where it does not."""
-    model = outline(network)
+    model = bare_outline(network)
     try:
         plan = best(path, plans(network, slots(model), arrays, model), arrays, network)
         fit(path, plan, arrays)

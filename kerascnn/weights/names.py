@@ -1,12 +1,16 @@
-"""What torchvision and timm call the layers that we draw: one table a family, {our layer: theirs}.
+"""What torchvision, timm and Caffe call the layers that we draw: one table a family, {our layer: theirs}.
 
 In a name, {s} stands for a number, and in its translation {s0} for that number less one: torch counts from zero.
 """
 
 import re
 from fnmatch import fnmatchcase
+from functools import partial
 
 from ..zoo.layers import weightless
+
+LAYOUTS = ("torchvision", "timm")
+CAFFE = "caffe"
 
 RESNET = {
     "stem_conv": "conv1",
@@ -150,7 +154,7 @@ INCEPTION_RESNET_V2 = {
 }
 
 
-def vgg(layers, head):
+def torch_vgg(layers, head):
     """Torch counts what stands in a row: a convolution, its norm, its ReLU, and a pool after each stage."""
     found, at, stage = dict(head), 0, "stage1"
     for name in (name for name in layers if re.fullmatch(r"stage\d+_conv\d+", name)):
@@ -165,14 +169,6 @@ def vgg(layers, head):
     return found
 
 
-def torchvision_vgg(layers):
-    return vgg(layers, {"fc1": "classifier.0", "fc2": "classifier.3", "logits": "classifier.6"})
-
-
-def timm_vgg(layers):
-    return vgg(layers, {"fc1": "pre_logits.fc1", "fc2": "pre_logits.fc2", "logits": "head.fc"})
-
-
 def squeezenet(layers):
     """Here too: a convolution, a ReLU, a pool; then fire modules, and a pool after each stage but the last."""
     found, at, stage = {"stage1_conv1": "features.0", "logits_conv": "classifier.1"}, 2, "stage1"
@@ -185,9 +181,67 @@ def squeezenet(layers):
     return found
 
 
+CAFFE_ALEXNET = {"conv{i}": "conv{i}", "fc1": "fc6", "fc2": "fc7", "logits": "fc8"}
+CAFFE_VGG = {"stage{s}_conv{i}": "conv{s}_{i}", "fc1": "fc6", "fc2": "fc7", "logits": "fc8"}
+CAFFE_NIN = {
+    "stage4_conv1": "conv4-1024",
+    "stage{s}_conv1": "conv{s}",
+    **{f"stage{s}_conv{i + 1}": f"cccp{2 * s - 2 + i}" for s in (1, 2, 3) for i in (1, 2)},
+    "stage4_conv2": "cccp7-1024",
+    "logits_conv": "cccp8-1024",
+}
+FIRE = {"squeeze": "squeeze1x1", "expand1": "expand1x1", "expand3": "expand3x3"}
+MODULES = {"stage2": "3a 3b", "stage3": "4a 4b 4c 4d 4e", "stage4": "5a 5b"}
+BRANCHES = {
+    "branch1_1": "1x1",
+    "branch2_1": "3x3_reduce",
+    "branch2_2": "3x3",
+    "branch3_1": "5x5_reduce",
+    "branch3_2": "5x5",
+    "branch4_2": "pool_proj",
+}
+CAFFE_GOOGLENET = {
+    "stage1_1": "conv1/7x7_s2",
+    "stage1_4": "conv2/3x3_reduce",
+    "stage1_5": "conv2/3x3",
+    **{
+        f"{stage}_{k}_{ours}": f"inception_{module}/{theirs}"
+        for stage, modules in MODULES.items()
+        for k, module in enumerate(modules.split(), start=1)
+        for ours, theirs in BRANCHES.items()
+    },
+    "aux{a}_conv_1": "loss{a}/conv",
+    "aux{a}_fc": "loss{a}/fc",
+    "aux{a}_logits": "loss{a}/classifier",
+    "logits": "loss3/classifier",
+}
+BLOCK = re.compile(r"stage(?P<stage>\d+)_block(?P<block>\d+)_(?P<kind>conv|norm|skip|skip_norm)(?P<place>\d*)")
+
+
+def caffe_squeezenet(layers):
+    """Fire modules are numbered from 2 on, through all stages."""
+    found = {"stage1_conv1": "conv1", "logits_conv": "conv10"}
+    fires = [name.removesuffix("_squeeze") for name in layers if name.endswith("_squeeze")]
+    for number, fire in enumerate(fires, start=2):
+        found |= {f"{fire}_{ours}": f"fire{number}/{theirs}" for ours, theirs in FIRE.items()}
+    return found
+
+
+def caffe_resnet(layers, counted=()):
+    """Blocks have letters; in the stages that are ``counted`` they are a, b1, b2, b3 and so on."""
+    found = {"stem_conv": "conv1", "stem_norm": "_conv1", "logits": "fc1000"}
+    for match in filter(None, map(BLOCK.fullmatch, layers)):
+        stage, block = int(match["stage"]), int(match["block"])
+        letter = f"b{block - 1}" if stage in counted and block > 1 else chr(ord("a") + block - 1)
+        branch = f"branch2{'abc'[int(match['place']) - 1]}" if match["place"] else "branch1"
+        prefix = "" if "norm" in match["kind"] else "res"
+        found[match[0]] = f"{prefix}{stage + 1}{letter}_{branch}"
+    return found
+
+
 TORCHVISION = {  # networks -> table, or the function that makes it from our layers' names; the first that fits
     "alexnet_torchvision": ALEXNET,
-    "vgg*": torchvision_vgg,
+    "vgg*": partial(torch_vgg, head={"fc1": "classifier.0", "fc2": "classifier.3", "logits": "classifier.6"}),
     "googlenet_torchvision*": GOOGLENET,
     "inception_v3*": INCEPTION_V3,
     "resnet*v2*": {},
@@ -199,23 +253,47 @@ TORCHVISION = {  # networks -> table, or the function that makes it from our lay
 }
 TIMM = TORCHVISION | {
     "alexnet_torchvision": {},
-    "vgg*": timm_vgg,
+    "vgg*": partial(torch_vgg, head={"fc1": "pre_logits.fc1", "fc2": "pre_logits.fc2", "logits": "head.fc"}),
     "resnet*v2*": RESNET_V2,
     "inception_resnet_v2*": INCEPTION_RESNET_V2,
     "dpn*": DPN,
 }
-LAYOUTS = {"torchvision": TORCHVISION, "timm": TIMM}
+CAFFE_NETWORKS = {  # networks -> table, or the function that makes it from our layers' names; the first that fits
+    "alexnet": CAFFE_ALEXNET,
+    "alexnet_grouped": CAFFE_ALEXNET,
+    "alexnet_caffe": CAFFE_ALEXNET,
+    "caffenet": CAFFE_ALEXNET,
+    "nin": CAFFE_NIN,
+    "vgg1[69]": CAFFE_VGG,
+    "googlenet": CAFFE_GOOGLENET,
+    "googlenet_aux": CAFFE_GOOGLENET,
+    "squeezenet1_[01]": caffe_squeezenet,
+    "squeezenet1_[01]_caffe": caffe_squeezenet,
+    "resnet50_v1": caffe_resnet,
+    "resnet101_v1": partial(caffe_resnet, counted=(2, 3)),
+    "resnet152_v1": partial(caffe_resnet, counted=(2, 3)),
+}
+CAFFE_SCALES = {"vgg*": "caffe", "resnet*": "caffe", "*": "caffe_round"}  # networks -> the pixels that their files want
+TABLES = {"torchvision": TORCHVISION, "timm": TIMM, CAFFE: CAFFE_NETWORKS}
 CONVOLVED = {"timm": {"vgg*": ("fc1", "fc2"), "resnet*v2*": ("logits",), "dpn*": ("logits",)}}  # dense here, 1x1 there
-OLD = ((re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d)"), r"\1\2"),)  # names as they were, before dots meant modules
-ASIDE = ("*.num_batches_tracked", "aux*", "AuxLogits.*")  # what a file may hold beside a network's own weights
+OLD = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d)")  # as names were before dots meant modules
+ASIDE = ("*.num_batches_tracked", "aux*", "AuxLogits.*", "loss1/*", "loss2/*")  # in a file beside a network's weights
 
 
 def names_of(network, layers, layout):
-    """{our layer: its name in the layout} for those of ``layers`` that have one; empty where there is no table."""
-    tables = LAYOUTS[layout]
-    table = next((tables[key] for key in tables if fnmatchcase(network, key)), {})
-    table = table(layers) if callable(table) else table
-    return expand(table, layers)
+    """{our layer: its name in the layout} for ``layers``; empty where there is no table for the network."""
+    table = first_match(TABLES[layout], network, {})
+    return table(layers) if callable(table) else expand(table, layers)
+
+
+def first_match(rows, network, default=None):
+    """The value of the first row whose pattern of the shell fits a network's name."""
+    return next((value for pattern, value in rows.items() if fnmatchcase(network, pattern)), default)
+
+
+def caffe_scale(network):
+    """The pixels that Caffe's files for a network want: blue first, less means that Oxford and He did not round."""
+    return first_match(CAFFE_SCALES, network)
 
 
 def expand(table, layers):
@@ -234,9 +312,7 @@ def expand(table, layers):
 
 def modern(name):
     """A tensor's name as files spell it today."""
-    for pattern, replacement in OLD:
-        name = pattern.sub(replacement, name)
-    return name
+    return OLD.sub(r"\1\2", name)
 
 
 TWINS = {  # network -> the function of keras.applications that draws it

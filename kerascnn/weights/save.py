@@ -1,6 +1,5 @@
 """Weights written as others read them, so that a network trained here goes back to PyTorch."""
 
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +9,8 @@ from ..support.text import unknown
 from ..zoo.layers import SCALES
 from .load import scaling
 from .match import OWN
-from .names import CONVOLVED, LAYOUTS, names_of
-from .variables import TORCH, slots, to_torch
+from .names import CONVOLVED, LAYOUTS, first_match, names_of
+from .variables import slots, tensor_name, to_torch
 
 FORMATS = ("safetensors", "h5")
 
@@ -64,11 +63,11 @@ def torch_tensors(model, layout):
             f"`layout` should name all layers of {model.name}. Received: {layout!r}, which has no name for "
             f"{', '.join(list(dict.fromkeys(strange))[:3])} (layout={OWN!r} has)"
         )
-    convolved = next((heads for key, heads in CONVOLVED.get(layout, {}).items() if fnmatchcase(model.name, key)), ())
+    convolved = first_match(CONVOLVED.get(layout, {}), model.name, ())
     tensors = {}
     for slot in found:
         array = to_torch(slot.variable.numpy(), slot, convolved=slot.layer in convolved)
-        tensors[f"{names[slot.layer]}.{TORCH[slot.part]}"] = np.ascontiguousarray(array)
+        tensors[tensor_name(layout, names[slot.layer], slot.part)] = np.ascontiguousarray(array)
         if slot.part == "moving_variance":
             tensors[f"{names[slot.layer]}.num_batches_tracked"] = np.zeros((), np.int64)
     return tensors

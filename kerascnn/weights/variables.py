@@ -1,14 +1,20 @@
-"""The variables of a model that weights fill, and how torch lays out the same numbers.
+"""The variables of a model that weights fill, and how others lay out the same numbers.
 
 Convolution kernels: (height, width, in, out) here, (out, in, height, width) in torch, also where grouped. Dense ones:
 (in, out) here, (out, in) in torch; behind a flattened map torch counts channels first, and timm keeps some of them as
 convolutions.
+
+In Caffe a layer's weights are numbered: kernel 0, bias 1. A batch norm is two layers, one with mean, variance and a
+factor that both are to be divided by, one with gamma and beta.
 """
 
 import re
 from dataclasses import dataclass
 
 import numpy as np
+
+from .formats import WeightsError
+from .names import CAFFE
 
 TORCH = {
     "kernel": "weight",
@@ -17,6 +23,14 @@ TORCH = {
     "beta": "bias",
     "moving_mean": "running_mean",
     "moving_variance": "running_var",
+}
+CAFFE_PARTS = {  # our weight -> the array's name, given the layer's or what a norm's two layers share
+    "kernel": "{}/0",
+    "bias": "{}/1",
+    "gamma": "scale{}/0",
+    "beta": "scale{}/1",
+    "moving_mean": "bn{}/0",
+    "moving_variance": "bn{}/1",
 }
 HEAD = re.compile(r"fc\d+|logits|logits_conv|(?P<aux>aux\d+)_.*")
 CLASSIFIERS = ("fc1", "fc2", "fc3", "logits", "logits_conv")
@@ -98,6 +112,57 @@ def to_torch(array, slot, convolved=False):
     height, width, channels = slot.maps or (1, 1, array.shape[0])
     kernel = array.reshape(height, width, channels, -1).transpose(3, 2, 0, 1)
     return kernel if convolved else kernel.reshape(len(kernel), -1)
+
+
+def from_caffe(array, slot):
+    """An array of Caffe's as the slot takes it; its shape may still be wrong. Older files put sides of 1 before it."""
+    more = max(0, array.ndim - len(slot.shape))
+    if set(array.shape[:more]) == {1}:
+        array = array.reshape(array.shape[more:])
+    return from_torch(array, slot)
+
+
+def settled(path, arrays, tensors):
+    """The arrays with each norm's mean and variance as they are used.
+
+    They are divided by the norm's factor, which Caffe keeps beside running sums. A convolution's bias that a norm
+    follows (the stem's, in ResNet-50) goes from the mean: norm(conv + bias) is the same norm with mean - bias.
+    """
+    arrays = dict(arrays)
+    for name in [name for name, slot in tensors.items() if slot.part == "moving_mean"]:
+        layer = name.removesuffix("/0")
+        mean, variance = arrays.get(name), arrays.get(f"{layer}/1")
+        if mean is None or variance is None:
+            continue  # reported as missing, with all others
+        factor = arrays.pop(f"{layer}/2", None)
+        if factor is None or factor.size != 1:
+            came = "no factor" if factor is None else f"a factor of {factor.size:,} numbers"
+            raise WeightsError(path, f"hold mean, variance and one factor for them in the layer {layer}", came)
+        bias = f"{convolution(layer)}/1"
+        shift = arrays.pop(bias).ravel() if bias in arrays and arrays[bias].size == mean.size else np.float32(0)
+        arrays[name] = (divided(mean, factor) - shift).astype(mean.dtype)
+        arrays[f"{layer}/1"] = divided(variance, factor).astype(variance.dtype)
+    return arrays
+
+
+def convolution(norm):
+    """The convolution before a norm: conv1 before bn_conv1, res2a_branch1 before bn2a_branch1."""
+    rest = norm.removeprefix("bn")
+    return rest[1:] if rest.startswith("_") else f"res{rest}"
+
+
+def divided(array, factor):
+    """A norm's sums by their factor; Caffe takes 0 for "nothing seen yet", and then uses zeros."""
+    factor = float(factor.flat[0])
+    with np.errstate(all="ignore"):  # what is not finite is refused later, with its name
+        return array.ravel().astype(np.float64) / factor if factor else np.zeros(array.size)
+
+
+def tensor_name(layout, layer, part):
+    """What torch's layouts or Caffe call a weight, given their name of its layer."""
+    if layout == CAFFE:
+        return CAFFE_PARTS.get(part, f"{{}}/{part}").format(layer)
+    return f"{layer}.{TORCH.get(part, part)}"
 
 
 def from_keras(array, slot):

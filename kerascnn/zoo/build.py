@@ -94,7 +94,21 @@ def rehead(model, classes, *, at="features", dropout=0.0):
     return keras.Model(inputs_of(model), probabilities(logits(x, classes), "probs"), name=model.name)
 
 
-def pattern(text, *, input_shape=(32, 32, 3), classes=10, scale="unit", name="pattern", **options):
+def pattern(
+    text,
+    *,
+    input_shape=(32, 32, 3),
+    classes=10,
+    filters=(32, 64, 128, 256, 512),
+    size=3,
+    pool=2,
+    units=(512, 512, 512),
+    dropout=0.5,
+    optional=True,
+    scale="unit",
+    name="pattern",
+    **letters,
+):
     """The network that ``text`` describes in the notation [[CONV-RELU]*N-POOL?]*M-[FC-RELU]*K-FC.
 
     Steps: CONV, NORM, RELU, TANH, SIGMOID, DROPOUT, LRN, POOL (maximum), MEAN, FC; the last FC gives the logits.
@@ -103,22 +117,15 @@ def pattern(text, *, input_shape=(32, 32, 3), classes=10, scale="unit", name="pa
 
     >>> pattern("[[CONV-RELU]*2-POOL]*3-[FC-RELU]*2-FC", filters=(32, 64, 128), units=(256, 256))
     """
-    letters = {key: options.pop(key) for key in list(options) if len(key) == 1}
-    steps = parse(text, letters, optional=options.pop("optional", True))
-    known = {"filters", "size", "pool", "units", "dropout"}
-    for key in options:
-        if key not in known:
-            raise ValueError(unknown("argument of pattern", key, known | {"optional", "input_shape", "classes"}))
-    trunk, head = partial(pattern_net, steps=steps, **options), partial(pattern_head, steps=steps, **options)
-    shape = check_input_shape(None, input_shape)
-    return assemble(
-        trunk,
-        head,
-        shape,
-        Scale(**SCALES[check_scale(None, scale)], name="scale"),
-        classes=check_classes(None, classes),
-        name=name,
-    )
+    for key in letters:
+        if len(key) > 1:
+            raise ValueError(unknown("argument of pattern", key, keywords(pattern)))
+    steps = parse(text, letters, optional=optional)
+    trunk = partial(pattern_net, steps=steps, filters=filters, size=size, pool=pool, dropout=dropout)
+    head = partial(pattern_head, steps=steps, units=units, dropout=dropout)
+    shape, classes = check_input_shape(None, input_shape), check_classes(None, classes)
+    scaled = Scale(**SCALES[check_scale(None, scale)], name="scale")
+    return assemble(trunk, head, shape, scaled, classes=classes, name=name)
 
 
 def inputs_of(model):
@@ -144,7 +151,8 @@ def policy(dtype):
     if dtype is None:
         yield
         return
-    check_dtype(dtype)
+    if not isinstance(dtype, keras.DTypePolicy) and dtype not in DTYPES:
+        raise ValueError(unknown("dtype", dtype, DTYPES))
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(dtype)
     try:
@@ -197,7 +205,6 @@ def smallest(draw, channels=3, start=1):
     return high
 
 
-ARGUMENTS = ("input_shape", "classes", "weights", "scale", "aux", "dtype")
 DTYPES = ("float32", "float64", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16")
 
 
@@ -247,18 +254,12 @@ def check_aux(row, given):
     return {} if given is False else row.aux
 
 
-def check_dtype(given):
-    if not isinstance(given, keras.DTypePolicy) and given not in DTYPES:
-        raise ValueError(unknown("dtype", given, DTYPES))
-    return given
-
-
 def check_overrides(row, given):
     """Trunk and head with the card's configuration and what the user replaces in it."""
     trunk, head = keywords(row.trunk), keywords(row.head)
     for key, value in given.items():
         if key not in trunk and key not in head:
-            raise ValueError(unknown(f"argument of {row.name}", key, {*ARGUMENTS, *trunk, *head}))
+            raise ValueError(unknown(f"argument of {row.name}", key, {*keywords(build_model), *trunk, *head}))
         usual = row.config.get(key, trunk.get(key, head.get(key)))
         if usual is not None and not alike(value, usual):
             raise ValueError(f"`{key}` of {row.name} should be like {shown(usual)}. Received: {shown(value)}")

@@ -1,11 +1,8 @@
-"""The zoo as plain data, so that listing it imports no Keras: written by ``python -m kerascnn.catalog``."""
+"""The zoo as plain data, so that listing it imports no Keras: written by ``python -m kerascnn.zoo.catalog``."""
 
 import json
 import os
 from types import SimpleNamespace
-
-"""The zoo as plain data, so that listing it imports no Keras: written by ``python -m kerascnn.zoo.catalog``."""
-
 
 PATH = os.path.join(os.path.dirname(__file__), "catalog.json")
 

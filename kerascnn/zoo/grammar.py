@@ -4,6 +4,7 @@ import re
 
 from keras import layers
 
+from ..support.text import nearest
 from .layers import LocalResponseNorm, conv, logits, norm
 
 STEPS = {
@@ -80,9 +81,7 @@ def count(text, word, place, letters):
 
 def wrong(text, place, expected, word=""):
     """The error that shows where the pattern went wrong."""
-    from difflib import get_close_matches
-
-    near = get_close_matches(word.upper(), STEPS, n=1, cutoff=0.5)
+    near = nearest(word.upper(), STEPS, most=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
     found = text[place : place + 12] or "the end"
     return ValueError(
@@ -90,7 +89,7 @@ def wrong(text, place, expected, word=""):
     )
 
 
-def pattern_net(x, *, steps, filters=(32, 64, 128, 256, 512), size=3, pool=2, dropout=0.5, units=()):
+def pattern_net(x, *, steps, filters, size, pool, dropout):
     """The steps before the first FC; a pool closes a stage."""
     steps = steps[: steps.index("FC")]
     stages, seen = [i for i, step in enumerate(steps) if step in POOLS], 1
@@ -106,7 +105,7 @@ def pattern_net(x, *, steps, filters=(32, 64, 128, 256, 512), size=3, pool=2, dr
     return x
 
 
-def pattern_head(x, classes, *, steps, units=(512, 512, 512), dropout=0.5, **_):
+def pattern_head(x, classes, *, steps, units, dropout):
     """The steps from the first FC on; the last FC gives the logits."""
     steps = steps[steps.index("FC") : -1]
     x, seen = layers.Flatten(name="flatten" if steps else "features")(x), 0

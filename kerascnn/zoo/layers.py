@@ -118,15 +118,28 @@ class InfinityPadding2D(layers.ZeroPadding2D):
         return ops.pad(inputs, ((0, 0), *self.padding, (0, 0)), constant_values=float("-inf"))
 
 
+class Settled(layers.Layer):
+    """A layer whose ``settings`` are its arguments, and attributes; each pixel is taken by itself, shapes stay."""
+
+    reach = "pointwise"
+    settings = ()
+
+    def compute_output_shape(self, shape):
+        return shape
+
+    def get_config(self):
+        return {**super().get_config(), **{name: getattr(self, name) for name in self.settings}}
+
+
 @serializable
-class Scale(layers.Layer):
+class Scale(Settled):
     """Pixels 0..255 RGB to what the weights expect: (x - mean) / std, channels reversed first where ``bgr``.
 
     An input that does not have three channels gets the average of mean and std. ``source`` names the weights that were
     loaded behind it ("torchvision/v2"), so that a saved model still says how its photos should be cut.
     """
 
-    reach = "pointwise"
+    settings = ("mean", "std", "bgr", "source")
 
     def __init__(self, mean=0.0, std=1.0, bgr=False, source="", **kwargs):
         super().__init__(autocast=False, **kwargs)
@@ -152,26 +165,19 @@ class Scale(layers.Layer):
         x = ops.flip(x, -1) if self.bgr and rgb else x
         return ops.cast((x - mean) / std, self.compute_dtype)
 
-    def compute_output_shape(self, shape):
-        return shape
-
-    def get_config(self):
-        own = {"mean": self.mean, "std": self.std, "bgr": self.bgr, "source": self.source}
-        return {**super().get_config(), **own}
-
 
 def average(value):
     return sum(value) / len(value) if isinstance(value, list | tuple) else value
 
 
 @serializable
-class LocalResponseNorm(layers.Layer):
+class LocalResponseNorm(Settled):
     """x / (bias + alpha * sum of x^2 over 2 radius + 1 neighbouring channels) ^ beta (Krizhevsky et al. 2012).
 
     The paper does not divide alpha by the number of channels, Caffe and torch do.
     """
 
-    reach = "pointwise"
+    settings = ("radius", "bias", "alpha", "beta")
 
     def __init__(self, radius=2, bias=2.0, alpha=1e-4, beta=0.75, **kwargs):
         super().__init__(**kwargs)
@@ -184,19 +190,12 @@ class LocalResponseNorm(layers.Layer):
         around = sum(padded[..., i : i + channels] for i in range(2 * self.radius + 1))
         return x * ops.cast((self.bias + self.alpha * around) ** -self.beta, x.dtype)
 
-    def compute_output_shape(self, shape):
-        return shape
-
-    def get_config(self):
-        own = {"radius": self.radius, "bias": self.bias, "alpha": self.alpha, "beta": self.beta}
-        return {**super().get_config(), **own}
-
 
 @serializable
-class PadChannels(layers.Layer):
+class PadChannels(Settled):
     """Zeros appended until there are ``filters`` channels: He et al. 2015's shortcut without parameters, option A."""
 
-    reach = "pointwise"
+    settings = ("filters",)
 
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
@@ -214,11 +213,8 @@ class PadChannels(layers.Layer):
     def compute_output_shape(self, shape):
         return (*shape[:-1], self.filters)
 
-    def get_config(self):
-        return {**super().get_config(), "filters": self.filters}
 
-
-class Random(layers.Layer):
+class Random(Settled):
     """A layer with a seed of its own, whose state is saved but is no weight."""
 
     def __init__(self, seed=None, **kwargs):
@@ -230,9 +226,6 @@ class Random(layers.Layer):
         """True with probability 1 - ``rate``."""
         return keras.random.uniform(shape, seed=self.coin) >= rate
 
-    def get_config(self):
-        return {**super().get_config(), "seed": self.seed}
-
 
 @serializable
 class DropPath(Random):
@@ -241,7 +234,7 @@ class DropPath(Random):
     Huang et al. 2016. Each image of a batch draws for itself.
     """
 
-    reach = "pointwise"
+    settings = ("seed", "rate")
 
     def __init__(self, rate, **kwargs):
         super().__init__(**kwargs)
@@ -255,12 +248,6 @@ class DropPath(Random):
         kept = self.survivors((ops.shape(x)[0],) + (1,) * (len(x.shape) - 1), self.rate)
         return ops.where(kept, x, ops.zeros_like(x))
 
-    def compute_output_shape(self, shape):
-        return shape
-
-    def get_config(self):
-        return {**super().get_config(), "rate": self.rate}
-
 
 @serializable
 class DrawColumn(Random):
@@ -271,6 +258,7 @@ class DrawColumn(Random):
     """
 
     reach = "none"  # only the number of images matters, not what they show
+    settings = ("seed", "columns", "whole")
 
     def __init__(self, columns, whole=0.5, **kwargs):
         super().__init__(**kwargs)
@@ -286,9 +274,6 @@ class DrawColumn(Random):
     def compute_output_spec(self, x, training=False):
         return keras.KerasTensor(x.shape[:1], "int32")
 
-    def get_config(self):
-        return {**super().get_config(), "columns": self.columns, "whole": self.whole}
-
 
 @serializable
 class Join(Random):
@@ -298,7 +283,7 @@ class Join(Random):
     here, only its path counts; elsewhere each path is dropped with probability ``rate``, never all of them.
     """
 
-    reach = "pointwise"
+    settings = ("seed", "rate", "columns")
 
     def __init__(self, rate, columns, **kwargs):
         super().__init__(**kwargs)
@@ -323,9 +308,6 @@ class Join(Random):
 
     def compute_output_shape(self, shapes):
         return shapes[1]
-
-    def get_config(self):
-        return {**super().get_config(), "rate": self.rate, "columns": self.columns}
 
 
 def logits(x, classes, name="logits"):

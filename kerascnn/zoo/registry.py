@@ -22,9 +22,7 @@ class Source:
     name: str  # "torchvision/v2": the project that publishes it, and its own name for these weights
     address: str  # "" of a file that comes with this package
     file: str  # its name in the cache
-    hash: (
-        str  # "sha256:", "sha1:" or "md5:" and the digits as published, perhaps the first ones only; "" where none are
-    )
+    hash: str  # "sha256:", "sha1:" or "md5:" and the digits as published, perhaps the first ones only; "" if none
     licence: str
     top1: float | None  # % of ImageNet's validation images, as published, at ``crop`` pixels
     top5: float | None
@@ -36,13 +34,8 @@ class Source:
 
     @property
     def publisher(self):
-        """The project that publishes it: "torchvision"."""
+        """The project that publishes it, whose names the tensors in the file have: "torchvision"."""
         return self.name.split("/")[0]
-
-    @property
-    def layout(self):
-        """Whose names the tensors in the file have: "torchvision", "timm", "keras", "caffe" or "kerascnn"."""
-        return self.publisher
 
     @property
     def shipped(self):
@@ -71,9 +64,7 @@ class Card:
     trunk: Callable  # (N, H, W, C), **config -> features, (N, h, w, c)
     config: Mapping
     head: Callable  # features, classes -> logits
-    params: int | None = (
-        None  # trainable parameters and multiply-adds (in 1e9) as published, for input_shape and classes
-    )
+    params: int | None = None  # learned parameters and multiply-adds (1e9) as published, for input_shape and classes
     gmacs: float | None = None
     source: str = "no published figure"  # who published the two
     fidelity: str = ""  # whose version this is, and how it differs from the paper
@@ -101,23 +92,23 @@ class Card:
         return "\n".join(line for line in lines if line)
 
 
-def table(*path):
-    """The rows of a CSV file of the package."""
+def table(*path, **kinds):
+    """The rows of a CSV file of the package; columns of numbers are of the ``kinds`` given, None where one is empty."""
     with open(os.path.join(ROOT, *path), newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        for column, kind in kinds.items():
+            row[column] = kind(row[column]) if row[column] else None
+    return rows
 
 
 @cache
 def published():
     """What others say about each network, by name: parameters, multiply-adds, who counted, whose version it is."""
-    rows = {row.pop("name"): row for row in table("zoo", "published.csv")}
-    for row in rows.values():
-        row["params"] = int(row["params"]) if row["params"] else None
-        row["gmacs"] = float(row["gmacs"]) if row["gmacs"] else None
-    return rows
+    return {row.pop("name"): row for row in table("zoo", "published.csv", params=int, gmacs=float)}
 
 
-PUBLISHERS = ("torchvision", "keras", "timm", "caffe", "kerascnn")
+PUBLISHERS = ("torchvision", "keras", "timm", "caffe", "kerascnn")  # each with its table of weights
 
 
 @cache
@@ -126,21 +117,16 @@ def sources():
 
     That is: free to use before what is not, checkable by a hash before what is not, then by published top-1.
     """
+    numbers = {"top1": float, "top5": float, "resize": int, "crop": int}
     found = {}
-    for row in (row for name in PUBLISHERS for row in table("weights", "tables", f"{name}.csv")):
-        numbers = {key: float(row[key]) if row[key] else None for key in ("top1", "top5")}
-        source = Source(**row | numbers | {key: int(row[key]) for key in ("resize", "crop")})
-        found.setdefault(source.network, []).append(source)
+    for name in PUBLISHERS:
+        for row in table("weights", "tables", f"{name}.csv", **numbers):
+            found.setdefault(row["network"], []).append(Source(**row))
     return {network: tuple(sorted(rows, key=merit, reverse=True)) for network, rows in found.items()}
 
 
 def merit(source):
     return source.free, bool(source.hash), source.top1 or 0.0
-
-
-def publishers():
-    """Who publishes weights for a network of the zoo."""
-    return sorted({source.publisher for rows in sources().values() for source in rows})
 
 
 CARDS: dict[str, Card] = {}
@@ -176,10 +162,8 @@ def unknown_network(name, known, advice=""):
 def timm_name(name):
     """(our network, our name of its weights) of timm's "resnetv2_50" or "resnetv2_50.a1h_in1k"; else None and ""."""
     theirs, _, tag = name.removeprefix("hf_hub:").removeprefix("timm/").partition(".")
-    files = {}
-    for row in (row for rows in sources().values() for row in rows if row.publisher == "timm"):
-        files.setdefault(row.file.partition(".")[0], []).append(row)
-    rows = files.get(theirs, [])
+    published = [row for rows in sources().values() for row in rows if row.publisher == "timm"]
+    rows = [row for row in published if row.file.partition(".")[0] == theirs]
     before_activation = re.fullmatch(r"resnetv2_(\d+)", theirs)
     if not rows:
         return (f"resnet{before_activation[1]}v2" if before_activation else None), ""
@@ -197,8 +181,8 @@ def list_models(pattern="*", *, family=None, year=None, max_params=None, pretrai
 
     ``pretrained`` True keeps those with published weights, False those without, "timm" those with weights from there.
     """
-    filters = {"family": family, "year": year, "max_params": max_params, "pretrained": pretrained}
-    return [row.name for row in matching(CARDS.values(), pattern, **filters)]
+    found = matching(CARDS.values(), pattern, family=family, year=year, max_params=max_params, pretrained=pretrained)
+    return [row.name for row in found]
 
 
 def matching(rows, pattern="*", *, family=None, year=None, max_params=None, pretrained=None):
@@ -213,8 +197,8 @@ def matching(rows, pattern="*", *, family=None, year=None, max_params=None, pret
         raise ValueError(f"`year` should be a whole number such as 2015. Received: {year!r}")
     if not isinstance(pretrained, bool | str | None):
         raise ValueError(f"`pretrained` should be True, False or who publishes the weights. Received: {pretrained!r}")
-    if isinstance(pretrained, str) and pretrained not in publishers():
-        raise ValueError(unknown("publisher of weights", pretrained, publishers()))
+    if isinstance(pretrained, str) and pretrained not in PUBLISHERS:
+        raise ValueError(unknown("publisher of weights", pretrained, PUBLISHERS))
     found = [
         row
         for row in rows

@@ -52,7 +52,6 @@ def here(tmp_path, monkeypatch):
     from kerascnn.transfer_learning import runner
 
     monkeypatch.setattr(runner, "SPLITS", False)
-    monkeypatch.setattr(runner, "SPLITS", False)
     monkeypatch.setenv("KERASCNN_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     return tmp_path

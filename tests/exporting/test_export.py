@@ -16,6 +16,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 import kerascnn
 from kerascnn import export
+from kerascnn.exporting import card
 
 artifact = import_module("kerascnn.exporting.export")  # of that name the package has a function too
 
@@ -183,7 +184,7 @@ def test_the_python_of_the_card_runs(means, tmp_path, monkeypatch, capsys):
 
 
 def test_every_package_that_the_file_needs_is_named():
-    assert artifact.describe.needs(kerascnn.build_model("tiny_fractalnet")) == {"model.keras": ["kerascnn"]}
+    assert card.needs(kerascnn.build_model("tiny_fractalnet")) == {"model.keras": ["kerascnn"]}
 
 
 def test_the_optimizer_stays_at_home(tmp_path):

@@ -6,7 +6,7 @@ import warnings
 import pytest
 
 from kerascnn.inputs import class_names
-from kerascnn.weights.cache import DownloadError
+from kerascnn.weights import DownloadError
 
 INDEX = {str(i): [f"n{i:08d}", f"class_number_{i}"] for i in range(1000)} | {
     "134": ["n00000134", "crane"],

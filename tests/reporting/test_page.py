@@ -13,25 +13,24 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from kerascnn import report
-from kerascnn.reporting import looks
-from kerascnn.reporting.page import code, within
+from kerascnn import reporting
+from kerascnn.reporting.page import STYLE, code, within
 
 HOSTILE = "</title></script><script>alert('x')</script><img src=x onerror=alert(1)>\"'&"
 PHOTO = np.random.default_rng(0).integers(0, 256, (24, 32, 3)).astype(np.uint8)
 BLOCKS = {
-    "paragraph": lambda text: report.paragraph(text),
-    "heading": lambda text: report.heading(text),
-    "facts": lambda text: report.facts({text: text}),
-    "table": lambda text: report.table(pd.DataFrame({text: [text], "n": [1]}), caption=text),
-    "figure": lambda text: report.figure(Figure((2, 2)), text, text, text, text),
-    "picture": lambda text: report.picture(PHOTO, text, text, text, name=text),
-    "photos": lambda text: report.photos([(PHOTO, text)]),
-    "cards": lambda text: report.cards([(text, text, text, text)]),
-    "folded": lambda text: report.folded(text, report.paragraph(text)),
-    "box": lambda text: report.box(report.paragraph(text), failed=True),
-    "row": lambda text: report.row([report.paragraph(text)]),
-    "drawn": lambda text: report.drawn("<svg></svg>", text, text),
+    "paragraph": lambda text: reporting.paragraph(text),
+    "heading": lambda text: reporting.heading(text),
+    "facts": lambda text: reporting.facts({text: text}),
+    "table": lambda text: reporting.table(pd.DataFrame({text: [text], "n": [1]}), caption=text),
+    "figure": lambda text: reporting.figure(Figure((2, 2)), text, text, text, text),
+    "picture": lambda text: reporting.picture(PHOTO, text, text, text, name=text),
+    "photos": lambda text: reporting.photos([(PHOTO, text)]),
+    "cards": lambda text: reporting.cards([(text, text, text, text)]),
+    "folded": lambda text: reporting.folded(text, reporting.paragraph(text)),
+    "box": lambda text: reporting.box(reporting.paragraph(text), failed=True),
+    "row": lambda text: reporting.row([reporting.paragraph(text)]),
+    "drawn": lambda text: reporting.drawn("<svg></svg>", text, text),
     "code": code,
 }
 
@@ -80,10 +79,10 @@ def test_text_stays_text(name):
 @pytest.fixture(scope="module")
 def text():
     sections = [
-        report.Section(f"Part {HOSTILE}", tuple(block("some words") for block in BLOCKS.values())),
-        report.Section("Two", (report.table(pd.DataFrame({"class": ["a", "b"], "n": [1, 2]})),)),
+        reporting.Section(f"Part {HOSTILE}", tuple(block("some words") for block in BLOCKS.values())),
+        reporting.Section("Two", (reporting.table(pd.DataFrame({"class": ["a", "b"], "n": [1, 2]})),)),
     ]
-    return report.page(f"Title {HOSTILE}", sections, HOSTILE, note=HOSTILE, data=json.dumps({"name": HOSTILE}))
+    return reporting.page(f"Title {HOSTILE}", sections, HOSTILE, note=HOSTILE, data=json.dumps({"name": HOSTILE}))
 
 
 def test_the_page_is_whole_html(text):
@@ -115,30 +114,30 @@ def test_the_document_in_the_page_is_what_was_given(text):
 def test_one_colour_map_stays_exact():
     values = np.linspace(0, 1, 64 * 48).reshape(64, 48)
     pixels = (255 * matplotlib.colormaps["viridis"](values)[..., :3]).round().astype(np.uint8)
-    np.testing.assert_array_equal(decoded(report.picture(pixels, "a map", kind="map")), pixels)
+    np.testing.assert_array_equal(decoded(reporting.picture(pixels, "a map", kind="map")), pixels)
 
 
 def test_a_photo_stays_close_and_gets_small():
     smooth = np.asarray(Image.fromarray(PHOTO).resize((320, 240), Image.Resampling.BICUBIC))
-    block = report.picture(smooth, "a photo")
+    block = reporting.picture(smooth, "a photo")
     assert np.abs(decoded(block).astype(float) - smooth).mean() < 3
     assert len(block) < smooth.size / 10
 
 
 def test_small_pictures_enlarge_by_whole_pixels():
-    assert 'class="fine"' in report.picture(PHOTO, "small", width=320)
-    assert 'class="fine"' not in report.picture(PHOTO, "small")
-    assert 'height="240"' in report.picture(PHOTO, "small", width=320)
+    assert 'class="fine"' in reporting.picture(PHOTO, "small", width=320)
+    assert 'class="fine"' not in reporting.picture(PHOTO, "small")
+    assert 'height="240"' in reporting.picture(PHOTO, "small", width=320)
 
 
 def test_grey_and_floats_are_pictures_too():
     grey = np.full((8, 8, 1), 127.4)
-    np.testing.assert_array_equal(decoded(report.picture(grey, "grey", kind="map")), np.full((8, 8, 3), 127))
+    np.testing.assert_array_equal(decoded(reporting.picture(grey, "grey", kind="map")), np.full((8, 8, 3), 127))
 
 
 def test_a_page_above_its_budget_gets_smaller_pictures_and_says_so():
     noise = np.random.default_rng(1).integers(0, 256, (1200, 1200, 3)).astype(np.uint8)
-    text = str(report.picture(noise, "noise")) * 3
+    text = str(reporting.picture(noise, "noise")) * 3
     found, said = within(text, 300_000)
     assert len(found) <= 300_000
     assert "pixels wide" in said
@@ -147,13 +146,13 @@ def test_a_page_above_its_budget_gets_smaller_pictures_and_says_so():
 
 def test_a_table_says_its_first_column_as_rows_and_marks():
     frame = pd.DataFrame({"class": ["a", "b"], "n": [1000, 2], "share": [0.12345678, np.nan], "best": [False, True]})
-    block = report.table(frame, marked="best", most=1)
+    block = reporting.table(frame, marked="best", most=1)
     assert '<th scope="row" class="text">a</th>' in block
     assert "<td>1,000</td>" in block
     assert "0.1235" in block
     assert "best" not in block
     assert "and 1 more" in block
-    assert '<tr class="marked">' in report.table(frame, marked="best")
+    assert '<tr class="marked">' in reporting.table(frame, marked="best")
 
 
 def luminance(colour):
@@ -165,7 +164,7 @@ def luminance(colour):
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-THEMES = [dict(re.findall(r"--(\w+): (#\w+)", part)) for part in looks.STYLE.split(":root")[1:]]
+THEMES = [dict(re.findall(r"--(\w+): (#\w+)", part)) for part in STYLE.read_text().split(":root")[1:]]
 
 
 @pytest.mark.parametrize("theme", THEMES, ids=("light", "dark", "print"))

@@ -3,6 +3,7 @@
 import json
 import re
 from importlib import import_module
+from pathlib import Path
 from types import SimpleNamespace
 
 import keras
@@ -126,6 +127,13 @@ def test_a_section_is_made_again_where_anything_changed(planned, model):
     kernel.assign(before)
     kerascnn.report(model, seed=21)
     assert len(ran) == 7
+
+
+def test_kept_sections_follow_from_code_template_and_style():
+    hashed = {path.name for path in context.code_files()}
+    assert {"page.py", "health.py", "page.html.jinja", "style.css", "primitives.py"} <= hashed
+    package = Path(context.__file__).parent
+    assert {path.name for path in package.rglob("*.*") if path.suffix != ".pyc"} <= hashed
 
 
 def test_progress_never_goes_back(planned, model):
@@ -327,10 +335,10 @@ def test_a_name_or_a_file_is_a_model_too(model, tmp_path):
 
 
 def test_kept_sections_can_be_cleared(planned, model):
-    from kerascnn.reporting.report import clear, stored
+    from kerascnn.support.store import REPORTS, cached_folders, clear_folders
 
     planned(one=fine)
     kerascnn.report(model, seed=41)
-    assert [row.file for row in stored("small-*")]
-    assert clear("small-*")
-    assert not stored("small-*")
+    assert [row.file for row in cached_folders(REPORTS, "small-*")]
+    assert clear_folders(REPORTS, "small-*")
+    assert not cached_folders(REPORTS, "small-*")

@@ -16,13 +16,14 @@ import kerascnn
 from kerascnn import visualize
 from kerascnn.data import Batch
 from kerascnn.reporting.context import Skipped, Subject
+from kerascnn.reporting.figures import concentration, place_of
 from kerascnn.reporting.page import page
-from kerascnn.reporting.sections.common import concentration, percent, place_of
 from kerascnn.reporting.sections.errors import errors
 from kerascnn.reporting.sections.explanations import explanations
 from kerascnn.reporting.sections.fooling import SIZES, fooling
 from kerascnn.reporting.sections.synthesis import classes, inversion
 from kerascnn.reporting.sections.units import units
+from kerascnn.support.text import probability
 
 SECTIONS = {each.__name__: each for each in (units, classes, explanations, errors, fooling, inversion)}
 SIZE, COUNT = (16, 12), 4
@@ -238,7 +239,7 @@ def test_half_of_a_map_and_where_it_is():
     assert concentration(values) == (1 / 900, "top right")
     assert concentration(np.ones((30, 30)))[0] == 0.5
     assert place_of((29, 0), (30, 30)) == "bottom left"
-    assert [percent(p) for p in (1.0, 0.5, 1e-9)] == ["> 99.9%", "50.0%", "< 0.1%"]
+    assert [probability(p) for p in (1.0, 0.5, 1e-9)] == ["> 99.9%", "50.0%", "< 0.1%"]
 
 
 def dense(count):

@@ -48,7 +48,7 @@ def short_of_memory(original):
 
 def studied(out, images):
     """The study, with its points in this process, and its tables as files."""
-    runner.SPLITS = runner.SPLITS = False
+    runner.SPLITS = False
     runner.worked = short_of_memory(runner.worked)
     found = transfer(photos(images), varied(), out=out, tell=print, **QUICK)
     found.table.drop(columns="seconds").to_csv(out / "table.csv", index=False)

@@ -60,7 +60,6 @@ def backbone():
 def here(monkeypatch):
     """Points in this process, which spares a start of TensorFlow."""
     monkeypatch.setattr(runner, "SPLITS", False)
-    monkeypatch.setattr(runner, "SPLITS", False)
 
 
 QUICK = {"heads": "ridge", "cache": False, "augmentations": ("none",)}
@@ -71,7 +70,6 @@ def whole(tmp_path_factory):
     """A backbone, a study of it from end to end in this process, and the folder."""
     folder, backbone = tmp_path_factory.mktemp("whole"), varied()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "SPLITS", False)
         patch.setattr(runner, "SPLITS", False)
         return backbone, transfer(photos(), backbone, out=folder, strategy="finetune", **QUICK), folder
 
@@ -492,7 +490,7 @@ def test_halving_stays_within_the_budget():
 
 def alone(out):
     """A study for a process of its own."""
-    runner.SPLITS = runner.SPLITS = False
+    runner.SPLITS = False
     transfer(photos(), varied(), out=out, strategy="finetune", tell=lambda line: print(line, flush=True), **QUICK)
 
 

@@ -8,11 +8,11 @@ import pytest
 from networks import known
 
 from kerascnn.data import load
+from kerascnn.support.store import Store
 from kerascnn.transfer_learning import Taps, depths, probes, taps
 from kerascnn.transfer_learning.networks import Probed, probed
 from kerascnn.transfer_learning.probes import MORE, widened
 from kerascnn.transfer_learning.runner import Desk
-from kerascnn.transfer_learning.store import Ledger
 from kerascnn.transfer_learning.taps import PLUS
 from kerascnn.transfer_learning.trials import Clock, surest
 
@@ -46,7 +46,7 @@ def drawn(monkeypatch):
         table = depths(first, heads="ridge", fractions=(), tell=silent)
         start = Probed(SimpleNamespace(layers=(), name="drawn"), first, table, {STAGE: 1}, {"features": 2.0})
         clock = clock or Clock(None)
-        return start, widened(start, None, Ledger(None), clock, silent, seed=0)
+        return start, widened(start, None, Store(None), clock, silent, seed=0)
 
     return make
 
@@ -93,8 +93,8 @@ def test_with_a_network():
     labels = np.arange(30) % 3
     images = np.random.default_rng(0).normal(0, 40, (30, 32, 32, 3)) + 40 * labels[:, None, None, None] + 90
     data = load((images.clip(0, 255).astype(np.uint8), labels.astype(str)), valid=0.0, test=0.0).train
-    start = probed(model, data, Ledger(None), Clock(None), silent, heads="ridge", seed=0, cache=False)
-    more = widened(start, data, Ledger(None), Clock(None), silent, seed=0, cache=False)[0]
+    start = probed(model, data, Store(None), Clock(None), silent, heads="ridge", seed=0, cache=False)
+    more = widened(start, data, Store(None), Clock(None), silent, seed=0, cache=False)[0]
     once = taps(model, data, views=more.taps.views, cache=False, tell=silent)
     ((stage, _),) = more.table.logits
     for part in stage.split(PLUS):

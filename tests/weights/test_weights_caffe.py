@@ -278,7 +278,7 @@ def test_another_number_of_classes():
 
 def test_a_file_is_known_by_its_name(tmp_path, rng):
     for name in ("alexnet_caffe", "googlenet", "googlenet_aux", "squeezenet1_0_caffe"):
-        (source,) = (row for row in sources()[name] if row.layout == "caffe")
+        (source,) = (row for row in sources()[name] if row.publisher == "caffe")
         (tmp_path / source.file).write_bytes(net(some(rng)))
         assert open_weights(name, tmp_path / source.file).source == source
     with pytest.raises(ValueError, match="nobody publishes any.*: .*alexnet_caffe, caffenet"):

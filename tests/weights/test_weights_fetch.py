@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 from server import Server, act, chunks, drip, endless, ranged, stall, status, until_closed, whole
 
-from kerascnn.weights import cache
+from kerascnn.support import store
+from kerascnn.support.store import cached, clear, home
 from kerascnn.weights import fetch as transfer
-from kerascnn.weights.cache import DownloadError, cached, clear, home
-from kerascnn.weights.fetch import Redirects, fetch
+from kerascnn.weights.fetch import DownloadError, Redirects, fetch
 
 CONTENT = np.random.default_rng(0).bytes(100_000)
 SHA256 = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
@@ -317,7 +317,8 @@ def test_offline(folder, monkeypatch, case):
 
 def test_offline_with_the_file(folder, monkeypatch):
     monkeypatch.setenv("KERASCNN_OFFLINE", "1")
-    assert fetch("http://127.0.0.1/net", "net.pth", SHA256, folder=keep(folder, "net.pth", CONTENT).parent)
+    keep(folder, "net.pth", CONTENT)
+    assert fetch("http://127.0.0.1/net", "net.pth", SHA256)
 
 
 def test_error_survives_pickling():
@@ -461,7 +462,7 @@ def test_home(tmp_path, monkeypatch, case):
         monkeypatch.delenv(name, raising=False)
     for name, value in ({"HOME": "{home}", "USERPROFILE": "{home}"} | environment).items():
         monkeypatch.setenv(name, value.format(home=tmp_path))
-    monkeypatch.setattr(cache.sys, "platform", platform)
+    monkeypatch.setattr(store.sys, "platform", platform)
     assert home() == tmp_path / expected
 
 
@@ -495,7 +496,7 @@ def test_cached_and_clear(folder):
     assert cached() == [("a.pth", 4, True), ("b.pth", 4, True), ("c.h5", 4, False)]
     assert clear("a*") == [("a.pth", 4, True)]
     assert names(folder) == ["b.pth", "c.h5.lock", "c.h5.part", "c.h5.part.json"]
-    with cache.locked(folder / "c.h5", cache.busy):
+    with store.locked(folder / "c.h5", store.busy):
         assert clear() == [("b.pth", 4, True)]
         assert [row.file for row in cached()] == ["c.h5"]
     assert clear() == [("c.h5", 4, False)]

@@ -62,7 +62,7 @@ def test_old_resnext_files_fill_everything(network):
 
 
 def test_every_keras_source_is_among_them():
-    found = {network for network, rows in sources().items() for row in rows if row.layout == "keras"}
+    found = {network for network, rows in sources().items() for row in rows if row.publisher == "keras"}
     assert found == {*TWINS, "resnext50_32x4d", "resnext101_32x4d"}
 
 
@@ -82,7 +82,9 @@ def test_depthwise_sums_are_a_grouped_convolution(rng):
     np.testing.assert_allclose(model(x), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("row", [row for rows in sources().values() for row in rows if row.layout == "keras"], ids=str)
+@pytest.mark.parametrize(
+    "row", [row for rows in sources().values() for row in rows if row.publisher == "keras"], ids=str
+)
 def test_keras_scales_as_keras_does(row):
     """The layer against keras.applications' own preprocessing."""
     pixels = np.random.default_rng(0).uniform(0, 255, (2, 3, 3, 3)).astype("f4")

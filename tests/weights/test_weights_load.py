@@ -39,8 +39,8 @@ def test_published_checkpoints_fill_everything(network, publisher, flags):
 def test_every_torch_source_is_among_them():
     for network, rows in sources().items():
         for row in rows:
-            if row.layout in PUBLISHED:
-                assert network in PUBLISHED[row.layout], row.name
+            if row.publisher in PUBLISHED:
+                assert network in PUBLISHED[row.publisher], row.name
 
 
 # What becomes of a checkpoint that is not quite the model's

@@ -12,7 +12,7 @@ import kerascnn
 from kerascnn import build_model, card, features, list_models, outline, pattern, rehead
 from kerascnn.support.text import natural
 from kerascnn.zoo import catalog
-from kerascnn.zoo.registry import CARDS, matching, publishers, register, timm_name
+from kerascnn.zoo.registry import CARDS, PUBLISHERS, matching, register, timm_name
 
 SMALL = {"input_shape": (32, 32, 3), "classes": 10}
 
@@ -39,14 +39,14 @@ def test_networks_with_published_weights():
     assert with_weights == [name for name in ALL if card(name).weights]
     assert list_models(pretrained=False) == [name for name in ALL if not card(name).weights]
     assert list_models("vgg*", pretrained="keras") == ["vgg16", "vgg19"]  # all that Keras has of them
-    by_publisher = {name for publisher in publishers() for name in list_models(pretrained=publisher)}
+    by_publisher = {name for publisher in PUBLISHERS for name in list_models(pretrained=publisher)}
     assert by_publisher == set(with_weights)
     assert list_models("tiny*", pretrained=True) == []
 
 
 def test_rows_of_the_catalog_are_filtered_like_cards():
     rows = catalog.read()
-    for asked in (True, False, *publishers()):
+    for asked in (True, False, *PUBLISHERS):
         assert [row.name for row in matching(rows, pretrained=asked)] == list_models(pretrained=asked)
 
 
@@ -164,7 +164,7 @@ WRONG = [  # a call, and what its answer has to name
     (lambda: list_models(year="2015"), ["`year`", "2015"]),
     (lambda: list_models(max_params="5M"), ["`max_params`", "'5M'"]),
     (lambda: list_models(pretrained="tim"), ["publisher of weights 'tim'", "timm"]),
-    (lambda: list_models(pretrained="anybody"), ["'anybody'", *publishers()]),
+    (lambda: list_models(pretrained="anybody"), ["'anybody'", *PUBLISHERS]),
     (lambda: list_models(pretrained=1), ["`pretrained`", "True", "1"]),
     (tiny(input_shape=(2, 2)), ["`input_shape`", "(height, width, channels)", "(2, 2)"]),
     (tiny(input_shape=32), ["`input_shape`", "32"]),

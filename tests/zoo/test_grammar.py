@@ -68,3 +68,9 @@ def test_a_mistake_is_pointed_at():
         pattern("[CONV-RELU-POOOL]*2-FC")
     _, text, caret = str(caught.value).split("\n")
     assert text[caret.index("^") :].startswith("POOOL")
+
+
+def test_keywords_are_letters_or_known():
+    with pytest.raises(ValueError, match="Unknown argument of pattern 'filter'. Did you mean filters"):
+        pattern("[CONV-RELU]*N-FC", N=2, filter=8)
+    assert len(pattern("[CONV-RELU]*N-FC", N=2, filters=8, input_shape=(8, 8, 1)).layers) == 9

@@ -9,7 +9,7 @@ import pytest
 from networks import ALL, card
 
 from kerascnn.zoo.layers import SCALES
-from kerascnn.zoo.registry import CARDS, PUBLISHERS, Source, publishers, sources, table
+from kerascnn.zoo.registry import CARDS, PUBLISHERS, Source, sources, table
 
 FIELDS = [field.name for field in fields(Source)]
 ROWS = {name: table("weights", "tables", f"{name}.csv") for name in PUBLISHERS}
@@ -47,7 +47,7 @@ def test_every_row_is_on_the_card_of_a_network():
 
 
 def test_publishers_are_those_of_the_tables():
-    assert publishers() == sorted(PUBLISHERS)
+    assert {source.publisher for rows in sources().values() for source in rows} == set(PUBLISHERS)
     assert {source.publisher for source in [*SOURCES, *SHIPPED]} == set(PUBLISHERS)
 
 
@@ -63,18 +63,18 @@ def test_a_name_in_the_cache_belongs_to_one_address():
 @pytest.mark.parametrize("source", SOURCES, ids=identity)
 def test_where_it_is_and_how_it_is_checked(source):
     address = urlsplit(source.address)
-    assert (address.scheme, address.netloc) in HOSTS[source.layout]
+    assert (address.scheme, address.netloc) in HOSTS[source.publisher]
     assert address.query + address.fragment == ""
     assert re.fullmatch(r"[\w.-]+", source.file)
-    assert source.file.endswith(SUFFIX[source.layout])
-    assert re.fullmatch(HASH[source.layout], source.hash)
-    if source.layout == "timm":
+    assert source.file.endswith(SUFFIX[source.publisher])
+    assert re.fullmatch(HASH[source.publisher], source.hash)
+    if source.publisher == "timm":
         model = source.file.removesuffix(".safetensors")
         assert address.path == f"/timm/{model}/resolve/main/model.safetensors"
         assert model.split(".", 1)[1] == source.name.split("/")[1]
     else:
         assert address.path.endswith(f"/{source.file}")
-    if source.layout == "torchvision":
+    if source.publisher == "torchvision":
         assert source.hash.removeprefix("sha256:") in source.file
 
 

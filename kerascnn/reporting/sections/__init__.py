@@ -10,7 +10,7 @@ class Row(NamedTuple):
     function: str  # "module.function" in this package
     title: str
     needs: str
-    seconds: tuple  # about, of a small network on two cores: quick, normal, full
+    seconds: tuple  # subject, of a small network on two cores: quick, normal, full
     asks: bool = True  # whether it puts images to the network
 
     def load(self):

@@ -9,9 +9,9 @@ from ..page import Section, drawn, facts, folded, paragraph, table
 WIDTH = 1100  # of the drawing, about that of the page
 
 
-def anatomy(about):
+def anatomy(subject):
     """The block diagram and the table of layers."""
-    found = about.anatomy
+    found = subject.anatomy
     totals = {name: value for name, value in found.totals.items() if value is not None}
     rows = [row for row in found.rows if row.inputs]
     said = {
@@ -26,9 +26,9 @@ def anatomy(about):
     blocks = [facts(said)]
     try:
         given = {row.name: row.shape for row in found.rows if not row.inputs}
-        open_sizes = any(None in tensor.shape[1:] for tensor in about.model.inputs)
-        picture = diagram(about.model, width=WIDTH, input_shape=given if open_sizes else None)
-        blocks.append(drawn(picture.svg, f"block diagram of {about.name}: {said['layers']}", caption))
+        open_sizes = any(None in tensor.shape[1:] for tensor in subject.model.inputs)
+        picture = diagram(subject.model, width=WIDTH, input_shape=given if open_sizes else None)
+        blocks.append(drawn(picture.svg, f"block diagram of {subject.name}: {said['layers']}", caption))
     except ValueError as error:
         blocks.append(paragraph(f"No drawing: {error}", soft=True))
     blocks.append(folded(f"All {len(found.rows):,} layers", table(layers(found))))

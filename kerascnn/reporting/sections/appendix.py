@@ -3,7 +3,6 @@
 import pandas as pd
 
 from ..page import Section, facts, heading, paragraph, table
-from ..report import remarks
 
 METHODS = {  # section -> (method, paper, what it shows, what it does not show)
     "cards": (
@@ -55,9 +54,9 @@ METHODS = {  # section -> (method, paper, what it shows, what it does not show)
 }
 
 
-def appendix(about):
+def appendix(subject):
     """Provenance, the sections with their times, methods, remarks."""
-    meta, parts = about.facts["meta"], about.facts["parts"]
+    meta, parts = subject.facts["meta"], subject.facts["parts"]
     images = meta["data"]["images"]
     said = {
         "made": meta["date"],
@@ -68,12 +67,11 @@ def appendix(about):
         "weights": f"{meta['model']['weights']}; {meta['model']['hash']} (BLAKE2 of configuration and weights)",
         "data": f"{meta['data']['name']} {meta['data']['hash'] or 'none'}".strip(),
         "images": f"{images.get('judged', 0):,} labelled to judge by, {images.get('statistics', 0):,} for statistics",
-        "layers": ", ".join(about.layers) or "none",
+        "layers": ", ".join(subject.layers) or "none",
     }
     blocks = [facts(said), table(sections(parts), caption="Sections, and the seconds each took")]
-    notes = remarks(about)
-    if notes:
-        blocks += [heading("Remarks"), *map(paragraph, notes)]
+    if subject.remarks:
+        blocks += [heading("Remarks"), *map(paragraph, subject.remarks)]
     rows = [
         {"method": name, "after": paper, "shows": shows, "does not show": not_shown}
         for part in parts
@@ -85,7 +83,7 @@ def appendix(about):
             heading("Methods"),
             table(pd.DataFrame(rows), caption="What each method shows, and what it does not"),
         ]
-    return Section("Appendix", tuple(blocks), {"images": images, "layers": list(about.layers)})
+    return Section("Appendix", tuple(blocks), {"images": images, "layers": list(subject.layers)})
 
 
 def sections(parts):

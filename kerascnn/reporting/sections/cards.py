@@ -12,19 +12,19 @@ DEAD = ((0.01, "good"), (0.10, "fair"))  # share of units, up to which
 COUNTS = "counted"
 
 
-def verdict(about):
+def verdict(subject):
     """At most six cards, each with a word that says how good its number is."""
-    anatomy, results = about.anatomy, {}
+    anatomy, results = subject.anatomy, {}
     whole = any(row.name == "features" for row in anatomy.rows)  # a network that was cut short keeps only the name
-    card = CARDS.get(about.name) if whole else None
+    card = CARDS.get(subject.name) if whole else None
     rows = [size(anatomy, card, results), cost(anatomy, card, results)]
     try:
-        found = about.evaluation
-        rows += [accuracy(found, about, results), calibration(found, results)]
+        found = subject.evaluation
+        rows += [accuracy(found, subject, results), calibration(found, results)]
     except Skipped as why:
         rows.append(("Accuracy", "not measured", "no labels", str(why)))
     try:
-        rows.append(dead(about.activity, results))
+        rows.append(dead(subject.activity, results))
     except Skipped as why:
         rows.append(("Dead units", "not measured", "no images", str(why)))
     rows.append(costliest(anatomy, results))
@@ -58,7 +58,7 @@ def beside(counted, card, what, note):
     return ("as published" if exact else COUNTS), said
 
 
-def accuracy(found, about, results):
+def accuracy(found, subject, results):
     """The share named right, with its interval, beside what is published of these weights."""
     from ...inputs.classifier import published
 
@@ -68,8 +68,8 @@ def accuracy(found, about, results):
     if 5 in found.ks:
         results["top5"] = found.top(5)
         note += f"; top 5: {percent(found.top(5))}"
-    source = published(about.model)
-    if source and source.top1 and about.classes == class_names(found.probs.shape[1]):
+    source = published(subject.model)
+    if source and source.top1 and subject.classes == class_names(found.probs.shape[1]):
         note += f"; published: {source.top1:g} %"
     return "Accuracy", percent(value), "few images" if len(found) < FEW else "measured", note
 

@@ -5,20 +5,20 @@ from pathlib import Path
 
 import pandas as pd
 
+from ...support.files import plain
 from ..context import Skipped
 from ..page import Section, facts, folded, paragraph, table
-from ..results import plain
 
 
-def comparison(about):
+def comparison(subject):
     """Every number that both reports have under one name."""
-    path = Path(about.facts["compare"])
+    path = Path(subject.facts["compare"])
     try:
         other = json.loads(path.read_text(encoding="utf-8"))
         theirs = dict(numbers(other["results"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Skipped(f"{path.name} is no report.json: {error}") from error
-    ours = {part.name: plain(part.section.results) for part in about.facts["parts"] if part.state == "finished"}
+    ours = {part.name: plain(part.section.results) for part in subject.facts["parts"] if part.state == "finished"}
     ours = dict(numbers(ours))
     both = [name for name in ours if name in theirs]
     if not both:
@@ -30,7 +30,7 @@ def comparison(about):
     frame = pd.DataFrame(rows, dtype=object)
     apart = frame[frame.difference != 0]
     equal = len(frame) - len(apart)
-    said = {"here": about.name, "there": f"{other.get('title', path.name)}, {other.get('meta', {}).get('date', '')}"}
+    said = {"here": subject.name, "there": f"{other.get('title', path.name)}, {other.get('meta', {}).get('date', '')}"}
     blocks = [facts(said), paragraph(f"{len(apart):,} of {len(frame):,} numbers differ.")]
     blocks += [table(apart, most=200)] if len(apart) else []
     blocks += [folded(f"{equal:,} equal numbers", table(frame[frame.difference == 0], most=500))] if equal else []

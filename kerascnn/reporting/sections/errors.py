@@ -2,11 +2,12 @@
 
 import numpy as np
 
+from ...support.text import cut, probability
 from .. import figures
 from ..context import Skipped
+from ..figures import snippet
 from ..page import Section, box, facts, figure, folded, heading, paragraph, row, table
 from ..page import photos as thumbnails
-from .common import class_names, cut, percent, photos, probabilities, snippet
 
 CLASSES, PAIRS = 20, 15  # of which a matrix is drawn; pairs in the table of more
 SHOWN, ROWS = 12, 20  # images; rows of a table before the rest is folded
@@ -164,13 +165,13 @@ def seen(subject, rows, words):
 
 def unlabelled(subject, why):
     """What the network says of images of which nobody knows what they are."""
-    samples, names = photos(subject), class_names(subject)
-    many, probs = samples if subject.pool is None else subject.pool, probabilities(subject, samples)
+    samples, names, probs = subject.photos, subject.class_names, subject.photo_probabilities
+    many = samples if subject.pool is None else subject.pool
     words = [
-        f"{', '.join(f'{names[k]} {percent(each[k])}' for k in np.argsort(-each, kind='stable')[:3])}: {name}"
+        f"{', '.join(f'{names[k]} {probability(each[k])}' for k in np.argsort(-each, kind='stable')[:3])}: {name}"
         for each, name in zip(probs, subject.sample_names, strict=True)
     ]
-    counted = counts(probabilities(subject, many), names)
+    counted = counts(subject.probabilities(many), names)
     blocks = (
         box(paragraph(f"Whether any of this is right is not known: {why}.")),
         heading("What it says of the photos"),

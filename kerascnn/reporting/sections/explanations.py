@@ -3,12 +3,12 @@
 import numpy as np
 
 from ...plots.primitives import scale_of
+from ...support.text import cut, probability
 from ...visualize.registry import METHODS, ROWS
 from .. import figures
-from ..page import Section, figure, heading, paragraph, picture, row
-from .common import attempted, class_names, code, concentration, cut, percent, photos, probabilities, snippet, within
+from ..figures import code, concentration, enlarged_picture, snippet, within
+from ..page import Section, figure, heading, paragraph, row
 
-SIDE = figures.SIDE
 NOTE = (
     "How much the score of the predicted class changes with each pixel (saliency), what of that passes the ReLUs as "
     "evidence for it (guided backpropagation), which places of the last maps speak for it (Grad-CAM), and its "
@@ -24,20 +24,19 @@ SCALES = (
 
 def explanations(subject):
     """For each sample: photo, saliency, guided, Grad-CAM, occlusion; of the first, three maps of the occlusion."""
-    samples = photos(subject)
-    probs, names = probabilities(subject, samples), class_names(subject)
-    predicted = probs.argmax(1)
+    samples, predicted = subject.photos, subject.photo_probabilities.argmax(1)
     found, refused = {}, {}
-    for i, (name, options) in enumerate(ways(subject, samples, names).items()):
+    for i, (name, options) in enumerate(ways(subject).items()):
         subject.tell(0.2 * i, ROWS[name].title)
-        made, why = attempted(METHODS[name], subject.probe, samples, predicted, **options)
-        found |= {name: made} if made else {}
-        refused |= {} if made else {name: why}
+        try:
+            found[name] = METHODS[name](subject.probe, samples, predicted, **options)
+        except ValueError as error:
+            refused[name] = str(error)
     blocks = [paragraph(NOTE)]
     results = []
     for i in range(len(samples)):
-        blocks += of_sample(subject, i, names, probs[i], found)
-        results.append(numbers(subject, i, names, probs[i], found))
+        blocks += of_sample(subject, i, found)
+        results.append(numbers(subject, i, found))
     blocks += [paragraph(SCALES + setting(found.get("occlusion")), soft=True)]
     blocks += [paragraph(f"No {ROWS[name].title}: {why}", soft=True) for name, why in refused.items()]
     if "occlusion" in found:
@@ -45,27 +44,27 @@ def explanations(subject):
     return Section("Why it says so", tuple(blocks), {"samples": results, "refused": refused})
 
 
-def ways(subject, samples, names):
+def ways(subject):
     """{method: options}; the patch of occlusion is finer, and its steps smaller, the more effort is made."""
     share, steps = subject.of_effort((4, 2), (5, 3), (7, 4))  # of a side of the image, and of the patch
-    patch = tuple(max(round(side / share), 1) for side in samples.shape[1:3])
+    patch = tuple(max(round(side / share), 1) for side in subject.samples.shape[1:3])
     stride = tuple(max(side // steps, 1) for side in patch)
-    heard = within(subject, 0.6, 1, "occlusion")
-    how = {"patch": patch, "stride": stride, "labels": names, "tell": heard}
-    how["windows"] = subject.effort != "quick"  # building them takes longer than a few passes
-    return {name: how if name == "occlusion" else {"labels": names} for name in DRAWN}
+    options = {name: {"labels": subject.class_names} for name in DRAWN}
+    options["occlusion"] |= {"patch": patch, "stride": stride, "tell": within(subject, 0.6, 1, "occlusion")}
+    options["occlusion"]["windows"] = subject.effort != "quick"  # building them takes longer than a few passes
+    return options
 
 
-def of_sample(subject, i, names, probs, found):
+def of_sample(subject, i, found):
     """A title and the pictures of one photo."""
-    number, name = int(probs.argmax()), subject.sample_names[i]
-    said = f"{names[number]}, {percent(probs[number])}"
+    names, probs, name = subject.class_names, subject.photo_probabilities[i], subject.sample_names[i]
+    number = int(probs.argmax())
+    said = f"{names[number]}, {probability(probs[number])}"
     if subject.sample_labels is not None:
         true = int(subject.sample_labels[i])
-        wrong = f"✗ it is {names[true]}, {percent(probs[true])}"
+        wrong = f"✗ it is {names[true]}, {probability(probs[true])}"
         said += f" {'✓' if true == number else wrong}"
-    photo = figures.enlarged(figures.rgb(subject.samples[i]))
-    pictured = [picture(photo, f"{name}: taken for {said}", cut(name), width=SIDE)]
+    pictured = [enlarged_picture(subject.samples[i], f"{name}: taken for {said}", cut(name))]
     pictured += [draw(subject, found[way], i, name) for way, draw in DRAWN.items() if way in found]
     lines = [
         f"visualize.{way}(model, photos[{i}:{i + 1}]{options(found[way])}).plot()" for way in DRAWN if way in found
@@ -78,8 +77,8 @@ def pixels_of(subject, found, i, name):
     values = found.map[i]
     share, where = concentration(values)
     alt = f"saliency of {name}: half of it lies in {share:.1%} of the pixels, around the {where}"
-    shown = figures.enlarged(figures.coloured(values, scale_of(values, False, 99, "gray")))
-    return picture(shown, alt, f"saliency, half in {share:.0%}", kind="map", width=SIDE)
+    shown = figures.coloured(values, scale_of(values, False, 99, "gray"))
+    return enlarged_picture(shown, alt, f"saliency, half in {share:.0%}", kind="map")
 
 
 def evidence(subject, found, i, name):
@@ -87,9 +86,7 @@ def evidence(subject, found, i, name):
     share, where = concentration(found.map[i])
     alt = f"guided backpropagation on {name}: half of it lies in {share:.1%} of the pixels, around the {where}"
     shown, scale = figures.signal(found.values[i])
-    return picture(
-        figures.enlarged(shown), f"{alt}; {scale.words}", ROWS["guided_backprop"].title, kind="map", width=SIDE
-    )
+    return enlarged_picture(shown, f"{alt}; {scale.words}", ROWS["guided_backprop"].title, kind="map")
 
 
 def places(subject, found, i, name):
@@ -98,17 +95,20 @@ def places(subject, found, i, name):
     inside = values >= values.max() / 2 if values.max() > 0 else np.zeros(values.shape, bool)
     _, where = concentration(values)
     alt = f"Grad-CAM of {name}: above half of its largest value on {inside.mean():.0%} of the photo, around the {where}"
-    return picture(figures.overlay(subject.samples[i], values), alt, ROWS["grad_cam"].title, width=SIDE)
+    return enlarged_picture(figures.overlay(subject.samples[i], values), alt, ROWS["grad_cam"].title)
 
 
 def covered(subject, found, i, name):
     """p(class) by where a patch was."""
-    lost = (found.predicted[i] != found.classes[i]).mean()
-    low, high = found.probability[i].min(), found.probability[i].max()
-    alt = (
-        f"occlusion of {name}: p from {percent(low)} to {percent(high)}; another class wins at {lost:.0%} of the places"
-    )
+    low, high, lost = when_covered(found, i)
+    alt = f"occlusion of {name}: p from {low} to {high}; another class wins at {lost} of the places"
     return figure(figures.covered(found, i), alt, "p(class), part covered")
+
+
+def when_covered(found, i):
+    """(lowest, highest p(class), share of the places where another class wins) of a photo, in words."""
+    low, high = found.probability[i].min(), found.probability[i].max()
+    return probability(low), probability(high), f"{(found.predicted[i] != found.classes[i]).mean():.0%}"
 
 
 DRAWN = {"saliency": pixels_of, "guided_backprop": evidence, "grad_cam": places, "occlusion": covered}
@@ -129,11 +129,11 @@ def setting(found):
 
 def first(subject, found):
     """The three maps of the first photo."""
-    lost = (found.predicted[0] != found.classes[0]).mean()
+    low, high, lost = when_covered(found, 0)
     alt = (
         f"with a patch at each place: the sum of {found.layer}:{found.channels[0]}, the strongest map, p of "
-        f"{found.label(found.classes[0])} ({percent(found.probability[0].min())} to "
-        f"{percent(found.probability[0].max())}), and the most probable class, another one at {lost:.0%} of the places"
+        f"{found.label(found.classes[0])} ({low} to {high}), and the most probable class, another one at {lost} of the "
+        "places"
     )
     caption = (
         f"What is left of the strongest map of {found.layer}, p of the class, and the class that wins, by where the "
@@ -143,10 +143,12 @@ def first(subject, found):
     return figure(figures.triptych(found), alt, caption, again)
 
 
-def numbers(subject, i, names, probs, found):
+def numbers(subject, i, found):
     """What is told of a photo, as plain data."""
+    probs = subject.photo_probabilities[i]
     number = int(probs.argmax())
-    told = {"image": subject.sample_names[i], "predicted": number, "name": names[number], "p": float(probs[number])}
+    told = {"image": subject.sample_names[i], "predicted": number, "name": subject.class_names[number]}
+    told["p"] = float(probs[number])
     if subject.sample_labels is not None:
         true = int(subject.sample_labels[i])
         told |= {"true": true, "p_true": float(probs[true])}

@@ -4,11 +4,15 @@ import numpy as np
 import pandas as pd
 
 from ...diagnose.filters import filters as judged
+from ...diagnose.filters import is_convolution, kernel_array
 from ...graph.walk import walk
+from ...plots.primitives import spaced
+from ...plots.style import BLUE, INK, RED, new_figure, tidy, top_down
+from ...support.text import sides, tail
 from ...visualize.features.filters import caption as said_of
 from ...visualize.features.filters import filter_images, grid
 from ..context import Skipped
-from ..figures import BLUE, RED, new_figure, plain, spaced, tail
+from ..figures import TITLE
 from ..page import Section, figure, folded, heading, paragraph, picture, table
 
 WEAK = 0.05  # of the median filter's strength
@@ -24,10 +28,10 @@ MEANING = {
 }
 
 
-def filters(about):
+def filters(subject):
     """Filters of the first convolution, and norms of all others."""
     try:
-        shown, verdict = filter_images(about.model), judged(about.model, seed=about.seed)
+        shown, verdict = filter_images(subject.model), judged(subject.model, seed=subject.seed)
     except ValueError as error:
         raise Skipped(str(error)) from error
     words = "; ".join(f"{name}: {MEANING[name]}" for name in verdict.verdicts)
@@ -43,7 +47,7 @@ def filters(about):
         picture(255 * pixels, alt, caption, code, kind="map", name="filters-first"),
         folded("Each filter", table(verdict.table, caption=f"measures of the filters of {verdict.layer}")),
     ]
-    strengths = norms(about.model)
+    strengths = norms(subject.model)
     results = {"layer": shown.layer, "verdicts": verdict.verdicts, "sufficient": verdict.sufficient}
     results |= {"shape": shown.kernel.shape, "norms": strengths.to_dict("records")}
     if len(strengths) > 1:
@@ -60,20 +64,17 @@ def norms(model):
     """A row for each convolution: filters, kernel, median norm, and quantiles over that median."""
     rows, seen = [], set()
     for node in walk(model).nodes:
-        operation = node.operation
-        if len(getattr(operation, "kernel_size", ())) != 2 or id(operation) in seen:
+        if not is_convolution(node.operation) or id(node.operation) in seen:
             continue
-        seen.add(id(operation))
-        kernel = np.asarray(operation.get_weights()[0], np.float64)
-        kernel = kernel.reshape(*kernel.shape[:2], 1, -1) if "Depthwise" in node.kind else kernel
-        kernel = np.swapaxes(kernel, 2, 3) if "Transpose" in node.kind else kernel
+        seen.add(id(node.operation))
+        kernel = kernel_array(node.operation)
         norm = np.sqrt(np.square(kernel).sum((0, 1, 2)))
         median = float(np.median(norm))
         low, high, least, most = np.quantile(norm, (0.05, 0.95, 0, 1)) / (median or 1)
-        size = "x".join(map(str, kernel.shape[:3]))
-        row = {"layer": node.name, "filters": kernel.shape[-1], "size": size, "median norm": median, "5 %": low}
-        rows.append(row | {"95 %": high, "least": least, "most": most, "weak": int((norm < WEAK * median).sum())})
-    return pd.DataFrame(rows)
+        weak = int((norm < WEAK * median).sum())
+        rows.append((node.name, len(norm), sides(kernel.shape[:3]), median, low, high, least, most, weak))
+    columns = ["layer", "filters", "size", "median norm", "5 %", "95 %", "least", "most", "weak"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def draw(table):
@@ -83,11 +84,8 @@ def draw(table):
     axis, places = drawing.subplots(), np.arange(len(some))
     axis.barh(places, some["95 %"] - some["5 %"], left=some["5 %"], height=0.6, color=BLUE)
     axis.plot(some["least"], places, "o", color=RED, markersize=4)
-    axis.axvline(1, color="0.3", linewidth=1)
-    axis.set_yticks(places, [tail(name, 30) for name in some.layer], fontsize=10)
-    axis.set_ylim(len(some) - 0.4, -0.6)
-    plain(
-        axis,
-        "norm of filters / median of the layer" + (f" ({len(some)} of {len(table)} layers)" * (len(some) < len(table))),
-    )
+    axis.axvline(1, color=INK, linewidth=1)
+    top_down(axis, [tail(name, 30) for name in some.layer], fontsize=10)
+    part = f" ({len(some)} of {len(table)} layers)" if len(some) < len(table) else ""
+    tidy(axis, f"norm of filters / median of the layer{part}", **TITLE)
     return drawing

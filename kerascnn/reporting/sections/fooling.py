@@ -3,12 +3,13 @@
 import numpy as np
 
 from ...evaluation.statistics import wilson
+from ...support.text import cut, probability
 from ...visualize.attacks.attack import amplified
 from ...visualize.attacks.fool import fool
 from ...visualize.attacks.pgd import fgsm, pgd
 from .. import figures
-from ..page import Section, figure, heading, paragraph, picture, row
-from .common import class_names, code, concentration, cut, percent, photos, snippet, within
+from ..figures import code, concentration, enlarged_picture, snippet, within
+from ..page import Section, figure, heading, paragraph, row
 
 MOST = 4  # photos
 SIZES = (0.25, 0.5, 1, 2, 4, 8)  # largest change of a pixel, of 255
@@ -24,7 +25,7 @@ NOTE = (
 
 def fooling(subject):
     """The smallest change of each photo that fools, and how many images changes of a given size fool."""
-    samples, names = photos(subject)[:MOST], class_names(subject)
+    samples, names = subject.photos[:MOST], subject.class_names
     steps, heard = subject.of_effort(20, 60, 120), within(subject, 0, 0.6, "smallest changes")
     found = fool(subject.probe, samples, steps=steps, lead=LEAD, labels=names, tell=heard)
     rows = [block for i in range(len(samples)) for block in of_sample(subject, found, i)]
@@ -44,33 +45,32 @@ def of_sample(subject, found, i):
     if not found.success[i]:
         return [heading(cut(name, 60)), paragraph("No change was found that makes another class win by two logits.")]
     before, after = (cut(found.label(each[i]), 22) for each in (found.before, found.after))
-    sure, then = percent(found.confidence_before[i]), percent(found.confidence_after[i])
+    sure, then = probability(found.confidence_before[i]), probability(found.confidence_after[i])
     size = f"L2 {found.l2[i]:.4g}, Linf {found.linf[i]:.3g}"
-    shown = [figures.enlarged(figures.rgb(each[i]), SIDE) for each in (found.originals, found.images)]
     share, where = concentration(np.abs(found.difference[i]).max(-1))
     alt = f"times the change of {name}: {size}, half of it in {share:.0%} of the pixels, around the {where}"
-    pictured = (
-        picture(shown[0], f"{name} as it is: {before}, p = {sure}", f"{before}: {sure}", width=SIDE),
-        picture(shown[1], f"{name} changed by {size}: {after}, p = {then}", f"{after}: {then}", width=SIDE),
-        *(changed(found, i, times, alt, size) for times in TIMES),
-    )
+    pictured = [
+        enlarged_picture(found.originals[i], f"{name} as it is: {before}, p = {sure}", f"{before}: {sure}", SIDE),
+        enlarged_picture(found.images[i], f"{name} changed by {size}: {after}, p = {then}", f"{after}: {then}", SIDE),
+    ]
+    for times, caption in zip(TIMES, (f"{TIMES[0]} ×: {size}", f"{TIMES[1]} ×"), strict=True):
+        change = amplified(found.difference[i], times)
+        pictured.append(enlarged_picture(change, f"{times} {alt}", caption, SIDE, kind="map"))
     return [heading(cut(name, 60)), row(pictured)]
-
-
-def changed(found, i, times, alt, size):
-    """What was added, so many times as strong."""
-    pixels = figures.enlarged(amplified(found.difference[i], times), SIDE)
-    caption = f"10 ×: {size}" if times == TIMES[0] else f"{times} ×"
-    return picture(pixels, f"{times} {alt}", caption, kind="map", width=SIDE)
 
 
 def numbers(subject, found, i):
     """What is told of a photo, as plain data."""
-    measures = {
-        name: float(getattr(found, name)[i]) for name in ("l2", "linf", "confidence_before", "confidence_after")
+    return {
+        "image": subject.sample_names[i],
+        "fooled": bool(found.success[i]),
+        "l2": float(found.l2[i]),
+        "linf": float(found.linf[i]),
+        "confidence_before": float(found.confidence_before[i]),
+        "confidence_after": float(found.confidence_after[i]),
+        "before": found.label(found.before[i]),
+        "after": found.label(found.after[i]),
     }
-    told = {"image": subject.sample_names[i], "fooled": bool(found.success[i])} | measures
-    return told | {"before": found.label(found.before[i]), "after": found.label(found.after[i])}
 
 
 def curve(subject, names):
@@ -82,15 +82,15 @@ def curve(subject, names):
         attacks["five steps (PGD)"] = (pgd, {"steps": 5, "seed": subject.seed})
     curves, total = {}, len(attacks) * len(SIZES)
     for k, (name, (attack, options)) in enumerate(attacks.items()):
-        fooled = []
+        curves[name] = []
         for j, size in enumerate(SIZES):
             subject.tell(0.6 + 0.4 * (k * len(SIZES) + j) / total, name)
             made = attack(subject.probe, images, size=size, labels=names, **options)
-            fooled.append(wilson(int(made.success.sum()), len(images)))
-        curves[name] = (SIZES, fooled)
-    rates = {name: [*map(float, np.array(found)[:, 0])] for name, (_, found) in curves.items()}
+            curves[name].append(wilson(int(made.success.sum()), len(images)))
+    rates = {name: [interval.value for interval in found] for name, found in curves.items()}
     said = [
-        f"{name} {percent(shares[SIZES.index(1)])} at 1, {percent(shares[-1])} at 8" for name, shares in rates.items()
+        f"{name} {probability(shares[SIZES.index(1)])} at 1, {probability(shares[-1])} at 8"
+        for name, shares in rates.items()
     ]
     alt = f"share of {len(images)} images taken for another class: {'; '.join(said)} steps of 255"
     caption = f"Another class than without the change; 95 % intervals, n = {len(images)}, seed {subject.seed}"
@@ -99,4 +99,7 @@ def curve(subject, names):
         f"for size in {SIZES}:",
         "    print(size, visualize.fgsm(model, photos, size=size, labels=False).success.mean())",
     )
-    return figure(figures.success(curves, len(images)), alt, caption, again), {"n": len(images), "sizes": SIZES} | rates
+    return figure(figures.success(SIZES, curves, len(images)), alt, caption, again), {
+        "n": len(images),
+        "sizes": SIZES,
+    } | rates

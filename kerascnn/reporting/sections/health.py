@@ -4,19 +4,21 @@ import numpy as np
 
 from ...diagnose.filters import filters
 from ...diagnose.verdict import ENOUGH, training_verdict
-from ...support.text import count, percent
-from ..figures import BLUE, RED, new_figure, plain, spaced, tail
+from ...plots.primitives import spaced
+from ...plots.style import BLUE, RED, new_figure, tidy, top_down, whole_ticks
+from ...support.text import count, percent, tail
+from ..figures import TITLE
 from ..page import Section, figure, folded, heading, paragraph, table
 
 SHOWN = 40  # layers in a figure
 FULL = 0.95  # share of places at which a unit is above 0, from which a ReLU is nearly a line
 
 
-def health(about):
+def health(subject):
     """The verdict of `kerascnn.diagnose`, its evidence by layer, and the statistics of activations."""
-    activity = about.activity
+    activity = subject.activity
     try:
-        bank = filters(about.model, seed=about.seed)
+        bank = filters(subject.model, seed=subject.seed)
     except ValueError:  # no convolution
         bank = None
     verdict = training_verdict(activity, bank)
@@ -78,10 +80,9 @@ def draw_units(layers):
     for axis, (title, (values, colour, least)) in zip(drawing.subplots(1, 4, sharey=True), panels.items(), strict=True):
         axis.barh(places, np.nan_to_num(values.to_numpy(float)), color=colour)
         axis.set_xlim(0, max(least, 1.05 * np.nan_to_num(values.to_numpy(float)).max()))
-        axis.set_ylim(len(some) - 0.4, -0.6)
         axis.locator_params("x", nbins=3)
-        plain(axis, title)
-    drawing.axes[0].set_yticks(places, [tail(name) for name in some.layer], fontsize=10)
+        tidy(axis, title, **TITLE)
+    top_down(drawing.axes[0], [tail(name, 22) for name in some.layer], fontsize=10)
     return drawing
 
 
@@ -94,15 +95,15 @@ def draw(layers):
     left.plot(places, positive(layers["mean"].abs()), "s--", color=RED, markersize=4, label="|mean|")
     left.set_yscale("log")
     left.legend(frameon=False)
-    plain(left, "activations by layer", xlabel="layer, in the order they run")
+    tidy(left, "activations by layer", xlabel="layer, in the order they run", **TITLE)
     right.plot(places, 100 * layers.dead / layers.units, "o-", color=RED, label="dead", markersize=4)
     if layers["always on"].notna().any():
         right.plot(places, 100 * layers["always on"], "s--", color=BLUE, label="nearly always on", markersize=4)
     right.set_ylim(bottom=0)
     right.legend(frameon=False)
-    plain(right, "units (%)", xlabel="layer, in the order they run")
+    tidy(right, "units (%)", xlabel="layer, in the order they run", **TITLE)
     for axis in (left, right):
-        axis.xaxis.get_major_locator().set_params(integer=True)
+        whole_ticks(axis)
     return drawing
 
 

@@ -4,14 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 
+from ...support.text import cut, probability
 from ...visualize.synthesis.invert import invert
 from ...visualize.synthesis.maximize import maximize
 from ...visualize.synthesis.recipes import RECIPES
-from .. import figures
-from ..page import Section, paragraph, picture, row
-from .common import alone, class_count, class_names, code, cut, percent, photos, probabilities, snippet, within
+from ..figures import SIDE as FIVE
+from ..figures import code, enlarged_picture, snippet, within
+from ..page import Section, paragraph, row
 
-SIDE = 252  # CSS pixels, four in a row
+FOUR = 252  # CSS pixels of a picture, four in a row
 CLASSES_NOTE = (
     "From noise, pixels are changed until the score of a class is high (activation maximisation); that the image is "
     "shaken on the way, and written as waves, keeps it from becoming noise that only fools. It shows what is enough "
@@ -22,14 +23,14 @@ CLASSES_NOTE = (
 
 def classes(subject):
     """A picture for each of a few classes: those that the photos are taken for, then others at equal distances."""
-    alone(subject)
-    numbers, names = select_classes(subject), class_names(subject)
+    subject.need_one_input()
+    numbers, names = select_classes(subject), subject.class_names
     recipe, steps = subject.of_effort(("brisk", 64), ("lucid", 160), ("lucid", 512))
     labels, heard = [names[k] for k in numbers], within(subject, 0, 1, "climbing")
     made = maximize(
         subject.probe, classes=numbers, recipe=recipe, steps=steps, seed=subject.seed, names=labels, tell=heard
     )
-    certain = probabilities(subject, made.images)[np.arange(len(numbers)), numbers]
+    certain = subject.probabilities(made.images)[np.arange(len(numbers)), numbers]
     scale = f"Recipe {recipe}, {steps} steps, seed {subject.seed}; pixels 0 to 255, nothing stretched."
     again = code(
         subject,
@@ -47,20 +48,18 @@ def classes(subject):
 
 def select_classes(subject):
     """Class numbers: those predicted for the samples first, then others spread over all classes."""
-    count, most = class_count(subject), subject.of_effort(3, 6, 12)
-    found = [] if subject.samples is None else probabilities(subject, subject.samples).argmax(1).tolist()
+    count, most = len(subject.class_names), subject.of_effort(3, 6, 12)
+    found = [] if subject.samples is None else subject.photo_probabilities.argmax(1).tolist()
     spread = np.linspace(0, count - 1, min(2 * most, count)).round().astype(int).tolist()
     return [*dict.fromkeys(found + spread[::2] + spread[1::2])][: min(most, count)]
 
 
 def of_class(made, i, name, certain):
     """The picture of one class."""
-    alt = f"a picture made for {name}: the network gives it p = {percent(certain)}, score {made.scores[i]:.3g}"
-    pixels = figures.enlarged(figures.rgb(made.images[i]), SIDE)
-    return picture(pixels, alt, f"{cut(name, 22)}: {percent(certain)}", width=SIDE)
+    alt = f"a picture made for {name}: the network gives it p = {probability(certain)}, score {made.scores[i]:.3g}"
+    return enlarged_picture(made.images[i], alt, f"{cut(name, 22)}: {probability(certain)}", FOUR)
 
 
-SIDES = figures.SIDE, 252  # CSS pixels of a picture: five in a row, or four of more
 INVERSION_NOTE = (
     "From noise, an image is looked for that gives the same activations at a layer as the photo (after Mahendran & "
     "Vedaldi 2015): what looks the same is kept by that layer, what looks different is lost or no longer has a place. "
@@ -70,7 +69,7 @@ INVERSION_NOTE = (
 
 def inversion(subject):
     """The first photo from each chosen layer and from the scores, with the errors."""
-    first, name = photos(subject)[:1], subject.sample_names[0]
+    first, name = subject.photos[:1], subject.sample_names[0]
     layers, steps = select_layers(subject), subject.of_effort(40, 200, 512)
     recipe = replace(RECIPES["lucid"], what="waves in decorrelated colours, not shaken", shakes=())
     heard = within(subject, 0, 1, "inverting")
@@ -81,15 +80,13 @@ def inversion(subject):
         "recipe = replace(visualize.RECIPES['lucid'], shakes=())",
         f"visualize.invert(model, photos[:1], {layers}, recipe=recipe, steps={steps}, seed={subject.seed}).plot()",
     )
-    side = SIDES[len(layers) > 4]
-    photo = figures.enlarged(figures.rgb(first[0]), side)
-    pictured = [picture(photo, f"the photo {name}", cut(name), width=side)]
+    side = FOUR if len(layers) > 4 else FIVE
+    pictured = [enlarged_picture(first[0], f"the photo {name}", cut(name), side)]
     results = []
     for i, each in enumerate(found.table.itertuples()):
-        pixels = figures.enlarged(figures.rgb(found.reconstructions[i, 0, 0]), side)
         alt = f"{name} from {each.layer}: error {each.error:.2g} at the layer, pixels {each.psnr:.1f} dB"
         caption = f"{cut(each.layer, 22)}: {each.error:.2g}, {each.psnr:.1f} dB"
-        pictured.append(picture(pixels, alt, caption, width=side))
+        pictured.append(enlarged_picture(found.reconstructions[i, 0, 0], alt, caption, side))
         results.append({"layer": each.layer, "error": float(each.error), "psnr": float(each.psnr)})
     scale = f"{recipe.what.capitalize()}: {steps} steps, seed {subject.seed}, one start for each layer."
     blocks = paragraph(INVERSION_NOTE), row(pictured), snippet(again), paragraph(scale, soft=True)

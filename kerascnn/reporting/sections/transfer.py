@@ -5,9 +5,11 @@ import json
 import numpy as np
 import pandas as pd
 
+from ...plots.primitives import spans
+from ...plots.style import BLUE, PALE, RED, new_figure, tidy
 from ...support.text import percent
 from ..context import Skipped
-from ..figures import BLUE, GREY, RED, new_figure, plain
+from ..figures import TITLE
 from ..page import Section, facts, figure, folded, heading, paragraph, table
 
 SHOWN = 20  # candidates in the figure
@@ -20,16 +22,16 @@ LIES = {
 }
 
 
-def transfer(about):
+def transfer(subject):
     """The section."""
-    if about.transfer is None:
+    if subject.transfer is None:
         raise Skipped("no transfer was given: --transfer RUN, the folder that `kerascnn transfer` wrote")
     try:
-        card = json.loads((about.transfer / CARD).read_text(encoding="utf-8"))
-        rows = pd.read_csv(about.transfer / TABLE)
+        card = json.loads((subject.transfer / CARD).read_text(encoding="utf-8"))
+        rows = pd.read_csv(subject.transfer / TABLE)
     except (OSError, ValueError) as error:
-        raise Skipped(f"{about.transfer.name} is no folder of a finished study: {error}") from error
-    points = read(about.transfer / POINTS)
+        raise Skipped(f"{subject.transfer.name} is no folder of a finished study: {error}") from error
+    points = read(subject.transfer / POINTS)
     blocks = [facts(answer(card)), heading("Where the data lies")]
     blocks += [paragraph(f"{LIES.get(word, word)[0].upper()}{LIES.get(word, word)[1:]}.") for word in card["advice"]]
     best = rows.head(SHOWN)
@@ -107,13 +109,13 @@ def draw(rows):
         some = (rows.kind == kind).to_numpy()
         if not some.any():
             continue
-        values = 100 * rows.accuracy[some]
-        spans = np.abs(100 * rows.loc[some, ["low", "high"]].to_numpy().T - values.to_numpy())
-        axis.errorbar(values, places[some], xerr=spans, fmt=mark, color=BLUE, ecolor=GREY, label=kind)
+        value, low, high = 100 * rows.loc[some, ["accuracy", "low", "high"]].to_numpy().T
+        bars = spans(value, low, high)
+        axis.errorbar(value, places[some], xerr=bars, fmt=mark, color=BLUE, ecolor=PALE, label=kind)
     place = int(np.flatnonzero((rows.chosen.astype(bool)).to_numpy())[0]) if rows.chosen.any() else 0
     axis.plot(100 * rows.accuracy.iloc[place], place, "D", color=RED, markersize=9, label="chosen", zorder=3)
     axis.set_yticks(places, rows["name"], fontsize=9)
     axis.invert_yaxis()
     drawing.legend(*axis.get_legend_handles_labels(), loc="outside lower right", ncols=3, frameon=False)
-    plain(axis, "accuracy (%)")
+    tidy(axis, "accuracy (%)", **TITLE)
     return drawing

@@ -2,14 +2,15 @@
 
 import numpy as np
 
-from ...plots.primitives import scale_of, short
+from ...plots.primitives import scale_of
+from ...support.text import compact, cut
 from ...visualize.attribution.figures import cut_out
 from ...visualize.attribution.gradients import deconvnet
 from ...visualize.features.activations import activation_maps
 from .. import figures
 from ..context import Skipped
-from ..page import Section, figure, heading, paragraph, picture, row
-from .common import attempted, code, cut, photos, snippet
+from ..figures import code, enlarged_picture, snippet
+from ..page import Section, figure, heading, paragraph, row
 
 MOST, STRONGEST = 24, 4  # units of a layer, as maps and with their projections
 SIDE = 158  # CSS pixels of a picture; two units of three fit beside each other
@@ -17,7 +18,7 @@ SIDE = 158  # CSS pixels of a picture; two units of three fit beside each other
 
 def units(subject):
     """Maps of the most active units of each chosen layer, and the strongest projected back to the pixels."""
-    first = photos(subject)[:1]
+    first = subject.photos[:1]
     if not subject.layers:
         raise Skipped("the network has no layer with maps; --layers names others")
     name = subject.sample_names[0]
@@ -26,9 +27,8 @@ def units(subject):
         "sends the unit's largest answer back to the pixels: it shows what in the patch the unit answered to, and "
         "nothing of what else it would answer to. Under it the ends of its scale, about mid-grey, which is 0."
     )
-    photo = figures.enlarged(figures.rgb(first[0]))
-    begin = picture(photo, f"the photo {name}", f"the photo: {cut(name, 40)}", width=figures.SIDE)
-    blocks, results = [paragraph(note), begin], {}
+    photo = enlarged_picture(first[0], f"the photo {name}", f"the photo: {cut(name, 40)}")
+    blocks, results = [paragraph(note), photo], {}
     for i, layer in enumerate(subject.layers):
         subject.tell(i / len(subject.layers), layer)
         made, results[layer] = of_layer(subject, first, layer)
@@ -38,27 +38,27 @@ def units(subject):
 
 def of_layer(subject, first, layer):
     """(blocks, numbers) of one layer."""
-    found, refused = attempted(activation_maps, subject.probe, first, layer, sort="max")
-    if found is None:
-        return [heading(layer), paragraph(refused, soft=True)], {"refused": refused}
+    try:
+        found = activation_maps(subject.probe, first, layer, sort="max")
+    except ValueError as error:
+        return [heading(layer), paragraph(error, soft=True)], {"refused": str(error)}
     shown, silent = found.table.head(MOST), int((found.table["max"] <= 0).sum())
-    active = [shown.iloc[i].to_dict() for i in range(len(shown))]
     title = f"{layer}: {found.units} units, maps of {found.values.shape[1]}×{found.values.shape[2]}"
     blocks = [heading(title), sheet(subject, found, shown, silent)]
-    projected, refused = attempted(deconvnet, subject.probe, first, layer=layer, top=min(STRONGEST, found.units))
-    blocks += projections(subject, found, projected, layer) if projected else [paragraph(refused, soft=True)]
-    numbers = {"units": found.units, "silent": silent, "strongest": [plain(each) for each in active]}
-    return blocks, numbers
-
-
-def plain(unit):
-    return {"unit": int(unit["unit"])} | {name: float(unit[name]) for name in ("max", "mean", "positive")}
+    try:
+        projected = deconvnet(subject.probe, first, layer=layer, top=min(STRONGEST, found.units))
+    except ValueError as error:
+        blocks.append(paragraph(error, soft=True))
+    else:
+        blocks += projections(subject, found, projected, layer)
+    strongest = shown[["unit", "max", "mean", "positive"]].to_dict("records")
+    return blocks, {"units": found.units, "silent": silent, "strongest": strongest}
 
 
 def sheet(subject, found, shown, silent):
     """The maps of the most active units."""
     maps = np.moveaxis(found.values[0], -1, 0)[: len(shown)]
-    titles = [f"{unit:.0f}  max {short(most)}" for unit, most in zip(shown["unit"], shown["max"], strict=True)]
+    titles = [f"{unit:.0f}  max {compact(most)}" for unit, most in zip(shown["unit"], shown["max"], strict=True)]
     scale = "0 is dark; each map's scale ends at its 99.5th percentile"
     if found.signed:
         scale = "0 is white, red above, blue below; each map's scale ends at ± the 99.5th percentile of its |values|"
@@ -87,31 +87,31 @@ def projections(subject, found, projected, layer):
 
 def of_unit(found, projected, k):
     """The three pictures of a unit."""
-    unit, strength = int(projected.facts["units"][k]), short(float(projected.scores[k]))
+    unit, strength = int(projected.facts["units"][k]), compact(float(projected.scores[k]))
     place = [*found.table["unit"]].index(unit)
     box = framed(projected.facts["boxes"][k], projected.images.shape[1:3])
     high, wide = box[2] - box[0], box[3] - box[1]
     signal, scale = figures.signal(cut_out(projected.values[k], box, 0.0))
-    patch = figures.rgb(cut_out(projected.images[k], box, 127.5))
+    patch = cut_out(projected.images[k], box, 127.5)
     sees = f"sees {'all' if (high, wide) == projected.images.shape[1:3] else ''} {high}×{wide} px".replace("  ", " ")
     called, share = f"unit {unit} of {found.layer}", f"{found.table['positive'].iloc[place]:.0%}"
     return (
-        picture(
+        enlarged_picture(
             in_place(found, place),
             f"{called}: above 0 at {share} of the places, largest {strength}",
             f"unit {unit}: up to {strength}",
+            SIDE,
             kind="map",
             name=f"u-{found.layer}-{unit}",
-            width=SIDE,
         ),
-        picture(
-            figures.enlarged(signal, SIDE),
+        enlarged_picture(
+            signal,
             f"what {called} answered to, within the {high}×{wide} pixels that it sees; {scale.words}",
-            f"±{short(scale.high)}",
+            f"±{compact(scale.high)}",
+            SIDE,
             kind="map",
-            width=SIDE,
         ),
-        picture(figures.enlarged(patch, SIDE), f"the patch that {called} sees", sees, width=SIDE),
+        enlarged_picture(patch, f"the patch that {called} sees", sees, SIDE),
     )
 
 

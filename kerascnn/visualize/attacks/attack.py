@@ -14,10 +14,11 @@ import numpy as np
 from keras import ops
 
 from ...inputs.classifier import resolve_class_names
-from ...plots.primitives import LARGE, bare, cut, looks
+from ...plots.primitives import looks
+from ...plots.style import LARGE, bare, new_figure, small_print
 from ...support.display import Drawn
+from ...support.text import cut
 from ..attribution.attribution import by_class
-from ..attribution.figures import caption
 from ..engine.class_numbers import class_numbers
 from ..engine.lens import probe
 from ..engine.loop import Loop, iterate
@@ -367,17 +368,15 @@ def draw_fooled(found):
             row[2:], found.difference[i], f"L2 {found.l2[i]:.4g}, Linf {found.linf[i]:.3g}", f"SSIM {found.ssim[i]:.4f}"
         )
     more = f"{count} of {len(found)} images are drawn" if count < len(found) else ""
-    caption(figure, f"differences in steps of 0..255: 128 + d and 128 + {TIMES} d, cut off at 0 and 255", more)
+    small_print(figure, f"differences in steps of 0..255: 128 + d and 128 + {TIMES} d, cut off at 0 and 255", more)
     figure.suptitle(str(found), fontsize=LARGE)
     return figure
 
 
 def panels(count, size, columns=4):
     """A figure and its axes, a row an image."""
-    from matplotlib.figure import Figure
-
     ratio = float(np.clip(size[0] / size[1], 0.4, 2.0))
-    figure = Figure(figsize=(columns * (SIDE + 0.15), count * (SIDE * ratio + 0.55) + 0.8), layout="constrained")
+    figure = new_figure(columns * (SIDE + 0.15), count * (SIDE * ratio + 0.55) + 0.8)
     return figure, figure.subplots(count, columns, squeeze=False)
 
 
@@ -428,7 +427,7 @@ def draw_twins(twins):
         bare(
             row[3], f"{TIMES} x difference", f"L2 {twins.l2[i]:.4g}, Linf {twins.linf[i]:.3g}, SSIM {twins.ssim[i]:.3f}"
         )
-    caption(figure, f"difference of source and twin in steps of 0..255: 128 + {TIMES} d, cut off at 0 and 255")
+    small_print(figure, f"difference of source and twin in steps of 0..255: 128 + {TIMES} d, cut off at 0 and 255")
     figure.suptitle(str(twins), fontsize=LARGE)
     return figure
 

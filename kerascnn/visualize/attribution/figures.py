@@ -9,21 +9,21 @@ from ...plots.primitives import (
     COVERED,
     GRADIENTS,
     GUTTER,
-    LARGE,
     MOST,
-    SMALL,
-    bare,
     blur,
-    cut,
     draw_key,
     hatch,
     looks,
+    mosaic,
     overlay,
     paint,
     scale_of,
-    short,
     signals,
+    spaced,
+    spans,
 )
+from ...plots.style import BLACK, BLUE, GRAY, GREEN, LARGE, RED, YELLOW, bare, new_figure, small_print, tidy, unframe
+from ...support.text import compact, count, cut, last_part
 
 PERCENT = {"max": 99, "sum": 99.5}  # of |value|, where the colours end
 SIGNALS = 99.9  # the same of signals in colour
@@ -33,28 +33,24 @@ LECTURE = 16 / 9
 def draw_attribution(found):
     """Image, map and overlay, a row an image; signals through ReLUs in colour beside the image."""
     if "units" in found.facts:
-        pass
-
         return draw_projections(found)
-    count = min(len(found), MOST)
-    shown, said = looks(found.images[:count])
+    drawn = min(len(found), MOST)
+    shown, said = looks(found.images[:drawn])
     draw = draw_signal if found.rule else draw_map
-    figure, axes = grid(count, 2 if found.rule else 3, shown.shape[1:3])
+    figure, axes = grid(drawn, 2 if found.rule else 3, shown.shape[1:3])
     for i, (image, axis) in enumerate(zip(shown, axes, strict=False)):
         axis[0].imshow(image)
         bare(axis[0], cut(found.title(i), 30), cut(os.path.basename(found.names[i]), 34))
         draw(axis[1:], found, i, image)
-    for empty in (each for axis in axes[count:] for each in axis):
+    for empty in (each for axis in axes[drawn:] for each in axis):
         empty.axis("off")
-    caption(figure, said, f"{count} of {len(found)} images are drawn" if count < len(found) else "", told(found))
+    small_print(figure, said, f"{drawn} of {len(found)} images are drawn" if drawn < len(found) else "", told(found))
     figure.suptitle(f"{found.method}: {found.score}", fontsize=LARGE)
     return figure
 
 
 def grid(count, columns, size):
     """A figure about as wide as a lecture's screen, and the axes of each image: banks side by side, of rows."""
-    from matplotlib.figure import Figure
-
     side, ratio = 2.6 if count < 3 else 2.3, float(np.clip(size[0] / size[1], 0.4, 2.0))
 
     def measured(banks):
@@ -62,15 +58,10 @@ def grid(count, columns, size):
         return banks * (columns * (side + 0.1) + 0.6), rows * (side * ratio + 0.55) + 0.9
 
     banks = min(range(1, count + 1), key=lambda banks: abs(np.log(np.divide(*measured(banks)) / LECTURE)))
-    figure = Figure(figsize=measured(banks), layout="constrained")
+    figure = new_figure(*measured(banks))
     parts = np.ravel(figure.subfigures(1, banks, wspace=0.04, squeeze=False))
     drawn = [part.subplots(-(-count // banks), columns, squeeze=False) for part in parts]
     return figure, [row for rows in zip(*drawn, strict=True) for row in rows]
-
-
-def caption(figure, *parts):
-    """Small print below everything."""
-    figure.supxlabel("; ".join(part for part in parts if part), fontsize=SMALL, color="0.3")
 
 
 def told(found):
@@ -105,28 +96,22 @@ def draw_signal(axes, found, i, image):
     bare(axes[0], "signal at the pixels", scale.words)
 
 
-BLUE, RED, GREEN, GRAY = "#0072b2", "#d55e00", "#009e73", "0.6"
+TITLE = 9.5  # points
 ROWS = 6  # images of a segmentation that are drawn
 DEPTHS = 6  # maps of a sanity check that are drawn
 PERCENTILE = 99  # of a map, drawn as the largest value
 
 
-def new_figure(width, height):
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
-
-
 def draw_segmentation(result):
     """A row for each image: the image, its map with the seeds, the outline and box of the object."""
-    count = min(len(result.images), ROWS)
-    figure = new_figure(9, 0.9 + 3 * count)
-    for row, i in zip(figure.subplots(count, 3, squeeze=False), range(count), strict=True):
-        show_image(row[0], result.images[i], shorten(result.names[i]))
+    drawn = min(len(result.images), ROWS)
+    figure = new_figure(9, 0.9 + 3 * drawn)
+    for i, row in enumerate(figure.subplots(drawn, 3, squeeze=False)):
+        show_image(row[0], result.images[i], last_part(result.names[i], 34))
         show_seeds(row[1], result.maps[i], result.seeds[i])
         show_object(row[2], result.images[i], result.masks[i], result.boxes[i])
-    more = f"; {len(result.images) - count} more images" if len(result.images) > count else ""
-    figure.suptitle(f"The object, by the map and colour alone{more}", fontsize=13)
+    more = f"; {len(result.images) - drawn} more images" if len(result.images) > drawn else ""
+    figure.suptitle(f"The object, by the map and colour alone{more}", fontsize=LARGE)
     return figure
 
 
@@ -135,7 +120,7 @@ def show_seeds(axis, values, seeds):
     show_map(axis, values, "", cmap="gray")
     for side, colour in ((1, RED), (-1, BLUE)):
         axis.imshow(flat(seeds == side, colour, 0.9 if side > 0 else 0.45), interpolation="nearest")
-    axis.set_title("|map|: seeds of object (red), rest (blue)" if seeds.any() else "nothing stands out", fontsize=9.5)
+    axis.set_title("|map|: seeds of object (red), rest (blue)" if seeds.any() else "nothing stands out", fontsize=TITLE)
 
 
 def show_object(axis, image, mask, box):
@@ -146,8 +131,8 @@ def show_object(axis, image, mask, box):
         show_image(axis, image, "nothing found")
         return
     show_image(axis, image, f"object: {mask.mean():.0%} of the pixels")
-    axis.imshow(flat(~mask, "#000000", 0.55), interpolation="nearest")
-    axis.contour(np.pad(mask, 1)[1:-1, 1:-1], [0.5], colors=["#f0e442"], linewidths=1.5)
+    axis.imshow(flat(~mask, BLACK, 0.55), interpolation="nearest")
+    axis.contour(np.pad(mask, 1)[1:-1, 1:-1], [0.5], colors=[YELLOW], linewidths=1.5)
     top, left, bottom, right = box
     frame = Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, fill=False, edgecolor=RED, linewidth=2)
     axis.add_patch(frame)
@@ -170,16 +155,11 @@ def draw_curves(result):
         )
         axis.plot(percent, own.mean(0), color=BLUE, linewidth=2.5, label=f"by the map: area {mean[kind]:.3f}")
         axis.fill_between(percent, own.mean(0), color=BLUE, alpha=0.1, linewidth=0)
-        axis.set_title(f"{kind}: {words}", fontsize=11)
-        axis.set_xlabel(f"% of the pixels {'deleted' if kind == 'deletion' else 'inserted'}, most important first")
-        axis.set_xlim(0, 100)
-        axis.set_ylim(0, 1.02)
-        axis.grid(alpha=0.25)
-        axis.spines[["top", "right"]].set_visible(False)
+        below = f"% of the pixels {'deleted' if kind == 'deletion' else 'inserted'}, most important first"
+        tidy(axis, f"{kind}: {words}", xlabel=below, xlim=(0, 100), ylim=(0, 1.02))
         axis.legend(frameon=False, fontsize=9)
     figure.axes[0].set_ylabel("p(class)")
-    count = len(result.names)
-    figure.suptitle(f"{result.method or 'Map'}: {count} image{'s' if count > 1 else ''}", fontsize=13)
+    figure.suptitle(f"{result.method or 'Map'}: {count(len(result.names), 'image')}", fontsize=LARGE)
     return figure
 
 
@@ -189,8 +169,8 @@ def draw_choice(result):
     chance = result.table[result.table.method == "random"].iloc[0]
     figure, places = new_figure(10.5, 1.6 + 0.42 * len(table)), np.arange(len(table))
     gains, areas = figure.subplots(1, 2, sharey=True)
-    sides = np.abs([table.gain - table.low, table.high - table.gain])
-    gains.errorbar(table.gain, places, xerr=sides, fmt="o", color=BLUE, ecolor=BLUE, elinewidth=1.5, capsize=3)
+    bars = spans(table.gain, table.low, table.high)
+    gains.errorbar(table.gain, places, xerr=bars, fmt="o", color=BLUE, ecolor=BLUE, elinewidth=1.5, capsize=3)
     gains.axvline(0, color="0.4", linewidth=1)
     gains.set_xlabel("gain over chance, 95 % interval: more is better")
     gains.set_yticks(places, table.method)
@@ -204,9 +184,9 @@ def draw_choice(result):
     areas.legend(frameon=False, fontsize=8.5, loc="center left", bbox_to_anchor=(1, 0.5))
     for axis in (gains, areas):
         axis.grid(alpha=0.25, axis="x")
-        axis.spines[["top", "right"]].set_visible(False)
-    count = f"{result.images} image{'s' if result.images > 1 else ''}"
-    figure.suptitle(f"Which method finds the pixels that {result.model} needs? {count}", fontsize=13)
+        unframe(axis)
+    title = f"Which method finds the pixels that {result.model} needs? {count(result.images, 'image')}"
+    figure.suptitle(title, fontsize=LARGE)
     return figure
 
 
@@ -216,15 +196,15 @@ def draw_sanity(result):
     above, below = figure.subfigures(2, 1, height_ratios=(1.7, 1))
     draw_resemblance(above.subplots(), result)
     labels = ["trained", *result.table.layer]
-    rows = np.unique(np.linspace(0, len(labels) - 1, min(DEPTHS, len(labels))).round().astype(int))
+    rows = spaced(len(labels), DEPTHS)
     axes = below.subplots(1, len(rows) + 1)
     show_image(axes[0], result.images[0], "image")
     for axis, row in zip(axes[1:], rows, strict=True):
-        show_map(axis, result.maps[row][0], shorten(labels[row], 22))
+        show_map(axis, result.maps[row][0], last_part(labels[row], 22))
     below.supxlabel("maps of the first image, each scaled on its own", fontsize=9, color="0.35")
     how = "one layer at a time" if result.independent else "from the scores down"
     verdict = {True: "depends", False: "does not depend", None: "may depend"}[result.passed]
-    figure.suptitle(f"{result.method} {verdict} on what was learnt: weights randomised {how}", fontsize=13)
+    figure.suptitle(f"{result.method} {verdict} on what was learnt: weights randomised {how}", fontsize=LARGE)
     return figure
 
 
@@ -241,13 +221,10 @@ def draw_resemblance(axis, result):
     for key, (label, colour, style) in lines.items():
         axis.plot(places, [1, *table[key]], style, color=colour, label=label, markersize=6)
     axis.set_xticks(
-        places, ["trained", *(shorten(name, 20) for name in table.layer)], rotation=35, ha="right", fontsize=8
+        places, ["trained", *(last_part(name, 20) for name in table.layer)], rotation=35, ha="right", fontsize=8
     )
     lowest = table[[*lines]].min().min()
-    axis.set_ylim(min(-0.1, lowest - 0.05), 1.05)
-    axis.set_ylabel("like the original map")
-    axis.grid(alpha=0.25)
-    axis.spines[["top", "right"]].set_visible(False)
+    tidy(axis, ylim=(min(-0.1, lowest - 0.05), 1.05), ylabel="like the original map")
     axis.legend(frameon=False, fontsize=9, loc="lower right", bbox_to_anchor=(1, 1), ncols=3)
 
 
@@ -255,7 +232,7 @@ def show_image(axis, image, title):
     """Pixels 0..255, of one or three channels."""
     image = image.clip(0, 255) / 255
     axis.imshow(image if image.shape[-1] == 3 else image.mean(-1), cmap="gray", vmin=0, vmax=1)
-    hide_axes(axis, title)
+    bare(axis, title, fontsize=TITLE)
 
 
 def show_map(axis, values, title, cmap=None):
@@ -263,13 +240,13 @@ def show_map(axis, values, title, cmap=None):
     if values.min() == values.max():
         axis.imshow(np.full(values.shape, 0.85), cmap="gray", vmin=0, vmax=1)
         axis.text(0.5, 0.5, "constant", transform=axis.transAxes, ha="center", va="center", color="0.3")
-        hide_axes(axis, title)
+        bare(axis, title, fontsize=TITLE)
         return
     signed = cmap is None and values.min() < 0
     most = np.percentile(np.abs(values), PERCENTILE) or np.abs(values).max() or 1
     values = values if signed else np.abs(values)
     axis.imshow(values, cmap="RdBu_r" if signed else "gray", vmin=-most if signed else 0, vmax=most)
-    hide_axes(axis, title)
+    bare(axis, title, fontsize=TITLE)
 
 
 def flat(mask, colour, alpha):
@@ -277,17 +254,6 @@ def flat(mask, colour, alpha):
     from matplotlib.colors import to_rgba
 
     return np.where(mask[..., None], to_rgba(colour, alpha), 0.0)
-
-
-def shorten(name, length=34):
-    name = str(name).rsplit("/", 1)[-1]
-    return name if len(name) <= length else "…" + name[1 - length :]
-
-
-def hide_axes(axis, title):
-    axis.set_title(title, fontsize=9.5)
-    axis.set_xticks([])
-    axis.set_yticks([])
 
 
 TILES = 9  # of a unit, its strongest
@@ -308,7 +274,7 @@ def draw_projections(found):
     left = f"{len(drawn)} of {len(every)} units are drawn" if len(drawn) < len(every) else ""
     scale = f"projection: 0.5 + x / (2 p{SIGNALS}), grey is exactly 0, one scale for each unit"
     field = "both cut to what the unit sees, grey where that is outside the image"
-    caption(figure, said, left, scale + "\n" + field)
+    small_print(figure, said, left, scale + "\n" + field)
     figure.suptitle(f"{found.method} from {found.facts['layer']}: projections beside patches", fontsize=LARGE)
     return figure
 
@@ -324,12 +290,10 @@ def groups(found):
 
 def blocks(count, columns):
     """A figure, and the axes of each unit, several units a row."""
-    from matplotlib.figure import Figure
-
     most = 2 if columns == 3 or count in (2, 4) else 3 if count in (3, 5, 6, 9) else 4
     across = min(count, most)
     down, side = -(-count // across), {1: 3.2, 2: 2.6 if columns == 2 else 2.2}.get(across, 2.1)
-    figure = Figure(figsize=(across * (columns * side + 0.25), down * (side + 0.5) + 1.1), layout="constrained")
+    figure = new_figure(across * (columns * side + 0.25), down * (side + 0.5) + 1.1)
     parts = np.ravel(figure.subfigures(down, across, squeeze=False, wspace=0.03))
     return figure, [part.subplots(1, columns, squeeze=False)[0] for part in parts]
 
@@ -347,10 +311,10 @@ def draw_unit(axes, found, rows, shown):
     if scale.high == 0:
         hatch(axes[-2], patches[0].shape[:2], 0.0)
     else:
-        axes[-2].imshow(mosaic(projections, columns), interpolation="nearest")
-    axes[-1].imshow(mosaic(patches, columns), interpolation="nearest")
+        axes[-2].imshow(side_by_side(projections, columns), interpolation="nearest")
+    axes[-1].imshow(side_by_side(patches, columns), interpolation="nearest")
     bare(axes[-2], f"unit {unit}", scale.words)
-    activation = short(scores[0]) if len(rows) == 1 else f"{short(scores[0])} to {short(scores[-1])}"
+    activation = compact(scores[0]) if len(rows) == 1 else f"{compact(scores[0])} to {compact(scores[-1])}"
     high, wide = patches[0].shape[:2]
     bare(axes[-1], f"activation {activation}", f"sees {high}×{wide} px")
 
@@ -379,13 +343,7 @@ def cut_out(image, box, outside=GREY):
     return part
 
 
-def mosaic(tiles, columns):
-    """Tiles of one size side by side, a white gutter between them."""
-    high, wide = tiles[0].shape[:2]
-    gap = max(GUTTER, round(max(high, wide) / 40))
-    rows = -(-len(tiles) // columns)
-    whole = np.ones((rows * (high + gap) - gap, columns * (wide + gap) - gap, 3))
-    for i, tile in enumerate(tiles):
-        top, left = i // columns * (high + gap), i % columns * (wide + gap)
-        whole[top : top + high, left : left + wide] = tile
-    return whole
+def side_by_side(tiles, columns):
+    """Tiles of one size, a white gutter between them."""
+    gap = max(GUTTER, round(max(tiles[0].shape[:2]) / 40))
+    return mosaic(np.stack(tiles), columns, gap, shade=1)[gap:-gap, gap:-gap]

@@ -6,29 +6,16 @@ from dataclasses import dataclass, field
 import numpy as np
 from keras import ops
 
-from ...plots.primitives import (
-    CLASSES,
-    COVERED,
-    LARGE,
-    OTHER,
-    PLAIN,
-    SMALL,
-    Scale,
-    bare,
-    cut,
-    draw_key,
-    looks,
-    paint,
-    range_of,
-    scale_of,
-)
+from ...plots.primitives import COVERED, Scale, draw_key, looks, paint, range_of, scale_of
+from ...plots.style import CLASSES, LARGE, OTHER, PLAIN, SMALL, bare, new_figure, small_print
+from ...support.text import cut
 from ..engine.lens import ended
 from ..engine.peaks import strongest
 from ..engine.query import Question
 from ..engine.scores import INPUT, LOGITS, OWN, PROBS, both, called
 from ..registry import attribution_method
 from .attribution import Attribution, aim
-from .figures import PERCENT, caption
+from .figures import PERCENT
 from .windows import occluded, plan
 
 CHUNK = 32  # windows at once, which are smaller than images
@@ -234,8 +221,6 @@ NAMED = 8  # classes with a colour of their own
 
 def draw_occlusion(found):
     """Image with the occluder, strongest map, p(class), most probable class, and the attribution, a row an image."""
-    from matplotlib.figure import Figure
-
     count = min(len(found), ROWS)
     shown, said = looks(found.images[:count])
     panels = [draw_image, draw_strongest, draw_probability, draw_predicted, draw_pixels]
@@ -243,12 +228,12 @@ def draw_occlusion(found):
         panels = [draw_image, draw_strongest, draw_score, draw_pixels]
     side, ratio = 2.3, float(np.clip(shown.shape[1] / shown.shape[2], 0.4, 2.0))
     width = len(panels) * (side + 0.65) + 1.1 * (found.predicted is not None)
-    figure = Figure(figsize=(width, count * (side * ratio + 0.6) + 1.1), layout="constrained")
+    figure = new_figure(width, count * (side * ratio + 0.6) + 1.1)
     for i, row in enumerate(figure.subplots(count, len(panels), squeeze=False)):
         for panel, axis in zip(panels, row, strict=True):
             panel(axis, found, i, shown[i])
     left = f"{count} of {len(found)} images are drawn" if count < len(found) else ""
-    caption(figure, said, left, setting(found))
+    small_print(figure, said, left, setting(found))
     figure.suptitle(f"occlusion: {found.score}", fontsize=LARGE)
     return figure
 

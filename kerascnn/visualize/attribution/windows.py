@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from ...anatomy import connections
-from ...anatomy.counting import multiply_adds
+from ...anatomy.table import multiply_adds
 from ...graph import walk as kinds
 from ...graph.run import call, part
 from ...graph.walk import show_shape, walk

@@ -18,6 +18,7 @@ from ...plots.primitives import (
     zoom_for,
     zoomed,
 )
+from ...plots.style import RED
 from ...support.display import Drawn
 from ...support.files import save_figure
 from ...support.text import unknown
@@ -145,7 +146,6 @@ WIDE, LEFT = 1200, 400  # pixels of the grid and of what is beside it, about
 LARGEST = 120  # pixels of a map in the grid; of larger ones every second is drawn, or third ..
 LONGEST = 30  # letters of the name of a photo
 CLIP = 99.5  # percentile that is the end of a scale
-BOX = "#d55e00"
 
 
 def draw_activation_maps(result, image, norm):
@@ -173,7 +173,7 @@ def draw_activation_maps(result, image, norm):
     lower = top + 2 * gap + 12 + photo.shape[0]
     axis = place(figure, one, MARGIN, lower, f"strongest: unit {number}, max {value:.3g} at ({row}, {column})")
     ratio = one.shape[0] / result.values.shape[1], one.shape[1] / result.values.shape[2]
-    axis.plot((column + 0.5) * ratio[1] - 0.5, (row + 0.5) * ratio[0] - 0.5, "o", mfc="none", mec=BOX, ms=9, mew=1.8)
+    axis.plot((column + 0.5) * ratio[1] - 0.5, (row + 0.5) * ratio[0] - 0.5, "o", mfc="none", mec=RED, ms=9, mew=1.8)
     start = 2 * MARGIN + side
     axis = place(figure, grid, start, top + gap, some(TILES, len(result.table), "units") + order(result))
     for corner, each in zip(places, maps, strict=True):
@@ -233,7 +233,7 @@ def outline(axis, box, factor, shape):
     place = (max(left - 0.5, 1), max(top - 0.5, 1))
     width, height = min(right, shape[1] - 2) - place[0], min(bottom, shape[0] - 2) - place[1]
     axis.add_patch(Rectangle(place, width, height, fill=False, edgecolor="white", linewidth=3.4))
-    axis.add_patch(Rectangle(place, width, height, fill=False, edgecolor=BOX, linewidth=1.8))
+    axis.add_patch(Rectangle(place, width, height, fill=False, edgecolor=RED, linewidth=1.8))
 
 
 def colour_bar(figure, axis, limits, signed, left, top, height):

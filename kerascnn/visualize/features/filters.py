@@ -12,8 +12,8 @@ from ...graph.walk import walk
 from ...plots.primitives import (
     BETWEEN,
     GREY,
+    GUTTER,
     MARGIN,
-    TILE_GUTTER,
     columns_for,
     corners,
     hatch_zero,
@@ -219,7 +219,7 @@ def grid(result, order, zoom=None):
     """(image, corner of each filter's tile, its shape, the filters drawn)."""
     if result.shows == "colours":
         order = order[:TILES]
-        tiles, columns, gutter = result.images[order], columns_for(len(order)), TILE_GUTTER
+        tiles, columns, gutter = result.images[order], columns_for(len(order)), GUTTER
         tiles = tiles if tiles.shape[-1] == 3 else tiles.repeat(3, -1)
         tiles = zoomed(tiles, zoom or zoom_for(tiles.shape[1:], columns, WIDE))
     else:
@@ -239,10 +239,10 @@ def strips(images, zoom):
     count, height, width, channels = images.shape
     painted = colormaps["RdBu_r"](np.moveaxis(images, 3, 1))[..., :3]  # (filters, channels, h, w, 3)
     big = zoomed(painted.reshape(-1, height, width, 3), zoom)
-    room = np.full((len(big), big.shape[1], big.shape[2] + TILE_GUTTER, 3), GREY, np.float32)
-    room[:, :, :-TILE_GUTTER] = big
+    room = np.full((len(big), big.shape[1], big.shape[2] + GUTTER, 3), GREY, np.float32)
+    room[:, :, :-GUTTER] = big
     room = room.reshape(count, channels, *room.shape[1:]).swapaxes(1, 2)
-    return room.reshape(count, big.shape[1], -1, 3)[:, :, :-TILE_GUTTER]
+    return room.reshape(count, big.shape[1], -1, 3)[:, :, :-GUTTER]
 
 
 def caption(result):

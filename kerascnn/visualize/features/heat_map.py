@@ -16,6 +16,7 @@ from ...graph.walk import walk
 from ...inputs.batch import batch_of
 from ...inputs.classifier import classifier
 from ...inputs.resize import INTERPOLATIONS, Box, resample, to_channels
+from ...plots.style import BLACK, BLUE, GREEN, ORANGE, PINK, RED, SKY, YELLOW
 from ...support.display import Drawn
 from ...support.text import unknown
 from ..engine.lens import Probe
@@ -261,7 +262,7 @@ def between(targets, sources):
     return np.stack([np.interp(targets, sources, row) for row in np.eye(len(sources))], axis=1)
 
 
-COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#000000")  # Okabe and Ito
+COLOURS = (ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PINK, BLACK)
 OTHER = "0.75"
 SIDE = 3.4  # inches of a panel
 PALE = 0.45  # of the photo, where no window has its middle
@@ -326,7 +327,7 @@ def draw_strongest(axis, slide, window, values, name):
 
     show(axis, slide, f"{short(name, 24)}: at most {window.probability:.2f}")
     top, left, height, width = window.box
-    for colour, thick in (("white", 4), ("#d55e00", 2)):
+    for colour, thick in (("white", 4), (RED, 2)):
         axis.add_patch(Rectangle((left, top), width, height, fill=False, edgecolor=colour, linewidth=thick))
     half = values.max() / 2
     if min(values.shape) > 1 and values.min() < half:

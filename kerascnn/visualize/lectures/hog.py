@@ -10,7 +10,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ...inputs.resize import Preprocessing
-from ...plots.primitives import LARGE, SMALL, bare
+from ...plots.style import LARGE, bare, new_figure, small_print
 from ...support.display import Drawn
 
 
@@ -221,9 +221,7 @@ def cells(found):
 
 def draw_twin(found):
     """Image, start and twin; below each the edges that its descriptor holds."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11.5, 8.2), layout="constrained")
+    figure = new_figure(11.5, 8.2)
     above, below = figure.subplots(2, 3)
     images = {"image": found.image, "start": found.start, "twin": found.twin}
     norm = {name: np.linalg.norm(each - found.descriptors["image"]) for name, each in found.descriptors.items()}
@@ -234,7 +232,7 @@ def draw_twin(found):
     for axis, (name, each) in zip(below, found.descriptors.items(), strict=True):
         glyphs(axis, cells(each))
         bare(axis, f"HOG of the {name}", "" if name == "image" else f"{norm[name]:.3g} from that of the image")
-    figure.supxlabel("a line for each direction of the edges in a cell of 8x8 pixels", fontsize=SMALL, color="0.3")
+    small_print(figure, "a line for each direction of the edges in a cell of 8x8 pixels")
     title = f"Two images, nearly one descriptor: {found.ratio:.1%} of the start's distance is left"
     figure.suptitle(title, fontsize=LARGE)
     return figure

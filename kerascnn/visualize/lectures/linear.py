@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ...plots.primitives import LARGE, PLAIN, SMALL, bare, cut, looks, signals
+from ...plots.primitives import looks, signals
+from ...plots.style import BLUE, LARGE, PLAIN, RED, SMALL, bare, new_figure, small_print, unframe
 from ...support.display import Drawn
+from ...support.text import cut
 
 X = (2, -1, 3, -2, 2, 2, 1, -4, 5, 1)
 W = (-1, -1, 1, -1, 1, -1, 1, 1, -1, 1)  # the ten numbers of Karpathy's lecture (CS231n)
@@ -194,15 +196,9 @@ def positive(step):
     return float(step)
 
 
-BEFORE, AFTER = "#0072b2", "#d55e00"
+BEFORE, AFTER = BLUE, RED
 SIZES = np.unique(np.logspace(0.5, 5, 120).round().astype(int))  # numbers of inputs
 ROWS = 4
-
-
-def new_figure(width, height):
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
 
 
 def draw_ten_numbers(found):
@@ -224,7 +220,7 @@ def draw_ten_numbers(found):
     axes["p"].set_ylim(0, 1.12)
     growth(axes["n"], found)
     for axis in axes.values():
-        axis.spines[["top", "right"]].set_visible(False)
+        unframe(axis)
     figure.suptitle("A small step in every input is a large step of the score", fontsize=LARGE + 2)
     return figure
 
@@ -273,9 +269,7 @@ def draw_linear_fooling(found):
         row[4].imshow(signals(10 * (found.fooled[i] - found.images[i]), 2 * 127.5))
         bare(row[4], "difference × 10", f"±{found.step:.3g} of 255 in each pixel")
     sign = "red for, blue against" if found.templates.shape[-1] == 1 else "grey is 0"
-    figure.supxlabel(
-        f"templates: weights, ±p99.5 of all, {sign}; difference: 127.5 + 10 d", fontsize=SMALL, color="0.3"
-    )
+    small_print(figure, f"templates: weights, ±p99.5 of all, {sign}; difference: 127.5 + 10 d")
     figure.suptitle(f"A linear classifier ({found.accuracy:.0%} right) is fooled by its own templates", fontsize=LARGE)
     return figure
 

@@ -2,21 +2,9 @@
 
 import numpy as np
 
-from ...plots.primitives import (
-    BETWEEN,
-    CLASSES,
-    DPI,
-    LARGE,
-    MARGIN,
-    PLAIN,
-    SMALL,
-    bare,
-    columns_for,
-    cut,
-    looks,
-    place,
-    sheet,
-)
+from ...plots.primitives import BETWEEN, DPI, MARGIN, columns_for, looks, place, resize, sheet, spaced
+from ...plots.style import BLUE, LARGE, PLAIN, RED, SMALL, bare, new_figure, small_print, tidy, unframe
+from ...support.text import cut, tail
 from .params import GREY
 
 WIDE, SIDE = 1500, 220  # pixels of a sheet, at most about, and of a tile that is drawn larger than it is
@@ -75,8 +63,8 @@ def curve(figure, result, i, left, top, shape, zoom):
     height, width = (zoomed(side, zoom) for side in shape)
     box = (left + AXIS, high - top - height + AXIS / 2, max(width - AXIS, AXIS), max(height - AXIS / 2, AXIS / 2))
     axis = figure.add_axes((box[0] / wide, box[1] / high, box[2] / wide, box[3] / high))
-    axis.plot(np.arange(1, len(result.said["score"]) + 1), result.said["score"][:, i], color=CLASSES[0], linewidth=1.2)
-    axis.spines[["top", "right"]].set_visible(False)
+    axis.plot(np.arange(1, len(result.said["score"]) + 1), result.said["score"][:, i], color=BLUE, linewidth=1.2)
+    unframe(axis)
     axis.tick_params(labelsize=7, pad=1)
     axis.set_title(f"score, {result.scores[i]:.3g} at last", fontsize=7.5, loc="left", pad=3)
 
@@ -85,10 +73,10 @@ def tiles(figure, images, titles, columns, zoom, top):
     """Images under their titles, row by row from ``top``; the left edge of what would come next in the first row."""
     height, width = (zoomed(side, zoom) for side in images.shape[1:3])
     shown, _ = looks(np.clip(images, 0, 255)) if images.shape[-1] in (1, 3) else looks(images)
-    for i, image in enumerate(resized(shown, (height, width))):
+    for i, image in enumerate(shown):
         left = MARGIN + i % columns * (width + BETWEEN)
         row = top + i // columns * (height + TALL + BETWEEN) + TALL
-        axis = place(figure, image, left, row)
+        axis = place(figure, resize(image.astype(np.float32), (height, width)), left, row)
         axis.set_title(shortened(titles[i], width), fontsize=7.5, loc="left", pad=3)
     return MARGIN + len(images) * (width + BETWEEN)
 
@@ -119,14 +107,6 @@ def zoomed(side, zoom):
     return max(round(side * zoom), 1)
 
 
-def resized(images, shape):
-    """Images (N, H, W, 3), 0..1, at another size: each pixel repeated, or averaged where they become smaller."""
-    import cv2
-
-    how = cv2.INTER_AREA if shape[0] < images.shape[1] else cv2.INTER_NEAREST
-    return [cv2.resize(np.ascontiguousarray(image, np.float32), shape[::-1], interpolation=how) for image in images]
-
-
 def brief(titles, width):
     """Titles without the layer that all of them name, where their tiles are too narrow for it."""
     begins = {title.rpartition(":")[0] for title in titles}
@@ -137,10 +117,7 @@ def brief(titles, width):
 
 def shortened(text, width):
     """A title no longer than its tile: the middle of long layer names goes."""
-    most = max(int(width / LETTER), 6)
-    if len(text) <= most:
-        return text
-    return "…" + text[-(most - 1) :]
+    return tail(text, max(int(width / LETTER), 6))
 
 
 def caption(result):
@@ -180,31 +157,26 @@ def draw_inversion(result, copies=None):
     return figure
 
 
-BLUE, RED = "#0072b2", "#d55e00"
 MOST, COLUMNS = 20, 5  # images drawn
 
 
 def draw_evolved(found):
     """The images, at most twenty from the surest to the least sure, with their classes; how p(class) rose."""
-    from matplotlib.figure import Figure
-
     order = np.argsort(-found.probabilities, kind="stable")
-    shown = order[np.linspace(0, len(order) - 1, min(MOST, len(order))).round().astype(int)]
+    shown = order[spaced(len(order), MOST)]
     columns = min(COLUMNS, len(shown))
     rows = -(-len(shown) // columns)
-    figure = Figure(figsize=(1.75 * columns + 5.2, max(2.05 * rows, 3.4) + 0.9), layout="constrained")
+    figure = new_figure(1.75 * columns + 5.2, max(2.05 * rows, 3.4) + 0.9)
     left, right = figure.subfigures(1, 2, width_ratios=(1.75 * columns, 5.2))
     axes = left.subplots(rows, columns, squeeze=False).ravel()
     for axis, i in zip(axes, shown, strict=False):
         image = found.images[i]
         axis.imshow(image if image.shape[-1] == 3 else image[..., 0], cmap="gray", vmin=0, vmax=255)
-        bare(axis, cut(found.table.label[i], 18), f"{found.probabilities[i]:.2%}")
-        axis.title.set_size(SMALL + 0.5)
+        bare(axis, cut(found.table.label[i], 18), f"{found.probabilities[i]:.2%}", fontsize=SMALL + 0.5)
     for empty in axes[len(shown) :]:
         empty.axis("off")
     if len(shown) < len(order):
-        said = f"{len(shown)} of {len(order)} classes, evenly from the surest to the least sure"
-        left.supxlabel(said, fontsize=SMALL, color="0.3")
+        small_print(left, f"{len(shown)} of {len(order)} classes, evenly from the surest to the least sure")
     draw_history(right.subplots(), found)
     figure.suptitle(str(found), fontsize=LARGE)
     return figure
@@ -217,9 +189,7 @@ def draw_history(axis, found):
     label = f"classes above {found.goal:.0%}"
     axis.plot(tried, 100 * found.history.share, "--", color=RED, linewidth=2.5, label=label, drawstyle="steps-post")
     axis.set_xscale("log")
-    axis.set_ylim(-2, 103)
+    tidy(axis, ylim=(-2, 103))
     axis.set_xlabel("images tried", fontsize=PLAIN)
     axis.set_ylabel("%", fontsize=PLAIN)
-    axis.grid(alpha=0.25)
-    axis.spines[["top", "right"]].set_visible(False)
     axis.legend(frameon=False, fontsize=PLAIN, loc="lower right")

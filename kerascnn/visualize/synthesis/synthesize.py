@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from keras import ops
 
-from ...plots.primitives import short
 from ...support.display import Drawn
 from ...support.files import save_image
+from ...support.text import compact
 from ..engine.lens import probe
 from ..engine.loop import Course, Loop, iterate
 from ..engine.pictures import unsteps
@@ -335,7 +335,7 @@ class Synthesis(Drawn):
     def title(self, i):
         """What an image is, and how high it got."""
         certain = self.facts.get("probability")
-        return f"{self.names[i]}  {short(self.scores[i]) if certain is None else f'{certain[i]:.2%}'}"
+        return f"{self.names[i]}  {compact(self.scores[i]) if certain is None else f'{certain[i]:.2%}'}"
 
     def plot(self, columns=None):
         """All images as one sheet, each with its name and score."""

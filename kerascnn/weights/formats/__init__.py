@@ -1,4 +1,6 @@
-"""What all readers share: their error, reading bytes into an array, and how large the arrays of a file may be."""
+"""What all readers share: their error, bytes as arrays, and how large the arrays of a file may be."""
+
+import math
 
 import numpy as np
 
@@ -24,11 +26,8 @@ class Allowance:
     def spend(self, count, what):
         self.left -= count
         if self.left < 0:
-            raise WeightsError(
-                self.path,
-                f"hold arrays of at most {self.total:,} bytes ({GROWTH} times its own size)",
-                f"{what}, with which it passes that",
-            )
+            expected = f"hold arrays of at most {self.total:,} bytes ({GROWTH} times its own size)"
+            raise WeightsError(self.path, expected, f"{what}, with which it passes that")
 
 
 def filled(path, file, start, count):
@@ -38,3 +37,16 @@ def filled(path, file, start, count):
     if file.readinto(memoryview(found)) != count:
         raise WeightsError(path, f"have {count:,} bytes from byte {start:,}", "fewer: it was cut off")
     return found
+
+
+def widen(array):
+    """bfloat16 (any two bytes of it) as float32: the upper half of its bits."""
+    bits = np.asarray(array, order="C").view("<u2").astype(np.uint32)
+    bits <<= 16
+    return bits.view(np.float32)
+
+
+def sensible(path, name, shape):
+    """Refuse what numpy has no room for even without an element: (0, 2**62)."""
+    if math.prod(filter(None, shape)) > 2**40:
+        raise WeightsError(path, "hold arrays of a sensible shape", f"{str(shape)[:80]} in {name[:80]!r}")

@@ -10,8 +10,7 @@ import os
 
 import numpy as np
 
-from . import Allowance, WeightsError, filled
-from .safetensors import sensible
+from . import Allowance, WeightsError, filled, sensible
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 WIDTHS = {FIXED64: 8, FIXED32: 4}
@@ -137,9 +136,8 @@ class Message:
         return at
 
     def damaged(self, at, what):
-        return WeightsError(
-            self.path, "be a whole caffemodel", f"{what} at byte {at:,} of {self.size:,} (cut off or damaged?)"
-        )
+        received = f"{what} at byte {at:,} of {self.size:,} (cut off or damaged?)"
+        return WeightsError(self.path, "be a whole caffemodel", received)
 
     def layers(self):
         """(name, places of the blobs) of each layer that has any."""
@@ -188,11 +186,8 @@ class Message:
         found = self.numbers(name, numbers)
         sensible(self.path, name, shape)
         if math.prod(shape) != found.size:
-            raise WeightsError(
-                self.path,
-                f"hold as many numbers in {name[:80]!r} as its shape {str(shape)[:80]} has",
-                f"{found.size:,} numbers",
-            )
+            expected = f"hold as many numbers in {name[:80]!r} as its shape {str(shape)[:80]} has"
+            raise WeightsError(self.path, expected, f"{found.size:,} numbers")
         return found.reshape(shape)
 
     def sides(self, name, start, end):

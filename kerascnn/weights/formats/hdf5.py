@@ -12,21 +12,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from . import Allowance, WeightsError
-from .safetensors import widen
+from . import Allowance, WeightsError, widen
 from .torch import Archive
 
-FAILURES = (
-    OSError,
-    RuntimeError,
-    KeyError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    OverflowError,
-    NotImplementedError,
-    zlib.error,
-)
+FAILURES = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, OverflowError, zlib.error)
 FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
 MEMBER = "model.weights.h5"
 HEAP = b"GCOL\x01\0\0\0"
@@ -170,9 +159,8 @@ class Content:
         if dataset.chunks is not None:
             self.check_chunks(name, dataset)
         elif nbytes > dataset.id.get_storage_size():
-            raise WeightsError(
-                self.path, f"hold {nbytes:,} bytes for {name[:120]!r}", f"{dataset.id.get_storage_size():,} (damaged?)"
-            )
+            received = f"{dataset.id.get_storage_size():,} (damaged?)"
+            raise WeightsError(self.path, f"hold {nbytes:,} bytes for {name[:120]!r}", received)
         values = np.asarray(dataset[()])
         found[name] = widen(values) if dataset.dtype == "V2" else values
 
@@ -183,9 +171,8 @@ class Content:
         plan = dataset.id.get_create_plist()
         filters = [plan.get_filter(index)[0] for index in range(plan.get_nfilters())]
         if not FILTERS.issuperset(filters) or filters.count(h5py.h5z.FILTER_DEFLATE) > 1:
-            raise WeightsError(
-                self.path, f"have {name[:120]!r} plain or once compressed with gzip", f"filters {filters}"
-            )
+            expected = f"have {name[:120]!r} plain or once compressed with gzip"
+            raise WeightsError(self.path, expected, f"filters {filters}")
         if h5py.h5z.FILTER_DEFLATE not in filters:
             return
         deflate = 1 << filters.index(h5py.h5z.FILTER_DEFLATE)

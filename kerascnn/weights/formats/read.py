@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...support.files import is_web_page
 from . import WeightsError, caffe, hdf5, safetensors, torch
 
 LEGACY = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"  # torch < 1.6, from its third byte on
@@ -61,12 +62,11 @@ def reader_of(start, size):
 
 def described(start, size):
     """What a file is that none of the readers takes."""
-    text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if not size:
         return "an empty file (a download that failed?)"
-    if text.startswith((b"<!doctype html", b"<html", b"<head", b"<?xml", b"<!--")):
+    if is_web_page(start):
         return "an HTML or XML page, as servers send it instead of a file (a login, an error, a quota)"
-    if text.startswith(b"version https://git-lfs"):
+    if start.startswith(b"version https://git-lfs"):
         return "a pointer of Git LFS, without the file that it points to"
     if start.startswith(b"\x1f\x8b"):
         return "a gzip file; unpack it first"

@@ -6,7 +6,7 @@ import math
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from . import WeightsError, filled
+from . import WeightsError, filled, sensible, widen
 
 KINDS = {
     "F64": "<f8",
@@ -63,16 +63,3 @@ def array(path, file, name, kind, shape, start):
     if kind == "BOOL":
         return np.asarray(found != 0)
     return found.astype(stored.newbyteorder("="), copy=False)
-
-
-def widen(array):
-    """bfloat16 (any two bytes of it) as float32: the upper half of its bits."""
-    bits = np.asarray(array, order="C").view("<u2").astype(np.uint32)
-    bits <<= 16
-    return bits.view(np.float32)
-
-
-def sensible(path, name, shape):
-    """Refuse what numpy has no room for even without an element: (0, 2**62)."""
-    if math.prod(filter(None, shape)) > 2**40:
-        raise WeightsError(path, "hold arrays of a sensible shape", f"{str(shape)[:80]} in {name[:80]!r}")

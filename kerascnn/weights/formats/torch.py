@@ -1,7 +1,7 @@
 """Torch checkpoints without torch: the zip files of torch 1.6 and later, and what came before.
 
 Both hold a pickle in which each tensor names a storage, an offset, a shape and strides; the numbers lie elsewhere in
-the file. The pickle is read as data (pickled.py), and storages only for the tensors that are wanted: the state of an
+the file. The pickle is read as data (pickles.py), and storages only for the tensors that are wanted: the state of an
 optimizer costs nothing.
 """
 
@@ -15,9 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import GROWTH, SLACK, Allowance, WeightsError, filled
+from . import GROWTH, SLACK, Allowance, WeightsError, filled, sensible, widen
 from .pickles import INERT, Machine, Name, PickleError
-from .safetensors import sensible, widen
 
 KINDS = {  # what torch calls its storages -> numpy's type, little-endian
     "DoubleStorage": "<f8",
@@ -126,11 +125,8 @@ def read_legacy(path, part=None):
         storages = LegacyStorages(path, file)
         _magic, protocol, _system = (unpickle(path, storages.stream) for _ in range(3))
         if protocol != 1001:
-            raise WeightsError(
-                path,
-                "have version 1001 of torch's old format",
-                str(protocol)[:40] if isinstance(protocol, int) else "something else",
-            )
+            expected = "have version 1001 of torch's old format"
+            raise WeightsError(path, expected, str(protocol)[:40] if isinstance(protocol, int) else "something else")
         kinds = {}
 
         def load(identity):
@@ -196,11 +192,8 @@ def array(path, name, tensor, storages, allowance):
         return np.zeros(tensor.shape, "bool" if tensor.kind == "BoolStorage" else kind.newbyteorder("="))
     allowance.spend(count * kind.itemsize, f"{name[:80]!r} of {' x '.join(map(str, tensor.shape))} numbers")
     if first + extent > tensor.numel:
-        raise WeightsError(
-            path,
-            f"hold {first + extent:,} numbers in storage {tensor.key[:40]!r} for {name[:80]!r}",
-            f"{tensor.numel:,}",
-        )
+        expected = f"hold {first + extent:,} numbers in storage {tensor.key[:40]!r} for {name[:80]!r}"
+        raise WeightsError(path, expected, f"{tensor.numel:,}")
     flat = storages.get(tensor.key, kind, tensor.numel)[first : first + extent]
     steps = tuple(
         stride * kind.itemsize if side > 1 else 0 for side, stride in zip(tensor.shape, tensor.strides, strict=True)
@@ -230,9 +223,8 @@ class Archive:
             raise WeightsError(path, "be a whole zip file", f"{error} (cut off or damaged?)") from None
         declared = sum(entry.file_size for entry in self.entries.values())
         if declared > GROWTH * self.size + SLACK:
-            raise WeightsError(
-                path, f"unpack to at most {GROWTH} times its {self.size:,} bytes", f"{declared:,} bytes declared"
-            )
+            expected = f"unpack to at most {GROWTH} times its {self.size:,} bytes"
+            raise WeightsError(path, expected, f"{declared:,} bytes declared")
 
     def bytes(self, name):
         return self.record(name).tobytes()
@@ -250,16 +242,12 @@ class Archive:
             raise WeightsError(self.path, f"have the record {name[:80]!r} where it says", "other bytes (damaged?)")
         start = entry.header_offset + 30 + sum(struct.unpack("<HH", header[26:30]))
         if entry.file_size != entry.compress_size or start + entry.file_size > self.size:
-            raise WeightsError(
-                self.path,
-                f"have room for the {entry.file_size:,} bytes of record {name[:80]!r}",
-                f"a file of {self.size:,} bytes (cut off or damaged?)",
-            )
+            expected = f"have room for the {entry.file_size:,} bytes of record {name[:80]!r}"
+            raise WeightsError(self.path, expected, f"a file of {self.size:,} bytes (cut off or damaged?)")
         found = filled(self.path, self.file, start, entry.file_size)
         if entry.CRC and zlib.crc32(found) != entry.CRC:  # torch writes 0 where it was told to leave checksums out
-            raise WeightsError(
-                self.path, f"match the checksum of its record {name[:80]!r}", "other bytes: it is damaged"
-            )
+            expected = f"match the checksum of its record {name[:80]!r}"
+            raise WeightsError(self.path, expected, "other bytes: it is damaged")
         return found
 
     def unpacked(self, entry):
@@ -276,7 +264,24 @@ class Archive:
         return np.frombuffer(bytearray(found), np.uint8)
 
 
-class ZipStorages(Archive):
+class Storages:
+    """The storages of a checkpoint, each read once by ``load``."""
+
+    order = "<"  # of their bytes
+
+    def get(self, key, kind, count):
+        """At least ``count`` numbers of a storage, in this machine's byte order."""
+        if key not in self.read:
+            self.read[key] = self.load(key)
+        raw = self.read[key]
+        there = raw.size // kind.itemsize
+        if count > there:
+            raise WeightsError(self.path, f"hold {count:,} numbers in storage {key[:40]!r}", f"{there:,}")
+        found = raw[: there * kind.itemsize].view(kind.newbyteorder(self.order))
+        return found if found.dtype.isnative else found.astype(found.dtype.newbyteorder("="))
+
+
+class ZipStorages(Storages, Archive):
     """The records of a zip checkpoint: name/data.pkl, name/byteorder and name/data/0, 1, 2 ..."""
 
     def __init__(self, path, file):
@@ -296,21 +301,14 @@ class ZipStorages(Archive):
             found.append("")
         if len(found) == 1:
             return found[0]
-        raise WeightsError(
-            self.path, "hold one record data.pkl, as torch checkpoints do", f"a zip file with {len(found)}"
-        )
+        expected = "hold one record data.pkl, as torch checkpoints do"
+        raise WeightsError(self.path, expected, f"a zip file with {len(found)}")
 
-    def get(self, key, kind, count):
-        """At least ``count`` numbers of a storage, in this machine's byte order."""
-        if key not in self.read:
-            self.read[key] = self.record(f"data/{key}")
-        raw = self.read[key]
-        enough(self.path, key, raw.size, kind, count)
-        found = raw[: raw.size // kind.itemsize * kind.itemsize].view(kind.newbyteorder(self.order))
-        return found if found.dtype.isnative else found.astype(found.dtype.newbyteorder("="))
+    def load(self, key):
+        return self.record(f"data/{key}")
 
 
-class LegacyStorages:
+class LegacyStorages(Storages):
     """The storages at the end of an old checkpoint: for each key the number of elements, then the elements."""
 
     def __init__(self, path, file):
@@ -331,27 +329,14 @@ class LegacyStorages:
             nbytes = int.from_bytes(head, "little", signed=True) * kinds[key]
             at += 8
             if len(head) < 8 or nbytes < 0 or at + nbytes > self.size:
-                raise WeightsError(
-                    self.path,
-                    f"have {nbytes:,} bytes for storage {key[:40]!r}",
-                    f"{max(0, self.size - at):,} that are left (cut off or damaged?)",
-                )
+                left = max(0, self.size - at)
+                expected = f"have {nbytes:,} bytes for storage {key[:40]!r}"
+                raise WeightsError(self.path, expected, f"{left:,} that are left (cut off or damaged?)")
             self.places[key] = at, nbytes
             at += nbytes
         self.stream.close()
         if at != self.size:
             raise WeightsError(self.path, f"end after its last storage, at byte {at:,}", f"{self.size:,} bytes")
 
-    def get(self, key, kind, count):
-        """At least ``count`` numbers of a storage."""
-        if key not in self.read:
-            self.read[key] = filled(self.path, self.file, *self.places[key])
-        raw = self.read[key]
-        enough(self.path, key, raw.size, kind, count)
-        found = raw[: raw.size // kind.itemsize * kind.itemsize].view(kind)
-        return found if found.dtype.isnative else found.astype(found.dtype.newbyteorder("="))
-
-
-def enough(path, key, nbytes, kind, count):
-    if count * kind.itemsize > nbytes:
-        raise WeightsError(path, f"hold {count:,} numbers in storage {key[:40]!r}", f"{nbytes // kind.itemsize:,}")
+    def load(self, key):
+        return filled(self.path, self.file, *self.places[key])

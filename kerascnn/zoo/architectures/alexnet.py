@@ -38,8 +38,7 @@ def caffe_norm(x, name):
     return LocalResponseNorm(bias=1.0, alpha=2e-5, name=name)(x)
 
 
-overlap = partial(max_pool, size=3, stride=2)
-padded = partial(max_pool, size=3, stride=2, pad=1)
+padded = partial(max_pool, pad=1)
 
 lenet = partial(register, trunk=early_net, family="lenet", scale="unit", classes=10)
 lenet5 = partial(lenet, year=1998, paper="doi:10.1109/5.726791", input_shape=(32, 32, 1))
@@ -65,10 +64,10 @@ def alexnet_convs(filters, groups=(1, 1, 1, 1, 1), pad=0):
 
 def after(*steps):
     """The same steps after convolutions 1 and 2, a pool after the last."""
-    return (steps, steps, (), (), (overlap,))
+    return (steps, steps, (), (), (max_pool,))
 
 
-NORM_POOL = after(paper_norm, overlap)
+NORM_POOL = after(paper_norm, max_pool)
 FILTERS = (96, 256, 384, 384, 256)
 
 alexnet = partial(
@@ -79,9 +78,9 @@ paper("alexnet", convs=alexnet_convs(FILTERS))
 grouped = alexnet_convs(FILTERS, groups=(1, 2, 1, 2, 2))
 paper("alexnet_grouped", convs=grouped)
 caffe = partial(alexnet, convs=grouped, input_shape=(227, 227, 3), scale="caffe_round")
-caffe("alexnet_caffe", then=after(caffe_norm, overlap))
-caffe("caffenet", then=after(overlap, caffe_norm), year=2014, paper="arXiv:1408.5093")
-weird_trick = partial(alexnet, year=2014, paper="arXiv:1404.5997", then=after(overlap))
+caffe("alexnet_caffe", then=after(caffe_norm, max_pool))
+caffe("caffenet", then=after(max_pool, caffe_norm), year=2014, paper="arXiv:1408.5093")
+weird_trick = partial(alexnet, year=2014, paper="arXiv:1404.5997", then=after(max_pool))
 torchvision = alexnet_convs((64, 192, 384, 256, 256), pad=2)
 weird_trick("alexnet_torchvision", convs=torchvision, head=partial(dense, early=True))
 weird_trick("alexnet_owt", convs=alexnet_convs((64, 192, 384, 384, 256), pad=2))

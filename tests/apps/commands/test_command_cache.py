@@ -2,7 +2,7 @@
 
 import pytest
 
-from kerascnn.weights.cache import busy, locked
+from kerascnn.support.store import busy, locked
 
 
 @pytest.fixture

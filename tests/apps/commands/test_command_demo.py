@@ -161,7 +161,6 @@ def test_the_whole_tour(document, in_process, monkeypatch, tmp_path):
             Path(out).with_suffix(suffix).write_text("")
 
     monkeypatch.setattr(runner, "SPLITS", False)
-    monkeypatch.setattr(runner, "SPLITS", False)
     monkeypatch.setattr(demo, "BUDGET", 1)
     called = []
     listen(monkeypatch, ["transfer", "export"], called)

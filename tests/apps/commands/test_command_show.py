@@ -98,12 +98,12 @@ def test_weights_of_a_model_file(fails, tmp_path):
 
 
 def test_a_cache_that_cannot_be_read(run, monkeypatch):
-    from kerascnn.weights import cache
+    from kerascnn.support import store
 
     def refused():
         raise PermissionError("not yours")
 
-    monkeypatch.setattr(cache, "cached", refused)
+    monkeypatch.setattr(store, "cached", refused)
     assert run("show", "vgg16").exit_code == 0
 
 

@@ -2,15 +2,18 @@
 
 import json
 from dataclasses import replace
+from importlib import import_module
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
 
-from kerascnn import build_model, transfer
+from kerascnn import build_model
 from kerascnn.transfer_learning import runner
 from kerascnn.transfer_learning.trials import Outcome, Point
+
+study = import_module("kerascnn.transfer_learning.study")
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,6 @@ def source(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def here(monkeypatch, tmp_path):
     """Points in this process, which spares a start of TensorFlow; features in a folder of the test's own."""
-    monkeypatch.setattr(runner, "SPLITS", False)
     monkeypatch.setattr(runner, "SPLITS", False)
     monkeypatch.setenv("KERASCNN_HOME", str(tmp_path / "cache"))
 
@@ -91,10 +93,10 @@ def test_files_of_others_stay(fails, words, tmp_path):
 def test_interrupted(run, words, monkeypatch):
     """What is finished stays, and how to go on is said."""
 
-    def study(*given, **named):
+    def interrupted(*given, **named):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(transfer, "study", study, raising=False)
+    monkeypatch.setattr(study, "transfer", interrupted)
     outcome = run(*words)
     assert outcome.exit_code == 130
     assert "the same command goes on with --resume" in outcome.stderr
@@ -103,11 +105,9 @@ def test_interrupted(run, words, monkeypatch):
 def test_points_that_fail(document, words, monkeypatch):
     """The others count; the exit code and the warnings tell."""
     point = Point("stage2", "", 1e-3, "none", 1)
-    whole = transfer.study
+    whole = study.transfer
     failed = (Outcome(point, failed="out of memory"),)
-    monkeypatch.setattr(
-        transfer, "study", lambda *given, **named: replace(whole(*given, **named), outcomes=failed), raising=False
-    )
+    monkeypatch.setattr(study, "transfer", lambda *given, **named: replace(whole(*given, **named), outcomes=failed))
     found = document(*words, "--strategy", "linear", code=5)
     assert found["warnings"] == [f"{point} failed: out of memory"]
 

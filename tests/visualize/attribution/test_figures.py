@@ -10,9 +10,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
-from kerascnn.plots.primitives import CLASSES, OTHER, looks, scale_of, signals
+from kerascnn.plots.primitives import looks, scale_of, signals
+from kerascnn.plots.style import CLASSES, OTHER
 from kerascnn.visualize.attribution.attribution import Attribution
-from kerascnn.visualize.attribution.figures import cut_out, groups, mosaic
+from kerascnn.visualize.attribution.figures import cut_out, groups, side_by_side
 from kerascnn.visualize.attribution.occlusion import Occlusion
 
 
@@ -259,7 +260,7 @@ def test_units_of_each_image_are_drawn_beside_it():
 
 def test_a_mosaic_keeps_its_tiles():
     tiles = list(np.random.default_rng(0).uniform(size=(5, 6, 4, 3)))
-    whole = mosaic(tiles, 3)
+    whole = side_by_side(tiles, 3)
     np.testing.assert_array_equal(whole[:6, :4], tiles[0])
     np.testing.assert_array_equal(whole[-6:, :4], tiles[3])
     assert whole.shape == (6 + 2 + 6, 3 * 4 + 2 * 2, 3)

@@ -11,9 +11,9 @@ from itertools import product
 import numpy as np
 import pytest
 
+from kerascnn.support.store import Store
 from kerascnn.transfer_learning.finetune import Finetuned
 from kerascnn.transfer_learning.runner import crew
-from kerascnn.transfer_learning.store import Ledger
 from kerascnn.transfer_learning.trials import BATCH, Failed, Point, settled
 
 POINTS = [
@@ -41,9 +41,9 @@ def rows(ledger, perform=worked):
 
 
 def test_found_again_as_it_was(tmp_path):
-    before = [settled(point, worked, Ledger(tmp_path), "data") for point in POINTS]
+    before = [settled(point, worked, Store(tmp_path), "data") for point in POINTS]
     asked = []
-    after = [settled(point, lambda *given: asked.append(given), Ledger(tmp_path), "data") for point in POINTS]
+    after = [settled(point, lambda *given: asked.append(given), Store(tmp_path), "data") for point in POINTS]
     assert not asked
     for one, other in zip(before, after, strict=True):
         assert one.row == other.row
@@ -54,12 +54,12 @@ def test_found_again_as_it_was(tmp_path):
 def test_other_data_is_another_point(tmp_path):
     asked = []
     for context in ("data", "other data"):
-        settled(POINTS[0], lambda *given: asked.append(given) or worked(*given), Ledger(tmp_path), context)
+        settled(POINTS[0], lambda *given: asked.append(given) or worked(*given), Store(tmp_path), context)
     assert len(asked) == 2
 
 
 def test_memory_runs_out():
-    found = {(row["freeze"], row["rate"]): row for row in rows(Ledger(), short)}
+    found = {(row["freeze"], row["rate"]): row for row in rows(Store(), short)}
     assert (found["", 1e-3]["tries"], found["", 1e-3]["batch"], found["", 1e-3]["failed"]) == (2, BATCH // 2, "")
     assert (found["stage1", 1e-3]["tries"], found["stage1", 1e-3]["accuracy"]) == (3, None)
     assert found["stage1", 1e-3]["failed"] == "MemoryError: no room"
@@ -67,7 +67,7 @@ def test_memory_runs_out():
 
 
 def test_other_errors_are_not_tried_again():
-    found = settled(POINTS[0], lambda *given: 1 / 0, Ledger(), "data")
+    found = settled(POINTS[0], lambda *given: 1 / 0, Store(), "data")
     assert (found.tries, found.failed) == (1, "ZeroDivisionError: division by zero")
 
 
@@ -75,7 +75,7 @@ def test_a_full_disk_keeps_in_memory(tmp_path, monkeypatch):
     def full(*given, **how):
         raise OSError(28, "No space left on device")
 
-    ledger = Ledger(tmp_path)
+    ledger = Store(tmp_path)
     monkeypatch.setattr(np, "savez", full)
     with pytest.warns(UserWarning, match="is not kept: No space left on device"):
         expected = rows(ledger)
@@ -84,12 +84,12 @@ def test_a_full_disk_keeps_in_memory(tmp_path, monkeypatch):
 
 
 def test_a_damaged_file_is_done_again(tmp_path):
-    expected = rows(Ledger(tmp_path))
+    expected = rows(Store(tmp_path))
     first, second, *_ = sorted(tmp_path.iterdir())
     first.write_bytes(first.read_bytes()[:100])
     second.write_bytes(b"")
     with pytest.warns(UserWarning, match="is damaged"):
-        assert rows(Ledger(tmp_path)) == expected
+        assert rows(Store(tmp_path)) == expected
 
 
 def begun(folder):
@@ -97,7 +97,7 @@ def begun(folder):
     process = os.fork()
     if not process:
         try:
-            rows(Ledger(folder), lambda *given: short(*given) and worked(*given, seconds=0.05))
+            rows(Store(folder), lambda *given: short(*given) and worked(*given, seconds=0.05))
         finally:
             os._exit(0)
     return process
@@ -106,7 +106,7 @@ def begun(folder):
 @pytest.mark.filterwarnings("ignore:.*fork")
 def test_kill_9(tmp_path):
     """Ten times, at random moments: nothing finished is lost, nothing half is found, and the table is the same."""
-    expected, draw, before = rows(Ledger(), short), random.Random(0), set()
+    expected, draw, before = rows(Store(), short), random.Random(0), set()
     for _ in range(10):
         process = begun(tmp_path)
         time.sleep(draw.uniform(0.01, 0.12))
@@ -115,7 +115,7 @@ def test_kill_9(tmp_path):
         there = {(path.name, path.read_bytes()) for path in tmp_path.glob("point-*.npz")}
         assert before <= there
         before = there
-    assert rows(Ledger(tmp_path), short) == expected
+    assert rows(Store(tmp_path), short) == expected
 
 
 @pytest.fixture(scope="module")
