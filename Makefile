@@ -7,11 +7,11 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 .PHONY: help test test-all demo catalog clean
 
 help:
-	@echo "make demo     set up and take the tour: build, learn, transfer, export, report (minutes)"
-	@echo "make test     set up and run the tests that prove what is claimed (under 10 minutes on two cores)"
-	@echo "make test-all the same, and what is marked nightly: benches, kills, the guide, a browser, the largest networks"
-	@echo "make catalog  count every network again and write kerascnn/zoo/catalog.json"
-	@echo "make clean    remove .venv and what tests leave behind"
+	@echo "make demo      set up and take the tour: build, learn, transfer, export, report (minutes)"
+	@echo "make test      set up and run the tests that prove what is claimed (under 10 minutes on two cores)"
+	@echo "make test-all  the same, and what is marked nightly: benches, kills, the guide, a browser, the largest networks"
+	@echo "make catalog   count every network again and write kerascnn/zoo/catalog.json"
+	@echo "make clean     remove .venv and what tests leave behind"
 
 $(BIN)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
