@@ -388,7 +388,7 @@ def test_a_row_is_all_that_a_new_method_needs_in_python(toy, network, photos):
     np.testing.assert_allclose(found.values.max(-1), saliency(model, str(photos)).map ** 2, rtol=1e-5)
     assert "power: the exponent" in method.__doc__
     assert smoothgrad(model, str(photos), method=toy, samples=2).method.startswith("powered, mean of 2")
-    assert toy in choose(model, str(photos), {toy: method}, steps=2).table.method.tolist()
+    assert toy in choose(model, str(photos), methods={toy: method}, steps=2).table.method.tolist()
     assert sanity(method, model, str(photos), independent=True).method == "powered"
 
 
