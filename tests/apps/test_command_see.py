@@ -389,7 +389,7 @@ def test_a_row_is_all_that_a_new_method_needs_in_python(toy, network, photos):
     assert "power: the exponent" in method.__doc__
     assert smoothgrad(model, str(photos), method=toy, samples=2).method.startswith("powered, mean of 2")
     assert toy in choose(model, str(photos), methods={toy: method}, steps=2).table.method.tolist()
-    assert sanity(method, model, str(photos), independent=True).method == "powered"
+    assert sanity(model, str(photos), method=method, independent=True).method == "powered"
 
 
 def test_a_row_is_all_that_a_new_method_needs_on_the_command_line(toy, document, run, here, network, photos):
