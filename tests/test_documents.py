@@ -19,7 +19,13 @@ def named(pair):
     return f"{path.stem}-{'-'.join(imports).replace(', ', '-')[:48]}"
 
 
-@pytest.mark.parametrize("pair", BLOCKS, ids=named)
+def cases():
+    for pair in BLOCKS:
+        marks = pytest.mark.nightly if pair[0].stem == "guide" else ()
+        yield pytest.param(pair, marks=marks, id=named(pair))
+
+
+@pytest.mark.parametrize("pair", cases())
 def test_blocks_run_as_they_are(pair, in_process, tmp_path, monkeypatch):
     path, block = pair
     monkeypatch.chdir(tmp_path)

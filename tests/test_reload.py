@@ -40,7 +40,7 @@ def saved(tmp_path_factory):
     return folder, np.array(model(x))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("order", ORDERS)
 def test_importing_kerascnn_is_enough_to_load_a_model(order, saved, tmp_path):
     """Whichever import comes first."""

@@ -13,7 +13,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from hashlib import blake2b
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -194,6 +193,8 @@ def digest(*parts):
 
 def versions():
     """{package: version} of what computes."""
+    from importlib.metadata import PackageNotFoundError, version
+
     import keras
     import numpy as np
 

@@ -76,7 +76,7 @@ def process():
     return start
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def model(tmp_path_factory):
     """A file of a model whose scores are the photo's mean red, green and blue over 255."""
     import keras

@@ -11,7 +11,7 @@ import pytest
 from keras import layers
 from PIL import Image
 
-from kerascnn.inputs import class_names
+from kerascnn.inputs import class_names, classifier
 from kerascnn.visualize.registry import ROWS, Method
 from kerascnn_apps.commands import see
 
@@ -66,6 +66,25 @@ def network(tmp_path_factory):
     path = tmp_path_factory.mktemp("networks") / "small.keras"
     keras.Model(inputs, layers.Softmax()(x), name="small_cifar10").save(path)
     return path
+
+
+@pytest.fixture(scope="module")
+def opened():
+    """Models by their files."""
+    return {}
+
+
+@pytest.fixture(autouse=True)
+def once(opened, monkeypatch):
+    """A file is read once for all tests, so that what is compiled of its model stays."""
+    read = classifier.open_model
+
+    def found(path):
+        if path not in opened:
+            opened[path] = read(path)
+        return opened[path]
+
+    monkeypatch.setattr(classifier, "open_model", found)
 
 
 @pytest.fixture(scope="module")

@@ -67,6 +67,7 @@ def cpu(program, *words, **environment):
     return used.ru_utime + used.ru_stime
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(not hasattr(os, "wait4"), reason="the system does not tell a child's CPU time")
 def test_cpu_time(tmp_path):
     """Medians of interleaved runs, so that what else the machine does meets all alike; byte code is there."""

@@ -473,7 +473,7 @@ def test_every_name_is_told():
         load("photos")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_cifar10_from_its_archives(shared, monkeypatch):
     """The real files: balanced, and all of the test archive in the test part."""
     monkeypatch.setenv("KERASCNN_DATA", str(shared("data", "cifar10_train.zip").parent))

@@ -264,7 +264,7 @@ def test_what_is_written_is_what_was_found(colours, rng, tmp_path):
         found.save(tmp_path / "one.xlsx")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_squeezenet_is_as_good_as_measured_before(shared, forgotten):
     """500 ImageNet photos: 64.8 % and 84.4 %, as the same weights have in torchvision's own network."""
     folder = shared("data", "imagenet_sample")

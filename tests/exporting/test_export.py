@@ -198,7 +198,7 @@ def test_the_optimizer_stays_at_home(tmp_path):
         np.testing.assert_array_equal(mine, its)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_resnet20_stays_small(here, tmp_path):
     """As it is shipped: the weights twice, in 4 bytes each, and little else."""
     model = kerascnn.build_model("resnet20_cifar10")

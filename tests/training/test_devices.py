@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import learners
 import pytest
 
 PROGRAM = """
@@ -32,9 +33,9 @@ for two, one in zip(*found, strict=True):
 """
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_two_devices_learn_what_one_does(tmp_path):
-    words = [sys.executable, "-c", PROGRAM.format(tests=os.path.dirname(__file__)), str(tmp_path)]
+    words = [sys.executable, "-c", PROGRAM.format(tests=os.path.dirname(learners.__file__)), str(tmp_path)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.split("\n")[:2] == ["devices: 2", "devices: 1"]

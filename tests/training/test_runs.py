@@ -67,7 +67,7 @@ def whole():
     return model, fit(model, (images(), images(9, seed=1)), QUICK, verbose=False)
 
 
-@pytest.mark.parametrize("epoch", [2, *(pytest.param(epoch, marks=pytest.mark.slow) for epoch in (1, 4))])
+@pytest.mark.parametrize("epoch", [2, *(pytest.param(epoch, marks=pytest.mark.nightly) for epoch in (1, 4))])
 def test_a_broken_run_goes_on_to_the_same_bits(epoch, whole, at_step, tmp_path):
     """Into a model of other weights: all comes from the folder."""
     data, other = (images(), images(9, seed=1)), small(seed=5)
@@ -85,15 +85,15 @@ def test_a_broken_run_goes_on_to_the_same_bits(epoch, whole, at_step, tmp_path):
     pd.testing.assert_frame_equal(history.table[kept], expected.table[kept], check_exact=True)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_kills_at_random_moments(tmp_path):
-    """SIGKILL, twice; by hand with more: python tests/training/kills.py."""
+    """SIGKILL, twice; by hand with more: python tests/support/kill_trainings.py."""
     y = np.arange(240) % 3
     x = np.random.default_rng(0).integers(0, 80, (240, 32, 32, 1), "uint8") + (80 * y[:, None, None, None]).astype(
         "uint8"
     )
     np.savez(tmp_path / "three.npz", x=x, y=y)
-    script = Path(__file__).parent / "kills.py"
+    script = Path(__file__).parents[1] / "support" / "kill_trainings.py"
     words = [sys.executable, script, "--kills", "2", "--epochs", "4", "--data", tmp_path / "three.npz"]
     done = subprocess.run(list(map(str, words)), capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -101,7 +101,7 @@ def test_kills_at_random_moments(tmp_path):
     assert "kills: 0" not in done.stdout
 
 
-@pytest.mark.parametrize("epoch", [3, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("epoch", [3, pytest.param(1, marks=pytest.mark.nightly)])
 def test_nan_stops_with_a_reason_and_leaves_the_last_good_state(epoch, monkeypatch, tmp_path):
     original, folder = Plan.rate, tmp_path / "run"
 

@@ -33,7 +33,7 @@ def cropped(pixels, side):
     return pixels[:, start : start + side, start : start + side]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("case", [("squeezenet1_0_caffe", "squeezenet1_0_caffe", 227)], ids=lambda case: case[1])
 def test_accuracy(case, photos, shared):  # that of squeezenet1_1 is found with the tests of evaluation
     file, network, side = case

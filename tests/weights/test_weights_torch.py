@@ -10,13 +10,12 @@ torch = pytest.importorskip("torch")
 
 from published import checkpoint  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
-from test_weights_torch_nets import loaded, side  # noqa: E402
-from torch_nets import NETS, PUBLISHERS  # noqa: E402
+from torch_nets import NETS, PUBLISHERS, loaded, side  # noqa: E402
 
 from kerascnn import build_model, save_weights  # noqa: E402
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("network", NETS)
 def test_same_logits_and_back(network, rng, tmp_path):
     publisher = PUBLISHERS[network]

@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from published import checkpoint, shapes  # noqa: E402
-from torch_nets import NETS, PUBLISHERS  # noqa: E402
+from torch_nets import NETS, PUBLISHERS, empty, loaded, side  # noqa: E402
 
 # Billions of multiply-adds for one image, as published; without the auxiliary classifiers
 GMACS = {
@@ -26,23 +26,6 @@ GMACS = {
     "dpn92": 6.5017,
 }
 HEADS = {"googlenet_torchvision_aux": 3, "inception_v3_aux": 2}
-
-
-def side(network):
-    return 299 if "inception" in network else 224
-
-
-def empty(network):
-    """The network without memory for its weights, in inference mode."""
-    with torch.device("meta"):
-        return NETS[network]().eval()
-
-
-def loaded(network, arrays):
-    """The network with the arrays, which must be all that it has."""
-    net = empty(network)
-    net.load_state_dict({k: torch.from_numpy(np.array(a)) for k, a in arrays.items()}, strict=True, assign=True)
-    return net
 
 
 @pytest.mark.parametrize("network", NETS)
@@ -90,7 +73,7 @@ def test_logits(network, rng):
         assert (logits[0] - logits[1]).std() > 0.01 * logits.std()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("network", NETS)
 def test_every_weight_matters(network, rng):
     """No array of a checkpoint could go astray and leave the logits as they are."""

@@ -3,7 +3,7 @@
 import pytest
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_batches(document):
     words = ["--network", "lenet5", "--images", 64, "--batch", 16, "--rounds", 2]
     result = document("bench", "batches", *words)["result"]

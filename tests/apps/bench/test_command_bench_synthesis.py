@@ -6,7 +6,7 @@ import pytest
 SHORT = ["--network", "tiny_vgg", "--rounds", 2, "--size", 32, "--units", 2, "--steps", 3]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_ours_theirs_and_the_bare_gradient(document):
     result = document("bench", "synthesis", *SHORT)["result"]
     assert [result[key] for key in ("network", "units", "steps", "size", "rounds")] == ["tiny_vgg", 2, 3, 32, 2]
@@ -20,7 +20,7 @@ def test_ours_theirs_and_the_bare_gradient(document):
     assert rows["kerascnn"]["of_ours"] == rows["bare gradient, compiled"]["of_bare"] == 1
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_other_tasks_can_be_measured_alike():
     from kerascnn_apps.bench.synthesis import BARE, bare, lines, measured
 
@@ -30,7 +30,7 @@ def test_other_tasks_can_be_measured_alike():
     assert "2 of something" in "\n".join(lines(result))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_bare_gradient_is_the_step_of_a_plain_climb():
     from kerascnn.visualize import climb, logit
     from kerascnn_apps.bench.synthesis import Case, bare, plain

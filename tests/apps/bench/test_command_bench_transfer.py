@@ -41,7 +41,7 @@ def test_what_the_guide_lets_learn(depth, learns, frozen):
     assert kinds[-2] == "Dropout"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_guides_batch_norm_keeps_its_statistics():
     backbone, draw = tiny(), np.random.default_rng(0)
     x, y = draw.uniform(0, 255, (20, 32, 32, 3)).astype("float32"), np.arange(20) % 2
@@ -111,7 +111,7 @@ class Here:
         return future
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_command(document, run, monkeypatch):
     def quick(folder, options):
         _, (x, y), (test, answers) = bench.given(folder)

@@ -24,7 +24,7 @@ def result():
     return json.loads(outcome.stdout)["result"]  # nobody's progress bars are in it
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_every_task_is_ours_and_somebody_elses(result):
     assert [result[key] for key in ("network", "images", "size", "rounds")] == ["tiny_vgg", 2, 32, 1]
     tools = {}
@@ -37,7 +37,7 @@ def test_every_task_is_ours_and_somebody_elses(result):
     assert "tf-keras-vis" in result["tools"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_numbers_can_be(result):
     for row in result["rows"]:
         assert "fails" not in row, row
@@ -47,7 +47,7 @@ def test_numbers_can_be(result):
         assert row["of_ours"] == 1 or row["tool"] != "kerascnn"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_bare_gradient_is_what_we_compute():
     from kerascnn_apps.bench.tools import bare, ours, tf_keras_vis
     from kerascnn_apps.bench.visualize import prepared
@@ -60,7 +60,7 @@ def test_the_bare_gradient_is_what_we_compute():
     np.testing.assert_allclose(theirs, scaled, atol=1e-3)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_memory_rows_have_as_many_masks_as_they_say():
     from kerascnn import visualize
     from kerascnn_apps.bench.visualize import flat, masked, prepared

@@ -11,7 +11,6 @@ from click.testing import CliRunner
 from scipy.stats import binomtest
 
 import kerascnn
-import kerascnn.report  # a study imports it, which would put it in place of the one below
 from kerascnn.transfer_learning import runner
 from kerascnn_apps.commands import demo
 from kerascnn_apps.datasets import summarize_test
@@ -148,7 +147,7 @@ def test_every_step_says_what_it_shows():
     assert all(step.shows and len(step.shows) < 120 and step.files for step in demo.STEPS)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_whole_tour(document, in_process, monkeypatch, tmp_path):
     """Offline, from nothing to a network that reads better than the usual way; the report itself has its own tests."""
     import tensorflow as tf

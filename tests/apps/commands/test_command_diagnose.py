@@ -58,7 +58,7 @@ def test_large_weights_and_cures(document):
     assert last("--rule", "he", "--act", "relu")["std"] > 0.5
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_residual_and_going_on(run, document, fails, data, tmp_path):
     words = ["diagnose", "residual", "--data", data, *TINY, "--out", tmp_path / "out"]
     first = run("-q", *words, "--depths", "8")

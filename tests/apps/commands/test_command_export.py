@@ -1,12 +1,15 @@
 """`kerascnn export`: what it writes and says, and how it ends where something is missing or comes out different."""
 
 import json
+from importlib import import_module
 
 import pytest
 from PIL import Image
 
-from kerascnn import exporting
+import kerascnn
 from kerascnn.exporting import Check, ExportError
+
+writing = import_module("kerascnn.exporting.export")  # of that name the package has a function too
 
 
 @pytest.fixture
@@ -16,7 +19,7 @@ def names(tmp_path):
     return path
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_end_to_end(document, in_process, model, names, tmp_path):
     """Written and checked, with a photo too."""
     Image.new("RGB", (30, 20), "blue").save(tmp_path / "blue.png")
@@ -60,7 +63,7 @@ def test_a_failed_check(run, model, tmp_path, monkeypatch):
     def export(model, out, **options):
         raise ExportError(tmp_path / "kept", checks)
 
-    monkeypatch.setattr(exporting, "export", export)
+    monkeypatch.setattr(kerascnn, "export", export)
     outcome = run("export", model, tmp_path / "out")
     assert outcome.exit_code == 1
     assert outcome.stdout == ""
@@ -115,5 +118,5 @@ def test_what_cannot_be_asked(fails, words, code, texts):
 
 
 def test_the_extra_that_is_missing(fails, model, tmp_path, monkeypatch):
-    monkeypatch.setattr(exporting.artifact, "find_spec", lambda name: None)
+    monkeypatch.setattr(writing, "find_spec", lambda name: None)
     assert "[onnx]" in fails("export", model, tmp_path / "out", "--format", "onnx", code=3)

@@ -62,7 +62,7 @@ def test_from_nothing_to_a_tested_network(train, source):
     assert len(pd.read_csv(path / "history.csv")) == result["epochs"] == 6
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_ctrl_c_then_resume(train, monkeypatch):
     """As if nothing had happened; and the locked images are looked at once only."""
     original, asked = Plan.rate, []
@@ -114,7 +114,7 @@ QUICK = ("another source", "to learn only")
 
 
 @pytest.mark.parametrize(
-    "case", [pytest.param(case, marks=() if case in QUICK else pytest.mark.slow) for case in SHARES]
+    "case", [pytest.param(case, marks=() if case in QUICK else pytest.mark.nightly) for case in SHARES]
 )
 def test_shares(case, run, source, tmp_path, monkeypatch):
     monkeypatch.chdir(source)

@@ -112,7 +112,7 @@ def test_points_that_fail(document, words, monkeypatch):
     assert found["warnings"] == [f"{point} failed: out of memory"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_digits(document, tmp_path):
     result = document("transfer", "digits", "--out", tmp_path / "run", "--strategy", "linear")["result"]
     assert result["test"]["accuracy"] >= 0.98

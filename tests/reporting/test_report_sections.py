@@ -1,0 +1,122 @@
+"""Every section of a report on small networks: made of images, and made or left out without them, never failed."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import kerascnn
+from kerascnn import build_model, list_models
+from kerascnn.reporting import SECTIONS
+from kerascnn.reporting.sections import filters
+
+ALONE = ("cards", "anatomy", "filters", "appendix")  # need no image
+LIGHT = (*ALONE, "health")
+TINY = list_models("tiny*")
+
+
+@pytest.fixture(scope="module", params=["photos", "nothing"])
+def made(request, model, data):
+    """A report of all that is quick, with labelled images and without."""
+    given = data if request.param == "photos" else None
+    return kerascnn.report(model, given, effort="quick", only=LIGHT), given
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_a_section_is_made_or_says_what_it_needs(made, name):
+    report, given = made
+    assert report.of("failed") == {}
+    (part,) = (part for part in report.parts if part.name == name)
+    if name == "health" and given is None:
+        assert "--data" in part.reason
+        return
+    assert part.state == "finished", part.reason
+    assert part.section.blocks
+    assert json.loads(json.dumps(report.results[name]))
+
+
+@pytest.mark.nightly
+def test_all_sections_on_images(model, data):
+    report = kerascnn.report(model, data, effort="quick", skip=["transfer"])
+    assert report.of("failed") == {}
+    assert report.of("finished").keys() == SECTIONS.keys() - {"transfer"}
+    assert len(report.html()) < 20e6
+
+
+@pytest.mark.nightly
+def test_all_sections_without_images(model):
+    report = kerascnn.report(model, effort="quick")
+    assert report.of("failed") == {}
+    assert {*ALONE} <= report.of("finished").keys()
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", TINY[:: max(1, len(TINY) // 2)])
+def test_tiny_networks_of_the_zoo(name):
+    tiny = build_model(name)
+    pixels = np.random.default_rng(0).integers(0, 256, (6, *tiny.input_shape[1:])).astype(np.uint8)
+    report = kerascnn.report(tiny, images=pixels, effort="quick", only=LIGHT)
+    assert report.of("failed") == {}
+    assert report.of("finished").keys() == {*LIGHT}
+
+
+def test_the_drawing_and_the_table_of_layers_are_there(made):
+    text = made[0].html()
+    assert 'class="kc-diagram"' in text
+    assert all(f">{layer}</th>" in text for layer in ("conv1", "pool1", "conv2", "probs"))
+
+
+def test_norms_are_those_of_the_weights(model):
+    table = filters.norms(model).set_index("layer")
+    for name in ("conv1", "conv2"):
+        norm = np.linalg.norm(model.get_layer(name).get_weights()[0].reshape(-1, table.filters[name]), axis=0)
+        assert table["median norm"][name] == pytest.approx(np.median(norm))
+        assert table["most"][name] == pytest.approx(norm.max() / np.median(norm))
+
+
+def test_a_filter_without_weight_is_counted():
+    x = keras.Input((8, 8, 3))
+    model = keras.Model(x, layers.Conv2D(6, 3, name="conv")(x))
+    kernel = model.get_layer("conv").kernel
+    kernel.assign(kernel.numpy() * np.array([1, 1, 0, 1, 1, 1]))
+    assert filters.norms(model).weak.tolist() == [1]
+
+
+def test_dead_units_are_found_and_named(model, data):
+    dead = keras.models.clone_model(model)
+    dead.set_weights(model.get_weights())
+    dead.get_layer("conv2").bias.assign([-1e4, 0, 0, -1e4, 0, 0])
+    report = kerascnn.report(dead, data, effort="quick", only=["cards", "health"])
+    found = {row["layer"]: row["dead"] for row in report.results["health"]["layers"]}
+    assert found["conv2"] == 2
+    assert report.results["cards"]["dead_units"] == sum(found.values())
+    assert "0, 3" in report.html()
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        lambda: keras.Sequential([keras.Input((12,)), layers.Dense(3)]),
+        lambda: keras.Sequential([keras.Input((9, 9, 1)), layers.Conv2D(3, 3), layers.Flatten(), layers.Dense(1)]),
+        lambda: keras.Sequential(
+            [keras.Input((None, None, 3)), layers.Conv2D(4, 3), layers.GlobalAveragePooling2D(), layers.Dense(5)]
+        ),
+        lambda: keras.Sequential([keras.Input((8, 8, 5)), layers.DepthwiseConv2D(3), layers.Flatten()]),
+    ],
+    ids=["no images", "grey, one score", "any size", "five channels, no classes"],
+)
+def test_networks_of_all_kinds_have_a_page(odd):
+    report = kerascnn.report(odd(), only=LIGHT)
+    assert report.of("failed") == {}
+    assert {"cards", "anatomy", "appendix"} <= report.of("finished").keys()
+
+
+def test_a_grey_network_takes_photos():
+    grey = keras.Sequential([keras.Input((9, 12, 1)), layers.Conv2D(3, 3, activation="relu"), layers.Flatten()])
+    grey.add(layers.Dense(3))
+    colour = np.random.default_rng(0).integers(0, 256, (5, 30, 20, 3)).astype(np.uint8)
+    report = kerascnn.report(grey, images=colour, only=LIGHT, effort="quick")
+    assert report.of("failed") == {}
+    assert report.results["health"]["images"] == 5

@@ -1,0 +1,119 @@
+"""A probe as a network says what the probe says."""
+
+import keras
+import numpy as np
+import pytest
+from networks import known, varied
+
+from kerascnn import export, predict
+from kerascnn.transfer_learning import depths, fitted, head_model, taps, truncated
+
+pytestmark = pytest.mark.filterwarnings("ignore:no temperature is best")  # colours are easy
+
+
+@pytest.fixture(scope="module")
+def labels():
+    return np.arange(24) % 3
+
+
+@pytest.fixture(scope="module")
+def images(labels):
+    rng = np.random.default_rng(2)
+    colours = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200]])[labels][:, None, None]
+    return (colours + rng.integers(-50, 50, (24, 32, 32, 3))).clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module", params=["tiny_resnet", "tiny_densenet"])
+def model(request):
+    return known(request.param)
+
+
+def probed(model, images, labels, **how):
+    found = taps(model, images, labels, cache=False, half=False, **how)
+    return found, depths(found, heads="softmax", fractions=(1.0,))
+
+
+@pytest.mark.parametrize("grid", [1, 2], ids=["means", "quarters"])
+def test_model_says_what_the_probe_says(model, images, labels, grid):
+    found, table = probed(model, images, labels, grid=grid)
+    before = [np.array(weight) for weight in model.get_weights()]
+    for stage in (table.stages[0], table.summary["stage"].iloc[-1]):
+        head = fitted(found, table, stage, "softmax")
+        said = predict(head.model(model), images, labels=False).probs
+        np.testing.assert_allclose(said, head.probs(found), atol=1e-4)
+    assert all(np.array_equal(one, other) for one, other in zip(before, model.get_weights(), strict=True))
+
+
+def test_what_lies_behind_the_stage_is_gone(model):
+    short = truncated(model, "stage1")
+    assert "stage1" in {layer.name for layer in short.layers}
+    assert not any(layer.name.startswith(("stage2", "features", "logits")) for layer in short.layers)
+    assert short.count_params() < model.count_params()
+
+
+def test_training_it_leaves_the_backbone_and_its_statistics(images, labels):
+    model = known()
+    before = [np.array(weight) for weight in model.get_weights()]
+    made = head_model(model, "stage2", np.zeros((model.get_layer("stage2").output.shape[-1], 3)), np.zeros(3))
+    norms = {layer.name: layer for layer in made.layers if isinstance(layer, keras.layers.BatchNormalization)}
+    means = {name: np.array(layer.moving_mean) for name, layer in norms.items()}
+    kernel = np.array(made.get_layer("stage1_block1_conv1").kernel)
+    made.compile("sgd", "sparse_categorical_crossentropy")
+    made.fit(images, labels, epochs=2, verbose=0)
+    assert all(np.array_equal(one, other) for one, other in zip(before, model.get_weights(), strict=True))
+    assert all(np.array_equal(means[name], norms[name].moving_mean) for name in norms)
+    assert not np.array_equal(kernel, made.get_layer("stage1_block1_conv1").kernel)
+
+
+def test_nested_and_shared_layers(images):
+    inner = keras.Sequential(
+        [keras.Input((32, 32, 3)), keras.layers.Conv2D(3, 3, padding="same", name="conv")], name="in"
+    )
+    inputs = keras.Input((32, 32, 3))
+    outputs = keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(inner(inner(inputs)) + inputs))
+    model = keras.Model(inputs, outputs)
+    short = truncated(model, "in/conv#2")
+    expected = inner(inner(images.astype(np.float32)))
+    np.testing.assert_allclose(short.predict(images, verbose=0)["in/conv#2"], expected, rtol=1e-3, atol=1e-2)
+    assert short.count_params() == inner.count_params()
+
+
+def test_open_sizes_are_closed(images, labels):
+    model = varied("tiny_squeezenet", input_shape=(None, None, 3))
+    found = taps(model, images, labels, size=24, cache=False, half=False)
+    table = depths(found, heads="ridge", fractions=(1.0,))
+    made = fitted(found, table).model(model)
+    assert made.input_shape == (None, 24, 24, 3)
+    np.testing.assert_allclose(predict(made, images, labels=False).probs, fitted(found, table).probs(found), atol=1e-4)
+
+
+def test_saved_and_loaded(images, labels, tmp_path):
+    model = known()
+    found, table = probed(model, images, labels)
+    made = fitted(found, table).model(model)
+    made.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(again.predict(images, verbose=0), made.predict(images, verbose=0), atol=1e-6)
+
+
+@pytest.mark.nightly
+def test_export(images, labels, in_process, tmp_path):
+    model = known()
+    found, table = probed(model, images, labels, grid=2)
+    done = export(
+        fitted(found, table).model(model), tmp_path / "photos", classes=("red", "green", "blue"), formats="saved_model"
+    )
+    assert done.checks
+    assert all(check.passed for check in done.checks)
+
+
+def test_neighbours_are_no_layer(images, labels):
+    found = taps(known(), images, labels, cache=False)
+    table = depths(found, heads=("ridge", "knn"), fractions=(1.0,))
+    with pytest.raises(ValueError, match="`head` should be a linear one"):
+        fitted(found, table, "stage1", "knn")
+
+
+def test_bad_weights():
+    with pytest.raises(ValueError, match="`weights` should be"):
+        head_model(known(), "stage1", np.zeros((3, 2)), np.zeros(2))

@@ -1,0 +1,103 @@
+"""More views of images for a linear classifier: the same features, and they stop where they do not help."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from networks import known
+
+from kerascnn.data import load
+from kerascnn.support.store import Store
+from kerascnn.transfer_learning import Taps, depths, probes, taps
+from kerascnn.transfer_learning.networks import Probed, probed
+from kerascnn.transfer_learning.probes import MORE, widened
+from kerascnn.transfer_learning.runner import Desk
+from kerascnn.transfer_learning.taps import PLUS
+from kerascnn.transfer_learning.trials import Clock, surest
+
+IMAGES, CLASSES, WIDTH, STAGE = 120, 4, 40, "stage1"
+MIRRORED, PLAIN = (("identity", *views) for views in MORE)
+
+
+def silent(line):
+    pass
+
+
+def shown(noise, views, rng):
+    """``Taps`` of images that lie around the middle of their class, each view of them with noise of its own."""
+    labels = np.arange(IMAGES) % CLASSES
+    middle = np.eye(CLASSES, WIDTH)[labels][:, None]
+    own = np.random.default_rng(0).normal(0, 0.1, (IMAGES, 1, WIDTH))
+    rows = (middle + own + rng.normal(0, noise, (IMAGES, len(views), WIDTH))).astype(np.float32)
+    names = tuple(map(str, range(IMAGES)))
+    classes = tuple("abcd")
+    return Taps({STAGE: rows}, labels, classes, names, names, names, views, "drawn", (8, 8), 1, {}, 0, 0.0)
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """A function (noise of the views) -> what widening gives, from features that are drawn."""
+
+    def make(noise, clock=None, known=1.0):
+        rng = np.random.default_rng(1)
+        first = shown(known, ("identity",), rng)
+        monkeypatch.setattr(probes, "taps", lambda model, images, views, **how: shown(noise, views, rng))
+        table = depths(first, heads="ridge", fractions=(), verbose=0)
+        start = Probed(SimpleNamespace(layers=(), name="drawn"), first, table, {STAGE: 1}, {"features": 2.0})
+        clock = clock or Clock(None)
+        return start, widened(start, None, Store(None), clock, silent, seed=0)
+
+    return make
+
+
+def test_views_that_help_are_learnt_from(drawn):
+    start, found = drawn(1.0)
+    assert [each.taps.views for each in found] == [MIRRORED]
+    (first,), (wide,) = start.candidates, found[0].candidates
+    assert wide.sure.mean() > first.sure.mean()
+    assert (first.views, wide.views) == (("identity",), MIRRORED)
+    assert wide.name == "drawn, ridge on stage1, 3 views, some mirrored"
+    assert wide.row["views"] == 3
+
+
+def test_views_that_do_not_help_are_given_up(drawn):
+    start, found = drawn(5.0)
+    assert [each.taps.views for each in found] == [MIRRORED, PLAIN]
+    candidates = [each for probed in (start, *found) for each in probed.candidates]
+    assert surest(candidates) is candidates[0]
+
+
+def test_points_begin_with_the_surest_views(drawn, tmp_path):
+    for noise, number in ((1.0, 3), (5.0, 1)):
+        start, found = drawn(noise)
+        desk = Desk(start, found, None, tmp_path, None, None, 0, silent)
+        assert len(desk.own(STAGE).taps.views) == number
+        assert desk.own(STAGE).key(0) != replace(start, taps=replace(start.taps, views=("other",))).key(0)
+
+
+@pytest.mark.parametrize(("budget", "times"), [(4.0, 0), (None, 2)], ids=str)
+def test_budget(drawn, budget, times):
+    _, found = drawn(5.0, Clock(budget))  # two views take 4 seconds, of 85 % of the budget
+    assert len(found) == times
+
+
+def test_not_of_what_is_too_much(drawn, monkeypatch):
+    monkeypatch.setattr(probes, "WIDE", WIDTH - 1)
+    assert not drawn(1.0)[1]
+
+
+def test_with_a_network():
+    """The classifier that learnt from five views is the one that `depths` makes of five views taken at once."""
+    model = known()
+    labels = np.arange(30) % 3
+    images = np.random.default_rng(0).normal(0, 40, (30, 32, 32, 3)) + 40 * labels[:, None, None, None] + 90
+    data = load((images.clip(0, 255).astype(np.uint8), labels.astype(str)), valid=0.0, test=0.0).train
+    start = probed(model, data, Store(None), Clock(None), silent, heads="ridge", seed=0, cache=False)
+    more = widened(start, data, Store(None), Clock(None), silent, seed=0, cache=False)[0]
+    once = taps(model, data, views=more.taps.views, cache=False, verbose=0)
+    ((stage, _),) = more.table.logits
+    for part in stage.split(PLUS):
+        np.testing.assert_array_equal(more.taps.features[part], once.features[part])
+    expected = depths(once, heads="ridge", stages=(stage,), together=(), fractions=(), verbose=0)
+    np.testing.assert_allclose(more.table.logits[stage, "ridge"], expected.logits[stage, "ridge"], atol=1e-6)
