@@ -1,25 +1,12 @@
 """`kerascnn diagnose`: how signals start in a network, what its units do, whether its gradients are right."""
 
-import sys
-
 import click
 
 from ..backend import load_keras
 from ..errors import BadFile, Failure, failing_as
 from ..models import Source, complete_names_and_files, find_network, model_argument
-from ..options import (
-    COUNT,
-    PICTURES,
-    POSITIVE,
-    Command,
-    Group,
-    given,
-    images_argument,
-    keep,
-    new_file_option,
-    seed_option,
-)
-from ..output import answer, bar, bold, json_number, json_rows, remark, table, waiting, width
+from ..options import COUNT, PICTURES, POSITIVE, Command, Group, images_argument, keep, new_file_option, seed_option
+from ..output import answer, bar, bold, json_number, json_rows, on_progress, remark, table, waiting, width
 from .residual import command as residual
 
 INITS = ("normal", "xavier", "glorot", "he")
@@ -158,10 +145,10 @@ def check_gradients(what, samples, seed, save):
     from kerascnn.inputs.classifier import image_input
 
     network = kerascnn.build_model(row.name) if row else Source(what).open()
-    rng = np.random.default_rng(seed)
+    rng, tell = np.random.default_rng(seed), on_progress("layers")
     with failing_as(BadFile, f"{network.name} cannot be checked: "):
         pixels = rng.integers(0, 256, (4, *(side or 32 for side in image_input(network))))
-        options = {"samples": samples, "seed": seed, "tell": layer_progress()}
+        options = {"samples": samples, "seed": seed, "tell": tell and (lambda layer, done, of: tell(done, of))}
         found = kerascnn.gradient_check(network, pixels, np.zeros(4, int), **options)
     keep(found, save)
     result = {
@@ -172,17 +159,6 @@ def check_gradients(what, samples, seed, save):
     }
     answer("diagnose", result | {"layers": json_rows(found.layers), "saved": save}, gradient_lines(found))
     return 0 if found.passed else Failure.exit_code
-
-
-def layer_progress():
-    """What says on the terminal which layer's turn it is."""
-    if not sys.stderr.isatty() or given("quiet"):
-        return None
-
-    def tell(layer, done, of):
-        click.echo(f"\r{done} of {of} layers".ljust(24) + ("\r" + " " * 24 + "\r") * (done == of), err=True, nl=False)
-
-    return tell
 
 
 def gradient_lines(found):
