@@ -5,6 +5,8 @@ from fnmatch import fnmatchcase
 
 import click
 
+from kerascnn.support.text import count
+
 from ..errors import Misuse
 from ..options import Command
 from ..output import answer, bold, dim, remark, short, table, to_person, width
@@ -69,11 +71,11 @@ def lines(folder, rows):
 def describe_files(rows):
     if not rows:
         return "no files"
-    return f"{len(rows)} {'file' if len(rows) == 1 else 'files'}, {format_size(total_size(rows))}"
+    return f"{count(len(rows), 'file')}, {format_size(total_size(rows))}"
 
 
-def format_size(count):
-    return f"{short(count)}B" if count >= 1000 else f"{count} B"
+def format_size(size):
+    return f"{short(size)}B" if size >= 1000 else f"{size} B"
 
 
 def total_size(rows):

@@ -2,10 +2,12 @@
 
 import click
 
+from kerascnn.support.text import count, sides
+
 from ..errors import Misuse
 from ..models import best_top1, complete_families, complete_names, complete_publishers, networks
 from ..options import Command, Count
-from ..output import answer, dim, remark, short, sides, table, to_person, width
+from ..output import answer, dim, remark, short, table, to_person, width
 
 WORDS = ("network", "family", "input", "paper")
 TOP1 = "top-1"
@@ -69,7 +71,7 @@ def network_facts(row, publisher=None):
 
 def explain_numbers(found, top1):
     """What the numbers mean, and how to see more of a network."""
-    remark(dim(f"\n{count_text(found)}. Counted are trainable parameters, and multiply-adds an image."))
+    remark(dim(f"\n{count(len(found), 'network')}. Counted are trainable parameters, and multiply-adds an image."))
     if top1:
         remark(dim("Top-1: the best published, in % of ImageNet, of weights that are free for every use."))
     remark(dim(f"One of them in full: kerascnn show {found[0].name}"))
@@ -111,7 +113,7 @@ def explain_nothing(rows, filters):
     for name, word in zip(asked, words, strict=True):
         others = matching(rows, **(filters | {name: "*" if name == "pattern" else None}))
         if others and len(asked) > 1:
-            advice.append(f"Without {word} there are {count_text(others)}.")
+            advice.append(f"Without {word} there are {count(len(others), 'network')}.")
     return advice if len(advice) > 1 else [*advice, "Leave it out to see all: kerascnn list"]
 
 
@@ -120,7 +122,3 @@ def filter_text(name, value):
     if isinstance(value, bool):
         return "--pretrained" if value else "--no-pretrained"
     return OPTIONS[name].format(value)
-
-
-def count_text(rows):
-    return "1 network" if len(rows) == 1 else f"{len(rows)} networks"

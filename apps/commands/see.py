@@ -1,7 +1,5 @@
 """`kerascnn see`: a picture of what a network sees in photos, by one of the methods."""
 
-import sys
-import time
 from functools import cache, partial
 
 import click
@@ -9,10 +7,9 @@ import click
 from ..backend import load_keras
 from ..errors import BadFile, Misuse, failing_as, one_line, writing
 from ..models import complete_names_and_files, find_model, weights_option
-from ..options import COUNT, PICTURES, SEED, Command, check_image, check_new, given, keep
+from ..options import COUNT, PICTURES, SEED, Command, check_image, check_new, keep
 from ..output import (
     answer,
-    bar,
     bold,
     collected_warnings,
     cut,
@@ -20,6 +17,7 @@ from ..output import (
     json_number,
     json_rows,
     json_value,
+    on_progress,
     pairs,
     waiting,
     width,
@@ -41,7 +39,6 @@ SHARED = ("classes", "seed", "batch")  # what a judge and its methods both are t
 COMPARED = ("saliency", "gradient_x_input", "integrated_gradients", "grad_cam", "layer_cam", "occlusion")  # by `choose`
 DEFAULT = "saliency"  # of which one, where nothing is said
 IN_FOLDERS = ("maximize", "facets", "dream", "unrecognizable")  # whose pictures are also files of their own
-EVERY = 10  # seconds between lines of progress where there is no terminal
 FILE = click.Path(dir_okay=False)
 
 
@@ -360,24 +357,6 @@ def fly(network, image, folder, frames, options):
     named = named_arguments(ROWS["dream"], options, {})
     named = {name: named[name] for name in ("layer", "units", "size", "guide", "octaves", "steps") if name in named}
     return dream_on(network, image, folder, frames, tell=on_progress(), **named)
-
-
-def on_progress():
-    """What says how far it is: a bar on a terminal, elsewhere a line every few seconds."""
-    if given("quiet") or sys.stderr is None:
-        return None
-    terminal, last = sys.stderr.isatty(), time.monotonic()
-
-    def tell(done, of):
-        nonlocal last
-        if terminal:
-            line = f"{bar(done, of, length=20).ljust(20, '.')} {done} of {of}".ljust(44)
-            click.echo(f"\r{line}" + ("\r" + " " * 44 + "\r") * (done >= of), err=True, nl=False)
-        elif time.monotonic() - last >= EVERY and done < of:
-            last = time.monotonic()
-            click.echo(f"{done} of {of}", err=True)
-
-    return tell
 
 
 def write_numbers(found, path):

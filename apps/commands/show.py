@@ -7,11 +7,13 @@ from functools import partial
 
 import click
 
+from kerascnn.support.text import sides
+
 from ..backend import load_keras
 from ..errors import BadFile, Misuse, failing_as, writing
 from ..models import Source, complete_names_and_files, find_network, networks
 from ..options import Command, new_file_option
-from ..output import answer, bar, bold, cut, dim, exact, next_steps, pairs, percent, short, sides, table, width
+from ..output import answer, bar, bold, cut, dim, exact, next_steps, pairs, percent, short, table, width
 
 COUNTS = ("counts", "counted", "published", "difference")
 PLACES = {"arXiv:": "https://arxiv.org/abs/", "doi:": "https://doi.org/"}

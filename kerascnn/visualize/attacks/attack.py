@@ -17,7 +17,7 @@ from ...plots.primitives import looks
 from ...plots.style import LARGE, bare, new_figure, small_print
 from ...support.display import Drawn
 from ...support.text import cut, file_name
-from ..attribution.attribution import by_class, over_places
+from ..attribution.attribution import by_class, label_of, over_places
 from ..attribution.figures import drawn_of
 from ..engine.lens import probe
 from ..engine.loop import Loop, iterate
@@ -30,8 +30,23 @@ TINY = 1e-30  # the least probability whose logarithm is taken
 ROUNDING, HALF_ROUNDING = 1e-5, 4e-3  # of the largest logit: more than two passes of a network differ by
 
 
+class Changed(Drawn):
+    """A result that has changed ``images``, the ``bounds`` of their pixels, and the classes' names as ``labels``."""
+
+    def __len__(self):
+        return len(self.images)
+
+    def label(self, number):
+        """What a class is called."""
+        return label_of(number, None, self.labels)
+
+    def change_of(self, originals):
+        """What was added to images, (N, H, W, C), in steps of 0..255."""
+        return steps(self.images, self.bounds) - steps(originals, self.bounds)
+
+
 @dataclass(frozen=True, eq=False)
-class Fooled(Drawn):
+class Fooled(Changed):
     """Images before and after, (N, H, W, C) in the network's own range, and what the network says of both.
 
     ``before`` and ``after`` are the classes that the model itself gives in a plain forward pass, with their
@@ -59,9 +74,6 @@ class Fooled(Drawn):
     bounds: tuple = (0.0, RANGE)
     labels: tuple | None = field(default=None, repr=False)
 
-    def __len__(self):
-        return len(self.images)
-
     def __str__(self):
         aim = "another class" if self.target is None else "their targets"
         far = np.median(self.l2[self.success]) if self.success.any() else np.nan
@@ -78,7 +90,7 @@ class Fooled(Drawn):
     @property
     def difference(self):
         """What was added, (N, H, W, C), in steps of 0..255."""
-        return steps(self.images, self.bounds) - steps(self.originals, self.bounds)
+        return self.change_of(self.originals)
 
     @property
     def table(self):
@@ -93,10 +105,6 @@ class Fooled(Drawn):
             columns["target"] = [self.label(number) for number in self.target]
         measures = ("success", "survives", "l2", "linf", "rms", "ssim")
         return pd.DataFrame(columns | {name: getattr(self, name) for name in measures})
-
-    def label(self, number):
-        """What a class is called."""
-        return self.labels[number] if self.labels else f"class {number}"
 
     def plot(self):
         """Original, fooled, difference and ten times the difference, a row an image."""

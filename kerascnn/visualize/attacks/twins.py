@@ -5,19 +5,18 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...inputs.classifier import resolve_class_names
-from ...support.display import Drawn
 from ..attribution.attribution import predicted
 from ..engine.lens import probe
 from ..engine.loop import Loop, iterate
 from ..engine.query import RANGE, Pictures, pictures, read, steps, unsteps
 from ..engine.scores import distance
-from .attack import as_images, checked_bounds, confidence
+from .attack import Changed, as_images, checked_bounds, confidence, draw_twins
 from .lbfgs import descend, first_state, next_place
 from .norms import l2, linf, ssim, with_best
 
 
 @dataclass(frozen=True, eq=False)
-class Twins(Drawn):
+class Twins(Changed):
     """Sources, guides and the twins (``images``) that look like the one and have the code of the other at ``layer``.
 
     ``distance`` (N,): of a twin's activations from the guide's, as a share of the source's from the guide's;
@@ -46,9 +45,6 @@ class Twins(Drawn):
     bounds: tuple = (0.0, RANGE)
     labels: tuple | None = field(default=None, repr=False)
 
-    def __len__(self):
-        return len(self.images)
-
     def __str__(self):
         return (
             f"twins at {self.layer}: no pixel changed by more than {self.linf.max():.3g}, "
@@ -58,7 +54,7 @@ class Twins(Drawn):
     @property
     def difference(self):
         """Twin minus source, in steps of 0..255."""
-        return steps(self.images, self.bounds) - steps(self.sources, self.bounds)
+        return self.change_of(self.sources)
 
     @property
     def table(self):
@@ -71,14 +67,8 @@ class Twins(Drawn):
             columns[f"confidence_{name}"] = getattr(self, f"confidence_{name}")
         return pd.DataFrame(columns | {name: getattr(self, name) for name in ("distance", "l2", "linf", "ssim")})
 
-    def label(self, number):
-        """What a class is called."""
-        return self.labels[number] if self.labels else f"class {number}"
-
     def plot(self):
         """Source, guide, twin and ten times the difference, a row a pair."""
-        from .attack import draw_twins
-
         return draw_twins(self)
 
 

@@ -194,7 +194,7 @@ def program(probe, question, pixels, drawn, beside):
 
 def compiled(probe, asked, signature, make):
     """The function that ``make`` makes for a `Question` or a `Loop`, compiled once for tensors of a signature."""
-    key = (type(asked).__name__, asked.key, asked.score and asked.score.key, asked.rule, str(signature))
+    key = (asked.key, type(asked).__name__, asked.score and asked.score.key, asked.rule, str(signature))
     if key not in probe.programs:
         probe.programs[key] = tf.function(make(), input_signature=signature, autograph=False)
         probe.programs[key].get_concrete_function()
