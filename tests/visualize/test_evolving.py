@@ -126,6 +126,14 @@ def test_an_interruption_returns_what_there_is():
         few(model, tell=lambda done, of: (_ for _ in ()).throw(RuntimeError))
 
 
+def test_classes_are_asked_by_name():
+    model, _ = linear()
+    one, other = few(model, classes=["d", "b"], labels=list("abcd")), few(model, classes=[3, 1])
+    np.testing.assert_array_equal(one.images, other.images)
+    assert one.table.label.tolist() == ["d", "b"]
+    assert other.table.label.tolist() == ["class 3", "class 1"]
+
+
 def test_a_model_with_its_own_bounds_enters_by_preprocess():
     model, kernel = linear(scale=1.0)
     asked = probe(model, preprocess=lambda pixels: pixels / 127.5 - 1)

@@ -320,9 +320,14 @@ def weights_of(layer):
     return kernel, np.zeros(kernel.shape[-1]) if bias is None else ops.convert_to_numpy(bias).astype(np.float64)
 
 
+def readers_of(graph, node):
+    """The calls that take what a call gives."""
+    return [each for each in graph.nodes if any(source is node for source, _ in each.inputs)]
+
+
 def norm_after(graph, node):
     """The batch norm that alone reads a linear convolution, or None."""
-    readers = [each for each in graph.nodes if any(source is node for source, _ in each.inputs)]
+    readers = readers_of(graph, node)
     alone = len(readers) == 1 and node not in graph.outputs and not act_of(node)
     last = alone and readers[0].kind == "BatchNormalization" and readers[0].operation.axis in (-1, 3)
     return readers[0].operation if last else None

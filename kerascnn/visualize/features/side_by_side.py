@@ -13,7 +13,7 @@ from ..engine.lens import probe
 from ..engine.pictures import pictures
 from ..engine.query import read
 from .activations import activation_maps, colours, picture, thinned
-from .filters import SAYS, filter_images, grid, is_convolution
+from .filters import SAYS, filter_images, grid, is_convolution, readers_of
 
 FEWEST = 4  # images of which similarity can be told
 
@@ -103,7 +103,7 @@ def answer(graph, node):
     """The nonlinear call that alone reads a convolution, maybe through a norm; else the convolution."""
     after = node
     while not act_of(after):
-        readers = [each for each in graph.nodes if any(source is after for source, _ in each.inputs)]
+        readers = readers_of(graph, after)
         if len(readers) != 1 or (readers[0].kind != "BatchNormalization" and not act_of(readers[0])):
             return node
         after = readers[0]

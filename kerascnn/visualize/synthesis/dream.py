@@ -36,12 +36,23 @@ def dream(
     batch=None,
     tell=None,
 ):
-    """Images in which a layer sees more of what it sees, from coarse to fine: `Synthesis`.
+    """Images in which a layer sees more of what it sees, from coarse to fine.
 
-    ``layer``, by default the last with places: its energy, or its channels ``units``, one or one an image, or what of
-    it goes with ``guide``, another image. ``size``: pixels of the longer side; the network's own size unless given.
-    Each of the ``octaves`` is ``zoom`` times as large as the one before, and takes over the detail that was dreamt.
-    ``recipe``, ``steps`` and what follows are those of `climb`, for each octave.
+    What is not explained here is as in `climb`, for each octave.
+
+    Args:
+        model: any Keras model, or a `Probe` of one.
+        images: an array (N, H, W, C) of pixels 0..255, or photos in any form that `predict` takes.
+        layer: by default the last with places; its energy is dreamt of.
+        units: its channels in place of that, one for all images or one each.
+        guide: an image of which the layer should be reminded.
+        score: any other `Score` in place of a layer's.
+        size: pixels of the longer side; by default arrays stay as they are, and photos get the network's size.
+        octaves: how many sizes; each takes over the detail that was dreamt in the one before.
+        zoom: how many times as large an octave is as the one before.
+
+    Returns:
+        A `Synthesis`; ``facts`` have the images as they ``began``.
     """
     asked = probe(model)
     shown = canvases(asked, images, size)

@@ -269,11 +269,25 @@ def evolve(
     batch=None,
     tell=None,
 ):
-    """Breed an image for each class, all of them at once, until each p(class) is above ``goal``: `Evolved`.
+    """Breed an image for each class, all at once, until each is above ``goal``.
 
-    ``encoding`` "cppn" gives patterns (`cppn`), "direct" noise pixel by pixel, which needs a small image. Each of the
-    ``generations`` is ``population`` children of one parent. Ctrl-C ends it with what there is; ``start``, an earlier
-    result, is gone on from. ``classes`` are numbers or names, ``labels`` the names of all.
+    Ctrl-C ends it with what there is.
+
+    Args:
+        model: any Keras model of one input, or a `Probe` of one.
+        classes: different numbers or names, by default all.
+        encoding: "cppn" gives patterns; "direct" gives noise pixel by pixel, which needs a small image.
+        population: children of a generation, each of one parent.
+        generations: how many at most.
+        seed: of what is drawn at random.
+        goal: the probability of its class above which an image is good enough.
+        labels: the names of all classes.
+        start: an `Evolved` to go on from.
+        batch: images in the network at once; by default as many as memory allows.
+        tell: called as `tell(done, of)` while it goes on; may raise to end it.
+
+    Returns:
+        An `Evolved`.
     """
     import pandas as pd
 

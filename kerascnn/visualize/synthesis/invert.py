@@ -70,12 +70,20 @@ def invert(
     batch=None,
     tell=None,
 ):
-    """Images with the same activations at a layer as those given, for each of several layers: `Inversion`.
+    """Images with the same activations at a layer as those given, for each of several layers.
 
-    ``layers``: names, by default one of each stage and `logits`; "logits" and "probs" are codes as others are.
-    ``copies`` of one code begin with different noise. The priors of deeper layers are stronger where the recipe is
-    "mahendran": variation 0.5, 5 and 50 for the first, second and third part of the network. The other arguments are
-    those of `climb`.
+    The priors of deeper layers are stronger where the recipe is "mahendran": variation 0.5, 5 and 50 for the first,
+    second and third part of the network. What is not explained here is as in `climb`.
+
+    Args:
+        model: any Keras model, or a `Probe` of one.
+        images: an array (N, H, W, C) of pixels 0..255, or photos in any form that `predict` takes.
+        layers: names, by default one of each stage and "logits"; "probs" is a code too.
+        copies: pictures of each code, from other noise.
+        recipe: "mahendran", or as in `climb`.
+
+    Returns:
+        An `Inversion`.
     """
     asked = probe(model)
     shown = pictures(asked, images)

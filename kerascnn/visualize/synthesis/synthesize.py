@@ -44,12 +44,30 @@ def climb(
     batch=None,
     tell=None,
 ):
-    """Change images until their `Score` is high: `Synthesis`, an image for each row that the score has, times copies.
+    """Change images until their `Score` is high: a picture for each row of the score.
 
-    ``recipe``: a name in RECIPES or a `Recipe`. ``start``: images (N, H, W, C), pixels 0..255, else noise by ``seed``:
-    copy k of every unit begins with the same noise and is shaken alike, alone or among others. ``apart``: (layer,
-    weight) keeps copies of a unit different, by the cosine of their Gram matrices. ``bounds``: what the model takes for
-    black and white. ``keep``: steps after which the images are kept. ``until``: a score at which an image may stay.
+    Copy k of every unit begins with the same noise and is shaken alike, alone or among others.
+
+    Args:
+        model: any Keras model, or a `Probe` of one.
+        score: a `Score`, or a function of the logits (N, classes).
+        recipe: how images climb: a name in RECIPES, or a `Recipe`.
+        start: images (N, H, W, C) to begin with, pixels 0..255; by default what the recipe begins with.
+        size: (height, width) of the images or one side of squares; by default what the model takes.
+        copies: pictures of each row, from other noise.
+        apart: (layer, weight) keeps copies different, by the cosine of their Gram matrices at a layer.
+        steps: how many, in place of the recipe's own number.
+        seed: of the noise and the shaking.
+        bounds: what the model takes for black and white.
+        keep: counts of steps after which the images are kept too.
+        until: a score at which an image may stay as it is.
+        names: what the rows are called, for titles.
+        others: {name: array} of the model's other inputs.
+        batch: images in the network at once; by default as many as memory allows.
+        tell: called as `tell(done, of)` while it goes on; may raise to end it.
+
+    Returns:
+        A `Synthesis` with ``copies`` images for each row.
     """
     ascent = Ascent(
         probe=probe(model),
