@@ -49,9 +49,9 @@ def test_a_network_is_drawn_as_its_formula_says(kinds, colours):
 
 
 def test_children_stay_networks(rng):
-    networks = cppn.first(rng, 20, (8, 8, 3))
+    networks = cppn.first_networks(rng, 20, (8, 8, 3))
     for _ in range(30):
-        networks = cppn.mutated(rng, networks)
+        networks = cppn.mutate(rng, networks)
     weights = networks["weights"]
     assert not np.triu(weights).any(), "a node reads only what stands before it"
     assert not weights[:, :HIDDEN].any(), "inputs read nothing"

@@ -13,7 +13,7 @@ from ..engine.scores import OWN, called, distance
 from .params import Pixels
 from .recipes import Recipe
 from .regularizers import norm_score, variation
-from .synthesize import TALL, climb, draw_tiles, extent, shortened, tile_shape
+from .synthesize import TALL, climb, draw_tiles, extent, shorten, tile_shape
 
 TYPICAL = 68.9  # rms of a photo's pixels about their mean, by which the authors scale images and steps
 
@@ -179,7 +179,7 @@ def draw_inversion(result, copies=None):
         for k in range(copies):
             images = [result.images[i] if k == 0 else np.full_like(result.images[i], 255)]
             images += [result.reconstructions[j, i, k] for j in range(layers)]
-            titles = [shortened(name, shape[1]) if k == 0 else ""]
+            titles = [shorten(name, shape[1]) if k == 0 else ""]
             for layer in result.layers:
                 row = table.loc[(layer, name, k)]
                 titles.append(f"{layer}  {row.error:.2g}, {row.psnr:.1f} dB")

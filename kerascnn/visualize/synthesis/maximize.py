@@ -12,7 +12,7 @@ from ..engine.lens import probe
 from ..engine.pictures import pictures, unsteps
 from ..engine.query import Question, ask
 from ..engine.scores import channel, energy, log_probability, logit, neuron, peak
-from ..features.activations import checked
+from ..features.activations import check_units
 from .synthesize import climb
 
 KINDS = {"channel": channel, "neuron": neuron, "peak": peak}
@@ -68,7 +68,7 @@ def maximize(
         numbers, named = named_classes(asked, classes, labels)
         score, names = logit(numbers), names or named
     elif score is None:
-        score, named = wanted(asked, layer, units, kind)
+        score, named = unit_scores(asked, layer, units, kind)
         names, size = names or named, size or canvas(asked, layer)
     return climb(
         asked,
@@ -158,14 +158,14 @@ def named_classes(asked, classes, labels):
     return numbers, [label_of(int(k), count, labels) for k in numbers]
 
 
-def wanted(asked, layer, units, kind):
+def unit_scores(asked, layer, units, kind):
     """The score of a layer's units, and what they are called."""
     node = asked.graph.find(layer)
     if isinstance(units, str) and units == "all":
         return energy(node.name), [f"{node.name}, all of it"]
     if kind not in KINDS:
         raise ValueError(unknown("kind", kind, KINDS))
-    numbers = checked(units, node.shape[-1], node.name)
+    numbers = check_units(units, node.shape[-1], node.name)
     return KINDS[kind](node.name, numbers), [f"{node.name}:{k}" for k in numbers]
 
 
@@ -231,9 +231,9 @@ def facets(
         name, score = named[0], logit(numbers)
     else:
         name = f"{layer}:{unit}"
-        score = channel(layer, checked(unit, asked.graph.find(layer).shape[-1], layer))
+        score = channel(layer, check_units(unit, asked.graph.find(layer).shape[-1], layer))
     seen = replace(shown, pixels=unsteps(shown.pixels, bounds))
-    scores, features = described(asked, seen, score, batch)
+    scores, features = scores_and_features(asked, seen, score, batch)
     best = np.argsort(-scores)[: min(top or 15 * count, len(scores))]
     if len(best) < count:
         raise ValueError(f"`images` should be at least as many as facets, {count}. Received: {len(best)}")
@@ -258,7 +258,7 @@ def facets(
     return replace(found, facts=found.facts | {"members": members, "began": means})
 
 
-def described(asked, shown, score, batch=None):
+def scores_and_features(asked, shown, score, batch=None):
     """(score of each image, what the network makes of it: `features`, each channel's mean)."""
     layer = asked.features()
 
