@@ -131,6 +131,9 @@ def test_dreamt_pictures_are_files_too(document, here, network, photos):
         (["fool", "a", "--of", "fgms"], "fgsm"),
         (["fool", "a", "--size", "3"], "option of minimal"),
         (["dream", "a", "--frames", "3"], "--frames needs a --folder"),
+        (["dream", "a", "--copies", "2"], "dream does not take --copies"),
+        (["facets", "a", "--class", "1", "--copies", "2"], "facets does not take --copies"),
+        (["invert", "a", "--size", "9"], "invert does not take --size"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -95,12 +95,12 @@ def activation_maps(model, images, layer, *, units=None, sort="index"):
         raise ValueError(f"`layer` should give maps (h, w, units) or units. Received: {layer}, {values.shape[1:]}")
     values = values if values.ndim == 4 else values[:, None, None]
     every = values.shape[-1]
-    chosen = checked(units, every, called(layer))
+    chosen = check_units(units, every, called(layer))
     values = values[..., chosen]
     table = statistics(values, chosen)
-    order = sorted_by(table, sort)
+    order = sort_order(table, sort)
     table, values = table.iloc[order].reset_index(drop=True), values[..., order]
-    boxes = seen(asked, layer, shown.pixels.shape[1:], values)
+    boxes = seen_boxes(asked, layer, shown.pixels.shape[1:], values)
     return ActivationMaps(
         layer=called(layer),
         values=values,
@@ -113,7 +113,7 @@ def activation_maps(model, images, layer, *, units=None, sort="index"):
     )
 
 
-def checked(units, count, layer):
+def check_units(units, count, layer):
     """The numbers of units as an array."""
     if units is None:
         return np.arange(count)
@@ -133,14 +133,14 @@ def statistics(values, chosen):
     return pd.DataFrame(columns)
 
 
-def sorted_by(table, sort):
+def sort_order(table, sort):
     """Positions of the units in the order asked for."""
     if sort == "sparsity":
         return np.lexsort((table.positive, table.positive == 0))
     return np.arange(len(table)) if sort == "index" else np.argsort(-table[sort].to_numpy(), kind="stable")
 
 
-def seen(asked, layer, shape, values):
+def seen_boxes(asked, layer, shape, values):
     """The boxes of the strongest units' receptive fields, cut to the image, or None."""
     try:
         fields = receptive_field(asked.model, layer, asked.input, input_shape=shape if None in asked.shape else None)
@@ -160,14 +160,14 @@ CLIP = 99.5  # percentile that is the end of a scale
 def draw_activation_maps(result, image, norm):
     """Input and strongest unit left, grid right, a colour bar where all share a scale."""
     maps = np.moveaxis(result.values[image], 2, 0)[:TILES]
-    shown, step = thinned(maps)
+    shown, step = thin(maps)
     painted, limits = colours(shown, norm, result.signed)
     columns = columns_for(len(shown), 1.3)
     zoom = min(zoom_for(shown.shape[1:], columns, WIDE), max(1, LARGEST // min(shown.shape[1:])))
     grid = tile_grid(zoomed(painted, zoom), columns)
     unit, row, column = result.strongest(image)
     photo, factor = picture(result.images[image])
-    one = enlarged(result.values[image, ..., unit], result.signed)
+    one = enlarge(result.values[image, ..., unit], result.signed)
     bar = 90 if norm == "layer" else 0
     gap = 34  # for the title above each
     high, wide = grid.image.shape[:2]
@@ -198,7 +198,7 @@ def title(result, image):
     return name[-LONGEST:] + several
 
 
-def thinned(maps):
+def thin(maps):
     """(every ``step``-th row and column, step)."""
     step = max(1, -(-max(maps.shape[1:]) // LARGEST))
     return maps[:, ::step, ::step], step
@@ -218,7 +218,7 @@ def picture(pixels):
     return zoomed(looks(pixels[None])[0], factor)[0], factor
 
 
-def enlarged(one, signed):
+def enlarge(one, signed):
     """One map in colours, by a whole factor."""
     painted = colours(one[None], "unit", signed)[0]
     return zoomed(painted, max(1, round(LEFT / max(one.shape))))[0]

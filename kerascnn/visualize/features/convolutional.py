@@ -64,7 +64,7 @@ def convolutional(model, size=None):
     for node in nodes:
         entering = [parts[before][index] for before, index in node.inputs]
         try:
-            parts[node] = drawn(node, entering, node is last, twins)
+            parts[node] = convert_call(node, entering, node is last, twins)
         except (ValueError, TypeError, NotImplementedError, AttributeError) as error:
             reason = str(error).strip().splitlines()[0]
             raise ValueError(
@@ -77,10 +77,10 @@ def convolutional(model, size=None):
     return keras.Model(inputs, end.tensor, name=f"{model.name}_convolutional")
 
 
-def drawn(node, parts, last, twins):
+def convert_call(node, parts, last, twins):
     """The parts that leave a call in the new network; an error says why it cannot be in one."""
     if node.reach == "none" or all(part.form == "aside" for part in parts):
-        return [part._replace(form="aside") for part in called(node, parts, last, twins)]
+        return [part._replace(form="aside") for part in rebuild_call(node, parts, last, twins)]
     layer = node.operation
     first, shape = next(pair for pair in zip(parts, node.input_shapes, strict=True) if pair[0].form != "aside")
     if getattr(layer, "data_format", None) == "channels_first":
@@ -92,18 +92,18 @@ def drawn(node, parts, last, twins):
         return [first]
     if first.form == "map" and len(shape) == 3:
         if vector and node.kind in POOLINGS and shape[:2] != ONE_BY_ONE:
-            return [pooled(node, first, twins)]
+            return [convert_pooling(node, first, twins)]
         if vector and shape[:2] == ONE_BY_ONE and (node.kind in POOLINGS or node.kind in ARRANGING):
             return [Part(first.tensor, "answers", ONE_BY_ONE)]
         if node.kind in ARRANGING and node.shape == (math.prod(shape),):
             return [Part(first.tensor, "flat", shape)]
     if first.form != "map" and isinstance(layer, layers.Dense):
-        return [convolved(node, first, last, twins)]
+        return [convert_dense(node, first, last, twins)]
     refuse(node, parts)
-    return called(node, parts, last, twins)
+    return rebuild_call(node, parts, last, twins)
 
 
-def pooled(node, part, twins):
+def convert_pooling(node, part, twins):
     """Pooling over all of a map as pooling over windows of its size."""
     size = node.input_shapes[0][:2]
     options = {"pool_size": size, "strides": 1, "dtype": getattr(node.operation, "dtype_policy", None)}
@@ -111,7 +111,7 @@ def pooled(node, part, twins):
     return Part(pool(part.tensor), "answers", size)
 
 
-def convolved(node, part, last, twins):
+def convert_dense(node, part, last, twins):
     """A dense layer as a convolution: its rows are in the order (h, w, channel), as Flatten puts them."""
     dense, flat = node.operation, part.form == "flat"
     height, width, channels = part.size if flat else (*ONE_BY_ONE, node.input_shapes[0][-1])
@@ -134,7 +134,7 @@ def convolved(node, part, last, twins):
     return Part(conv(part.tensor), "answers", part.size[:2])
 
 
-def called(node, parts, last, twins):
+def rebuild_call(node, parts, last, twins):
     """A layer or operation built again from its configuration and called as it was, with its weights copied."""
     operation, first = node.operation, next((part for part in parts if part.form != "aside"), parts[0])
     answers = first.form == "answers"
@@ -174,7 +174,7 @@ def refuse(node, parts):
     along = along or node.reach == "pointwise"
     if form == "map":
         looks = [connections.link(node, i, 2) for i, part in enumerate(parts) if part.form != "aside"]
-        if isinstance(operation, SIZED) or node.kind == "Reshape" or any(map(sized, looks)):
+        if isinstance(operation, SIZED) or node.kind == "Reshape" or any(map(has_fixed_size, looks)):
             raise ValueError("it looks at the whole map, or at fixed places of it")
     elif form == "flat":
         along = along and not isinstance(operation, (layers.BatchNormalization, *kinds.BY_AXIS, layers.Concatenate))
@@ -187,7 +187,7 @@ def refuse(node, parts):
         raise ValueError("after pooling or flattening only what acts along the channels can slide")
 
 
-def sized(look):
+def has_fixed_size(look):
     """Whether a look at a map takes it whole, unknown, stretched, or cut at fixed places."""
     return isinstance(look, str) or any(taps.step == 0 or taps.extent[:1] == ("slice",) for taps in look)
 

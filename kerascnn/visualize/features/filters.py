@@ -64,9 +64,9 @@ def filter_images(model, layer=None, *, scale="filter", fold=True, sort="index",
     for name, given, known in (("scale", scale, SCALES), ("sort", sort, SORTS)):
         if given not in known:
             raise ValueError(unknown(name, given, known))
-    name, stride, found = acting(model, layer, fold)
+    name, stride, found = find_kernel(model, layer, fold)
     kernel = found.kernel
-    table = described(kernel, found, fit or sort == "orientation")
+    table = describe(kernel, found, fit or sort == "orientation")
     colours = found.sees_pixels and kernel.shape[2] in (1, 3)
     shows = "components" if components else "colours" if colours else "channels"
     signed = parts_of(kernel) if components else np.moveaxis(kernel, 3, 0)
@@ -75,12 +75,12 @@ def filter_images(model, layer=None, *, scale="filter", fold=True, sort="index",
         share = np.square(signed).sum((1, 2, 3)) / np.maximum(np.square(kernel).sum((0, 1, 2)), 1e-30)
         table["explained"] = share
         notes.append(f"each filter's {signed.shape[-1]} strongest spatial components, {share.mean():.0%} of its energy")
-    order = sorted_by(table, sort)
+    order = sort_order(table, sort)
     return FilterImages(
         layer=name,
         kernel=kernel,
         bias=found.bias,
-        images=pictured(signed, scale),
+        images=to_images(signed, scale),
         shows=shows,
         order=order,
         table=table,
@@ -91,7 +91,7 @@ def filter_images(model, layer=None, *, scale="filter", fold=True, sort="index",
     )
 
 
-def acting(model, layer, fold):
+def find_kernel(model, layer, fold):
     """(name, stride, `Effective`) of the convolution asked for."""
     if isinstance(model, np.ndarray):
         if model.ndim != 4 or min(model.shape) < 1:
@@ -109,7 +109,7 @@ def acting(model, layer, fold):
     return node.name, tuple(node.operation.strides), effective(graph, node, fold)
 
 
-def pictured(signed, scale):
+def to_images(signed, scale):
     """Signed values (filters, h, w, c) as images 0..1 around exactly 0.5."""
     axes = (1, 2, 3) if scale == "filter" else None
     most = np.abs(signed).max(axes, keepdims=True)
@@ -129,7 +129,7 @@ def parts_of(kernel):
     return kept.reshape(count, height, width, -1)
 
 
-def described(kernel, found, fit):
+def describe(kernel, found, fit):
     """The table of filters."""
     import pandas as pd
 
@@ -162,7 +162,7 @@ def colour_of(one):
     return float(np.square(chroma).sum() / energy), float(np.rad2deg(np.arctan2(axis[1], axis[0])) % 180)
 
 
-def sorted_by(table, sort):
+def sort_order(table, sort):
     """The filters in the order in which they are drawn."""
     if sort == "rms":
         return np.argsort(-table.rms.to_numpy(), kind="stable")
@@ -290,7 +290,7 @@ def effective(graph, node, fold=True):
             turned = matrix if fold else order_of(matrix)
             bias = bias + (np.einsum("hwcf,c->f", kernel, offset) if fold else 0)
             kernel = np.einsum("hwkf,kc->hwcf", kernel, turned)
-            notes += words(matrix, fold)
+            notes += folding_notes(matrix, fold)
     return Effective(kernel, bias, stored, sees_pixels, tuple(notes))
 
 
@@ -309,9 +309,14 @@ def weights_of(layer):
     return kernel, np.zeros(kernel.shape[-1]) if bias is None else ops.convert_to_numpy(bias).astype(np.float64)
 
 
+def readers_of(graph, node):
+    """The calls that take what a call gives."""
+    return [each for each in graph.nodes if any(source is node for source, _ in each.inputs)]
+
+
 def norm_after(graph, node):
     """The batch norm that alone reads a linear convolution, or None."""
-    readers = [each for each in graph.nodes if any(source is node for source, _ in each.inputs)]
+    readers = readers_of(graph, node)
     alone = len(readers) == 1 and node not in graph.outputs and not act_of(node)
     last = alone and readers[0].kind == "BatchNormalization" and readers[0].operation.axis in (-1, 3)
     return readers[0].operation if last else None
@@ -367,7 +372,7 @@ def order_of(matrix):
     return used if permutes else np.eye(*matrix.shape)
 
 
-def words(matrix, fold):
+def folding_notes(matrix, fold):
     """What was done about the map of pixels that comes before."""
     used = matrix != 0
     square = matrix.shape[0] == matrix.shape[1]

@@ -36,7 +36,7 @@ def gabor(kernel):
         wanted = f"(h, w, channels, filters) of at least {LEAST}x{LEAST}, as nine parameters fit anything smaller"
         raise ValueError(f"`kernel` should be {wanted}. Received: {kernel.shape}")
     pairs = [strongest(kernel[..., i]) for i in range(kernel.shape[-1])]
-    table = pd.DataFrame([fitted(plane) for plane, _ in pairs], columns=COLUMNS)
+    table = pd.DataFrame([fit_plane(plane) for plane, _ in pairs], columns=COLUMNS)
     table.insert(0, "filter", np.arange(len(table)))
     table["share"] = [share for _, share in pairs]
     table["chance"] = chance(kernel.shape[:3])
@@ -49,7 +49,7 @@ def chance(shape, count=NOISE):
     if shape in CHANCE and count == NOISE:
         return CHANCE[shape]
     noise = np.random.default_rng(0).standard_normal((count, *shape))
-    return float(np.percentile([fitted(strongest(each)[0])[0] for each in noise], 99))
+    return float(np.percentile([fit_plane(strongest(each)[0])[0] for each in noise], 99))
 
 
 def strongest(one):
@@ -60,7 +60,7 @@ def strongest(one):
     return (sign * left[:, 0] * values[0]).reshape(one.shape[:2]), float(values[0] ** 2 / energy) if energy else 0.0
 
 
-def fitted(plane):
+def fit_plane(plane):
     """One row of ``COLUMNS``: the best fit of several starts; NaN for a constant plane."""
     from scipy.optimize import least_squares
 
@@ -78,7 +78,7 @@ def fitted(plane):
         if best is None or rank < best[0]:
             best = rank, found.x
     (_, cost), parameters = best
-    return 1 - 2 * cost / np.square(target).sum(), *described(parameters, spread)
+    return 1 - 2 * cost / np.square(target).sum(), *describe(parameters, spread)
 
 
 def grid(shape):
@@ -131,18 +131,18 @@ def starts(plane):
         for middle in (centre, (0.0, 0.0)):
             for width_x, width_y in ((0.15, 0.15), (0.3, 0.3), (0.15, 0.3)):
                 logs = np.log([width_x * width, width_y * height])
-                found.append(projected(plane.ravel(), (*middle, angle, frequency, *logs), grid(plane.shape)))
+                found.append(project(plane.ravel(), (*middle, angle, frequency, *logs), grid(plane.shape)))
     return [parameters for _, parameters in sorted(found, key=lambda pair: pair[0])[:STARTS]]
 
 
-def projected(target, others, places):
+def project(target, others, places):
     """(squared error, parameters) with the best a, b and c for the others."""
     basis = wave(np.array([1.0, 1.0, 0.0, *others]), places)[1][:3].T
     solved = np.linalg.lstsq(basis, target, rcond=1e-8)[0]
     return float(np.square(basis @ solved - target).sum()), np.array([*solved, *others])
 
 
-def described(parameters, spread):
+def describe(parameters, spread):
     """The parameters as they are reported: those of ``COLUMNS`` but r2."""
     a, b, _, x0, y0, angle, frequency, log_x, log_y = parameters
     across, down = frequency * np.cos(angle), frequency * np.sin(angle)

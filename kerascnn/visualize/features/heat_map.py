@@ -130,14 +130,14 @@ def heat_map(model, images, classes=None, *, scales=None, longest=1024, size=Non
         image = images.one(row, channels=preprocessing.channels)
         grids = [
             Grid(image.shape[:2], shape, step, preprocessing.size)
-            for shape in shapes(image.shape[:2], preprocessing, scales, longest)
+            for shape in photo_shapes(image.shape[:2], preprocessing, scales, longest)
         ]
         found = []
         for grid in grids:
-            pixels = resized(image, grid.shape, preprocessing)[None]
-            found.append(scored(net, prepare(pixels) if prepare else pixels, end)[grid.inside])
-        scores = averaged(found, grids)
-        probs = likely(scores, end)
+            pixels = resize_photo(image, grid.shape, preprocessing)[None]
+            found.append(score_places(net, prepare(pixels) if prepare else pixels, end)[grid.inside])
+        scores = average_maps(found, grids)
+        probs = to_probabilities(scores, end)
         chosen = classes or (int(probs.max((0, 1)).argmax()),)
         slides.append(Slide(name, image, scores, probs, grids[0].stride, grids[0].window, chosen))
     return HeatMap(tuple(slides), labels)
@@ -183,7 +183,7 @@ class Grid:
         return tuple(length * own / new for length, own, new in zip(lengths, self.own, self.shape, strict=True))
 
 
-def shapes(own, preprocessing, scales, longest):
+def photo_shapes(own, preprocessing, scales, longest):
     """The sizes, all at least the model's, in which a photo is looked at."""
     least = max(side / have for side, have in zip(preprocessing.size, own, strict=True))
     if scales is None:
@@ -204,14 +204,14 @@ def shapes(own, preprocessing, scales, longest):
     ]
 
 
-def resized(image, shape, preprocessing):
+def resize_photo(image, shape, preprocessing):
     """A photo in the size in which it is looked at, as float32."""
     if image.shape[:2] != shape:
         image = resample(image, shape, INTERPOLATIONS[preprocessing.interpolation])
     return np.asarray(image, np.float32)
 
 
-def scored(net, batch, end):
+def score_places(net, batch, end):
     """Logits (h, w, classes) of one photo; a single sigmoid's s is (0, s), whose softmax is (1 - p, p)."""
     scores = keras.ops.convert_to_numpy(net(batch, training=False))[0].astype(np.float32)
     if not np.isfinite(scores).all():
@@ -219,14 +219,14 @@ def scored(net, batch, end):
     return np.concatenate([np.zeros_like(scores), scores], -1) if end == "single sigmoid" else scores
 
 
-def likely(scores, end):
+def to_probabilities(scores, end):
     """Logits as probabilities: each class by itself after a sigmoid, else their softmax."""
     if end == "sigmoid":
         return keras.ops.convert_to_numpy(keras.ops.sigmoid(scores))
     return probabilities(scores, "unknown" if end == "unknown" else "linear")
 
 
-def averaged(maps, grids):
+def average_maps(maps, grids):
     """The mean of maps at the places of the first: between its centres a map is linear, beyond the outermost constant.
 
     Weights of linear interpolation are columns of a matrix for each axis.
@@ -235,7 +235,7 @@ def averaged(maps, grids):
     targets = [centres(grids[0], axis, maps[0].shape[axis]) for axis in (0, 1)]
     for scores, grid in zip(maps[1:], grids[1:], strict=True):
         for axis in (0, 1):
-            weights = between(targets[axis], centres(grid, axis, scores.shape[axis]))
+            weights = interpolation_weights(targets[axis], centres(grid, axis, scores.shape[axis]))
             scores = np.moveaxis(np.tensordot(weights, scores, (1, axis)), 0, axis)
         total = total + scores
     return (total / len(maps)).astype(np.float32)
@@ -246,7 +246,7 @@ def centres(grid, axis, count):
     return grid.window[axis] / 2 + grid.stride[axis] * np.arange(count)
 
 
-def between(targets, sources):
+def interpolation_weights(targets, sources):
     """(targets, sources) weights of linear interpolation."""
     return np.stack([np.interp(targets, sources, row) for row in np.eye(len(sources))], axis=1)
 
@@ -266,14 +266,14 @@ def draw_heat_map(result):
     for axes, (slide, window) in zip(grid, rows, strict=True):
         name = result.label(window.number)
         values = slide.probs[..., window.number]
-        show(axes[0], slide, last_part(slide.name, 32))
+        draw_photo(axes[0], slide, last_part(slide.name, 32))
         draw_probability(figure, axes[1], slide, values, name)
         draw_strongest(axes[2], slide, window, values, name)
         draw_likeliest(axes[3], slide, result)
     return figure
 
 
-def show(axis, slide, title, pale=False):
+def draw_photo(axis, slide, title, pale=False):
     """The photo, its axes in pixels; faded to grey where something lies on it."""
     height, width = slide.image.shape[:2]
     pixels = np.clip(np.asarray(slide.image, np.float32) / 255, 0, 1)
@@ -287,7 +287,7 @@ def show(axis, slide, title, pale=False):
     axis.tick_params(labelsize=8)
 
 
-def lay(axis, slide, values, **options):
+def draw_map(axis, slide, values, **options):
     """A map on the photo, nothing between its places: each is a cell of one stride around its window's middle."""
     ends = zip(slide.centres, slide.stride, strict=True)
     edges = [(middles[0] - stride / 2, middles[-1] + stride / 2) for middles, stride in ends]
@@ -300,9 +300,9 @@ def lay(axis, slide, values, **options):
 
 def draw_probability(figure, axis, slide, values, name):
     """p(class) with its colour bar; from 0 to 1, or to its largest where that is small."""
-    show(axis, slide, f"p({cut(name, 28)})", pale=True)
+    draw_photo(axis, slide, f"p({cut(name, 28)})", pale=True)
     top = 1.0 if values.max() > 0.5 else max(float(values.max()), 1e-6)
-    drawn = lay(axis, slide, values, cmap="viridis", vmin=0, vmax=top)
+    drawn = draw_map(axis, slide, values, cmap="viridis", vmin=0, vmax=top)
     height, width = slide.window
     axis.set_xlabel(f"each cell: the {width:.0f}x{height:.0f} pixels around it", fontsize=8)
     figure.colorbar(drawn, ax=axis, pad=0.03, ticks=[0, top / 2, top], format="%.2g")
@@ -312,7 +312,7 @@ def draw_strongest(axis, slide, window, values, name):
     """The window where the class is likeliest, and a line around where it is half as likely."""
     from matplotlib.patches import Rectangle
 
-    show(axis, slide, f"{cut(name, 24)}: at most {window.probability:.2f}")
+    draw_photo(axis, slide, f"{cut(name, 24)}: at most {window.probability:.2f}")
     top, left, height, width = window.box
     for colour, thick in (("white", 4), (CLASSES[3], 2)):
         axis.add_patch(Rectangle((left, top), width, height, fill=False, edgecolor=colour, linewidth=thick))
@@ -335,8 +335,8 @@ def draw_likeliest(axis, slide, result):
     ranks = np.full(slide.probs.shape[-1], len(order))
     ranks[order] = np.arange(len(order))
     colours = [*CLASSES[: len(order)], OTHER]
-    show(axis, slide, "likeliest class by place", pale=True)
-    lay(axis, slide, ranks[likeliest], cmap=ListedColormap(colours), vmin=-0.5, vmax=len(order) + 0.5)
+    draw_photo(axis, slide, "likeliest class by place", pale=True)
+    draw_map(axis, slide, ranks[likeliest], cmap=ListedColormap(colours), vmin=-0.5, vmax=len(order) + 0.5)
     names = [cut(result.label(number), 26) for number in order] + ["other"] * (len(numbers) > len(order))
     handles = [Patch(color=colour, label=name) for colour, name in zip(colours, names, strict=False)]
     axis.legend(handles=handles, fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))

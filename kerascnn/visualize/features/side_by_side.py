@@ -11,8 +11,8 @@ from ...support.display import Drawn
 from ...support.files import save_figure
 from ..engine.lens import probe
 from ..engine.query import pictures, read
-from .activations import activation_maps, colours, picture, thinned
-from .filters import SAYS, filter_images, grid, is_convolution
+from .activations import activation_maps, colours, picture, thin
+from .filters import SAYS, filter_images, grid, is_convolution, readers_of
 
 FEWEST = 4  # images of which similarity can be told
 
@@ -61,7 +61,7 @@ def side_by_side(model_a, model_b, images=None, layers=None, *, scale="filter"):
     import pandas as pd
 
     asked = tuple(probe(model) for model in (model_a, model_b))
-    pairs = named([each.graph for each in asked], layers)
+    pairs = pair_layers([each.graph for each in asked], layers)
     shown = tuple(filter_images(each, scale=scale) for each in asked)
     spectra = [power_of(each.kernel) for each in shown]
     rows = [numbers(each, power) for each, power in zip(shown, spectra, strict=True)]
@@ -82,7 +82,7 @@ def side_by_side(model_a, model_b, images=None, layers=None, *, scale="filter"):
     return SideBySide(names, pairs, shown, power, table.rename_axis("measure"), maps, similarity)
 
 
-def named(graphs, layers):
+def pair_layers(graphs, layers):
     """Pairs of names of calls, one of each network."""
     if layers is None:
         return tuple(zip(*([node.name for node in first_two(graph)] for graph in graphs), strict=False))
@@ -102,7 +102,7 @@ def answer(graph, node):
     """The nonlinear call that alone reads a convolution, maybe through a norm; else the convolution."""
     after = node
     while not act_of(after):
-        readers = [each for each in graph.nodes if any(source is after for source, _ in each.inputs)]
+        readers = readers_of(graph, after)
         if len(readers) != 1 or (readers[0].kind != "BatchNormalization" and not act_of(readers[0])):
             return node
         after = readers[0]
@@ -189,7 +189,7 @@ def draw_side_by_side(result, image):
     grids = [grid(each, np.arange(len(each.images)), zoom).image for each in result.filters]
     spectra = [spectrum(power) for power in result.power]
     last = result.maps[-1] if result.maps else ()
-    tiles = [tiled(each, image) for each in last]
+    tiles = [map_tiles(each, image) for each in last]
     photos = [picture(each.images[image])[0][::2, ::2] for each in last]
     rows = [grids, spectra, [each.image for each in tiles] + photos]
     heights = [max(part.shape[0] for part in parts) for parts in rows if parts]
@@ -228,10 +228,10 @@ def rings(axis, size):
         axis.add_patch(Circle((middle, middle), edge * size, fill=False, edgecolor="white", linewidth=0.9))
 
 
-def tiled(maps, image):
+def map_tiles(maps, image):
     """The `TileGrid` of the first maps for an image, each on its own scale."""
     values = np.moveaxis(maps.values[image], 2, 0)[:MAPS]
-    painted = colours(thinned(values)[0], "unit", maps.signed)[0]
+    painted = colours(thin(values)[0], "unit", maps.signed)[0]
     tiles = zoomed(painted, max(1, SIDE // max(painted.shape[1:3])))
     return tile_grid(tiles, min(ACROSS, len(tiles)))
 

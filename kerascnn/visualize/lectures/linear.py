@@ -48,7 +48,7 @@ class TenNumbers(Drawn):
 
 def ten_numbers(step=0.5):
     """Ten numbers that a linear classifier takes for 5 % of a class, and for 88 % after a step of 0.5: `TenNumbers`."""
-    step = positive(step)
+    step = check_step(step)
     x, w = np.array(X, np.float64), np.array(W, np.float64)
     fooled = x + step * np.sign(w)
     scores = float(w @ x), float(w @ fooled)
@@ -111,7 +111,7 @@ def fool_linear(images=None, labels=None, targets=None, *, names=None, step=None
     """
     images, labels = examples(images, labels)
     kinds, numbers = np.unique(labels, return_inverse=True)
-    templates, biases, accuracy, right = fitted(images, numbers, strength, seed)
+    templates, biases, accuracy, right = fit_regression(images, numbers, strength, seed)
     if not len(right):
         raise ValueError("`images` should be such that the regression gets one right. Received: none that it does")
     order = np.random.default_rng(seed).permutation(right)
@@ -125,7 +125,7 @@ def fool_linear(images=None, labels=None, targets=None, *, names=None, step=None
     rows = np.arange(len(shown))
     linf[rows, predicted] = np.inf
     chosen = linf.argmin(-1) if targets is None else targets_of(targets, kinds, predicted)
-    step = positive(1.1 * linf[rows, chosen].max() if step is None else step)
+    step = check_step(1.1 * linf[rows, chosen].max() if step is None else step)
     towards = np.sign(flat[chosen] - flat[predicted]).reshape(shown.shape)
     fooled = shown + step * towards
     after = fooled.reshape(len(shown), -1) @ flat.T + biases
@@ -147,7 +147,7 @@ def fool_linear(images=None, labels=None, targets=None, *, names=None, step=None
     )
 
 
-def fitted(images, numbers, strength, seed):
+def fit_regression(images, numbers, strength, seed):
     """(templates, biases, accuracy, places of images that it gets right) of a softmax regression on pixels 0..255."""
     from sklearn.linear_model import LogisticRegression
 
@@ -188,7 +188,7 @@ def targets_of(targets, kinds, predicted):
     return places
 
 
-def positive(step):
+def check_step(step):
     if not np.isfinite(step) or step < 0:
         raise ValueError(f"`step` should be a number from 0. Received: {step!r}")
     return float(step)
@@ -263,8 +263,8 @@ def draw_linear_fooling(found):
         for axis, number in zip(row, (own, target), strict=False):
             axis.imshow(template(found.templates[number], most), **tones(found.templates))
             bare(axis, f"template of {cut(found.labels[number], 16)}")
-        named(row[2], both[i], found, found.probabilities[i, 0], "")
-        named(row[3], both[count + i], found, found.probabilities[i, 1], f"needs {found.linf[i]:.2g} a pixel")
+        draw_prediction(row[2], both[i], found, found.probabilities[i, 0], "")
+        draw_prediction(row[3], both[count + i], found, found.probabilities[i, 1], f"needs {found.linf[i]:.2g} a pixel")
         row[4].imshow(signals(10 * (found.fooled[i] - found.images[i]), 2 * 127.5))
         bare(row[4], "difference × 10", f"±{found.step:.3g} of 255 in each pixel")
     sign = "red for, blue against" if found.templates.shape[-1] == 1 else "grey is 0"
@@ -282,7 +282,7 @@ def tones(templates):
     return {"cmap": "RdBu_r", "vmin": -1, "vmax": 1} if templates.shape[-1] == 1 else {}
 
 
-def named(axis, image, found, probs, below):
+def draw_prediction(axis, image, found, probs, below):
     best = int(probs.argmax())
     axis.imshow(image)
     bare(axis, f"{cut(found.labels[best], 16)} {probs[best]:.1%}", below)

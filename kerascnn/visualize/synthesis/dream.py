@@ -35,22 +35,33 @@ def dream(
     batch=None,
     tell=None,
 ):
-    """Images in which a layer sees more of what it sees, from coarse to fine: `Synthesis`.
+    """Images in which a layer sees more of what it sees, from coarse to fine.
 
-    ``layer``, by default the last with places: its energy, or its channels ``units``, one or one an image, or what of
-    it goes with ``guide``, another image. ``size``: pixels of the longer side; the network's own size unless given.
-    Each of the ``octaves`` is ``zoom`` times as large as the one before, and takes over the detail that was dreamt.
-    ``recipe``, ``steps`` and what follows are those of `climb`, for each octave.
+    What is not explained here is as in `climb`, for each octave.
+
+    Args:
+        model: any Keras model, or a `Probe` of one.
+        images: an array (N, H, W, C) of pixels 0..255, or photos in any form that `predict` takes.
+        layer: by default the last with places; its energy is dreamt of.
+        units: its channels in place of that, one for all images or one each.
+        guide: an image of which the layer should be reminded.
+        score: any other `Score` in place of a layer's.
+        size: pixels of the longer side; by default arrays stay as they are, and photos get the network's size.
+        octaves: how many sizes; each takes over the detail that was dreamt in the one before.
+        zoom: how many times as large an octave is as the one before.
+
+    Returns:
+        A `Synthesis`; ``facts`` have the images as they ``began``.
     """
     asked = probe(model)
     shown = canvases(asked, images, size)
     layer = asked.places(layer) if score is None else layer
-    score = as_score(score) if score is not None else dreamt(asked, layer, units, guide, bounds)
+    score = as_score(score) if score is not None else dream_score(asked, layer, units, guide, bounds)
     bases = pyramid(shown.pixels, octaves, zoom)
     detail = np.zeros_like(bases[0])
     for i, base in enumerate(bases):
         told = tell and (lambda done, of, i=i: tell(i * of + done, octaves * of))
-        start = base + resized(detail, base.shape[1:3])
+        start = base + resize(detail, base.shape[1:3])
         found = climb(
             asked,
             score,
@@ -104,7 +115,7 @@ def dream_on(
     for i in range(there, frames):
         found = dream(
             asked,
-            last if i == 0 else closer(last, zoom),
+            last if i == 0 else zoom_in(last, zoom),
             layer,
             units,
             guide=guide,
@@ -123,7 +134,7 @@ def dream_on(
     return paths
 
 
-def dreamt(asked, layer, units, guide, bounds):
+def dream_score(asked, layer, units, guide, bounds):
     """The score that is dreamt of."""
     if guide is not None:
         shown = pictures(asked, guide)
@@ -144,17 +155,17 @@ def canvases(asked, images, size):
     shapes = [tuple(round(side * size / max(array.shape[:2])) for side in array.shape[:2]) for array in arrays]
     if len(set(shapes)) > 1:
         raise ValueError(f"`images` should have one form to be dreamt on at once, of size {size}. Received: {shapes}")
-    return Pictures(np.concatenate([resized(array[None], shapes[0]) for array in arrays]), photos.names)
+    return Pictures(np.concatenate([resize(array[None], shapes[0]) for array in arrays]), photos.names)
 
 
 def pyramid(images, octaves, zoom):
     """The images, smallest first, the last as they are, each ``zoom`` times as large as the one before."""
     height, width = images.shape[1:3]
     sides = [(round(height / zoom**k), round(width / zoom**k)) for k in reversed(range(octaves))]
-    return [images if side == (height, width) else resized(images, side) for side in sides]
+    return [images if side == (height, width) else resize(images, side) for side in sides]
 
 
-def closer(images, zoom):
+def zoom_in(images, zoom):
     """The middle of images, as large as they were."""
     height, width = images.shape[1:3]
     matrix = np.array(
@@ -164,7 +175,7 @@ def closer(images, zoom):
     return by_channel(lambda plane: cv2.warpAffine(plane, matrix, (width, height), flags=how), images)
 
 
-def resized(images, shape):
+def resize(images, shape):
     """Images at another size (h, w): averaged where they become smaller, bilinear where larger."""
     how = cv2.INTER_AREA if shape[0] < images.shape[1] else cv2.INTER_LINEAR
     return by_channel(lambda image: cv2.resize(image, shape[::-1], interpolation=how), images)

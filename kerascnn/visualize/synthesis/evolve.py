@@ -31,18 +31,18 @@ ACTIVATIONS = {
 }
 
 
-def first(rng, count, shape):
+def first_networks(rng, count, shape):
     """``count`` networks {"weights": (count, to, from), "acts": (count, nodes)}; a weight of 0 is no connection."""
     nodes = INPUTS + HIDDEN + shape[-1]
     weights = np.zeros((count, nodes, nodes), np.float32)
     weights[:, -shape[-1] :, :INPUTS] = rng.uniform(-SPAN / 4, SPAN / 4, (count, shape[-1], INPUTS))
     found = {"weights": weights, "acts": rng.integers(len(ACTIVATIONS), size=(count, nodes)).astype(np.int8)}
     for _ in range(GROWTH):
-        found = mutated(rng, found)
+        found = mutate(rng, found)
     return found
 
 
-def mutated(rng, networks, generation=0):
+def mutate(rng, networks, generation=0):
     """A child of each network: connections and nodes come and go, weights move a little."""
     networks = {name: array.copy() for name, array in networks.items()}
     weights, acts = networks["weights"], networks["acts"]
@@ -65,7 +65,7 @@ def polynomial(rng, values, low, high, eta=ETA):
     return np.clip(values + (high - low) * step, low, high)
 
 
-def free(weights):
+def free_nodes(weights):
     """The hidden nodes that nothing reads, with those that read nothing."""
     used = weights.any(0)[INPUTS : INPUTS + HIDDEN] & weights.any(1)[INPUTS : INPUTS + HIDDEN]
     return INPUTS + np.flatnonzero(~used)
@@ -74,7 +74,7 @@ def free(weights):
 def add(rng, weights):
     """A connection between two nodes that are there."""
     nodes, there = len(weights), np.ones(len(weights), bool)
-    there[free(weights)] = False
+    there[free_nodes(weights)] = False
     places = np.tril(there[:, None] & there & (weights == 0), -1)
     places[:INPUTS] = False
     places[:, INPUTS + HIDDEN :] = False
@@ -83,24 +83,24 @@ def add(rng, weights):
         weights[np.unravel_index(rng.choice(places), (nodes, nodes))] = rng.uniform(-SPAN, SPAN)
 
 
-def picked(rng, weights):
+def pick_connection(rng, weights):
     """(to, from) of a connection."""
     places = np.flatnonzero(weights)
     return np.unravel_index(rng.choice(places), weights.shape) if len(places) else None
 
 
 def remove(rng, weights):
-    place = picked(rng, weights)
+    place = pick_connection(rng, weights)
     if place:
         weights[place] = 0
 
 
 def move(rng, weights):
     """A connection gives its weight to another place."""
-    place = picked(rng, weights)
+    place = pick_connection(rng, weights)
     if place:
         to = place[0]
-        there = np.setdiff1d(np.arange(min(to, INPUTS + HIDDEN)), free(weights))
+        there = np.setdiff1d(np.arange(min(to, INPUTS + HIDDEN)), free_nodes(weights))
         there = there[weights[to, there] == 0]
         if len(there):
             weights[to, rng.choice(there)], weights[place] = weights[place], 0
@@ -108,10 +108,10 @@ def move(rng, weights):
 
 def split(rng, weights):
     """A node in the middle of a connection."""
-    place = picked(rng, weights)
+    place = pick_connection(rng, weights)
     if place:
         to, source = place
-        slots = free(weights)
+        slots = free_nodes(weights)
         slots = slots[(slots > source) & (slots < to)]
         if len(slots):
             node = rng.choice(slots)
@@ -121,7 +121,7 @@ def split(rng, weights):
 
 def join(rng, weights):
     """A node less."""
-    nodes = np.setdiff1d(np.arange(INPUTS, INPUTS + HIDDEN), free(weights))
+    nodes = np.setdiff1d(np.arange(INPUTS, INPUTS + HIDDEN), free_nodes(weights))
     if len(nodes):
         node = rng.choice(nodes)
         weights[node], weights[:, node] = 0, 0
@@ -130,7 +130,7 @@ def join(rng, weights):
 CHANGES = {"add": add, "remove": remove, "move": move, "split": split, "join": join}
 
 
-def needed(weights):
+def needed_nodes(weights):
     """(P, nodes): whether an output depends on a node."""
     nodes = weights.shape[1]
     found = np.zeros(weights.shape[:2], bool)
@@ -148,7 +148,7 @@ def draw_cppn(networks, shape):
     places = np.stack([x, y, np.hypot(x, y), np.ones_like(x)]).reshape(INPUTS, -1)
     values = np.zeros((len(weights), weights.shape[1], height * width), np.float32)
     values[:, :INPUTS] = places
-    alive = needed(weights)
+    alive = needed_nodes(weights)
     for node in range(INPUTS, weights.shape[1]):
         for number, function in enumerate(ACTIVATIONS.values()):
             for row in np.flatnonzero(alive[:, node] & (acts[:, node] == number)):
@@ -179,11 +179,11 @@ class Encoding:
     pixels: Callable  # (genes, shape) -> (N, H, W, C), uint8
 
 
-def noise(rng, count, shape):
+def noise_images(rng, count, shape):
     return {"pixels": rng.integers(256, size=(count, *shape), dtype=np.uint8)}
 
 
-def changed(rng, genes, generation):
+def mutate_pixels(rng, genes, generation):
     """Children by polynomial mutation of a share of the pixels, which is halved every thousand generations."""
     pixels = genes["pixels"].copy()
     chosen = rng.random(pixels.shape, np.float32) < RATE * 0.5 ** (generation // HALVING)
@@ -192,20 +192,20 @@ def changed(rng, genes, generation):
 
 
 ENCODINGS = {
-    "cppn": Encoding(first, mutated, draw_cppn),
-    "direct": Encoding(noise, changed, lambda genes, shape: genes["pixels"]),
+    "cppn": Encoding(first_networks, mutate, draw_cppn),
+    "direct": Encoding(noise_images, mutate_pixels, lambda genes, shape: genes["pixels"]),
 }
 
 
-def taken(genes, rows):
+def select_rows(genes, rows):
     return {name: array[rows] for name, array in genes.items()}
 
 
-def drawn(way, genes, shape):
+def draw_genes(way, genes, shape):
     """The pictures of genes, a few at a time."""
     count = len(next(iter(genes.values())))
     starts = range(0, count, CHUNK)
-    return np.concatenate([way.pixels(taken(genes, slice(at, at + CHUNK)), shape) for at in starts])
+    return np.concatenate([way.pixels(select_rows(genes, slice(at, at + CHUNK)), shape) for at in starts])
 
 
 SURE = 1e-7  # the least p and 1 - p that are told apart in float32
@@ -268,11 +268,25 @@ def evolve(
     batch=None,
     tell=None,
 ):
-    """Breed an image for each class, all of them at once, until each p(class) is above ``goal``: `Evolved`.
+    """Breed an image for each class, all at once, until each is above ``goal``.
 
-    ``encoding`` "cppn" gives patterns (`cppn`), "direct" noise pixel by pixel, which needs a small image. Each of the
-    ``generations`` is ``population`` children of one parent. Ctrl-C ends it with what there is; ``start``, an earlier
-    result, is gone on from. ``classes`` are numbers or names, ``labels`` the names of all.
+    Ctrl-C ends it with what there is.
+
+    Args:
+        model: any Keras model of one input, or a `Probe` of one.
+        classes: different numbers or names, by default all.
+        encoding: "cppn" gives patterns; "direct" gives noise pixel by pixel, which needs a small image.
+        population: children of a generation, each of one parent.
+        generations: how many at most.
+        seed: of what is drawn at random.
+        goal: the probability of its class above which an image is good enough.
+        labels: the names of all classes.
+        start: an `Evolved` to go on from.
+        batch: images in the network at once; by default as many as memory allows.
+        tell: called as `tell(done, of)` while it goes on; may raise to end it.
+
+    Returns:
+        An `Evolved`.
     """
     import pandas as pd
 
@@ -288,17 +302,17 @@ def evolve(
             raise ValueError(f"`{name}` should be a whole number from 1. Received: {number!r}")
     if not 0 < goal < 1:
         raise ValueError(f"`goal` should be a probability between 0 and 1. Received: {goal!r}")
-    archive, rows = begun(start, asked, classes, encoding, shape)
+    archive, rows = first_archive(start, asked, classes, encoding, shape)
     past = len(rows)
     rng = np.random.default_rng([seed, past])
     try:
         for generation in range(past, past + generations):
             genes = way.first(rng, population, shape)
             if archive["genes"]:
-                parents = chosen(rng, archive["probs"] > goal, population)
-                genes = way.child(rng, taken(archive["genes"], parents), generation)
-            probs = judged(asked, way, genes, shape, batch)[:, classes]
-            settle(archive, genes, probs)
+                parents = choose_parents(rng, archive["probs"] > goal, population)
+                genes = way.child(rng, select_rows(archive["genes"], parents), generation)
+            probs = class_probabilities(asked, way, genes, shape, batch)[:, classes]
+            update_archive(archive, genes, probs)
             best = archive["probs"]
             tried = (rows[-1][1] if rows else 0) + population
             rows.append((generation + 1, tried, np.median(best), (best > goal).mean()))
@@ -310,7 +324,7 @@ def evolve(
         if not rows:
             raise
     return Evolved(
-        images=drawn(way, archive["genes"], shape),
+        images=draw_genes(way, archive["genes"], shape),
         probabilities=archive["probs"],
         classes=tuple(classes.tolist()),
         labels=labels,
@@ -322,7 +336,7 @@ def evolve(
     )
 
 
-def begun(start, asked, classes, encoding, shape):
+def first_archive(start, asked, classes, encoding, shape):
     """(archive, rows of the history) to begin with: empty, or those of an earlier result."""
     if start is None:
         none = np.full(len(classes), -np.inf)
@@ -336,19 +350,19 @@ def begun(start, asked, classes, encoding, shape):
     return archive, [*start.history.itertuples(index=False, name=None)]
 
 
-def chosen(rng, reached, count):
+def choose_parents(rng, reached, count):
     """Places of parents: most are those of classes still below the goal."""
     weights = np.where(reached, (1 - OPEN) / max(reached.sum(), 1), OPEN / max((~reached).sum(), 1))
     return rng.choice(len(reached), count, p=weights / weights.sum())
 
 
-def settle(archive, genes, probs):
+def update_archive(archive, genes, probs):
     """Give each class the best of the new images where it beats the old one."""
     ranks = odds(probs)
     best = ranks.argmax(0)
     columns = np.arange(len(best))
     better = np.flatnonzero(ranks[best, columns] > archive["odds"])
-    archive["genes"] = archive["genes"] or taken(genes, best)
+    archive["genes"] = archive["genes"] or select_rows(genes, best)
     for name, array in archive["genes"].items():
         array[better] = genes[name][best[better]]
     archive["odds"][better] = ranks[best[better], better]
@@ -361,11 +375,11 @@ def odds(probs):
     return np.round(np.log(probs) - np.log1p(-probs), ORDER)
 
 
-def judged(asked, way, genes, shape, batch):
+def class_probabilities(asked, way, genes, shape, batch):
     """The probabilities (N, classes) of the pictures of genes; of one score, those of its two sides."""
     count = len(next(iter(genes.values())))
     starts = range(0, count, 2 * CHUNK)
-    some = (drawn(way, taken(genes, slice(at, at + 2 * CHUNK)), shape) for at in starts)
+    some = (draw_genes(way, select_rows(genes, slice(at, at + 2 * CHUNK)), shape) for at in starts)
     return np.concatenate([predicted(asked, pictures(asked, pixels), batch) for pixels in some])
 
 

@@ -12,7 +12,7 @@ from ..engine.scores import OWN, called, distance
 from .params import Pixels
 from .recipes import Recipe
 from .regularizers import norm_score, variation
-from .synthesize import TALL, climb, draw_tiles, extent, shortened, tile_shape
+from .synthesize import TALL, climb, draw_tiles, extent, shorten, tile_shape
 
 TYPICAL = 68.9  # rms of a photo's pixels about their mean, by which the authors scale images and steps
 
@@ -69,12 +69,20 @@ def invert(
     batch=None,
     tell=None,
 ):
-    """Images with the same activations at a layer as those given, for each of several layers: `Inversion`.
+    """Images with the same activations at a layer as those given, for each of several layers.
 
-    ``layers``: names, by default one of each stage and `logits`; "logits" and "probs" are codes as others are.
-    ``copies`` of one code begin with different noise. The priors of deeper layers are stronger where the recipe is
-    "mahendran": variation 0.5, 5 and 50 for the first, second and third part of the network. The other arguments are
-    those of `climb`.
+    The priors of deeper layers are stronger where the recipe is "mahendran": variation 0.5, 5 and 50 for the first,
+    second and third part of the network. What is not explained here is as in `climb`.
+
+    Args:
+        model: any Keras model, or a `Probe` of one.
+        images: an array (N, H, W, C) of pixels 0..255, or photos in any form that `predict` takes.
+        layers: names, by default one of each stage and "logits"; "probs" is a code too.
+        copies: pictures of each code, from other noise.
+        recipe: "mahendran", or as in `climb`.
+
+    Returns:
+        An `Inversion`.
     """
     asked = probe(model)
     shown = pictures(asked, images)
@@ -170,7 +178,7 @@ def draw_inversion(result, copies=None):
         for k in range(copies):
             images = [result.images[i] if k == 0 else np.full_like(result.images[i], 255)]
             images += [result.reconstructions[j, i, k] for j in range(layers)]
-            titles = [shortened(name, shape[1]) if k == 0 else ""]
+            titles = [shorten(name, shape[1]) if k == 0 else ""]
             for layer in result.layers:
                 row = table.loc[(layer, name, k)]
                 titles.append(f"{layer}  {row.error:.2g}, {row.psnr:.1f} dB")

@@ -11,7 +11,7 @@ from ..attribution.attribution import label_of, predicted
 from ..engine.lens import probe
 from ..engine.query import Question, ask, pictures, unsteps
 from ..engine.scores import channel, energy, log_probability, logit, neuron, peak
-from ..features.activations import checked
+from ..features.activations import check_units
 from .synthesize import climb
 
 KINDS = {"channel": channel, "neuron": neuron, "peak": peak}
@@ -42,12 +42,22 @@ def maximize(
     batch=None,
     tell=None,
 ):
-    """Pictures that a network's classes, units or scores answer most to: `Synthesis`, all in one call.
+    """Pictures that a network's classes, units or scores answer most to.
 
-    ``classes``: numbers or names, by their scores before the softmax. ``layer``: each of its ``units``, by default all,
-    by the mean of the "channel", its middle "neuron" or its "peak"; with units="all" the energy of the whole layer.
-    ``score``: any other `Score`. Units of early layers are drawn as large as two of their receptive fields. ``labels``:
-    the classes' names. The other arguments are those of `climb`.
+    One of ``classes``, ``layer`` and ``score`` is asked for. What is not explained here is as in `climb`.
+
+    Args:
+        model: any Keras model, or a `Probe` of one.
+        layer: a layer whose units are asked for.
+        units: their numbers, by default all; "all" is the energy of the whole layer.
+        classes: numbers or names, by their scores before the softmax.
+        score: any other `Score`.
+        kind: of a unit the mean of the "channel", its middle "neuron" or its "peak".
+        size: (height, width) or one side of squares; by default two receptive fields of the units, or the model's own.
+        labels: the names of all classes.
+
+    Returns:
+        A `Synthesis` with ``copies`` images of each class, unit or row of the score.
     """
     given = [name for name, value in (("classes", classes), ("layer", layer), ("score", score)) if value is not None]
     if len(given) != 1:
@@ -57,7 +67,7 @@ def maximize(
         numbers, named = named_classes(asked, classes, labels)
         score, names = logit(numbers), names or named
     elif score is None:
-        score, named = wanted(asked, layer, units, kind)
+        score, named = unit_scores(asked, layer, units, kind)
         names, size = names or named, size or canvas(asked, layer)
     return climb(
         asked,
@@ -98,11 +108,19 @@ def unrecognizable(
     batch=None,
     tell=None,
 ):
-    """Noise that a network takes for classes, with a probability above ``goal``, and people for nothing: `Synthesis`.
+    """Noise that a network takes for classes, and people for nothing.
 
-    From noise the log-probability is climbed without any prior (Nguyen et al. 2015, by gradient). ``facts`` have each
-    image's ``probability`` as it is, and as whole pixels 0..255, ``rounded``. ``labels``: the classes' names. The other
-    arguments are those of `climb`.
+    From noise the log-probability is climbed without any prior (Nguyen et al. 2015, by gradient). What is not explained
+    here is as in `climb`.
+
+    Args:
+        model: any Keras model, or a `Probe` of one.
+        classes: numbers or names, a picture for each.
+        goal: the probability of the class above which an image is good enough.
+        labels: the names of all classes.
+
+    Returns:
+        A `Synthesis`; ``facts`` have each image's ``probability`` as it is, and as integer pixels, ``rounded``.
     """
     if not 0 < goal < 1:
         raise ValueError(f"`goal` should be a probability between 0 and 1. Received: {goal!r}")
@@ -139,14 +157,14 @@ def named_classes(asked, classes, labels):
     return numbers, [label_of(int(k), count, labels) for k in numbers]
 
 
-def wanted(asked, layer, units, kind):
+def unit_scores(asked, layer, units, kind):
     """The score of a layer's units, and what they are called."""
     node = asked.graph.find(layer)
     if isinstance(units, str) and units == "all":
         return energy(node.name), [f"{node.name}, all of it"]
     if kind not in KINDS:
         raise ValueError(unknown("kind", kind, KINDS))
-    numbers = checked(units, node.shape[-1], node.name)
+    numbers = check_units(units, node.shape[-1], node.name)
     return KINDS[kind](node.name, numbers), [f"{node.name}:{k}" for k in numbers]
 
 
@@ -181,11 +199,23 @@ def facets(
     batch=None,
     tell=None,
 ):
-    """The faces of one unit or class: its best images in clusters, a picture begun from the mean of each.
+    """The faces of one unit or class: a picture begun from each cluster of its images.
 
-    Nguyen et al. 2016: the ``top`` images by the score, by default 15 a facet, are clustered by what the network makes
-    of them (k-means on `features`); ``facts`` say which image is in which cluster and with which mean each picture
-    began. The other arguments are those of `climb`.
+    The images that score best are clustered by what the network makes of them (k-means on `features`; Nguyen et al.
+    2016). What is not explained here is as in `climb`.
+
+    Args:
+        model: any Keras model, or a `Probe` of one.
+        images: an array (N, H, W, C) of pixels 0..255, or photos in any form that `predict` takes.
+        layer: the layer of the unit.
+        unit: its number.
+        classes: one class, by number or name, in place of a unit.
+        count: how many facets.
+        top: how many of the best images are clustered, by default 15 a facet.
+        labels: the names of all classes.
+
+    Returns:
+        A `Synthesis`; ``facts`` say which images are the ``members`` of each cluster, and how each picture ``began``.
     """
     from sklearn.cluster import KMeans
 
@@ -200,9 +230,9 @@ def facets(
         name, score = named[0], logit(numbers)
     else:
         name = f"{layer}:{unit}"
-        score = channel(layer, checked(unit, asked.graph.find(layer).shape[-1], layer))
+        score = channel(layer, check_units(unit, asked.graph.find(layer).shape[-1], layer))
     seen = replace(shown, pixels=unsteps(shown.pixels, bounds))
-    scores, features = described(asked, seen, score, batch)
+    scores, features = scores_and_features(asked, seen, score, batch)
     best = np.argsort(-scores)[: min(top or 15 * count, len(scores))]
     if len(best) < count:
         raise ValueError(f"`images` should be at least as many as facets, {count}. Received: {len(best)}")
@@ -227,7 +257,7 @@ def facets(
     return replace(found, facts=found.facts | {"members": members, "began": means})
 
 
-def described(asked, shown, score, batch=None):
+def scores_and_features(asked, shown, score, batch=None):
     """(score of each image, what the network makes of it: `features`, each channel's mean)."""
     layer = asked.features()
 

@@ -211,7 +211,7 @@ RECIPES = {
 }
 
 
-def recipe_called(given, steps=None):
+def find_recipe(given, steps=None):
     """A `Recipe` by its name, or one given, of so many steps."""
     if isinstance(given, str):
         if given not in RECIPES:

@@ -19,7 +19,7 @@ from ..engine.loop import Course, Loop, iterate
 from ..engine.query import unsteps
 from ..engine.scores import INPUT, Score, as_score
 from .params import GREY
-from .recipes import MOVES, Recipe, recipe_called
+from .recipes import MOVES, Recipe, find_recipe
 from .transforms import draws, warp
 
 FIRST = 16  # steps in which a unit that is off is helped on (Olah et al. 2017)
@@ -46,17 +46,35 @@ def climb(
     batch=None,
     tell=None,
 ):
-    """Change images until their `Score` is high: `Synthesis`, an image for each row that the score has, times copies.
+    """Change images until their `Score` is high: a picture for each row of the score.
 
-    ``recipe``: a name in RECIPES or a `Recipe`. ``start``: images (N, H, W, C), pixels 0..255, else noise by ``seed``:
-    copy k of every unit begins with the same noise and is shaken alike, alone or among others. ``apart``: (layer,
-    weight) keeps copies of a unit different, by the cosine of their Gram matrices. ``bounds``: what the model takes for
-    black and white. ``keep``: steps after which the images are kept. ``until``: a score at which an image may stay.
+    Copy k of every unit begins with the same noise and is shaken alike, alone or among others.
+
+    Args:
+        model: any Keras model, or a `Probe` of one.
+        score: a `Score`, or a function of the logits (N, classes).
+        recipe: how images climb: a name in RECIPES, or a `Recipe`.
+        start: images (N, H, W, C) to begin with, pixels 0..255; by default what the recipe begins with.
+        size: (height, width) of the images or one side of squares; by default what the model takes.
+        copies: pictures of each row, from other noise.
+        apart: (layer, weight) keeps copies different, by the cosine of their Gram matrices at a layer.
+        steps: how many, in place of the recipe's own number.
+        seed: of the noise and the shaking.
+        bounds: what the model takes for black and white.
+        keep: counts of steps after which the images are kept too.
+        until: a score at which an image may stay as it is.
+        names: what the rows are called, for titles.
+        others: {name: array} of the model's other inputs.
+        batch: images in the network at once; by default as many as memory allows.
+        tell: called as `tell(done, of)` while it goes on; may raise to end it.
+
+    Returns:
+        A `Synthesis` with ``copies`` images for each row.
     """
     ascent = Ascent(
         probe=probe(model),
         asked=as_score(score),
-        recipe=recipe_called(recipe, steps),
+        recipe=find_recipe(recipe, steps),
         start=None if start is None else np.asarray(start, np.float32),
         wanted=size,
         copies=copies,
@@ -214,12 +232,12 @@ class Ascent:
             aim = aim - 0.5 * given["apart"] * likeness(run[self.apart[0]], given["kin"])
         g = run.gradient(aim, z)
         memory = {name: tensor for name, tensor in state.items() if name != "z"}
-        moved, memory = MOVES[recipe.move].go(z, g, memory, each(now["rate"], z))
+        moved, memory = MOVES[recipe.move].go(z, g, memory, per_image(now["rate"], z))
         for operator in recipe.operators:
             due = ops.equal((now["k"] + 1) % operator.every, 0)
-            moved = ops.where(each(due, z), operator.act(moved, g), moved)
+            moved = ops.where(per_image(due, z), operator.act(moved, g), moved)
         if self.until is not None:
-            moved = ops.where(each(score >= given["until"], z), z, moved)
+            moved = ops.where(per_image(score >= given["until"], z), z, moved)
         return {"z": moved, **memory}, {"score": score, "force": total(ops.abs(g))}
 
 
@@ -249,7 +267,7 @@ def ascend(ascent, seed, keep, tell):
     """(`Course` of all steps, which images had to be helped on at first)."""
     steps, z = ascent.recipe.steps, ascent.begin(seed)
     now = {**ascent.now(seed), "k": np.arange(steps, dtype=np.int32)[:, None]}
-    state = {"z": z, **remembered(ascent.recipe, z)}
+    state = {"z": z, **first_memory(ascent.recipe, z)}
     said = {name: np.zeros((steps, len(z)), np.float32) for name in ascent.loop().says}
     kept = {k: z.copy() for k in keep}
     off = ascent.read(ascent.images(z))["force"] == 0
@@ -276,7 +294,7 @@ def ascend(ascent, seed, keep, tell):
     return Course(state, said, [kept[k] for k in keep]), off
 
 
-def remembered(recipe, z):
+def first_memory(recipe, z):
     """What a move remembers, at first: nothing."""
     move = MOVES[recipe.move]
     return {name: np.zeros_like(z) for name in move.memory} | {
@@ -298,7 +316,7 @@ def total(a):
     return ops.sum(ops.reshape(a, (ops.shape(a)[0], -1)), 1)
 
 
-def each(numbers, z):
+def per_image(numbers, z):
     """(N or 1,) in a shape that goes with (N, ...)."""
     return ops.reshape(numbers, (-1,) + (1,) * (len(z.shape) - 1))
 
@@ -383,10 +401,10 @@ def draw_sheet(result, columns=None):
     if began is not None:
         images = np.stack([began, images], 1).reshape(-1, *images.shape[1:])
         titles = [title for pair in zip(["begun from"] * len(titles), titles, strict=True) for title in pair]
-    images = GREY + stretched(result) * (images - GREY)
+    images = GREY + contrast_factor(result) * (images - GREY)
     columns = columns or (full_rows(len(images)) if began is None else min(2 * full_rows(len(result)), 6))
     shape = tile_shape(images, columns)
-    titles = brief(titles, shape[1])
+    titles = drop_common_layer(titles, shape[1])
     figure, top = sheet(*extent(len(images), columns, shape), str(result), caption(result))
     draw_tiles(figure, images, titles, columns, shape, top)
     return figure
@@ -396,7 +414,7 @@ def draw_steps(result):
     """A row an image: the image after the steps that were kept, and the scores of all steps."""
     marks = [*result.marks, len(result.said["score"])]
     frames = np.concatenate([result.kept, result.images[None]]) if result.marks[-1] != marks[-1] else result.kept
-    frames = GREY + stretched(result) * (frames - GREY)
+    frames = GREY + contrast_factor(result) * (frames - GREY)
     marks = marks[: len(frames)]
     columns = len(frames) + 1
     shape = tile_shape(result.images, columns)
@@ -409,7 +427,7 @@ def draw_steps(result):
     return figure
 
 
-def stretched(result):
+def contrast_factor(result):
     """By how much the contrast of pictures is raised that would look grey; not of those that began with a picture."""
     if "probability" in result.facts or "began" in result.facts:
         return 1.0
@@ -437,7 +455,7 @@ def draw_tiles(figure, images, titles, columns, shape, top):
         left = MARGIN + i % columns * (width + BETWEEN)
         row = top + i // columns * (height + TALL + BETWEEN) + TALL
         axis = place(figure, resample(image, shape, Image.Resampling.BOX), left, row)  # pixels repeated, or averaged
-        axis.set_title(shortened(titles[i], width), fontsize=7.5, loc="left", pad=3)
+        axis.set_title(shorten(titles[i], width), fontsize=7.5, loc="left", pad=3)
     return MARGIN + len(images) * (width + BETWEEN)
 
 
@@ -464,7 +482,7 @@ def tile_shape(images, columns):
     return max(round(height * zoom), 1), max(round(width * zoom), 1)
 
 
-def brief(titles, width):
+def drop_common_layer(titles, width):
     """Titles without the layer that all of them name, where their tiles are too narrow for it."""
     begins = {title.rpartition(":")[0] for title in titles}
     if len(begins) > 1 or max(map(len, titles)) * LETTER < width:
@@ -472,7 +490,7 @@ def brief(titles, width):
     return [title.rpartition(":")[2] for title in titles]
 
 
-def shortened(text, width):
+def shorten(text, width):
     """A title no longer than its tile: the middle of long layer names goes."""
     most = max(int(width / LETTER), 6)
     if len(text) <= most:
@@ -488,7 +506,7 @@ def caption(result):
         said.append(f"{helped.sum()} off at first and helped on")
     if off is not None and off.any():
         said.append(f"{off.sum()} stayed off")
-    stretch = stretched(result)
+    stretch = contrast_factor(result)
     shown = "pixels 0 to 255, nothing stretched" if stretch == 1 else f"contrast raised {stretch:.3g} times about grey"
     number = "probability" if "probability" in result.facts else "score"
     return "; ".join(said) + f". Over each picture its {number} as it is; {shown}."

@@ -10,6 +10,7 @@ from keras import layers, ops
 
 from kerascnn.visualize import deconvnet, integrated_gradients, logit, probe, saliency, smoothgrad
 from kerascnn.visualize.engine import query
+from kerascnn.visualize.engine.lens import with_gradient
 from kerascnn.visualize.engine.query import pictures
 from kerascnn.visualize.engine.scores import PROBS
 
@@ -222,3 +223,13 @@ def test_any_method_may_be_smoothed(rng):
         smoothgrad(model, pixels, method=partial(deconvnet, layer="conv"))
     with pytest.raises(ValueError, match="Did you mean deconvnet"):
         smoothgrad(model, pixels, method="deconvnets")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_function_is_differentiated_in_the_precision_of_what_it_is_given(dtype, rng):
+    x, weights = (rng.normal(size=(3, 4)).astype(dtype) for _ in range(2))
+    value, gradient = with_gradient(lambda x, weights: ops.sum(weights * x**3))(x, weights)
+    assert value.dtype == gradient.dtype == dtype
+    tolerance = 1e-5 if dtype == "float32" else 1e-13
+    np.testing.assert_allclose(value, (weights * x**3).sum(), rtol=tolerance)
+    np.testing.assert_allclose(gradient, 3 * weights * x**2, rtol=tolerance)

@@ -14,7 +14,7 @@ from kerascnn.visualize import RECIPES, climb, dream, dream_on, energy
 from kerascnn.visualize.engine.lens import probe
 from kerascnn.visualize.engine.query import Pictures, read
 from kerascnn.visualize.synthesis import dream as dreaming
-from kerascnn.visualize.synthesis.dream import closer, pyramid, resized
+from kerascnn.visualize.synthesis.dream import pyramid, resize, zoom_in
 
 STILL = replace(RECIPES["dream"], shakes=())
 LARGE = (24, 20, 3)
@@ -71,8 +71,8 @@ def test_detail_is_handed_up(model, images, octaves):
     """Each octave begins with the image of its size and what was added to the smaller one."""
     dream(model, images, "top", recipe=STILL, octaves=2)
     small, large = octaves
-    half = resized(images, (17, 14))
-    again = climb(model, energy("top"), recipe=STILL, start=images + resized(small.images - half, LARGE[:2]))
+    half = resize(images, (17, 14))
+    again = climb(model, energy("top"), recipe=STILL, start=images + resize(small.images - half, LARGE[:2]))
     np.testing.assert_allclose(large.images, again.images, atol=1e-2)
 
 
@@ -115,7 +115,7 @@ def test_pyramid_ends_with_the_image_itself(images):
 
 def test_closer_is_about_the_middle(rng):
     image = ndimage.gaussian_filter(rng.uniform(0, 255, (40, 33, 3)), (3, 3, 0)).astype(np.float32)
-    found, middle = closer(image[None], 1.25)[0], (np.array(image.shape[:2]) - 1) / 2
+    found, middle = zoom_in(image[None], 1.25)[0], (np.array(image.shape[:2]) - 1) / 2
     for plane, own in zip(np.moveaxis(found, 2, 0), np.moveaxis(image, 2, 0), strict=True):
         expected = ndimage.affine_transform(own, np.eye(2) / 1.25, middle * (1 - 1 / 1.25), order=1)
         np.testing.assert_allclose(plane, expected, atol=0.5)

@@ -49,9 +49,9 @@ def test_a_network_is_drawn_as_its_formula_says(kinds, colours):
 
 
 def test_children_stay_networks(rng):
-    networks = cppn.first(rng, 20, (8, 8, 3))
+    networks = cppn.first_networks(rng, 20, (8, 8, 3))
     for _ in range(30):
-        networks = cppn.mutated(rng, networks)
+        networks = cppn.mutate(rng, networks)
     weights = networks["weights"]
     assert not np.triu(weights).any(), "a node reads only what stands before it"
     assert not weights[:, :HIDDEN].any(), "inputs read nothing"
@@ -124,6 +124,14 @@ def test_an_interruption_returns_what_there_is():
     np.testing.assert_array_equal(found.images, few(model, generations=3).images)
     with pytest.raises(RuntimeError):
         few(model, tell=lambda done, of: (_ for _ in ()).throw(RuntimeError))
+
+
+def test_classes_are_asked_by_name():
+    model, _ = linear()
+    one, other = few(model, classes=["d", "b"], labels=list("abcd")), few(model, classes=[3, 1])
+    np.testing.assert_array_equal(one.images, other.images)
+    assert one.table.label.tolist() == ["d", "b"]
+    assert other.table.label.tolist() == ["class 3", "class 1"]
 
 
 def test_a_model_with_its_own_bounds_enters_by_preprocess():
