@@ -378,7 +378,7 @@ def test_names_of_classes(monkeypatch):
 
 def test_predict_stays_a_function():
     """A module of the same name would take its place in the package once it is imported."""
-    import kerascnn.evaluation.predictions  # noqa: F401
+    import kerascnn.evaluation.predict  # noqa: F401
 
     assert callable(kerascnn.predict)
     assert "predict" in kerascnn.__all__

@@ -1,5 +1,7 @@
-"""Files that are there as a whole or not at all, and names of files that any of them can hold."""
+"""Files that are there as a whole or not at all, numbers as JSON takes them, and names that any file can hold."""
 
+import json
+import math
 import os
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +32,33 @@ def replacing(path):
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def write_text(path, text):
+    """Write a text file into a folder that is there."""
+    with replacing(path) as draft:
+        draft.write_text(displayable(text), encoding="utf-8", newline="")
+    return Path(path)
+
+
+def write_json(path, facts):
+    """Write plain data as a JSON file into a folder that is there."""
+    return write_text(path, json.dumps(displayable(facts), indent=2) + "\n")
+
+
+def plain(value):
+    """A number, or a dict of them, as JSON takes it: floats of six digits, None for NaN and infinity."""
+    if isinstance(value, dict):
+        return {key: plain(each) for key, each in value.items()}
+    value = value.item() if hasattr(value, "item") else value
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return value
+
+
+def records(table):
+    """A DataFrame's rows as JSON takes them."""
+    return [plain(row) for row in table.to_dict("records")]
 
 
 def save_figure(figure, path):
