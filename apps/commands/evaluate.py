@@ -124,11 +124,8 @@ def save_results(found, parts, path):
 
 def result(found, parts, saved):
     """The answer as plain data."""
-    from kerascnn.evaluation import save as storing
-
-    making = {"against": storing.of_comparison, "people": storing.of_people, "without": storing.of_ablation}
-    stated = {name: making[name](part) for name, part in parts.items() if part}
-    return storing.summary(found) | stated | {"saved": saved}
+    stated = {name: part.facts() for name, part in parts.items() if part}
+    return found.facts() | stated | {"saved": saved}
 
 
 def lines(found, parts):

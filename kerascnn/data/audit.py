@@ -1,6 +1,5 @@
 """Every file of a dataset decoded once and judged: `audit`, and `Audit`, what it found."""
 
-import json
 import os
 import re
 from collections import Counter
@@ -15,7 +14,7 @@ from ..inputs.batch import Batch, DataError
 from ..inputs.decode import each
 from ..inputs.resize import pair
 from ..support.display import Told
-from ..support.files import displayable, replacing
+from ..support.files import write_json, write_text
 from . import inspection
 from .dataset import BUDGET
 from .inspection import KINDS, SEVERITIES, inspect
@@ -92,7 +91,11 @@ class Audit(Told):
 
     def save(self, path):
         """Write the table as .csv, or everything as .json; return the path."""
-        return written(self, path)
+        if Path(path).suffix not in (".csv", ".json"):
+            raise ValueError(f"`path` should end in .csv or .json. Received: {path}")
+        if Path(path).suffix == ".json":
+            return write_json(path, document(self))
+        return write_text(path, self.table.to_csv(index=False))
 
 
 def audit(source, *, verbose="auto", on_progress=None):
@@ -341,17 +344,3 @@ def document(audit):
         "sizes": sorted(map(list, audit.sizes))[:100],
         "findings": audit.table.to_dict("records"),
     }
-
-
-def written(audit, path):
-    """Write the audit as CSV or JSON."""
-    path = Path(path)
-    if path.suffix not in (".csv", ".json"):
-        raise ValueError(f"`path` should end in .csv or .json. Received: {path}")
-    if path.suffix == ".csv":
-        text = displayable(audit.table.to_csv(index=False))
-    else:
-        text = json.dumps(displayable(document(audit)), indent=2) + "\n"
-    with replacing(path) as draft:
-        draft.write_text(text, encoding="utf-8", newline="")
-    return path

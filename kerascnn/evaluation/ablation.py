@@ -15,7 +15,8 @@ import numpy as np
 from ..graph.copy import clone
 from ..graph.walk import functional
 from ..inputs.classifier import classifier
-from ..support.display import Drawn
+from ..support.display import Measured
+from ..support.files import plain, records
 from ..support.text import percent, sides, unknown
 from .compare import compare
 from .evaluate import Evaluation, labelled, measured
@@ -25,7 +26,7 @@ HOW = ("remove", "zero", "mean")
 
 
 @dataclass(frozen=True, eq=False)
-class Ablation(Drawn):
+class Ablation(Measured):
     """The network with each part left out, on the same images.
 
     ``table`` has a row for each part: parameters, accuracy with Wilson's interval, and the drop from the intact network
@@ -56,11 +57,11 @@ class Ablation(Drawn):
 
         return draw_drops(self.table, f"{self.intact.model or 'The network'} without ...")
 
-    def save(self, path):
-        """Write the numbers (.json), the table (.csv) or the figure (.png, .svg, .pdf, .jpg)."""
-        from .save import keep, of_ablation
-
-        return keep(path, lambda: self.table, self.plot, lambda: of_ablation(self))
+    def facts(self):
+        """The numbers as plain data."""
+        again = self.retrained and plain(self.retrained.accuracy)
+        intact = {"accuracy": plain(self.intact.accuracy), "retrained": again}
+        return {"intact": intact, "parts": records(self.table), "refused": dict(self.refused)}
 
 
 def ablate(model, names, images, labels=None, *, how="remove", retrain: Callable = None, part=None, **options):

@@ -7,16 +7,18 @@ import numpy as np
 from scipy.special import softmax
 
 from ..graph.ends import adds_up
-from ..support.display import Drawn, Told
+from ..support.display import Measured, Told
+from ..support.files import plain, records
+from ..support.text import percent
 from .statistics import LEAST, surprises, wilson
 
 BINS = 15
-HOTTEST, STEPS = 100.0, 200
+HOTTEST = 100.0
 DRAWS = 500
 
 
 @dataclass(frozen=True, eq=False)
-class Calibration(Drawn):
+class Calibration(Measured):
     """Confidence against accuracy. ``table`` has a row for each bin: low, high, n, confidence, accuracy, interval.
 
     ``ece`` is the expected calibration error, the mean over images of |accuracy - confidence| of their bin (Guo et al.
@@ -35,11 +37,16 @@ class Calibration(Drawn):
 
         return figure_of(lambda axis: draw_reliability(axis, self))
 
-    def save(self, path):
-        """Write the numbers (.json), the bins (.csv) or the diagram (.png, .svg, .pdf, .jpg)."""
-        from .save import keep, of_calibration
+    def text(self):
+        """The calibration error, and what that says."""
+        verdict = "too sure" if self.gap > 0 else "not sure enough"
+        if self.ece <= self.chance:
+            verdict = "as good as can be told from so many images"
+        return f"ECE {percent(self.ece)} (chance alone: up to {percent(self.chance)}), {verdict}"
 
-        return keep(path, lambda: self.table, self.plot, lambda: of_calibration(self))
+    def facts(self):
+        """The numbers as plain data."""
+        return plain({"ece": self.ece, "chance": self.chance, "gap": self.gap}) | {"bins": records(self.table)}
 
 
 def reliability(probs, labels, *, bins=BINS, seed=0):
@@ -126,7 +133,9 @@ def temperature(scores, labels):
 
 
 def warmest(logits, labels):
-    """Bisection for the root of d NLL / d(1/T), in the logarithm of 1/T."""
+    """The root of d NLL / d(1/T)."""
+    from scipy.optimize import brentq
+
     own = logits[np.arange(len(labels)), labels]
 
     def slope(power):
@@ -137,12 +146,7 @@ def warmest(logits, labels):
         bound, why = (high, "all images right") if slope(high) <= 0 else (low, "no better than chance")
         warnings.warn(f"no temperature is best for these images ({why}); {1 / bound:g} is the limit", stacklevel=3)
         return 1 / bound
-    for _ in range(STEPS):
-        middle = float(np.sqrt(low * high))
-        low, high = (middle, high) if slope(middle) < 0 else (low, middle)
-        if high / low - 1 < 1e-12:
-            break
-    return float(1 / np.sqrt(low * high))
+    return 1 / brentq(slope, low, high, xtol=1e-14)
 
 
 def logits_of(scores):

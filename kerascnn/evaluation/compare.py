@@ -6,14 +6,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..support.display import Drawn
+from ..support.display import Measured
+from ..support.files import plain
 from ..support.text import percent
 from .evaluate import Evaluation
 from .statistics import LEVEL, Interval, bootstrap, checked, mcnemar
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison(Drawn):
+class Comparison(Measured):
     """Two evaluations of the same images in the same order: ``difference`` is first less second, with its interval."""
 
     first: Evaluation
@@ -68,11 +69,20 @@ class Comparison(Drawn):
 
         return figure_of(lambda axis: draw_cells(axis, self.table))
 
-    def save(self, path):
-        """Write the numbers (.json), the images that differ (.csv) or the figure (.png, .svg, .pdf, .jpg)."""
-        from .save import keep, of_comparison
+    def rows(self):
+        """The images that get different answers."""
+        return self.differ
 
-        return keep(path, lambda: self.differ, self.plot, lambda: of_comparison(self))
+    def facts(self):
+        """The numbers as plain data; the 2x2 table has both right, only the first, only the second, none."""
+        return {
+            "models": [self.first.model, self.second.model],
+            "called": [*self.called],
+            "accuracy": [plain(self.first.accuracy), plain(self.second.accuracy)],
+            "difference": plain(self.difference._asdict()),
+            "p": plain(self.p),
+            "table": self.table.to_numpy().tolist(),
+        }
 
 
 def compare(first, second, *, called=None, seed=0):

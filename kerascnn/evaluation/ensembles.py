@@ -6,7 +6,8 @@ import keras
 import numpy as np
 from scipy.special import softmax
 
-from ..support.display import Drawn
+from ..support.display import Measured
+from ..support.files import records
 from .compare import Comparison, compare, paired
 from .evaluate import Evaluation, labelled, measured
 from .statistics import LEAST, wilson
@@ -15,7 +16,7 @@ HOW = ("probabilities", "logarithms")
 
 
 @dataclass(frozen=True, eq=False)
-class Ensemble(Drawn):
+class Ensemble(Measured):
     """The ``evaluation`` of the mean of ``members``, compared with the ``best`` of them on the same images.
 
     The best member was chosen on these images, so the gain over it is rather too small than too large.
@@ -52,14 +53,9 @@ class Ensemble(Drawn):
         table = self.table
         return figure_of(lambda axis: draw_members(axis, table), (7, max(2.0, 1.2 + 0.35 * len(table))))
 
-    def save(self, path):
-        """Write the numbers (.json), the table (.csv) or the figure (.png, .svg, .pdf, .jpg)."""
-        from .save import keep, of_comparison, records
-
-        def stated():
-            return {"members": records(self.table), "against_best": of_comparison(self.comparison)}
-
-        return keep(path, lambda: self.table, self.plot, stated)
+    def facts(self):
+        """The numbers as plain data."""
+        return {"members": records(self.table), "against_best": self.comparison.facts()}
 
     def __str__(self):
         return f"{self.table.to_string(index=False, float_format='{:.4f}'.format)}\n{self.comparison}"

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,17 +18,20 @@ from ..inputs.batch import Batch, batch_of
 from ..inputs.class_names import aligned, numbered
 from ..inputs.classifier import classifier
 from ..inputs.resize import check_count
-from ..support.display import Drawn
+from ..support.display import Measured
+from ..support.files import plain, records, save_figure, write_json, write_text
 from ..support.progress import progress
 from . import statistics
 from .calibration import logits_of, reliability
 from .statistics import bootstrap, wilson
 
 PARTS = ("test", "valid", "train")
+FEW = 10  # images, below which a class's accuracy says little
+TABLES = ("images", "per_class", "confused", "confusion")
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluation(Drawn):
+class Evaluation(Measured):
     """Probabilities (N, classes) of the images called ``names``, and their true classes ``labels``.
 
     ``classes`` are the classes' names, or None; ``failed`` says why images are missing; ``ks`` are the ranks that the
@@ -42,6 +46,7 @@ class Evaluation(Drawn):
     failed: Mapping = field(default_factory=dict, repr=False)
     ks: tuple = (1, 5)
     data: str = ""
+    otherwise = ", or be a folder"
 
     def __len__(self):
         return len(self.labels)
@@ -116,7 +121,19 @@ class Evaluation(Drawn):
     @property
     def images(self):
         """A DataFrame with a row for each image: image, true and predicted class, probabilities, margin, rank."""
-        return images_table(self)
+        rows = np.arange(len(self))
+        return pd.DataFrame(
+            {
+                "image": self.names,
+                "class": self.class_names(self.labels),
+                "predicted": self.class_names(self.predicted),
+                "right": self.right,
+                "rank": self.ranks + 1,
+                "p_true": self.probs[rows, self.labels].astype(np.float64),
+                "p_predicted": self.probs[rows, self.predicted].astype(np.float64),
+                "margin": statistics.margins(self.probs, self.labels),
+            }
+        )
 
     @cached_property
     def per_class(self):
@@ -125,17 +142,61 @@ class Evaluation(Drawn):
         accuracy (recall) with Wilson's interval, the share among the likeliest five, precision, f1, whether there are
         fewer than 10 images, and the class that its images are taken for most often.
         """
-        return per_class_table(self)
+        labels, predicted, classes = self.labels, self.predicted, self.probs.shape[1]
+        there, right, count, taken = statistics.counts(labels, predicted, classes)
+        accuracy, low, high = wilson(right, count)
+        own = self.probs[np.arange(len(labels)), labels]
+        sure = np.bincount(labels, own, minlength=classes)[there] / count
+        wrong = self.confused.drop_duplicates("class_number").set_index("class_number")["predicted"]
+        table = pd.DataFrame(
+            {
+                "number": there,
+                "class": self.class_names(there),
+                "n": count,
+                "accuracy": accuracy,
+                "low": low,
+                "high": high,
+                **{
+                    f"top{k}": np.bincount(labels[self.ranks < k], minlength=classes)[there] / count
+                    for k in self.ks
+                    if k > 1
+                },
+                "precision": np.divide(right, taken, out=np.zeros(len(there)), where=taken > 0),
+                "f1": 2 * right / (count + taken),
+                "p_true": sure,
+                "few": count < FEW,
+                "confused_with": [wrong.get(number, "") for number in there],
+            }
+        )
+        # of equally right classes, the one that is surer of its images is easier
+        return table.sort_values(["accuracy", "p_true"], ascending=False, kind="stable").reset_index(drop=True)
 
     @property
     def confusion(self):
         """A DataFrame (classes, classes) of counts: true classes as rows, predicted ones as columns."""
-        return confusion_table(self)
+        classes = self.probs.shape[1]
+        counts = statistics.confusion(self.labels, self.predicted, classes)
+        every = self.class_names(range(classes))
+        return pd.DataFrame(counts, pd.Index(every, name="true"), pd.Index(every, name="predicted"))
 
     @property
     def confused(self):
         """A DataFrame of the ordered pairs true -> predicted that happen, the most frequent first."""
-        return confused_table(self)
+        wrong = ~self.right
+        pairs = np.stack([self.labels[wrong], self.predicted[wrong]], axis=1)
+        pairs, count = np.unique(pairs, axis=0, return_counts=True)
+        share = count / np.bincount(self.labels, minlength=self.probs.shape[1])[pairs[:, 0]]
+        table = pd.DataFrame(
+            {
+                "class": self.class_names(pairs[:, 0]),
+                "predicted": self.class_names(pairs[:, 1]),
+                "count": count,
+                "share": share,
+                "class_number": pairs[:, 0],
+                "predicted_number": pairs[:, 1],
+            }
+        )
+        return table.sort_values(["count", "share"], ascending=False, kind="stable").reset_index(drop=True)
 
     def hardest(self, n=10):
         """The images with the lowest margin of the true class over the likeliest other one, as rows of ``images``."""
@@ -157,12 +218,16 @@ class Evaluation(Drawn):
         """What a class is called."""
         return self.classes[number] if self.classes else f"class {number}"
 
+    def class_names(self, numbers):
+        """What classes are called."""
+        return [self.class_name(int(number)) for number in numbers]
+
     def __str__(self):
         return self.text()
 
     def text(self, room=100):
         """All of it on a page."""
-        from .save import page
+        from .figures import page
 
         return "\n".join(page(self, room))
 
@@ -172,11 +237,37 @@ class Evaluation(Drawn):
 
         return draw(self)
 
+    def rows(self):
+        """The images."""
+        return self.images
+
+    def facts(self):
+        """The numbers as plain data."""
+        found = self.calibration
+        return {
+            "model": self.model,
+            "data": self.data,
+            "images": len(self),
+            "failed": {str(name): str(reason) for name, reason in self.failed.items()},
+            "measures": {name: plain(interval._asdict()) for name, interval in self.interval.items()},
+            "calibration": plain({"ece": found.ece, "chance": found.chance, "gap": found.gap}),
+            "per_class": records(self.per_class),
+            "confused": records(self.confused.head(20)),
+        }
+
     def save(self, path):
         """Write .json (the numbers), .csv (the images), a picture, or all of it into a folder."""
-        from .save import save
-
-        return save(self, path)
+        folder = Path(path)
+        if folder.suffix:
+            return super().save(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "evaluation.json", self.facts())
+        write_text(folder / "evaluation.txt", self.text() + "\n")
+        for name in TABLES:
+            write_text(folder / f"{name}.csv", getattr(self, name).to_csv(index=name == "confusion"))
+        write_text(folder / "calibration.csv", self.calibration.table.to_csv(index=False))
+        save_figure(self.plot(), folder / "evaluation.png")
+        return folder
 
 
 def evaluate(
@@ -285,88 +376,3 @@ def divided(source, part):
         return load(source), part or "test"
     data = load(source, valid=0, test=0)
     return data, next((name for name in ("test", "valid") if len(getattr(data, name) or ())), None)
-
-
-FEW = 10  # images, below which a class's accuracy says little
-
-
-def images_table(evaluation):
-    """A row for each image."""
-    rows = np.arange(len(evaluation))
-    return pd.DataFrame(
-        {
-            "image": evaluation.names,
-            "class": named(evaluation, evaluation.labels),
-            "predicted": named(evaluation, evaluation.predicted),
-            "right": evaluation.right,
-            "rank": evaluation.ranks + 1,
-            "p_true": evaluation.probs[rows, evaluation.labels].astype(np.float64),
-            "p_predicted": evaluation.probs[rows, evaluation.predicted].astype(np.float64),
-            "margin": statistics.margins(evaluation.probs, evaluation.labels),
-        }
-    )
-
-
-def per_class_table(evaluation):
-    """A row for each class that has images, from the easiest to the hardest."""
-    labels, predicted, classes = evaluation.labels, evaluation.predicted, evaluation.probs.shape[1]
-    there, right, count, taken = statistics.counts(labels, predicted, classes)
-    accuracy, low, high = wilson(right, count)
-    own = evaluation.probs[np.arange(len(labels)), labels]
-    sure = np.bincount(labels, own, minlength=classes)[there] / count
-    wrong = evaluation.confused.drop_duplicates("class_number").set_index("class_number")["predicted"]
-    table = pd.DataFrame(
-        {
-            "number": there,
-            "class": named(evaluation, there),
-            "n": count,
-            "accuracy": accuracy,
-            "low": low,
-            "high": high,
-            **{f"top{k}": among(evaluation, k)[there] / count for k in evaluation.ks if k > 1},
-            "precision": np.divide(right, taken, out=np.zeros(len(there)), where=taken > 0),
-            "f1": 2 * right / (count + taken),
-            "p_true": sure,
-            "few": count < FEW,
-            "confused_with": [wrong.get(number, "") for number in there],
-        }
-    )
-    # of equally right classes, the one that is surer of its images is easier
-    return table.sort_values(["accuracy", "p_true"], ascending=False, kind="stable").reset_index(drop=True)
-
-
-def among(evaluation, k):
-    """Images of each class whose true class is among the ``k`` likeliest."""
-    return np.bincount(evaluation.labels[evaluation.ranks < k], minlength=evaluation.probs.shape[1])
-
-
-def confusion_table(evaluation):
-    """Counts, true classes as rows."""
-    classes = evaluation.probs.shape[1]
-    counts = statistics.confusion(evaluation.labels, evaluation.predicted, classes)
-    every = named(evaluation, range(classes))
-    return pd.DataFrame(counts, pd.Index(every, name="true"), pd.Index(every, name="predicted"))
-
-
-def confused_table(evaluation):
-    """Ordered pairs of classes with how often the first is taken for the second, and the share of its images."""
-    wrong = ~evaluation.right
-    pairs = np.stack([evaluation.labels[wrong], evaluation.predicted[wrong]], axis=1)
-    pairs, count = np.unique(pairs, axis=0, return_counts=True)
-    share = count / np.bincount(evaluation.labels, minlength=evaluation.probs.shape[1])[pairs[:, 0]]
-    table = pd.DataFrame(
-        {
-            "class": named(evaluation, pairs[:, 0]),
-            "predicted": named(evaluation, pairs[:, 1]),
-            "count": count,
-            "share": share,
-            "class_number": pairs[:, 0],
-            "predicted_number": pairs[:, 1],
-        }
-    )
-    return table.sort_values(["count", "share"], ascending=False, kind="stable").reset_index(drop=True)
-
-
-def named(evaluation, numbers):
-    """What classes are called."""
-    return [evaluation.class_name(int(number)) for number in numbers]

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..inputs.class_names import by_name
-from ..support.display import Drawn
+from ..support.display import Measured
+from ..support.files import records
 from .compare import taken, two_by_two
 from .evaluate import Evaluation
 from .statistics import kappa, mcnemar, wilson
@@ -17,7 +18,7 @@ COLUMNS = ("image", "answer")
 
 
 @dataclass(frozen=True, eq=False)
-class HumanAgainstNetwork(Drawn):
+class HumanAgainstNetwork(Measured):
     """One person's answers, or the majority's, and the network's ``evaluation`` of the same images.
 
     ``answers`` are class numbers in the order of the evaluation's images. Of several persons ``each`` has everyone's
@@ -99,11 +100,14 @@ class HumanAgainstNetwork(Drawn):
 
         return figure_of(lambda axis: draw_cells(axis, self.table))
 
-    def save(self, path):
-        """Write the numbers (.json), the images with all answers (.csv) or the figure (.png, .svg, .pdf, .jpg)."""
-        from .save import keep, of_people
+    def rows(self):
+        """The images with all answers."""
+        return self.images
 
-        return keep(path, lambda: self.images, self.plot, lambda: of_people(self))
+    def facts(self):
+        """The numbers as plain data; the 2x2 table has both right, only the human, only the network, none."""
+        table = self.table.to_numpy().tolist()
+        return {"who": self.person, "table": table, "people": records(self.people), "tied": [*self.tied]}
 
 
 def row_of(result):

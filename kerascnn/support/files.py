@@ -1,5 +1,6 @@
 """Files that are there as a whole or not at all; names and numbers that any of them can hold."""
 
+import json
 import os
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,8 +56,18 @@ def write_text(path, text):
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as draft:
-        draft.write_text(text, encoding="utf-8")
+        draft.write_text(displayable(text), encoding="utf-8", newline="")
     return path
+
+
+def write_json(path, facts):
+    """Write plain data as a JSON file."""
+    return write_text(path, json.dumps(displayable(facts), indent=2) + "\n")
+
+
+def records(table):
+    """A DataFrame's rows as JSON takes them."""
+    return [plain(row) for row in table.to_dict("records")]
 
 
 def save_figure(figure, path):

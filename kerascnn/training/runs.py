@@ -13,17 +13,12 @@ from zipfile import BadZipFile
 import keras
 import numpy as np
 
-from ..support.files import displayable, replacing
+from ..support.files import displayable, replacing, write_json, write_text
 from ..support.store import versions
 from .history import best_row, history_of
 
 STATE, BEST, TABLE, CURVES, CARD = "state.npz", "best.weights.h5", "history.csv", "curves.png", "card.json"
 REDRAWN = 60  # seconds between two drawings of the curves while training
-
-
-def write_json(path, facts):
-    with replacing(path) as draft:
-        draft.write_text(json.dumps(displayable(facts), indent=2) + "\n", encoding="utf-8")
 
 
 def read_json(path):
@@ -109,8 +104,7 @@ class Run:
         """Write what people read; the picture only now and then, and at the end."""
         if self.folder is None or not len(history.table):
             return
-        with replacing(self.folder / TABLE) as draft:
-            history.table.to_csv(draft, index=False)
+        write_text(self.folder / TABLE, history.table.to_csv(index=False))
         if last or time.monotonic() - self.drawn > REDRAWN:
             with replacing(self.folder / CURVES) as draft:
                 history.plot().savefig(draft, dpi=120, format="png")

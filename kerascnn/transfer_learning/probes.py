@@ -9,7 +9,8 @@ import numpy as np
 
 from ..evaluation.calibration import temperature
 from ..evaluation.statistics import wilson
-from ..support.display import Drawn
+from ..support.display import Measured
+from ..support.files import records
 from ..support.progress import progress
 from ..support.store import make_key
 from ..support.text import check_names
@@ -25,7 +26,7 @@ ALL = tuple(HEADS)
 
 
 @dataclass(frozen=True, eq=False)
-class ProbeTable(Drawn):
+class ProbeTable(Measured):
     """Classifiers on the features of each stage. ``table`` has a row for each stage, head and penalty.
 
     ``accuracy`` is of images that the classifier was not shown, with Wilson's 95 % interval; ``train`` of those that it
@@ -101,11 +102,9 @@ class ProbeTable(Drawn):
 
         return draw_depths(self)
 
-    def save(self, path):
-        """Write the table (.csv, .json) or the figure (.png, .svg, .pdf, .jpg)."""
-        from ..evaluation.save import keep, records
-
-        return keep(path, lambda: self.table, self.plot, lambda: records(self.table))
+    def facts(self):
+        """The table as JSON takes it."""
+        return records(self.table)
 
     def __str__(self):
         rows = self.summary.drop(columns=["width", "seconds"])

@@ -45,7 +45,7 @@ def numbers(judged):
 
 def measures(subject, judged):
     """The numbers of all images together."""
-    from ...evaluation.save import TITLES, calibrated, measure
+    from ...evaluation.figures import TITLES, measure
 
     found = {"images": f"{len(judged):,}, of {len(judged.per_class):,} classes"}
     if judged.failed:
@@ -53,7 +53,7 @@ def measures(subject, judged):
     for name, interval in judged.interval.items():
         shown = measure(interval) if name in ("nll", "brier") else str(interval)
         found[TITLES.get(name, name.replace("top", "top-"))] = shown
-    found["calibration"] = calibrated(judged.calibration)
+    found["calibration"] = judged.calibration.text()
     note = "In brackets 95 % intervals: Wilson's for shares of images, the bootstrap's for the others."
     return [facts(found), paragraph(note, soft=True)]
 
