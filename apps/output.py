@@ -2,7 +2,6 @@
 
 import os
 import sys
-import time
 from contextlib import contextmanager
 
 import click
@@ -11,7 +10,6 @@ from .options import given
 
 UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 GAP = "  "
-EVERY = 10  # seconds between lines of progress where there is no terminal
 ALIGNED = 62  # letters up to which commands share a column with what they do
 LAST = 16  # letters that the last column of a table keeps, before another column goes
 
@@ -145,25 +143,6 @@ def bar(part, whole, length=10):
     """A share as a bar."""
     block = "█" if "utf" in (getattr(sys.stdout, "encoding", "") or "").lower() else "#"
     return block * round(length * part / whole) if whole else ""
-
-
-def on_progress(what=""):
-    """What says how many of ``what`` are done: a bar on a terminal, elsewhere a line every few seconds."""
-    if given("quiet") or sys.stderr is None:
-        return None
-    terminal, last = sys.stderr.isatty(), time.monotonic()
-
-    def tell(done, of):
-        nonlocal last
-        text = f"{done} of {of} {what}".rstrip()
-        if terminal:
-            line = f"{bar(done, of, length=20).ljust(20, '.')} {text}".ljust(44)
-            click.echo(f"\r{line}" + ("\r" + " " * 44 + "\r") * (done >= of), err=True, nl=False)
-        elif time.monotonic() - last >= EVERY and done < of:
-            last = time.monotonic()
-            click.echo(text, err=True)
-
-    return tell
 
 
 def bold(text):

@@ -17,8 +17,8 @@ from ..output import (
     json_number,
     json_rows,
     json_value,
-    on_progress,
     pairs,
+    verbosity,
     waiting,
     width,
 )
@@ -31,13 +31,14 @@ RENAMED = {  # option -> what functions call it, where that is something else
     "unit": ("unit", "units"),
 }
 PASSED_ON = {  # kind -> what a function with **options takes too
-    "faithfulness": ("batch", "labels", "tell"),
-    "attack": ("size", "steps", "whole", "seed", "batch", "labels", "tell"),
+    "faithfulness": ("batch", "labels", "on_progress"),
+    "attack": ("size", "steps", "whole", "seed", "batch", "labels", "on_progress"),
 }
-PYTHON_ONLY = ("model", "images", "score", "labels", "tell", "windows")  # arguments that are no options
+PYTHON_ONLY = ("model", "images", "score", "labels", "on_progress", "windows")  # arguments that are no options
 SHARED = ("classes", "seed", "batch")  # what a judge and its methods both are told
 COMPARED = ("saliency", "gradient_x_input", "integrated_gradients", "grad_cam", "layer_cam", "occlusion")  # by `choose`
 DEFAULT = "saliency"  # of which one, where nothing is said
+EVERY = 10  # seconds between lines of progress where there is no terminal
 IN_FOLDERS = ("maximize", "facets", "dream", "unrecognizable")  # whose pictures are also files of their own
 FILE = click.Path(dir_okay=False)
 
@@ -306,20 +307,26 @@ def methods_judged(row, options):
 def look(row, network, images, options):
     """What a method finds."""
     from kerascnn.inputs.classifier import resolve_class_names
+    from kerascnn.support.progress import progress
     from kerascnn.visualize import probe
 
     with failing_as(BadFile, f"{network.name} cannot be looked into: "):
         opened = probe(network)
     names = resolve_class_names(None, opened.output.shape[-1], network)
     advice = f"kerascnn see --list, kerascnn show --layers {network.name}"
-    with failing_as(Misuse, advice=advice), waiting("looking ..."):
+    with failing_as(Misuse, advice=advice), waiting("looking ..."), progress(verbosity(), every=EVERY) as shown:
         for layer in options["layer"].split(",") if "layer" in options else ():
             opened.tap(layer)
-        return call_method(row, network, images, options, {"labels": names, "tell": on_progress()})
+        return call_method(row, network, images, options, {"labels": names, "on_progress": count_only(shown)})
+
+
+def count_only(shown):
+    """A hook that shows numbers alone."""
+    return lambda done, total, what: shown(done, total)
 
 
 def call_method(row, network, images, options, also):
-    """What a method finds; ``also`` are "labels" and "tell", for what takes them."""
+    """What a method finds; ``also`` are "labels" and "on_progress", for what takes them."""
     own = named_arguments(row, options, also)
     if not is_judge(row):
         if "method" in own:
@@ -351,12 +358,14 @@ def named_arguments(row, options, also):
 
 def fly(network, image, folder, frames, options):
     """The files of the frames of a flight into a dream."""
+    from kerascnn.support.progress import progress
     from kerascnn.visualize import dream_on
     from kerascnn.visualize.registry import ROWS
 
     named = named_arguments(ROWS["dream"], options, {})
     named = {name: named[name] for name in ("layer", "units", "size", "guide", "octaves", "steps") if name in named}
-    return dream_on(network, image, folder, frames, tell=on_progress(), **named)
+    with progress(verbosity(), every=EVERY) as shown:
+        return dream_on(network, image, folder, frames, on_progress=count_only(shown), **named)
 
 
 def write_numbers(found, path):

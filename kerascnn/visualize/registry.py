@@ -29,7 +29,7 @@ SHARED = {  # what all attribution methods take
     "score": "what is asked in place of the classes: a `Score`, or a function of the logits (N, classes).",
     "labels": "the classes' names, by which `classes` may ask for them, and for titles.",
     "batch": "images in the network at once; by default as many as memory allows. It changes no number.",
-    "tell": "called as `tell(done, of)` while it goes on; may raise to end it.",
+    "on_progress": "called as `on_progress(done, total, what)` while it goes on; may raise to end it.",
 }
 ARGUMENT = re.compile(r"    (\w+(?:, \w+)*): (.*)")  # a line below "Args:"
 

@@ -367,7 +367,7 @@ from kerascnn.visualize.registry import attribution_method
 
 @attribution_method
 def powered(
-    model, images, classes=None, *, power=2.0, sign=False, score=None, labels=None, batch=None, tell=None
+    model, images, classes=None, *, power=2.0, sign=False, score=None, labels=None, batch=None, on_progress=None
 ):
     """The size of the gradient to a power (nobody 2026).
 
@@ -375,7 +375,7 @@ def powered(
         power: the exponent of the size of the gradient.
         sign: keep the sign of the gradient.
     """
-    aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, tell=tell)
+    aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, on_progress=on_progress)
     found = differentiate(aimed, ("powered",), "powered", slope)
     sizes = abs(found.values) ** power
     return replace(found, values=sizes * (found.values > 0) if sign else sizes)

@@ -50,7 +50,7 @@ def ways(subject):
     patch = tuple(max(round(side / share), 1) for side in subject.samples.shape[1:3])
     stride = tuple(max(side // steps, 1) for side in patch)
     options = {name: {"labels": subject.class_names} for name in DRAWN}
-    options["occlusion"] |= {"patch": patch, "stride": stride, "tell": within(subject, 0.6, 1, "occlusion")}
+    options["occlusion"] |= {"patch": patch, "stride": stride, "on_progress": within(subject, 0.6, 1, "occlusion")}
     options["occlusion"]["windows"] = subject.effort != "quick"  # building them takes longer than a few passes
     return options
 

@@ -27,7 +27,7 @@ def fooling(subject):
     """The smallest change of each photo that fools, and how many images changes of a given size fool."""
     samples, names = subject.photos[:MOST], subject.class_names
     steps, heard = subject.of_effort(20, 60, 120), within(subject, 0, 0.6, "smallest changes")
-    found = fool(subject.probe, samples, steps=steps, lead=LEAD, labels=names, tell=heard)
+    found = fool(subject.probe, samples, steps=steps, lead=LEAD, labels=names, on_progress=heard)
     rows = [block for i in range(len(samples)) for block in of_sample(subject, found, i)]
     again = f"visualize.fool(model, photos[:{len(samples)}], steps={steps}, lead={LEAD}, labels=False).plot()"
     scale = (

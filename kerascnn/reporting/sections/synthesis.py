@@ -28,7 +28,7 @@ def classes(subject):
     recipe, steps = subject.of_effort(("brisk", 64), ("lucid", 160), ("lucid", 512))
     labels, heard = [names[k] for k in numbers], within(subject, 0, 1, "climbing")
     made = maximize(
-        subject.probe, classes=numbers, recipe=recipe, steps=steps, seed=subject.seed, names=labels, tell=heard
+        subject.probe, classes=numbers, recipe=recipe, steps=steps, seed=subject.seed, names=labels, on_progress=heard
     )
     certain = subject.probabilities(made.images)[np.arange(len(numbers)), numbers]
     scale = f"Recipe {recipe}, {steps} steps, seed {subject.seed}; pixels 0 to 255, nothing stretched."
@@ -73,7 +73,7 @@ def inversion(subject):
     layers, steps = select_layers(subject), subject.of_effort(40, 200, 512)
     recipe = replace(RECIPES["lucid"], what="waves in decorrelated colours, not shaken", shakes=())
     heard = within(subject, 0, 1, "inverting")
-    found = invert(subject.probe, first, layers, recipe=recipe, steps=steps, seed=subject.seed, tell=heard)
+    found = invert(subject.probe, first, layers, recipe=recipe, steps=steps, seed=subject.seed, on_progress=heard)
     again = code(
         subject,
         "from dataclasses import replace",

@@ -133,7 +133,7 @@ class Victim:
     labels: tuple | None
     lead: float = 0.0
     batch: int | None = None
-    tell: object = None
+    on_progress: object = None
 
     def at(self, rows):
         """The images of some numbers, also one several times."""
@@ -151,7 +151,7 @@ class Victim:
         bounds = self.bounds
         act = lambda look, *rest: step(lambda *what: margin_and_slope(look, bounds, *what), *rest)  # noqa: E731
         loop = Loop(("attack", name, bounds), act, says=("margin",))
-        options = {"others": self.shown.others, "batch": self.batch, "tell": self.tell, "over": over}
+        options = {"others": self.shown.others, "batch": self.batch, "on_progress": self.on_progress, "over": over}
         return iterate(self.probe, loop, state, now, self.given | (more or {}), **options)
 
     def margins(self, pixels):
@@ -179,7 +179,7 @@ class Victim:
         return classes, wins & ((gap if self.target is None else -gap) >= self.lead)
 
 
-def victim(model, images, target=None, *, bounds=(0, 255), lead=0.0, labels=None, batch=None, tell=None):
+def victim(model, images, target=None, *, bounds=(0, 255), lead=0.0, labels=None, batch=None, on_progress=None):
     """The `Victim` that any attack is given, checked."""
     asked = probe(model)
     shown = pictures(asked, images)
@@ -213,7 +213,7 @@ def victim(model, images, target=None, *, bounds=(0, 255), lead=0.0, labels=None
         labels=labels,
         lead=float(lead),
         batch=batch,
-        tell=tell,
+        on_progress=on_progress,
     )
 
 

@@ -26,7 +26,7 @@ def fool(model, images, target=None, *, method="minimal", **options):
     ``method`` is one of `ATTACKS`, to which the ``options`` go. Those of all: ``bounds``, the range of the pixels that
     you give (before the probe's ``preprocess``), which sizes and distances count as 0..255; ``lead``, by how many
     logits the wrong class should win (attacks go on by 1e-5 of the largest logit, more than rounding undoes);
-    ``whole``, for a change that survives 8 bits; ``labels``, ``batch``, ``tell``.
+    ``whole``, for a change that survives 8 bits; ``labels``, ``batch``, ``on_progress``.
     """
     if method not in ATTACKS:
         raise ValueError(unknown("method", method, ATTACKS))

@@ -73,7 +73,17 @@ class Twins(Changed):
 
 
 def twin(
-    model, source, guide, *, layer=None, radius=10.0, steps=200, bounds=(0, 255), labels=None, batch=None, tell=None
+    model,
+    source,
+    guide,
+    *,
+    layer=None,
+    radius=10.0,
+    steps=200,
+    bounds=(0, 255),
+    labels=None,
+    batch=None,
+    on_progress=None,
 ):
     """`Twins`: min |phi(x) - phi(guide)|^2 subject to |x - source| <= radius at every pixel (Sabour et al. 2016).
 
@@ -96,7 +106,9 @@ def twin(
     state |= {"best": pixels, "least": np.full(len(pixels), np.inf, np.float32)}
     codes = {"guide": read(asked, guide, [layer], batch)[layer]}
     loop = Loop(("twin", *bounds), stepping(bounds), distance(layer, codes["guide"]), says=("distance",))
-    course = iterate(asked, loop, state, {"none": np.zeros((steps + 1, 1), np.float32)}, box, batch=batch, tell=tell)
+    course = iterate(
+        asked, loop, state, {"none": np.zeros((steps + 1, 1), np.float32)}, box, batch=batch, on_progress=on_progress
+    )
     found = course.state["best"]
     twins = Pictures(as_images(found, pixels, source.pixels, bounds), source.names)
     shown = {"source": source, "guide": guide, "twin": twins}

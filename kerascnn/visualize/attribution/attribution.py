@@ -88,11 +88,13 @@ class Aim:
     classes: tuple | None
     labels: tuple | None
     batch: int | None = None
-    tell: Callable | None = None
+    on_progress: Callable | None = None
 
     def ask(self, question):
         """The answers to a question about the images."""
-        return ask(self.probe, question, self.shown.pixels, self.shown.others, batch=self.batch, tell=self.tell)
+        return ask(
+            self.probe, question, self.shown.pixels, self.shown.others, batch=self.batch, on_progress=self.on_progress
+        )
 
     def scores(self):
         """The score of each image."""
@@ -118,7 +120,7 @@ class Aim:
         )
 
 
-def aim(model, images, classes=None, *, score=None, labels=None, batch=None, tell=None):
+def aim(model, images, classes=None, *, score=None, labels=None, batch=None, on_progress=None):
     """The `Aim` at classes, by default those predicted, or at any score."""
     asked = probe(model)
     shown = pictures(asked, images)
@@ -126,9 +128,9 @@ def aim(model, images, classes=None, *, score=None, labels=None, batch=None, tel
         raise ValueError("`classes` and `score` say the same thing: give one of them")
     score = classes if isinstance(classes, Score) else score
     if score is not None:
-        return Aim(asked, shown, as_score(score), None, None, batch, tell)
+        return Aim(asked, shown, as_score(score), None, None, batch, on_progress)
     classes = classes_of_images(asked, shown, classes, labels, batch)
-    return Aim(asked, shown, logit(np.array(classes)), classes, labels, batch, tell)
+    return Aim(asked, shown, logit(np.array(classes)), classes, labels, batch, on_progress)
 
 
 def classes_of_images(asked, shown, classes=None, labels=None, batch=None):

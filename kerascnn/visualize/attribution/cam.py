@@ -24,7 +24,7 @@ EPSILON = 1e-7  # tf-keras-vis': a map that is the same everywhere masks all
 
 
 @attribution_method
-def grad_cam_pp(model, images, classes=None, *, layer=None, score=None, labels=None, batch=None, tell=None):
+def grad_cam_pp(model, images, classes=None, *, layer=None, score=None, labels=None, batch=None, on_progress=None):
     """A layer's maps, weighted by alpha times gradients (Chattopadhay et al. 2018).
 
     ReLU(sum_k w_k A_k) for maps A_k, w_k = sum(alpha ReLU(g)), g = dS/dA_k. At each place alpha = g^2 / (2 g^2 +
@@ -38,7 +38,7 @@ def grad_cam_pp(model, images, classes=None, *, layer=None, score=None, labels=N
     Args:
         layer: whose maps A_k; by default the last that has places.
     """
-    aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, tell=tell)
+    aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, on_progress=on_progress)
     found = cam_attribution(aimed, layer, "Grad-CAM++", plus_plus)
     shaky = found.facts["rounding"] > SHAKY
     if shaky.any():
@@ -54,7 +54,7 @@ def grad_cam_pp(model, images, classes=None, *, layer=None, score=None, labels=N
 
 
 @attribution_method
-def layer_cam(model, images, classes=None, *, layer=None, score=None, labels=None, batch=None, tell=None):
+def layer_cam(model, images, classes=None, *, layer=None, score=None, labels=None, batch=None, on_progress=None):
     """A layer's maps, weighted place by place by gradients (Jiang et al. 2021).
 
     ReLU(sum_k ReLU(dS/dA_k) A_k) for maps A_k, also of early layers.
@@ -62,13 +62,13 @@ def layer_cam(model, images, classes=None, *, layer=None, score=None, labels=Non
     Args:
         layer: whose maps A_k; by default the last that has places.
     """
-    aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, tell=tell)
+    aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, on_progress=on_progress)
     return cam_attribution(aimed, layer, "LayerCAM", place_by_place)
 
 
 @attribution_method
 def score_cam(
-    model, images, classes=None, *, layer=None, channels=None, score=None, labels=None, batch=None, tell=None
+    model, images, classes=None, *, layer=None, channels=None, score=None, labels=None, batch=None, on_progress=None
 ):
     """A layer's maps, weighted by p(class) of the image they mask (Wang et al. 2020).
 
@@ -80,21 +80,23 @@ def score_cam(
         channels: only so many, those whose maps vary most (Faster Score-CAM).
         score: what is asked in place of the classes, and of the masked images in place of the probability.
     """
-    aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, tell=tell)
+    aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, on_progress=on_progress)
     return cam_attribution(aimed, layer, "Score-CAM", lambda aimed, layer: masked_scores(aimed, layer, channels))
 
 
 @attribution_method
-def guided_grad_cam(model, images, classes=None, *, layer=None, score=None, labels=None, batch=None, tell=None):
+def guided_grad_cam(model, images, classes=None, *, layer=None, score=None, labels=None, batch=None, on_progress=None):
     """Guided backpropagation times Grad-CAM, pixel by pixel (Selvaraju et al. 2017).
 
     Args:
         layer: whose maps Grad-CAM adds up; by default the last that has places.
     """
-    cam = grad_cam(model, images, classes, layer=layer, score=score, labels=labels, batch=batch, tell=tell)
+    cam = grad_cam(
+        model, images, classes, layer=layer, score=score, labels=labels, batch=batch, on_progress=on_progress
+    )
     if score is None and cam.classes is not None:
         classes = np.array(cam.classes)
-    fine = guided_backprop(model, images, classes, score=score, labels=labels, batch=batch, tell=tell)
+    fine = guided_backprop(model, images, classes, score=score, labels=labels, batch=batch, on_progress=on_progress)
     return replace(fine, values=fine.values * cam.values, method=f"guided {cam.method}", facts=cam.facts)
 
 
@@ -106,8 +108,8 @@ def cam_attribution(aimed, layer, title, find):
     layer, found = aimed.probe.places(layer), []
     for rows in (slice(start, start + MOST) for start in range(0, len(aimed.shown), MOST)):
         found.append(find(part(aimed, rows), layer))
-        if aimed.tell:
-            aimed.tell(min(rows.stop, len(aimed.shown)), len(aimed.shown))
+        if aimed.on_progress:
+            aimed.on_progress(min(rows.stop, len(aimed.shown)), len(aimed.shown), "images")
     facts = {name: np.concatenate([few[name] for few in found]) for name in found[0]}
     coarse, scores = facts.pop("maps")[..., None], facts.pop("scores")
     values = ops.convert_to_numpy(ops.image.resize(coarse, aimed.shown.pixels.shape[1:3], "bilinear"))
@@ -119,7 +121,7 @@ def part(aimed, rows):
     few = lambda array: array if len(array) == 1 else array[rows]  # noqa: E731
     score = replace(aimed.score, feeds=tuple(map(few, aimed.score.feeds)))
     classes = aimed.classes and aimed.classes[rows]
-    return replace(aimed, shown=aimed.shown.at(rows), score=score, classes=classes, tell=None)
+    return replace(aimed, shown=aimed.shown.at(rows), score=score, classes=classes, on_progress=None)
 
 
 def plus_plus(aimed, layer):

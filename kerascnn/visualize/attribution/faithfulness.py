@@ -73,7 +73,7 @@ class Curves(Drawn):
         return draw_curves(self)
 
 
-def curves(model, attribution, *, classes=None, steps=28, fill="grey", blur=5.0, seed=0, batch=None, tell=None):
+def curves(model, attribution, *, classes=None, steps=28, fill="grey", blur=5.0, seed=0, batch=None, on_progress=None):
     """Deletion and insertion of an attribution's images, the most important pixels first: `Curves`.
 
     The largest values of the map are the most important; equal ones are ordered by chance. ``classes`` are numbers,
@@ -83,7 +83,7 @@ def curves(model, attribution, *, classes=None, steps=28, fill="grey", blur=5.0,
     maps, images, names = maps_of(attribution)
     classes = getattr(attribution, "classes", None) if classes is None else classes
     shown = Pictures(images, names, getattr(attribution, "others", {}))
-    follow, classes = curve_function(probe(model), shown, classes, steps, fill, blur, batch, tell)
+    follow, classes = curve_function(probe(model), shown, classes, steps, fill, blur, batch, on_progress)
     chance = np.random.default_rng(seed).random(maps.shape, np.float32)
     shares, deletion, insertion = follow(ranks(maps, chance))
     _, *by_chance = follow(ranks(np.zeros_like(maps), chance))
@@ -121,7 +121,18 @@ class Choice(Drawn):
 
 
 def choose(
-    model, images, classes=None, *, methods, steps=28, fill="grey", blur=5.0, seed=0, batch=None, tell=None, **options
+    model,
+    images,
+    classes=None,
+    *,
+    methods,
+    steps=28,
+    fill="grey",
+    blur=5.0,
+    seed=0,
+    batch=None,
+    on_progress=None,
+    **options,
 ):
     """Which method of attribution is most faithful to a model on these images? `Choice`, with a table, best first.
 
@@ -135,7 +146,7 @@ def choose(
         raise ValueError(f"`methods` should map names to functions or attributions. Received: {methods!r}")
     asked = probe(model)
     shown = pictures(asked, images)
-    follow, classes = curve_function(asked, shown, classes, steps, fill, blur, batch, tell)
+    follow, classes = curve_function(asked, shown, classes, steps, fill, blur, batch, on_progress)
     found = {
         name: run_timed(method, model, shown.plain(asked.input), classes, options) for name, method in methods.items()
     }
@@ -165,7 +176,7 @@ def run_timed(method, model, images, classes, options):
     return method(model, images, classes=classes, **options), time.perf_counter() - start
 
 
-def curve_function(asked, shown, classes, steps, fill, blur, batch, tell):
+def curve_function(asked, shown, classes, steps, fill, blur, batch, on_progress):
     """A function: ranks of pixels -> shares (S,), p(class) by deletion, by insertion (N, S); and the classes."""
     for name, number in (("steps", steps), ("batch", 1 if batch is None else batch)):
         if not isinstance(number, int) or number < 1:
@@ -184,7 +195,7 @@ def curve_function(asked, shown, classes, steps, fill, blur, batch, tell):
             return drawn | {"after": after[rows, None]}
 
         question = Question(("exchanged",), read, score, None, len(counts), draw, exchange, backward=False)
-        return ask(asked, question, before, shown.others, batch=batch, tell=tell)["p"]
+        return ask(asked, question, before, shown.others, batch=batch, on_progress=on_progress)["p"]
 
     def follow(ranks):
         return counts / size, probabilities(ranks, images, plain), probabilities(ranks, smooth, images)

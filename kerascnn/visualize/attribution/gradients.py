@@ -18,16 +18,16 @@ from .attribution import aim, peaks
 
 
 @attribution_method
-def saliency(model, images, classes=None, *, score=None, labels=None, batch=None, tell=None):
+def saliency(model, images, classes=None, *, score=None, labels=None, batch=None, on_progress=None):
     """The gradient: the largest |dS/dx| of a pixel's colors (Simonyan et al. 2014)."""
-    aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, tell=tell)
+    aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, on_progress=on_progress)
     return differentiate(aimed, ("saliency",), "saliency", slope, "max")
 
 
 @attribution_method
-def gradient_x_input(model, images, classes=None, *, score=None, labels=None, batch=None, tell=None):
+def gradient_x_input(model, images, classes=None, *, score=None, labels=None, batch=None, on_progress=None):
     """Each pixel times its gradient, x dS/dx, summed over the colors."""
-    aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, tell=tell)
+    aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, on_progress=on_progress)
     return differentiate(aimed, ("gradient_x_input",), "gradient x input", slope_x_input)
 
 
@@ -44,7 +44,7 @@ def guided_backprop(
     score=None,
     labels=None,
     batch=None,
-    tell=None,
+    on_progress=None,
 ):
     """The gradient, only its positive part at each ReLU (Springenberg et al. 2015).
 
@@ -57,7 +57,7 @@ def guided_backprop(
         top: so many of the strongest channels of each image, where no unit is given.
         signal: what it starts with: "one", or "activation", the value of the unit or logit.
     """
-    return project_signal("guided", signal, model, images, classes, layer, unit, top, score, labels, batch, tell)
+    return project_signal("guided", signal, model, images, classes, layer, unit, top, score, labels, batch, on_progress)
 
 
 @attribution_method
@@ -73,7 +73,7 @@ def deconvnet(
     score=None,
     labels=None,
     batch=None,
-    tell=None,
+    on_progress=None,
 ):
     """Activations back to pixels by transposed filters (Zeiler & Fergus 2014).
 
@@ -88,11 +88,13 @@ def deconvnet(
         top: so many of the strongest channels of each image, in rows one after the other, where no unit is given.
         signal: what it starts with: "activation", the value of the unit or logit, or "one".
     """
-    return project_signal("deconvnet", signal, model, images, classes, layer, unit, top, score, labels, batch, tell)
+    return project_signal(
+        "deconvnet", signal, model, images, classes, layer, unit, top, score, labels, batch, on_progress
+    )
 
 
 @attribution_method
-def grad_cam(model, images, classes=None, *, layer=None, score=None, labels=None, batch=None, tell=None):
+def grad_cam(model, images, classes=None, *, layer=None, score=None, labels=None, batch=None, on_progress=None):
     """A layer's maps, weighted by their mean gradients (Selvaraju et al. 2017).
 
     ReLU(sum_k mean(dS/dA_k) A_k) for maps A_k, at the size of the image; ``facts["coarse"]`` has it as the layer's.
@@ -102,7 +104,7 @@ def grad_cam(model, images, classes=None, *, layer=None, score=None, labels=None
     """
     asked = probe(model)
     layer = asked.places(layer)
-    aimed = aim(asked, images, classes, score=score, labels=labels, batch=batch, tell=tell)
+    aimed = aim(asked, images, classes, score=score, labels=labels, batch=batch, on_progress=on_progress)
     read = lambda run, score: weighed(run, score, layer)  # noqa: E731
     return differentiate(aimed, ("grad_cam", layer), f"grad cam at {layer}", read)
 
@@ -120,7 +122,7 @@ def smoothgrad(
     score=None,
     labels=None,
     batch=None,
-    tell=None,
+    on_progress=None,
 ):
     """The mean of a method over noisy copies of each image (Smilkov et al. 2017).
 
@@ -138,9 +140,9 @@ def smoothgrad(
         raise ValueError(unknown("method", method, METHODS))
     function = METHODS[method] if isinstance(method, str) else method
     if function not in tuple(SLOPES):
-        own = {"score": score, "labels": labels, "batch": batch, "tell": tell}
+        own = {"score": score, "labels": labels, "batch": batch, "on_progress": on_progress}
         return smoothed_apart(function, model, images, classes, samples, noise, seed, own)
-    aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, tell=tell)
+    aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, on_progress=on_progress)
     values = lambda run, score: {"values": SLOPES[function](run, score)["values"]}  # noqa: E731
     draw = noisy(aimed.shown.pixels, noise, seed)
     key = (function.__name__, "noise")
@@ -151,7 +153,7 @@ def smoothgrad(
 
 @attribution_method
 def integrated_gradients(
-    model, images, classes=None, *, steps=50, baseline=0.0, score=None, labels=None, batch=None, tell=None
+    model, images, classes=None, *, steps=50, baseline=0.0, score=None, labels=None, batch=None, on_progress=None
 ):
     """The gradient averaged from a baseline to the image (Sundararajan et al. 2017).
 
@@ -163,7 +165,7 @@ def integrated_gradients(
         steps: points between the baseline and the image.
         baseline: x0, a number, a color or an image, on the scale of the pixels; black by default.
     """
-    aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, tell=tell)
+    aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, on_progress=on_progress)
     pixels = aimed.shown.pixels
     start = np.broadcast_to(np.asarray(baseline, np.float32), pixels.shape)
     places, weights = (part.astype(np.float32) for part in np.polynomial.legendre.leggauss(steps))
@@ -261,19 +263,19 @@ def smoothed_apart(function, model, images, classes, samples, noise, seed, optio
     return replace(found, values=total, method=smoothed_title(found.method, samples, noise))
 
 
-def project_signal(rule, signal, model, images, classes, layer, unit, top, score, labels, batch, tell):
+def project_signal(rule, signal, model, images, classes, layer, unit, top, score, labels, batch, on_progress):
     """Signals from a class or from units of a layer by a rule for ReLUs; ``signal`` is what they start with."""
     if signal not in SIGNALS:
         raise ValueError(unknown("signal", signal, SIGNALS))
     title, facts = {"guided": "guided backprop"}.get(rule, rule), {}
     if layer is None:
-        aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, tell=tell)
+        aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, on_progress=on_progress)
     elif score is not None:
         raise ValueError("`layer` and `score` both say where the signal starts: give one of them")
     else:
         asked = probe(model)
         shown, score, facts = rows_of_units(asked, pictures(asked, images), asked.tap(layer), unit, top)
-        aimed = aim(asked, shown, score=score, labels=labels, batch=batch, tell=tell)
+        aimed = aim(asked, shown, score=score, labels=labels, batch=batch, on_progress=on_progress)
     return differentiate(aimed, (title, signal), title, SIGNALS[signal], rule=rule, facts=facts)
 
 

@@ -60,7 +60,7 @@ def occlusion(
     score=None,
     labels=None,
     batch=None,
-    tell=None,
+    on_progress=None,
 ):
     """What the score loses with a patch at each place (Zeiler & Fergus 2014).
 
@@ -76,7 +76,7 @@ def occlusion(
     Returns:
         An `Occlusion`.
     """
-    aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, tell=tell)
+    aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, on_progress=on_progress)
     size, depth = aimed.shown.pixels.shape[1:3], aimed.shown.pixels.shape[-1]
     patch = pair(patch, "patch") or tuple(max(round(side / 7), 1) for side in size)
     stride = pair(stride, "stride") or tuple(max(side // 4, 1) for side in patch)
@@ -158,8 +158,8 @@ def cover_in_windows(aimed, layer, channels, corners, plan, fill):
             repeated = (np.repeat(one[i], len(acts[LOGITS])) for one in chosen)
             each.append(read_covered(acts, score.of(acts, *feeds), *repeated, layer))
         found.append({name: np.concatenate([ops.convert_to_numpy(part[name]) for part in each]) for name in each[0]})
-        if aimed.tell:
-            aimed.tell((i + 1) * len(corners), len(aimed.shown) * len(corners))
+        if aimed.on_progress:
+            aimed.on_progress((i + 1) * len(corners), len(aimed.shown) * len(corners), "places")
     return {name: np.stack([one[name] for one in found]) for name in found[0]}
 
 

@@ -75,14 +75,14 @@ def iterate(
     keep=(),
     over=None,
     batch=None,
-    tell=None,
+    on_progress=None,
 ):
     """Run a `Loop` from ``state``, arrays with a row an image, over the steps of ``now``, arrays (steps, N or 1, ..).
 
     ``size``: (H, W, C) of the images, where the state writes them otherwise. ``rows``: which images, if not all.
     ``group``: so many, one after the other, are always in one chunk. ``keep`` has rising counts of steps after which
-    the state is kept, and ``over(state, said)`` says whether a chunk may end before. ``tell(done, of)`` hears of steps
-    of images and may raise to end it.
+    the state is kept, and ``over(state, said)`` says whether a chunk may end before.
+    ``on_progress(done, total, what)`` hears of steps of images and may raise to end it.
     """
     count, steps = len(next(iter(state.values()))), len(next(iter(now.values())))
     order = np.arange(count) if rows is None else np.flatnonzero(rows)
@@ -95,7 +95,9 @@ def iterate(
         some = order[first : first + limit]
         chunk = [tf.nest.map_structure(lambda a, some=some: a[some], arrays) for arrays in (state, beside)]
         mine = {name: a[:, some] if a.shape[1] > 1 else a for name, a in now.items()}
-        heard = tell and (lambda done, first=first, some=some: tell(first * steps + len(some) * done, total))
+        heard = on_progress and (
+            lambda done, first=first, some=some: on_progress(first * steps + len(some) * done, total, "steps")
+        )
         try:
             parts.append(stretches(probe, loop, *chunk, mine, keep, over, heard))
         except tf.errors.ResourceExhaustedError:

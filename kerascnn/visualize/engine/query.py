@@ -121,8 +121,11 @@ class Question:
     backward: bool = True
 
 
-def ask(probe, question, pixels, others=None, *, batch=None, tell=None):
-    """{name: array} of answers to a question; ``tell(done, of)`` hears how far it is and may raise to end it."""
+def ask(probe, question, pixels, others=None, *, batch=None, on_progress=None):
+    """{name: array} of answers to a question.
+
+    ``on_progress(done, total, what)`` hears how far it is and may raise to end it.
+    """
     pixels = np.asarray(pixels, np.float32)
     count, samples = len(pixels), question.samples or 1
     feeds = question.score.feeds if question.score else ()
@@ -148,8 +151,8 @@ def ask(probe, question, pixels, others=None, *, batch=None, tell=None):
         for name, answer in answers.items():
             keep(found, name, answer.numpy(), question, (count, samples), (images, within))
         done += len(images) * len(within)
-        if tell:
-            tell(done, count * samples)
+        if on_progress:
+            on_progress(done, count * samples, "images")
     return found
 
 

@@ -49,7 +49,7 @@ class HogTwin(Drawn):
         return draw_twin(self)
 
 
-def hog_twin(image, start=None, *, size=(128, 128), steps=300, seed=0, tell=None):
+def hog_twin(image, start=None, *, size=(128, 128), steps=300, seed=0, on_progress=None):
     """Change ``start``, another image or by default noise, until its HOG is that of ``image``: `HogTwin`.
 
     Images are paths, Pillow images or arrays of pixels 0..255; they become gray, of ``size``, whole cells of 8 pixels.
@@ -71,8 +71,8 @@ def hog_twin(image, start=None, *, size=(128, 128), steps=300, seed=0, tell=None
     def told(_):
         nonlocal done
         done += 1
-        if tell:
-            tell(done, steps)
+        if on_progress:
+            on_progress(done, steps, "steps")
 
     found = minimize(
         objective,

@@ -33,7 +33,7 @@ def dream(
     bounds=(0.0, 255.0),
     keep=(),
     batch=None,
-    tell=None,
+    on_progress=None,
 ):
     """Images in which a layer sees more of what it sees, from coarse to fine.
 
@@ -60,7 +60,7 @@ def dream(
     bases = pyramid(shown.pixels, octaves, zoom)
     detail = np.zeros_like(bases[0])
     for i, base in enumerate(bases):
-        told = tell and (lambda done, of, i=i: tell(i * of + done, octaves * of))
+        told = on_progress and (lambda done, total, what, i=i: on_progress(i * total + done, octaves * total, what))
         start = base + resize(detail, base.shape[1:3])
         found = climb(
             asked,
@@ -74,7 +74,7 @@ def dream(
             names=shown.names,
             others=shown.others,
             batch=batch,
-            tell=told,
+            on_progress=told,
         )
         detail = found.images - base
     return replace(found, facts=found.facts | {"began": shown.pixels})
@@ -98,7 +98,7 @@ def dream_on(
     seed=0,
     bounds=(0.0, 255.0),
     batch=None,
-    tell=None,
+    on_progress=None,
 ):
     """Frames of a flight into a dream, each the one before made larger and dreamt on, as PNG files: their paths.
 
@@ -129,8 +129,8 @@ def dream_on(
         )
         last = found.images
         save_image(last[0], paths[i])
-        if tell:
-            tell(i + 1, frames)
+        if on_progress:
+            on_progress(i + 1, frames, "frames")
     return paths
 
 

@@ -266,7 +266,7 @@ def evolve(
     labels=None,
     start=None,
     batch=None,
-    tell=None,
+    on_progress=None,
 ):
     """Breed an image for each class, all at once, until each is above ``goal``.
 
@@ -283,7 +283,7 @@ def evolve(
         labels: the names of all classes.
         start: an `Evolved` to go on from.
         batch: images in the network at once; by default as many as memory allows.
-        tell: called as `tell(done, of)` while it goes on; may raise to end it.
+        on_progress: called as `on_progress(done, total, what)` while it goes on; may raise to end it.
 
     Returns:
         An `Evolved`.
@@ -316,8 +316,8 @@ def evolve(
             best = archive["probs"]
             tried = (rows[-1][1] if rows else 0) + population
             rows.append((generation + 1, tried, np.median(best), (best > goal).mean()))
-            if tell:
-                tell(generation + 1 - past, generations)
+            if on_progress:
+                on_progress(generation + 1 - past, generations, "generations")
             if (best > goal).all():
                 break
     except KeyboardInterrupt:

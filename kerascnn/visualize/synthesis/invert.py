@@ -67,7 +67,7 @@ def invert(
     seed=0,
     bounds=(0.0, 255.0),
     batch=None,
-    tell=None,
+    on_progress=None,
 ):
     """Images with the same activations at a layer as those given, for each of several layers.
 
@@ -91,7 +91,7 @@ def invert(
     codes = read(asked, seen, layers, batch)
     found = []
     for i, layer in enumerate(layers):
-        told = tell and (lambda done, of, i=i: tell(i * of + done, len(layers) * of))
+        told = on_progress and (lambda done, total, what, i=i: on_progress(i * total + done, len(layers) * total, what))
         score = -distance(layer, codes[layer])
         chosen = mahendran(shown.pixels.shape[1:], depth(asked, layer)) if recipe == "mahendran" else recipe
         synthesis = climb(
@@ -106,7 +106,7 @@ def invert(
             names=shown.names,
             others=shown.others,
             batch=batch,
-            tell=told,
+            on_progress=told,
         )
         found.append(synthesis)
     shape = (len(shown), copies, *shown.pixels.shape[1:])

@@ -40,7 +40,7 @@ def maximize(
     names=None,
     others=None,
     batch=None,
-    tell=None,
+    on_progress=None,
 ):
     """Pictures that a network's classes, units or scores answer most to.
 
@@ -85,7 +85,7 @@ def maximize(
         names=names,
         others=others,
         batch=batch,
-        tell=tell,
+        on_progress=on_progress,
     )
 
 
@@ -106,7 +106,7 @@ def unrecognizable(
     labels=None,
     names=None,
     batch=None,
-    tell=None,
+    on_progress=None,
 ):
     """Noise that a network takes for classes, and people for nothing.
 
@@ -141,7 +141,7 @@ def unrecognizable(
         until=np.log(1 - 0.7 * (1 - goal)),  # a little further, as pixels are rounded in a file
         names=names or named,
         batch=batch,
-        tell=tell,
+        on_progress=on_progress,
     )
     whole = np.clip(np.rint(found.images), 0, 255)
     probs = (predicted(asked, pictures(asked, unsteps(each, bounds))) for each in (found.images, whole))
@@ -197,7 +197,7 @@ def facets(
     bounds=(0.0, 255.0),
     keep=(),
     batch=None,
-    tell=None,
+    on_progress=None,
 ):
     """The faces of one unit or class: a picture begun from each cluster of its images.
 
@@ -251,7 +251,7 @@ def facets(
         keep=keep,
         names=names,
         batch=batch,
-        tell=tell,
+        on_progress=on_progress,
     )
     members = [tuple(shown.names[i] for i in best[clusters == c]) for c in order]
     return replace(found, facts=found.facts | {"members": members, "began": means})

@@ -44,7 +44,7 @@ def climb(
     names=None,
     others=None,
     batch=None,
-    tell=None,
+    on_progress=None,
 ):
     """Change images until their `Score` is high: a picture for each row of the score.
 
@@ -66,7 +66,7 @@ def climb(
         names: what the rows are called, for titles.
         others: {name: array} of the model's other inputs.
         batch: images in the network at once; by default as many as memory allows.
-        tell: called as `tell(done, of)` while it goes on; may raise to end it.
+        on_progress: called as `on_progress(done, total, what)` while it goes on; may raise to end it.
 
     Returns:
         A `Synthesis` with ``copies`` images for each row.
@@ -85,7 +85,7 @@ def climb(
         batch=batch,
     )
     check(ascent, keep, names)
-    course, redirected = ascend(ascent, seed, keep, tell)
+    course, redirected = ascend(ascent, seed, keep, on_progress)
     images = ascent.images(course.state["z"])
     after = ascent.read(images)
     scores, off = after["score"], redirected & (after["force"] == 0)
@@ -175,7 +175,7 @@ class Ascent:
         """Whether every image has what it wanted."""
         return self.until is not None and bool((said["score"].max(0) >= self.until).all())
 
-    def iterate(self, loop, state, now, given=None, *, rows=None, keep=(), tell=None):
+    def iterate(self, loop, state, now, given=None, *, rows=None, keep=(), on_progress=None):
         """Run a loop on all images, or on some ``rows``; copies that look at each other stay in one chunk."""
         others = {name: np.repeat(a, self.copies, 0) if len(a) > 1 else a for name, a in self.others.items()}
         return iterate(
@@ -191,7 +191,7 @@ class Ascent:
             keep=keep,
             over=self.over,
             batch=self.batch,
-            tell=tell,
+            on_progress=on_progress,
         )
 
     def read(self, images):
@@ -263,7 +263,7 @@ def check(ascent, keep, names):
         raise ValueError(f"`others` should have the inputs {', '.join(needed)}. Received: {given}")
 
 
-def ascend(ascent, seed, keep, tell):
+def ascend(ascent, seed, keep, on_progress):
     """(`Course` of all steps, which images had to be helped on at first)."""
     steps, z = ascent.recipe.steps, ascent.begin(seed)
     now = {**ascent.now(seed), "k": np.arange(steps, dtype=np.int32)[:, None]}
@@ -278,11 +278,11 @@ def ascend(ascent, seed, keep, tell):
     for rule, rows, first, last in phases:
         if not rows.any() or first >= last:
             continue
-        told = tell and (lambda so_far, of, done=done: tell(done + so_far, steps * len(z)))
+        told = on_progress and (lambda so_far, total, what, done=done: on_progress(done + so_far, steps * len(z), what))
         part = {name: array[first:last] for name, array in now.items()}
         marks = sorted({k for k in keep if first < k <= last})
         course = ascent.iterate(
-            ascent.loop(rule), state, part, ascent.given, rows=rows, keep=[k - first for k in marks], tell=told
+            ascent.loop(rule), state, part, ascent.given, rows=rows, keep=[k - first for k in marks], on_progress=told
         )
         for name, array in course.state.items():
             state[name][rows] = array

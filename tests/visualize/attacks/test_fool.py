@@ -214,14 +214,14 @@ def test_networks_of_the_zoo_are_fooled_and_stay_as_they_are(name, rng):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fool(model, images, tell=stop)
+        fool(model, images, on_progress=stop)
     for weight, was in zip(model.weights, before, strict=True):
         np.testing.assert_array_equal(weight, was)
 
 
 def test_one_who_is_told_hears_all_of_it(pixels):
     heard = []
-    fool(small(), pixels, method="pgd", lead=1e4, tell=lambda done, of: heard.append(done / of))
+    fool(small(), pixels, method="pgd", lead=1e4, on_progress=lambda done, total, what: heard.append(done / total))
     assert heard == sorted(heard)
     assert heard[-1] == 1
 

@@ -183,7 +183,7 @@ def test_score_cam_by_hand(plain, pixels):
 def test_many_images_are_asked_as_one_by_one(cam, plain, rng):
     pixels, heard = rng.uniform(0, 2, (19, *SIZE, 3)).astype(np.float32), []
     classes = rng.integers(0, 4, 19)
-    found = cam(plain, pixels, classes, tell=lambda *done: heard.append(done))
+    found = cam(plain, pixels, classes, on_progress=lambda *done: heard.append(done))
     assert found.values.shape == (19, *SIZE, 1)
     assert heard == [(16, 19), (19, 19)]
     for i in (0, 17):

@@ -96,7 +96,7 @@ def test_any_batch_gives_the_same_and_traces_once(case, rng):
     attribution = given(rng.random((2, SIDE, SIDE)), case.images)
     whole, told = curves(case.model, attribution, steps=7, batch=100), []
     made = len(probe(case.model).programs)
-    parts = curves(case.model, attribution, steps=7, batch=5, tell=lambda *done: told.append(done))
+    parts = curves(case.model, attribution, steps=7, batch=5, on_progress=lambda *done: told.append(done))
     assert len(probe(case.model).programs) == made
     assert {*told} >= {(5, 16), (16, 16)}
     for kind in ("deletion", "insertion", "random_deletion", "random_insertion"):

@@ -201,13 +201,13 @@ def test_who_is_told_may_end_it(rng):
     model, _ = ended("layer")
     heard = []
 
-    def tell(done, of):
-        heard.append((done, of))
+    def on_progress(done, total, what):
+        heard.append((done, total))
         if done >= 4:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        smoothgrad(model, np.zeros((1, 8, 10, 2), np.float32), 1, samples=10, batch=2, tell=tell)
+        smoothgrad(model, np.zeros((1, 8, 10, 2), np.float32), 1, samples=10, batch=2, on_progress=on_progress)
     assert heard == [(2, 10), (4, 10)]
 
 

@@ -100,7 +100,7 @@ def test_a_chunk_that_is_over_ends_and_others_go_on(asked, case):
         batch=2,
         keep=(STEPS,),
         over=lambda state, said: state["x"].shape == half.shape and np.allclose(state["x"], half, atol=1e-4),
-        tell=lambda done, of: told.append((done, of)),
+        on_progress=lambda done, total, what: told.append((done, total)),
     )
     x, said = by_hand(*case)
     same(found.state["x"][first], half)
@@ -112,7 +112,7 @@ def test_a_chunk_that_is_over_ends_and_others_go_on(asked, case):
 
 def test_tell_hears_of_all_steps_of_all_images(asked, case):
     told = []
-    iterate(asked, LOOP, *case, batch=2, tell=lambda done, of: told.append((done, of)))
+    iterate(asked, LOOP, *case, batch=2, on_progress=lambda done, total, what: told.append((done, total)))
     done = [each for each, _ in told]
     assert done == sorted(set(done))
     assert max(np.diff([0, *done])) <= 2 * STRETCH
@@ -121,11 +121,11 @@ def test_tell_hears_of_all_steps_of_all_images(asked, case):
 
 
 def test_tell_may_raise_to_end_it(asked, case):
-    def tell(done, of):
+    def on_progress(done, total, what):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        iterate(asked, LOOP, *case, tell=tell)
+        iterate(asked, LOOP, *case, on_progress=on_progress)
     same(iterate(asked, LOOP, *case).state["x"], by_hand(*case)[0])
 
 

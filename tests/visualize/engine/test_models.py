@@ -306,8 +306,8 @@ WRONG = {
     "score": (saliency, {"score": fails}, RuntimeError),
     "score in a rule": (guided_backprop, {"score": fails}, RuntimeError),
     "score of a wrong shape": (guided_backprop, {"score": lambda scores: scores}, ValueError),
-    "tell": (smoothgrad, {"tell": fails}, RuntimeError),
-    "tell in a rule": (deconvnet, {"tell": fails}, RuntimeError),
+    "on_progress": (smoothgrad, {"on_progress": fails}, RuntimeError),
+    "on_progress in a rule": (deconvnet, {"on_progress": fails}, RuntimeError),
     "class": (occlusion, {"classes": 7}, ValueError),
     "images": (saliency, {"images": np.zeros((2, 3, 3, 9), np.float32)}, ValueError),
 }

@@ -124,12 +124,16 @@ def test_closer_is_about_the_middle(rng):
 def test_a_flight_goes_on_where_it_was(model, images, tmp_path):
     how = {"layer": "top", "octaves": 2, "recipe": STILL, "steps": 2, "zoom": 1.1}
     told = []
-    paths = dream_on(model, images[0], tmp_path / "all", 4, tell=lambda done, of: told.append((done, of)), **how)
+    paths = dream_on(
+        model, images[0], tmp_path / "all", 4, on_progress=lambda done, total, what: told.append((done, total)), **how
+    )
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
     for i in range(2):
         save_image(np.asarray(Image.open(paths[i])), tmp_path / "part" / f"frame_{i:04d}.png")
     stamps = [path.stat().st_mtime_ns for path in sorted((tmp_path / "part").iterdir())]
-    resumed = dream_on(model, images[0], tmp_path / "part", 4, tell=lambda done, of: told.append((done, of)), **how)
+    resumed = dream_on(
+        model, images[0], tmp_path / "part", 4, on_progress=lambda done, total, what: told.append((done, total)), **how
+    )
     assert told[4:] == [(3, 4), (4, 4)]
     assert [path.stat().st_mtime_ns for path in sorted((tmp_path / "part").iterdir())][:2] == stamps
     for whole, part in zip(paths, resumed, strict=True):
@@ -147,7 +151,7 @@ def test_the_model_is_left_as_it_was(model, images):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        dream(model, images, "top", tell=stop)
+        dream(model, images, "top", on_progress=stop)
     with pytest.raises(ValueError, match="`layer` should have places"):
         dream(model, images, "probs")
     equal(snapshot(model, np.zeros((1, *SIZE), np.float32)), before)

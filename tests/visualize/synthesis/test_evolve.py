@@ -119,11 +119,11 @@ def test_an_interruption_returns_what_there_is():
         if done == 3:
             raise KeyboardInterrupt
 
-    found = few(model, tell=stop)
+    found = few(model, on_progress=stop)
     assert len(found.history) == 3
     np.testing.assert_array_equal(found.images, few(model, generations=3).images)
     with pytest.raises(RuntimeError):
-        few(model, tell=lambda done, of: (_ for _ in ()).throw(RuntimeError))
+        few(model, on_progress=lambda done, total, what: (_ for _ in ()).throw(RuntimeError))
 
 
 def test_classes_are_asked_by_name():

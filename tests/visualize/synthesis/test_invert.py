@@ -141,7 +141,9 @@ def test_other_inputs_are_given_to_copies_too(photos, rng):
 
 def test_tell_hears_all_layers_and_the_model_is_left_as_it_was(model, photos):
     before, told = snapshot(model, photos), []
-    invert(model, photos[:1], ["conv", "top"], steps=4, tell=lambda done, of: told.append((done, of)))
+    invert(
+        model, photos[:1], ["conv", "top"], steps=4, on_progress=lambda done, total, what: told.append((done, total))
+    )
     assert told == [(4, 8), (8, 8)]
     with pytest.raises(ValueError, match="conw"):
         invert(model, photos, "conw")

@@ -207,7 +207,9 @@ def test_until_ends_at_the_first_step_that_is_high_enough(model):
     free = climb(model, score, recipe=recipe, keep=every)
     goal = float(np.median(free.said["score"][18]))
     told = []
-    found = climb(model, score, recipe=recipe, until=goal, tell=lambda done, of: told.append(done / of))
+    found = climb(
+        model, score, recipe=recipe, until=goal, on_progress=lambda done, total, what: told.append(done / total)
+    )
     for i, said in enumerate(free.said["score"].T):
         first = np.argmax(said >= goal) if (said >= goal).any() else None
         expected = free.images[i] if first is None else free.kept[first - 1, i] if first else None
@@ -262,7 +264,12 @@ def test_tell_hears_all_and_may_raise():
     model, told = gates(-160.0, 0.0), []
     before = snapshot(model, np.zeros((1, *SIZE), np.float32))
     found = climb(
-        model, channel("gate", [0, 1]), recipe=GREYISH, steps=40, batch=1, tell=lambda done, of: told.append((done, of))
+        model,
+        channel("gate", [0, 1]),
+        recipe=GREYISH,
+        steps=40,
+        batch=1,
+        on_progress=lambda done, total, what: told.append((done, total)),
     )
     done = [int(each) for each, _ in told]
     assert done == sorted(set(done))
@@ -274,7 +281,7 @@ def test_tell_hears_all_and_may_raise():
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        climb(model, channel("gate", [0, 1]), recipe=GREYISH, steps=40, batch=1, tell=stop)
+        climb(model, channel("gate", [0, 1]), recipe=GREYISH, steps=40, batch=1, on_progress=stop)
     equal(snapshot(model, np.zeros((1, *SIZE), np.float32)), before)
     again = climb(model, channel("gate", [0, 1]), recipe=GREYISH, steps=40, batch=1)
     np.testing.assert_array_equal(again.images, found.images)
