@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from ..inputs.batch import Batch
 from ..support.display import Told
+from ..support.text import sides
 
 BUDGET = 2**30  # bytes of decoded pixels that are kept in memory
 
@@ -36,5 +37,5 @@ class Data(Told):
     def __str__(self):
         parts = {"train": self.train, "valid": self.valid, "test": self.test or ()}
         counts = ", ".join(f"{len(images):,} {part}" for part, images in parts.items())
-        size = "x".join(map(str, self.size)) if self.size else "of several sizes"
+        size = sides(self.size) if self.size else "of several sizes"
         return f"{self.name}: {len(self.classes)} classes, images {size}: {counts}"

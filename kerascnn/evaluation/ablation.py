@@ -317,13 +317,8 @@ def bypass(calls, inside, name):
         raise NotRemovable(f"{name} reads {len(sources)} maps: {', '.join(sources)}")
     enters, leaves = calls.shapes[sources[0]], calls.shapes[end]
     if enters != leaves:
-        raise NotRemovable(f"{name} makes {sized(leaves)} of {sized(enters)}")
+        raise NotRemovable(f"{name} makes {sides(leaves[1:])} of {sides(enters[1:])}")
     return {end: entries[0]}
-
-
-def sized(shape):
-    """A shape without the batch, as people write it."""
-    return sides(shape[1:])
 
 
 def replacement(width, units, means):
