@@ -185,7 +185,7 @@ def test_many_images_are_asked_as_one_by_one(cam, plain, rng):
     classes = rng.integers(0, 4, 19)
     found = cam(plain, pixels, classes, on_progress=lambda *done: heard.append(done))
     assert found.values.shape == (19, *SIZE, 1)
-    assert heard == [(16, 19), (19, 19)]
+    assert heard == [(16, 19, "images"), (19, 19, "images")]
     for i in (0, 17):
         close(found.values[i], cam(plain, pixels[i], classes[i]).values[0])
 
