@@ -27,6 +27,14 @@ def shared():
     return find
 
 
+@pytest.fixture(scope="session")
+def squeezenet(shared):
+    """SqueezeNet 1.1 with torchvision's weights, built once for all tests, none of which changes it."""
+    from kerascnn import build_model
+
+    return build_model("squeezenet1_1", weights=str(shared("weights", "squeezenet1_1_torchvision.safetensors")))
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)

@@ -265,14 +265,12 @@ def test_what_is_written_is_what_was_found(colours, rng, tmp_path):
 
 
 @pytest.mark.nightly
-def test_squeezenet_is_as_good_as_measured_before(shared, forgotten):
+def test_squeezenet_is_as_good_as_measured_before(squeezenet, shared):
     """500 ImageNet photos: 64.8 % and 84.4 %, as the same weights have in torchvision's own network."""
     folder = shared("data", "imagenet_sample")
-    weights = shared("weights", "squeezenet1_1_torchvision.safetensors")
     rows = list(csv.DictReader((folder / "labels.csv").open()))
-    model = kerascnn.build_model("squeezenet1_1", weights=str(weights))
     numbers = [int(row["class_index"]) for row in rows]
-    found = evaluate(model, [folder / row["file"] for row in rows], numbers, classes=False)
+    found = evaluate(squeezenet, [folder / row["file"] for row in rows], numbers, classes=False)
     assert (found.accuracy, found.top(5)) == pytest.approx((0.648, 0.844), abs=0.0021)
     assert found.balanced == pytest.approx(found.accuracy)  # one photo a class
     assert found.interval["accuracy"].low < 0.582 + 0.05  # published on the validation set

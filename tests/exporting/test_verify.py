@@ -83,10 +83,8 @@ def test_networks_of_all_layers_where_nothing_was_imported(tmp_path, rng):
 
 
 @pytest.mark.nightly
-def test_real_weights_on_real_photos(shared, in_process, tmp_path):
+def test_real_weights_on_real_photos(squeezenet, shared, in_process, tmp_path):
     """SqueezeNet at its own size on photos as they were taken, and on what else people upload."""
-    weights = shared("weights", "squeezenet1_1_torchvision.safetensors")
-    model = kerascnn.build_model("squeezenet1_1", weights=str(weights))
     folder = tmp_path / "photos"
     folder.mkdir()
     paths = sorted(shared("data", "imagenet_sample").glob("*.jpg"))[:8]
@@ -100,7 +98,7 @@ def test_real_weights_on_real_photos(shared, in_process, tmp_path):
     photo.quantize().save(folder / "palette.png")
     photo.resize((99, 70)).save(folder / "tiny.webp", lossless=True)
     names = [f"thing {i}" for i in range(1000)]
-    written = export(model, tmp_path / "out", classes=names, samples=folder)
+    written = export(squeezenet, tmp_path / "out", classes=names, samples=folder)
     assert all(check.passed for check in written.checks)
     first = next(check for check in written.checks if check.what == "bytes: first class")
     assert first.found == "17 of 17 the same"  # the four drawn ones too

@@ -37,7 +37,6 @@ def test_a_section_is_made_or_says_what_it_needs(made, name):
     assert json.loads(json.dumps(report.results[name]))
 
 
-@pytest.mark.nightly
 def test_all_sections_on_images(model, data):
     report = kerascnn.report(model, data, effort="quick", skip=["transfer"])
     assert report.of("failed") == {}

@@ -204,9 +204,7 @@ def test_published_is_the_recipe_of_the_authors():
     assert chosen("published", build_model("lenet5"), ASKED) == recipe_of("lenet5")
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name == "wide_resnet" else pytest.mark.nightly) for name in RECIPES]
-)
+@pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_trains_two_steps(name):
     model = small(side=16)
     before = values(model)

@@ -150,32 +150,27 @@ def test_more_starts_are_never_longer_and_a_seed_repeats_them(rng):
 
 
 @pytest.mark.nightly
-def test_photos_are_fooled_no_longer_than_by_deepfool(shared):
+def test_photos_are_fooled_no_longer_than_by_deepfool(squeezenet, shared):
     """And the network says so itself, one by one, also of photos that are on the border by a hair."""
-    weights = str(shared("weights", "squeezenet1_1_torchvision.safetensors"))
-    model = kerascnn.build_model("squeezenet1_1", weights=weights)
     photos = sorted(shared("data", "imagenet_sample").glob("*.jpg"))[4:8]
-    found = fool(model, photos, labels=False)
+    found = fool(squeezenet, photos, labels=False)
     assert found.success.all()
     for image, before, after in zip(found.images, found.before, found.after, strict=True):
-        probs = kerascnn.predict(model, image, labels=False).probs[0]
+        probs = kerascnn.predict(squeezenet, image, labels=False).probs[0]
         assert probs.argmax() == after != before
-    logits = keras.Model(model.input, model.get_layer("logits").output)
+    logits = keras.Model(squeezenet.input, squeezenet.get_layer("logits").output)
     theirs = [deepfool(logits, image) for image in found.originals]
     assert (found.l2 <= np.array(theirs) * 1.001).all()
 
 
 @pytest.mark.nightly
-def test_photos_become_any_class(shared, rng):
-    model = kerascnn.build_model(
-        "squeezenet1_1", weights=str(shared("weights", "squeezenet1_1_torchvision.safetensors"))
-    )
+def test_photos_become_any_class(squeezenet, shared, rng):
     photos = sorted(shared("data", "imagenet_sample").glob("*.jpg"))[:2]
     target = rng.integers(0, 1000, 2)
-    found = fool(model, photos, target, labels=False, steps=30)
+    found = fool(squeezenet, photos, target, labels=False, steps=30)
     assert found.success.all()
     assert np.median(found.l2) < 200
     assert found.ssim.min() > 0.98
-    whole = fool(model, photos, target, labels=False, whole=True, steps=20)
+    whole = fool(squeezenet, photos, target, labels=False, whole=True, steps=20)
     assert whole.survives.mean() >= 0.75
     assert (whole.l2 >= found.l2)[whole.survives].all()

@@ -6,7 +6,6 @@ import pytest
 from attacked import SIZE, small
 from keras import layers
 
-import kerascnn
 from kerascnn.visualize.attacks.twins import twin
 
 
@@ -109,11 +108,8 @@ def test_what_cannot_be_is_refused(pairs):
 
 
 @pytest.mark.nightly
-def test_photos_have_twins_of_another_class(shared):
-    model = kerascnn.build_model(
-        "squeezenet1_1", weights=str(shared("weights", "squeezenet1_1_torchvision.safetensors"))
-    )
+def test_photos_have_twins_of_another_class(squeezenet, shared):
     photos = sorted(shared("data", "imagenet_sample").glob("*.jpg"))
-    found = twin(model, photos[:2], photos[100:102], layer="features", labels=False, steps=60)
+    found = twin(squeezenet, photos[:2], photos[100:102], layer="features", labels=False, steps=60)
     assert found.distance.max() < 0.6  # of what parts the two photos
     assert (found.class_twin != found.class_source).all()

@@ -285,12 +285,10 @@ def test_the_picture_puts_each_place_at_the_middle_of_its_window(tmp_path, rng):
 
 
 @pytest.mark.nightly
-def test_squeezenet_on_its_crop_is_the_classifier(shared):
-    weights = shared("weights", "squeezenet1_1_torchvision.safetensors")
+def test_squeezenet_on_its_crop_is_the_classifier(squeezenet, shared):
     file = shared("data", "imagenet_sample", "0282_n02123159.jpg")
-    model = kerascnn.build_model("squeezenet1_1", weights=str(weights))
     crop = np.asarray(Image.open(file).convert("RGB"))[16:240, 16:240]
-    found = heat_map(model, crop, labels=False)
-    np.testing.assert_allclose(found.probs[0][0, 0], model(crop[None].astype(np.float32))[0], atol=1e-5)
+    found = heat_map(squeezenet, crop, labels=False)
+    np.testing.assert_allclose(found.probs[0][0, 0], squeezenet(crop[None].astype(np.float32))[0], atol=1e-5)
     assert found.slides[0].box(0, 0) == Box(0, 0, 224, 224)
-    assert heat_map(model, file, scales=2, labels=False).slides[0].probs.shape == (15, 15, 1000)
+    assert heat_map(squeezenet, file, scales=2, labels=False).slides[0].probs.shape == (15, 15, 1000)

@@ -158,9 +158,8 @@ def test_drawn_and_saved(model, photos, tmp_path):
 
 
 @pytest.mark.nightly
-def test_what_is_deep_keeps_less(shared, forgotten):
-    model = build_model("squeezenet1_1", weights=shared("weights", "squeezenet1_1_torchvision.safetensors"))
+def test_what_is_deep_keeps_less(squeezenet, shared):
     photo = sorted(shared("data", "imagenet_sample").glob("*.jpg"))[10]
-    table = invert(model, [photo], ["stage1", "stage4"], steps=40).table
+    table = invert(squeezenet, [photo], ["stage1", "stage4"], steps=40).table
     assert table["psnr"][0] > table["psnr"][1] + 1
     assert table["error"].max() < 1

@@ -203,11 +203,6 @@ def test_pictures_beyond_black_and_white_are_cut_off_in_files(tmp_path):
 # real weights
 
 
-@pytest.fixture
-def squeezenet(shared, forgotten):
-    return build_model("squeezenet1_1", weights=shared("weights", "squeezenet1_1_torchvision.safetensors"))
-
-
 @pytest.mark.nightly
 def test_pictures_beat_the_best_of_500_photos(squeezenet, shared):
     """In at least 95 % of units (here all of a few); photos and pictures at the network's own size."""
