@@ -34,7 +34,7 @@ PUBLIC = {  # name -> module; loaded when first asked for, so that importing ker
     "ensemble": "evaluation.ensembles",
     "human_against_network": "evaluation.people",
     "ablate": "evaluation.ablation",
-    "initialisation": "diagnose.initialization",
+    "initialization": "diagnose.initialization",
     "activity": "diagnose.activity",
     "gradient_check": "diagnose.gradient_check",
     "transfer": "transfer_learning.study",

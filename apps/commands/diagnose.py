@@ -33,9 +33,9 @@ def init(rule, std, act, save):
     relu.
     """
     load_keras()
-    from kerascnn.diagnose import initialisation
+    from kerascnn.diagnose import initialization
 
-    found = initialisation(init=rule, std=std, act=act)
+    found = initialization(init=rule, std=std, act=act)
     keep(found, save)
     answer("diagnose", {"title": found.title, "layers": json_rows(found.table), "saved": save}, init_lines(found))
 

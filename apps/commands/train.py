@@ -145,7 +145,7 @@ def build_classifier(row, images, recipe, seed, size, weights):
     import keras
 
     import kerascnn
-    from kerascnn.training import initialise, recipes
+    from kerascnn.training import initialize, recipes
 
     keras.utils.set_random_seed(seed)
     high, wide, channels = row.input_shape
@@ -155,7 +155,7 @@ def build_classifier(row, images, recipe, seed, size, weights):
         model = kerascnn.build_model(row.name, input_shape=shape, classes=len(images.classes), weights=weights)
     if weights is None and recipe:
         found = recipes.recipe_of(row) if recipe == recipes.PUBLISHED else recipes.recipe(recipe)
-        initialise(model, found, seed)
+        initialize(model, found, seed)
     parts = {"to learn from": images.train, "to watch": images.valid, "locked": images.test}
     remark(
         f"{row.name}: {model.count_params():,} parameters, {shape[0]}x{shape[1]} pixels, classes: {len(images.classes)}"

@@ -11,7 +11,7 @@ SHOWN = 12  # histograms side by side
 TILES = 96  # filters drawn
 
 
-def draw_initialisation(result):
+def draw_initialization(result):
     """A histogram for each layer above, lines from layer to layer below."""
     table, figure = result.table, new_figure(12, 6)
     above, below = figure.subfigures(2, 1, height_ratios=(1, 1.25))

@@ -1,4 +1,4 @@
-"""What initialisation does to signals: activations that die or saturate on their way in, gradients on their way back.
+"""What initialization does to signals: activations that die or saturate on their way in, gradients on their way back.
 
 The lecture's experiment: 1,000 unit Gaussian inputs of dimension 500, ten layers of 500 tanh. With weights of standard
 deviation 0.01 each layer multiplies the signal by about 0.01 sqrt(500) = 0.22; with 1.0 nearly all units saturate.
@@ -37,7 +37,7 @@ ACTS = {  # name -> (function, its slope from its value)
 
 
 @dataclass(frozen=True, eq=False)
-class Initialisation(Drawn):
+class Initialization(Drawn):
     """Signals by layer. ``table``: layer, act, mean, std, saturated (share of units), gradient, weight_gradient.
 
     ``gradient`` is the root mean square of the gradient by a layer's activations, one image at a time;
@@ -52,12 +52,12 @@ class Initialisation(Drawn):
 
     def plot(self):
         """Histograms of the activations layer by layer; std and gradients from layer to layer."""
-        from .figures import draw_initialisation
+        from .figures import draw_initialization
 
-        return draw_initialisation(self)
+        return draw_initialization(self)
 
 
-def initialisation(
+def initialization(
     network=(500,) * 10,
     *,
     init=None,
@@ -69,7 +69,7 @@ def initialisation(
     training=True,
     seed=0,
 ):
-    """Mean, spread and saturation of activations by layer, and what gradients arrive there: `Initialisation`.
+    """Mean, spread and saturation of activations by layer, and what gradients arrive there: `Initialization`.
 
     ``network`` gives the widths of dense layers with ``act``, which are drawn by ``init`` ("normal" with ``std``,
     "xavier", "glorot", "he") and fed with unit Gaussians of the first width unless ``inputs`` (N, D) are given. Or it
@@ -84,7 +84,7 @@ def initialisation(
     if hasattr(network, "layers"):
         if inputs is None:
             raise ValueError(f"`inputs` should be a batch for {network.name}. Received: None")
-        redraw = None if init is None else lambda model: reinitialise(model, init, std, rng)
+        redraw = None if init is None else lambda model: reinitialize(model, init, std, rng)
         layer_flows = flows(network, np.asarray(inputs), labels, layers, training, rng, redraw)
         title = network.name + ("" if init is None else f", {described(init, std)}")
     else:
@@ -97,7 +97,7 @@ def described(init, std):
     return f"weights of std {std:g}" if init == "normal" else init.capitalize()
 
 
-def reinitialise(model, init, std, rng):
+def reinitialize(model, init, std, rng):
     """Draw every kernel anew; biases and norms stay."""
     for weight in model.trainable_weights:
         shape = tuple(weight.shape)
@@ -144,7 +144,7 @@ def summary(layer_flows, input_std, title):
         counts.append(count)
         edges.append(edge)
     columns = ["layer", "act", "mean", "std", "saturated", "gradient", "weight_gradient"]
-    return Initialisation(pd.DataFrame(rows, columns=columns), np.array(counts), np.array(edges), input_std, title)
+    return Initialization(pd.DataFrame(rows, columns=columns), np.array(counts), np.array(edges), input_std, title)
 
 
 def saturated(values, act):

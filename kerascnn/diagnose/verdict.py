@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ..support.display import Told
 
 LIMITS = {  # what is looked at in each layer -> (more of it is bad, why)
-    "dead units": (0.10, "the learning rate was too high, or the initialisation drives them below 0"),
+    "dead units": (0.10, "the learning rate was too high, or the initialization drives them below 0"),
     "correlated units": (0.50, "units repeat each other: too many of them, or too little training"),
 }
 COLLAPSED = 1.5  # directions that the units of a layer span together, all but one

@@ -8,7 +8,7 @@ PUBLIC = {  # name -> module; loaded when first asked for
     "RECIPES": "recipes",
     "Recipe": "recipes",
     "fit": "fit",
-    "initialise": "optimizers",
+    "initialize": "optimizers",
     "recipe": "recipes",
     "recipe_of": "recipes",
 }

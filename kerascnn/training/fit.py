@@ -60,7 +60,7 @@ def fit(
     ``data`` is a ``Data``, whose test images are left alone, what ``data.load`` makes one of (a folder, a name), or
     arrays (x, y) or ((x, y), (xv, yv)) of pixels 0..255. ``recipe`` is a name in ``RECIPES``, a ``Recipe``, or
     "published" for the one of the network's authors; "onecycle" if not given. ``epochs``, ``batch_size``, ``rate`` and
-    ``augment`` replace the recipe's. The first weights are those that the model has; ``training.initialise`` draws
+    ``augment`` replace the recipe's. The first weights are those that the model has; ``training.initialize`` draws
     them as a recipe's authors did.
 
     The weights are those after the last epoch. With a folder ``out`` each epoch is saved there, and ``resume`` goes on

@@ -63,7 +63,7 @@ def optimizer_of(recipe):
     return made.become(recipe)
 
 
-def initialise(model, recipe, seed=0):
+def initialize(model, recipe, seed=0):
     """Draw the kernels of a model anew as the recipe's authors did; those of a recipe without initializer stay."""
     if recipe.initializer is None:
         return model

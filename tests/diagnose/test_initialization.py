@@ -1,4 +1,4 @@
-"""What initialisation does: the lecture's printed figures, closed forms, and TensorFlow's own gradients."""
+"""What initialization does: the lecture's printed figures, closed forms, and TensorFlow's own gradients."""
 
 import keras
 import numpy as np
@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras import layers
 from scipy.stats import norm
 
-from kerascnn import build_model, initialisation
+from kerascnn import build_model, initialization
 
 # std by layer as the lecture notes print them (CS231n 2016, lecture 5), for ten layers of 500 units and another seed
 LECTURE = {
@@ -25,14 +25,14 @@ LECTURE = {
 @pytest.mark.parametrize("case", LECTURE)
 def test_the_figures_of_the_lecture(case):
     options, stds = LECTURE[case]
-    table = initialisation(**options).table
+    table = initialization(**options).table
     spread = 0.15 if "ReLU" in case else 0.03  # of a ReLU net's last layers, from seed to seed
     np.testing.assert_allclose(table["std"][: len(stds)], stds, rtol=spread, atol=6e-7)
     assert len(table) == 10
 
 
 def test_small_weights_kill_signals_both_ways():
-    table = initialisation(std=0.01).table
+    table = initialization(std=0.01).table
     ratio = 0.01 * np.sqrt(500)  # tanh is linear for signals as small as these
     np.testing.assert_allclose(table["std"][3:].to_numpy() / table["std"][2:9].to_numpy(), ratio, rtol=0.02)
     backward = table.gradient.to_numpy()
@@ -51,7 +51,7 @@ SATURATED = {  # of the first layer: unit Gaussian inputs make its sums Gaussian
 @pytest.mark.parametrize("act", SATURATED)
 def test_saturation_is_that_of_gaussian_sums(act):
     std, share = SATURATED[act]
-    table = initialisation((500,) * 3, std=std, act=act).table
+    table = initialization((500,) * 3, std=std, act=act).table
     np.testing.assert_allclose(table.saturated[0], share, atol=0.01)
     if act == "tanh":
         assert (table.saturated > 0.9).all()
@@ -59,14 +59,14 @@ def test_saturation_is_that_of_gaussian_sums(act):
 
 def test_he_keeps_the_mean_square_of_a_relu_net():
     """He et al. 2015, eq. 10: E[a^2] of a layer is that of the layer before."""
-    table = initialisation((1000,) * 3, init="he", act="relu").table
+    table = initialization((1000,) * 3, init="he", act="relu").table
     np.testing.assert_allclose(table["mean"] ** 2 + table["std"] ** 2, 1, rtol=0.1)
 
 
 @pytest.mark.parametrize(("init", "power"), [("xavier", 1), ("glorot", 1), ("he", 2)])
 def test_the_rules_by_what_a_linear_layer_does(init, power):
     """One linear layer of as many units multiplies the variance by n std^2: 1 for Xavier's and Glorot's, 2 for He's."""
-    table = initialisation((800,), init=init, act="linear").table
+    table = initialization((800,), init=init, act="linear").table
     np.testing.assert_allclose(table["std"][0] ** 2, power, rtol=0.05)
 
 
@@ -82,7 +82,7 @@ def network():
 
 def test_the_gradients_of_a_model_are_tensorflows(network, rng):
     x, y = rng.normal(size=(6, 8, 8, 3)).astype("float32"), np.arange(6) % 3
-    table = initialisation(network, inputs=x, labels=y).table.set_index("layer")
+    table = initialization(network, inputs=x, labels=y).table.set_index("layer")
     assert list(table.index) == ["conv", "relu", "dense"], "not the softmax"
     assert list(table.act) == ["tanh", "relu", "sigmoid"]
     names = [layer.name for layer in network.layers]
@@ -106,8 +106,8 @@ def test_the_gradients_of_a_model_are_tensorflows(network, rng):
 def test_a_model_stays_what_it_was(network, rng):
     before = [weight.copy() for weight in network.get_weights()]
     x = rng.normal(size=(4, 8, 8, 3)).astype("float32")
-    small = initialisation(network, inputs=x, init="normal", std=1e-3, training=False).table
-    large = initialisation(network, inputs=x, init="normal", std=1.0, training=False).table
+    small = initialization(network, inputs=x, init="normal", std=1e-3, training=False).table
+    large = initialization(network, inputs=x, init="normal", std=1.0, training=False).table
     assert small["std"][0] < 0.05 < 0.5 < large["std"][0]
     for old, new in zip(before, network.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
@@ -116,7 +116,7 @@ def test_a_model_stays_what_it_was(network, rng):
 def test_batch_norm_rescues_small_weights(rng):
     """With it a plain net's activations keep their spread whatever the weights' (Ioffe & Szegedy 2015)."""
     x = rng.integers(0, 256, (8, 32, 32, 3)).astype("float32")
-    table = initialisation(build_model("tiny_vgg"), inputs=x, init="normal", std=0.01).table
+    table = initialization(build_model("tiny_vgg"), inputs=x, init="normal", std=0.01).table
     with_norm = table[table.layer.str.contains("stage")]
     assert (with_norm["std"] > 0.3).all()
 
@@ -124,12 +124,12 @@ def test_batch_norm_rescues_small_weights(rng):
 def test_a_sequence_of_layers_may_be_nested(rng):
     inner = keras.Sequential([layers.Dense(6, "tanh", name="a"), layers.Dense(6, "tanh", name="b")], name="inner")
     model = keras.Sequential([keras.Input((4,)), inner, layers.Dense(2, name="end")])
-    table = initialisation(model, inputs=rng.normal(size=(5, 4)).astype("float32"), layers=["inner/b"]).table
+    table = initialization(model, inputs=rng.normal(size=(5, 4)).astype("float32"), layers=["inner/b"]).table
     assert list(table.layer) == ["inner/b"]
 
 
 def test_pictures(tmp_path):
-    path = initialisation((20, 20), std=0.1).save(tmp_path / "init.png")
+    path = initialization((20, 20), std=0.1).save(tmp_path / "init.png")
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
@@ -144,9 +144,9 @@ def test_pictures(tmp_path):
 )
 def test_what_cannot_be_asked(network, options, text):
     with pytest.raises(ValueError, match=text):
-        initialisation(network, **options)
+        initialization(network, **options)
 
 
 def test_a_model_needs_inputs():
     with pytest.raises(ValueError, match="`inputs` should be a batch for tiny_vgg"):
-        initialisation(build_model("tiny_vgg"))
+        initialization(build_model("tiny_vgg"))

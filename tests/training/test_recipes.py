@@ -9,7 +9,7 @@ import pytest
 from learners import descended, made
 
 from kerascnn import build_model
-from kerascnn.training.optimizers import initialise, optimizer_of
+from kerascnn.training.optimizers import initialize, optimizer_of
 from kerascnn.training.recipes import FAMILIES, RECIPES, recipe, recipe_of
 from kerascnn.training.schedules import Constant, Cosine, Exponential, OneCycle, Plateau, Poly, Steps, Warm
 from kerascnn.zoo import catalog
@@ -163,22 +163,22 @@ def test_clipping_is_by_the_norm_of_all_gradients():
 
 
 @pytest.mark.parametrize(("name", "spread"), [("resnet", "fan_out"), ("alexnet", 0.01)], ids=["he", "small"])
-def test_initialise_draws_kernels_as_the_authors_did(name, spread):
+def test_initialize_draws_kernels_as_the_authors_did(name, spread):
     model = build_model("tiny_vgg")
     before = {v.path: np.array(v) for v in model.weights}
-    initialise(model, RECIPES[name], seed=3)
+    initialize(model, RECIPES[name], seed=3)
     kernel = model.get_layer("fc1").kernel
     expected = math.sqrt(2 / kernel.shape[1]) if spread == "fan_out" else spread
     assert np.std(kernel) == pytest.approx(expected, rel=0.05)
     changed = {v.path for v in model.weights if not np.array_equal(before[v.path], v)}
     assert changed == {path for path in before if path.endswith("kernel")}
     again = build_model("tiny_vgg")
-    initialise(again, RECIPES[name], seed=3)
+    initialize(again, RECIPES[name], seed=3)
     np.testing.assert_array_equal(again.get_layer("fc1").kernel, kernel)
 
 
-def test_initialise_leaves_what_has_no_initializer():
+def test_initialize_leaves_what_has_no_initializer():
     model = build_model("lenet5")
     before = [np.array(v) for v in model.weights]
-    initialise(model, RECIPES["onecycle"])
+    initialize(model, RECIPES["onecycle"])
     assert all(np.array_equal(a, b) for a, b in zip(before, model.weights, strict=True))

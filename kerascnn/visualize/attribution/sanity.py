@@ -160,21 +160,21 @@ def plan_steps(names, cuts, independent):
 
 
 def redraw(layer, rng):
-    """New weights by a layer's own initialisers, without a draw from Keras' own random numbers."""
+    """New weights by a layer's own initializers, without a draw from Keras' own random numbers."""
     owner = {id(weight): each for each in layer._flatten_layers() for weight in each.weights}  # the innermost stays
     for weight in layer.weights:
-        initialiser = initialiser_of(owner[id(weight)], weight)
+        initializer = initializer_of(owner[id(weight)], weight)
         value = np.asarray(weight)
-        if initialiser is None:
+        if initializer is None:
             weight.assign(rng.permutation(value.ravel()).reshape(value.shape))
             continue
-        config = initialiser.get_config() if hasattr(initialiser, "get_config") else {}
+        config = initializer.get_config() if hasattr(initializer, "get_config") else {}
         if "seed" in config:
-            initialiser = type(initialiser).from_config(config | {"seed": int(rng.integers(2**31))})
-        weight.assign(initialiser(value.shape, dtype=weight.dtype))
+            initializer = type(initializer).from_config(config | {"seed": int(rng.integers(2**31))})
+        weight.assign(initializer(value.shape, dtype=weight.dtype))
 
 
-def initialiser_of(layer, weight):
+def initializer_of(layer, weight):
     """``kernel_initializer`` of a weight "kernel", ``depthwise_initializer`` of a "depthwise_kernel"; None without."""
     stems = (weight.name, weight.name.removesuffix("_kernel"), *(("depthwise",) if weight.name == "kernel" else ()))
     return next((found for stem in stems if callable(found := getattr(layer, f"{stem}_initializer", None))), None)

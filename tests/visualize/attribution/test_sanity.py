@@ -13,7 +13,7 @@ from kerascnn.visualize.attribution.sanity import (
     chance,
     correlations,
     cut_points,
-    initialiser_of,
+    initializer_of,
     learning_layers,
     redraw,
     sanity,
@@ -25,7 +25,7 @@ SIDE = 16
 
 @keras.saving.register_keras_serializable("test_sanity")
 class Bare(keras.layers.Layer):
-    """A layer whose weight has no initialiser that could be found."""
+    """A layer whose weight has no initializer that could be found."""
 
     def build(self, shape):
         self.slope = self.add_weight(shape=(shape[-1],), name="slope", initializer="ones")
@@ -184,7 +184,7 @@ def test_a_seed_repeats(model, images):
     np.testing.assert_array_equal(first.maps[0], other.maps[0])
 
 
-def test_weights_are_drawn_by_their_own_initialisers(rng):
+def test_weights_are_drawn_by_their_own_initializers(rng):
     layer = keras.layers.Dense(400, kernel_initializer="he_normal", bias_initializer="ones")
     layer.build((None, 300))
     layer.set_weights([np.full((300, 400), 7.0), np.full(400, 7.0)])
@@ -195,7 +195,7 @@ def test_weights_are_drawn_by_their_own_initialisers(rng):
 
 
 @pytest.mark.parametrize(
-    ("layer", "weight", "initialiser"),
+    ("layer", "weight", "initializer"),
     [
         (keras.layers.BatchNormalization(), "moving_variance", "Ones"),
         (keras.layers.DepthwiseConv2D(3, depthwise_initializer="he_normal"), "kernel", "HeNormal"),
@@ -204,13 +204,13 @@ def test_weights_are_drawn_by_their_own_initialisers(rng):
     ],
     ids=["batch norm", "depthwise", "separable", "prelu"],
 )
-def test_initialisers_are_found(layer, weight, initialiser):
+def test_initializers_are_found(layer, weight, initializer):
     layer.build((None, 8, 8, 3))
     named = {each.name: each for each in layer.weights}
-    assert type(initialiser_of(layer, named[weight])).__name__ == initialiser
+    assert type(initializer_of(layer, named[weight])).__name__ == initializer
 
 
-def test_weights_without_an_initialiser_are_shuffled(rng):
+def test_weights_without_an_initializer_are_shuffled(rng):
     layer = Bare()
     layer.build((None, 50))
     values = rng.normal(size=50).astype(np.float32)
