@@ -189,11 +189,12 @@ def report(tour):
 def draw_mistakes(found, images, columns=6):
     """A figure of up to 24 of the images that an evaluation has wrong, with what they are and what was read."""
     import numpy as np
-    from matplotlib.figure import Figure
+
+    from kerascnn.plots.style import new_figure
 
     wrong = np.flatnonzero(~found.right)[: 4 * columns]
     rows = max(1, -(-len(wrong) // columns))
-    figure = Figure(figsize=(1.3 * columns, 1.6 * rows), layout="constrained")
+    figure = new_figure(1.3 * columns, 1.6 * rows)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid:
         axes.axis("off")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...inputs.classifier import class_numbers, classifier, resolve_class_names
-from ...plots.style import CLASSES, LARGE, PLAIN, SMALL, bare
+from ...plots.style import CLASSES, LARGE, PLAIN, SMALL, bare, new_figure
 from ...support.display import Drawn
 from ...support.text import cut, unknown
 from ..attribution.attribution import label_of, predicted
@@ -408,13 +408,11 @@ MOST, COLUMNS = 20, 5  # images drawn
 
 def draw_evolved(found):
     """The images, at most twenty from the surest to the least sure, with their classes; how p(class) rose."""
-    from matplotlib.figure import Figure
-
     order = np.argsort(-found.probabilities, kind="stable")
     shown = order[np.linspace(0, len(order) - 1, min(MOST, len(order))).round().astype(int)]
     columns = min(COLUMNS, len(shown))
     rows = -(-len(shown) // columns)
-    figure = Figure(figsize=(1.75 * columns + 5.2, max(2.05 * rows, 3.4) + 0.9), layout="constrained")
+    figure = new_figure(1.75 * columns + 5.2, max(2.05 * rows, 3.4) + 0.9)
     left, right = figure.subfigures(1, 2, width_ratios=(1.75 * columns, 5.2))
     axes = left.subplots(rows, columns, squeeze=False).ravel()
     for axis, i in zip(axes, shown, strict=False):
