@@ -263,7 +263,7 @@ def test_scales_are_averaged_where_they_are_in_the_photo(rng):
     [
         ({"classes": "green", "labels": ("red", "blue")}, "Unknown class 'green'"),
         ({"classes": 2}, "numbers from 0 to 1"),
-        ({"classes": ()}, r"numbers from 0 to 1, or names. Received: \(\)"),
+        ({"classes": ()}, "`classes` should have at least one class. Received: none"),
         ({"scales": 0.5}, "at least 1"),
         ({"scales": (1, 100)}, "`longest`=1024"),
     ],
