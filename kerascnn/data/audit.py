@@ -94,8 +94,8 @@ class Audit(Told):
         if Path(path).suffix not in (".csv", ".json"):
             raise ValueError(f"`path` should end in .csv or .json. Received: {path}")
         if Path(path).suffix == ".json":
-            return write_json(path, document(self))
-        return write_text(path, self.table.to_csv(index=False))
+            return write_json(path, document(self), make_folders=False)
+        return write_text(path, self.table.to_csv(index=False), make_folders=False)
 
 
 def audit(source, *, verbose="auto", on_progress=None):

@@ -51,18 +51,19 @@ def replacing(path):
         draft.unlink(missing_ok=True)
 
 
-def write_text(path, text):
-    """Write a text file as a whole; folders are made."""
+def write_text(path, text, *, make_folders=True):
+    """Write a text file as a whole."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if make_folders:
+        path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as draft:
         draft.write_text(displayable(text), encoding="utf-8", newline="")
     return path
 
 
-def write_json(path, facts):
+def write_json(path, facts, *, make_folders=True):
     """Write plain data as a JSON file."""
-    return write_text(path, json.dumps(displayable(facts), indent=2) + "\n")
+    return write_text(path, json.dumps(displayable(facts), indent=2) + "\n", make_folders=make_folders)
 
 
 def records(table):

@@ -13,7 +13,6 @@ from PIL import Image
 
 from kerascnn.inputs import class_names, classifier
 from kerascnn.visualize.registry import ROWS, Method
-from kerascnn_apps import output
 from kerascnn_apps.commands import see
 
 SMALL = {  # method -> options that keep it small; without any where it has no row here
@@ -307,7 +306,7 @@ def test_a_warning_is_remarked_once(monkeypatch, run, here, network):
 
 @pytest.mark.parametrize("seconds", [0, 1e9], ids=["lines", "none yet"])
 def test_progress_where_there_is_no_terminal(monkeypatch, run, network, photos, seconds):
-    monkeypatch.setattr(output, "EVERY", seconds)
+    monkeypatch.setattr(see, "EVERY", seconds)
     words = ("see", "smoothgrad", network, photos / "a.png", "--samples", 8, "--batch", 2, "--force")
     assert run(*words).stderr.splitlines() == ["2 of 8", "4 of 8", "6 of 8"] * (seconds == 0)
     assert run(*words, "--quiet").stderr == ""

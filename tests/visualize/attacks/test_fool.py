@@ -210,7 +210,7 @@ def test_networks_of_the_zoo_are_fooled_and_stay_as_they_are(name, rng):
     images = rng.uniform(0, 255, (2, *model.input_shape[1:])).astype(np.float32)
     assert fool(model, images).success.all()
 
-    def stop(done, of):
+    def stop(done, total, what):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

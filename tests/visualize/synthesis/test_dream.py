@@ -147,7 +147,7 @@ def test_a_flight_goes_on_where_it_was(model, images, tmp_path):
 def test_the_model_is_left_as_it_was(model, images):
     before = snapshot(model, np.zeros((1, *SIZE), np.float32))
 
-    def stop(done, of):
+    def stop(done, total, what):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

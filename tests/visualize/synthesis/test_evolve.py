@@ -115,7 +115,7 @@ def test_it_goes_on_from_an_earlier_result():
 def test_an_interruption_returns_what_there_is():
     model, _ = linear()
 
-    def stop(done, of):
+    def stop(done, total, what):
         if done == 3:
             raise KeyboardInterrupt
 

@@ -276,7 +276,7 @@ def test_tell_hears_all_and_may_raise():
     assert done[-1] == 80
     assert {int(of) for _, of in told} == {80}
 
-    def stop(done, of):
+    def stop(done, total, what):
         if done > 20:
             raise KeyboardInterrupt
 
