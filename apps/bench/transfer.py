@@ -58,7 +58,7 @@ def given(folder):
     """(the backbone, pixels and labels to learn from, those of the test)."""
     import keras
 
-    import kerascnn.layers  # noqa: F401 (the backbone has some of them)
+    import kerascnn  # noqa: F401 (makes its layers known to Keras)
 
     model = keras.saving.load_model(folder / "backbone.keras", compile=False)
     with np.load(folder / "pixels.npz") as arrays:
