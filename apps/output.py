@@ -6,6 +6,8 @@ from contextlib import contextmanager
 
 import click
 
+from kerascnn.support.text import cut_line
+
 from .options import given
 
 UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
@@ -171,16 +173,11 @@ def table(titles, rows, *, words=(), spare=(), room=None):
     def line(cells):
         align = {title: str.ljust if title in words else str.rjust for title in columns}
         aligned = [align[title](cell, widths[title]) for title, cell in zip(columns, cells, strict=True)]
-        return cut(GAP.join(aligned).rstrip(), room)
+        return cut_line(GAP.join(aligned).rstrip(), room)
 
     first, *others = zip(*columns.values(), strict=True)
     yield bold(line(first))
     yield from map(line, others)
-
-
-def cut(text, room):
-    """The text, or as much of it as there is room for."""
-    return text if room is None or len(text) <= room else text[: max(room - 3, 1)].rstrip() + "..."
 
 
 def pairs(facts, *, indent=GAP, room=None):

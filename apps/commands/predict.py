@@ -2,11 +2,13 @@
 
 import click
 
+from kerascnn.support.text import cut_line
+
 from ..backend import load_keras
 from ..errors import PARTIAL, BadFile, failing_as, writing
 from ..models import model_argument
 from ..options import Command, images_argument, new_file_option
-from ..output import answer, bar, bold, collected_warnings, cut, dim, remark, to_person, waiting, width
+from ..output import answer, bar, bold, collected_warnings, dim, remark, to_person, waiting, width
 
 
 @click.command("predict", cls=Command)
@@ -63,4 +65,4 @@ def lines(found):
         yield bold(name)
         for rank, (number, label, share) in enumerate(guesses, start=1):
             drawn = bar(share, 1.0, length=20).ljust(20)
-            yield cut(f"  {rank:>2}  {100 * share:5.1f} %  {drawn}  {label or f'class {number}'}", room)
+            yield cut_line(f"  {rank:>2}  {100 * share:5.1f} %  {drawn}  {label or f'class {number}'}", room)

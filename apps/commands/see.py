@@ -4,6 +4,8 @@ from functools import cache, partial
 
 import click
 
+from kerascnn.support.text import cut_line
+
 from ..backend import load_keras
 from ..errors import BadFile, Misuse, failing_as, one_line, writing
 from ..models import complete_names_and_files, find_model, weights_option
@@ -12,7 +14,6 @@ from ..output import (
     answer,
     bold,
     collected_warnings,
-    cut,
     dim,
     json_number,
     json_rows,
@@ -414,7 +415,7 @@ def result_lines(found, result, folder):
             yield bold(row["image"])
             title = f"  {title}"
         facts = [f"{name} {value:.3g}" for name, value in row.items() if isinstance(value, float) and name != "score"]
-        yield cut(", ".join([title, *facts]), room)
+        yield cut_line(", ".join([title, *facts]), room)
     yield f"drawn: {result['picture']}"
     if result["values"]:
         yield f"numbers: {result['values']}"
@@ -444,11 +445,11 @@ def all_lines(rows):
     room = width()
     wide = max(len(row.name) for row in rows) + 2
     for kind, heading in KINDS.items():
-        yield cut(bold(f"{heading} ({kind})"), room)
+        yield cut_line(bold(f"{heading} ({kind})"), room)
         for row in rows:
             if row.kind != kind:
                 continue
-            yield cut(f"  {bold(row.name)}{' ' * (wide - len(row.name))}{row.title}", room)
+            yield cut_line(f"  {bold(row.name)}{' ' * (wide - len(row.name))}{row.title}", room)
             words = " ".join([*own_options(row), *(["and those of its method"] if is_judge(row) else [])])
             for text in (row.what, words):
                 yield from map(dim, indented(text, wide + 2, room))
@@ -457,7 +458,7 @@ def all_lines(rows):
 def help_lines(row):
     """What a method does, and what each of its options means."""
     room = width()
-    yield cut(f"{bold(row.name)}  {row.title}", room)
+    yield cut_line(f"{bold(row.name)}  {row.title}", room)
     yield from indented(row.what, 0, room)
     general = {spelled(option.name): option.help for option in command.params if isinstance(option, click.Option)}
     yield from pairs({option: says or general.get(option, "") for option, says in own_options(row).items()}, room=room)

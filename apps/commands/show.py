@@ -7,13 +7,13 @@ from functools import partial
 
 import click
 
-from kerascnn.support.text import sides
+from kerascnn.support.text import cut_line, sides
 
 from ..backend import load_keras
 from ..errors import BadFile, Misuse, failing_as, writing
 from ..models import Source, complete_names_and_files, find_network, networks
 from ..options import Command, new_file_option
-from ..output import answer, bar, bold, cut, dim, exact, next_steps, pairs, percent, short, table, width
+from ..output import answer, bar, bold, dim, exact, next_steps, pairs, percent, short, table, width
 
 COUNTS = ("counts", "counted", "published", "difference")
 PLACES = {"arXiv:": "https://arxiv.org/abs/", "doi:": "https://doi.org/"}
@@ -179,7 +179,7 @@ def stage_table(stages, params, macs, room):
     head, *body, last = table(titles, [*rows, total], words=("stage", "output"))
     yield head
     for line, stage in zip(body, stages, strict=True):
-        yield cut(f"{line}  {bar(stage['macs'], macs)}".rstrip(), room)
+        yield cut_line(f"{line}  {bar(stage['macs'], macs)}".rstrip(), room)
     yield last
 
 

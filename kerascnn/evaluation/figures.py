@@ -4,7 +4,7 @@ import numpy as np
 
 from ..plots.primitives import spans
 from ..plots.style import BLUE, GRAY, PLAIN, RED, new_figure, tidy, top_down
-from ..support.text import both_ends, percent
+from ..support.text import both_ends, cut_line, percent
 from .statistics import Interval
 
 TITLES = {"accuracy": "accuracy", "balanced": "balanced", "macro_f1": "macro F1", "nll": "NLL", "brier": "Brier"}
@@ -164,12 +164,12 @@ def page(evaluation, room=100):
         yield f"  {TITLES.get(name, name.replace('top', 'top-')):<12}{shown}"
     yield f"  {'calibration':<12}{evaluation.calibration.text()}"
     for title, rows in sides(evaluation.per_class).items():
-        yield from ("", title, *(cut(f"  {line}", room) for line in map(class_line, rows.itertuples())))
+        yield from ("", title, *(cut_line(f"  {line}", room) for line in map(class_line, rows.itertuples())))
     pairs = [*evaluation.confused.head(SHOWN).itertuples(index=False)]
     if pairs:
         yield from ("", "most confused")
         yield from (
-            cut(f"  {pair[2]:>4} of {round(pair[2] / pair[3]):<4} {pair[0]} -> {pair[1]}", room) for pair in pairs
+            cut_line(f"  {pair[2]:>4} of {round(pair[2] / pair[3]):<4} {pair[0]} -> {pair[1]}", room) for pair in pairs
         )
 
 
@@ -190,8 +190,3 @@ def class_line(row):
     taken = f", taken for {row.confused_with}" if row.confused_with else ""
     few = " (few)" if row.few else ""
     return f"{100 * row.accuracy:5.1f} % of {row.n:<4} {row[2]}{few}{taken}"
-
-
-def cut(text, room):
-    """The text, or as much of it as there is room for."""
-    return text if room is None or len(text) <= room else text[: max(room - 3, 1)].rstrip() + "..."

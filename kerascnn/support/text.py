@@ -44,6 +44,11 @@ def cut(text, letters=24):
     return text if len(text) <= letters else text[: letters - 1].rstrip() + "…"
 
 
+def cut_line(text, room):
+    """A line of text, or as much of it as there is room for; None is room for all."""
+    return text if room is None or len(text) <= room else text[: max(room - 3, 1)].rstrip() + "..."
+
+
 def tail(text, letters):
     """The end of a text that is too long: names of layers differ there."""
     return text if len(text) <= letters else "…" + text[1 - letters :]
