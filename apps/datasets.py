@@ -1,4 +1,4 @@
-"""Labelled images that commands learn from, other images on which they test, and what came of a test."""
+"""Labeled images that commands learn from, other images on which they test, and what came of a test."""
 
 from dataclasses import replace
 
@@ -14,7 +14,7 @@ def with_test_set(data, other):
 
 
 def relabel(images, classes):
-    """The same images, labelled by the places of their classes among others."""
+    """The same images, labeled by the places of their classes among others."""
     import numpy as np
 
     strange = [name for name in images.classes if name not in classes]

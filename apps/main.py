@@ -65,7 +65,7 @@ class Commands(Group):
 
 
 def color_choice(words):
-    """False where colours are not wanted, True where they are wanted also in a file, else None."""
+    """False where colors are not wanted, True where they are wanted also in a file, else None."""
     if os.environ.get("NO_COLOR") or "--no-color" in words:
         return False
     return True if os.environ.get("FORCE_COLOR") else None

@@ -10,7 +10,7 @@ from kerascnn.plots.style import BLUE, RED
 from kerascnn.visualize.registry import METHODS, ROWS
 
 SIDE = 128  # pixels of what is drawn as a chart, half of them
-PERCENT = 99.5  # of |value|, where the colours end
+PERCENT = 99.5  # of |value|, where the colors end
 CLASSES = (
     3,
     130,
@@ -27,32 +27,32 @@ def thumbnails(model, photo):
 
 
 def attributed(found):
-    """Signals on mid-grey, gradients in grey, what has a sign from blue to red, the rest over the photo."""
+    """Signals on mid-gray, gradients in gray, what has a sign from blue to red, the rest over the photo."""
     if found.rule:
         values = found.values.sum(axis=0)  # of several units, where it was units that were asked
         return signals(values, np.percentile(np.abs(values), PERCENT))
     values = found.map[0]
     if not found.signed and found.reduce == "max":
-        return coloured(values, "gray")
+        return colored(values, "gray")
     if found.values.shape[-1] > 1:
-        return coloured(values, "RdBu_r", signed=True)
+        return colored(values, "RdBu_r", signed=True)
     return over(found.images, values)
 
 
-def coloured(values, colours, signed=False):
+def colored(values, colors, signed=False):
     high = np.percentile(np.abs(values), PERCENT) or 1
     scaled = values / (2 * high) + 0.5 if signed else values / high
-    return matplotlib.colormaps[colours](np.clip(scaled, 0, 1))[..., :3]
+    return matplotlib.colormaps[colors](np.clip(scaled, 0, 1))[..., :3]
 
 
-def over(images, values, colours="viridis"):
-    """A map over the photo without its colours."""
+def over(images, values, colors="viridis"):
+    """A map over the photo without its colors."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(1, 1), dpi=2 * SIDE)
     axis = figure.add_axes((0, 0, 1, 1))
     axis.axis("off")
-    overlay(axis, looks(images[:1])[0][0], values, False, PERCENT, colours)
+    overlay(axis, looks(images[:1])[0][0], values, False, PERCENT, colors)
     return canvas(figure)
 
 
@@ -92,8 +92,8 @@ def axes():
 def lines(*curves):
     """Values in the order that they have, as lines."""
     figure, axis = axes()
-    for values, colour in zip(curves, (BLUE, RED), strict=False):
-        axis.plot(np.linspace(0, 1, len(values)), values, color=colour, linewidth=1.6)
+    for values, color in zip(curves, (BLUE, RED), strict=False):
+        axis.plot(np.linspace(0, 1, len(values)), values, color=color, linewidth=1.6)
     return canvas(figure)
 
 
@@ -106,7 +106,7 @@ def filters(model, photo):
 def maps(model, photo):
     found = visualize.activation_maps(model, photo, "stage2", sort="max")
     units = np.moveaxis(found.values[0, ..., :9], -1, 0)
-    return mosaic(np.stack([255 * coloured(unit, "viridis") for unit in units]), 3)
+    return mosaic(np.stack([255 * colored(unit, "viridis") for unit in units]), 3)
 
 
 def slid(model, photo):
@@ -145,7 +145,7 @@ def faithful(model, photo):
     return canvas(figure)
 
 
-def randomised(model, photo):
+def randomized(model, photo):
     """Guided backpropagation before and after its weights were drawn anew: side by side."""
     from kerascnn import build_model
 
@@ -167,7 +167,7 @@ def kept(model, photo):
     return halves(*np.clip(found.reconstructions[:, 0, 0], 0, 255) / 255)
 
 
-def dreamt(model, photo):
+def dreamed(model, photo):
     return visualize.dream(model, photo, "stage3").images[0] / 255
 
 
@@ -205,11 +205,11 @@ DRAWN = {
     "segment": segmented,
     "curves": deleted,
     "choose": faithful,
-    "sanity": randomised,
+    "sanity": randomized,
     "maximize": classes,
     "facets": faces,
     "invert": kept,
-    "dream": dreamt,
+    "dream": dreamed,
     "unrecognizable": noise,
     "evolve": bred,
     "fool": changed,

@@ -42,7 +42,7 @@ def rng():
 
 @pytest.fixture(autouse=True)
 def seeded():
-    """Each test starts from the same seed; compiled functions are optimised anew whenever TensorFlow's is set."""
+    """Each test starts from the same seed; compiled functions are optimized anew whenever TensorFlow's is set."""
     import keras
     import tensorflow as tf
     from tensorflow.python.eager.context import context

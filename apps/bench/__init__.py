@@ -86,7 +86,7 @@ def transfer(data, **options):
     """A study beside the grid that the Keras guide would have you learn.
 
     The guide's way runs all layers in each epoch of each point, on a new model: depth, rate and augmentation. Without
-    --whole one epoch of each depth and augmentation is measured and multiplied, and one point of each depth learnt to
+    --whole one epoch of each depth and augmentation is measured and multiplied, and one point of each depth learned to
     the end. The study is `kerascnn transfer` as it is. DATA is what that takes; a part of it is the test of both.
     """
     run("transfer", data, **options)
@@ -106,7 +106,7 @@ def transfer(data, **options):
 def choice(data, test_data, network, weights, size, each, test, epochs, budget, seed):
     """What `transfer` chooses, beside every point of a grid.
 
-    The grid is 4 depths by 4 rates, each learnt in full and looked at on the test, which no choice could be: what is
+    The grid is 4 depths by 4 rates, each learned in full and looked at on the test, which no choice could be: what is
     chosen without looking should come within a standard error of its best point, in a fraction of the time.
     """
     try:

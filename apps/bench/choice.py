@@ -1,7 +1,7 @@
 """`kerascnn bench choice`: what `transfer` chooses by itself, beside every point of a grid, on images of a test.
 
 The grid is what one would try by hand: the whole network with a new head, four depths frozen, four rates, all from a
-linear classifier that was learnt first.
+linear classifier that was learned first.
 """
 
 import tempfile

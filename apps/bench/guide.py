@@ -26,8 +26,8 @@ def spent():
 def grid(backbone, train, test, options, tell):
     """What each point took and came to; with ``whole`` all of them, else an epoch of each depth and change.
 
-    Rates cost the same, so that epoch stands for all of them. Of each depth one point is learnt to the end, to see what
-    accuracy this way gets: the first rate for the head alone, else the second.
+    Rates cost the same, so that epoch stands for all of them. Of each depth one point is learned to the end, to see
+    what accuracy this way gets: the first rate for the head alone, else the second.
     """
     depths, rates, changes = (
         every[: options[name]] for every, name in ((DEPTHS, "depths"), (RATES, "rates"), (CHANGES, "augmentations"))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SAMPLES, NOISE, CHUNK, GREY = 32, 0.15, 16, 127.5
+SAMPLES, NOISE, CHUNK, GRAY = 32, 0.15, 16, 127.5
 OURS, OUR_GRADIENT, FORWARD = "kerascnn", "kerascnn, plain gradient", "forward pass alone"
 
 
@@ -31,7 +31,7 @@ class Case:
 def ours(case):
     from kerascnn import visualize
 
-    patch = {"patch": case.patch, "stride": case.patch, "fill": GREY}
+    patch = {"patch": case.patch, "stride": case.patch, "fill": GRAY}
     return {
         "saliency": lambda x: visualize.saliency(case.model, x, case.number),
         "smooth": lambda x: visualize.smoothgrad(case.model, x, case.number, samples=SAMPLES, noise=NOISE),
@@ -85,7 +85,7 @@ def xplique(case):
         "smooth": SmoothGrad(case.model, nb_samples=SAMPLES, noise=NOISE * float(np.ptp(case.images))),
         "grad_cam": GradCAM(case.model, conv_layer=case.layer),
         "occlusion": Occlusion(
-            case.model, patch_size=case.patch, patch_stride=case.patch, occlusion_value=GREY, batch_size=CHUNK
+            case.model, patch_size=case.patch, patch_stride=case.patch, occlusion_value=GRAY, batch_size=CHUNK
         ),
     }
     return {task: lambda x, explain=method: np.asarray(explain(x, target(x))) for task, method in methods.items()}

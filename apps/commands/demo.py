@@ -227,7 +227,7 @@ STEPS = (
     ),
     Step(
         "transfer",
-        "what a network that learnt from photos knows of digits: ResNet-20, a classifier on each of its stages",
+        "what a network that learned from photos knows of digits: ResNet-20, a classifier on each of its stages",
         transfer,
         {"transfer": "the study: the network that was chosen, every candidate, a page"},
     ),
@@ -313,7 +313,7 @@ def files_of(found):
 def lines(result):
     folder, found = result["folder"], result["steps"]
     yield ""
-    for name, title in (("learn", "LeNet-5, learnt from nothing"), ("transfer", "ResNet-20, transferred")):
+    for name, title in (("learn", "LeNet-5, learned from nothing"), ("transfer", "ResNet-20, transferred")):
         if name in found:
             test = found[name]["test"]
             yield bold(f"{title}, reads {percent(test['accuracy'], 1)} of digits that it has never seen")

@@ -1,4 +1,4 @@
-"""`kerascnn evaluate`: how good a network is on labelled images, and how sure that is."""
+"""`kerascnn evaluate`: how good a network is on labeled images, and how sure that is."""
 
 import os
 
@@ -24,7 +24,7 @@ PARTS = ("test", "valid", "train")
 @click.option("--save", metavar="DIR", type=click.Path(), help="Write tables and figures; .json, .csv or .png for one.")
 @force_option("Let --save replace what is there.")
 def command(model, data, part, classes, against, human, without, save):
-    """Measure a classifier on labelled images.
+    """Measure a classifier on labeled images.
 
     NAME is a network that `kerascnn list` names, with its published weights; FILE is any Keras model, .keras or .h5.
     DATA is a folder with a subfolder for each class, a .zip of one, a .csv with the columns file and label, an .npz,
@@ -64,7 +64,7 @@ def check_data(data, human):
 
 def read_images(data, part):
     """The images that count."""
-    from kerascnn.evaluation.evaluate import labelled as read_data
+    from kerascnn.evaluation.evaluate import labeled as read_data
 
     with failing_as(BadFile, advice=f"kerascnn data check {data}" if os.path.exists(data) else None):
         return read_data(data, part=part)

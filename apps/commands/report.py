@@ -20,7 +20,7 @@ FILE = click.Path(dir_okay=False)
 @click.option(
     "-o", "--out", metavar="FILE.html", required=True, type=FILE, help="The page; .json is written beside it."
 )
-@click.option("--data", metavar="DATA", type=click.Path(), help="Labelled images, as `kerascnn evaluate` takes them.")
+@click.option("--data", metavar="DATA", type=click.Path(), help="Labeled images, as `kerascnn evaluate` takes them.")
 @click.option("--images", metavar="PATH", multiple=True, type=click.Path(), help="A photo, or a folder of them.")
 @classes_option
 @click.option("--transfer", metavar="RUN", type=click.Path(), help="The folder that `kerascnn transfer` wrote.")
@@ -37,7 +37,7 @@ def command(model, out, data, images, transfer, compare, open_free, only, skip, 
     """Look at a network from all sides, on one page.
 
     NAME is a network that `kerascnn list` names, with its published weights; FILE is any Keras model, .keras or .h5.
-    Without --data and --images the page says what the network is; with photos also what it sees in them; with labelled
+    Without --data and --images the page says what the network is; with photos also what it sees in them; with labeled
     images also how good it is. Sections that are done are kept: after Ctrl-C the page has them, and the next run goes
     on from there. Exit code 5 where a section failed.
     """

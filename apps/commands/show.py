@@ -17,8 +17,8 @@ from ..output import answer, bar, bold, dim, exact, next_steps, pairs, percent, 
 
 COUNTS = ("counts", "counted", "published", "difference")
 PLACES = {"arXiv:": "https://arxiv.org/abs/", "doi:": "https://doi.org/"}
-WEIGHTS_TITLES = ("weights", "state", "top-1", "top-5", "size", "licence", "scale", "note")
-WEIGHTS_WORDS = ("weights", "state", "licence", "scale", "note")
+WEIGHTS_TITLES = ("weights", "state", "top-1", "top-5", "size", "license", "scale", "note")
+WEIGHTS_WORDS = ("weights", "state", "license", "scale", "note")
 WEIGHTS_SPARE = ("scale", "top-5", "size")  # what a narrow terminal does without, first things first
 SHOWN = 8  # files on the page of a network
 
@@ -26,7 +26,7 @@ SHOWN = 8  # files on the page of a network
 @click.command("show", cls=Command)
 @click.argument("network", metavar="NAME|FILE", shell_complete=complete_names_and_files)
 @click.option("--layers", is_flag=True, help="Layer by layer: shapes, counts, memory, receptive fields.")
-@click.option("--weights", is_flag=True, help="All its published weights: accuracy, licence, address, file, hash.")
+@click.option("--weights", is_flag=True, help="All its published weights: accuracy, license, address, file, hash.")
 @new_file_option("--diagram", "network.svg", (".svg",), "Draw it as blocks.")
 def command(network, layers, weights, diagram):
     """Show a network: what it is, how large, stage by stage.
@@ -296,7 +296,7 @@ def weights_cells(source):
         "" if source["top1"] is None else f"{source['top1']:.2f}",
         "" if source["top5"] is None else f"{source['top5']:.2f}",
         source["crop"],
-        source["licence"],
+        source["license"],
         source["scale"],
         source["note"],
     )
@@ -345,7 +345,7 @@ def weights_facts(source):
     told = {
         "CIFAR-10" if source["shipped"] else "ImageNet": accuracy,
         "photos": f"{side}x{side} from the middle, short side {source['resize']}, {source['interpolation']}",
-        "licence": source["licence"],
+        "license": source["license"],
         "scale": source["scale"],
         "note": source["note"],
         "address": source["address"],

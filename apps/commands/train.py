@@ -194,7 +194,7 @@ def lines(result):
         yield bold(f"{result['network']} names {percent(test['accuracy'], 1)} of images that it has never seen")
         yield describe_test(test)
     else:
-        yield bold(f"{result['network']} has learnt, and is not tested: no images were kept for it")
+        yield bold(f"{result['network']} has learned, and is not tested: no images were kept for it")
     if best["val_accuracy"] is not None:
         yield f"  {percent(best['val_accuracy'], 1)} of those it was watched by, at best, after epoch {best['epoch']}"
     yield ""

@@ -98,7 +98,7 @@ def stacked_threes(kernel):
 
 @dataclass(frozen=True)
 class Connectivity:
-    """Weights that connect two rows of units: all to all, each to its neighbours, and with weights shared."""
+    """Weights that connect two rows of units: all to all, each to its neighbors, and with weights shared."""
 
     dense: int
     local: int

@@ -84,7 +84,7 @@ def _before(node):
 
 
 def _soft(node):
-    """Norms, activations, dropout, padding and reshapes go into their neighbour's box; joins and inputs do not."""
+    """Norms, activations, dropout, padding and reshapes go into their neighbor's box; joins and inputs do not."""
     if node.is_input or len(_before(node)) > 1 or node.kind in JOINS:
         return False
     if node.reach == "pointwise":

@@ -146,7 +146,7 @@ def _shift(node, source, target, rank):
 
 
 def _resample(node, source, target, rank):
-    """Upsampling and resizing, nearest or bilinear, with pixel centres at one half."""
+    """Upsampling and resizing, nearest or bilinear, with pixel centers at one half."""
     layer = node.operation
     way = getattr(layer, "interpolation", "nearest")
     special = any(getattr(layer, name, False) for name in ("crop_to_aspect_ratio", "pad_to_aspect_ratio", "antialias"))

@@ -1,4 +1,4 @@
-"""A block diagram of any model as SVG: no graphviz, legible in print, in grey, and on dark pages.
+"""A block diagram of any model as SVG: no graphviz, legible in print, in gray, and on dark pages.
 
 A box's height stands for the side of the map and its width for the channels, both in logarithm.
 """
@@ -12,7 +12,7 @@ from ..support.files import save_text
 from .blocks import Box, Parallel, Repeat, Side, Tangle, boxes, side_and_channels, structure
 from .table import short, sum_known
 
-# Light fills under dark text, in both themes; the words in the boxes carry the type when printed in grey.
+# Light fills under dark text, in both themes; the words in the boxes carry the type when printed in gray.
 FILLS = {
     "input": ("#ffffff", "input"),
     "conv": ("#9ccbee", "convolution"),
@@ -104,14 +104,14 @@ def _stack(lines):
     """Put the rows under one another; a dashed line leads from each to the next."""
     marks, y, end = [], HEAD, None
     for line in lines:
-        centre = y + line.up + 12
+        center = y + line.up + 12
         if end is not None:
             right, before = end
-            turn = ((right, before), (right + 12, before), (right + 12, y), (MARGIN - 12, y), (MARGIN - 12, centre))
-            marks.append(Mark("turn", (*turn, (MARGIN, centre))))
-        marks += [mark.moved(MARGIN, centre) for mark in line.marks]
-        end = (MARGIN + line.width, centre)
-        y = centre + line.down + 14
+            turn = ((right, before), (right + 12, before), (right + 12, y), (MARGIN - 12, y), (MARGIN - 12, center))
+            marks.append(Mark("turn", (*turn, (MARGIN, center))))
+        marks += [mark.moved(MARGIN, center) for mark in line.marks]
+        end = (MARGIN + line.width, center)
+        y = center + line.down + 14
     return marks, y
 
 

@@ -47,7 +47,7 @@ class Span:
 
     @property
     def stride(self):
-        """Pixels between the fields of neighbouring units; None if units have no grid."""
+        """Pixels between the fields of neighboring units; None if units have no grid."""
         return Fraction(self.step, self.period) if self.period else None
 
 
@@ -199,7 +199,7 @@ def _larger(a, b):
 class ReceptiveField(Told):
     """What units of a layer see of an input, in pixels and (y, x) order; None is said where nothing is certain.
 
-    `size` is the box of an interior unit, `stride` the step between the fields of neighbours, `offset` the centre
+    `size` is the box of an interior unit, `stride` the step between the fields of neighbors, `offset` the center
     of unit (0, 0) before clipping. A layer that sees everything at once (after a global pool) has no stride.
     """
 
@@ -231,14 +231,14 @@ class ReceptiveField(Told):
 
     @property
     def stride(self):
-        """Pixels between the fields of neighbouring units; a fraction of one after upsampling."""
+        """Pixels between the fields of neighboring units; a fraction of one after upsampling."""
         if not self.known or any(span.stride is None for span in self.field.spans):
             return None
         return tuple(_number(span.stride) for span in self.field.spans)
 
     @property
     def offset(self):
-        """Centre of the field of unit (0, 0): the pixel's own index, so the first pixel's centre is 0."""
+        """Center of the field of unit (0, 0): the pixel's own index, so the first pixel's center is 0."""
         if not self.known or any(span.pads for span in self.field.spans):
             return None
         ends = [(span.low[0], span.high[0]) if span.period else span.whole for span in self.field.spans]
@@ -282,8 +282,8 @@ class ReceptiveField(Told):
             return f"{self.layer}: receptive field unknown, {self.reason}"
         size = show_shape(self.size) if self.size else "whole image" if self.whole else "unknown"
         steps = f", stride {_pair(self.stride)}" if self.stride else ""
-        centre = f", first centre ({', '.join(f'{place:g}' for place in self.offset)})" if self.offset else ""
-        return f"{self.layer}: receptive field {size} of {self.input}{steps}{centre}"
+        center = f", first center ({', '.join(f'{place:g}' for place in self.offset)})" if self.offset else ""
+        return f"{self.layer}: receptive field {size} of {self.input}{steps}{center}"
 
 
 def receptive_field(model, layer, input=None, *, input_shape=None):

@@ -131,7 +131,7 @@ def examine(found, *, size=None, keep=False, groups=None, verbose="auto", on_pro
         good.append(i)
     chosen, shown = [entries[i] for i in good], [seen[i] for i in good]
     items = kept[: len(good)] if kept is not None else originals(found, good)
-    images = labelled(items, chosen)
+    images = labeled(items, chosen)
     findings = [*found.findings, *(finding for one in seen for finding in one.findings)]
     findings += about_classes(found, images)
     rows, together = alike(chosen, shown)
@@ -162,7 +162,7 @@ def originals(found, good):
     return found.pixels if len(good) == len(found.pixels) else found.pixels[good]
 
 
-def labelled(items, entries):
+def labeled(items, entries):
     """The good images; their classes are those that have any."""
     classes = tuple(sorted({entry.label for entry in entries}))
     index = {name: i for i, name in enumerate(classes)}
@@ -182,12 +182,12 @@ def about_classes(found, images):
     if len(counts) > 1 and counts.max() > UNEVEN * counts.min():
         most, least = images.classes[counts.argmax()], images.classes[counts.argmin()]
         rows.append(Finding(most, "imbalance", f"{counts.max():,}, and {counts.min():,} of {least}"))
-    spelt = {}
+    spelled = {}
     for name in found.classes:
         plain = re.sub(r"[\s_-]+", "", name).casefold()
-        if plain in spelt:
-            rows.append(Finding(name, "similar classes", f"and {spelt[plain]!r}"))
-        spelt.setdefault(plain, name)
+        if plain in spelled:
+            rows.append(Finding(name, "similar classes", f"and {spelled[plain]!r}"))
+        spelled.setdefault(plain, name)
     return rows
 
 

@@ -1,4 +1,4 @@
-"""One image looked at: what can be odd about it, what is, and by what it is recognised again."""
+"""One image looked at: what can be odd about it, what is, and by what it is recognized again."""
 
 import hashlib
 import io
@@ -43,12 +43,12 @@ KINDS = {
     "single class": Kind("warning", "nothing to tell apart"),
     "empty class": Kind("warning", "a class without a readable image"),
     "similar classes": Kind("warning", "names that differ only in capitals or blanks"),
-    "small class": Kind("warning", "fewer than 5 images: neither learnt nor measured"),
+    "small class": Kind("warning", "fewer than 5 images: neither learned nor measured"),
     "imbalance": Kind("warning", "the largest class has over 3 times the images of the smallest: weigh them"),
     "wrong suffix": Kind("note", "named as another format; its first bytes count"),
     "CMYK": Kind("note", "inks, read as RGB"),
-    "grey": Kind("note", "one channel, read as three equal ones"),
-    "palette": Kind("note", "colours from a table, read as RGB"),
+    "gray": Kind("note", "one channel, read as three equal ones"),
+    "palette": Kind("note", "colors from a table, read as RGB"),
     "16-bit": Kind("note", "the upper 8 bits are read"),
     "alpha": Kind("note", "transparent pixels lie on white"),
     "rotated": Kind("note", "turned as its EXIF says"),
@@ -158,7 +158,7 @@ def oddities(image, contents, ending):
     rows = [
         ("wrong suffix", f"{image.format} in .{ending}", image.format not in SUFFIXES.get(ending, ())),
         ("CMYK", "", image.mode == "CMYK"),
-        ("grey", image.mode, image.mode in ("1", "L", "LA", "La", "I", "F") or image.mode.startswith("I;")),
+        ("gray", image.mode, image.mode in ("1", "L", "LA", "La", "I", "F") or image.mode.startswith("I;")),
         ("palette", "", image.mode in ("P", "PA") and image.format != "GIF"),
         ("16-bit", "", deep or image.mode.startswith("I")),
         ("alpha", "", alpha and image.format != "GIF"),
@@ -175,8 +175,8 @@ def bits(image):
 
 def dhash(pixels):
     """64 bits by which an image is known again after it was resized or saved anew: signs of differences along rows."""
-    grey = np.asarray(Image.fromarray(resample(rgb(pixels), (8, 9))).convert("L"), np.int16)
-    return int.from_bytes(np.packbits(grey[:, 1:] > grey[:, :-1]).tobytes(), "big")
+    gray = np.asarray(Image.fromarray(resample(rgb(pixels), (8, 9))).convert("L"), np.int16)
+    return int.from_bytes(np.packbits(gray[:, 1:] > gray[:, :-1]).tobytes(), "big")
 
 
 def thumb(pixels):
@@ -189,8 +189,8 @@ def rgb(pixels):
 
 
 BITS = 4  # of 64 that may differ
-MEAN, MOST = 2.5, 16  # grey levels by which thumbnails of the same image differ, on average and anywhere
-FLAT = 4.0  # standard deviation of a thumbnail below which it shows too little to be recognised
+MEAN, MOST = 2.5, 16  # gray levels by which thumbnails of the same image differ, on average and anywhere
+FLAT = 4.0  # standard deviation of a thumbnail below which it shows too little to be recognized
 LARGEST = 60_000  # images of which all pairs are compared; of more, those with equal fingerprints
 CHUNK, BLOCK = 1024, 2**17  # fingerprints, and pairs, that are compared at once
 
@@ -229,7 +229,7 @@ def all_pairs(keys):
 
 
 def equal_pairs(keys):
-    """Neighbours among images with one and the same fingerprint."""
+    """Neighbors among images with one and the same fingerprint."""
     order = np.argsort(keys, kind="stable")
     same = keys[order[1:]] == keys[order[:-1]]
     yield np.sort(np.stack([order[:-1][same], order[1:][same]], axis=-1), axis=-1)

@@ -87,7 +87,7 @@ class Tally:
         self.sums = np.zeros((4, channels))  # of means, squares, shares above 0, images with anything above 0
         self.high, self.low = np.full(channels, -np.inf), np.full(channels, np.inf)
         self.population, self.awake = 0.0, 0  # over images on which anything is not 0
-        self.centre = None  # of the first batch, so that differences of large squares do not round away
+        self.center = None  # of the first batch, so that differences of large squares do not round away
         self.around, self.products = np.zeros(len(self.kept)), np.zeros((len(self.kept),) * 2)
 
     def add(self, parts):
@@ -99,8 +99,8 @@ class Tally:
         self.population += np.nansum(sparse)
         self.awake += np.isfinite(sparse).sum()
         values = np.concatenate(values)[:, self.kept]
-        self.centre = values.mean(0) if self.centre is None else self.centre
-        apart = values - self.centre
+        self.center = values.mean(0) if self.center is None else self.center
+        apart = values - self.center
         self.samples += len(values)
         self.around += apart.sum(0)
         self.products += apart.T @ apart

@@ -56,8 +56,8 @@ def draw_histograms(figure, result):
 def logarithmic(axis, x, *lines):
     """Lines on a logarithmic scale; zeros are left out."""
     lines = [np.where(np.asarray(values) > 0, values, np.nan) for values in lines]
-    for values, style, colour in zip(lines, ("o-", "s--"), (BLUE, RED), strict=False):
-        axis.plot(x, values, style, color=colour)
+    for values, style, color in zip(lines, ("o-", "s--"), (BLUE, RED), strict=False):
+        axis.plot(x, values, style, color=color)
     every = np.concatenate(lines)
     if np.isfinite(every).any():
         axis.set_yscale("log")
@@ -79,9 +79,9 @@ def draw_activity(result):
         (1, 1, 100 * table.entropy_rank / table.units, "effective rank (% of the units)", BLUE, 100),
     )
     step = -(-len(names) // 24)
-    for row, column, values, title, colour, most in bars:
+    for row, column, values, title, color, most in bars:
         axis = figure.add_subplot(grid[row, column])
-        axis.barh(places, np.nan_to_num(values), color=colour)
+        axis.barh(places, np.nan_to_num(values), color=color)
         axis.invert_yaxis()
         axis.set_yticks(places[::step], names[::step] if column == 0 else [""] * len(names[::step]), fontsize=8)
         tidy(axis, title, xlim=(0, most))
@@ -98,7 +98,7 @@ def draw_activity(result):
 
 
 def draw_filters(result):
-    """The filters, framed in the colour of their verdict; each measure against random filters."""
+    """The filters, framed in the color of their verdict; each measure against random filters."""
     figure = new_figure(13, 6.5)
     left, right = figure.subfigures(1, 2, width_ratios=(1.5, 1))
     every = result.kernel.shape[-1]
@@ -121,7 +121,7 @@ def draw_filters(result):
 
 
 def draw_against_chance(axis, result):
-    """Each filter a dot, grey bands for 98 % of random ones."""
+    """Each filter a dot, gray bands for 98 % of random ones."""
     keys = [
         key for key in ("concentration", "separable", "high", "smoothness", "twin") if result.table[key].notna().any()
     ]
@@ -130,15 +130,15 @@ def draw_against_chance(axis, result):
         low, high = bank.random_low[key], bank.random_high[key]
         axis.barh(i, max(high - low, 0.01), left=low, height=0.7, color=PALE)
         values = result.table[key]
-        colours = [MARKS[verdict] if verdict != "good" else BLUE for verdict in result.table.verdict]
-        axis.scatter(values, i + rng.uniform(-0.25, 0.25, len(values)), s=10, c=colours, alpha=0.8)
+        colors = [MARKS[verdict] if verdict != "good" else BLUE for verdict in result.table.verdict]
+        axis.scatter(values, i + rng.uniform(-0.25, 0.25, len(values)), s=10, c=colors, alpha=0.8)
     axis.set_yticks(range(len(keys)), keys)
     axis.set_ylim(len(keys) - 0.3, -0.6)
     tidy(axis, f"gray: random filters; {int(bank.value['directions'])} directions, by chance 0")
 
 
 def tile(kernel):
-    """One filter around mid-grey, 0.5 + w / (2 max|w|); colours where it has three channels, else their mean."""
+    """One filter around mid-gray, 0.5 + w / (2 max|w|); colors where it has three channels, else their mean."""
     image = kernel if kernel.shape[2] == 3 else kernel.mean(2)
     return 0.5 + image / (2 * max(np.abs(image).max(), 1e-30))
 
@@ -166,7 +166,7 @@ def draw_gradient_check(result):
 
 
 def draw_comparison(result):
-    """Training loss by epoch; variants of one group in one colour, validation broken."""
+    """Training loss by epoch; variants of one group in one color, validation broken."""
     figure = new_figure(8, 4.8)
     axis = figure.subplots()
     names = list(dict.fromkeys(result.table.variant))
@@ -174,11 +174,11 @@ def draw_comparison(result):
     first = {}
     for name in names:
         rows, group = result.table[result.table.variant == name], result.group.get(name, name)
-        colour = LINES[groups.index(group) % len(LINES)]
+        color = LINES[groups.index(group) % len(LINES)]
         style = "-" if first.setdefault(group, name) != name or len(groups) == len(names) else "--"
-        axis.plot(rows.epoch, rows.loss, style, marker="o", markersize=4, color=colour, label=name)
+        axis.plot(rows.epoch, rows.loss, style, marker="o", markersize=4, color=color, label=name)
         if rows.val_loss.notna().any():
-            axis.plot(rows.epoch, rows.val_loss, ":", color=colour, label=f"{name}, held out")
+            axis.plot(rows.epoch, rows.val_loss, ":", color=color, label=f"{name}, held out")
     whole_ticks(axis)
     tidy(axis, result.title, xlabel="epoch", ylabel="training loss")
     axis.legend(frameon=False, fontsize=8, ncols=2 if len(names) > 4 else 1)

@@ -7,8 +7,8 @@ concentration  share of a filter's energy |FFT|^2 in its strongest tenth of the 
 separable      share of its energy in two singular values, rows against columns: 1 for a blob, an edge, any Gabor
 noise          (1 - separable) / (1 - the random mean): the share of it that looks like white noise
 high           share of the energy of the filter, its mean removed, above a quarter of a cycle a pixel
-smoothness     correlation of neighbouring weights (lag 1, both directions)
-twin           largest |normalised cross-correlation| with another filter, over shifts and sign
+smoothness     correlation of neighboring weights (lag 1, both directions)
+twin           largest |normalized cross-correlation| with another filter, over shifts and sign
 directions     singular values of the matrix (filters, weights) above the random ones (Marchenko & Pastur 1967)
 entropy_rank   exp(entropy of the squared singular values), of min(filters, weights)
 """
@@ -135,7 +135,7 @@ def separable(kernel):
 
 
 def lag_one(kernel):
-    """Correlation of each weight with its neighbour below and to the right, channels together."""
+    """Correlation of each weight with its neighbor below and to the right, channels together."""
     above = [kernel[:-1], kernel[:, :-1]]
     below = [kernel[1:], kernel[:, 1:]]
     pairs = list(zip(above, below, strict=True))

@@ -88,7 +88,7 @@ def gradient_check(
 
     Below ``floor`` (times the loss, if that is above 1) slopes are compared absolutely: rounding leaves about 1e-11 of
     the loss in a difference quotient, more for a smaller step. The model is built again in float64 and stays untouched;
-    dropout is off, batch norm uses its moving statistics, regularisers are left out. Few images make few kinks: four
+    dropout is off, batch norm uses its moving statistics, regularizers are left out. Few images make few kinks: four
     will do. ``layers`` names layers or gives them; frozen ones count too. ``on_progress(done, total,
     layer)`` is called after each layer; it may raise to end the work.
     """

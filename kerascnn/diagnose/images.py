@@ -36,7 +36,7 @@ def photos(model, images, batch_size):
     images.check_readable(failed)
 
 
-def labelled(argument, data, limit=None, seed=0):
+def labeled(argument, data, limit=None, seed=0):
     """A decoded `Batch` of ``data``, or of ``limit`` of its images drawn with ``seed``.
 
     Drawn, since a folder's first images may all be of one class. ``data`` are arrays (x, y), or images with labels; of

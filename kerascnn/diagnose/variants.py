@@ -21,7 +21,7 @@ from ..support.store import digest
 from ..support.text import unknown
 from ..zoo.build import build_model
 from ..zoo.registry import card
-from .images import arrays, labelled
+from .images import arrays, labeled
 
 COLUMNS = ("variant", "params", "epoch", "loss", "accuracy", "val_loss", "val_accuracy")
 KINDS = ("plain", "resnet")
@@ -32,7 +32,7 @@ class Comparison(Drawn):
     """``table``: variant, params, epoch, loss, accuracy, val_loss, val_accuracy (NaN without ``validation``).
 
     A row an epoch. ``loss`` is Keras' mean over an epoch while the weights change, with dropout on. ``group`` says
-    which variants share a colour in the picture.
+    which variants share a color in the picture.
     """
 
     table: object
@@ -103,8 +103,8 @@ def compare(
     if not isinstance(variants, Mapping) or not variants:
         raise ValueError(f"`variants` should be a dictionary of models, or of functions. Received: {variants!r}")
     check_count("epochs", epochs)
-    images = labelled("data", data, limit, seed)
-    held = None if validation is None else arrays(labelled("validation", validation))
+    images = labeled("data", data, limit, seed)
+    held = None if validation is None else arrays(labeled("validation", validation))
     settings = {"epochs": epochs, "rate": rate, "momentum": momentum, "batch_size": batch_size, "seed": seed}
     if folder is not None:
         seen = {"images": len(images), "data": digest(*arrays(images)), "validation": held and digest(*held)}
@@ -160,7 +160,7 @@ def plain_against_residual(data, depths=(20, 32, 44, 56), epochs=10, limit=None,
     for depth in depths:
         if not isinstance(depth, int) or depth < 8 or (depth - 2) % 6:
             raise ValueError(f"`depths` should be of the form 6n + 2, as 20, 32, 44, 56. Received: {depth!r}")
-    images = labelled("data", data, limit, options.get("seed", 0))
+    images = labeled("data", data, limit, options.get("seed", 0))
     sizes = {"widths": widths, "input_shape": images.items.shape[1:], "classes": len(images.classes)}
     variants, group = {}, {}
     for depth in depths:
@@ -196,7 +196,7 @@ def activation_effect(data, epochs=10, limit=None, *, acts=tuple(ACTS), make=Non
 
 def effect(changes, data, epochs, limit, make, options):
     """`compare` with one network of ``make``'s kind, `small` without it, for each of ``changes``."""
-    images = labelled("data", data, limit, options.get("seed", 0))
+    images = labeled("data", data, limit, options.get("seed", 0))
     make = make or partial(small, images.items.shape[1:], len(images.classes))
     variants = {name: partial(make, **change) for name, change in changes.items()}
     return compare(variants, images, epochs, **({"rate": 0.02} | options))

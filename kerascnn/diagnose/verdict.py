@@ -66,7 +66,7 @@ def training_verdict(activity, filters=None):
     found = filters if isinstance(filters, list | tuple) else [filters] if filters is not None else []
     for bank in found:
         good = bank.verdicts == ("good",)
-        why = "too little training or regularisation, or a bad start"
+        why = "too little training or regularization, or a bad start"
         rows.append((bank.layer, "filters", " and ".join(bank.verdicts), "good", good, why))
     table = pd.DataFrame(rows, columns=["layer", "question", "value", "limit", "good", "why"])
     return TrainingVerdict(table.astype({"good": bool}), activity.images)

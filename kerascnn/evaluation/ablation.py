@@ -19,7 +19,7 @@ from ..support.display import Measured
 from ..support.files import plain, records
 from ..support.text import percent, sides, unknown
 from .compare import compare
-from .evaluate import Evaluation, labelled, measured
+from .evaluate import Evaluation, labeled, measured
 from .statistics import wilson
 
 HOW = ("remove", "zero", "mean")
@@ -74,11 +74,11 @@ def ablate(model, names, images, labels=None, *, how="remove", retrain: Callable
     This is lesioning: the remaining weights were trained with the part. ``retrain(network)`` may train a copy (in
     place, or return another), on other images than these; the intact network is then retrained alike for comparison.
     """
-    return ablated(model, names, labelled(images, labels, part=part), how=how, retrain=retrain, **options)
+    return ablated(model, names, labeled(images, labels, part=part), how=how, retrain=retrain, **options)
 
 
 def ablated(model, names, given, *, how="remove", retrain=None, batch_size=64, **options):
-    """``ablate`` on a labelled `Batch`."""
+    """``ablate`` on a labeled `Batch`."""
     model, parts, options = flat(model), listed(names), {"batch_size": batch_size, **options}
     means = means_of(model, [name for name, _ in parts], given, options) if how == "mean" else {}
     cut, refused = {}, {}

@@ -115,7 +115,7 @@ class Temperature(Told):
 
 
 def temperature(scores, labels):
-    """The ``Temperature`` that minimises the NLL of logits or probabilities on these images (Guo et al. 2017).
+    """The ``Temperature`` that minimizes the NLL of logits or probabilities on these images (Guo et al. 2017).
 
     Fit it on images apart from those that report: out of fold, or a validation set. The NLL is convex in 1/T, whose
     best value is where the mean logit expected equals the mean logit of the true classes.

@@ -9,7 +9,7 @@ from scipy.special import softmax
 from ..support.display import Measured
 from ..support.files import records
 from .compare import Comparison, compare, paired
-from .evaluate import Evaluation, labelled, measured
+from .evaluate import Evaluation, labeled, measured
 from .statistics import LEAST, wilson
 
 HOW = ("probabilities", "logarithms")
@@ -66,14 +66,14 @@ def ensemble(members, weights=None, *, images=None, labels=None, part=None, how=
 
     ``members`` are evaluations of the same images, or models, which `evaluate` then asks about ``images`` and
     ``labels``. ``weights`` are made to add up to 1; choose them on other images than these. The mean of logarithms is
-    the geometric mean of probabilities, normalised again.
+    the geometric mean of probabilities, normalized again.
     """
     members = tuple(members)
     if not members:
         raise ValueError("`members` should be at least one model or evaluation. Received: none")
     if how not in HOW:
         raise ValueError(f"`how` should be one of {', '.join(HOW)}. Received: {how!r}")
-    given = None if images is None else labelled(images, labels, part=part)
+    given = None if images is None else labeled(images, labels, part=part)
     members = tuple(asked(member, given, options) for member in members)
     members = (members[0], *(paired(members[0], member) for member in members[1:]))
     weights = shares(weights, len(members))

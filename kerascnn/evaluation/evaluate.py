@@ -1,4 +1,4 @@
-"""A classifier on labelled images: `evaluate` asks it, `Evaluation` holds what it said and all that follows."""
+"""A classifier on labeled images: `evaluate` asks it, `Evaluation` holds what it said and all that follows."""
 
 import os
 from collections.abc import Mapping
@@ -284,7 +284,7 @@ def evaluate(
     verbose="auto",
     on_progress=None,
 ):
-    """What a classifier makes of labelled images: an ``Evaluation``.
+    """What a classifier makes of labeled images: an ``Evaluation``.
 
     ``images`` are a dataset as `kerascnn.data.load` makes or takes it, of which the test part counts, or with ``part``
     "valid" or "train"; a folder, archive or table that nobody has divided counts as a whole, as do ``Batch``. Or they
@@ -296,7 +296,7 @@ def evaluate(
     that are shown; ``preprocess`` is as in ``predict``. ``verbose`` 0 shows nothing, 2 lines, 1 or "auto" a bar on a
     terminal and lines elsewhere; ``on_progress(done, total, what)`` is called in their place, and may raise to end it.
     """
-    given = labelled(images, labels, names=names, part=part)
+    given = labeled(images, labels, names=names, part=part)
     how = {"batch_size": batch_size, "top": top, "preprocess": preprocess}
     return measured(model, given, classes=classes, verbose=verbose, on_progress=on_progress, **how)
 
@@ -304,7 +304,7 @@ def evaluate(
 def measured(
     model, given, *, classes=None, batch_size=64, top=(1, 5), preprocess=None, verbose="auto", on_progress=None
 ):
-    """The ``Evaluation`` of a model on a labelled `Batch`."""
+    """The ``Evaluation`` of a model on a labeled `Batch`."""
     for k in top:
         check_count("top", k)
     network = classifier(model, preprocess=preprocess)
@@ -336,8 +336,8 @@ def from_probabilities(probs, labels, classes=None, names=None, *, model="", top
     return Evaluation(probs, labels, classes, names, model, {}, ks)
 
 
-def labelled(images, labels=None, *, names=None, part=None):
-    """A labelled `Batch` of what ``predict`` takes, with labels, or else of a part of a dataset."""
+def labeled(images, labels=None, *, names=None, part=None):
+    """A labeled `Batch` of what ``predict`` takes, with labels, or else of a part of a dataset."""
     if labels is None:
         return of_dataset(images, names, part)
     if part is not None or isinstance(images, Batch | Data):

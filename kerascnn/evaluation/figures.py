@@ -70,12 +70,12 @@ def draw_classes(axis, table, every):
     """The accuracy of each class with Wilson's interval, the easiest above; those of few images pale."""
     place = np.arange(len(table))
     bars = spans(table["accuracy"], table["low"], table["high"])
-    colours = [GRAY if few else BLUE for few in table["few"]]
-    axis.barh(place, table["accuracy"], color=colours, height=0.7)
+    colors = [GRAY if few else BLUE for few in table["few"]]
+    axis.barh(place, table["accuracy"], color=colors, height=0.7)
     axis.errorbar(table["accuracy"], place, xerr=bars, fmt="none", ecolor="0.2", elinewidth=1, capsize=1.5)
     top_down(axis, [both_ends(name, LETTERS) for name in table["class"]], fontsize=8)
     part = "" if len(table) == every else f": {len(table) // 2} easiest, {len(table) // 2} hardest of {every}"
-    pale = " (grey: fewer than 10 images)" if table["few"].any() else ""
+    pale = " (gray: fewer than 10 images)" if table["few"].any() else ""
     if len(table) < every:
         axis.axhline(len(table) // 2 - 0.5, color="0.3", linewidth=0.8, linestyle=":")
     tidy(axis, f"Classes{part}{pale}", xlim=(0, 1), xlabel="accuracy")
@@ -101,8 +101,8 @@ def draw_confusion(figure, axis, evaluation):
     )
     if len(shown) <= 12:
         for i, j in np.argwhere(share >= 0.005):
-            colour = "white" if share[i, j] > 0.5 else "0.2"
-            axis.text(j, i, f"{100 * share[i, j]:.0f}", ha="center", va="center", fontsize=8, color=colour)
+            color = "white" if share[i, j] > 0.5 else "0.2"
+            axis.text(j, i, f"{100 * share[i, j]:.0f}", ha="center", va="center", fontsize=8, color=color)
     figure.colorbar(drawn, ax=axis, shrink=0.6, aspect=30, label="share of the true class")
 
 
@@ -112,8 +112,8 @@ def draw_cells(axis, table):
     axis.imshow(counts, cmap="Blues", vmin=0, vmax=max(1, 1.4 * counts.max()))
     for (i, j), number in np.ndenumerate(counts):
         text = f"{number:,}\n{percent(number / counts.sum())}"
-        colour = "white" if number > 0.7 * counts.max() else "0.2"
-        axis.text(j, i, text, ha="center", va="center", fontsize=13, color=colour)
+        color = "white" if number > 0.7 * counts.max() else "0.2"
+        axis.text(j, i, text, ha="center", va="center", fontsize=13, color=color)
     axis.set_xticks([0, 1], table.columns)
     axis.set_yticks([0, 1], table.index, rotation=90, va="center")
     axis.set(xlabel=table.columns.name, ylabel=table.index.name)
@@ -123,9 +123,9 @@ def draw_members(axis, table):
     """The accuracy of each member with its interval, and below them the ensemble's."""
     place = np.arange(len(table))
     bars = 100 * spans(table["accuracy"], table["low"], table["high"])
-    for rows, colour in ((place[:-1], BLUE), (place[-1:], RED)):
+    for rows, color in ((place[:-1], BLUE), (place[-1:], RED)):
         at = 100 * table["accuracy"].to_numpy()[rows]
-        axis.errorbar(at, rows, xerr=bars[:, rows], fmt="o", color=colour, capsize=2)
+        axis.errorbar(at, rows, xerr=bars[:, rows], fmt="o", color=color, capsize=2)
     top_down(axis, [both_ends(name, LETTERS) for name in table["member"]])
     tidy(axis, xlabel="accuracy (%)")
 
@@ -137,11 +137,11 @@ def draw_drops(table, title):
     def drawing(axis):
         place = np.arange(len(table))
         series = [("", BLUE, "as is")] + [("retrained_", RED, "retrained")] * ("retrained_drop" in table)
-        for i, (prefix, colour, label) in enumerate(series):
+        for i, (prefix, color, label) in enumerate(series):
             drop = table[f"{prefix}drop"]
             bars = spans(drop, table[f"{prefix}drop_low"], table[f"{prefix}drop_high"])
             at = place + (i - (len(series) - 1) / 2) * 0.3
-            axis.errorbar(100 * drop, at, xerr=100 * bars, fmt="o", color=colour, capsize=2, label=label)
+            axis.errorbar(100 * drop, at, xerr=100 * bars, fmt="o", color=color, capsize=2, label=label)
         axis.axvline(0, color=GRAY, linewidth=1)
         top_down(axis, [f"{row.part} ({row.how})" for row in table.itertuples()])
         tidy(axis, title, xlabel="accuracy lost (percentage points)")

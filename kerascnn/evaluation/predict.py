@@ -73,7 +73,7 @@ def predict(
     """What a classifier sees in images: ``Predictions``.
 
     ``images`` are a path, a folder, a list of these, Pillow images, or arrays (H, W, 3) or (N, H, W, 3) of pixels
-    0..255. Photos are cut as the model's weights were measured when published: the short side resized, then the centre
+    0..255. Photos are cut as the model's weights were measured when published: the short side resized, then the center
     (``fit``), in the same ratio at another input size; where nothing is published, 256 to 224 and bilinear. Taken as
     they are: arrays of the model's size, and photos of it where nothing is published or asked for. ``size`` (h, w) is
     for models whose input size is open.

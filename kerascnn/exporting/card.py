@@ -20,7 +20,7 @@ MEANING = {
 DIFFERENCES = (
     "JPEG, PNG, GIF (the first image) and BMP of 24 or 32 bits; predict also reads TIFF, WebP, AVIF and others",
     "EXIF's orientation is applied to JPEG, not to PNG, nor where only XMP has it",
-    "transparent pixels of PNG lie on white; of GIF they have the colour that TensorFlow gives them",
+    "transparent pixels of PNG lie on white; of GIF they have the color that TensorFlow gives them",
     "one image that cannot be read fails the whole request: check uploads before, or ask for one image at a time",
 )
 PYTHON = """import tensorflow as tf
@@ -64,7 +64,7 @@ def card(folder, plan, scaling, formats, limit, facts):
             "height": height,
             "width": width,
             "channels": channels,
-            "pixels": "0..255, " + ("grey" if channels == 1 else "RGB"),
+            "pixels": "0..255, " + ("gray" if channels == 1 else "RGB"),
             "scaling": scaling,
         },
         "photos": cut_in_words(plan.cut) | {"differences": [*DIFFERENCES]},
@@ -81,7 +81,7 @@ def card(folder, plan, scaling, formats, limit, facts):
 def origin(source):
     """Where published weights are from, and what was measured with them."""
     measured = {"top1": source.top1, "top5": source.top5, "of": "ImageNet's validation images, % as published"}
-    return {"source": source.name, "address": source.address, "licence": source.licence, "accuracy": measured}
+    return {"source": source.name, "address": source.address, "license": source.license, "accuracy": measured}
 
 
 def needs(model):
@@ -92,12 +92,12 @@ def needs(model):
 
 def cut_in_words(cut):
     """How a photo becomes the input."""
-    grey = ["decoded, turned as EXIF says", "grey as 0.299 R + 0.587 G + 0.114 B"]
+    gray = ["decoded, turned as EXIF says", "gray as 0.299 R + 0.587 G + 0.114 B"]
     steps = [
-        *(grey if cut.channels == 1 else ["decoded"]),
+        *(gray if cut.channels == 1 else ["decoded"]),
         f"resized, {cut.interpolation}, antialiased, to whole numbers; the short side {cut.resize} pixels long",
         "the long side int(resize * long / short)",
-        f"the centre {cut.size[0]}x{cut.size[1]} cut out",
+        f"the center {cut.size[0]}x{cut.size[1]} cut out",
     ]
     return {
         "resize": cut.resize,

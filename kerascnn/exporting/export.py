@@ -232,18 +232,18 @@ SIZES = ((240, 320), (320, 240), (97, 131), (300, 300))
 
 
 def drawn():
-    """[(file, bytes)] of smooth colours from a fixed seed: JPEG and PNG, upright and turned, grey and transparent."""
+    """[(file, bytes)] of smooth colors from a fixed seed: JPEG and PNG, upright and turned, gray and transparent."""
     rng = np.random.default_rng(0)
     coarse = [Image.fromarray(rng.integers(0, 256, (5, 7, 4), np.uint8)) for _ in SIZES]
     photos = [image.resize(size[::-1], Image.Resampling.BICUBIC) for image, size in zip(coarse, SIZES, strict=True)]
-    colour, turned, clear, grey = photos
+    color, turned, clear, gray = photos
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was held on its side
     return [
-        ("colour.jpg", written(colour.convert("RGB"), "JPEG", quality=90)),
+        ("color.jpg", written(color.convert("RGB"), "JPEG", quality=90)),
         ("turned.jpg", written(turned.convert("RGB"), "JPEG", quality=90, exif=exif)),
         ("clear.png", written(clear, "PNG")),
-        ("grey.png", written(grey.convert("L"), "PNG")),
+        ("gray.png", written(gray.convert("L"), "PNG")),
     ]
 
 

@@ -21,7 +21,7 @@ def batch_of(encoded, cut):
 def photo(data, cut):
     """One encoded image to (h, w, channels), float32."""
     pixels = tf.cast(tf.ensure_shape(decoded(data), (None, None, 3)), tf.int32)
-    pixels = grey(pixels) if cut.channels == 1 else pixels
+    pixels = gray(pixels) if cut.channels == 1 else pixels
     ready = (cut.keep == "all") & tf.reduce_all(tf.shape(pixels)[:2] == cut.size)
     pixels = tf.cond(ready, lambda: pixels, lambda: fitted(pixels, cut))
     return tf.cast(tf.ensure_shape(pixels, (*cut.size, cut.channels)), tf.float32)
@@ -53,9 +53,9 @@ def opaque(pixels, data):
     """Files of 1, 2 or 4 bits without transparency: TensorFlow gives 1, 3 or 15 for opaque, which is 255."""
     bits = tf.cast(tf.io.decode_raw(tf.strings.substr(data, 24, 1), tf.uint8), tf.int32)[0]
     full = tf.cast(tf.bitwise.left_shift(1, tf.minimum(bits, 8)) - 1, tf.uint8)
-    colours, alpha = pixels[..., :3], pixels[..., 3:]
+    colors, alpha = pixels[..., :3], pixels[..., 3:]
     alpha = tf.where(tf.reduce_all(alpha == full), tf.constant(255, tf.uint8), alpha)
-    return tf.concat([colours, alpha], -1)
+    return tf.concat([colors, alpha], -1)
 
 
 def gif(data):
@@ -63,7 +63,7 @@ def gif(data):
 
 
 def bmp_of(data):
-    """How to decode BMP; colours from a palette, which TensorFlow would take for grey, are refused."""
+    """How to decode BMP; colors from a palette, which TensorFlow would take for gray, are refused."""
 
     def bmp():
         depth = tf.io.decode_raw(tf.strings.substr(data, 28, 1), tf.uint8)
@@ -77,12 +77,12 @@ def bmp_of(data):
 def on_white(pixels):
     """RGBA over white as Pillow's ``alpha_composite`` rounds it."""
     pixels = tf.cast(pixels, tf.int32)
-    colours, alpha = pixels[..., :3], pixels[..., 3:]
-    mixed = 128 * (colours * alpha + 255 * (255 - alpha) + 128)
+    colors, alpha = pixels[..., :3], pixels[..., 3:]
+    mixed = 128 * (colors * alpha + 255 * (255 - alpha) + 128)
     return tf.cast(shifted(shifted(mixed, 8) + mixed, 15), tf.uint8)
 
 
-def grey(pixels):
+def gray(pixels):
     """Pillow's "L": 0.299 R + 0.587 G + 0.114 B in 16 bits of fraction."""
     return shifted(tf.reduce_sum(pixels * [19595, 38470, 7471], -1, keepdims=True) + 0x8000, 16)
 
@@ -92,7 +92,7 @@ def shifted(numbers, bits):
 
 
 def fitted(pixels, cut):
-    """What ``inputs.resize.fit`` gives: the short side resized to ``cut.resize``, the centre ``cut.size``."""
+    """What ``inputs.resize.fit`` gives: the short side resized to ``cut.resize``, the center ``cut.size``."""
     shape = tf.shape(pixels)
     new = resized_shape(shape[0], shape[1], cut)
     if not tall_first():
@@ -140,11 +140,11 @@ def taps(have, want, start, length, interpolation):
     scale = tf.cast(have, tf.float64) / tf.cast(want, tf.float64)
     stretch = tf.maximum(scale, 1.0)
     support = reach * stretch
-    centre = (tf.cast(start + tf.range(length), tf.float64) + 0.5) * scale
-    first = tf.maximum(tf.cast(centre - support + 0.5, tf.int32), 0)
-    last = tf.minimum(tf.cast(centre + support + 0.5, tf.int32), have)
+    center = (tf.cast(start + tf.range(length), tf.float64) + 0.5) * scale
+    first = tf.maximum(tf.cast(center - support + 0.5, tf.int32), 0)
+    last = tf.minimum(tf.cast(center + support + 0.5, tf.int32), have)
     index = first[:, None] + tf.range(2 * tf.cast(tf.math.ceil(support), tf.int32) + 1)
-    weights = filter((tf.cast(index, tf.float64) - centre[:, None] + 0.5) * (1.0 / stretch))
+    weights = filter((tf.cast(index, tf.float64) - center[:, None] + 0.5) * (1.0 / stretch))
     weights = tf.where(index < last[:, None], weights, tf.zeros_like(weights))
     weights = weights / tf.reduce_sum(weights, -1, keepdims=True) * 2**BITS
     return tf.minimum(index, have - 1), tf.cast(weights + 0.5 * tf.sign(weights), tf.int32)

@@ -271,7 +271,7 @@ VIEW_OPERATIONS = words("GetItem Reshape Transpose Concatenate Split Squeeze Exp
 def in_place(node):
     """True if a call needs no memory of its own: it overwrites its input, or only views it.
 
-    Convolutions, pools and fully connected layers write new activations; a ReLU, a normalisation, dropout or an
+    Convolutions, pools and fully connected layers write new activations; a ReLU, a normalization, dropout or an
     addition works in place, and concatenation, flattening, padding and slices only arrange what is there.
     """
     if node.is_input:

@@ -49,7 +49,7 @@ class Batch:
     def pixels(self, size=None, channels=3):
         """All as uint8 (N, h, w, channels), cut by ``fit`` to ``size`` (h, w); without it in their own, if all alike.
 
-        Cut means: made to cover the rectangle, antialiased, then the centre; nothing is stretched.
+        Cut means: made to cover the rectangle, antialiased, then the center; nothing is stretched.
         """
         size = pair(size)
         if not len(self):

@@ -82,7 +82,7 @@ def resolve_class_names(labels, classes, model):
 def aligned(labels, known, classes, width, model):
     """(labels as a model of ``width`` classes numbers them or as they are, its classes' names or None).
 
-    ``known`` are the classes of the labelled set, by its own numbers, None where there is no such set. They find theirs
+    ``known`` are the classes of the labeled set, by its own numbers, None where there is no such set. They find theirs
     by name, by number where their names are numbers, or, where they are as many as the model's, by their order.
     """
     if classes is not None and classes is not False and (isinstance(classes, str) or len(classes) != width):

@@ -59,7 +59,7 @@ def decode(source):
     """An image file as uint8 RGB (H, W, 3): from a path, bytes, or an open binary file.
 
     EXIF's orientation is applied; transparent pixels lie on white; 16 bits a channel keep their upper 8; of several
-    images the first counts. Colour profiles are ignored, as training pipelines ignored them: the numbers in the file
+    images the first counts. Color profiles are ignored, as training pipelines ignored them: the numbers in the file
     are the pixels.
     """
     name = name_of(source)
@@ -131,14 +131,14 @@ def rgb(image, origin):
 
 
 def eight_bits(image, origin):
-    """Deep grey as 8 bits. Pillow would clip it at 255; of colours with 16 bits it takes the upper 8 by itself."""
+    """Deep gray as 8 bits. Pillow would clip it at 255; of colors with 16 bits it takes the upper 8 by itself."""
     tags = getattr(origin, "tag_v2", {})  # of TIFF: bits a sample, kind of number, whether 0 is white
     bits, signed, inverted = tags.get(258, (16,))[0], tags.get(339, (1,))[0] != 1, tags.get(262) == 0
     unknown = image.mode == "F" or (image.mode == "I" and origin.format is None)
     if unknown or bits > 16 or signed:
         raise ValueError("its numbers are not 0..65535, and nothing says what is white")
-    grey = (np.asarray(image).astype(np.int64) >> bits - 8).clip(0, 255).astype(np.uint8)
-    return 255 - grey if inverted else grey
+    gray = (np.asarray(image).astype(np.int64) >> bits - 8).clip(0, 255).astype(np.uint8)
+    return 255 - gray if inverted else gray
 
 
 def described(start, size):

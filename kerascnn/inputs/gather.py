@@ -76,7 +76,7 @@ def is_series(images):
 
 
 def pixels(array, name):
-    """An array of pixels as uint8 or float32, grey with a channel; with a warning where they are not 0..255."""
+    """An array of pixels as uint8 or float32, gray with a channel; with a warning where they are not 0..255."""
     array = np.asarray(array)
     array = array[..., None] if array.ndim == 2 else array
     if array.dtype.kind not in "uif" or not array.size:

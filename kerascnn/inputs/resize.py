@@ -59,7 +59,7 @@ def to_pixels(image, name="the image"):
 
 
 def fit(image, size, *, resize=None, interpolation="bilinear"):
-    """The centre (h, w) = ``size`` of an image (H, W, C) whose short side is made ``resize`` pixels long first.
+    """The center (h, w) = ``size`` of an image (H, W, C) whose short side is made ``resize`` pixels long first.
 
     The long side becomes int(resize * long / short); where the short side is right already, nothing is resampled. If
     ``size`` is no square, the photo is made to cover a rectangle of the same form, larger by resize / min(size).
@@ -100,7 +100,7 @@ def resample(image, shape, method=Image.Resampling.BILINEAR, box=None):
 
 
 def to_channels(image, channels):
-    """Grey as three equal channels, RGB as Pillow's grey "L"; anything else as it is, if it fits."""
+    """Gray as three equal channels, RGB as Pillow's gray "L"; anything else as it is, if it fits."""
     have = image.shape[-1]
     if have == channels:
         return image

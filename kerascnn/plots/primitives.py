@@ -1,4 +1,4 @@
-"""How numbers become pictures: maps and their scales, images as they are shown, signals on mid-grey, empty tiles.
+"""How numbers become pictures: maps and their scales, images as they are shown, signals on mid-gray, empty tiles.
 
 Nothing is hidden: what a scale clips is counted, a map without differences is hatched, what is no number is magenta.
 """
@@ -14,16 +14,16 @@ from .style import BAD, MAT, SMALL
 SIGNED, COVERED, GRADIENTS = "RdBu_r", "viridis", "magma"
 GUTTER = 2  # pixels between tiles
 MOST = 12  # images of a figure
-OPAQUE = 0.6  # of the strongest colour over an image
+OPAQUE = 0.6  # of the strongest color over an image
 
 
 @dataclass(frozen=True)
 class Scale:
-    """From which value to which the colours of a map go, and in ``words`` what was done to get there."""
+    """From which value to which the colors of a map go, and in ``words`` what was done to get there."""
 
     low: float
     high: float
-    colours: str
+    colors: str
     words: str = ""
 
     def __call__(self, values):
@@ -31,7 +31,7 @@ class Scale:
         return np.clip((values - self.low) / ((self.high - self.low) or 1), 0, 1)
 
 
-def scale_of(values, signed, percent, colours=COVERED):
+def scale_of(values, signed, percent, colors=COVERED):
     """From 0, or symmetric about 0 if ``signed``, to a percentile of |values|; how much is beyond is said."""
     finite = np.abs(values[np.isfinite(values)])
     high = float(np.percentile(finite, percent)) if finite.size else 0.0
@@ -41,22 +41,22 @@ def scale_of(values, signed, percent, colours=COVERED):
         name = f"largest = {compact(high)}"
     clipped = float((finite > high).mean()) if finite.size else 0.0
     words = f"{'±' if signed else '0 to '}{name}, {clipped:.1%} clipped"
-    return Scale(-high if signed else 0.0, high, SIGNED if signed else colours, words)
+    return Scale(-high if signed else 0.0, high, SIGNED if signed else colors, words)
 
 
-def colours_of(scale):
+def colors_of(scale):
     import matplotlib
 
-    return matplotlib.colormaps[scale.colours].with_extremes(bad=BAD)
+    return matplotlib.colormaps[scale.colors].with_extremes(bad=BAD)
 
 
 def paint(axis, values, scale, **where):
-    """Draw a map; what has no differences is hatched with its value. What a colour bar is made for, or None."""
+    """Draw a map; what has no differences is hatched with its value. What a color bar is made for, or None."""
     values = np.ma.masked_invalid(values)
     if values.count() and values.min() == values.max() and not values.mask.any():
         hatch(axis, values.shape, float(values.min()), **where)
         return None
-    drawn = {"cmap": colours_of(scale), "vmin": scale.low, "vmax": scale.high, "interpolation": "nearest"}
+    drawn = {"cmap": colors_of(scale), "vmin": scale.low, "vmax": scale.high, "interpolation": "nearest"}
     return axis.imshow(values, **drawn, **where)
 
 
@@ -72,7 +72,7 @@ def hatch(axis, shape, value, **where):
 
 
 def draw_key(drawn, axis):
-    """A colour bar with three ticks right of a map; none for a hatched one."""
+    """A color bar with three ticks right of a map; none for a hatched one."""
     if drawn is None:
         return
     low, high = drawn.get_clim()
@@ -105,28 +105,28 @@ def looks(images):
 
 
 def signals(values, most):
-    """Signals at pixels (.., H, W, C) as colours on mid-grey, 0.5 + x / (2 most); mid-grey is exactly 0."""
+    """Signals at pixels (.., H, W, C) as colors on mid-gray, 0.5 + x / (2 most); mid-gray is exactly 0."""
     values = values if values.shape[-1] == 3 else values.sum(-1, keepdims=True)
     shown = np.broadcast_to(np.clip(0.5 + values / (2 * (most or 1)), 0, 1), (*values.shape[:-1], 3))
     return np.where(np.isfinite(values).all(-1, keepdims=True), shown, (1.0, 0.0, 1.0))
 
 
-def grey(image):
-    """An image (H, W, 3) without its colours, by what the eye makes of them."""
+def gray(image):
+    """An image (H, W, 3) without its colors, by what the eye makes of them."""
     return image @ np.array([0.299, 0.587, 0.114])
 
 
-def overlay(axis, image, values, signed, percent, colours):
-    """The smoothed map over the grey image, the stronger the less it lets through, and a line at half its height.
+def overlay(axis, image, values, signed, percent, colors):
+    """The smoothed map over the gray image, the stronger the less it lets through, and a line at half its height.
 
     Smoothed, as a gradient changes from pixel to pixel: dots and a line around every other one would hide the image.
     """
     from scipy.ndimage import gaussian_filter
 
-    axis.imshow(grey(image), cmap="gray", vmin=0, vmax=1)
+    axis.imshow(gray(image), cmap="gray", vmin=0, vmax=1)
     smooth = gaussian_filter(np.nan_to_num(values, posinf=0, neginf=0), blur(values.shape))
-    scale = scale_of(smooth, signed, percent, colours)
-    tinted = colours_of(scale)(scale(smooth))
+    scale = scale_of(smooth, signed, percent, colors)
+    tinted = colors_of(scale)(scale(smooth))
     tinted[..., 3] = OPAQUE * np.clip(np.abs(smooth) / (scale.high or 1), 0, 1)
     axis.imshow(tinted, interpolation="bilinear")
     half = np.abs(smooth).max() / 2
@@ -152,7 +152,7 @@ def spans(value, low, high):
 
 
 DPI = 150  # of `save_figure`, so that a pixel of an image is one of the file
-GREY = 0.5
+MID_GRAY = 0.5
 BETWEEN = 8  # pixels between groups of tiles
 MARGIN, HEAD, LINE = 24, 54, 25  # pixels around everything, above an image for its title, for a line of the caption
 
@@ -162,8 +162,8 @@ def zoomed(tiles, zoom):
     return tiles.repeat(zoom, axis=1).repeat(zoom, axis=2)
 
 
-def mosaic(tiles, columns, gutter=GUTTER, shade=GREY):
-    """Tiles (n, h, w, c) row by row as one image (H, W, c), between gutters, of mid-grey unless another is given."""
+def mosaic(tiles, columns, gutter=GUTTER, shade=MID_GRAY):
+    """Tiles (n, h, w, c) row by row as one image (H, W, c), between gutters, of mid-gray unless another is given."""
     count, height, width, channels = tiles.shape
     rows = -(-count // columns)
     room = np.full((rows * columns, height + gutter, width + gutter, channels), shade, tiles.dtype)

@@ -1,4 +1,4 @@
-"""What a section may ask about: a network, images to draw pictures of, labelled ones to judge it by."""
+"""What a section may ask about: a network, images to draw pictures of, labeled ones to judge it by."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..evaluation.evaluate import labelled
+from ..evaluation.evaluate import labeled
 from ..graph.run import part
 from ..inputs.batch import batch_of
 from ..inputs.class_names import aligned
@@ -20,7 +20,7 @@ from ..support.text import unknown
 EFFORTS = ("quick", "normal", "full")
 DRAWN = {"quick": 4, "normal": 6, "full": 12}  # photos that pictures are made of
 POOL = {"quick": 64, "normal": 256, "full": 1024}  # images that statistics are of
-JUDGED = {"quick": 512, "normal": 5_000, "full": None}  # labelled images that are put to the network
+JUDGED = {"quick": 512, "normal": 5_000, "full": None}  # labeled images that are put to the network
 
 
 class Skipped(Exception):
@@ -42,7 +42,7 @@ class Subject:
     samples: np.ndarray | None = field(default=None, repr=False)  # (n, H, W, C) float32, to draw pictures of
     sample_names: tuple = ()
     sample_labels: np.ndarray | None = field(default=None, repr=False)
-    data: object = field(default=None, repr=False)  # kerascnn.data.Batch, labelled, to judge by
+    data: object = field(default=None, repr=False)  # kerascnn.data.Batch, labeled, to judge by
     pool: np.ndarray | None = field(default=None, repr=False)  # (m, H, W, C) float32, for statistics
     layers: tuple = ()
     effort: str = "normal"
@@ -120,7 +120,7 @@ class Subject:
         from ..evaluation.evaluate import evaluate
 
         if self.data is None:
-            raise Skipped("no labelled images were given: --data DIR, a folder with a subfolder for each class")
+            raise Skipped("no labeled images were given: --data DIR, a folder with a subfolder for each class")
         try:
             return evaluate(self.model, self.data, classes=self.classes, preprocess=self.preprocess, verbose=0)
         except ValueError as error:
@@ -159,7 +159,7 @@ def subject(model, data, images, *, classes, transfer, effort, layers, seed, pre
         facts["mute"] = str(error)
         how = {"effort": effort, "seed": seed, "transfer": transfer, "on_progress": on_progress}
         return Subject(model, model.name, None, facts=facts, **how)
-    given = None if data is None else chosen(labelled(data), effort, seed, facts)
+    given = None if data is None else chosen(labeled(data), effort, seed, facts)
     given, classes = renumbered(given, classes, probe)
     rng = np.random.default_rng(seed)
     few, many = DRAWN[effort], POOL[effort]
@@ -191,7 +191,7 @@ def chosen(given, effort, seed, facts):
         facts["notes"].append(f"{len(given.failed)} images of the data could not be read and are left out")
     if most is None or len(given) <= most:
         return given
-    facts["notes"].append(f"{most:,} of {len(given):,} labelled images judge, drawn with seed {seed}: --full for all")
+    facts["notes"].append(f"{most:,} of {len(given):,} labeled images judge, drawn with seed {seed}: --full for all")
     return given.take(np.sort(np.random.default_rng(seed).permutation(len(given))[:most]))
 
 
@@ -264,7 +264,7 @@ def of_model(model):
 
 
 def of_images(images):
-    """A hash of `Batch`: what they show, what they are called, what they are labelled."""
+    """A hash of `Batch`: what they show, what they are called, what they are labeled."""
     if images is None:
         return ""
     items = [images.items] if images.decoded else map(contents, images.items)

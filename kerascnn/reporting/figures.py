@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..plots.primitives import COVERED, OPAQUE, colours_of, grey, resize, scale_of, signals, spans
+from ..plots.primitives import COVERED, OPAQUE, colors_of, gray, resize, scale_of, signals, spans
 from ..plots.style import BLUE, RED, new_figure, tidy
 from ..support.text import both_ends
 from .page import code as verbatim
@@ -12,7 +12,7 @@ SIDE = 190  # CSS pixels of a picture, five in a row
 TILE, GAP, HEAD = 180, 10, 36  # pixels of a map in a sheet, between them, and above each for its title
 COLUMNS, DOTS = 8, 150  # of a sheet, and pixels an inch
 TITLE = {"fontsize": 12, "loc": "left"}  # of charts on the page
-HATCH = (208, 176)  # greys of what is one number everywhere
+HATCH = (208, 176)  # grays of what is one number everywhere
 
 
 def enlarged(pixels, side=SIDE):
@@ -27,8 +27,8 @@ def enlarged_picture(pixels, alt, caption, side=SIDE, *, kind="photo", name=None
     return picture(pixels, alt, caption, kind=kind, name=name, width=side)
 
 
-def coloured(values, scale):
-    """A map (H, W) in the colours of its `Scale`, uint8 (H, W, 3); striped where it is one number everywhere."""
+def colored(values, scale):
+    """A map (H, W) in the colors of its `Scale`, uint8 (H, W, 3); striped where it is one number everywhere."""
     finite = values[np.isfinite(values)]
     if finite.size == values.size and finite.min() == finite.max():
         return striped(values.shape)
@@ -36,19 +36,19 @@ def coloured(values, scale):
 
 
 def painted(values, scale):
-    """Values in the colours of a `Scale`, uint8 (.., 3); what is no number in magenta."""
+    """Values in the colors of a `Scale`, uint8 (.., 3); what is no number in magenta."""
     shown = np.ma.masked_invalid(np.where(np.isfinite(values), scale(values), np.nan))
-    return np.rint(255 * colours_of(scale)(shown)[..., :3]).astype(np.uint8)
+    return np.rint(255 * colors_of(scale)(shown)[..., :3]).astype(np.uint8)
 
 
 def striped(shape, width=4):
-    """Grey stripes: nothing to see here."""
+    """Gray stripes: nothing to see here."""
     rows, columns = np.indices(shape)
     return np.repeat(np.where((rows + columns) // width % 2, *HATCH)[..., None], 3, -1).astype(np.uint8)
 
 
 def signal(values, percent=99.9):
-    """(signals at pixels (H, W, C) as colours on mid-grey, uint8; the `Scale`); striped where there is none."""
+    """(signals at pixels (H, W, C) as colors on mid-gray, uint8; the `Scale`); striped where there is none."""
     scale = scale_of(values, True, percent)
     if scale.high == 0:
         return striped(values.shape[:2]), scale
@@ -56,7 +56,7 @@ def signal(values, percent=99.9):
 
 
 def overlay(image, values, side=SIDE):
-    """A map from 0 over the grey image, the stronger the less it lets through, and a line at half of its largest."""
+    """A map from 0 over the gray image, the stronger the less it lets through, and a line at half of its largest."""
     from scipy.ndimage import binary_dilation
 
     image = enlarged(rgb(image), side)
@@ -65,7 +65,7 @@ def overlay(image, values, side=SIDE):
     if scale.high == 0:
         return striped(values.shape)
     opaque = OPAQUE * scale(values)[..., None]
-    shown = (1 - opaque) * grey(image)[..., None] + opaque * 255 * colours_of(scale)(scale(values))[..., :3]
+    shown = (1 - opaque) * gray(image)[..., None] + opaque * 255 * colors_of(scale)(scale(values))[..., :3]
     inside = values >= scale.high / 2
     edge = binary_dilation(inside) & ~inside
     shown[binary_dilation(edge) & ~inside] = 0
@@ -92,7 +92,7 @@ def sheet(maps, titles, signed):
 
 
 def tile(values, shape, signed, together=None):
-    """A map in colours at a size, on its own scale or one for all; striped where it is 0 everywhere."""
+    """A map in colors at a size, on its own scale or one for all; striped where it is 0 everywhere."""
     if together is not None:
         return resize(painted(values, together), shape)
     if not values.any():
@@ -101,7 +101,7 @@ def tile(values, shape, signed, together=None):
 
 
 def covered(found, i, side=SIDE):
-    """p(class) of image ``i`` of an `Occlusion` by where the patch was, cut to the image, with its colour bar."""
+    """p(class) of image ``i`` of an `Occlusion` by where the patch was, cut to the image, with its color bar."""
     from matplotlib.figure import Figure
 
     from ..visualize.attribution.occlusion import extent
@@ -155,9 +155,9 @@ def success(sizes, curves, count):
     """Share of images fooled by the size of the change: {attack: `Interval` of each size}."""
     figure = new_figure(7.2, 4.2)
     axis = figure.subplots()
-    for (name, found), colour, mark in zip(curves.items(), (BLUE, RED), "os", strict=False):
+    for (name, found), color, mark in zip(curves.items(), (BLUE, RED), "os", strict=False):
         value, low, high = 100 * np.array(found).T
-        style = {"color": colour, "marker": mark, "linewidth": 2, "markersize": 6, "capsize": 3}
+        style = {"color": color, "marker": mark, "linewidth": 2, "markersize": 6, "capsize": 3}
         axis.errorbar(sizes, value, spans(value, low, high), label=name, **style)
     axis.set_xscale("log", base=2)
     axis.set_xticks(sizes, [f"{size:g}" for size in sizes])
@@ -167,7 +167,7 @@ def success(sizes, curves, count):
     return figure
 
 
-VERTICAL, HORIZONTAL = ("top", "middle", "bottom"), ("left", "centre", "right")
+VERTICAL, HORIZONTAL = ("top", "middle", "bottom"), ("left", "center", "right")
 
 
 def within(subject, first, last, what):
@@ -207,6 +207,6 @@ def concentration(values):
 
 
 def place_of(place, shape):
-    """A place (row, column) of an image in words: top left, middle centre .."""
+    """A place (row, column) of an image in words: top left, middle center .."""
     thirds = (min(int(3 * (at + 0.5) / side), 2) for at, side in zip(place, shape, strict=True))
     return " ".join(words[third] for words, third in zip((VERTICAL, HORIZONTAL), thirds, strict=True))

@@ -17,7 +17,7 @@ from ..support.files import displayable
 
 TEMPLATE, STYLE = (Path(__file__).with_name(name) for name in ("page.html.jinja", "style.css"))
 
-STATUS = {  # a card's status word -> its colour
+STATUS = {  # a card's status word -> its color
     "good": "good",
     "as published": "good",
     "fair": "fair",
@@ -124,7 +124,7 @@ def figure(drawing, alt="", caption=None, code=None, name=None):
 
 
 def picture(pixels, alt, caption=None, code=None, *, kind="photo", name=None, width=None):
-    """Pixels 0..255 (H, W, 1 or 3): a "photo", or a colour-mapped "map", whose colours stay exact.
+    """Pixels 0..255 (H, W, 1 or 3): a "photo", or a color-mapped "map", whose colors stay exact.
 
     ``width`` is that on the page in CSS pixels, the picture's own unless given.
     """
@@ -165,11 +165,11 @@ def drawn(svg, alt, caption=None):
 
 
 def cards(rows):
-    """Verdicts: (label, value, status word, note) each; words in ``STATUS`` have a colour beside."""
+    """Verdicts: (label, value, status word, note) each; words in ``STATUS`` have a color beside."""
     return filled("cards", cards=[(*row, STATUS.get(row[2], "plain")) for row in rows])
 
 
-COLOURS = 256  # of a palette
+COLORS = 256  # of a palette
 QUALITY = 85  # of WebP
 SMALLER = ((75, 900), (60, 640), (45, 440), (30, 320))  # (quality, longest side) tried in turn where a page is too big
 EMBEDDED = re.compile(r"data:image/(?:png|webp);base64,([A-Za-z0-9+/=]+)")
@@ -194,12 +194,12 @@ def rgb(pixels):
 
 
 def palette_png(pixels):
-    """A data URI; exact where there are at most 256 colours."""
+    """A data URI; exact where there are at most 256 colors."""
     from PIL import Image
 
     image = Image.fromarray(rgb(pixels))
-    few = image.getcolors(COLOURS)
-    image = image.quantize(len(few) if few else COLOURS, dither=Image.Dither.NONE)
+    few = image.getcolors(COLORS)
+    image = image.quantize(len(few) if few else COLORS, dither=Image.Dither.NONE)
     return uri("png", image, optimize=True)
 
 

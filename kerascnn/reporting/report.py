@@ -45,7 +45,7 @@ def report(
     """A network as one page: what it is, sees, gets wrong and suffers from, in numbers and pictures: `Report`.
 
     ``model`` is any Functional or Sequential Keras model, a file of one, or the name of a network of the zoo, which
-    gets the best weights there are. ``data`` are labelled images as `kerascnn.evaluate` takes them, ``images`` photos
+    gets the best weights there are. ``data`` are labeled images as `kerascnn.evaluate` takes them, ``images`` photos
     as `predict` takes them; what needs one of them is left out where it is missing. ``classes`` names the model's
     classes, ``transfer`` is the folder of a finished study, ``compare`` another report.json. ``effort``: "quick",
     "normal" or "full".

@@ -100,7 +100,7 @@ def epoch_by_epoch(learner, plan, rows, run, shown, interrupt):
             return f"stopped by Ctrl-C after epoch {epoch} of {plan.recipe.epochs}"
         watch = Watch(plan, epoch, [error_of(row) for row in rows], shown)
         started = time.perf_counter()
-        row = {"epoch": epoch + 1} | learnt(learner, plan, epoch, watch)
+        row = {"epoch": epoch + 1} | learned(learner, plan, epoch, watch)
         row |= {"rate": watch.rate, "seconds": time.perf_counter() - started}
         state = arrays_of(learner.variables)
         numbers = [value for value in row.values() if value is not None]
@@ -118,7 +118,7 @@ def epoch_by_epoch(learner, plan, rows, run, shown, interrupt):
     return ""
 
 
-def learnt(learner, plan, epoch, watch):
+def learned(learner, plan, epoch, watch):
     """One epoch: loss and accuracy in training and on the validation images."""
     compiled, outputs = learner.compiled, learner.outputs
     told = compiled.fit(plan.batches(epoch, outputs), shuffle=False, verbose=0, callbacks=[watch])
@@ -207,7 +207,7 @@ def lost(watch, plan, epoch):
 
 CUTTING = ("photo_crop", "resized_crop")  # augmentations of photos
 SMALL = 64  # pixels; the largest side of images that are no photos
-MEASURED = 64  # images at once, or more, where nothing is learnt
+MEASURED = 64  # images at once, or more, where nothing is learned
 
 
 @dataclass(frozen=True, eq=False)

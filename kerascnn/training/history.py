@@ -56,11 +56,11 @@ class History(Drawn):
 
 def draw(axis, table, title, columns):
     """One panel: training in blue, validation in red, its best epoch marked."""
-    for name, column, colour in zip(("training", "validation"), columns, (BLUE, RED), strict=False):
+    for name, column, color in zip(("training", "validation"), columns, (BLUE, RED), strict=False):
         values = table[column].astype(float)
         if values.notna().any():
             label = name if len(columns) > 1 else None
-            axis.plot(table["epoch"], values, color=colour, label=label, marker="o", markersize=2.5, linewidth=1.3)
+            axis.plot(table["epoch"], values, color=color, label=label, marker="o", markersize=2.5, linewidth=1.3)
     if title == "accuracy" and len(table):
         best = best_row(table.to_dict("records"))
         axis.axvline(best["epoch"], color="0.75", linewidth=0.8, linestyle="--", zorder=0)

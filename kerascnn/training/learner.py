@@ -33,7 +33,7 @@ class Learner:
         return tuple(self.compiled.output) if isinstance(self.compiled.output, dict) else ()
 
     def hand_back(self):
-        """Give the user's model what was learnt."""
+        """Give the user's model what was learned."""
         if self.source is not self.model:
             assign(self.model.variables, arrays_of(self.source.variables))
 

@@ -111,7 +111,7 @@ ROWS = (
         augment="photo_crop",
         initializer=SMALL,
         source="Krizhevsky et al. 2012 (recalled): rate / 10 three times when the error stalls; patience is ours. "
-        "Rate and decay of biases as in Caffe's prototxt; without the colour noise",
+        "Rate and decay of biases as in Caffe's prototxt; without the color noise",
     ),
     Recipe(
         "nin",
@@ -133,7 +133,7 @@ ROWS = (
         augment="photo_crop",
         initializer=XAVIER,
         source="Simonyan & Zisserman 2014 (recalled): rate / 10 three times in 74 epochs; patience is ours. Xavier "
-        "in place of growing from net A, which their later note says is enough; without scale jitter and colour shift",
+        "in place of growing from net A, which their later note says is enough; without scale jitter and color shift",
     ),
     Recipe(
         "googlenet",

@@ -1,4 +1,4 @@
-"""Where a dataset lies: little or much of it, similar to what the network learnt from or different; and what to do.
+"""Where a dataset lies: little or much of it, similar to what the network learned from or different; and what to do.
 
 The rule of thumb of the courses, measured: similar where the network's last features are the best ones, different where
 earlier ones are better by more than their standard error.
@@ -13,7 +13,7 @@ from ..support.display import Drawn
 SIMILAR, DIFFERENT, LITTLE, MUCH = "similar", "different", "little", "much"
 ENOUGH = {SIMILAR: 50, DIFFERENT: 500}  # images a class to move the last layers' weights, and all weights
 WEIGHT = 10  # times that images count where the evidence says that a linear head leaves much of them unused
-UNDERFIT = 0.95  # of the images learnt from that are named right, below which the features cannot tell them apart
+UNDERFIT = 0.95  # of the images learned from that are named right, below which the features cannot tell them apart
 STRATEGIES = {
     (SIMILAR, LITTLE): ("linear", "layers", "finetune"),
     (DIFFERENT, LITTLE): ("interior", "layers", "linear", "finetune"),
@@ -39,7 +39,7 @@ class Advice(Drawn):
     gap_error: float  # the standard error of that, of the same images
     slope: float  # what the last doubling of the images gained
     slope_error: float
-    train: float  # of the images learnt from that are named right
+    train: float  # of the images learned from that are named right
     accuracy: float  # of images not shown
     head: str  # by which all this was judged
     similarity: str = field(init=False)
@@ -90,7 +90,7 @@ class Advice(Drawn):
             "last doubling": f"{points(self.slope, self.slope_error)}: {more}"
             if np.isfinite(self.slope)
             else "not measured",
-            "fit to what it learnt": f"{self.train:.1%}: features {fits}",
+            "fit to what it learned": f"{self.train:.1%}: features {fits}",
             "accuracy": f"{self.accuracy:.1%} of images not shown, by {self.head}",
         }
 

@@ -66,7 +66,7 @@ def draw_stages(axis, found):
 def draw_curve(axis, found):
     curve, best = found.curve, found.best
     for column, color, label in (
-        ("train", GRAY, "images learnt from"),
+        ("train", GRAY, "images learned from"),
         ("accuracy", COLORS[best["head"]], "not shown"),
     ):
         values = 100 * curve[column]
@@ -78,7 +78,7 @@ def draw_curve(axis, found):
     axis.minorticks_off()
     title = HEADS[best["head"]].title
     where = told(best["stage"]).replace(PLUS, f"\n{PLUS} ").replace(", ", ",\n")
-    labels = {"xlabel": "images a class learnt from", "ylabel": "accuracy (%)"}
+    labels = {"xlabel": "images a class learned from", "ylabel": "accuracy (%)"}
     tidy(axis, f"{title} on {where}", fontsize=12, **labels)
     axis.legend(frameon=False, fontsize=10)
 

@@ -1,6 +1,6 @@
 """Finetuning as one point of a grid: how much is frozen, at which rate, with which augmentation: `finetuned`.
 
-It starts from a linear classifier that was learnt first (LP-FT, Kumar et al. 2022), so that the first steps do not
+It starts from a linear classifier that was learned first (LP-FT, Kumar et al. 2022), so that the first steps do not
 spoil the features; batch norm stays as it is; earlier stages learn more slowly (Howard & Ruder 2018).
 """
 
@@ -22,7 +22,7 @@ from ..training.learner import compiled_by_xla, on, strategy
 from .networks import depths_behind, kept, parted
 from .trials import BATCH
 
-DECAY = 0.75  # of the rate for each stage towards the image
+DECAY = 0.75  # of the rate for each stage toward the image
 WARM = 0.05  # of the steps, in which the rate rises
 BETA_1, BETA_2 = 0.9, 0.999  # Adam's, as Keras has them
 PATIENCE = 0.5  # of the epochs, without a better loss of the images held out: the first ones shake the classifier
@@ -132,7 +132,7 @@ def finetuned(
         learner = compiled(own, parted(own, freeze, split=bool(views)).suffix, rate, steps, together, devices)
     orders = (np.random.default_rng([seed, epoch, 0]).permutation(np.flatnonzero(~held)) for epoch in count(1))
     last = epochs if stop is None else stop
-    rows, best, good = learnt(learner, own, source, orders, np.flatnonzero(held), last, batch)
+    rows, best, good = learned(learner, own, source, orders, np.flatnonzero(held), last, batch)
     model.set_weights(good)
     loss, accuracy, logits, epoch = best
     seconds = time.perf_counter() - started
@@ -148,7 +148,7 @@ def several(together):
     return devices
 
 
-def learnt(learner, model, source, orders, judges, epochs, batch):
+def learned(learner, model, source, orders, judges, epochs, batch):
     """(rows of the history, what was said after the best epoch, the weights then): the last epoch without judges."""
     first = judged(learner, source, judges, 0)
     rows = [{"epoch": 0, "loss": None, "held_loss": first[0], "held_accuracy": first[1], "seconds": 0.0}]
@@ -169,7 +169,7 @@ def learnt(learner, model, source, orders, judges, epochs, batch):
 
 
 def compiled(model, suffix, rate, steps, together, devices=None):
-    """The suffix ready to learn: a rate that rises, then falls as a cosine, lower towards the image.
+    """The suffix ready to learn: a rate that rises, then falls as a cosine, lower toward the image.
 
     Keras counts batches here, also where several make a step.
     """

@@ -1,4 +1,4 @@
-"""The classifiers that are put on features: ridge, softmax, a linear SVM, nearest neighbours."""
+"""The classifiers that are put on features: ridge, softmax, a linear SVM, nearest neighbors."""
 
 import warnings
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import numpy as np
 STEPS = 1000  # of L-BFGS and of Newton's method, at most
 TOLERANCE = 1e-5
 LAST = -1e3  # the score of a class that a classifier does not know
-BLOCK = 1024  # images whose neighbours are looked for at once
+BLOCK = 1024  # images whose neighbors are looked for at once
 
 
 class Kind(NamedTuple):
@@ -88,7 +88,7 @@ def spread(learner, classes):
     return wide, low
 
 
-def neighbours(rows, labels, classes, numbers):
+def neighbors(rows, labels, classes, numbers):
     """The share of each class among the k nearest by cosine, as logarithms; one vote is spread over all classes."""
     shown, most = unit(rows), min(max(numbers), len(rows))
 
@@ -117,7 +117,7 @@ HEADS = {
     "ridge": Kind(ridge, tuple(10 ** np.arange(6, -1.5, -0.5)), "ridge"),
     "softmax": Kind(softmax, tuple(10 ** np.arange(4, -0.5, -1.0)), "Softmax"),
     "svm": Kind(svm, tuple(10 ** np.arange(4, 0.5, -1.0)), "SVM"),
-    "knn": Kind(neighbours, (20, 5, 1), "kNN", linear=False),
+    "knn": Kind(neighbors, (20, 5, 1), "kNN", linear=False),
 }
 
 TINY = 1e-10  # of the largest eigenvalue, below which there is but rounding

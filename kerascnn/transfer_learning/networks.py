@@ -60,7 +60,7 @@ class Head:
 
 
 def fitted(taps, table, stage=None, head=None):
-    """The ``Head`` of a row of a ``ProbeTable``, learnt again from all images of ``taps``; the best one if not named.
+    """The ``Head`` of a row of a ``ProbeTable``, learned again from all images of ``taps``; the best one if not named.
 
     Its temperature is the one that mends what was said of images not shown.
 
@@ -74,9 +74,9 @@ def fitted(taps, table, stage=None, head=None):
     labels = np.repeat(taps.labels, rows.shape[1])
     penalties = (row["penalty"],)
     with alone():
-        learnt = HEADS[row["head"]].learn(rows.reshape(-1, rows.shape[-1]), labels, len(table.classes), penalties)
-    weights = learnt.weights[0] / spread[:, None]
-    bias = learnt.bias[0] - mean @ weights
+        learned = HEADS[row["head"]].learn(rows.reshape(-1, rows.shape[-1]), labels, len(table.classes), penalties)
+    weights = learned.weights[0] / spread[:, None]
+    bias = learned.bias[0] - mean @ weights
     warmth = table.temperature(row["stage"], row["head"]).value
     return Head(stages, weights, bias, table.classes, warmth, taps.size, taps.grid, row["head"], float(row["penalty"]))
 

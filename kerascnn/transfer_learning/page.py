@@ -24,7 +24,7 @@ def lead(study):
 
 
 def answer(study):
-    found = {"network": study.chosen.name, "images learnt from": f"{len(study.data.train):,}"}
+    found = {"network": study.chosen.name, "images learned from": f"{len(study.data.train):,}"}
     found["on images not shown"] = f"{study.chosen.accuracy:.1%}, by {len(study.chosen.right):,} images"
     if study.tested is not None:
         gap = study.compared.difference
@@ -93,7 +93,7 @@ def mistakes(study):
 
 
 def images(study):
-    """What the audit found, before anything was learnt."""
+    """What the audit found, before anything was learned."""
     audit = study.data.audit
     if audit is None:
         return None

@@ -127,7 +127,7 @@ def depths(
     """A ``ProbeTable``: classifiers on the features of each stage of ``taps``, and on stages side by side.
 
     So many of the best stages are tried ``together``; None is all of them, or the best that are not too many, by ridge
-    only. Features are standardised by the images that are learnt from. All views of an image are learnt from, and the
+    only. Features are standardized by the images that are learned from. All views of an image are learned from, and the
     first judges it. Copies and groups stay together. ``after`` is a table of the same taps: it is kept, and other heads
     are tried only where it counts, on its best single stage and on the last: on several side by side they would take
     longer than all the rest. ``verbose`` 0 shows nothing, 2 lines, 1 or "auto" a bar on a terminal and lines elsewhere;
@@ -204,15 +204,15 @@ def scaled(features, some):
 def leave_one_out(head, features, labels, classes, fold, groups):
     """What ridge says of each image without it, its views and those of its group, in closed form; train accuracies.
 
-    Standardised by all images, whose labels play no part in that.
+    Standardized by all images, whose labels play no part in that.
     """
     rows, *_ = scaled(features, slice(None))
     images, views, width = rows.shape
     repeated, penalties = np.repeat(labels, views), HEADS[head].penalties
     found, targets = decomposed(rows.reshape(-1, width)), signs(repeated, classes)
     said = left_out(found, targets, penalties, np.repeat(np.asarray(groups), views))
-    learnt = Linear(*solutions(found, targets, penalties))(rows[:, 0])
-    return said.reshape(-1, images, views, classes)[:, :, 0], (learnt.argmax(axis=2) == labels).mean(axis=1)
+    learned = Linear(*solutions(found, targets, penalties))(rows[:, 0])
+    return said.reshape(-1, images, views, classes)[:, :, 0], (learned.argmax(axis=2) == labels).mean(axis=1)
 
 
 def by_folds(head, features, labels, classes, fold, groups, penalties=None, fraction=1.0, seed=0):
@@ -224,9 +224,9 @@ def by_folds(head, features, labels, classes, fold, groups, penalties=None, frac
         some = first(fold != held, labels, order, fraction)
         rows, *_ = scaled(features, some)
         shown = rows[some].reshape(-1, rows.shape[-1])
-        learnt = HEADS[head].learn(shown, np.repeat(labels[some], rows.shape[1]), classes, penalties)
-        logits[:, fold == held] = learnt(rows[fold == held, 0])
-        train.append((learnt(rows[some, 0]).argmax(axis=2) == labels[some]).mean(axis=1))
+        learned = HEADS[head].learn(shown, np.repeat(labels[some], rows.shape[1]), classes, penalties)
+        logits[:, fold == held] = learned(rows[fold == held, 0])
+        train.append((learned(rows[some, 0]).argmax(axis=2) == labels[some]).mean(axis=1))
     return logits, np.mean(train, axis=0)
 
 
@@ -248,8 +248,8 @@ def distinct(rows, taps, stages, number):
 def learning(taps, found, fractions, seed):
     """A DataFrame: the best head's accuracy after learning from these fractions of the images, and what each gained.
 
-    ``images`` are those of a class that it learnt from, on average; ``gain`` is over the fraction before, and ``error``
-    its standard error, of the same images.
+    ``images`` are those of a class that it learned from, on average; ``gain`` is over the fraction before, and
+    ``error`` its standard error, of the same images.
     """
     import pandas as pd
 

@@ -53,12 +53,12 @@ class Desk:
         return self.do(worked, self.folder, file, asdict(point), batch, together, self.seed, weights)
 
     def own(self, stage):
-        """The ``Probed`` with those views of which the surest classifier of a stage learnt."""
+        """The ``Probed`` with those views of which the surest classifier of a stage learned."""
         known = {each: probed for probed in (self.probed, *self.wide) for each in probed.candidates}
         return known[surest([each for each in known if each.stage == stage])]
 
     def begun(self, point):
-        """The file of the network that a point begins with: its head has learnt from what does not judge the point."""
+        """The file of the network that a point begins with: its head has learned from what does not judge the point."""
         path, own = self.folder / f"{digest(point.stage, point.fold)}.keras", self.own(point.stage)
         table = own.table
         if not path.exists():

@@ -30,7 +30,7 @@ def divided(data, test, groups, seed):
     if not isinstance(data, Data):
         found = load(data, valid=0.0, test=test, groups=groups, seed=seed)
         if test and min(counts(found.train)) < LEAST:
-            warnings.warn(f"{found.name}: too few images of a class for a test: all are learnt from", stacklevel=3)
+            warnings.warn(f"{found.name}: too few images of a class for a test: all are learned from", stacklevel=3)
             found = load(data, valid=0.0, test=0.0, groups=groups, seed=seed)
         data = found
     learn = data.train if data.valid is None or not len(data.valid) else joined(data.train, data.valid)
@@ -53,13 +53,13 @@ def apart(learn, data):
     else:  # a test from elsewhere, which this audit has not seen
         own = ~shared(learn, data.test, f"{data.name}: looking for images of the test")
     if not own.all():
-        text = f"{data.name}: {(~own).sum():,} images are, or are like, some of the test: they are not learnt from"
+        text = f"{data.name}: {(~own).sum():,} images are, or are like, some of the test: they are not learned from"
         warnings.warn(text, stacklevel=4)
     return learn.take(own)
 
 
 def describe(data, note):
-    """Tell of the data in a line, with what the audit found before anything was learnt, and paths of each kind."""
+    """Tell of the data in a line, with what the audit found before anything was learned, and paths of each kind."""
     found = data.audit.counts if data.audit is not None else {}
     note(str(data) + "".join(f"; {count:,} {kind}" for kind, count in found.items()))
     for kind, count in found.items():

@@ -1,4 +1,4 @@
-"""From labelled images to the best classifier that a budget allows, with the evidence: `study`."""
+"""From labeled images to the best classifier that a budget allows, with the evidence: `study`."""
 
 import json
 import tempfile
@@ -32,7 +32,7 @@ from .trials import (
     chosen,
     climbed,
     lead,
-    neighbours,
+    neighbors,
     planned,
     ranked,
     rungs,
@@ -122,7 +122,7 @@ def searched(desk, start, advice, strategy, augmentations, clock):
     """The ``Outcome``s of what is tried beyond linear classifiers on the best backbone, ``start`` the best of them."""
     table = desk.probed.table
     points, thin = planned(strategy, advice, table, surest(desk.probed.candidates).stage, augmentations)
-    ways = {"rungs": rungs(len(table)), "near": neighbours, "augmentations": augmentations} if thin else {}
+    ways = {"rungs": rungs(len(table)), "near": neighbors, "augmentations": augmentations} if thin else {}
     worth = partial(promising, desk.probed, start) if strategy == "auto" else None
     return climbed(points, desk.settled, clock, desk.guess, worth=worth, **ways)
 
@@ -178,7 +178,7 @@ def candidate(probed, outcomes):
 
 
 def built(winner, desk, every, clock=None):
-    """The network of a candidate, learnt from all images."""
+    """The network of a candidate, learned from all images."""
     if winner.point:
         model, seconds = desk.finished(winner)
         clock.spent += seconds
@@ -189,7 +189,7 @@ def built(winner, desk, every, clock=None):
 
 
 def tested(model, data):
-    """The ``Evaluation`` on the test, of images cut as those were that were learnt from, and as `predict` does."""
+    """The ``Evaluation`` on the test, of images cut as those were that were learned from, and as `predict` does."""
     test = data.test
     return evaluate(model, test.items, test.labels, names=test.names, classes=data.classes, verbose=0)
 
@@ -284,7 +284,7 @@ class Study(Drawn):
     @property
     def card(self):
         """The numbers as JSON holds them."""
-        found = {"data": self.data.name, "classes": len(self.data.classes), "learnt from": len(self.data.train)}
+        found = {"data": self.data.name, "classes": len(self.data.classes), "learned from": len(self.data.train)}
         found |= {"chosen": self.chosen.row, "advice": [self.advice.similarity, self.advice.amount]}
         if self.tested is not None:
             gap = self.compared.difference

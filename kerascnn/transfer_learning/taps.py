@@ -329,7 +329,7 @@ def assembled(plan, given, rows, failed, name, computed, seconds):
 
 SIDE = 7 / 8  # of the image that a corner shows, as 224 of 256 pixels
 CORNERS = {"top_left": (0, 0), "top_right": (0, 1), "bottom_left": (1, 0), "bottom_right": (1, 1)}
-VIEWS = {  # name -> mirrored?, corner; the ten of Krizhevsky et al. 2012, with the whole image for the centre
+VIEWS = {  # name -> mirrored?, corner; the ten of Krizhevsky et al. 2012, with the whole image for the center
     "identity": (False, None),
     "flip": (True, None),
     **{name: (False, at) for name, at in CORNERS.items()},

@@ -128,7 +128,7 @@ def tried(point, perform):
 class Candidate:
     """A classifier as it did on images (positions ``judged``) that it was not shown.
 
-    ``macs`` are multiply-adds for one image. A linear one has a ``head``, which learnt from those ``views`` of each
+    ``macs`` are multiply-adds for one image. A linear one has a ``head``, which learned from those ``views`` of each
     image, a finetuned one the ``point`` that it came of and the ``epoch`` that was best.
     """
 
@@ -297,7 +297,7 @@ def planned(strategy, advice, table, stage, augmentations=AUGMENTATIONS):
     return [Point(*way, first, few) for way in dict.fromkeys(ways)], True
 
 
-def neighbours(point):
+def neighbors(point):
     """The point with the rates next to its own, the lower one first."""
     place = RATES.index(point.rate)
     return [replace(point, rate=RATES[at]) for at in (place - 1, place + 1) if 0 <= at < len(RATES)]

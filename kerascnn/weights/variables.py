@@ -185,7 +185,7 @@ def grouped(depthwise):
 def with_channels(kernel, channels, bgr=False):
     """A first kernel (h, w, M, F) for another number of input channels.
 
-    One channel gets the sum over the M, so that a grey picture gives what it gave as RGB. N channels get the M in turn,
+    One channel gets the sum over the M, so that a gray picture gives what it gave as RGB. N channels get the M in turn,
     from the first again after the last, times M / N, so that the sums keep their size.
     """
     before = kernel.shape[2]

@@ -73,7 +73,7 @@ def conv(x, filters, size=1, stride=1, groups=1, bias=False, pad=None, *, name):
 
 
 def norm(x, *, epsilon=1e-5, momentum=0.9, scale=True, name):
-    """Batch normalisation with torch's defaults (Keras: epsilon 1e-3, momentum 0.99)."""
+    """Batch normalization with torch's defaults (Keras: epsilon 1e-3, momentum 0.99)."""
     return layers.BatchNormalization(epsilon=epsilon, momentum=momentum, scale=scale, name=name)(x)
 
 
@@ -82,7 +82,7 @@ def relu(x, name):
 
 
 def conv_relu(x, filters, size=1, stride=1, *, pad=None, name, out=None):
-    """convolution with bias, ReLU: how networks were written before batch normalisation."""
+    """convolution with bias, ReLU: how networks were written before batch normalization."""
     return relu(conv(x, filters, size, stride, bias=True, pad=pad, name=name), out or f"{name}_relu")
 
 
@@ -172,7 +172,7 @@ def average(value):
 
 @serializable
 class LocalResponseNorm(Settled):
-    """x / (bias + alpha * sum of x^2 over 2 radius + 1 neighbouring channels) ^ beta (Krizhevsky et al. 2012).
+    """x / (bias + alpha * sum of x^2 over 2 radius + 1 neighboring channels) ^ beta (Krizhevsky et al. 2012).
 
     The paper does not divide alpha by the number of channels, Caffe and torch do.
     """

@@ -23,11 +23,11 @@ class Source:
     address: str  # "" of a file that comes with this package
     file: str  # its name in the cache
     hash: str  # "sha256:", "sha1:" or "md5:" and the digits as published, perhaps the first ones only; "" if none
-    licence: str
+    license: str
     top1: float | None  # % of ImageNet's validation images, as published, at ``crop`` pixels
     top5: float | None
     scale: str  # the pixels that these weights expect, one of layers.SCALES
-    resize: int  # short side of the resized photo, and the side of the square cut from its centre
+    resize: int  # short side of the resized photo, and the side of the square cut from its center
     crop: int
     interpolation: str  # "bilinear" or "bicubic"
     note: str = ""
@@ -49,8 +49,8 @@ class Source:
 
     @property
     def free(self):
-        """Whether the licence allows every use."""
-        return "nc" not in self.licence.lower().split("-")
+        """Whether the license allows every use."""
+        return "nc" not in self.license.lower().split("-")
 
 
 @dataclass(frozen=True, repr=False)
@@ -87,7 +87,7 @@ class Card:
             f"input {size}, pixels scaled as {self.scale}, {self.classes:,} classes",
             f"{self.params or '?'} parameters, {self.gmacs or '?'} G multiply-adds ({self.source})",
             self.fidelity,
-            *(f"weights {row.name}: top-1 {row.top1 or '?'} %, {row.licence}" for row in self.weights),
+            *(f"weights {row.name}: top-1 {row.top1 or '?'} %, {row.license}" for row in self.weights),
         ]
         return "\n".join(line for line in lines if line)
 

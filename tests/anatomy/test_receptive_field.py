@@ -165,7 +165,7 @@ def test_a_layer_that_ignores_the_pixels_adds_nothing():
     assert support(model, "end", (0, 0)).sum() == 9
 
 
-def test_normalising_over_the_map_sees_all_of_it():
+def test_normalizing_over_the_map_sees_all_of_it():
     model = chain(
         layers.Conv2D(2, 3), layers.LayerNormalization(name="channels"), layers.GroupNormalization(1, name="map")
     )

@@ -84,6 +84,6 @@ def model(tmp_path_factory):
 
     inputs = keras.Input((16, 16, 3))
     x = layers.GlobalAveragePooling2D()(layers.Rescaling(1 / 255)(inputs))
-    path = tmp_path_factory.mktemp("models") / "colours.keras"
-    keras.Model(inputs, layers.Softmax()(x), name="colours").save(path)
+    path = tmp_path_factory.mktemp("models") / "colors.keras"
+    keras.Model(inputs, layers.Softmax()(x), name="colors").save(path)
     return path

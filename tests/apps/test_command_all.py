@@ -112,7 +112,7 @@ def test_options_of_the_same_name_take_the_same():
     assert [name for name, found in kinds.items() if len(found) > 1] == []
 
 
-def test_colours_of_files_that_say_so(run, monkeypatch, tmp_path):
+def test_colors_of_files_that_say_so(run, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "kerascnn.toml").write_text("no-color = true")
     monkeypatch.setenv("FORCE_COLOR", "1")

@@ -43,5 +43,5 @@ def test_wrong_names(name, monkeypatch, tmp_path):
 
 
 def test_facts(tmp_path):
-    (tmp_path / "facts.json").write_text('{"data": "three colours"}')
-    assert read_facts(str(tmp_path / "facts.json")) == {"data": "three colours"}
+    (tmp_path / "facts.json").write_text('{"data": "three colors"}')
+    assert read_facts(str(tmp_path / "facts.json")) == {"data": "three colors"}

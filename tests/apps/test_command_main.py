@@ -1,4 +1,4 @@
-"""The command as a whole: help, errors and their exit codes, colours, pipes, completion."""
+"""The command as a whole: help, errors and their exit codes, colors, pipes, completion."""
 
 import subprocess
 import sys
@@ -121,7 +121,7 @@ def test_common_options_before_or_after_the_subcommand(run):
     assert run("--json", "list", "lenet").stdout == run("list", "lenet", "--json").stdout
 
 
-COLOURED = {
+COLORED = {
     "none in a pipe": ([], {}, False),
     "forced": ([], {"FORCE_COLOR": "1"}, True),
     "NO_COLOR wins": ([], {"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
@@ -129,13 +129,13 @@ COLOURED = {
 }
 
 
-@pytest.mark.parametrize("case", COLOURED)
+@pytest.mark.parametrize("case", COLORED)
 @pytest.mark.parametrize("words", [["show", "lenet5"], ["show", "lenet6"]], ids=["result", "error"])
-def test_colours(run, monkeypatch, case, words):
-    options, environment, coloured = COLOURED[case]
+def test_colors(run, monkeypatch, case, words):
+    options, environment, colored = COLORED[case]
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert ("\x1b[" in run(*words, *options).output) == coloured
+    assert ("\x1b[" in run(*words, *options).output) == colored
 
 
 def test_a_reader_may_leave(tmp_path):

@@ -235,7 +235,7 @@ def test_the_list_as_text(run):
         (["segment", "--of", "salency"], "Did you mean saliency"),
         (["sanity", "--of", "saliency", "--of", "guided_backprop"], "takes one --of"),
         (["curves", "--patch", 4], "and those of saliency"),
-        (["curves", "--fill", "grye"], "Did you mean grey"),
+        (["curves", "--fill", "grye"], "Did you mean gray"),
         (["occlusion", "--fill", "1,2"], "a number or 3 of them"),
         (["segment", "--foreground", 0.1], "should be quantiles"),
         (["side_by_side"], "--other NAME|FILE"),

@@ -38,7 +38,7 @@ def run(*given, **options):
 
 
 def covered(path, size, resized):
-    """Pillow's own resize to sides worked out by hand, and its crop of the centre."""
+    """Pillow's own resize to sides worked out by hand, and its crop of the center."""
     image = Image.open(path).resize(resized[::-1], Image.Resampling.BILINEAR)
     top, left = (resized[0] - size[0]) // 2, (resized[1] - size[1]) // 2
     return np.asarray(image.crop((left, top, left + size[1], top + size[0])), np.int16)
@@ -59,12 +59,12 @@ def test_pixels_are_pillows(files, size, resized, budget, monkeypatch):
     assert labels.tolist() == [int(path.stem) % 2 for path in files.items]
 
 
-def test_grey_is_pillows(files):
+def test_gray_is_pillows(files):
     found, _ = run(files, 24, 5, channels=1)
     path = files.items[0]
-    grey = np.asarray(Image.open(path).convert("L").resize((32, 24), Image.Resampling.BILINEAR))[:, 4:28]
+    gray = np.asarray(Image.open(path).convert("L").resize((32, 24), Image.Resampling.BILINEAR))[:, 4:28]
     assert found.shape == (13, 24, 24, 1)
-    assert np.abs(found[0, ..., 0] - grey).max() <= 2
+    assert np.abs(found[0, ..., 0] - gray).max() <= 2
 
 
 @pytest.mark.parametrize("augment", [*AUGMENTATIONS, "own"])
@@ -158,7 +158,7 @@ RAMP = np.stack([*np.mgrid[:120, :200].astype(np.uint8), np.zeros((120, 200), np
 
 @pytest.mark.parametrize("name", ["resized_crop", "photo_crop"])
 def test_crops_of_a_ramp_say_where_they_are(name):
-    """On an image whose colours are the place, each pixel has to show the centre of its own part of the box."""
+    """On an image whose colors are the place, each pixel has to show the center of its own part of the box."""
     x = np.broadcast_to(RAMP, (200, 120, 200, 3))
     images = Batch(x, np.zeros(200, int), ("a",), tuple(map(str, range(200))))
     found, _ = run(images, (16, 24), 50, augment=name, seed=2)

@@ -11,7 +11,7 @@ from kerascnn.diagnose.filters import measures
 
 
 def gabor(size, rng):
-    """A coloured Gabor or blob."""
+    """A colored Gabor or blob."""
     y, x = np.mgrid[:size, :size] - (size - 1) / 2
     angle, frequency, phase = rng.uniform(0, np.pi), rng.uniform(0, 0.3), rng.uniform(0, 2 * np.pi)
     envelope = np.exp(-(x**2 + y**2) / (2 * (rng.uniform(0.2, 0.35) * size) ** 2))
@@ -106,7 +106,7 @@ def test_measures_in_closed_form(rng):
     row, column = rng.normal(size=7), rng.normal(size=7)
     kernel = np.zeros((7, 7, 1, 4))
     kernel[..., 0, 0] = np.outer(column, row)  # of rank 1
-    kernel[..., 0, 1] = 1  # constant: one frequency, each weight its neighbour
+    kernel[..., 0, 1] = 1  # constant: one frequency, each weight its neighbor
     kernel[3, 3, 0, 2] = 1  # a point: all frequencies alike
     kernel[2, 4, 0, 3] = -2  # the same point elsewhere, other sign
     each, bank = measures(kernel, np.arange(4))

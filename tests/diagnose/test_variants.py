@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 
 from kerascnn import build_model, card
 from kerascnn.diagnose import activation_effect, compare, dropout_effect, norm_effect, plain_against_residual, variants
-from kerascnn.diagnose.images import labelled
+from kerascnn.diagnose.images import labeled
 from kerascnn.inputs.batch import Batch
 
 
@@ -190,7 +190,7 @@ def test_pictures(points, tmp_path):
 
 
 def files(values):
-    """Photos of one colour each as a `Batch` of PNG files, decoded when they are asked for."""
+    """Photos of one color each as a `Batch` of PNG files, decoded when they are asked for."""
     found = []
     for value in values:
         file = io.BytesIO()
@@ -203,22 +203,22 @@ def files(values):
 def test_images_and_datasets(wrapped):
     images = files(range(10))
     given = SimpleNamespace(train=images, valid=None) if wrapped else images
-    found = labelled("data", given, 4)
+    found = labeled("data", given, 4)
     assert found.items.shape == (4, 2, 2, 3)
     assert len(found.classes) == 3, "though no image shows the last"
     np.testing.assert_array_equal(found.items[:, 0, 0, 0] % 2, found.labels)
-    assert len(labelled("data", given).labels) == 10
+    assert len(labeled("data", given).labels) == 10
 
 
 def test_a_limit_draws_of_all():
     """Sorted by class, as folders are: the first images would all be alike."""
     y = np.repeat(np.arange(10), 100)
-    found = labelled("data", (np.arange(1000), y), 100)
+    found = labeled("data", (np.arange(1000), y), 100)
     assert len(set(found.labels)) == 10
     np.testing.assert_array_equal(found.items // 100, found.labels)
     assert list(found.items) == sorted(set(found.items))
     assert len(found.classes) == 10
-    np.testing.assert_array_equal(labelled("data", (np.arange(1000), y[:, None])).labels, y)
+    np.testing.assert_array_equal(labeled("data", (np.arange(1000), y[:, None])).labels, y)
 
 
 @pytest.mark.parametrize(

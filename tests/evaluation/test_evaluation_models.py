@@ -1,4 +1,4 @@
-"""Models asked about images: arrays, labelled sets, photos; what is written; published accuracies."""
+"""Models asked about images: arrays, labeled sets, photos; what is written; published accuracies."""
 
 import csv
 import json
@@ -26,11 +26,11 @@ def no_names(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def colours():
+def colors():
     """A model whose scores are an image's mean red, green and blue over 25.5, as logits."""
     inputs = keras.Input((8, 8, 3))
     x = layers.GlobalAveragePooling2D()(layers.Rescaling(1 / 25.5)(inputs))
-    return keras.Model(inputs, x, name="colours")
+    return keras.Model(inputs, x, name="colors")
 
 
 def photos(rng, count=20):
@@ -45,34 +45,34 @@ def dataset(x, y, classes=("red", "green", "blue")):
     return Batch(x, y.astype(np.int64), classes, tuple(f"p{i}" for i in range(len(y))))
 
 
-def test_probabilities_are_the_models(colours, rng):
+def test_probabilities_are_the_models(colors, rng):
     x, y = photos(rng)
-    found = evaluate(colours, x, y, classes=["red", "green", "blue"])
+    found = evaluate(colors, x, y, classes=["red", "green", "blue"])
     scores = x.reshape(20, -1, 3).mean(1) / 25.5
     expected = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
     assert found.probs == pytest.approx(expected, abs=1e-5)
-    assert (found.accuracy, found.model, found.classes) == (1, "colours", ("red", "green", "blue"))
+    assert (found.accuracy, found.model, found.classes) == (1, "colors", ("red", "green", "blue"))
     assert found.names[:2] == ("image 0", "image 1")
 
 
 @pytest.mark.parametrize("batch_size", [1, 7])
-def test_no_size_of_batch_matters(colours, rng, batch_size):
+def test_no_size_of_batch_matters(colors, rng, batch_size):
     x, y = photos(rng, 40)
-    whole = evaluate(colours, x, y)
-    assert evaluate(colours, x, y, batch_size=batch_size).probs == pytest.approx(whole.probs, abs=1e-6)
+    whole = evaluate(colors, x, y)
+    assert evaluate(colors, x, y, batch_size=batch_size).probs == pytest.approx(whole.probs, abs=1e-6)
 
 
 @pytest.mark.parametrize("verbose", ["auto", 2, 0])
-def test_who_waits_is_told(colours, rng, capsys, monkeypatch, verbose):
+def test_who_waits_is_told(colors, rng, capsys, monkeypatch, verbose):
     monkeypatch.setattr(progress, "PATIENCE", 0)
-    evaluate(colours, *photos(rng, 40), batch_size=1, verbose=verbose)
+    evaluate(colors, *photos(rng, 40), batch_size=1, verbose=verbose)
     assert ("evaluating 32 of 40" in capsys.readouterr().err) == bool(verbose)
 
 
-def test_a_hook_hears_how_far_it_is_and_may_end_it(colours, rng, capsys, monkeypatch):
+def test_a_hook_hears_how_far_it_is_and_may_end_it(colors, rng, capsys, monkeypatch):
     monkeypatch.setattr(progress, "PATIENCE", 0)
     heard = []
-    evaluate(colours, *photos(rng, 5), batch_size=2, on_progress=lambda *what: heard.append(what))
+    evaluate(colors, *photos(rng, 5), batch_size=2, on_progress=lambda *what: heard.append(what))
     assert heard == [(2, 5, "evaluating"), (4, 5, "evaluating"), (5, 5, "evaluating")]
     assert capsys.readouterr().err == ""
 
@@ -80,34 +80,34 @@ def test_a_hook_hears_how_far_it_is_and_may_end_it(colours, rng, capsys, monkeyp
         raise RuntimeError(f"after {done}")
 
     with pytest.raises(RuntimeError, match="after 2"):
-        evaluate(colours, *photos(rng, 5), batch_size=2, on_progress=stop)
+        evaluate(colors, *photos(rng, 5), batch_size=2, on_progress=stop)
 
 
-def test_a_dataset_is_as_its_arrays(colours, rng):
+def test_a_dataset_is_as_its_arrays(colors, rng):
     x, y = photos(rng)
     given = dataset(x, y)
-    found, plain = evaluate(colours, given, batch_size=1), evaluate(colours, x, y)
+    found, plain = evaluate(colors, given, batch_size=1), evaluate(colors, x, y)
     assert found.probs == pytest.approx(plain.probs, abs=1e-6)
     assert (found.classes, found.names) == (given.classes, given.names)
 
 
-def test_larger_images_of_a_dataset_are_cut_as_for_training(colours, rng):
+def test_larger_images_of_a_dataset_are_cut_as_for_training(colors, rng):
     """Not as predict cuts photos, whose margins go."""
     x, y = rng.integers(0, 256, (6, 24, 16, 3), np.uint8), rng.integers(0, 3, 6)
-    found = evaluate(colours, dataset(x, y))
-    assert found.probs == pytest.approx(evaluate(colours, dataset(x, y).pixels(8), y).probs, abs=1e-6)
+    found = evaluate(colors, dataset(x, y))
+    assert found.probs == pytest.approx(evaluate(colors, dataset(x, y).pixels(8), y).probs, abs=1e-6)
 
 
-def test_data_means_its_locked_test_part(colours, rng):
+def test_data_means_its_locked_test_part(colors, rng):
     x, y = photos(rng, 300)
     data = load((x, y), seed=3)
-    found = evaluate(colours, data)
+    found = evaluate(colors, data)
     assert found.names == data.test.names
     assert found.data == "arrays, test part"
     assert "(arrays, test part)" in found.text().splitlines()[0]
-    assert evaluate(colours, data, part="valid").names == data.valid.names
+    assert evaluate(colors, data, part="valid").names == data.valid.names
     with pytest.raises(ValueError, match="`part`"):
-        evaluate(colours, load((x, y), test=0))
+        evaluate(colors, load((x, y), test=0))
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_data_means_its_locked_test_part(colours, rng):
     ],
     ids=["undivided", "test", "valid", "all three"],
 )
-def test_a_folder_counts_as_its_test_part_or_whole(colours, rng, tmp_path, parts, expected):
+def test_a_folder_counts_as_its_test_part_or_whole(colors, rng, tmp_path, parts, expected):
     for part in parts or ("",):
         for i, name in enumerate(("blue", "green", "red")):
             folder = tmp_path / "photos" / part / name
@@ -129,7 +129,7 @@ def test_a_folder_counts_as_its_test_part_or_whole(colours, rng, tmp_path, parts
                 pixels = rng.integers(0, 90, (8, 8, 3), np.uint8)
                 pixels[..., 2 - i] += 100
                 Image.fromarray(pixels).save(folder / f"{j}.png")
-    found = evaluate(colours, tmp_path / "photos", classes=["red", "green", "blue"])
+    found = evaluate(colors, tmp_path / "photos", classes=["red", "green", "blue"])
     part, count = expected
     assert (found.accuracy, len(found)) == (1, count)
     assert found.data == ("photos" if part == "all" else f"photos, {part} part")
@@ -144,48 +144,48 @@ def test_a_known_name_means_what_load_locks_away():
     assert found.labels.tolist() == data.test.labels.tolist()
 
 
-def test_fewer_classes_find_theirs_by_name(colours, rng):
+def test_fewer_classes_find_theirs_by_name(colors, rng):
     x, y = photos(rng)
     given = dataset(x, np.where(y == 0, 0, 1), ("blue", "red"))
-    found = evaluate(colours, given, classes=["red", "green", "blue"])
+    found = evaluate(colors, given, classes=["red", "green", "blue"])
     assert found.labels.tolist() == np.where(y == 0, 2, 0).tolist()
     with pytest.raises(ValueError, match="`classes` should name the model's 3 classes"):
-        evaluate(colours, given)
+        evaluate(colors, given)
 
 
-def test_as_many_in_another_order_find_theirs_by_name(colours, rng):
+def test_as_many_in_another_order_find_theirs_by_name(colors, rng):
     x, y = photos(rng)
     given = dataset(x, 2 - y, ("blue", "green", "red"))
-    assert evaluate(colours, given, classes=["red", "green", "blue"]).accuracy == 1
+    assert evaluate(colors, given, classes=["red", "green", "blue"]).accuracy == 1
     with pytest.raises(ValueError, match="'red'.*[Dd]id you mean read"):
-        evaluate(colours, given, classes=["read", "green", "blue"])
+        evaluate(colors, given, classes=["read", "green", "blue"])
     with pytest.raises(ValueError, match="`classes` should name the model's 3"):
-        evaluate(colours, given, classes=["red", "green"])
+        evaluate(colors, given, classes=["red", "green"])
 
 
-def test_classes_called_by_numbers(colours, rng):
+def test_classes_called_by_numbers(colors, rng):
     """Of fewer than the model has the numbers count, of as many the order of their names, as training has it."""
     x, y = photos(rng)
-    assert evaluate(colours, dataset(x[y != 1], y[y != 1] // 2, ("0", "2"))).accuracy == 1
-    assert evaluate(colours, dataset(x, y, ("5", "6", "7"))).accuracy == 1
+    assert evaluate(colors, dataset(x[y != 1], y[y != 1] // 2, ("0", "2"))).accuracy == 1
+    assert evaluate(colors, dataset(x, y, ("5", "6", "7"))).accuracy == 1
     known = tuple(sorted(map(str, range(11))))
     with pytest.warns(UserWarning, match="0, 1, 10"):
-        assert aligned(np.arange(11), known, None, 11, colours)[0].tolist() == [*range(11)]
+        assert aligned(np.arange(11), known, None, 11, colors)[0].tolist() == [*range(11)]
     numbers = [*map(str, range(11))]
-    assert aligned(np.arange(11), known, numbers, 11, colours)[0].tolist() == [0, 1, 10, *range(2, 10)]
+    assert aligned(np.arange(11), known, numbers, 11, colors)[0].tolist() == [0, 1, 10, *range(2, 10)]
     thousand = tuple(sorted(map(str, range(1000))))
-    assert aligned(np.arange(1000), thousand, None, 1000, colours)[0].tolist() == [*map(int, thousand)]
+    assert aligned(np.arange(1000), thousand, None, 1000, colors)[0].tolist() == [*map(int, thousand)]
 
 
-def test_wordnets_numbers(colours, monkeypatch):
+def test_wordnets_numbers(colors, monkeypatch):
     monkeypatch.setattr(class_names, "imagenet", lambda: {f"n{3 * i:08}": f"thing {i}" for i in range(1000)})
-    numbers, names = aligned([0, 1, 1], ("n00000006", "n00002997"), None, 1000, colours)
+    numbers, names = aligned([0, 1, 1], ("n00000006", "n00002997"), None, 1000, colors)
     assert (numbers.tolist(), names[999]) == ([2, 999, 999], "thing 999")
     with pytest.raises(ValueError, match="n00000007"):
-        aligned([0], ("n00000007",), None, 1000, colours)
+        aligned([0], ("n00000007",), None, 1000, colors)
 
 
-def test_parts_of_what_has_none(colours, rng):
+def test_parts_of_what_has_none(colors, rng):
     x, y = photos(rng)
     for arguments, text in (
         ({"images": x, "labels": y, "part": "test"}, "`labels` should be None"),
@@ -195,10 +195,10 @@ def test_parts_of_what_has_none(colours, rng):
         ({"images": "digitz"}, "digits"),
     ):
         with pytest.raises(ValueError, match=text):
-            evaluate(colours, **arguments)
+            evaluate(colors, **arguments)
 
 
-def test_what_is_bad_in_a_folder_is_said(colours, rng, tmp_path):
+def test_what_is_bad_in_a_folder_is_said(colors, rng, tmp_path):
     for i, name in enumerate(("blue", "green", "red")):
         (tmp_path / "set" / name).mkdir(parents=True)
         for j in range(8):
@@ -207,27 +207,27 @@ def test_what_is_bad_in_a_folder_is_said(colours, rng, tmp_path):
             Image.fromarray(pixels).save(tmp_path / "set" / name / f"{j}.png")
     (tmp_path / "set" / "red" / "bad.jpg").write_text("hello")
     with pytest.warns(UserWarning, match="1 of 25 left out"):
-        found = evaluate(colours, tmp_path / "set", classes=["red", "green", "blue"])
+        found = evaluate(colors, tmp_path / "set", classes=["red", "green", "blue"])
     assert (len(found), found.accuracy, found.failed) == (24, 1, {"red/bad.jpg": "no image"})
     for i in range(2):
         (tmp_path / "set" / "red" / f"bad{i}.jpg").write_text("hello")
     with pytest.raises(DataError, match="at most 5%"):
-        evaluate(colours, tmp_path / "set")
+        evaluate(colors, tmp_path / "set")
 
 
-def test_files_that_are_no_images_are_left_out(colours, rng, tmp_path):
+def test_files_that_are_no_images_are_left_out(colors, rng, tmp_path):
     x, y = photos(rng, 6)
     paths = [tmp_path / f"{i}.png" for i in range(6)]
     for path, pixels in zip(paths, x, strict=True):
         Image.fromarray(pixels).save(path)
     paths[2].write_text("hello")
     for batch_size in (64, 1):
-        found = evaluate(colours, paths, y, batch_size=batch_size, verbose=0)
+        found = evaluate(colors, paths, y, batch_size=batch_size, verbose=0)
         assert found.labels.tolist() == np.delete(y, 2).tolist()
         assert found.accuracy == 1
         assert found.failed == {str(paths[2]): "text"}
     with pytest.raises(ImageError):
-        evaluate(colours, [paths[2]], [0])
+        evaluate(colors, [paths[2]], [0])
 
 
 @pytest.mark.parametrize(
@@ -240,14 +240,14 @@ def test_files_that_are_no_images_are_left_out(colours, rng, tmp_path):
     ],
     ids=["none", "length", "number", "names"],
 )
-def test_refused_labels(colours, rng, given, text):
+def test_refused_labels(colors, rng, given, text):
     with pytest.raises(ValueError, match=text):
-        evaluate(colours, photos(rng)[0], given)
+        evaluate(colors, photos(rng)[0], given)
 
 
-def test_what_is_written_is_what_was_found(colours, rng, tmp_path):
+def test_what_is_written_is_what_was_found(colors, rng, tmp_path):
     x, y = photos(rng, 60)
-    found = evaluate(colours, x, rng.permutation(y), classes=["red", "green", "blue"])
+    found = evaluate(colors, x, rng.permutation(y), classes=["red", "green", "blue"])
     folder = found.save(tmp_path / "all")
     names = {"images", "per_class", "confused", "confusion", "calibration"}
     assert {path.name for path in folder.iterdir()} == {

@@ -144,7 +144,7 @@ def test_what_has_the_right_size_already(monkeypatch):
     np.testing.assert_array_equal(preprocessing(model)(photo), array)
 
 
-def mean_colours(channels=3, size=16, name="means"):
+def mean_colors(channels=3, size=16, name="means"):
     """A classifier whose scores are the mean of each channel: no weights, any answer known by hand."""
     inputs = keras.Input((size, size, channels))
     return keras.Model(inputs, layers.GlobalAveragePooling2D()(inputs), name=name)
@@ -155,8 +155,8 @@ def softmax(x):
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
-def flat(*colours, size=16):
-    return np.stack([np.full((size, size, len(colour)), colour, np.uint8) for colour in colours])
+def flat(*colors, size=16):
+    return np.stack([np.full((size, size, len(color)), color, np.uint8) for color in colors])
 
 
 def test_arrays_of_all_kinds_give_the_same():
@@ -169,8 +169,8 @@ def test_arrays_of_all_kinds_give_the_same():
         list(batch),
         [Image.fromarray(a) for a in batch],
     ):
-        np.testing.assert_allclose(kerascnn.predict(mean_colours(), images).probs, expected, rtol=1e-5)
-    assert kerascnn.predict(mean_colours(), batch[0]).probs.shape == (1, 3)
+        np.testing.assert_allclose(kerascnn.predict(mean_colors(), images).probs, expected, rtol=1e-5)
+    assert kerascnn.predict(mean_colors(), batch[0]).probs.shape == (1, 3)
 
 
 def test_arrays_are_never_modified():
@@ -180,36 +180,36 @@ def test_arrays_are_never_modified():
         x -= 100
         return x
 
-    kerascnn.predict(mean_colours(), batch, preprocess=preprocess)
+    kerascnn.predict(mean_colors(), batch, preprocess=preprocess)
     assert batch.max() == 2
 
 
-def test_grey_and_colour():
-    one, three = mean_colours(1), mean_colours(3)
+def test_gray_and_color():
+    one, three = mean_colors(1), mean_colors(3)
     one = keras.Model(one.input, layers.Concatenate()([one.output, 0 * one.output]))  # two scores
-    colour = flat((200, 100, 50))
-    luma = np.asarray(Image.fromarray(colour[0]).convert("L"))[0, 0]
-    grey = np.full((16, 16), luma, np.uint8)
-    top = [kerascnn.predict(one, x, preprocess=lambda x: x / 100).probs for x in (colour, grey, Image.fromarray(grey))]
+    color = flat((200, 100, 50))
+    luma = np.asarray(Image.fromarray(color[0]).convert("L"))[0, 0]
+    gray = np.full((16, 16), luma, np.uint8)
+    top = [kerascnn.predict(one, x, preprocess=lambda x: x / 100).probs for x in (color, gray, Image.fromarray(gray))]
     for found in top:
         np.testing.assert_allclose(found, softmax(np.array([[luma / 100, 0]])), rtol=1e-5)
-    assert kerascnn.predict(three, grey).probs == pytest.approx(1 / 3)
-    near = kerascnn.predict(one, colour.astype("float32"), preprocess=lambda x: x / 100).probs
+    assert kerascnn.predict(three, gray).probs == pytest.approx(1 / 3)
+    near = kerascnn.predict(one, color.astype("float32"), preprocess=lambda x: x / 100).probs
     np.testing.assert_allclose(near, top[0], atol=2e-3)
 
 
 def test_other_channels_only_as_arrays(photos):
-    five = mean_colours(5)
+    five = mean_colors(5)
     assert kerascnn.predict(five, flat((0, 0, 0, 9, 0))).top(1)[0][0].number == 3
     with pytest.raises(ValueError, match="arrays with 5 channels for means. Received: photos"):
         kerascnn.predict(five, photos)
     with pytest.raises(ImageError, match="have 3 channels, .* Received: 4 channels"):
-        kerascnn.predict(mean_colours(), flat((0, 0, 0, 0)))
+        kerascnn.predict(mean_colors(), flat((0, 0, 0, 0)))
 
 
 def wrapped(*ending):
     """Scores 0, 1, 2 through some layers."""
-    model = mean_colours()
+    model = mean_colors()
     x = model.output
     for layer in ending:
         x = layer(x)
@@ -244,7 +244,7 @@ def wrapped_dense(activation):
 
 
 def several():
-    model = mean_colours()
+    model = mean_colors()
     scores = model.output
     return keras.Model(model.input, {"aux1": layers.Softmax()(-scores), "probs": layers.Softmax()(scores)})
 
@@ -273,7 +273,7 @@ def test_our_networks_end_in_softmax():
 
 def test_models_that_do_not_classify_images():
     vector = keras.Sequential([keras.Input((4,)), layers.Dense(2)])
-    model = mean_colours()
+    model = mean_colors()
     first = keras.Model(model.input, [model.output, 2 * model.output])
     maps = keras.Sequential([keras.Input((16, 16, 3)), layers.Conv2D(3, 1)])
     broken = wrapped(layers.Lambda(lambda x: x / 0))
@@ -305,7 +305,7 @@ def test_models_that_do_not_classify_images():
 )
 def test_wrong_arguments(options, text):
     with pytest.raises(ValueError, match=text):
-        kerascnn.predict(mean_colours(), flat((0, 1, 2)), **options)
+        kerascnn.predict(mean_colors(), flat((0, 1, 2)), **options)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 4, 12, 100])
@@ -321,7 +321,7 @@ def test_order_is_kept_in_batches_of_any_size(photos, batch_size, monkeypatch):
         return decode(path)
 
     monkeypatch.setattr(resize, "decode", slow)
-    model = mean_colours()
+    model = mean_colors()
     found = kerascnn.predict(model, photos, batch_size=batch_size, preprocess=lambda x: x / 50)
     paths = sorted(photos.iterdir())
     assert list(found.names) == list(map(str, paths))
@@ -333,15 +333,15 @@ def test_bad_images_among_good_ones(photos, tmp_path):
     good = sorted(photos.iterdir())[:2]
     (tmp_path / "page.jpg").write_text("<html>")
     paths = [good[0], tmp_path / "none.jpg", good[1], tmp_path / "page.jpg"]
-    found = kerascnn.predict(mean_colours(), paths, batch_size=2)
+    found = kerascnn.predict(mean_colors(), paths, batch_size=2)
     assert list(found.names) == [str(path) for path in good]
     assert list(found.failed) == [str(tmp_path / "none.jpg"), str(tmp_path / "page.jpg")]
     assert found.failed[str(tmp_path / "page.jpg")].startswith("an HTML page")
     assert "page.jpg: no image, an HTML page" in str(found)
     with pytest.raises(ImageError, match="page.jpg should be an image. Received: an HTML page"):
-        kerascnn.predict(mean_colours(), tmp_path / "page.jpg")
+        kerascnn.predict(mean_colors(), tmp_path / "page.jpg")
     with pytest.raises(ImageError, match="Received: 2 that cannot be read, the first .*none.jpg: nothing there"):
-        kerascnn.predict(mean_colours(), paths[1::2])
+        kerascnn.predict(mean_colors(), paths[1::2])
 
 
 def test_an_error_of_the_model_ends_the_threads(photos):
@@ -349,14 +349,14 @@ def test_an_error_of_the_model_ends_the_threads(photos):
         raise RuntimeError("mine")
 
     with pytest.raises(RuntimeError, match="mine"):
-        kerascnn.predict(mean_colours(), photos, batch_size=2, preprocess=preprocess)
+        kerascnn.predict(mean_colors(), photos, batch_size=2, preprocess=preprocess)
     assert not [
         thread for thread in threading.enumerate() if thread.name.startswith("ThreadPool") and thread.is_alive()
     ]
 
 
 def test_what_comes_back():
-    found = kerascnn.predict(mean_colours(), flat((0, 1, 2), (5, 5, 1)), labels=["red", "green", "blue"], top=2)
+    found = kerascnn.predict(mean_colors(), flat((0, 1, 2), (5, 5, 1)), labels=["red", "green", "blue"], top=2)
     assert [guess.label for guess in found.top()[0]] == ["blue", "green"]
     assert [guess.number for guess in found.top(3)[1]] == [0, 1, 2]  # of equals the first comes first
     table = found.table
@@ -372,10 +372,10 @@ def test_what_comes_back():
 def test_names_of_classes(monkeypatch):
     names = tuple(f"name {i}" for i in range(1000))
     monkeypatch.setattr(class_names, "imagenet", lambda: {f"n{i:08d}": name for i, name in enumerate(names)})
-    assert kerascnn.predict(mean_colours(1000), flat([1] * 1000)).labels == names
-    assert kerascnn.predict(mean_colours(10, name="resnet20_cifar10"), flat([1] * 10)).labels == class_names.CIFAR10
-    assert kerascnn.predict(mean_colours(10, name="lenet5"), flat([1] * 10)).labels is None
-    assert kerascnn.predict(mean_colours(1000), flat([1] * 1000), labels=False).labels is None
+    assert kerascnn.predict(mean_colors(1000), flat([1] * 1000)).labels == names
+    assert kerascnn.predict(mean_colors(10, name="resnet20_cifar10"), flat([1] * 10)).labels == class_names.CIFAR10
+    assert kerascnn.predict(mean_colors(10, name="lenet5"), flat([1] * 10)).labels is None
+    assert kerascnn.predict(mean_colors(1000), flat([1] * 1000), labels=False).labels is None
 
 
 def test_predict_stays_a_function():

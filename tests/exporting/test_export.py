@@ -20,18 +20,18 @@ from kerascnn.exporting import card
 
 artifact = import_module("kerascnn.exporting.export")  # of that name the package has a function too
 
-COLOURS = np.array([(250, 30, 90), (10, 200, 60), (0, 0, 255)], np.float32)
+COLORS = np.array([(250, 30, 90), (10, 200, 60), (0, 0, 255)], np.float32)
 NAMES = ("red", "grün", "blue")
-LOGITS = COLOURS / 100
+LOGITS = COLORS / 100
 
 
-def flat(colour, size=(20, 26)):
+def flat(color, size=(20, 26)):
     file = io.BytesIO()
-    Image.new("RGB", size, tuple(map(int, colour))).save(file, "PNG")
+    Image.new("RGB", size, tuple(map(int, color))).save(file, "PNG")
     return file.getvalue()
 
 
-PHOTOS = [flat(colour) for colour in COLOURS]
+PHOTOS = [flat(color) for color in COLORS]
 
 
 def softmax(x):
@@ -71,7 +71,7 @@ def test_answers_by_hand(means, here, tmp_path, end):
     order = np.argsort(-expected, axis=-1)
     assert [[name.decode() for name in row] for row in answer["classes"]] == [[names[i] for i in row] for row in order]
     np.testing.assert_allclose(answer["scores"], np.take_along_axis(expected, order, -1), atol=1e-6)
-    pixels = np.broadcast_to(COLOURS[:, None, None], (3, 16, 16, 3))
+    pixels = np.broadcast_to(COLORS[:, None, None], (3, 16, 16, 3))
     np.testing.assert_allclose(serve(tmp_path / "out", "images")(pixels)["probabilities"], expected, atol=1e-6)
 
 
@@ -106,7 +106,7 @@ MODELS = {
     "augmentation inside": (augmented, {}),
     "fitted": (fitted, {}),
     "two outputs": (lambda: kerascnn.build_model("tiny_googlenet"), {}),
-    "grey": (lambda: small(size=(20, 20, 1)), {}),
+    "gray": (lambda: small(size=(20, 20, 1)), {}),
     "rectangle": (lambda: small(size=(20, 30, 3)), {}),
     "open size": (lambda: small(size=(None, None, 3)), {"size": (30, 20)}),
     "16 bits": (lambda: kerascnn.build_model("tiny_vgg", dtype="mixed_float16"), {}),
@@ -213,7 +213,7 @@ def test_litert(means, here, tmp_path):
     assert {row["file"] for row in rows} == {"labels.json", "model.tflite"}
     network = tf.lite.Interpreter(str(tmp_path / "out" / "model.tflite"))
     network.allocate_tensors()
-    network.set_tensor(network.get_input_details()[0]["index"], np.full((1, 16, 16, 3), COLOURS[0]))
+    network.set_tensor(network.get_input_details()[0]["index"], np.full((1, 16, 16, 3), COLORS[0]))
     network.invoke()
     found = network.get_tensor(network.get_output_details()[0]["index"])
     np.testing.assert_allclose(found, softmax(LOGITS[:1] / 2), atol=1e-6)

@@ -39,14 +39,14 @@ def turned(value, order="<", marker=b"Exif\0\0", before=b""):
     return data[:2] + before + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + data[2:]
 
 
-def png(bits, colours=0, rows=8, columns=8):
-    """A PNG file of grey steps with a number of bits that Pillow does not write itself."""
+def png(bits, colors=0, rows=8, columns=8):
+    """A PNG file of gray steps with a number of bits that Pillow does not write itself."""
     ramp = np.arange(rows * columns).reshape(rows, columns) % 2**bits
     lines = b"".join(b"\0" + np.packbits((row[:, None] >> np.arange(bits)[::-1]) & 1).tobytes() for row in ramp)
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
         for kind, data in (
-            (b"IHDR", struct.pack(">IIBBBBB", columns, rows, bits, colours, 0, 0, 0)),
+            (b"IHDR", struct.pack(">IIBBBBB", columns, rows, bits, colors, 0, 0, 0)),
             (b"IDAT", zlib.compress(lines)),
             (b"IEND", b""),
         )
@@ -61,7 +61,7 @@ KINDS = {
     "JPEG": file(smooth(), "JPEG", quality=90),
     "JPEG without subsampling": file(smooth(), "JPEG", quality=95, subsampling=0),
     "progressive JPEG": file(smooth(), "JPEG", progressive=True),
-    "grey JPEG": file(smooth().convert("L"), "JPEG"),
+    "gray JPEG": file(smooth().convert("L"), "JPEG"),
     "EXIF, MPO": file(smooth(), "MPO", save_all=True, append_images=[smooth(seed=1)]),
     **{f"EXIF {value}": turned(value) for value in range(1, 9)},
     "EXIF 6, big-endian": turned(6, ">"),
@@ -70,12 +70,12 @@ KINDS = {
     "EXIF 9": turned(9),
     "no EXIF, XMP": turned(6, marker=b"http:\0"),
     "PNG": file(smooth(), "PNG"),
-    "grey PNG": file(smooth().convert("L"), "PNG"),
+    "gray PNG": file(smooth().convert("L"), "PNG"),
     "transparent PNG": file(smooth(channels=4), "PNG"),
-    "grey transparent PNG": file(smooth(channels=4).convert("LA"), "PNG"),
+    "gray transparent PNG": file(smooth(channels=4).convert("LA"), "PNG"),
     "palette PNG": palette(),
     "transparent palette PNG": palette(transparency=3),
-    "PNG of two colours": file(smooth().convert("1"), "PNG"),
+    "PNG of two colors": file(smooth().convert("1"), "PNG"),
     "PNG of 2 bits": png(2),
     "PNG of 4 bits": png(4),
     "PNG of 16 bits": file(Image.fromarray(np.asarray(smooth().convert("L")).astype(np.uint16) * 257), "PNG"),
@@ -135,9 +135,9 @@ def test_what_has_the_size_already(keep):
     assert (found == noise((32, 32))).all() == (keep == "all")
 
 
-def test_grey_networks():
+def test_gray_networks():
     cut = Preprocessing((28, 28), 1, 32, "bilinear", "all")
-    files = [KINDS["JPEG"], KINDS["grey PNG"], KINDS["transparent PNG"], KINDS["EXIF 6"]]
+    files = [KINDS["JPEG"], KINDS["gray PNG"], KINDS["transparent PNG"], KINDS["EXIF 6"]]
     for data, found in zip(files, cutter(cut)(*files), strict=True):
         np.testing.assert_array_equal(found, cut(data))
 

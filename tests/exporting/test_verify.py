@@ -93,7 +93,7 @@ def test_real_weights_on_real_photos(squeezenet, shared, in_process, tmp_path):
     photo, exif = Image.open(paths[0]), Image.Exif()
     exif[0x0112] = 8
     photo.save(folder / "turned.jpg", exif=exif)
-    photo.convert("L").save(folder / "grey.jpg")
+    photo.convert("L").save(folder / "gray.jpg")
     photo.convert("CMYK").save(folder / "inks.jpg", quality=95)
     photo.quantize().save(folder / "palette.png")
     photo.resize((99, 70)).save(folder / "tiny.webp", lossless=True)
@@ -192,10 +192,10 @@ def test_samples_of_all_kinds(tmp_path):
     array = np.random.default_rng(0).integers(0, 256, (8, 9, 3), np.uint8)
     Image.fromarray(array).save(tmp_path / "a.jpg")
     Image.fromarray(array).save(tmp_path / "b.webp", lossless=True)
-    jpeg, webp, grey = given([tmp_path / "a.jpg", tmp_path / "b.webp", array[..., :1]])
+    jpeg, webp, gray = given([tmp_path / "a.jpg", tmp_path / "b.webp", array[..., :1]])
     assert jpeg[1] == (tmp_path / "a.jpg").read_bytes()
     np.testing.assert_array_equal(decode(webp[1]), array)
-    np.testing.assert_array_equal(decode(grey[1]), array[..., :1].repeat(3, -1))
+    np.testing.assert_array_equal(decode(gray[1]), array[..., :1].repeat(3, -1))
 
 
 def test_alone_stands_alone():

@@ -15,9 +15,9 @@ from kerascnn.inputs.decode import INSIDE, LIMIT, ImageError, decode, quiet, unp
 from kerascnn.inputs.gather import gather
 from kerascnn.inputs.resize import fit
 
-COLOURS = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[0, 0, 0], [255, 255, 255], [128, 64, 32]]], np.uint8)
-BLOCKS = COLOURS.repeat(32, 0).repeat(32, 1)  # (64, 96, 3): blocks survive JPEG but for their edges
-CENTRES = (slice(16, None, 32), slice(16, None, 32))
+COLORS = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[0, 0, 0], [255, 255, 255], [128, 64, 32]]], np.uint8)
+BLOCKS = COLORS.repeat(32, 0).repeat(32, 1)  # (64, 96, 3): blocks survive JPEG but for their edges
+CENTERS = (slice(16, None, 32), slice(16, None, 32))
 
 
 def file(image, kind="PNG", **options):
@@ -41,7 +41,7 @@ def test_lossless_files(kind):
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 2}], ids=str)
 def test_jpeg(options):
-    near(decode(file(BLOCKS, "JPEG", quality=95, **options))[CENTRES], COLOURS, by=3)
+    near(decode(file(BLOCKS, "JPEG", quality=95, **options))[CENTERS], COLORS, by=3)
 
 
 def test_sources(tmp_path):
@@ -55,15 +55,15 @@ def test_sources(tmp_path):
     found[:] = 0
 
 
-def test_grey():
-    grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    near(decode(file(grey)), np.stack(3 * [grey], -1))
-    bits = Image.fromarray(grey > 100)
-    near(decode(file(bits)), np.stack(3 * [255 * (grey > 100)], -1))
+def test_gray():
+    gray = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    near(decode(file(gray)), np.stack(3 * [gray], -1))
+    bits = Image.fromarray(gray > 100)
+    near(decode(file(bits)), np.stack(3 * [255 * (gray > 100)], -1))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
-def test_sixteen_bits_of_grey_are_scaled(kind):
+def test_sixteen_bits_of_gray_are_scaled(kind):
     """All values: 0..65535 become 0..255 in equal steps, where clipping would leave almost all of them white."""
     ramp = np.arange(65536, dtype=np.uint16).reshape(256, 256)
     expected = np.stack(3 * [ramp // 256], -1)
@@ -75,7 +75,7 @@ def test_sixteen_bits_of_grey_are_scaled(kind):
 
 
 def tiff(values, bits, kind=1):
-    """A one-row grey TIFF, its samples of ``bits`` packed, written after the format's own specification."""
+    """A one-row gray TIFF, its samples of ``bits`` packed, written after the format's own specification."""
     packed = "".join(f"{value:0{bits}b}" for value in values)
     body = int(packed, 2).to_bytes(len(packed) // 8, "big")
     tags = {256: len(values), 257: 1, 258: bits, 259: 1, 262: 1, 273: 8, 277: 1, 278: 1, 279: len(body), 339: kind}
@@ -83,7 +83,7 @@ def tiff(values, bits, kind=1):
     return b"MM\0*" + struct.pack(">I", 8 + len(body)) + body + struct.pack(">H", len(tags)) + entries + bytes(4)
 
 
-def test_other_depths_of_grey():
+def test_other_depths_of_gray():
     near(decode(tiff([0, 0x123, 0x800, 0xFFF], 16)), np.full((1, 4, 3), [[[0], [1], [8], [15]]]))
     for bits, kind in [(32, 1), (16, 2), (32, 3)]:
         with pytest.raises(ImageError, match="nothing says what is white|cannot be read|damaged"):
@@ -127,12 +127,12 @@ def test_palettes():
 
 def test_transparency_lies_on_white():
     alpha = np.array([[0, 128, 255]], np.uint8)
-    colours = np.array([[[200, 100, 0]] * 3], np.uint8)
+    colors = np.array([[[200, 100, 0]] * 3], np.uint8)
     expected = np.array([[[255, 255, 255], [227, 177, 127], [200, 100, 0]]])
-    near(decode(file(np.concatenate([colours, alpha[..., None]], -1))), expected, by=1)
-    grey = Image.merge("LA", [Image.fromarray(np.full((1, 3), 100, np.uint8)), Image.fromarray(alpha)])
-    near(decode(file(grey)), np.array([[[255] * 3, [177] * 3, [100] * 3]]), by=1)
-    near(decode(file(colours, transparency=(200, 100, 0))), np.full((1, 3, 3), 255))
+    near(decode(file(np.concatenate([colors, alpha[..., None]], -1))), expected, by=1)
+    gray = Image.merge("LA", [Image.fromarray(np.full((1, 3), 100, np.uint8)), Image.fromarray(alpha)])
+    near(decode(file(gray)), np.array([[[255] * 3, [177] * 3, [100] * 3]]), by=1)
+    near(decode(file(colors, transparency=(200, 100, 0))), np.full((1, 3, 3), 255))
 
 
 TURNS = {  # EXIF orientation -> what was done to the upright photo before it was stored
@@ -154,10 +154,10 @@ def test_exif_orientation(orientation, kind):
     exif[0x0112] = orientation
     stored = np.ascontiguousarray(TURNS[orientation](BLOCKS))
     found = decode(file(stored, kind, exif=exif, **({"quality": 95} if kind == "JPEG" else {})))
-    near(found[CENTRES], COLOURS, by=3)
+    near(found[CENTERS], COLORS, by=3)
 
 
-def test_exif_turns_deep_grey_too():
+def test_exif_turns_deep_gray_too():
     exif = Image.Exif()
     exif[0x0112] = 6
     assert decode(file(np.zeros((2, 5), np.uint16), exif=exif)).shape == (5, 2, 3)
@@ -175,7 +175,7 @@ def test_the_first_frame_counts(kind):
     near(decode(file(BLOCKS, kind, save_all=True, append_images=[second], **options)), BLOCKS)
 
 
-def test_colour_profiles_are_ignored():
+def test_color_profiles_are_ignored():
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
     near(decode(file(BLOCKS, icc_profile=profile)), BLOCKS)
 
@@ -274,8 +274,8 @@ def test_warning_filters_come_back_from_many_threads():
     assert INSIDE == []
 
 
-def test_resampling_is_antialiased_and_centred():
-    """Stripes one pixel wide average to grey; a ramp keeps its centre."""
+def test_resampling_is_antialiased_and_centered():
+    """Stripes one pixel wide average to gray; a ramp keeps its center."""
     stripes = np.zeros((100, 100, 3), np.uint8)
     stripes[:, ::2] = 255
     assert np.ptp(fit(stripes, (10, 10), resize=10)[:, 2:-2]) <= 60

@@ -254,7 +254,7 @@ def enlarged(maps, size):
 
 
 def between(place, long, short):
-    """The two neighbours of a pixel on a coarser line, with their weights."""
+    """The two neighbors of a pixel on a coarser line, with their weights."""
     at = min(max((place + 0.5) * short / long - 0.5, 0), short - 1)
     low = int(at)
     return [(low, 1 - (at - low)), (min(low + 1, short - 1), at - low)]

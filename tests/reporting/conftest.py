@@ -35,7 +35,7 @@ def model():
 
 @pytest.fixture(scope="session")
 def data():
-    """Labelled images (x, y) as `kerascnn.data.load` takes them."""
+    """Labeled images (x, y) as `kerascnn.data.load` takes them."""
     rng = np.random.default_rng(3)
     labels = np.repeat(np.arange(4), 12)
     pixels = rng.integers(0, 60, (48, 20, 24, 3)) + 40 * labels[:, None, None, None]

@@ -111,7 +111,7 @@ def test_the_document_in_the_page_is_what_was_given(text):
     assert json.loads(inside) == {"name": HOSTILE}
 
 
-def test_one_colour_map_stays_exact():
+def test_one_color_map_stays_exact():
     values = np.linspace(0, 1, 64 * 48).reshape(64, 48)
     pixels = (255 * matplotlib.colormaps["viridis"](values)[..., :3]).round().astype(np.uint8)
     np.testing.assert_array_equal(decoded(reporting.picture(pixels, "a map", kind="map")), pixels)
@@ -130,9 +130,9 @@ def test_small_pictures_enlarge_by_whole_pixels():
     assert 'height="240"' in reporting.picture(PHOTO, "small", width=320)
 
 
-def test_grey_and_floats_are_pictures_too():
-    grey = np.full((8, 8, 1), 127.4)
-    np.testing.assert_array_equal(decoded(reporting.picture(grey, "grey", kind="map")), np.full((8, 8, 3), 127))
+def test_gray_and_floats_are_pictures_too():
+    gray = np.full((8, 8, 1), 127.4)
+    np.testing.assert_array_equal(decoded(reporting.picture(gray, "gray", kind="map")), np.full((8, 8, 3), 127))
 
 
 def test_a_page_above_its_budget_gets_smaller_pictures_and_says_so():
@@ -155,9 +155,9 @@ def test_a_table_says_its_first_column_as_rows_and_marks():
     assert '<tr class="marked">' in reporting.table(frame, marked="best")
 
 
-def luminance(colour):
+def luminance(color):
     """WCAG 2's relative luminance of #rgb or #rrggbb."""
-    digits = colour.removeprefix("#")
+    digits = color.removeprefix("#")
     digits = "".join(2 * each for each in digits) if len(digits) == 3 else digits
     shares = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
     linear = [s / 12.92 if s <= 0.03928 else ((s + 0.055) / 1.055) ** 2.4 for s in shares]

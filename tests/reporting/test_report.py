@@ -221,7 +221,7 @@ def test_photos_are_what_pictures_are_drawn_of(planned, model, data):
     np.testing.assert_array_equal(sorted(seen[-1].sample_labels), [0, 1, 2, 3])  # one of each class
 
 
-def test_unlabelled_photos_alone(planned, model):
+def test_unlabeled_photos_alone(planned, model):
     seen = []
     planned(one=lambda about: seen.append(about))
     kerascnn.report(model, images=np.zeros((9, 20, 24, 3), np.uint8), effort="quick")
@@ -305,7 +305,7 @@ def study(tmp_path):
     }
     pd.DataFrame([row | {"chosen": True}, other | {"chosen": False}]).to_csv(tmp_path / "table.csv", index=False)
     (tmp_path / "points.csv").write_text("\n")
-    card = {"data": HOSTILE, "classes": 3, "learnt from": 100, "chosen": row, "advice": ["different", "little"]}
+    card = {"data": HOSTILE, "classes": 3, "learned from": 100, "chosen": row, "advice": ["different", "little"]}
     test = {"images": 50, "right": 45, "accuracy": 0.9, "low": 0.79, "high": 0.96}
     gap = {"value": 0.05, "low": 0.01, "high": 0.09, "p": 0.02}
     card |= {"test": test, "test of the usual way": test | {"accuracy": 0.85}, "difference": gap, "spent": 60.0}

@@ -44,16 +44,16 @@ def network(channels=3, count=COUNT, end="softmax", act="relu"):
     return model
 
 
-def about(model, *, names=("a", "b", "c", "d"), images=6, labelled=True, layers=("second",), file="p.jpg"):
+def about(model, *, names=("a", "b", "c", "d"), images=6, labeled=True, layers=("second",), file="p.jpg"):
     """A quick report's `Subject` of random images, the first two of them its samples."""
     asked = visualize.probe(model)
     rng = np.random.default_rng(3)
     pixels = rng.uniform(0, 255, (images, *asked.shape)).round().astype(np.float32)
     labels = np.arange(images) % 3
     files = tuple(f"{i}{file}" for i in range(images))
-    data = Batch(pixels.astype(np.uint8), labels, names, files) if labelled else None
+    data = Batch(pixels.astype(np.uint8), labels, names, files) if labeled else None
     shown = {"samples": pixels[:2], "sample_names": files[:2], "pool": pixels} if images else {}
-    shown |= {"sample_labels": labels[:2]} if labelled and images else {}
+    shown |= {"sample_labels": labels[:2]} if labeled and images else {}
     return Subject(model, model.name, asked, names, **shown, data=data, layers=layers, effort="quick")
 
 
@@ -203,11 +203,11 @@ def test_code_makes_it_again(name, subject, made):
 @pytest.mark.parametrize("name", [name for name in SECTIONS if name != "classes"])
 def test_without_images_there_is_none_and_why(name, subject):
     with pytest.raises(Skipped, match="images"):
-        SECTIONS[name](about(subject.model, images=0, labelled=False))
+        SECTIONS[name](about(subject.model, images=0, labeled=False))
 
 
-def test_unlabelled_images_are_not_judged(subject):
-    section = errors(about(subject.model, labelled=False))
+def test_unlabeled_images_are_not_judged(subject):
+    section = errors(about(subject.model, labeled=False))
     assert "accuracy" not in section.results
     probs = said(subject, subject.pool)
     counts = {each["class"]: each["images"] for each in section.results["predicted"]}
@@ -229,7 +229,7 @@ def test_several_inputs_are_refused_with_a_reason():
     model = keras.Model([photo, other], layers.Dense(3, "softmax")(layers.Concatenate()([y, other])))
     for name in set(SECTIONS) - {"errors"}:
         with pytest.raises(Skipped, match="photo, other"):
-            SECTIONS[name](about(model, labelled=False))
+            SECTIONS[name](about(model, labeled=False))
 
 
 def test_half_of_a_map_and_where_it_is():
@@ -248,11 +248,11 @@ def dense(count):
 
 
 FOREIGN = {
-    "grey, swish, logits": lambda: about(network(channels=1, end=None, act="swish"), labelled=False),
+    "gray, swish, logits": lambda: about(network(channels=1, end=None, act="swish"), labeled=False),
     "a sigmoid and a chosen dense layer": lambda: about(
-        network(count=1, end="sigmoid"), names=("a", "b"), labelled=False, layers=("end",)
+        network(count=1, end="sigmoid"), names=("a", "b"), labeled=False, layers=("end",)
     ),
-    "no places, a thousand classes without names": lambda: about(dense(1000), names=None, labelled=False, layers=()),
+    "no places, a thousand classes without names": lambda: about(dense(1000), names=None, labeled=False, layers=()),
 }
 
 
@@ -263,7 +263,7 @@ def test_networks_of_others(kind):
     found = {name: section(given) for name, section in SECTIONS.items() if name != "units" or given.layers}
     assert all(section.blocks and section.results for section in found.values())
     refused = found["explanations"].results["refused"]
-    assert ("guided_backprop" in refused) == kind.startswith("grey")
+    assert ("guided_backprop" in refused) == kind.startswith("gray")
     assert ("grad_cam" in refused) == (not given.layers)
     if not given.layers:
         with pytest.raises(Skipped, match="layer"):

@@ -19,7 +19,7 @@ TINY = list_models("tiny*")
 
 @pytest.fixture(scope="module", params=["photos", "nothing"])
 def made(request, model, data):
-    """A report of all that is quick, with labelled images and without."""
+    """A report of all that is quick, with labeled images and without."""
     given = data if request.param == "photos" else None
     return kerascnn.report(model, given, effort="quick", only=LIGHT), given
 
@@ -104,7 +104,7 @@ def test_dead_units_are_found_and_named(model, data):
         ),
         lambda: keras.Sequential([keras.Input((8, 8, 5)), layers.DepthwiseConv2D(3), layers.Flatten()]),
     ],
-    ids=["no images", "grey, one score", "any size", "five channels, no classes"],
+    ids=["no images", "gray, one score", "any size", "five channels, no classes"],
 )
 def test_networks_of_all_kinds_have_a_page(odd):
     report = kerascnn.report(odd(), only=LIGHT)
@@ -112,10 +112,10 @@ def test_networks_of_all_kinds_have_a_page(odd):
     assert {"cards", "anatomy", "appendix"} <= report.of("finished").keys()
 
 
-def test_a_grey_network_takes_photos():
-    grey = keras.Sequential([keras.Input((9, 12, 1)), layers.Conv2D(3, 3, activation="relu"), layers.Flatten()])
-    grey.add(layers.Dense(3))
-    colour = np.random.default_rng(0).integers(0, 256, (5, 30, 20, 3)).astype(np.uint8)
-    report = kerascnn.report(grey, images=colour, only=LIGHT, effort="quick")
+def test_a_gray_network_takes_photos():
+    gray = keras.Sequential([keras.Input((9, 12, 1)), layers.Conv2D(3, 3, activation="relu"), layers.Flatten()])
+    gray.add(layers.Dense(3))
+    color = np.random.default_rng(0).integers(0, 256, (5, 30, 20, 3)).astype(np.uint8)
+    report = kerascnn.report(gray, images=color, only=LIGHT, effort="quick")
     assert report.of("failed") == {}
     assert report.results["health"]["images"] == 5

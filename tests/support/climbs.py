@@ -13,7 +13,7 @@ SIZE = (8, 6, 3)
 
 
 def straight(step, steps, rate, **how):
-    """A recipe that begins with grey and is never shaken."""
+    """A recipe that begins with gray and is never shaken."""
     return Recipe("straight", steps, rate, step, how.pop("write", Pixels(clip=False)), **how)
 
 

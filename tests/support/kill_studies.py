@@ -29,7 +29,7 @@ QUICK = {"strategy": "grid", "heads": "ridge", "cache": False}
 
 
 def photos(count, side=32):
-    """Colours under noise."""
+    """Colors under noise."""
     y, draw = np.arange(count) % 3, np.random.default_rng(0)
     x = np.eye(3)[y][:, None, None] * 20 + 110 + draw.integers(-90, 90, (count, side, side, 3))
     return x.clip(0, 255).astype(np.uint8), np.array([f"class {i}" for i in y])

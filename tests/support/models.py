@@ -45,7 +45,7 @@ def model_called_twice():
     return keras.Model(x, head(layers.Add()([inner(x), inner(ops.flip(x, 2))])))
 
 
-def grey():
+def gray():
     return keras.Sequential(
         [keras.Input((8, 6, 1)), layers.Conv2D(4, 3, activation="relu"), layers.Flatten(), layers.Dense(3)]
     )
@@ -61,13 +61,13 @@ def open_size():
     return keras.Model(x, layers.Dense(3)(layers.GlobalAveragePooling2D()(trunk(inputs=(None, None, 3))(x))))
 
 
-def regularised():
+def regularized():
     x = image()
     maps = layers.Conv2D(4, 3, activation="relu", activity_regularizer="l2")(x)
     return keras.Model(x, head(layers.ActivityRegularization(l1=0.1)(maps)))
 
 
-def normalised():
+def normalized():
     x = image()
     maps = layers.BatchNormalization(moving_variance_initializer=keras.initializers.Constant(9.0))(trunk()(x))
     return keras.Model(x, head(layers.ReLU()(maps)))

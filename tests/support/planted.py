@@ -27,7 +27,7 @@ def rotated():
     return exif
 
 
-def deep_grey():
+def deep_gray():
     return Image.fromarray(np.arange(48 * 64, dtype=np.uint16).reshape(48, 64) * 20)
 
 
@@ -64,10 +64,10 @@ PLANTED = [  # path, kind, bytes
     ("cat/panorama.png", "extreme aspect", contents(photo(907, (20, 200)), "PNG")),
     ("cat/inks.jpg", "CMYK", contents(photo(908).convert("CMYK"), "JPEG")),
     ("dog/inks.tif", "CMYK", contents(photo(909).convert("CMYK"), "TIFF")),
-    ("cat/grey.png", "grey", contents(photo(910).convert("L"), "PNG")),
-    ("dog/grey.jpg", "grey", contents(photo(911).convert("L"), "JPEG")),
+    ("cat/gray.png", "gray", contents(photo(910).convert("L"), "PNG")),
+    ("dog/gray.jpg", "gray", contents(photo(911).convert("L"), "JPEG")),
     ("cat/table.png", "palette", contents(photo(912).quantize(32), "PNG")),
-    ("cat/deep.png", "16-bit", contents(deep_grey(), "PNG")),
+    ("cat/deep.png", "16-bit", contents(deep_gray(), "PNG")),
     ("dog/through.png", "alpha", contents(translucent(913), "PNG")),
     ("dog/turned.jpg", "rotated", contents(photo(914), "JPEG", exif=rotated())),
     ("cat/moves.gif", "animated", contents(photo(915), "GIF", save_all=True, append_images=[photo(916)])),

@@ -48,7 +48,7 @@ def test_the_oracle_agrees_with_its_own_closed_form():
     assert left == pytest.approx(0.95**3)
 
 
-def test_l2_is_keras_regulariser_of_half_of_it():
+def test_l2_is_keras_regularizer_of_half_of_it():
     x, y = images(16, 4)
     data, row = (x / 64, y), replace(QUICK, epochs=2, l2=0.2)
     keras.utils.set_random_seed(1)

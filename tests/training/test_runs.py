@@ -62,7 +62,7 @@ def test_ctrl_c_twice_stops_at_once(at_step, tmp_path):
 
 @pytest.fixture(scope="module")
 def whole():
-    """A model that learnt without a break, and its history."""
+    """A model that learned without a break, and its history."""
     model = small()
     return model, fit(model, (images(), images(9, seed=1)), QUICK, verbose=False)
 

@@ -8,7 +8,7 @@ from networks import known, varied
 from kerascnn import export, predict
 from kerascnn.transfer_learning import depths, fitted, head_model, taps, truncated
 
-pytestmark = pytest.mark.filterwarnings("ignore:no temperature is best")  # colours are easy
+pytestmark = pytest.mark.filterwarnings("ignore:no temperature is best")  # colors are easy
 
 
 @pytest.fixture(scope="module")
@@ -19,8 +19,8 @@ def labels():
 @pytest.fixture(scope="module")
 def images(labels):
     rng = np.random.default_rng(2)
-    colours = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200]])[labels][:, None, None]
-    return (colours + rng.integers(-50, 50, (24, 32, 32, 3))).clip(0, 255).astype(np.uint8)
+    colors = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200]])[labels][:, None, None]
+    return (colors + rng.integers(-50, 50, (24, 32, 32, 3))).clip(0, 255).astype(np.uint8)
 
 
 @pytest.fixture(scope="module", params=["tiny_resnet", "tiny_densenet"])
@@ -107,7 +107,7 @@ def test_export(images, labels, in_process, tmp_path):
     assert all(check.passed for check in done.checks)
 
 
-def test_neighbours_are_no_layer(images, labels):
+def test_neighbors_are_no_layer(images, labels):
     found = taps(known(), images, labels, cache=False)
     table = depths(found, heads=("ridge", "knn"), fractions=(1.0,))
     with pytest.raises(ValueError, match="`head` should be a linear one"):

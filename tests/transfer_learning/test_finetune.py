@@ -23,8 +23,8 @@ def labels():
 @pytest.fixture(scope="module")
 def pixels(labels):
     rng = np.random.default_rng(1)
-    colours = np.array([[150, 100, 100], [100, 150, 100], [100, 100, 150]])[labels][:, None, None]
-    return (colours + rng.integers(-60, 60, (30, 32, 32, 3))).clip(0, 255).astype(np.uint8)
+    colors = np.array([[150, 100, 100], [100, 150, 100], [100, 100, 150]])[labels][:, None, None]
+    return (colors + rng.integers(-60, 60, (30, 32, 32, 3))).clip(0, 255).astype(np.uint8)
 
 
 def network(stages="stage2", name="tiny_resnet"):
@@ -116,7 +116,7 @@ def test_two_half_batches_together_are_one(started, pixels, labels):
     assert abs(whole - halves) < 0.3 * abs(whole - small)  # but for the rate, which moves with each batch
 
 
-def test_rates_fall_towards_the_image(started):
+def test_rates_fall_toward_the_image(started):
     behind = depths_behind(started())
     rates = [DECAY ** behind[name] for name in ("stage1_block1_conv1", "stage2_block1_conv1", "logits")]
     assert rates == [DECAY**2, DECAY, 1]

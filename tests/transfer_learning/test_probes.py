@@ -85,7 +85,7 @@ def test_linear_heads_are_scikit_learns(rng, head, classes, width):
         np.testing.assert_allclose(found, expected, atol=gap * max(np.abs(expected).max(), 1))
 
 
-def test_neighbours_are_scikit_learns(rng):
+def test_neighbors_are_scikit_learns(rng):
     rows, labels = drawn(rng)
     rows = rows[:, 0].astype(np.float64)
     scores = HEADS["knn"].learn(rows[:60], labels[:60], CLASSES, (20, 5, 1))(rows[60:])
@@ -138,7 +138,7 @@ def test_shuffled_labels_are_chance(rng, head):
 
 
 def test_copies_do_not_leak(rng):
-    """Each image twice, labels by chance: a copy in another fold would be recognised."""
+    """Each image twice, labels by chance: a copy in another fold would be recognized."""
     rows, _ = drawn(rng, 60, images=60)
     labels = np.repeat(rng.permutation(np.arange(60) % 2), 2)
     rows = np.repeat(rows, 2, axis=0)

@@ -34,7 +34,7 @@ from kerascnn.transfer_learning.trials import (
     climbed,
     freezes,
     lead,
-    neighbours,
+    neighbors,
     planned,
     rungs,
 )
@@ -43,11 +43,11 @@ pytestmark = pytest.mark.filterwarnings("ignore:no temperature is best")
 
 
 def photos(count=60, classes=3, side=32):
-    """Images that are somewhat hard: colours under noise."""
+    """Images that are somewhat hard: colors under noise."""
     y = np.arange(count) % classes
     rng = np.random.default_rng(0)
-    colours = np.eye(3)[y % 3][:, None, None] * 20 + 110 + 20 * (y // 3)[:, None, None, None]
-    x = colours + rng.normal(0, 1, (count, 1, 1, 3)) * 12 + rng.integers(-60, 60, (count, side, side, 3))
+    colors = np.eye(3)[y % 3][:, None, None] * 20 + 110 + 20 * (y // 3)[:, None, None, None]
+    x = colors + rng.normal(0, 1, (count, 1, 1, 3)) * 12 + rng.integers(-60, 60, (count, side, side, 3))
     return x.clip(0, 255).astype(np.uint8), np.array([f"class {i}" for i in y])
 
 
@@ -192,7 +192,7 @@ def planted_folder(tmp_path):
     return tmp_path, [(f"train/{path}", kind) for path, kind, _ in defects]
 
 
-def test_bad_files_and_leaks_are_named_before_anything_is_learnt(planted_folder, backbone, monkeypatch):
+def test_bad_files_and_leaks_are_named_before_anything_is_learned(planted_folder, backbone, monkeypatch):
     folder, defects = planted_folder
     said, given = [], []
 
@@ -201,7 +201,7 @@ def test_bad_files_and_leaks_are_named_before_anything_is_learnt(planted_folder,
         raise InterruptedError
 
     monkeypatch.setattr(study, "probed", stop)
-    with pytest.warns(UserWarning, match="left out|leakage|not learnt from") as told, pytest.raises(InterruptedError):
+    with pytest.warns(UserWarning, match="left out|leakage|not learned from") as told, pytest.raises(InterruptedError):
         transfer(folder, backbone, strategy="linear", on_progress=lambda done, budget, what: said.append(what), **QUICK)
     assert len(defects) == 24
     assert len({kind for _, kind in defects}) >= 12
@@ -212,7 +212,7 @@ def test_bad_files_and_leaks_are_named_before_anything_is_learnt(planted_folder,
     for pair in zip(originals, copies, strict=True):
         assert {*pair} & {*named["leakage"]}, pair
     assert not {*given} & {*originals}  # the test has them
-    assert any("5 images are, or are like, some of the test: they are not learnt from" in str(each) for each in told)
+    assert any("5 images are, or are like, some of the test: they are not learned from" in str(each) for each in told)
 
 
 def test_images_of_another_test_are_not_confused_with_those_of_the_same_name(tmp_path, backbone):
@@ -224,14 +224,14 @@ def test_images_of_another_test_are_not_confused_with_those_of_the_same_name(tmp
     assert len(divided(replace(first, test=second.train), 0.0, None, 0).train) == 12
 
 
-def test_images_of_a_test_from_elsewhere_are_not_learnt_from(tmp_path):
+def test_images_of_a_test_from_elsewhere_are_not_learned_from(tmp_path):
     """The same pixels under another name, and as a JPEG of them."""
     for i in range(12):
         write(tmp_path / "one" / "ab"[i % 2] / f"{i}.png", contents(photo(i), "PNG"))
         again, kind = (i, ("PNG", "JPEG")[i % 2]) if i < 4 else (100 + i, "PNG")
         write(tmp_path / "other" / "ab"[i % 2] / f"test{i}.{kind.lower()}", contents(photo(again), kind))
     first, second = (divided(tmp_path / part, 0.0, None, 0) for part in ("one", "other"))
-    with pytest.warns(UserWarning, match="4 images are, or are like, some of the test: they are not learnt from"):
+    with pytest.warns(UserWarning, match="4 images are, or are like, some of the test: they are not learned from"):
         found = divided(replace(first, test=second.train), 0.0, None, 0)
     assert {Path(name).stem for name in found.train.names} == {str(i) for i in range(4, 12)}
 
@@ -256,7 +256,7 @@ def test_wrong_words(options, words):
         transfer(photos(), **options)
 
 
-def test_the_test_is_cut_as_what_was_learnt_from(backbone):
+def test_the_test_is_cut_as_what_was_learned_from(backbone):
     """Images of another size than the network's, of which `predict` and the taps cut the middle out."""
     found = transfer(photos(60, side=48), backbone, strategy="linear", **QUICK)
     cut = classifier(backbone).preprocessing
@@ -349,7 +349,7 @@ def test_the_lead_is_paired():
     [(np.arange(100) >= 11, "cheap"), (np.arange(100) < 87, "dear")],
     ids=["1 point, error 4.6", "3 points, error 1.7"],
 )
-def test_one_standard_error_towards_the_cheaper(cheap_right, wins):
+def test_one_standard_error_toward_the_cheaper(cheap_right, wins):
     dear, cheap = candidate(np.arange(100) < 90, 2), candidate(cheap_right, 1)
     assert chosen([dear, cheap]) is {"cheap": cheap, "dear": dear}[wins]
     assert chosen([cheap, dear]) is {"cheap": cheap, "dear": dear}[wins]
@@ -421,14 +421,14 @@ def test_the_whole_network_is_always_tried_once():
 )
 def test_rates_next_to_one(rate, expected):
     point = Point("stage2", "", rate, "none", 9)
-    assert [each.rate for each in neighbours(point)] == expected
-    assert {replace(each, rate=rate) for each in neighbours(point)} == {point}
+    assert [each.rate for each in neighbors(point)] == expected
+    assert {replace(each, rate=rate) for each in neighbors(point)} == {point}
 
 
 @pytest.mark.parametrize(
     ("images", "expected"), [(20, (7, 20)), (300, (5, 15)), (1000, (2, 6)), (100_000, (2, 6))], ids=str
 )
-def test_few_images_are_learnt_from_more_often(images, expected):
+def test_few_images_are_learned_from_more_often(images, expected):
     assert rungs(images) == expected
 
 

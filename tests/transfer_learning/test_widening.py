@@ -51,7 +51,7 @@ def drawn(monkeypatch):
     return make
 
 
-def test_views_that_help_are_learnt_from(drawn):
+def test_views_that_help_are_learned_from(drawn):
     start, found = drawn(1.0)
     assert [each.taps.views for each in found] == [MIRRORED]
     (first,), (wide,) = start.candidates, found[0].candidates
@@ -88,7 +88,7 @@ def test_not_of_what_is_too_much(drawn, monkeypatch):
 
 
 def test_with_a_network():
-    """The classifier that learnt from five views is the one that `depths` makes of five views taken at once."""
+    """The classifier that learned from five views is the one that `depths` makes of five views taken at once."""
     model = known()
     labels = np.arange(30) % 3
     images = np.random.default_rng(0).normal(0, 40, (30, 32, 32, 3)) + 40 * labels[:, None, None, None] + 90

@@ -262,7 +262,7 @@ def test_our_own_file_is_not_taken_for_caffes(tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
-def test_where_caffe_normalises():
+def test_where_caffe_normalizes():
     for name, side in (("alexnet_caffe", 55), ("caffenet", 27)):
         norms = [layer for layer in outline(name).layers if type(layer).__name__ == "LocalResponseNorm"]
         assert [layer.output.shape[1] for layer in norms] == [side, {55: 27, 27: 13}[side]]

@@ -81,7 +81,7 @@ def test_scale(scale, pixel, expected):
     np.testing.assert_array_equal(pixels, before)
 
 
-def test_scale_of_grey_uses_the_average():
+def test_scale_of_gray_uses_the_average():
     x = np.full((1, 1, 1, 1), 8.0, "float32")
     assert np.array(Scale(mean=(1, 2, 3), std=(1, 2, 3))(x)).item() == 3
 

@@ -15,7 +15,7 @@ FIELDS = [field.name for field in fields(Source)]
 ROWS = {name: table("weights", "tables", f"{name}.csv") for name in PUBLISHERS}
 SOURCES = [source for name in ALL for source in card(name).weights if not source.shipped]
 SHIPPED = [source for name in ALL for source in card(name).weights if source.shipped]
-LICENCES = {"unrestricted", "BSD-2-Clause", "BSD-3-Clause", "Apache-2.0", "MIT", "CC-BY-4.0", "CC-BY-NC-4.0"}
+LICENSES = {"unrestricted", "BSD-2-Clause", "BSD-3-Clause", "Apache-2.0", "MIT", "CC-BY-4.0", "CC-BY-NC-4.0"}
 BERKELEY = "http", "dl.caffe.berkeleyvision.org"  # knows no https; the hash says whether the right file came
 HOSTS = {
     "torchvision": {("https", "download.pytorch.org")},
@@ -81,8 +81,8 @@ def test_where_it_is_and_how_it_is_checked(source):
 @pytest.mark.parametrize("source", SOURCES, ids=identity)
 def test_what_it_wants_and_reaches(source):
     assert source.scale in SCALES
-    assert source.licence in LICENCES
-    assert source.free == (source.licence != "CC-BY-NC-4.0")
+    assert source.license in LICENSES
+    assert source.free == (source.license != "CC-BY-NC-4.0")
     assert source.interpolation in ("bilinear", "bicubic")
     assert 224 <= source.crop <= source.resize <= 1.2 * source.crop
     assert (source.top1 is None) == (source.top5 is None)

@@ -20,13 +20,13 @@ class Row(NamedTuple):
 
 
 SECTIONS = {
-    "cards": Row("cards.verdict", "Verdict", "a network; more with labelled images", (8, 20, 60), asks=False),
+    "cards": Row("cards.verdict", "Verdict", "a network; more with labeled images", (8, 20, 60), asks=False),
     "anatomy": Row("anatomy.anatomy", "Architecture", "a network", (1, 1, 1), asks=False),
     "filters": Row("filters.filters", "Filters", "a network with convolutions", (2, 2, 2), asks=False),
     "units": Row("units.units", "What units look for", "images", (10, 30, 120)),
     "classes": Row("synthesis.classes", "What classes look like", "a classifier", (12, 50, 200)),
     "explanations": Row("explanations.explanations", "Why it says so", "images", (10, 30, 100)),
-    "errors": Row("errors.errors", "Errors", "labelled images", (1, 3, 10)),
+    "errors": Row("errors.errors", "Errors", "labeled images", (1, 3, 10)),
     "fooling": Row("fooling.fooling", "Fooling", "images", (12, 40, 160)),
     "inversion": Row("synthesis.inversion", "What layers keep", "images", (12, 50, 200)),
     "health": Row("health.health", "Health", "images", (3, 8, 20)),

@@ -66,7 +66,7 @@ def appendix(subject):
         "effort and seed": f"{meta['effort']}, {meta['seed']}",
         "weights": f"{meta['model']['weights']}; {meta['model']['hash']} (BLAKE2 of configuration and weights)",
         "data": f"{meta['data']['name']} {meta['data']['hash'] or 'none'}".strip(),
-        "images": f"{images.get('judged', 0):,} labelled to judge by, {images.get('statistics', 0):,} for statistics",
+        "images": f"{images.get('judged', 0):,} labeled to judge by, {images.get('statistics', 0):,} for statistics",
         "layers": ", ".join(subject.layers) or "none",
     }
     blocks = [facts(said), table(sections(parts), caption="Sections, and the seconds each took")]

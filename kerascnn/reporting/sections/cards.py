@@ -7,7 +7,7 @@ from ...zoo.registry import CARDS
 from ..context import Skipped
 from ..page import Section, cards, paragraph
 
-FEW = 100  # labelled images, below which an accuracy says little
+FEW = 100  # labeled images, below which an accuracy says little
 DEAD = ((0.01, "good"), (0.10, "fair"))  # share of units, up to which
 COUNTS = "counted"
 

@@ -1,4 +1,4 @@
-"""How good a network is on labelled images, and where it is wrong; of unlabelled ones what it says, and no more."""
+"""How good a network is on labeled images, and where it is wrong; of unlabeled ones what it says, and no more."""
 
 import numpy as np
 
@@ -20,7 +20,7 @@ def errors(subject):
     except Skipped as why:
         if subject.samples is None:
             raise
-        return unlabelled(subject, str(why))
+        return unlabeled(subject, str(why))
     parts = (measures, confusions, by_class, mistakes, doubts)
     blocks = [block for part in parts for block in part(subject, judged)]
     return Section("Errors", tuple(blocks), numbers(judged))
@@ -134,7 +134,7 @@ def mistakes(subject, judged):
     if not len(rows):
         return [heading("Mistakes"), paragraph(f"None of {len(judged):,} images is taken for another class.")]
     said = f"{wrong:,} of {len(judged):,} images are taken for another class; these with the highest p."
-    said += " Some may be right and labelled wrong."
+    said += " Some may be right and labeled wrong."
     words = [
         f"✗ {cut(each['predicted'], 40)} {each.p_predicted:.0%}; it is {cut(each['class'], 40)} {each.p_true:.0%} "
         f"({cut(each['image'], 40)})"
@@ -163,7 +163,7 @@ def seen(subject, rows, words):
             yield np.asarray(subject.data.one(place[name], None, subject.probe.shape[-1])), text
 
 
-def unlabelled(subject, why):
+def unlabeled(subject, why):
     """What the network says of images of which nobody knows what they are."""
     samples, names, probs = subject.photos, subject.class_names, subject.photo_probabilities
     many = samples if subject.pool is None else subject.pool
@@ -180,7 +180,7 @@ def unlabelled(subject, why):
         table(counted, most=ROWS, caption="By the likeliest class, the commonest first; p is the mean of its images"),
         snippet(program(subject, "print(kerascnn.predict(model, photos{}))")),
     )
-    results = {"n": len(many), "labelled": False, "predicted": counted.to_dict("records")}
+    results = {"n": len(many), "labeled": False, "predicted": counted.to_dict("records")}
     return Section("What it says", blocks, results)
 
 

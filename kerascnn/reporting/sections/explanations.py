@@ -12,12 +12,12 @@ from ..page import Section, figure, heading, paragraph, row
 NOTE = (
     "How much the score of the predicted class changes with each pixel (saliency), what of that passes the ReLUs as "
     "evidence for it (guided backpropagation), which places of the last maps speak for it (Grad-CAM), and its "
-    "probability when a grey patch covers a place (occlusion: dark where the class is lost). All are local: they speak "
+    "probability when a gray patch covers a place (occlusion: dark where the class is lost). All are local: they speak "
     "of this photo, not of what the network would do with another."
 )
 SCALES = (
-    "Saliency: the largest |slope| of the colours, black is 0, white its 99th percentile. Guided backpropagation: grey "
-    "is exactly 0, the ends are ± the 99.9th percentile. Grad-CAM over the grey photo, from 0 to its largest value, "
+    "Saliency: the largest |slope| of the colors, black is 0, white its 99th percentile. Guided backpropagation: gray "
+    "is exactly 0, the ends are ± the 99.9th percentile. Grad-CAM over the gray photo, from 0 to its largest value, "
     "the line at half of that. "
 )
 
@@ -77,12 +77,12 @@ def pixels_of(subject, found, i, name):
     values = found.map[i]
     share, where = concentration(values)
     alt = f"saliency of {name}: half of it lies in {share:.1%} of the pixels, around the {where}"
-    shown = figures.coloured(values, scale_of(values, False, 99, "gray"))
+    shown = figures.colored(values, scale_of(values, False, 99, "gray"))
     return enlarged_picture(shown, alt, f"saliency, half in {share:.0%}", kind="map")
 
 
 def evidence(subject, found, i, name):
-    """The guided signal in colour."""
+    """The guided signal in color."""
     share, where = concentration(found.map[i])
     alt = f"guided backpropagation on {name}: half of it lies in {share:.1%} of the pixels, around the {where}"
     shown, scale = figures.signal(found.values[i])
@@ -124,7 +124,7 @@ def setting(found):
     if found is None:
         return ""
     (high, wide), (down, right) = found.patch, found.stride
-    return f"Occlusion: a patch of {high}×{wide} pixels, mid-grey, every {down}×{right} pixels; p from 0 to 1."
+    return f"Occlusion: a patch of {high}×{wide} pixels, mid-gray, every {down}×{right} pixels; p from 0 to 1."
 
 
 def first(subject, found):
@@ -137,7 +137,7 @@ def first(subject, found):
     )
     caption = (
         f"What is left of the strongest map of {found.layer}, p of the class, and the class that wins, by where the "
-        f"centre of the patch was (pixels; dotted: the photo's border). {setting(found)}"
+        f"center of the patch was (pixels; dotted: the photo's border). {setting(found)}"
     )
     again = code(subject, f"visualize.occlusion(model, photos[:1]{options(found)}).plot()")
     return figure(figures.triptych(found), alt, caption, again)

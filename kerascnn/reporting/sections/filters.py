@@ -22,7 +22,7 @@ SHOWN = 40  # layers in the figure
 MEANING = {
     "good": "smooth, structured and different from each other",
     "dead": "many filters have hardly any weight",
-    "too noisy": "many filters look like random weights: too little training, or too little regularisation",
+    "too noisy": "many filters look like random weights: too little training, or too little regularization",
     "too correlated": "many filters are copies of each other",
     "unstructured": "together they span no more directions than random weights",
 }
@@ -38,7 +38,7 @@ def filters(subject):
     small = "" if verdict.sufficient else " Below 5x5 a filter is too small for a verdict on noise."
     count = shown.kernel.shape[-1]
     alt = f"{count} filters of {shown.layer} as images; {words}"
-    zoom = max(1, TILE // shown.kernel.shape[0]) if shown.shows == "colours" else None
+    zoom = max(1, TILE // shown.kernel.shape[0]) if shown.shows == "colors" else None
     pixels = grid(shown, shown.order, zoom).image
     caption = f"{shown}. {said_of(shown)}"
     code = f'kerascnn.visualize.filter_images(model, "{shown.layer}").plot()'

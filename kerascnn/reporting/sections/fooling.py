@@ -18,7 +18,7 @@ TIMES = (10, 50)  # that changes are drawn as strong
 LEAD = 2.0  # by how many logits the other class is to win: at equality, any noise would undo it
 NOTE = (
     "For each photo the smallest change (in L2) found that makes another class win by two logits. The change is shown "
-    "ten and fifty times as strong on mid-grey; as it is, it can hardly be seen. Such changes exist for nearly every "
+    "ten and fifty times as strong on mid-gray; as it is, it can hardly be seen. Such changes exist for nearly every "
     "image and network, and say little of how it does on photos that nobody tampered with."
 )
 

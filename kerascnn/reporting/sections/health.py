@@ -77,8 +77,8 @@ def draw_units(layers):
     }
     drawing = new_figure(11, 1.3 + 0.26 * len(some))
     places = np.arange(len(some))
-    for axis, (title, (values, colour, least)) in zip(drawing.subplots(1, 4, sharey=True), panels.items(), strict=True):
-        axis.barh(places, np.nan_to_num(values.to_numpy(float)), color=colour)
+    for axis, (title, (values, color, least)) in zip(drawing.subplots(1, 4, sharey=True), panels.items(), strict=True):
+        axis.barh(places, np.nan_to_num(values.to_numpy(float)), color=color)
         axis.set_xlim(0, max(least, 1.05 * np.nan_to_num(values.to_numpy(float)).max()))
         axis.locator_params("x", nbins=3)
         tidy(axis, title, **TITLE)

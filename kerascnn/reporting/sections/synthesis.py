@@ -14,7 +14,7 @@ from ..page import Section, paragraph, row
 
 FOUR = 252  # CSS pixels of a picture, four in a row
 CLASSES_NOTE = (
-    "From noise, pixels are changed until the score of a class is high (activation maximisation); that the image is "
+    "From noise, pixels are changed until the score of a class is high (activation maximization); that the image is "
     "shaken on the way, and written as waves, keeps it from becoming noise that only fools. It shows what is enough "
     "for the class, not all that the network knows of it. After each name the probability that the picture gets: "
     "it is low where the score of another class rose still higher."
@@ -71,7 +71,7 @@ def inversion(subject):
     """The first photo from each chosen layer and from the scores, with the errors."""
     first, name = subject.photos[:1], subject.sample_names[0]
     layers, steps = select_layers(subject), subject.of_effort(40, 200, 512)
-    recipe = replace(RECIPES["lucid"], what="waves in decorrelated colours, not shaken", shakes=())
+    recipe = replace(RECIPES["lucid"], what="waves in decorrelated colors, not shaken", shakes=())
     heard = within(subject, 0, 1, "inverting")
     found = invert(subject.probe, first, layers, recipe=recipe, steps=steps, seed=subject.seed, on_progress=heard)
     again = code(

@@ -15,8 +15,8 @@ from ..page import Section, facts, figure, folded, heading, paragraph, table
 SHOWN = 20  # candidates in the figure
 CARD, TABLE, POINTS = "study.json", "table.csv", "points.csv"
 LIES = {
-    "similar": "similar to what the network learnt from: its last features are the best ones",
-    "different": "different from what the network learnt from: features of earlier stages are better than the last",
+    "similar": "similar to what the network learned from: its last features are the best ones",
+    "different": "different from what the network learned from: features of earlier stages are better than the last",
     "little": "little data: not enough images of a class to move weights by",
     "much": "much data: enough images of a class to finetune",
 }
@@ -79,7 +79,7 @@ def candidates(rows):
 
 def answer(card):
     """The study's answer in words."""
-    found = {"data": f"{card['data']}, {card['classes']:,} classes, {card['learnt from']:,} images learnt from"}
+    found = {"data": f"{card['data']}, {card['classes']:,} classes, {card['learned from']:,} images learned from"}
     found["chosen"] = card["chosen"]["name"]
     found["on images not shown"] = interval(card["chosen"])
     if "test" in card:
@@ -102,7 +102,7 @@ def chosen(rows):
 
 
 def draw(rows):
-    """Accuracies with intervals, the chosen one in colour, finetuned ones as squares."""
+    """Accuracies with intervals, the chosen one in color, finetuned ones as squares."""
     drawing = new_figure(10, 1.2 + 0.3 * len(rows))
     axis, places = drawing.subplots(), np.arange(len(rows))
     for kind, mark in (("linear", "o"), ("finetuned", "s")):

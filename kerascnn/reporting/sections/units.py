@@ -25,7 +25,7 @@ def units(subject):
     note = (
         "Each map is a unit's answer at every place of the photo. The projection (deconvnet, Zeiler & Fergus 2014) "
         "sends the unit's largest answer back to the pixels: it shows what in the patch the unit answered to, and "
-        "nothing of what else it would answer to. Under it the ends of its scale, about mid-grey, which is 0."
+        "nothing of what else it would answer to. Under it the ends of its scale, about mid-gray, which is 0."
     )
     photo = enlarged_picture(first[0], f"the photo {name}", f"the photo: {cut(name, 40)}")
     blocks, results = [paragraph(note), photo], {}
@@ -116,7 +116,7 @@ def of_unit(found, projected, k):
 
 
 def in_place(found, place):
-    """The map of a unit in colours, as large as the pictures beside it."""
+    """The map of a unit in colors, as large as the pictures beside it."""
     values = found.values[0, ..., place]
     together = scale_of(found.values[0], found.signed, 100) if values.size == 1 else None
     shape = round(2 * SIDE * values.shape[0] / values.shape[1]), 2 * SIDE

@@ -29,7 +29,7 @@ def rms(change):
 
 
 def ssim(one, other):
-    """Mean structural similarity of each pair of images (N, H, W, C), Wang et al. 2004; over colours the mean.
+    """Mean structural similarity of each pair of images (N, H, W, C), Wang et al. 2004; over colors the mean.
 
     ((2 m1 m2 + c1) (2 s12 + c2)) / ((m1^2 + m2^2 + c1) (s1^2 + s2^2 + c2)) in Gaussian windows of 11x11 that lie
     within the image; smaller images have one window as large as they are.
@@ -159,7 +159,7 @@ def whole_steps(case, found, size=np.inf, norm=None):
     """The least multiple of each change that fools in whole steps of 0..255; unrounded as it was where none does.
 
     Rounding keeps a change where it is more than half a step: where the gradient is large. With a ``size``, rounding is
-    towards the image, and multiples beyond it do not count.
+    toward the image, and multiples beyond it do not count.
     """
     change = found - case.pixels
     low, high = np.zeros(len(found)), np.full(len(found), np.inf)

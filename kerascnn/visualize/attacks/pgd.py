@@ -13,7 +13,7 @@ RELATIVE = 2.5  # of all steps of PGD together, in sizes of the ball (Madry et a
 
 
 def fgsm(model, images, target=None, *, size=8.0, **options):
-    """x + size sign(dJ/dx): the fast gradient sign method (Goodfellow et al. 2015); towards a ``target`` minus."""
+    """x + size sign(dJ/dx): the fast gradient sign method (Goodfellow et al. 2015); toward a ``target`` minus."""
     return bounded("fgsm", model, images, target, size, size, 1, **options)
 
 

@@ -24,7 +24,7 @@ REDUCE = {  # values (N, H, W, C) -> map (N, H, W)
 class Attribution(Drawn):
     """What a method says of each pixel: ``values`` (N, H, W, C or 1), signed, and their ``map`` (N, H, W).
 
-    Nothing is normalised: that is drawing. ``scores`` (N,) are those of the images themselves, ``classes`` what was
+    Nothing is normalized: that is drawing. ``scores`` (N,) are those of the images themselves, ``classes`` what was
     asked for, or None; ``facts`` holds what a method reports beside, such as integrated gradients' completeness.
     """
 
@@ -47,7 +47,7 @@ class Attribution(Drawn):
 
     @property
     def map(self):
-        """(N, H, W): over the colours the largest |value| (``reduce`` "max", unsigned) or the sum."""
+        """(N, H, W): over the colors the largest |value| (``reduce`` "max", unsigned) or the sum."""
         return REDUCE[self.reduce](self.values)
 
     @property

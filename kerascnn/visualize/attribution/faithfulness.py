@@ -1,9 +1,9 @@
 """Is a map faithful to the network? Delete or insert the pixels it calls important, and watch the class (RISE).
 
-Deletion: p(class) while the most important pixels first are replaced by a plain colour; a good map lets it fall fast.
+Deletion: p(class) while the most important pixels first are replaced by a plain color; a good map lets it fall fast.
 Insertion: p(class) while they first are put into a blurred copy; a good map lets it rise fast. Each is one number, the
 area under its curve over the share of pixels (Petsiuk et al. 2018), which says something only beside the areas of a
-random ranking: networks also fail at scattered grey pixels, whichever these are.
+random ranking: networks also fail at scattered gray pixels, whichever these are.
 """
 
 import time
@@ -19,7 +19,7 @@ from ..engine.query import Pictures, Question, ask, pictures
 from ..engine.scores import probability
 from .attribution import classes_of_images, maps_of
 
-FILLS = {"grey": lambda images: np.float32(127.5), "mean": lambda images: images.mean((1, 2), keepdims=True)}
+FILLS = {"gray": lambda images: np.float32(127.5), "mean": lambda images: images.mean((1, 2), keepdims=True)}
 RADIUS = 5  # pixels on each side of the blur's kernel of 11
 RESAMPLES = 2000
 
@@ -67,18 +67,18 @@ class Curves(Drawn):
         )
 
     def plot(self):
-        """The mean curves, and those of the random ranking in grey."""
+        """The mean curves, and those of the random ranking in gray."""
         from .figures import draw_curves
 
         return draw_curves(self)
 
 
-def curves(model, attribution, *, classes=None, steps=28, fill="grey", blur=5.0, seed=0, batch=None, on_progress=None):
+def curves(model, attribution, *, classes=None, steps=28, fill="gray", blur=5.0, seed=0, batch=None, on_progress=None):
     """Deletion and insertion of an attribution's images, the most important pixels first: `Curves`.
 
     The largest values of the map are the most important; equal ones are ordered by chance. ``classes`` are numbers,
-    or names, one for each image: the attribution's, or else those that the model finds likeliest. ``fill`` is "grey"
-    (127.5), "mean" (the image's colour), or a value or colour 0..255; ``blur`` the sigma of a Gaussian of 11x11 pixels.
+    or names, one for each image: the attribution's, or else those that the model finds likeliest. ``fill`` is "gray"
+    (127.5), "mean" (the image's color), or a value or color 0..255; ``blur`` the sigma of a Gaussian of 11x11 pixels.
     """
     maps, images, names = maps_of(attribution)
     classes = getattr(attribution, "classes", None) if classes is None else classes
@@ -127,7 +127,7 @@ def choose(
     *,
     methods,
     steps=28,
-    fill="grey",
+    fill="gray",
     blur=5.0,
     seed=0,
     batch=None,
@@ -218,13 +218,13 @@ def ranks(maps, ties):
 
 
 def fill_images(images, fill):
-    """Images of one colour each."""
+    """Images of one color each."""
     if isinstance(fill, str) and fill not in FILLS:
         raise ValueError(unknown("fill", fill, FILLS))
-    colour = FILLS[fill](images) if isinstance(fill, str) else np.asarray(fill, np.float32)
-    if colour.ndim == 1 and len(colour) != images.shape[-1]:
+    color = FILLS[fill](images) if isinstance(fill, str) else np.asarray(fill, np.float32)
+    if color.ndim == 1 and len(color) != images.shape[-1]:
         raise ValueError(f"`fill` should have {images.shape[-1]} channels. Received: {fill}")
-    return np.broadcast_to(colour, images.shape)
+    return np.broadcast_to(color, images.shape)
 
 
 def blur_images(images, sigma):

@@ -1,4 +1,4 @@
-"""Figures of attributions: image, map, and the map over the image; signals in colour; drawing only."""
+"""Figures of attributions: image, map, and the map over the image; signals in color; drawing only."""
 
 import math
 
@@ -24,13 +24,13 @@ from ...plots.primitives import (
 from ...plots.style import BLACK, BLUE, GRAY, GREEN, LARGE, RED, YELLOW, bare, new_figure, small_print, tidy, unframe
 from ...support.text import compact, count, cut, file_name, last_part
 
-PERCENT = {"max": 99, "sum": 99.5}  # of |value|, where the colours end
-SIGNALS = 99.9  # the same of signals in colour
+PERCENT = {"max": 99, "sum": 99.5}  # of |value|, where the colors end
+SIGNALS = 99.9  # the same of signals in color
 LECTURE = 16 / 9
 
 
 def draw_attribution(found):
-    """Image, map and overlay, a row an image; signals through ReLUs in colour beside the image."""
+    """Image, map and overlay, a row an image; signals through ReLUs in color beside the image."""
     if "units" in found.facts:
         return draw_projections(found)
     drawn = min(len(found), MOST)
@@ -76,9 +76,9 @@ def drawn_of(drawn, total, what):
 def told(found):
     """What a reader of the figure has to know."""
     if found.rule:
-        return f"signal: 0.5 + x / (2 p{SIGNALS}), grey is exactly 0, each on its own scale"
+        return f"signal: 0.5 + x / (2 p{SIGNALS}), gray is exactly 0, each on its own scale"
     several = found.values.shape[-1] > 1
-    what = {"max": "map: largest |value| of the colours", "sum": "map: sum over the colours"}[found.reduce]
+    what = {"max": "map: largest |value| of the colors", "sum": "map: sum over the colors"}[found.reduce]
     sign = ", red for and blue against" if found.signed else ""
     laid = f"over the image: smoothed by {blur(found.map.shape[1:]):.0f} px, line at half of its largest value"
     return f"{what if several else 'map'}, each on its own scale{sign}\n{laid}"
@@ -87,16 +87,16 @@ def told(found):
 def draw_map(axes, found, i, image):
     """The map with its scale, then over the image."""
     values, percent = found.map[i], PERCENT[found.reduce]
-    colours = GRADIENTS if found.reduce == "max" else COVERED
-    scale = scale_of(values, found.signed, percent, colours)
+    colors = GRADIENTS if found.reduce == "max" else COVERED
+    scale = scale_of(values, found.signed, percent, colors)
     draw_key(paint(axes[0], values, scale), axes[0])
     bare(axes[0], "map", scale.words)
-    overlay(axes[1], image, values, found.signed, percent, colours)
+    overlay(axes[1], image, values, found.signed, percent, colors)
     bare(axes[1], "over the image")
 
 
 def draw_signal(axes, found, i, image):
-    """The signal that arrives at the pixels, in colour."""
+    """The signal that arrives at the pixels, in color."""
     scale = scale_of(found.values[i], True, SIGNALS)
     if scale.high == 0:
         hatch(axes[0], image.shape[:2], 0.0)
@@ -120,15 +120,15 @@ def draw_segmentation(result):
         show_seeds(row[1], result.maps[i], result.seeds[i])
         show_object(row[2], result.images[i], result.masks[i], result.boxes[i])
     more = f"; {len(result.images) - drawn} more images" if len(result.images) > drawn else ""
-    figure.suptitle(f"The object, by the map and colour alone{more}", fontsize=LARGE)
+    figure.suptitle(f"The object, by the map and color alone{more}", fontsize=LARGE)
     return figure
 
 
 def show_seeds(axis, values, seeds):
-    """The map in grey, object seeds in red and surroundings in blue."""
+    """The map in gray, object seeds in red and surroundings in blue."""
     show_map(axis, np.abs(values), "", cmap="gray")
-    for side, colour in ((1, RED), (-1, BLUE)):
-        axis.imshow(flat(seeds == side, colour, 0.9 if side > 0 else 0.45), interpolation="nearest")
+    for side, color in ((1, RED), (-1, BLUE)):
+        axis.imshow(flat(seeds == side, color, 0.9 if side > 0 else 0.45), interpolation="nearest")
     bare(axis, "|map|: seeds of object (red), rest (blue)" if seeds.any() else "nothing stands out")
 
 
@@ -184,9 +184,9 @@ def draw_choice(result):
     gains.set_xlabel("gain over chance, 95 % interval: more is better")
     gains.set_yticks(places, table.method)
     gains.set_ylim(len(table) - 0.5, -0.5)
-    for kind, colour, words in (("deletion", RED, "less is better"), ("insertion", BLUE, "more is better")):
-        areas.plot(table[kind], places, "o", color=colour, label=f"{kind}: {words}")
-        areas.axvline(chance[kind], color=colour, linestyle=":", linewidth=1.5, label=f"{kind} by chance")
+    for kind, color, words in (("deletion", RED, "less is better"), ("insertion", BLUE, "more is better")):
+        areas.plot(table[kind], places, "o", color=color, label=f"{kind}: {words}")
+        areas.axvline(chance[kind], color=color, linestyle=":", linewidth=1.5, label=f"{kind} by chance")
     areas.hlines(places, table.deletion, table.insertion, color="0.85", zorder=0)
     areas.set_xlim(0, 1)
     areas.set_xlabel("area under p(class)")
@@ -213,7 +213,7 @@ def draw_sanity(result):
     below.supxlabel("maps of the first image, each scaled on its own", fontsize=9, color="0.35")
     how = "one layer at a time" if result.independent else "from the scores down"
     verdict = {True: "depends", False: "does not depend", None: "may depend"}[result.passed]
-    figure.suptitle(f"{result.method} {verdict} on what was learnt: weights randomised {how}", fontsize=LARGE)
+    figure.suptitle(f"{result.method} {verdict} on what was learned: weights randomized {how}", fontsize=LARGE)
     return figure
 
 
@@ -227,8 +227,8 @@ def draw_resemblance(axis, result):
     axis.axhspan(-1, result.limit, color="0.93", zorder=0)
     axis.annotate(f"no resemblance: below {result.limit:.2f}", (0, result.limit), (2, -4), textcoords="offset points",
                   va="top", fontsize=8.5, color="0.4")  # fmt: skip
-    for key, (label, colour, style) in lines.items():
-        axis.plot(places, [1, *table[key]], style, color=colour, label=label, markersize=6)
+    for key, (label, color, style) in lines.items():
+        axis.plot(places, [1, *table[key]], style, color=color, label=label, markersize=6)
     axis.set_xticks(
         places, ["trained", *(last_part(name, 20) for name in table.layer)], rotation=35, ha="right", fontsize=8
     )
@@ -244,20 +244,20 @@ def show_image(axis, image, title):
 
 
 def show_map(axis, values, title, cmap="gray"):
-    """A map from 0 in grey, or around 0 in red and blue; up to its 99th percentile."""
+    """A map from 0 in gray, or around 0 in red and blue; up to its 99th percentile."""
     paint(axis, values, scale_of(values, values.min() < 0, PERCENTILE, cmap))
     bare(axis, title)
 
 
-def flat(mask, colour, alpha):
-    """One colour over a mask, as RGBA."""
+def flat(mask, color, alpha):
+    """One color over a mask, as RGBA."""
     from matplotlib.colors import to_rgba
 
-    return np.where(mask[..., None], to_rgba(colour, alpha), 0.0)
+    return np.where(mask[..., None], to_rgba(color, alpha), 0.0)
 
 
 TILES = 9  # of a unit, its strongest
-GREY = 0.5
+MID_GRAY = 0.5
 
 
 def draw_projections(found):
@@ -271,8 +271,8 @@ def draw_projections(found):
         draw_unit(axis, found, rows, shown)
     hide_empty(axes[len(drawn) :])
     left = drawn_of(len(drawn), len(every), "units")
-    scale = f"projection: 0.5 + x / (2 p{SIGNALS}), grey is exactly 0, one scale for each unit"
-    field = "both cut to what the unit sees, grey where that is outside the image"
+    scale = f"projection: 0.5 + x / (2 p{SIGNALS}), gray is exactly 0, one scale for each unit"
+    field = "both cut to what the unit sees, gray where that is outside the image"
     small_print(figure, said, left, scale + "\n" + field)
     figure.suptitle(f"{found.method} from {found.facts['layer']}: projections beside patches", fontsize=LARGE)
     return figure
@@ -325,14 +325,14 @@ def frame(axis, image, box):
     top, left, bottom, right = box
     axis.imshow(image)
     limits = axis.get_xlim(), axis.get_ylim()
-    for colour, width in (("black", 3.0), ("white", 1.5)):
+    for color, width in (("black", 3.0), ("white", 1.5)):
         axis.add_patch(
-            Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, fill=False, color=colour, lw=width)
+            Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, fill=False, color=color, lw=width)
         )
     axis.set(xlim=limits[0], ylim=limits[1])
 
 
-def cut_out(image, box, outside=GREY):
+def cut_out(image, box, outside=MID_GRAY):
     """The part of an image (H, W, C) in a box that may leave it."""
     top, left, bottom, right = (int(edge) for edge in box)
     beyond = max(0, -top, -left, bottom - image.shape[0], right - image.shape[1])

@@ -84,7 +84,7 @@ def occlusion(
     channels = peaks(aimed.probe, aimed.shown, layer)[0].argmax(-1).astype(np.int32)
     starts = [np.arange(-(p - s), side, s) for side, p, s in zip(size, patch, stride, strict=True)]
     corners = np.stack(np.meshgrid(*starts, indexing="ij"), -1).reshape(-1, 2).astype(np.int32)
-    fill = colour(fill, depth)
+    fill = color(fill, depth)
     plan = plan_windows(aimed, layer, patch, corners) if windows else None
     if plan:
         maps = cover_in_windows(aimed, layer, channels, corners, plan, fill)
@@ -197,8 +197,8 @@ def spread(change, starts, patch, size):
     return total / np.maximum(covers[0].sum(0)[:, None] * covers[1].sum(0), 1)
 
 
-def colour(fill, channels):
-    """A grey or a colour as an array (1, 1, channels)."""
+def color(fill, channels):
+    """A gray or a color as an array (1, 1, channels)."""
     try:
         return np.broadcast_to(np.asarray(fill, np.float32).reshape(-1), (1, 1, channels)).copy()
     except ValueError:
@@ -206,7 +206,7 @@ def colour(fill, channels):
 
 
 ROWS = 5  # images of a figure
-NAMED = 8  # classes with a colour of their own
+NAMED = 8  # classes with a color of their own
 
 
 def draw_occlusion(found):
@@ -232,7 +232,7 @@ def setting(found):
     (high, wide), (down, right) = found.patch, found.stride
     fill = ", ".join(f"{value:g}" for value in dict.fromkeys(found.fill))
     grid = f"every {down}×{right} px, {len(found.rows)}×{len(found.columns)} places"
-    where = "drawn where the score is lowest\naxes of the maps: its centre in pixels; dotted: the image"
+    where = "drawn where the score is lowest\naxes of the maps: its center in pixels; dotted: the image"
     return f"occluder {high}×{wide} px filled with {fill}, {grid}, {where}"
 
 
@@ -253,7 +253,7 @@ def draw_image(axis, found, i, image):
 
 
 def places(axis, found, title):
-    """Axes in pixels: where the centre of the occluder was."""
+    """Axes in pixels: where the center of the occluder was."""
     axis.set_title(title, fontsize=PLAIN)
     axis.tick_params(labelsize=SMALL)
     high, wide = found.images.shape[1:3]
@@ -292,7 +292,7 @@ def draw_places(axis, found, values, scale, title):
 
 
 def draw_predicted(axis, found, i, image):
-    """The most probable class at each place, in colours of their own, the commonest first."""
+    """The most probable class at each place, in colors of their own, the commonest first."""
     from matplotlib.colors import ListedColormap
     from matplotlib.patches import Patch
 
@@ -304,14 +304,14 @@ def draw_predicted(axis, found, i, image):
     numbers = np.full(predicted.shape, len(named))
     for place, number in enumerate(named):
         numbers[predicted == number] = place
-    colours = [*CLASSES[: len(named)], OTHER]
-    shown = {"cmap": ListedColormap(colours), "vmin": -0.5, "vmax": len(named) + 0.5, "interpolation": "nearest"}
+    colors = [*CLASSES[: len(named)], OTHER]
+    shown = {"cmap": ListedColormap(colors), "vmin": -0.5, "vmax": len(named) + 0.5, "interpolation": "nearest"}
     axis.imshow(numbers, extent=extent(found), **shown)
     places(axis, found, "most probable class")
     texts = [f"{cut(found.label(number), 20)}, {(predicted == number).mean():.0%}" for number in named]
     if len(named) < len(order):
         texts.append(f"{len(order) - len(named)} others, {(numbers == len(named)).mean():.0%}")
-    handles = [Patch(facecolor=colour, label=text) for colour, text in zip(colours, texts, strict=False)]
+    handles = [Patch(facecolor=color, label=text) for color, text in zip(colors, texts, strict=False)]
     axis.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=SMALL)
 
 

@@ -1,6 +1,6 @@
-"""Does a map depend on what the network has learnt? Its weights are drawn anew, layer by layer (Adebayo et al. 2018).
+"""Does a map depend on what the network has learned? Its weights are drawn anew, layer by layer (Adebayo et al. 2018).
 
-Cascading: from the scores down, so that at last nothing learnt is left. Independent: one layer alone. The map of the
+Cascading: from the scores down, so that at last nothing learned is left. Independent: one layer alone. The map of the
 same image and class is compared with the original one by Spearman's rank correlation, of |map| and of the map, and by
 structural similarity. A method whose map stays as it was explains the image, as an edge detector does, not the network.
 
@@ -30,7 +30,7 @@ WINDOW = 7  # pixels a side, of the windows of structural similarity
 class Sanity(Drawn):
     """``table``: layer, rank_correlation (of |map|), signed_rank_correlation, ssim, means over images; constant.
 
-    Its rows are in the order of randomisation; the last is the network without any learnt weight. ``constant`` is the
+    Its rows are in the order of randomization; the last is the network without any learned weight. ``constant`` is the
     share of images whose map is, as where a random ReLU is silent; they are not in the means. ``chance`` is what
     shifted maps reach: the 95 % quantile of the correlation over all shifts. ``maps`` (rows + 1, N, H, W) begin with
     the original ones.
@@ -51,7 +51,7 @@ class Sanity(Drawn):
 
     @property
     def passed(self):
-        """Whether the map is another one when nothing learnt is left; None where all maps are constant then."""
+        """Whether the map is another one when nothing learned is left; None where all maps are constant then."""
         last = self.table.signed_rank_correlation.iloc[-1]
         return None if np.isnan(last) else bool(last <= self.limit)
 
@@ -59,7 +59,7 @@ class Sanity(Drawn):
         last = self.table.iloc[-1]
         if self.passed is None:
             return f"{self.method} of {self.model}: random weights give constant maps; try other images or another seed"
-        verdict = "depends on what was learnt" if self.passed else "does not depend on what was learnt"
+        verdict = "depends on what was learned" if self.passed else "does not depend on what was learned"
         return (
             f"{self.method} of {self.model} {verdict}: rank correlation {last.signed_rank_correlation:.2f} "
             f"with all weights random, limit {self.limit:.2f} ({count(len(self.images), 'image')})"
@@ -104,16 +104,16 @@ def sanity(model, images, classes=None, *, method, layers=None, independent=Fals
         classes = classes_of_images(asked, shown, classes)
     images = shown.plain(asked.input)
     copy = unfreeze(rebuild(asked.model))
-    learnt = learning_layers(copy)
-    cuts = cut_points(learnt, layers)
+    learned = learning_layers(copy)
+    cuts = cut_points(learned, layers)
     taken = probe(copy, **asked.given) if isinstance(model, Probe) else copy
     first = method(taken, images, classes=classes, **options)
     original, pixels, _ = maps_of(first)
     found = [original]
-    for _, chosen in (steps := plan_steps(list(learnt), cuts, independent)):
-        before = [(learnt[name], learnt[name].get_weights()) for name in chosen] if independent else ()
+    for _, chosen in (steps := plan_steps(list(learned), cuts, independent)):
+        before = [(learned[name], learned[name].get_weights()) for name in chosen] if independent else ()
         for name in chosen:
-            redraw(learnt[name], np.random.default_rng([seed, list(learnt).index(name)]))
+            redraw(learned[name], np.random.default_rng([seed, list(learned).index(name)]))
         found.append(np.asarray(method(taken, images, classes=classes, **options).map, np.float32))
         for layer, weights in before:
             layer.set_weights(weights)
@@ -136,21 +136,22 @@ def learning_layers(model):
     return layers
 
 
-def cut_points(learnt, layers):
+def cut_points(learned, layers):
     """The layers down to which weights are drawn anew: those asked for, or at most ``CUTS`` that have a kernel."""
     if layers is None:
-        kernels = [name for name, layer in learnt.items() if any(len(w.shape) > 1 for w in layer.weights)] or [*learnt]
+        kernels = [name for name, layer in learned.items() if any(len(w.shape) > 1 for w in layer.weights)]
+        kernels = kernels or [*learned]
         spread = np.linspace(0, len(kernels) - 1, min(CUTS, len(kernels))).round().astype(int)
         return [kernels[i] for i in spread]
     names = [getattr(layer, "name", layer) for layer in ([layers] if isinstance(layers, str) else layers)]
     for name in names:
-        if name not in learnt:
-            raise ValueError(unknown("layer that learns", name, learnt))
-    return sorted(set(names), key=list(learnt).index)
+        if name not in learned:
+            raise ValueError(unknown("layer that learns", name, learned))
+    return sorted(set(names), key=list(learned).index)
 
 
 def plan_steps(names, cuts, independent):
-    """[(label, layers to draw anew)], from the scores down; the last leaves nothing learnt."""
+    """[(label, layers to draw anew)], from the scores down; the last leaves nothing learned."""
     if independent:
         return [*((cut, [cut]) for cut in reversed(cuts)), ("all layers", names)]
     places = [names.index(cut) for cut in cuts]

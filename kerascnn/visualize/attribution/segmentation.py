@@ -1,11 +1,11 @@
-"""Objects cut out by their saliency, with no segmentation ever learnt (Simonyan et al. 2014, section 3.2).
+"""Objects cut out by their saliency, with no segmentation ever learned (Simonyan et al. 2014, section 3.2).
 
-The pixels of the largest saliency tell the object's colours, those of the least the background's: two mixtures of five
+The pixels of the largest saliency tell the object's colors, those of the least the background's: two mixtures of five
 Gaussians. GrabCut (Rother et al. 2004) then gives every pixel to one of them, so that few edges are cut,
 
-    E(a) = sum_i -log p(z_i | colours of a_i) + gamma sum_ij [a_i != a_j] exp(-beta |z_i - z_j|^2) / dist(i, j),
+    E(a) = sum_i -log p(z_i | colors of a_i) + gamma sum_ij [a_i != a_j] exp(-beta |z_i - z_j|^2) / dist(i, j),
 
-and fits the colours again. The largest connected component is the object, and its tight box says where it is.
+and fits the colors again. The largest connected component is the object, and its tight box says where it is.
 """
 
 from dataclasses import dataclass, field
@@ -15,15 +15,15 @@ import numpy as np
 from ...support.display import Drawn
 from .attribution import maps_of
 
-HELD = 0.1  # least share of the object's seeds in what is cut out; below it the colours are too alike
+HELD = 0.1  # least share of the object's seeds in what is cut out; below it the colors are too alike
 
 
 @dataclass(frozen=True, eq=False)
 class Segmentation(Drawn):
     """``masks`` (N, H, W) of objects; ``boxes`` (N, 4) y0, x0, y1, x1, so that ``image[y0:y1, x0:x1]`` holds one.
 
-    ``seeds`` (N, H, W) are 1 where the object's colours were taken, -1 where the background's, else 0. Where nothing
-    is ``found``, in a constant map or where colours do not tell the object apart, a mask is empty, its box 0, 0, 0, 0.
+    ``seeds`` (N, H, W) are 1 where the object's colors were taken, -1 where the background's, else 0. Where nothing
+    is ``found``, in a constant map or where colors do not tell the object apart, a mask is empty, its box 0, 0, 0, 0.
     """
 
     masks: np.ndarray = field(repr=False)
@@ -70,7 +70,7 @@ def segment(attribution, images=None, *, foreground=0.95, background=0.30, blur=
 
     ``attribution`` is what a method of attribution gives, or maps (N, H, W) of ``images`` (N, H, W, C), pixels 0..255.
     Pixels are ranked by |map|, as Simonyan's are; of a map whose negative values speak against the class, as those of
-    CAM and occlusion do, give ``np.maximum(map, 0)``. Above the quantile ``foreground`` they tell the object's colours,
+    CAM and occlusion do, give ``np.maximum(map, 0)``. Above the quantile ``foreground`` they tell the object's colors,
     up to the quantile ``background`` the surroundings'; any pixel may still change sides, for saliency is scattered
     over both. ``blur`` first smooths |map| by a Gaussian of so many pixels, which gathers the seeds of a noisy one.
     ``steps`` is the number of graph cuts.
@@ -107,7 +107,7 @@ def object_of(image, seeds, steps, seed):
 
 
 def cut(image, seeds, steps, seed):
-    """The mask that GrabCut finds; the first colours come from the seeds alone."""
+    """The mask that GrabCut finds; the first colors come from the seeds alone."""
     import cv2
 
     if not seeds.any():
@@ -116,16 +116,16 @@ def cut(image, seeds, steps, seed):
     back, fore = np.zeros((1, 65)), np.zeros((1, 65))  # weights, means and covariances of five Gaussians
     known = seeds != 0
     sides = np.where(seeds > 0, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-    cv2.setRNGSeed(seed)  # k-means, with which the Gaussians start, draws its centres
+    cv2.setRNGSeed(seed)  # k-means, with which the Gaussians start, draws its centers
     cv2.grabCut(pixels[known][None], sides[known][None], None, back, fore, 0, cv2.GC_INIT_WITH_MASK)
     cv2.grabCut(pixels, sides, None, back, fore, 1, cv2.GC_EVAL_FREEZE_MODEL)
-    if steps > 1 and np.isin((cv2.GC_PR_FGD, cv2.GC_PR_BGD), sides).all():  # no side without colours
+    if steps > 1 and np.isin((cv2.GC_PR_FGD, cv2.GC_PR_BGD), sides).all():  # no side without colors
         cv2.grabCut(pixels, sides, None, back, fore, steps - 1, cv2.GC_EVAL)
     return sides == cv2.GC_PR_FGD
 
 
 def largest(mask):
-    """The largest component of a mask, neighbours also being those at corners."""
+    """The largest component of a mask, neighbors also being those at corners."""
     import cv2
 
     _, numbers, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)

@@ -210,7 +210,7 @@ class Occluded:
     rows: Callable = field(repr=False)  # maps, corners (N, 2), fill (C,) -> what `answer` made of them
 
     def __call__(self, image, corners, fill, chunk=32):
-        """The answers for patches of one colour at corners (top, left), which may lie beyond the image."""
+        """The answers for patches of one color at corners (top, left), which may lie beyond the image."""
         corners = np.asarray(corners, np.int32)
         strange = [corner for corner in corners.tolist() if not self.plan.knows(corner)]
         if strange:

@@ -329,7 +329,7 @@ def route(node, tensors, rule):
 
 
 def skip_normalization(node, tensors, outputs, rule):
-    """Local response normalisation, which deconvnet leaves out on its way back."""
+    """Local response normalization, which deconvnet leaves out on its way back."""
     if rule != "deconvnet" or "ResponseNorm" not in node.kind:
         return outputs
     return [tensors[0] + tf.stop_gradient(outputs[0] - tensors[0]), *outputs[1:]]

@@ -155,7 +155,7 @@ def program(probe, loop, state, beside, now):
 def looping(probe, loop):
     """The function that is compiled: the gradient is taken inside the loop's body, where its operations are.
 
-    A step stays a function of its own: TensorFlow optimises functions that are called, and not the body of a loop,
+    A step stays a function of its own: TensorFlow optimizes functions that are called, and not the body of a loop,
     which would take half as long again.
     """
 

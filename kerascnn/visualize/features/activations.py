@@ -10,7 +10,7 @@ from ...plots.primitives import (
     DPI,
     MARGIN,
     SIGNED,
-    colours_of,
+    colors_of,
     columns_for,
     looks,
     place,
@@ -158,10 +158,10 @@ CLIP = 99.5  # percentile that is the end of a scale
 
 
 def draw_activation_maps(result, image, norm):
-    """Input and strongest unit left, grid right, a colour bar where all share a scale."""
+    """Input and strongest unit left, grid right, a color bar where all share a scale."""
     maps = np.moveaxis(result.values[image], 2, 0)[:TILES]
     shown, step = thin(maps)
-    painted, limits = colours(shown, norm, result.signed)
+    painted, limits = colors(shown, norm, result.signed)
     columns = columns_for(len(shown), 1.3)
     zoom = min(zoom_for(shown.shape[1:], columns, WIDE), max(1, LARGEST // min(shown.shape[1:])))
     grid = tile_grid(zoomed(painted, zoom), columns)
@@ -187,7 +187,7 @@ def draw_activation_maps(result, image, norm):
     words = some(TILES, len(result.table), "units") + order(result)
     grid.place(figure, start, top + gap, words, silent=~maps.any((1, 2)))
     if bar:
-        colour_bar(figure, limits[0], result.signed, start + wide + 12, top + gap, high)
+        color_bar(figure, limits[0], result.signed, start + wide + 12, top + gap, high)
     return figure
 
 
@@ -204,11 +204,11 @@ def thin(maps):
     return maps[:, ::step, ::step], step
 
 
-def colours(maps, norm, signed):
-    """(maps as colours (n, h, w, 3), the end of each one's scale): viridis from 0, or blue-white-red around 0."""
+def colors(maps, norm, signed):
+    """(maps as colors (n, h, w, 3), the end of each one's scale): viridis from 0, or blue-white-red around 0."""
     together = scale_of(maps, signed, CLIP) if norm == "layer" else None
     scales = [together or scale_of(each, signed, CLIP) for each in maps]
-    painted = [colours_of(scale)(scale(each))[..., :3] for scale, each in zip(scales, maps, strict=True)]
+    painted = [colors_of(scale)(scale(each))[..., :3] for scale, each in zip(scales, maps, strict=True)]
     return np.stack(painted).astype(np.float32), np.array([scale.high or 1 for scale in scales])
 
 
@@ -219,8 +219,8 @@ def picture(pixels):
 
 
 def enlarge(one, signed):
-    """One map in colours, by a whole factor."""
-    painted = colours(one[None], "unit", signed)[0]
+    """One map in colors, by a whole factor."""
+    painted = colors(one[None], "unit", signed)[0]
     return zoomed(painted, max(1, round(LEFT / max(one.shape))))[0]
 
 
@@ -235,7 +235,7 @@ def outline(axis, box, factor, shape):
     axis.add_patch(Rectangle(place, width, height, fill=False, edgecolor=RED, linewidth=1.8))
 
 
-def colour_bar(figure, end, signed, left, top, height):
+def color_bar(figure, end, signed, left, top, height):
     """One scale for all maps, three ticks."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize

@@ -9,14 +9,14 @@ from keras import ops
 from ...diagnose.filters import filters
 from ...graph.run import act_of, before, part, run
 from ...graph.walk import walk
-from ...plots.primitives import BETWEEN, GREY, GUTTER, MARGIN, columns_for, sheet, some, tile_grid, zoom_for, zoomed
+from ...plots.primitives import BETWEEN, GUTTER, MARGIN, MID_GRAY, columns_for, sheet, some, tile_grid, zoom_for, zoomed
 from ...support.display import Drawn
 from ...support.text import unknown
 from .gabor import LEAST, gabor
 
 SCALES, SORTS = ("filter", "common"), ("index", "rms", "orientation", "hue")
 COMPONENTS = 3
-GREYISH = 0.2  # of a filter's energy off the grey axis: below, its hue says little
+GRAYISH = 0.2  # of a filter's energy off the gray axis: below, its hue says little
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,9 +24,9 @@ class FilterImages(Drawn):
     """Filters as images, 0..1, where a weight of 0 is exactly 0.5.
 
     ``kernel`` (h, w, channels, filters) and ``bias`` act on the model's own input, channels as RGB. ``shows`` says what
-    the last axis of ``images`` is: "colours" (3, or 1 for grey), "channels", each for itself, or "components".
+    the last axis of ``images`` is: "colors" (3, or 1 for gray), "channels", each for itself, or "components".
     ``order``: the filters as they are drawn. ``table``: filter, rms, verdict (of `diagnose.filters`, on the kernel as
-    stored), colour (share of the energy off the grey axis), hue (degrees, light against dark alike: 0..180), and where
+    stored), color (share of the energy off the gray axis), hue (degrees, light against dark alike: 0..180), and where
     Gabors were fitted r2, orientation, wavelength, chance and oriented (better than chance, waves below two filters).
     """
 
@@ -67,8 +67,8 @@ def filter_images(model, layer=None, *, scale="filter", fold=True, sort="index",
     name, stride, found = find_kernel(model, layer, fold)
     kernel = found.kernel
     table = describe(kernel, found, fit or sort == "orientation")
-    colours = found.sees_pixels and kernel.shape[2] in (1, 3)
-    shows = "components" if components else "colours" if colours else "channels"
+    colors = found.sees_pixels and kernel.shape[2] in (1, 3)
+    shows = "components" if components else "colors" if colors else "channels"
     signed = parts_of(kernel) if components else np.moveaxis(kernel, 3, 0)
     notes = [*found.notes]
     if components:
@@ -139,7 +139,7 @@ def describe(kernel, found, fit):
     table = pd.DataFrame({"filter": np.arange(kernel.shape[-1]), "rms": np.sqrt(np.square(kernel).mean((0, 1, 2)))})
     table["verdict"] = filters(found.stored).table.verdict
     if found.sees_pixels and kernel.shape[2] == 3:
-        table["colour"], table["hue"] = np.transpose([colour_of(kernel[..., i]) for i in range(kernel.shape[-1])])
+        table["color"], table["hue"] = np.transpose([color_of(kernel[..., i]) for i in range(kernel.shape[-1])])
     if fit:
         fits = gabor(kernel)
         for column in ("r2", "orientation", "wavelength", "chance"):
@@ -148,10 +148,10 @@ def describe(kernel, found, fit):
     return table
 
 
-def colour_of(one):
-    """(share of a filter's energy off the grey axis, hue of its strongest colour in degrees, its sign left out).
+def color_of(one):
+    """(share of a filter's energy off the gray axis, hue of its strongest color in degrees, its sign left out).
 
-    The plane across the grey axis has red at 0 degrees and green at 120, as in HSV, so yellow-blue is at 60.
+    The plane across the gray axis has red at 0 degrees and green at 120, as in HSV, so yellow-blue is at 60.
     """
     pixels = one.reshape(-1, 3)
     plane = np.array([[2, -1, -1], [0, np.sqrt(3), -np.sqrt(3)]]).T / np.sqrt(6)
@@ -170,15 +170,15 @@ def sort_order(table, sort):
         return np.lexsort((np.where(table.oriented, table.orientation, -table.rms), ~table.oriented))
     if sort == "hue":
         if "hue" not in table:
-            raise ValueError("`sort` should be 'index' or 'rms' where filters have no colours. Received: 'hue'")
-        grey = table.colour < GREYISH
-        return np.lexsort((np.where(grey, -table.rms, table.hue), ~grey))
+            raise ValueError("`sort` should be 'index' or 'rms' where filters have no colors. Received: 'hue'")
+        gray = table.color < GRAYISH
+        return np.lexsort((np.where(gray, -table.rms, table.hue), ~gray))
     return np.arange(len(table))
 
 
 WIDE = 900  # pixels of a grid, about
 ROWS, COLUMNS = 32, 32  # filters and channels that are drawn channel by channel
-TILES = 256  # filters that are drawn in colours
+TILES = 256  # filters that are drawn in colors
 SAYS = {
     "filter": "Each filter on its own scale, which shows its form: max |w| = {low:.2g} to {high:.2g}",
     "common": "All filters on one scale, which shows their strength: max |w| = {high:.2g}",
@@ -186,7 +186,7 @@ SAYS = {
 SORTED = {
     "rms": "sorted by strength (rms)",
     "orientation": "sorted by orientation of the fitted Gabor; the others last",
-    "hue": "sorted by hue; grey ones first",
+    "hue": "sorted by hue; gray ones first",
 }
 
 
@@ -207,7 +207,7 @@ def draw_filter_images(result):
 
 def grid(result, order, zoom=None):
     """The `TileGrid` of filters in an order: the first of them, where they are many."""
-    if result.shows == "colours":
+    if result.shows == "colors":
         tiles = result.images[order[:TILES]]
         tiles = tiles if tiles.shape[-1] == 3 else tiles.repeat(3, -1)
         columns = columns_for(len(tiles))
@@ -226,7 +226,7 @@ def strips(images, zoom):
     count, height, width, channels = images.shape
     painted = colormaps["RdBu_r"](np.moveaxis(images, 3, 1))[..., :3]  # (filters, channels, h, w, 3)
     big = zoomed(painted.reshape(-1, height, width, 3), zoom)
-    room = np.full((len(big), big.shape[1], big.shape[2] + GUTTER, 3), GREY, np.float32)
+    room = np.full((len(big), big.shape[1], big.shape[2] + GUTTER, 3), MID_GRAY, np.float32)
     room[:, :, :-GUTTER] = big
     room = room.reshape(count, channels, *room.shape[1:]).swapaxes(1, 2)
     return room.reshape(count, big.shape[1], -1, 3)[:, :, :-GUTTER]
@@ -237,8 +237,8 @@ def caption(result):
     most = np.abs(result.kernel).max((0, 1, 2))
     says = SAYS[result.scale].format(low=most.min(), high=most.max())
     parts = [says.split(":")[0] if result.shows == "components" else says]  # whose largest are not the weights'
-    if result.shows == "colours":
-        parts.append("0 is mid-grey")
+    if result.shows == "colors":
+        parts.append("0 is mid-gray")
     else:
         channels = result.images.shape[-1]
         what = "components" if result.shows == "components" else "input channels"

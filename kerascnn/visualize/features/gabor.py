@@ -23,10 +23,10 @@ COLUMNS = ["r2", "orientation", "wavelength", "phase", "sigma_x", "sigma_y", "x"
 def gabor(kernel):
     """Fit each filter of a kernel (h, w, channels, filters): a DataFrame with a row for each.
 
-    Of several channels the strongest colour is fitted: the first principal axis; ``share`` is its part of the energy.
+    Of several channels the strongest color is fitted: the first principal axis; ``share`` is its part of the energy.
     ``r2`` of the fit counts where it exceeds ``chance``, which 99 % of random filters of this shape do not reach.
     ``orientation`` is that of the stripes, in degrees counterclockwise from the horizontal, 0..180; ``wavelength``,
-    ``sigma_x`` (across the stripes), ``sigma_y`` and the centre ``x``, ``y`` (from the filter's) are in pixels.
+    ``sigma_x`` (across the stripes), ``sigma_y`` and the center ``x``, ``y`` (from the filter's) are in pixels.
     """
     import pandas as pd
 
@@ -82,7 +82,7 @@ def fit_plane(plane):
 
 
 def grid(shape):
-    """(x, y) of each pixel from the centre."""
+    """(x, y) of each pixel from the center."""
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float64)
     return (x - (shape[1] - 1) / 2).ravel(), (y - (shape[0] - 1) / 2).ravel()
 
@@ -121,14 +121,14 @@ def starts(plane):
     v, u = np.meshgrid(np.fft.fftfreq(PADDED), np.fft.fftfreq(PADDED), indexing="ij")
     power[(u < 0) | ((u == 0) & (v < 0))] = 0  # the other half says the same
     weight = np.square(plane) / np.square(plane).sum()
-    centre = [(weight.ravel() * place).sum() for place in grid(plane.shape)]
+    center = [(weight.ravel() * place).sum() for place in grid(plane.shape)]
     found = []
     for _ in range(2):
         peak = np.unravel_index(power.argmax(), power.shape)
         across, down = u[peak], v[peak]
         power[np.hypot(u - across, v - down) < 1 / max(height, width)] = 0
         angle, frequency = np.arctan2(down, across), max(np.hypot(across, down), 0.25 / max(height, width))
-        for middle in (centre, (0.0, 0.0)):
+        for middle in (center, (0.0, 0.0)):
             for width_x, width_y in ((0.15, 0.15), (0.3, 0.3), (0.15, 0.3)):
                 logs = np.log([width_x * width, width_y * height])
                 found.append(project(plane.ravel(), (*middle, angle, frequency, *logs), grid(plane.shape)))

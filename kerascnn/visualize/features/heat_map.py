@@ -45,9 +45,9 @@ class Slide:
     classes: tuple  # the numbers of those asked about, or of the strongest
 
     @property
-    def centres(self):
+    def centers(self):
         """y of each row of the map and x of each column: the middle of its window, in pixels from the top left edge."""
-        return tuple(centres(self, axis, self.scores.shape[axis]) for axis in (0, 1))
+        return tuple(centers(self, axis, self.scores.shape[axis]) for axis in (0, 1))
 
     def box(self, row, column):
         """The window at a place of the map."""
@@ -227,21 +227,21 @@ def to_probabilities(scores, end):
 
 
 def average_maps(maps, grids):
-    """The mean of maps at the places of the first: between its centres a map is linear, beyond the outermost constant.
+    """The mean of maps at the places of the first: between its centers a map is linear, beyond the outermost constant.
 
     Weights of linear interpolation are columns of a matrix for each axis.
     """
     total = maps[0]
-    targets = [centres(grids[0], axis, maps[0].shape[axis]) for axis in (0, 1)]
+    targets = [centers(grids[0], axis, maps[0].shape[axis]) for axis in (0, 1)]
     for scores, grid in zip(maps[1:], grids[1:], strict=True):
         for axis in (0, 1):
-            weights = interpolation_weights(targets[axis], centres(grid, axis, scores.shape[axis]))
+            weights = interpolation_weights(targets[axis], centers(grid, axis, scores.shape[axis]))
             scores = np.moveaxis(np.tensordot(weights, scores, (1, axis)), 0, axis)
         total = total + scores
     return (total / len(maps)).astype(np.float32)
 
 
-def centres(grid, axis, count):
+def centers(grid, axis, count):
     """The middles of the windows along one axis of the photo."""
     return grid.window[axis] / 2 + grid.stride[axis] * np.arange(count)
 
@@ -274,7 +274,7 @@ def draw_heat_map(result):
 
 
 def draw_photo(axis, slide, title, pale=False):
-    """The photo, its axes in pixels; faded to grey where something lies on it."""
+    """The photo, its axes in pixels; faded to gray where something lies on it."""
     height, width = slide.image.shape[:2]
     pixels = np.clip(np.asarray(slide.image, np.float32) / 255, 0, 1)
     pixels = to_channels(pixels, 1) if pale and pixels.shape[-1] == 3 else pixels
@@ -289,7 +289,7 @@ def draw_photo(axis, slide, title, pale=False):
 
 def draw_map(axis, slide, values, **options):
     """A map on the photo, nothing between its places: each is a cell of one stride around its window's middle."""
-    ends = zip(slide.centres, slide.stride, strict=True)
+    ends = zip(slide.centers, slide.stride, strict=True)
     edges = [(middles[0] - stride / 2, middles[-1] + stride / 2) for middles, stride in ends]
     (top, bottom), (left, right) = edges
     drawn = axis.imshow(values, extent=(left, right, bottom, top), interpolation="nearest", **options)
@@ -299,7 +299,7 @@ def draw_map(axis, slide, values, **options):
 
 
 def draw_probability(figure, axis, slide, values, name):
-    """p(class) with its colour bar; from 0 to 1, or to its largest where that is small."""
+    """p(class) with its color bar; from 0 to 1, or to its largest where that is small."""
     draw_photo(axis, slide, f"p({cut(name, 28)})", pale=True)
     top = 1.0 if values.max() > 0.5 else max(float(values.max()), 1e-6)
     drawn = draw_map(axis, slide, values, cmap="viridis", vmin=0, vmax=top)
@@ -314,14 +314,14 @@ def draw_strongest(axis, slide, window, values, name):
 
     draw_photo(axis, slide, f"{cut(name, 24)}: at most {window.probability:.2f}")
     top, left, height, width = window.box
-    for colour, thick in (("white", 4), (CLASSES[3], 2)):
-        axis.add_patch(Rectangle((left, top), width, height, fill=False, edgecolor=colour, linewidth=thick))
+    for color, thick in (("white", 4), (CLASSES[3], 2)):
+        axis.add_patch(Rectangle((left, top), width, height, fill=False, edgecolor=color, linewidth=thick))
     half = values.max() / 2
     if min(values.shape) > 1 and values.min() < half:
-        rows, columns = slide.centres
-        for colour, style, thick in (("white", "-", 2.5), ("black", "--", 1.2)):
-            axis.contour(columns, rows, values, levels=[half], colors=colour, linestyles=style, linewidths=thick)
-        axis.set_xlabel("dashed: windows centred inside give half of that or more", fontsize=8)
+        rows, columns = slide.centers
+        for color, style, thick in (("white", "-", 2.5), ("black", "--", 1.2)):
+            axis.contour(columns, rows, values, levels=[half], colors=color, linestyles=style, linewidths=thick)
+        axis.set_xlabel("dashed: windows centered inside give half of that or more", fontsize=8)
 
 
 def draw_likeliest(axis, slide, result):
@@ -334,9 +334,9 @@ def draw_likeliest(axis, slide, result):
     order = numbers[np.argsort(-counts, kind="stable")][: len(CLASSES)]
     ranks = np.full(slide.probs.shape[-1], len(order))
     ranks[order] = np.arange(len(order))
-    colours = [*CLASSES[: len(order)], OTHER]
+    colors = [*CLASSES[: len(order)], OTHER]
     draw_photo(axis, slide, "likeliest class by place", pale=True)
-    draw_map(axis, slide, ranks[likeliest], cmap=ListedColormap(colours), vmin=-0.5, vmax=len(order) + 0.5)
+    draw_map(axis, slide, ranks[likeliest], cmap=ListedColormap(colors), vmin=-0.5, vmax=len(order) + 0.5)
     names = [cut(result.label(number), 26) for number in order] + ["other"] * (len(numbers) > len(order))
-    handles = [Patch(color=colour, label=name) for colour, name in zip(colours, names, strict=False)]
+    handles = [Patch(color=color, label=name) for color, name in zip(colors, names, strict=False)]
     axis.legend(handles=handles, fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))

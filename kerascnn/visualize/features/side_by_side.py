@@ -11,7 +11,7 @@ from ...support.display import Drawn
 from ...support.files import save_figure
 from ..engine.lens import probe
 from ..engine.query import pictures, read
-from .activations import activation_maps, colours, picture, thin
+from .activations import activation_maps, colors, picture, thin
 from .filters import SAYS, filter_images, grid, is_convolution, readers_of
 
 FEWEST = 4  # images of which similarity can be told
@@ -231,7 +231,7 @@ def rings(axis, size):
 def map_tiles(maps, image):
     """The `TileGrid` of the first maps for an image, each on its own scale."""
     values = np.moveaxis(maps.values[image], 2, 0)[:MAPS]
-    painted = colours(thin(values)[0], "unit", maps.signed)[0]
+    painted = colors(thin(values)[0], "unit", maps.signed)[0]
     tiles = zoomed(painted, max(1, SIDE // max(painted.shape[1:3])))
     return tile_grid(tiles, min(ACROSS, len(tiles)))
 

@@ -59,7 +59,7 @@ def ten_numbers(step=0.5):
 class LinearFooling(Drawn):
     """A softmax regression, ``templates`` (K, H, W, C) and ``biases`` (K,) on pixels 0..255, and what fools it.
 
-    Of image i, ``fooled[i]`` is ``step`` away in each pixel, towards class ``targets[i]``; ``probabilities`` (N, 2, K)
+    Of image i, ``fooled[i]`` is ``step`` away in each pixel, toward class ``targets[i]``; ``probabilities`` (N, 2, K)
     are before and after. ``linf`` and ``l2`` are the smallest changes at which the target is as likely as the class of
     the image: the same in every pixel, and in Euclidean length. The range of pixels is not heeded, as f is linear.
     """
@@ -105,7 +105,7 @@ def fool_linear(images=None, labels=None, targets=None, *, names=None, step=None
     """Fit a softmax regression to images and fool it with small steps: `LinearFooling`.
 
     ``images`` (N, H, W, C) of pixels 0..255 with ``labels``, by default scikit-learn's digits. ``count`` of those it
-    gets right are fooled, towards ``targets``, one class or one for each, by default the nearest other class; ``step``
+    gets right are fooled, toward ``targets``, one class or one for each, by default the nearest other class; ``step``
     is by default a tenth more than all of them need. ``strength`` is the C of scikit-learn's LogisticRegression, on
     pixels / 255.
     """
@@ -126,8 +126,8 @@ def fool_linear(images=None, labels=None, targets=None, *, names=None, step=None
     linf[rows, predicted] = np.inf
     chosen = linf.argmin(-1) if targets is None else targets_of(targets, kinds, predicted)
     step = check_step(1.1 * linf[rows, chosen].max() if step is None else step)
-    towards = np.sign(flat[chosen] - flat[predicted]).reshape(shown.shape)
-    fooled = shown + step * towards
+    toward = np.sign(flat[chosen] - flat[predicted]).reshape(shown.shape)
+    fooled = shown + step * toward
     after = fooled.reshape(len(shown), -1) @ flat.T + biases
     probs = softmax(np.stack([scores, after], 1), axis=-1)
     names = tuple(str(each) for each in (kinds if names is None else np.asarray(names, object)[kinds]))
@@ -225,8 +225,8 @@ def draw_ten_numbers(found):
 
 def pairs(axis, first, second, *names):
     places = np.arange(len(first))
-    for values, shift, colour, name in ((first, -0.2, BEFORE, names[0]), (second, 0.2, AFTER, names[1])):
-        bars = axis.bar(places + shift, values, 0.38, color=colour, label=name)
+    for values, shift, color, name in ((first, -0.2, BEFORE, names[0]), (second, 0.2, AFTER, names[1])):
+        bars = axis.bar(places + shift, values, 0.38, color=color, label=name)
         axis.bar_label(bars, [f"{value:g}" for value in values], fontsize=7.5, padding=1, color="0.3")
     low, high = min(first.min(), second.min()), max(first.max(), second.max())
     axis.set_ylim(low - 0.12 * (high - low), high + 0.32 * (high - low))
@@ -267,14 +267,14 @@ def draw_linear_fooling(found):
         draw_prediction(row[3], both[count + i], found, found.probabilities[i, 1], f"needs {found.linf[i]:.2g} a pixel")
         row[4].imshow(signals(10 * (found.fooled[i] - found.images[i]), 2 * 127.5))
         bare(row[4], "difference × 10", f"±{found.step:.3g} of 255 in each pixel")
-    sign = "red for, blue against" if found.templates.shape[-1] == 1 else "grey is 0"
+    sign = "red for, blue against" if found.templates.shape[-1] == 1 else "gray is 0"
     small_print(figure, f"templates: weights, ±p99.5 of all, {sign}; difference: 127.5 + 10 d")
     figure.suptitle(f"A linear classifier ({found.accuracy:.0%} right) is fooled by its own templates", fontsize=LARGE)
     return figure
 
 
 def template(weights, most):
-    """Weights of one channel as they are, of three as colours on mid-grey."""
+    """Weights of one channel as they are, of three as colors on mid-gray."""
     return weights[..., 0] / most if weights.shape[-1] == 1 else signals(weights, most)
 
 

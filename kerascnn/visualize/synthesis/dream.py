@@ -42,12 +42,12 @@ def dream(
     Args:
         model: any Keras model, or a `Probe` of one.
         images: an array (N, H, W, C) of pixels 0..255, or photos in any form that `predict` takes.
-        layer: by default the last with places; its energy is dreamt of.
+        layer: by default the last with places; its energy is dreamed of.
         units: its channels in place of that, one for all images or one each.
         guide: an image of which the layer should be reminded.
         score: any other `Score` in place of a layer's.
         size: pixels of the longer side; by default arrays stay as they are, and photos get the network's size.
-        octaves: how many sizes; each takes over the detail that was dreamt in the one before.
+        octaves: how many sizes; each takes over the detail that was dreamed in the one before.
         zoom: how many times as large an octave is as the one before.
 
     Returns:
@@ -100,7 +100,7 @@ def dream_on(
     batch=None,
     on_progress=None,
 ):
-    """Frames of a flight into a dream, each the one before made larger and dreamt on, as PNG files: their paths.
+    """Frames of a flight into a dream, each the one before made larger and dreamed on, as PNG files: their paths.
 
     Frames that are in ``folder`` already are kept, and the last of them is where it goes on. ``zoom`` is from frame to
     frame; the other arguments are those of `dream`.
@@ -135,7 +135,7 @@ def dream_on(
 
 
 def dream_score(asked, layer, units, guide, bounds):
-    """The score that is dreamt of."""
+    """The score that is dreamed of."""
     if guide is not None:
         shown = pictures(asked, guide)
         shown = replace(shown, pixels=unsteps(shown.pixels, bounds))
@@ -154,7 +154,7 @@ def canvases(asked, images, size):
     arrays = [photos.one(row, channels=asked.shape[2]) for row in range(len(photos))]
     shapes = [tuple(round(side * size / max(array.shape[:2])) for side in array.shape[:2]) for array in arrays]
     if len(set(shapes)) > 1:
-        raise ValueError(f"`images` should have one form to be dreamt on at once, of size {size}. Received: {shapes}")
+        raise ValueError(f"`images` should have one form to be dreamed on at once, of size {size}. Received: {shapes}")
     return Pictures(np.concatenate([resize(array[None], shapes[0]) for array in arrays]), photos.names)
 
 

@@ -17,7 +17,7 @@ from ..attribution.attribution import label_of, predicted
 from ..engine.lens import probe
 from ..engine.query import pictures
 
-INPUTS = 4  # x, y, distance from the centre, 1
+INPUTS = 4  # x, y, distance from the center, 1
 HIDDEN = 20  # slots of nodes, which read only what stands before them
 SPAN, ETA = 10.0, 15  # weights lie in -10..10; polynomial mutation
 RATES = {"add": 0.5, "remove": 0.3, "move": 0.5, "split": 0.5, "join": 0.2}  # a child (Nguyen et al. 2015)
@@ -141,8 +141,8 @@ def needed_nodes(weights):
 
 
 def draw_cppn(networks, shape):
-    """The pictures (P, H, W, C) of whole numbers 0..255: grey, or hue, lightness and saturation, as RGB."""
-    height, width, colours = shape
+    """The pictures (P, H, W, C) of whole numbers 0..255: gray, or hue, lightness and saturation, as RGB."""
+    height, width, colors = shape
     weights, acts = networks["weights"], networks["acts"]
     y, x = np.meshgrid(*(np.linspace(-1, 1, side, dtype=np.float32) for side in (height, width)), indexing="ij")
     places = np.stack([x, y, np.hypot(x, y), np.ones_like(x)]).reshape(INPUTS, -1)
@@ -154,8 +154,8 @@ def draw_cppn(networks, shape):
             for row in np.flatnonzero(alive[:, node] & (acts[:, node] == number)):
                 sources = np.flatnonzero(weights[row, node])
                 values[row, node] = function(weights[row, node, sources] @ values[row, sources])
-    outputs = values[:, -colours:].transpose(0, 2, 1).reshape(-1, height, width, colours)
-    return np.rint(255 * (rgb(outputs) if colours == 3 else (outputs + 1) / 2)).astype(np.uint8)
+    outputs = values[:, -colors:].transpose(0, 2, 1).reshape(-1, height, width, colors)
+    return np.rint(255 * (rgb(outputs) if colors == 3 else (outputs + 1) / 2)).astype(np.uint8)
 
 
 def rgb(outputs):
@@ -388,7 +388,7 @@ def shape_of(asked):
     if len(asked.inputs) > 1:
         raise ValueError(f"`model` should have one input, of images. Received: {', '.join(asked.inputs)}")
     if asked.shape[-1] not in (1, 3):
-        raise ValueError(f"`model` should take grey or RGB images. Received: {asked.shape[-1]} channels")
+        raise ValueError(f"`model` should take gray or RGB images. Received: {asked.shape[-1]} channels")
     height, width = asked.shape[:2] if None not in asked.shape[:2] else classifier(asked.model).size
     return height, width, asked.shape[-1]
 

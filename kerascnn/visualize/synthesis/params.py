@@ -10,23 +10,23 @@ from dataclasses import dataclass
 import numpy as np
 from keras import ops
 
-GREY = 127.5  # the middle of 0..255: a canvas of zeros
-MARGIN = 0.5  # pixels from black and white, where a sigmoid is flat: half a grey level is not seen
-CORRELATION = np.array([[0.26, 0.09, 0.02], [0.27, 0, -0.05], [0.27, -0.09, 0.03]])  # lucid: root of ImageNet's colours
-COLOURS = (CORRELATION / np.linalg.norm(CORRELATION, axis=0).max()).T  # decorrelated (.., 3) @ COLOURS = RGB
+GRAY = 127.5  # the middle of 0..255: a canvas of zeros
+MARGIN = 0.5  # pixels from black and white, where a sigmoid is flat: half a gray level is not seen
+CORRELATION = np.array([[0.26, 0.09, 0.02], [0.27, 0, -0.05], [0.27, -0.09, 0.03]])  # lucid: root of ImageNet's colors
+COLORS = (CORRELATION / np.linalg.norm(CORRELATION, axis=0).max()).T  # decorrelated (.., 3) @ COLORS = RGB
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """Pixels minus grey (N, H, W, C); at the start zeros, Gaussian ``noise`` about grey, or pixels ``between`` two.
+    """Pixels minus gray (N, H, W, C); at the start zeros, Gaussian ``noise`` about gray, or pixels ``between`` two.
 
     ``Pixels()`` is Simonyan's start, ``Pixels(noise=10)`` Yosinski's, ``Pixels(between=(102, 153))`` Chollet's and
-    ``Pixels(between=(0, 255))`` that of tf-keras-vis. ``grey`` is a number, or one a channel: a mean image's colour.
+    ``Pixels(between=(0, 255))`` that of tf-keras-vis. ``gray`` is a number, or one a channel: a mean image's color.
     """
 
     noise: float = 0.0
     between: tuple | None = None
-    grey: float | tuple = GREY
+    gray: float | tuple = GRAY
     clip: bool = True
 
     def __post_init__(self):
@@ -41,11 +41,11 @@ class Pixels:
             image = np.stack([rng.uniform(*self.between, size) for rng in rngs])
         elif image is None:
             return np.stack([rng.normal(0, self.noise, size) for rng in rngs]).astype(np.float32)
-        return (_fitting(image, rngs, size) - np.asarray(self.grey)).astype(np.float32)
+        return (_fitting(image, rngs, size) - np.asarray(self.gray)).astype(np.float32)
 
     def decode(self, z, size):
-        """Pixels (N, H, W, C): grey added, and cut off below 0 and above 255."""
-        pixels = z + np.asarray(self.grey, np.float32)
+        """Pixels (N, H, W, C): gray added, and cut off below 0 and above 255."""
+        pixels = z + np.asarray(self.gray, np.float32)
         if not self.clip:
             return pixels
         # The gradient passes where the value is cut, as in Yosinski's loop, which clips before the network and not
@@ -55,16 +55,16 @@ class Pixels:
 
 @dataclass(frozen=True)
 class Fourier:
-    """Waves in decorrelated colours (N, 2, C, W // 2 + 1, H), real and imaginary, as lucid writes images.
+    """Waves in decorrelated colors (N, 2, C, W // 2 + 1, H), real and imaginary, as lucid writes images.
 
     A wave of f cycles a pixel is scaled by 1 / f^decay, so that a step climbs as photos are: mostly in the coarse.
-    pixels = 255 sigmoid(irfft2(scale z) / 4 @ colours), scale = sqrt(h w) / max(f, 1 / max(h, w))^decay
-    (Olah, Mordvintsev & Schubert 2017). What is not RGB has no ``colours``. Black and white are half a level off.
+    pixels = 255 sigmoid(irfft2(scale z) / 4 @ colors), scale = sqrt(h w) / max(f, 1 / max(h, w))^decay
+    (Olah, Mordvintsev & Schubert 2017). What is not RGB has no ``colors``. Black and white are half a level off.
     """
 
     std: float = 0.01
     decay: float = 1.0
-    colours: bool = True
+    colors: bool = True
 
     def __post_init__(self):
         if self.std < 0:
@@ -78,8 +78,8 @@ class Fourier:
             return np.stack([rng.normal(0, self.std, shape) for rng in rngs]).astype(np.float32)
         share = np.clip(_fitting(image, rngs, size), MARGIN, 255 - MARGIN) / 255
         field = np.log(share / (1 - share))
-        if self._coloured(channels):
-            field = field @ np.linalg.inv(COLOURS)
+        if self._colored(channels):
+            field = field @ np.linalg.inv(COLORS)
         waves = np.fft.rfft2(field, axes=(1, 2)).transpose(0, 3, 2, 1) * 4 / self._scale(height, width)
         return np.stack([waves.real, waves.imag], 1).astype(np.float32)
 
@@ -92,12 +92,12 @@ class Fourier:
         imaginary, real = ops.fft((scaled[:, 1], scaled[:, 0]))
         field = ops.irfft((ops.swapaxes(real, 2, 3), ops.swapaxes(imaginary, 2, 3)), width)
         field = ops.reshape(ops.transpose(field, (0, 2, 3, 1)), (-1, height, width, channels))
-        if self._coloured(channels):
-            field = ops.matmul(field, COLOURS.astype(np.float32))
+        if self._colored(channels):
+            field = ops.matmul(field, COLORS.astype(np.float32))
         return 255.0 * ops.sigmoid(field)
 
-    def _coloured(self, channels):
-        return self.colours and channels == 3
+    def _colored(self, channels):
+        return self.colors and channels == 3
 
     def _scale(self, height, width):
         """What each wave (W // 2 + 1, H) is multiplied with."""

@@ -114,7 +114,7 @@ class Recipe:
     move: str = "adam"
     write: object = Fourier()
     shakes: tuple = ()
-    fill: str = "grey"
+    fill: str = "gray"
     operators: tuple = ()
     priors: tuple = ()
 
@@ -147,7 +147,7 @@ ROBUST = (jitter(8), scale(0.9, 1.1), rotate(10), jitter(4))
 NOISE = Pixels(noise=10)
 BLUR = blurred(0.5, every=4)
 RECIPES = {
-    "lucid": Recipe("waves in decorrelated colours, shaken (Olah et al. 2017)", 512, 0.05, shakes=ROBUST),
+    "lucid": Recipe("waves in decorrelated colors, shaken (Olah et al. 2017)", 512, 0.05, shakes=ROBUST),
     "brisk": Recipe("as lucid in fewer, larger steps", 96, 0.1, shakes=ROBUST),
     "yosinski_1": Recipe(
         "blur, small norms cut (Yosinski et al. 2015, 1)",

@@ -1,6 +1,6 @@
 """What is done to a canvas after a step: regularizers that are not a term of the score (Yosinski et al. 2015).
 
-``act(x, gradient)`` takes pixels minus grey and the last gradient, (N, H, W, C), and gives x; each image by itself.
+``act(x, gradient)`` takes pixels minus gray and the last gradient, (N, H, W, C), and gives x; each image by itself.
 """
 
 from collections.abc import Callable
@@ -10,10 +10,10 @@ import numpy as np
 from keras import ops
 
 from ..engine.scores import INPUT, Score
-from .params import GREY
+from .params import GRAY
 from .transforms import blur
 
-LEAST_BLUR = 0.3  # pixels; below, the neighbour's weight is under 0.4 % (Yosinski's own advice)
+LEAST_BLUR = 0.3  # pixels; below, the neighbor's weight is under 0.4 % (Yosinski's own advice)
 PLACES = (1, 2, 3)  # axes of an image
 
 
@@ -51,7 +51,7 @@ def small_values(percent):
 
 
 def small_norm(percent):
-    """Zero where the norm of a pixel's colour is below the image's percentile."""
+    """Zero where the norm of a pixel's color is below the image's percentile."""
     return _cleared("small norm", percent, lambda x, _: ops.sqrt(ops.sum(ops.square(x), -1, keepdims=True)))
 
 
@@ -79,7 +79,7 @@ def ball(radius, order=2):
 
 
 def inside(low, high):
-    """Cut off below ``low`` and above ``high``, pixels minus grey: numbers, or tuples of one a channel."""
+    """Cut off below ``low`` and above ``high``, pixels minus gray: numbers, or tuples of one a channel."""
     floor, ceiling = np.asarray(low, np.float32), np.asarray(high, np.float32)
     if (floor > ceiling).any():
         raise ValueError(f"`low` should be at most `high`. Received: {low}, {high}")
@@ -117,7 +117,7 @@ TINY = 1e-12  # of a square: where a root has no gradient, take none
 
 
 def variation(power=2.0, form="isotropic"):
-    """Total variation, how rough the image is: sum over colours, mean over pixels, of (dx^2 + dy^2)^(power / 2).
+    """Total variation, how rough the image is: sum over colors, mean over pixels, of (dx^2 + dy^2)^(power / 2).
 
     Differences to the right and down, none beyond the sides (Mahendran & Vedaldi 2015). "anisotropic" is
     |dx|^power + |dy|^power, which libraries take with power 1.
@@ -139,11 +139,11 @@ def variation(power=2.0, form="isotropic"):
     return Score((INPUT,), of, f"{form} variation^{power:g}", (), ("variation", power, form))
 
 
-def norm_score(power=2.0, grey=GREY):
-    """Mean of |x - grey|^power over pixels and colours: 2 is Simonyan's prior, 6 that of Mahendran & Vedaldi."""
+def norm_score(power=2.0, gray=GRAY):
+    """Mean of |x - gray|^power over pixels and colors: 2 is Simonyan's prior, 6 that of Mahendran & Vedaldi."""
     _check_positive("power", power)
-    of = lambda acts: ops.mean(_absolute(acts[INPUT] - grey, power), (1, 2, 3))  # noqa: E731
-    return Score((INPUT,), of, f"norm^{power:g}", (), ("norm", power, grey))
+    of = lambda acts: ops.mean(_absolute(acts[INPUT] - gray, power), (1, 2, 3))  # noqa: E731
+    return Score((INPUT,), of, f"norm^{power:g}", (), ("norm", power, gray))
 
 
 def _absolute(x, power):

@@ -18,7 +18,7 @@ from ..engine.lens import probe
 from ..engine.loop import Course, Loop, iterate
 from ..engine.query import unsteps
 from ..engine.scores import INPUT, Score, as_score
-from .params import GREY
+from .params import GRAY
 from .recipes import MOVES, Recipe, find_recipe
 from .transforms import draws, warp
 
@@ -390,7 +390,7 @@ class Synthesis(Drawn):
 WIDE, TILE = 1500, 220  # pixels of a sheet, at most about, and of a tile that is drawn larger than it is
 TALL = 26  # pixels above a tile for its title
 LETTER = 9  # pixels of a letter of a title
-FAINT, CLEAR = 30.0, 100.0  # greys from the middle one: less is not seen, and is made this
+FAINT, CLEAR = 30.0, 100.0  # grays from the middle one: less is not seen, and is made this
 AXIS = 40  # pixels left of a curve for its numbers
 
 
@@ -401,7 +401,7 @@ def draw_sheet(result, columns=None):
     if began is not None:
         images = np.stack([began, images], 1).reshape(-1, *images.shape[1:])
         titles = [title for pair in zip(["begun from"] * len(titles), titles, strict=True) for title in pair]
-    images = GREY + contrast_factor(result) * (images - GREY)
+    images = GRAY + contrast_factor(result) * (images - GRAY)
     columns = columns or (full_rows(len(images)) if began is None else min(2 * full_rows(len(result)), 6))
     shape = tile_shape(images, columns)
     titles = drop_common_layer(titles, shape[1])
@@ -414,7 +414,7 @@ def draw_steps(result):
     """A row an image: the image after the steps that were kept, and the scores of all steps."""
     marks = [*result.marks, len(result.said["score"])]
     frames = np.concatenate([result.kept, result.images[None]]) if result.marks[-1] != marks[-1] else result.kept
-    frames = GREY + contrast_factor(result) * (frames - GREY)
+    frames = GRAY + contrast_factor(result) * (frames - GRAY)
     marks = marks[: len(frames)]
     columns = len(frames) + 1
     shape = tile_shape(result.images, columns)
@@ -428,10 +428,10 @@ def draw_steps(result):
 
 
 def contrast_factor(result):
-    """By how much the contrast of pictures is raised that would look grey; not of those that began with a picture."""
+    """By how much the contrast of pictures is raised that would look gray; not of those that began with a picture."""
     if "probability" in result.facts or "began" in result.facts:
         return 1.0
-    far = float(np.percentile(np.abs(result.images - GREY), 99.5))
+    far = float(np.percentile(np.abs(result.images - GRAY), 99.5))
     return CLEAR / far if 0 < far < FAINT else 1.0
 
 
@@ -507,6 +507,6 @@ def caption(result):
     if off is not None and off.any():
         said.append(f"{off.sum()} stayed off")
     stretch = contrast_factor(result)
-    shown = "pixels 0 to 255, nothing stretched" if stretch == 1 else f"contrast raised {stretch:.3g} times about grey"
+    shown = "pixels 0 to 255, nothing stretched" if stretch == 1 else f"contrast raised {stretch:.3g} times about gray"
     number = "probability" if "probability" in result.facts else "score"
     return "; ".join(said) + f". Over each picture its {number} as it is; {shown}."

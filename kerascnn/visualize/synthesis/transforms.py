@@ -1,6 +1,6 @@
 """How an image is shaken while it is climbed: only what survives small moves is worth climbing.
 
-A shake draws matrices (3, 3) that say, of each place (y, x, 1) in pixels about the centre, where the shaken image
+A shake draws matrices (3, 3) that say, of each place (y, x, 1) in pixels about the center, where the shaken image
 reads it. All shakes of a step are multiplied in numpy, before the loop, to one map an image: the numbers are the same
 in any batch and under any compiler, and the image is interpolated once. The canvas itself is never moved.
 """
@@ -12,10 +12,10 @@ from functools import reduce
 import numpy as np
 from keras import ops
 
-from .params import GREY
+from .params import GRAY
 
 OUTSIDE = {  # what is read beyond the sides, and where, of a place and the length of the side
-    "grey": lambda at, side: ops.clip(at, -1, side),
+    "gray": lambda at, side: ops.clip(at, -1, side),
     "edge": lambda at, side: ops.clip(at, 0, side - 1),
     "wrap": lambda at, side: ops.mod(at, side),
 }
@@ -92,16 +92,16 @@ def draws(shakes, rngs, steps):
     return np.stack([composed(rng)[:, :2] for rng in rngs], 1).astype(np.float32)
 
 
-def warp(pixels, matrices, fill="grey", whole=False):
+def warp(pixels, matrices, fill="gray", whole=False):
     """Each image (N, H, W, C) as its map (N, 2, 3) reads it, bilinearly; differentiable in the pixels only.
 
-    ``fill``: beyond the sides is "grey" or another pixel value, the "edge", or the image again ("wrap"). Where all
+    ``fill``: beyond the sides is "gray" or another pixel value, the "edge", or the image again ("wrap"). Where all
     shakes are ``whole``, nothing lies between pixels: say so, and it takes a quarter of the time.
     """
     if not (fill in OUTSIDE or isinstance(fill, int | float)):
         raise ValueError(f"`fill` should be a number or one of {', '.join(OUTSIDE)}. Received: {fill!r}")
     height, width, channels = pixels.shape[1:]
-    outside = OUTSIDE["grey" if isinstance(fill, int | float) else fill]
+    outside = OUTSIDE["gray" if isinstance(fill, int | float) else fill]
     y, x = (outside(ops.round(at) if whole else at, side) + 1 for at, side in _places(matrices, height, width))
     bordered, across = _bordered(pixels, fill), width + 2
     first = ops.arange(ops.shape(pixels)[0], dtype="int32")[:, None, None] * (height + 2)
@@ -133,7 +133,7 @@ def _still(steps):
 
 
 def _places(matrices, height, width):
-    """((y, height), (x, width)): where each pixel (N, H, W) is read, from 0 at the first pixel's centre."""
+    """((y, height), (x, width)): where each pixel (N, H, W) is read, from 0 at the first pixel's center."""
     down, right = (np.arange(side, dtype=np.float32) - (side - 1) / 2 for side in (height, width))
     for row, side in enumerate((height, width)):
         own = matrices[:, row, :, None, None]
@@ -148,7 +148,7 @@ def _bordered(pixels, fill):
     sides = ((0, 0), (1, 1), (1, 1), (0, 0))
     if fill == "edge":
         return ops.pad(pixels, sides, "symmetric")
-    return ops.pad(pixels, sides, constant_values=GREY if fill == "grey" else fill)
+    return ops.pad(pixels, sides, constant_values=GRAY if fill == "gray" else fill)
 
 
 def _blended(bordered, corners, shares):

@@ -147,7 +147,7 @@ def v3_a(mean, projection):
 
 
 def v3_b(mean, width):
-    """7x7 factorised into 1x7 and 7x1, once and twice."""
+    """7x7 factorized into 1x7 and 7x1, once and twice."""
     row, column = Conv(width, (1, 7)), Conv(width, (7, 1))
     once = [Conv(width), row, Conv(192, (7, 1))]
     return [[Conv(192)], once, [Conv(width), column, row, column, Conv(192, (1, 7))], [mean, Conv(192)]]

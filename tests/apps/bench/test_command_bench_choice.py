@@ -1,4 +1,4 @@
-"""What is chosen beside a grid: which images are learnt from, and when a choice is near enough."""
+"""What is chosen beside a grid: which images are learned from, and when a choice is near enough."""
 
 import numpy as np
 import pytest

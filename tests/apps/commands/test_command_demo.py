@@ -61,9 +61,9 @@ def test_build_and_learn(run, lenet):
     out, found = lenet
     assert {*found["files"]} == names("build") | names("learn")
     assert {path.name for path in out.iterdir()} == {*found["files"], *OWN}
-    learnt = found["steps"]["learn"]
-    assert learnt["train"] + learnt["test"]["images"] == 1797
-    assert learnt["test"]["accuracy"] == learnt["test"]["right"] / learnt["test"]["images"] > 0.5
+    learned = found["steps"]["learn"]
+    assert learned["train"] + learned["test"]["images"] == 1797
+    assert learned["test"]["accuracy"] == learned["test"]["right"] / learned["test"]["images"] > 0.5
     assert (out / "lenet5.svg").read_text().startswith("<svg")
     assert "61,706" in (out / "lenet5.txt").read_text()
     assert (out / "mistakes.png").read_bytes().startswith(b"\x89PNG")
@@ -73,7 +73,7 @@ def test_build_and_learn(run, lenet):
 
 
 def test_the_tour_is_made_of_what_the_package_offers(lenet, calls):
-    """Data, training and judgement are the functions of the package that everybody has."""
+    """Data, training and judgment are the functions of the package that everybody has."""
     assert calls == ["build_model", "diagram", "dissect", "load", "fit", "evaluate"]
 
 

@@ -1,4 +1,4 @@
-"""`kerascnn evaluate`: labelled photos in folders and tables, comparisons, and how it ends where something is wrong."""
+"""`kerascnn evaluate`: labeled photos in folders and tables, comparisons, and how it ends where something is wrong."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ from PIL import Image
 from kerascnn.data import load
 from kerascnn.inputs import class_names
 
-COLOURS = ("red", "green", "blue")
+COLORS = ("red", "green", "blue")
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +30,7 @@ def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     inputs = keras.Input((16, 16, 3))
     x = layers.GlobalAveragePooling2D(name="mean")(layers.Rescaling(1 / 255, name="scaled")(inputs))
-    for name, kernel, bias in (("colours", np.eye(3)[::-1], [0, 0, 0]), ("green", np.zeros((3, 3)), [0, 1, 0])):
+    for name, kernel, bias in (("colors", np.eye(3)[::-1], [0, 0, 0]), ("green", np.zeros((3, 3)), [0, 1, 0])):
         dense = layers.Dense(3, activation="softmax")
         keras.Model(inputs, dense(x), name=name).save(folder / f"{name}.keras")
         model = keras.models.load_model(folder / f"{name}.keras")
@@ -41,12 +41,12 @@ def models(tmp_path_factory):
 
 @pytest.fixture
 def photos(tmp_path):
-    """Four photos of each colour in a folder of its own; one blue photo lies with the red ones."""
-    for number, colour in enumerate(COLOURS):
-        folder = tmp_path / "photos" / colour
+    """Four photos of each color in a folder of its own; one blue photo lies with the red ones."""
+    for number, color in enumerate(COLORS):
+        folder = tmp_path / "photos" / color
         folder.mkdir(parents=True)
         for i in range(4):
-            shown = 2 if (colour, i) == ("red", 3) else number
+            shown = 2 if (color, i) == ("red", 3) else number
             pixels = np.full((20, 20, 3), 20, np.uint8)
             pixels[..., shown] = 200
             Image.fromarray(pixels).save(folder / f"{i}.png")
@@ -55,15 +55,15 @@ def photos(tmp_path):
 
 def test_a_folder_of_classes(run, models, photos):
     """Classes by their names' order: blue, green, red, as the model has them."""
-    outcome = run("evaluate", models / "colours.keras", photos)
+    outcome = run("evaluate", models / "colors.keras", photos)
     assert outcome.exit_code == 0, outcome.output
-    assert outcome.stdout.startswith("12 images of 3 classes by colours (photos)\n")
+    assert outcome.stdout.startswith("12 images of 3 classes by colors (photos)\n")
     assert "accuracy    91.7 % (64.6 to 98.5)" in outcome.stdout
     assert " 1 of 4    red -> blue" in outcome.stdout
 
 
 def test_the_numbers(document, models, photos):
-    found = document("evaluate", models / "colours.keras", photos)["result"]
+    found = document("evaluate", models / "colors.keras", photos)["result"]
     assert found["measures"]["accuracy"]["value"] == pytest.approx(11 / 12, abs=1e-6)
     assert [row["class"] for row in found["per_class"]][-1] == "red"
     assert found["confused"] == [
@@ -75,19 +75,19 @@ def test_the_numbers(document, models, photos):
 def test_a_table_of_files(document, models, photos, title):
     place = title.split(",").index("label")
     rows = []
-    for number, colour in enumerate(sorted(COLOURS)):
+    for number, color in enumerate(sorted(COLORS)):
         for i in range(4):
-            row = [f"{colour}/{i}.png", "7", "7"][: len(title.split(","))]
+            row = [f"{color}/{i}.png", "7", "7"][: len(title.split(","))]
             row[place] = str(number)
             rows.append(",".join(row))
     (photos / "labels.csv").write_text("\n".join([title, *rows]))
-    found = document("evaluate", models / "colours.keras", photos / "labels.csv")["result"]
+    found = document("evaluate", models / "colors.keras", photos / "labels.csv")["result"]
     assert found["measures"]["accuracy"]["value"] == pytest.approx(11 / 12, abs=1e-6)
 
 
 def test_a_zip_is_its_folder(document, models, photos):
     shutil.make_archive(str(photos), "zip", photos)
-    found = document("evaluate", models / "colours.keras", photos.with_suffix(".zip"))["result"]
+    found = document("evaluate", models / "colors.keras", photos.with_suffix(".zip"))["result"]
     assert found["data"] == "photos.zip"
     assert found["measures"]["accuracy"]["value"] == pytest.approx(11 / 12, abs=1e-6)
 
@@ -95,15 +95,15 @@ def test_a_zip_is_its_folder(document, models, photos):
 def test_parts(document, fails, models, photos):
     """Nobody divided the photos: then all count, or what training would lock away."""
     for part in ("train", "test"):
-        found = document("evaluate", models / "colours.keras", photos, "--part", part)["result"]
+        found = document("evaluate", models / "colors.keras", photos, "--part", part)["result"]
         assert found["data"] == f"photos, {part} part"
         assert found["images"] == len(getattr(load(photos), part))
-    for colour in COLOURS:
+    for color in COLORS:
         for part in ("train", "valid"):
-            (photos / part / colour).mkdir(parents=True, exist_ok=True)
-            shutil.copy(photos / colour / "0.png", photos / part / colour / f"{part}.png")
-        shutil.rmtree(photos / colour)
-    assert document("evaluate", models / "colours.keras", photos)["result"]["data"] == "photos, valid part"
+            (photos / part / color).mkdir(parents=True, exist_ok=True)
+            shutil.copy(photos / color / "0.png", photos / part / color / f"{part}.png")
+        shutil.rmtree(photos / color)
+    assert document("evaluate", models / "colors.keras", photos)["result"]["data"] == "photos, valid part"
 
 
 def test_classes_by_name(document, models, photos):
@@ -111,39 +111,39 @@ def test_classes_by_name(document, models, photos):
     shutil.rmtree(photos / "green")
     (photos.parent / "names.txt").write_text("blue\ngreen\nred\n")
     for names in ("blue,green,red", photos.parent / "names.txt"):
-        found = document("evaluate", models / "colours.keras", photos, "--classes", names)["result"]
+        found = document("evaluate", models / "colors.keras", photos, "--classes", names)["result"]
         assert found["measures"]["accuracy"]["value"] == pytest.approx(7 / 8)
 
 
 def test_against_another_and_against_people(document, run, models, photos, tmp_path):
     answers = tmp_path / "answers.csv"
-    answers.write_text("image,answer\n" + "".join(f"{c}/3.png,blue\n" for c in COLOURS))
-    words = ["evaluate", models / "colours.keras", photos, "--against", models / "green.keras", "--human", answers]
+    answers.write_text("image,answer\n" + "".join(f"{c}/3.png,blue\n" for c in COLORS))
+    words = ["evaluate", models / "colors.keras", photos, "--against", models / "green.keras", "--human", answers]
     found = document(*words)["result"]
     assert found["against"]["table"] == [[4, 7], [0, 1]]
     assert found["against"]["p"] == pytest.approx(2 / 2**7, rel=1e-5)
     assert found["people"]["table"] == [[1, 0], [1, 1]]
     text = run(*words, "--save", tmp_path / "found").stdout
-    assert "only colours right: 7, only green right: 0" in text
+    assert "only colors right: 7, only green right: 0" in text
     assert "people" in text
-    shutil.copy(models / "colours.keras", tmp_path / "copy.keras")
+    shutil.copy(models / "colors.keras", tmp_path / "copy.keras")
     same = document(*words[:4], tmp_path / "copy.keras")["result"]["against"]
-    assert (same["called"], same["p"]) == (["colours.keras", "copy.keras"], 1)
+    assert (same["called"], same["p"]) == (["colors.keras", "copy.keras"], 1)
     names = {path.name for path in (tmp_path / "found").iterdir()}
     assert names >= {"against.csv", "against.png", "people.csv", "people.png", "evaluation.json"}
 
 
 def test_without_a_layer(document, fails, models, photos):
     """A rescaling by 1/255 that is missing only makes the model surer."""
-    found = document("evaluate", models / "colours.keras", photos, "--without", "scaled")["result"]["without"]
+    found = document("evaluate", models / "colors.keras", photos, "--without", "scaled")["result"]["without"]
     assert found["intact"]["accuracy"] == pytest.approx(11 / 12, abs=1e-6)
     assert [(row["part"], row["drop"]) for row in found["parts"]] == [("scaled", 0)]
-    assert "makes 3 of" in fails("evaluate", models / "colours.keras", photos, "--without", "mean", code=2)
-    assert "Unknown layer" in fails("evaluate", models / "colours.keras", photos, "--without", "stage1", code=2)
+    assert "makes 3 of" in fails("evaluate", models / "colors.keras", photos, "--without", "mean", code=2)
+    assert "Unknown layer" in fails("evaluate", models / "colors.keras", photos, "--without", "stage1", code=2)
 
 
 def test_what_is_saved(run, fails, models, photos, tmp_path):
-    words = ["evaluate", models / "colours.keras", photos, "--save", tmp_path / "found"]
+    words = ["evaluate", models / "colors.keras", photos, "--save", tmp_path / "found"]
     assert run(*words).exit_code == 0
     stated = json.loads((tmp_path / "found" / "evaluation.json").read_text())
     assert stated["images"] == 12
@@ -152,16 +152,16 @@ def test_what_is_saved(run, fails, models, photos, tmp_path):
 
 
 def test_a_photo_that_cannot_be_read_is_skipped(document, fails, models, photos):
-    for colour in COLOURS:
+    for color in COLORS:
         for i in range(4):
-            shutil.copy(photos / colour / f"{i}.png", photos / colour / f"{i} again.png")
+            shutil.copy(photos / color / f"{i}.png", photos / color / f"{i} again.png")
     (photos / "green" / "bad.jpg").write_text("hello")
-    found = document("evaluate", models / "colours.keras", photos, code=5)
+    found = document("evaluate", models / "colors.keras", photos, code=5)
     assert found["result"]["images"] == 24
     assert found["result"]["failed"] == {"green/bad.jpg": "no image"}
     assert found["warnings"][0] == "green/bad.jpg skipped: no image"
     (photos / "green" / "worse.jpg").write_text("hello")
-    assert "at most 5% bad images" in fails("evaluate", models / "colours.keras", photos, code=4)
+    assert "at most 5% bad images" in fails("evaluate", models / "colors.keras", photos, code=4)
 
 
 WRONG = {
@@ -186,7 +186,7 @@ TABLES = {
     "many": "file,label\n" + "\n".join(f"photos/red/{i}.png,mauve{i}" for i in range(4)),
     "numbers": "file,label\nphotos/red/0.png,3",
     "answers": "image,answer\nviolet.png,red",
-    "three": "file,label\n" + "\n".join(f"photos/{colour}/0.png,{colour}" for colour in COLOURS),
+    "three": "file,label\n" + "\n".join(f"photos/{color}/0.png,{color}" for color in COLORS),
 }
 
 
@@ -197,4 +197,4 @@ def test_bad_data(fails, models, photos, monkeypatch, case):
         (photos.parent / f"{name}.csv").write_text(text)
     keras.Sequential([keras.Input((8, 8, 3)), layers.Flatten(), layers.Dense(4)], name="four").save("four.keras")
     words, text = WRONG[case]
-    assert text in fails("evaluate", models / "colours.keras", *words, code=4)
+    assert text in fails("evaluate", models / "colors.keras", *words, code=4)

@@ -24,14 +24,14 @@ def test_end_to_end(document, in_process, model, names, tmp_path):
     """Written and checked, with a photo too."""
     Image.new("RGB", (30, 20), "blue").save(tmp_path / "blue.png")
     facts = tmp_path / "facts.json"
-    facts.write_text('{"data": "three colours"}')
+    facts.write_text('{"data": "three colors"}')
     words = ["--classes", names, "--sample", tmp_path / "blue.png", "--facts", facts, "--temperature", 2]
     found = document("export", model, tmp_path / "out", *words)["result"]
-    assert (found["model"], found["folder"]) == ("colours", str(tmp_path / "out"))
+    assert (found["model"], found["folder"]) == ("colors", str(tmp_path / "out"))
     assert {check["file"] for check in found["checks"]} == {"card.json", "labels.json", "saved_model", "model.keras"}
     assert all(check["passed"] for check in found["checks"])
     card = json.loads((tmp_path / "out" / "card.json").read_text())
-    assert (card["data"], card["temperature"], card["classes"]) == ("three colours", 2, ["red", "green", "blue"])
+    assert (card["data"], card["temperature"], card["classes"]) == ("three colors", 2, ["red", "green", "blue"])
     assert {*found["files"]} == {*card["sha256"], "card.json"}
 
 
@@ -47,7 +47,7 @@ def test_text(run, model, names, tmp_path):
         "model.keras",
         "saved_model/",
     }
-    assert any("docker run" in line and f"{tmp_path / 'out' / 'saved_model'}:/models/colours" in line for line in found)
+    assert any("docker run" in line and f"{tmp_path / 'out' / 'saved_model'}:/models/colors" in line for line in found)
     assert outcome.stderr == ""
 
 
@@ -95,7 +95,7 @@ def test_files_that_are_not_what_they_should_be(fails, model, tmp_path):
     assert "`facts` should not name" in fails("export", model, out, "--facts", bad, code=4)
     bad.write_text("a\nb\n")
     said = fails("export", model, out, "--classes", bad.rename(tmp_path / "two.txt"), code=4)
-    assert "colours cannot be exported: `labels` should have a name for each of the 3 classes" in said
+    assert "colors cannot be exported: `labels` should have a name for each of the 3 classes" in said
     bad.write_text("<html>")
     assert "an HTML page" in fails("export", model, out, "--sample", bad, code=4)
     assert not out.exists()

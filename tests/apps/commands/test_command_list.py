@@ -46,7 +46,7 @@ def test_numbers_are_exact_in_json_and_short_in_text(run, document):
     assert " ".join(line.split()) == "vgg16 vgg 2014 138 M 15.5 G 71.6 224x224x3 1000 arXiv:1409.1556"
 
 
-BEST = {  # the highest of a network's published accuracies on whose weights no licence puts a limit
+BEST = {  # the highest of a network's published accuracies on whose weights no license puts a limit
     ("vgg16",): ("vgg16", 71.592),
     ("vgg16", "--from", "keras"): ("vgg16", 71.268),
     ("resnet50",): ("resnet50", 81.214),  # by timm at 288 pixels; the default has 80.858

@@ -86,7 +86,7 @@ def test_json(document, model, photos):
     found = document("predict", model, photos / "b.png", photos / "a.png")
     assert found["warnings"] == []
     found = found["result"]
-    assert found["model"] == "colours"
+    assert found["model"] == "colors"
     assert found["weights"] is found["saved"] is None
     assert [image["image"] for image in found["images"]] == [str(photos / "b.png"), str(photos / "a.png")]
     assert [len(image["top"]) for image in found["images"]] == [3, 3]

@@ -62,7 +62,7 @@ def test_a_page_and_its_twin(document, here, model):
     assert (result["page"], result["json"]) == ("out/x.html", "out/x.json")
     twin = json.loads((here / "out/x.json").read_text())
     assert twin["results"]["anatomy"]["totals"]["params"] == 0  # the file's network has no weights
-    assert "Report on colours" in (here / "out/x.html").read_text()
+    assert "Report on colors" in (here / "out/x.html").read_text()
 
 
 def test_text_says_each_section_and_where_the_page_is(run, model):
@@ -87,7 +87,7 @@ def test_a_second_run_reuses(document, model):
     assert json.loads(Path("x.json").read_text())["meta"]["reused"] == ["anatomy"]
 
 
-def test_photos_and_labelled_images(document, model, photos):
+def test_photos_and_labeled_images(document, model, photos):
     words = ("--only", "cards", "--quick", "--classes", "u,v,w")
     document("report", model, "-o", "x.html", "--data", "data", "--images", photos, *words)
     twin = json.loads(Path("x.json").read_text())
@@ -120,13 +120,13 @@ def test_what_is_there_stays(fails, document, here, model):
 @pytest.mark.parametrize(
     ("words", "code", "text"),
     [
-        (["colours", "-o", "x.html"], 2, "Unknown network"),
+        (["colors", "-o", "x.html"], 2, "Unknown network"),
         (["resnet19", "-o", "x.html"], 2, "Did you mean resnet"),
         (["nowhere.keras", "-o", "x.html"], 4, "there is no file nowhere.keras"),
         (["MODEL", "-o", "x.htm"], 2, "--out should end in .html"),
         (["MODEL", "-o", "x.html", "--only", "helth"], 2, "Did you mean health"),
         (["MODEL", "-o", "x.html", "--skip", "units,appendx"], 2, "Did you mean appendix"),
-        (["MODEL", "-o", "x.html", "--layers", "conv3"], 2, "`layer` should be a layer of colours"),
+        (["MODEL", "-o", "x.html", "--layers", "conv3"], 2, "`layer` should be a layer of colors"),
         (["MODEL", "-o", "x.html", "--data", "no/where"], 4, "there is no file or folder no/where"),
         (["MODEL", "-o", "x.html", "--images", "no.png"], 4, "there is no image no.png"),
         (["MODEL", "-o", "x.html", "--transfer", "run"], 4, "there is no folder run"),
@@ -153,6 +153,6 @@ def test_images_that_are_none(fails, here, model):
 def test_kept_sections_are_in_the_cache_and_go(document, model):
     document("report", model, "-o", "x.html", *FEW)
     (row,) = document("cache", "list")["result"]["files"]
-    assert row["file"].startswith("../reports/colours-")
-    document("cache", "clear", "colours*", "--yes")
+    assert row["file"].startswith("../reports/colors-")
+    document("cache", "clear", "colors*", "--yes")
     assert document("cache", "list")["result"]["files"] == []

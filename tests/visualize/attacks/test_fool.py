@@ -165,7 +165,7 @@ def nested():
     )
 
 
-def grey():
+def gray():
     size = (*SIZE[:2], 1)
     return keras.Sequential([keras.Input(size), layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(3)])
 
@@ -190,7 +190,7 @@ def half():
         keras.mixed_precision.set_dtype_policy(before)
 
 
-@pytest.mark.parametrize("make", [sequential, nested, grey, sigmoid, maps, half], ids=lambda make: make.__name__)
+@pytest.mark.parametrize("make", [sequential, nested, gray, sigmoid, maps, half], ids=lambda make: make.__name__)
 def test_any_classifier_is_fooled(make, rng):
     model = make()
     images = rng.uniform(60, 190, (3, *model.input_shape[1:])).astype(np.float32)
@@ -310,7 +310,7 @@ def test_results_are_tables_and_pictures(pixels, tmp_path):
     assert "5 of 5" in str(found)
 
 
-def test_no_difference_is_mid_grey():
+def test_no_difference_is_mid_gray():
     from kerascnn.visualize.attacks.attack import amplified
 
     assert (amplified(np.zeros((2, 2, 3)), 10) == 128).all()

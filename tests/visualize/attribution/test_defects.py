@@ -132,7 +132,7 @@ def test_06_a_map_without_signal_stays_zero():
     np.testing.assert_array_equal(integrated_gradients(model, PIXELS, 1, steps=2).map, 0)
 
 
-def test_06_and_17_maps_are_not_normalised(model):
+def test_06_and_17_maps_are_not_normalized(model):
     """Twice the score, twice the map."""
     twice = network(end=None)
     twice.get_layer("scores").kernel.assign(2 * twice.get_layer("scores").kernel)

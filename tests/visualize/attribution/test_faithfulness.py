@@ -14,7 +14,7 @@ SIDE = 8
 
 
 def linear(weights, bias=0.0):
-    """softmax(w x, 0) of grey images: p(class 0) is the sigmoid of w x + b."""
+    """softmax(w x, 0) of gray images: p(class 0) is the sigmoid of w x + b."""
     model = keras.Sequential([keras.Input((SIDE, SIDE, 1)), keras.layers.Flatten(), keras.layers.Dense(2, "softmax")])
     kernel = np.stack([weights.ravel(), np.zeros(weights.size)], axis=1)
     model.set_weights([kernel.astype(np.float32), np.array([bias, 0], np.float32)])
@@ -55,8 +55,8 @@ def test_the_ends_are_the_image_and_what_replaces_it(case, rng):
     image = probability(case, case.images)
     for kind in ("deletion", "random_deletion"):
         np.testing.assert_allclose(getattr(found, kind)[:, 0], image, rtol=1e-5)
-        grey = probability(case, np.full_like(case.images, 127.5))
-        np.testing.assert_allclose(getattr(found, kind)[:, -1], grey, rtol=1e-5)
+        gray = probability(case, np.full_like(case.images, 127.5))
+        np.testing.assert_allclose(getattr(found, kind)[:, -1], gray, rtol=1e-5)
     for kind in ("insertion", "random_insertion"):
         np.testing.assert_allclose(
             getattr(found, kind)[:, 0], probability(case, blur_images(case.images, 5)), rtol=1e-5
@@ -67,8 +67,8 @@ def test_the_ends_are_the_image_and_what_replaces_it(case, rng):
 def test_each_step_is_the_image_with_its_first_pixels_deleted(case):
     values = np.arange(SIDE * SIDE).reshape(1, SIDE, SIDE)[:, ::-1].repeat(2, 0)
     found = curves(case.model, given(values, case.images), classes=0, steps=4, fill="mean")
-    colour = case.images.mean((1, 2), keepdims=True)
-    changed = np.where(values[..., None] >= 48, colour, case.images)
+    color = case.images.mean((1, 2), keepdims=True)
+    changed = np.where(values[..., None] >= 48, color, case.images)
     np.testing.assert_allclose(found.deletion[:, 1], probability(case, changed), rtol=1e-5)
     np.testing.assert_allclose(found.shares, [0, 0.25, 0.5, 0.75, 1])
 
@@ -177,14 +177,14 @@ def test_figures_and_words(case, rng, tmp_path):
     [
         ({"steps": 0}, "`steps`"),
         ({"batch": 0}, "`batch`"),
-        ({"fill": "gray"}, "Did you mean grey"),
+        ({"fill": "gry"}, "Did you mean gray"),
         ({"fill": (1, 2, 3)}, "`fill` should have 1 channels"),
         ({"blur": 0}, "`blur`"),
         ({"classes": (0, 2)}, "`classes` should be whole numbers from 0 to 1"),
         ({"classes": (0, 1, 0)}, "`classes` should be one class or one for each of 2"),
         ({"attribution": np.ones((2, SIDE, SIDE))}, "`attribution`"),
     ],
-    ids=["steps", "batch", "fill", "colour", "blur", "class", "classes", "array"],
+    ids=["steps", "batch", "fill", "color", "blur", "class", "classes", "array"],
 )
 def test_errors(case, change, message):
     with pytest.raises(ValueError, match=message):

@@ -115,15 +115,15 @@ def test_what_is_no_number_is_magenta():
     values[0, 2, 3] = np.nan
     values[0, 5, 5] = np.inf
     image = axes_titled(made(values).plot(), "map")[0].images[0]
-    colours = image.cmap(image.norm(image.get_array()))
-    magenta = (colours[..., :3] == to_rgb("magenta")).all(-1)
+    colors = image.cmap(image.norm(image.get_array()))
+    magenta = (colors[..., :3] == to_rgb("magenta")).all(-1)
     assert np.argwhere(magenta).tolist() == [[2, 3], [5, 5]]
-    coloured = (signals(values[0], 1.0) == (1, 0, 1)).all(-1)
-    assert np.argwhere(coloured).tolist() == [[2, 3], [5, 5]]
+    colored = (signals(values[0], 1.0) == (1, 0, 1)).all(-1)
+    assert np.argwhere(colored).tolist() == [[2, 3], [5, 5]]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_signals_keep_zero_at_mid_grey(channels):
+def test_signals_keep_zero_at_mid_gray(channels):
     values = noise(5, 6, channels)
     values[1, 1] = 0
     most = np.abs(values).max()
@@ -197,7 +197,7 @@ def occluded(found, grid, labels=None, classes=True):
     )
 
 
-def test_occlusion_is_drawn_to_scale_and_on_axes_of_its_centres():
+def test_occlusion_is_drawn_to_scale_and_on_axes_of_its_centers():
     figure = occluded(made(noise(1, 30, 40, 1)), (5, 7)).plot()
     (first, *_) = figure.axes
     patch = first.patches[0]
@@ -209,14 +209,14 @@ def test_occlusion_is_drawn_to_scale_and_on_axes_of_its_centres():
     assert any("occluder 10×10 px filled with 127.5, every 5×5 px" in text for text in texts(figure))
 
 
-def test_classes_have_names_and_colours_of_their_own():
+def test_classes_have_names_and_colors_of_their_own():
     labels = tuple("abcdefghijk")
     axis = axes_titled(occluded(made(noise(1, 30, 40, 1)), (5, 7), labels).plot(), "most probable class")[0]
     said = [text.get_text() for text in axis.get_legend().get_texts()]
     assert said[0] == f"d, {np.mean(np.arange(35) % 11 == 3):.0%}"
     assert said[-1].startswith("4 others")
-    colours = [handle.get_facecolor()[:3] for handle in axis.get_legend().legend_handles]
-    np.testing.assert_allclose(colours, [to_rgb(colour) for colour in (*CLASSES[:7], OTHER)])
+    colors = [handle.get_facecolor()[:3] for handle in axis.get_legend().legend_handles]
+    np.testing.assert_allclose(colors, [to_rgb(color) for color in (*CLASSES[:7], OTHER)])
 
 
 def test_occlusion_of_any_score_has_no_classes():

@@ -95,7 +95,7 @@ def test_the_gradient_forgets_and_passes(model, images):
     last = found.table.iloc[-1]
     assert abs(last.rank_correlation) < 0.2
     assert abs(last.signed_rank_correlation) < 0.2
-    assert "depends on what was learnt" in str(found)
+    assert "depends on what was learned" in str(found)
 
 
 def test_edges_stay_and_fail(model, images):
@@ -120,10 +120,10 @@ def test_rows_go_from_the_scores_down(model, images):
 
 @pytest.mark.parametrize("independent", [False, True], ids=["cascading", "independent"])
 def test_which_layers_are_random_at_each_step(model, images, independent):
-    own, seen = learnt_weights(model), []
+    own, seen = learned_weights(model), []
 
     def method(copy, images, classes=None):
-        now = learnt_weights(copy)
+        now = learned_weights(copy)
         seen.append({name for name in own if any((a != b).any() for a, b in zip(own[name], now[name], strict=True))})
         return edges(copy, images)
 
@@ -135,7 +135,7 @@ def test_which_layers_are_random_at_each_step(model, images, independent):
         assert seen == [set(), top, top | {"depthwise"}, top | {"depthwise"} | middle, everything]
 
 
-def learnt_weights(model):
+def learned_weights(model):
     return {name: layer.get_weights() for name, layer in learning_layers(model).items()}
 
 
@@ -222,8 +222,8 @@ def test_weights_without_an_initializer_are_shuffled(rng):
 
 
 def test_a_deep_network_is_cut_at_a_dozen_layers():
-    learnt = {f"layer{i}": SimpleNamespace(weights=[np.zeros((2, 2))[: 1 + i % 2].squeeze()]) for i in range(80)}
-    cuts = cut_points(learnt, None)
+    learned = {f"layer{i}": SimpleNamespace(weights=[np.zeros((2, 2))[: 1 + i % 2].squeeze()]) for i in range(80)}
+    cuts = cut_points(learned, None)
     assert len(cuts) == 12
     assert (cuts[0], cuts[-1]) == ("layer1", "layer79")
     assert all(int(name.removeprefix("layer")) % 2 for name in cuts)  # those with a kernel

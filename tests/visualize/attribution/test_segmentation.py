@@ -17,8 +17,8 @@ def disc(y, x, radius):
 
 def painted(masks, rng, channels=3):
     """Discs in red on blue-green, with noise, and a saliency that is larger inside and noisy too."""
-    colours = np.array([[60, 110, 140], [190, 70, 60]]) if channels == 3 else np.array([[70], [190]])
-    images = colours[masks.astype(int)] + rng.normal(0, 12, (*masks.shape, channels))
+    colors = np.array([[60, 110, 140], [190, 70, 60]]) if channels == 3 else np.array([[70], [190]])
+    images = colors[masks.astype(int)] + rng.normal(0, 12, (*masks.shape, channels))
     maps = np.abs(rng.normal(0, 1, masks.shape)) * np.where(masks, 3, 0.7)
     return maps.astype(np.float32), images.astype(np.float32)
 
@@ -27,7 +27,7 @@ def overlap(one, other):
     return (one & other).sum() / (one | other).sum()
 
 
-@pytest.mark.parametrize("channels", [3, 1], ids=["colour", "grey"])
+@pytest.mark.parametrize("channels", [3, 1], ids=["color", "gray"])
 @pytest.mark.parametrize("place", [(36, 36, 18), (30, 44, 11), (0, 40, 20)], ids=["middle", "small", "at the border"])
 def test_a_disc_is_found(place, channels, rng):
     mask = disc(*place)
@@ -91,7 +91,7 @@ def test_a_constant_map_finds_nothing_and_spares_the_others(rng):
     assert overlap(found.masks[1], mask) > 0.95
 
 
-def test_nothing_is_found_where_the_colours_are_the_same(rng):
+def test_nothing_is_found_where_the_colors_are_the_same(rng):
     maps, _ = painted(disc(36, 36, 18)[None], rng)
     assert segment(maps, np.full((1, SIZE, SIZE, 3), 90.0)).found.tolist() == [False]
 

@@ -215,7 +215,7 @@ def test_scores_before_a_softmax_within_a_layer(rng):
     assert not np.allclose(scores[LOGITS].sum(-1), 1)
 
 
-def test_sizes_may_be_open_and_colours_any(rng):
+def test_sizes_may_be_open_and_colors_any(rng):
     model = build_model("tiny_nin", input_shape=(None, None, 3))
     image, corners = rng.uniform(0, 255, (24, 40, 3)), [(1, 3), (20, 36)]
     planned = locality.plan(model, (3, 9), corners, (24, 40, 3), least=0)

@@ -11,15 +11,15 @@ from models import (
     SIZE,
     augmented,
     equal,
-    grey,
+    gray,
     head,
     image,
     layer_called_twice,
     model_called_twice,
     nested_twice,
-    normalised,
+    normalized,
     open_size,
-    regularised,
+    regularized,
     scaling_inside,
     sequential,
     sequential_inside,
@@ -45,11 +45,11 @@ KINDS = (
     nested_twice,
     layer_called_twice,
     model_called_twice,
-    grey,
+    gray,
     scaling_inside,
     open_size,
-    regularised,
-    normalised,
+    regularized,
+    normalized,
     augmented,
 )
 
@@ -87,8 +87,8 @@ def test_a_model_from_a_file(tmp_path, pixels):
     np.testing.assert_array_equal(guided_backprop(loaded, pixels, 1).values, guided_backprop(model, pixels, 1).values)
 
 
-def test_losses_of_regularisers_are_left_to_the_user(pixels):
-    model = regularised()
+def test_losses_of_regularizers_are_left_to_the_user(pixels):
+    model = regularized()
     saliency(model, pixels, 1)
     model(pixels)
     assert len(model.losses) == 2

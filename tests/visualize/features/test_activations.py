@@ -38,7 +38,7 @@ def test_values_are_those_of_the_model(layer, rng):
 
 
 def pointed():
-    """Units that pick a colour, the second of them silent."""
+    """Units that pick a color, the second of them silent."""
     kernel = np.zeros((3, 3, 3, 4), np.float32)
     kernel[1, 1, 0, 0], kernel[1, 1, 1, 2], kernel[1, 1, 2, 3] = 1, 3, 2
     model = keras.Sequential([keras.Input((12, 12, 3)), layers.Conv2D(4, 3, 2, activation="relu", name="conv")])
@@ -75,7 +75,7 @@ def test_pictures(norm, tmp_path):
     figure = found.plot(1, norm=norm)
     texts = [text.get_text() for axis in figure.axes for text in axis.texts]
     assert texts == ["0"]  # of the silent unit
-    assert len(figure.axes) == (3 if norm == "unit" else 4)  # and a colour bar
+    assert len(figure.axes) == (3 if norm == "unit" else 4)  # and a color bar
     assert found.save(tmp_path / "maps.png", 1, norm=norm).stat().st_size > 5_000
 
 

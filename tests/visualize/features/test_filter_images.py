@@ -1,4 +1,4 @@
-"""Filters as pictures: zero is mid-grey, folding is exact on raw pixels, colours are those of the photo."""
+"""Filters as pictures: zero is mid-gray, folding is exact on raw pixels, colors are those of the photo."""
 
 import keras
 import numpy as np
@@ -34,7 +34,7 @@ def stored(model):
     return ops.convert_to_numpy(model.get_layer("first").kernel)
 
 
-def normalised():
+def normalized():
     return layers.Normalization(mean=[120.0, 110.0, 100.0], variance=[3600.0, 3000.0, 2500.0])
 
 
@@ -43,8 +43,8 @@ BEFORE = {
     "Scale, torch": (lambda: [Scale(**SCALES["torch"])], "input scaling folded in"),
     "Scale, caffe": (lambda: [Scale(**SCALES["caffe"])], "BGR inside, shown as RGB"),
     "Rescaling": (lambda: [layers.Rescaling(1 / 127.5, -1)], "input scaling folded in"),
-    "Normalization": (lambda: [normalised()], "input scaling folded in"),
-    "two of them": (lambda: [layers.Rescaling(1 / 255), normalised()], "input scaling folded in"),
+    "Normalization": (lambda: [normalized()], "input scaling folded in"),
+    "two of them": (lambda: [layers.Rescaling(1 / 255), normalized()], "input scaling folded in"),
     "batch norm": (lambda: [layers.BatchNormalization()], "input scaling folded in"),
     "augmentation": (lambda: [layers.RandomFlip(), layers.Rescaling(1 / 255)], "input scaling folded in"),
     "nested": (
@@ -68,7 +68,7 @@ def test_folded_filters_act_on_raw_pixels(before, norm, rng):
     assert ("batch norm folded in" in found.note) == norm
 
 
-def test_zero_is_exactly_mid_grey(rng):
+def test_zero_is_exactly_mid_gray(rng):
     model = vary(first(Scale(**SCALES["torch"])), rng)
     kernel, bias = model.get_layer("first").get_weights()
     kernel[2, 2] = 0
@@ -124,7 +124,7 @@ def test_a_norm_that_others_pass_by_is_not_folded(rng):
     np.testing.assert_array_equal(found.kernel, stored(model))
 
 
-@pytest.mark.parametrize("channels", [1, 3], ids=["grey", "colours"])
+@pytest.mark.parametrize("channels", [1, 3], ids=["gray", "colors"])
 @pytest.mark.parametrize("kind", ["functional", "Sequential", "nested", "nested Sequential"])
 def test_any_model(kind, channels, rng):
     inner = vary(first(layers.Rescaling(0.25), channels=channels), rng)
@@ -138,7 +138,7 @@ def test_any_model(kind, channels, rng):
     np.testing.assert_allclose(found.kernel, stored(inner) / 4, rtol=1e-5, atol=1e-7)
     assert found.layer.rsplit("/", 1)[-1] == "first"
     assert found.images.shape == (6, 5, 5, channels)
-    assert found.shows == "colours"
+    assert found.shows == "colors"
     assert found.plot().axes
 
 
@@ -181,8 +181,8 @@ def test_sorting():
     found = filter_images(kernel, sort="orientation")
     assert list(found.order) == [1, 2, 0]
     np.testing.assert_allclose(found.table.orientation, angles, atol=0.5)
-    colours = np.array([[0, 1, 0], [1, 0, 0], [1, 1, 1], [1, 1, 0]]).T  # green, red, grey, yellow
-    found = filter_images(bell[..., None, None] * colours, sort="hue")
+    colors = np.array([[0, 1, 0], [1, 0, 0], [1, 1, 1], [1, 1, 0]]).T  # green, red, gray, yellow
+    found = filter_images(bell[..., None, None] * colors, sort="hue")
     assert list(found.order) == [2, 1, 3, 0]
     np.testing.assert_allclose(found.table.hue[[0, 1, 3]], [120, 0, 60], atol=1e-6)
     assert list(filter_images(kernel * [1, 3, 2], sort="rms").order) == [1, 2, 0]
@@ -197,7 +197,7 @@ def test_a_filter_without_weights_is_hatched(rng):
 
 
 def test_a_grid_is_one_image(rng, tmp_path):
-    """40 filters, one array; each weight a whole number of pixels, between gutters of mid-grey."""
+    """40 filters, one array; each weight a whole number of pixels, between gutters of mid-gray."""
     found = filter_images(rng.normal(size=(11, 11, 3, 40)))
     figure = found.plot()
     assert len(figure.axes) == 1
@@ -234,7 +234,7 @@ def test_small_filters_have_no_orientation(rng):
 
 
 def test_published_filters(shared):
-    """SqueezeNet 1.0 was trained on BGR: its colours are right only if turned around."""
+    """SqueezeNet 1.0 was trained on BGR: its colors are right only if turned around."""
     model = build_model("squeezenet1_0_caffe", weights=shared("weights", "squeezenet1_0_caffe.safetensors"))
     before = [weight.copy() for weight in model.get_weights()]
     found = filter_images(model)

@@ -7,7 +7,7 @@ from scipy.optimize import approx_fprime
 from kerascnn.visualize.features.gabor import CHANCE, chance, gabor, grid, strongest, wave
 
 
-def planted(size, count, rng, colours=1):
+def planted(size, count, rng, colors=1):
     """(kernel, the parameters), drawn from the formula as written in the module."""
     y, x = np.mgrid[:size, :size] - (size - 1) / 2
     found, rows = [], []
@@ -19,15 +19,15 @@ def planted(size, count, rng, colours=1):
         across = -(x - x0) * np.sin(turn) + (y - y0) * np.cos(turn)
         envelope = np.exp(-(along**2 / (2 * sx**2) + across**2 / (2 * sy**2)))
         plane = 2 * envelope * np.cos(2 * np.pi * along / length + phase) + rng.normal(0, 0.05)
-        found.append(plane[..., None] * (rng.normal(size=colours) if colours > 1 else 1))
+        found.append(plane[..., None] * (rng.normal(size=colors) if colors > 1 else 1))
         rows.append(((90 - np.rad2deg(turn)) % 180, length))
     return np.stack(found, -1), np.array(rows)
 
 
 @pytest.mark.parametrize("size", [7, 11])
-@pytest.mark.parametrize("colours", [1, 3], ids=["grey", "colours"])
-def test_planted_gabors_are_recovered(size, colours, rng):
-    kernel, rows = planted(size, 8, rng, colours)
+@pytest.mark.parametrize("colors", [1, 3], ids=["gray", "colors"])
+def test_planted_gabors_are_recovered(size, colors, rng):
+    kernel, rows = planted(size, 8, rng, colors)
     found = gabor(kernel)
     turned = np.abs(found.orientation - rows[:, 0])
     assert (found.r2 > 0.999).all()
@@ -76,9 +76,9 @@ def test_derivatives(rng):
     np.testing.assert_allclose(wave(at, places)[1].T, expected, atol=1e-5)
 
 
-def test_the_strongest_colour_is_the_principal_one(rng):
-    plane, colour = rng.normal(size=(5, 5)), np.array([0.6, 0.0, 0.8])
-    found, share = strongest(plane[..., None] * colour)
+def test_the_strongest_color_is_the_principal_one(rng):
+    plane, color = rng.normal(size=(5, 5)), np.array([0.6, 0.0, 0.8])
+    found, share = strongest(plane[..., None] * color)
     np.testing.assert_allclose(found, plane)
     assert share == pytest.approx(1)
 

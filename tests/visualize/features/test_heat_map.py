@@ -70,7 +70,7 @@ def nested(*parts):
     return keras.Sequential([layers.Input(SHAPE), *(keras.Sequential(part) for part in parts)])
 
 
-def randomised(model, rng):
+def randomized(model, rng):
     """A model or layer, with all that is 0 or 1 at the start no longer so."""
     model.set_weights([w + 0.2 * np.abs(rng.standard_normal(w.shape)) for w in model.get_weights()])
     return model
@@ -86,7 +86,7 @@ CASES = [(nested, head) for head in HEADS] + [(functional, "dense"), (sequential
 
 @pytest.mark.parametrize(("spelling", "head"), CASES, ids=lambda case: getattr(case, "__name__", case))
 def test_on_its_own_size_the_map_is_the_classifiers_logits(head, spelling, rng):
-    model = randomised(spelling(trunk(), HEADS[head]("softmax")), rng)
+    model = randomized(spelling(trunk(), HEADS[head]("softmax")), rng)
     linear = functional(trunk(), HEADS[head]("linear"))
     linear.set_weights(model.get_weights())
     before, weights = state(model), model.get_weights()
@@ -103,7 +103,7 @@ def test_on_its_own_size_the_map_is_the_classifiers_logits(head, spelling, rng):
 
 @pytest.mark.parametrize("head", ["average", "maximum", "dense", "dense-norm-dense"])
 def test_without_padding_each_place_is_the_classifier_on_its_window(head, rng):
-    model = randomised(functional(trunk("valid"), HEADS[head]("softmax")), rng)
+    model = randomized(functional(trunk("valid"), HEADS[head]("softmax")), rng)
     image = rng.integers(0, 256, (33, 30, 3), dtype=np.uint8)
     slide = heat_map(model, image).slides[0]
     assert slide.stride == (4, 4)
@@ -136,7 +136,7 @@ def test_operations_shared_layers_and_open_sizes(rng):
     x = layers.concatenate([keras.ops.mean(x, (1, 2)), layers.GlobalMaxPooling2D()(x)])
     x = layers.Dense(4, "relu")(keras.ops.tanh(x))
     model = keras.Model(inputs, layers.Softmax()(x))
-    randomised(norm, rng)
+    randomized(norm, rng)
     net = convolutional(model, size=(12, 14))
     image = rng.uniform(0, 255, (1, 15, 16, 3)).astype(np.float32)
     probs = keras.ops.softmax(net(image))
@@ -220,12 +220,12 @@ def test_a_planted_object_is_where_its_class_is_strongest(end):
     assert window.box == Box(24, 40, 16, 16)
     assert window.probability == pytest.approx(1 / (1 + np.exp(-240 / 64)), rel=1e-5)
     assert found.scores[0].shape == found.probs[0].shape == (13, 17, 2)
-    assert [middle[0] for middle in found.slides[0].centres] == [8, 8]
+    assert [middle[0] for middle in found.slides[0].centers] == [8, 8]
     assert "red, in 16x16 pixels at (40, 24)" in str(found)
 
 
 def test_several_sigmoids_stay_apart(rng):
-    model = randomised(functional(trunk("valid"), [layers.GlobalMaxPooling2D(), layers.Dense(2, "sigmoid")]), rng)
+    model = randomized(functional(trunk("valid"), [layers.GlobalMaxPooling2D(), layers.Dense(2, "sigmoid")]), rng)
     model.set_weights([0.1 * w for w in model.get_weights()])
     image = rng.integers(0, 256, (30, 20, 3), dtype=np.uint8)
     probs = heat_map(model, image).probs[0]
@@ -250,10 +250,10 @@ def test_scales_are_averaged_where_they_are_in_the_photo(rng):
     model, image = reddest(), rng.integers(0, 256, (40, 64, 3), dtype=np.uint8)
     fine, coarse, both = (heat_map(model, image, scales=scales).slides[0] for scales in (3, 1.5, (3, 1.5)))
     rows, columns = (
-        np.clip(middles, *known[[0, -1]]) for middles, known in zip(fine.centres, coarse.centres, strict=True)
+        np.clip(middles, *known[[0, -1]]) for middles, known in zip(fine.centers, coarse.centers, strict=True)
     )
     at = np.stack(np.meshgrid(rows, columns, indexing="ij"), -1)
-    expected = (fine.scores + RegularGridInterpolator(coarse.centres, coarse.scores)(at)) / 2
+    expected = (fine.scores + RegularGridInterpolator(coarse.centers, coarse.scores)(at)) / 2
     np.testing.assert_allclose(both.scores, expected, atol=1e-5)
     assert both.window == fine.window
 

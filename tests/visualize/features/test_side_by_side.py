@@ -56,7 +56,7 @@ def test_without_images(rng):
 
 
 def waves(*frequencies, side=128):
-    """An image of upright stripes, grey, around 128."""
+    """An image of upright stripes, gray, around 128."""
     x = np.arange(side)
     row = 128 + sum(40 * np.cos(2 * np.pi * f * x) for f in frequencies)
     return np.broadcast_to(row[None, None, :, None], (1, side, side, 1)).astype(np.float32)

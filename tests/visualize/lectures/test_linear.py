@@ -21,11 +21,11 @@ def test_the_change_is_the_step_times_the_l1_norm(step):
     assert after - before == pytest.approx(step * 10)
 
 
-@pytest.fixture(scope="module", params=["grey", "colours", "two classes"])
+@pytest.fixture(scope="module", params=["gray", "colors", "two classes"])
 def found(request):
     rng = np.random.default_rng(1)
     count = 2 if request.param == "two classes" else 4
-    channels = 3 if request.param == "colours" else 1
+    channels = 3 if request.param == "colors" else 1
     labels = np.arange(80) % count
     patterns = rng.normal(0, 40, (count, 6, 5, channels))
     images = np.clip(127 + patterns[labels] + rng.normal(0, 25, (80, 6, 5, channels)), 0, 255)

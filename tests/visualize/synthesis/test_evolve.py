@@ -18,33 +18,33 @@ PLAIN = [math.sin, lambda s: 2 / (1 + math.exp(-s)) - 1, lambda s: 2 * math.exp(
          lambda s: max(-1, min(1, s))]  # fmt: skip
 
 
-def by_hand(kinds, colours):
+def by_hand(kinds, colors):
     """A network of two hidden nodes, one behind the other; and a node that nothing reads."""
-    weights = np.zeros((1, OUT + colours, OUT + colours), np.float32)
+    weights = np.zeros((1, OUT + colors, OUT + colors), np.float32)
     weights[0, HIDDEN, :4] = 3, -2, 1, 0.5
     weights[0, HIDDEN + 2, [0, HIDDEN]] = 1.5, 2
     weights[0, HIDDEN + 5, HIDDEN] = 7
-    for c in range(colours):
+    for c in range(colors):
         weights[0, OUT + c, [HIDDEN, HIDDEN + 2, 2]] = 0.7 + c, -1.1, 0.3 * c
-    acts = np.zeros((1, OUT + colours), np.int8)
+    acts = np.zeros((1, OUT + colors), np.int8)
     acts[0, [HIDDEN, HIDDEN + 2]] = kinds[:2]
     acts[0, OUT:] = kinds[2]
     return {"weights": weights, "acts": acts}
 
 
-@pytest.mark.parametrize("colours", [1, 3], ids=["grey", "hue, lightness, saturation"])
+@pytest.mark.parametrize("colors", [1, 3], ids=["gray", "hue, lightness, saturation"])
 @pytest.mark.parametrize("kinds", [(0, 1, 2), (2, 3, 0), (3, 0, 1), (1, 2, 3)], ids=str)
-def test_a_network_is_drawn_as_its_formula_says(kinds, colours):
+def test_a_network_is_drawn_as_its_formula_says(kinds, colors):
     height, width = 5, 7
-    found = cppn.draw_cppn(by_hand(kinds, colours), (height, width, colours))[0]
+    found = cppn.draw_cppn(by_hand(kinds, colors), (height, width, colors))[0]
     for row, column in np.ndindex(height, width):
         x, y = -1 + 2 * column / (width - 1), -1 + 2 * row / (height - 1)
         d = math.sqrt(x * x + y * y)
         first = PLAIN[kinds[0]](3 * x - 2 * y + d + 0.5)
         second = PLAIN[kinds[1]](1.5 * x + 2 * first)
-        outputs = [PLAIN[kinds[2]]((0.7 + c) * first - 1.1 * second + 0.3 * c * d) for c in range(colours)]
+        outputs = [PLAIN[kinds[2]]((0.7 + c) * first - 1.1 * second + 0.3 * c * d) for c in range(colors)]
         shares = [(value + 1) / 2 for value in outputs]
-        expected = colorsys.hls_to_rgb(*shares) if colours == 3 else shares
+        expected = colorsys.hls_to_rgb(*shares) if colors == 3 else shares
         np.testing.assert_allclose(found[row, column], 255 * np.array(expected), atol=0.51)
 
 
@@ -77,7 +77,7 @@ def linear(channels=1, classes=4, scale=0.02, seed=3):
 
 
 @pytest.mark.parametrize("encoding", ["direct", "cppn"])
-@pytest.mark.parametrize("channels", [1, 3], ids=["grey", "colour"])
+@pytest.mark.parametrize("channels", [1, 3], ids=["gray", "color"])
 def test_a_linear_model_is_sure_of_every_class(encoding, channels):
     model, kernel = linear(channels)
     found = evolve(model, encoding=encoding, population=32, generations=400)

@@ -12,7 +12,7 @@ from kerascnn import build_model
 from kerascnn.visualize import invert, probe
 from kerascnn.visualize.engine.scores import INPUT
 from kerascnn.visualize.synthesis.invert import depth, mahendran, psnr, stages
-from kerascnn.visualize.synthesis.params import GREY, Pixels
+from kerascnn.visualize.synthesis.params import GRAY, Pixels
 
 NOISY = Pixels(noise=30, clip=False)
 CLOSE = straight("adam", 150, 2.0, write=NOISY)
@@ -96,7 +96,7 @@ def test_priors_are_those_of_the_paper(depth, rough, rng):
     variation = np.square(np.diff(y, axis=0)[:, :-1]).sum() + np.square(np.diff(y, axis=1)[:-1]).sum()
     expected = rough * variation, 2.16e8 * (np.abs(x / sigma) ** 6).sum()
     recipe = mahendran(shape, depth)
-    acts = {INPUT: tf.constant(x[None] + GREY, tf.float32)}
+    acts = {INPUT: tf.constant(x[None] + GRAY, tf.float32)}
     found = [weight * float(prior.of(acts, *prior.feeds)[0]) for weight, prior in recipe.priors]
     np.testing.assert_allclose(found, expected, rtol=5e-3)
     np.testing.assert_allclose(recipe.rates[[0, 150, 350]], 0.004 * sigma**2 * np.array([1, 0.1, 0.01]), rtol=1e-3)

@@ -29,7 +29,7 @@ from kerascnn.visualize import (
 from kerascnn.visualize.engine.query import Question, ask
 from kerascnn.visualize.engine.scores import channel, energy, logit, neuron, peak
 from kerascnn.visualize.synthesis.maximize import canvas
-from kerascnn.visualize.synthesis.params import GREY, Pixels
+from kerascnn.visualize.synthesis.params import GRAY, Pixels
 
 QUICK = straight("adam", 6, 4.0, write=Pixels(noise=10))
 
@@ -67,7 +67,7 @@ def test_copies_are_named_one_by_one(model):
 
 def test_a_class_of_a_linear_network_is_its_weights():
     model = linear(4)
-    found = maximize(model, classes=[1, 3], recipe=straight("unit", 1, 50.0)).images - GREY
+    found = maximize(model, classes=[1, 3], recipe=straight("unit", 1, 50.0)).images - GRAY
     for image, k in zip(found, (1, 3), strict=True):
         np.testing.assert_allclose(image / 50, weights(model, k) / np.linalg.norm(weights(model, k)), atol=1e-5)
 
@@ -119,9 +119,9 @@ def test_a_canvas_holds_two_fields_of_a_unit():
 def test_each_facet_begins_with_the_mean_of_its_images(rng):
     """Two kinds of images excite one unit: each facet stays with its kind."""
     x = keras.Input(SIZE)
-    colour = layers.Conv2D(2, 1, activation="relu", name="colour")
-    model = keras.Model(x, layers.Dense(2, name="scores")(layers.GlobalAveragePooling2D()(colour(x))))
-    colour.kernel.assign(np.array([[1, -1], [0, 0], [-1, 1]], np.float32)[None, None])  # red, and blue
+    color = layers.Conv2D(2, 1, activation="relu", name="color")
+    model = keras.Model(x, layers.Dense(2, name="scores")(layers.GlobalAveragePooling2D()(color(x))))
+    color.kernel.assign(np.array([[1, -1], [0, 0], [-1, 1]], np.float32)[None, None])  # red, and blue
     model.layers[-1].kernel.assign([[1, 0], [1, 0]])
     images = rng.uniform(100, 140, (20, *SIZE)).astype(np.float32)
     images[:6, ..., 0] += 90

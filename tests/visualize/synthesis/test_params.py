@@ -7,7 +7,7 @@ import tensorflow as tf
 from kerascnn.visualize.synthesis.params import Fourier, Pixels
 
 SIZES = [(16, 24, 3), (15, 21, 3), (12, 9, 1), (13, 8, 4)]
-WAYS = [Pixels(), Pixels(noise=10.0, grey=(120.0, 110.0, 100.0)), Fourier(), Fourier(decay=0.85, colours=False)]
+WAYS = [Pixels(), Pixels(noise=10.0, gray=(120.0, 110.0, 100.0)), Fourier(), Fourier(decay=0.85, colors=False)]
 
 
 def generators(count, seed=0):
@@ -19,7 +19,7 @@ def decoded(way, z, size):
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
-@pytest.mark.parametrize("way", [Pixels(), Fourier(), Fourier(decay=0.85, colours=False)], ids=repr)
+@pytest.mark.parametrize("way", [Pixels(), Fourier(), Fourier(decay=0.85, colors=False)], ids=repr)
 def test_what_writes_an_image_decodes_to_it(way, size, rng):
     image = rng.uniform(0.5, 254.5, (3, *size))
     assert np.abs(decoded(way, way.begin(generators(3), size, image), size) - image).max() < 1e-5 * 255
@@ -54,7 +54,7 @@ def test_waves_decode_as_lucid_says(size, decay):
 
 
 def test_white_waves_make_power_that_falls_with_the_square_of_the_frequency():
-    side, way = 64, Fourier(colours=False)
+    side, way = 64, Fourier(colors=False)
     share = decoded(way, way.begin(generators(24), (side, side, 1)), (side, side, 1))[..., 0].astype(float) / 255
     power = np.square(np.abs(np.fft.fft2(np.log(share / (1 - share))))).mean(0)
     frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(side), np.fft.fftfreq(side)))

@@ -48,11 +48,11 @@ def test_variation_of_power_1_is_tensorflows_and_of_power_2_the_sum_of_squares(i
 
 
 @pytest.mark.parametrize("power", [1.0, 2.0, 6.0])
-def test_norm_is_a_mean_of_powers_about_grey(images, power):
+def test_norm_is_a_mean_of_powers_about_gray(images, power):
     expected = np.mean(np.abs(images.astype(float) - 127.5) ** power, (1, 2, 3))
     assert np.allclose(valued(norm_score(power), images), expected, rtol=1e-5)
     assert np.allclose(
-        valued(norm_score(power, grey=0.0), images), np.mean(images.astype(float) ** power, (1, 2, 3)), rtol=1e-5
+        valued(norm_score(power, gray=0.0), images), np.mean(images.astype(float) ** power, (1, 2, 3)), rtol=1e-5
     )
 
 
@@ -66,10 +66,10 @@ def test_gradients_are_finite_differences(prior, images, rng):
 
 
 @pytest.mark.parametrize("prior", PRIORS, ids=str)
-def test_a_grey_image_has_no_cost_and_a_gradient_of_zero(prior):
-    grey = np.full((2, 6, 6, 3), 127.5, np.float32)
-    assert np.array_equal(valued(prior, grey), [0, 0])
-    assert np.array_equal(sloped(prior, grey), np.zeros_like(grey))
+def test_a_gray_image_has_no_cost_and_a_gradient_of_zero(prior):
+    gray = np.full((2, 6, 6, 3), 127.5, np.float32)
+    assert np.array_equal(valued(prior, gray), [0, 0])
+    assert np.array_equal(sloped(prior, gray), np.zeros_like(gray))
 
 
 @pytest.mark.parametrize("prior", PRIORS, ids=str)

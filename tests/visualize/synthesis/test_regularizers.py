@@ -74,7 +74,7 @@ def test_a_norm_is_an_images_and_not_a_pixels(canvas):
 
 
 @pytest.mark.parametrize("operator", [norm(5.0), ball(5.0), small_norm(50), decay(0.1)], ids=lambda each: each.name)
-def test_a_grey_canvas_stays_grey(operator):
+def test_a_gray_canvas_stays_gray(operator):
     zeros = np.zeros((2, 5, 5, 3), np.float32)
     assert np.array_equal(operator.act(zeros, zeros), zeros)
 

@@ -9,21 +9,21 @@ import pytest
 import tensorflow as tf
 from climbs import SIZE, cosine, curved, gates, known, linear, straight, weights
 from keras import layers
-from models import equal, grey, model_called_twice, nested_twice, open_size, scaling_inside, snapshot
+from models import equal, gray, model_called_twice, nested_twice, open_size, scaling_inside, snapshot
 
 from kerascnn.visualize import RECIPES, Recipe, climb, probe
 from kerascnn.visualize.engine import loop as looping
 from kerascnn.visualize.engine.query import Question, ask
 from kerascnn.visualize.engine.scores import channel, energy, logit, neuron, peak
-from kerascnn.visualize.synthesis.params import GREY, Fourier, Pixels
+from kerascnn.visualize.synthesis.params import GRAY, Fourier, Pixels
 from kerascnn.visualize.synthesis.regularizers import blurred, norm_score, variation
 from kerascnn.visualize.synthesis.synthesize import FIRST
 from kerascnn.visualize.synthesis.transforms import jitter, rotate, scale
 
 SHAKEN = Recipe("shaken waves", 6, 0.1, shakes=(jitter(2), scale(0.9, 1.1), rotate(10)))
-KINDS = nested_twice, model_called_twice, grey, scaling_inside
+KINDS = nested_twice, model_called_twice, gray, scaling_inside
 ADAM = straight("adam", 12, 4.0, write=Pixels(noise=10))
-GREYISH = replace(ADAM, what="from grey", write=Pixels(noise=0.5))
+GRAYISH = replace(ADAM, what="from gray", write=Pixels(noise=0.5))
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_a_linear_score_with_an_l2_prior_ends_at_its_weights_over_2_lambda(weigh
     model = linear()
     count = np.prod(model.input_shape[1:])
     recipe = straight("plain", 60, 0.25 * count / weight, priors=((weight, norm_score(2)),))
-    found = climb(model, logit([0, 2]), recipe=recipe).images - GREY
+    found = climb(model, logit([0, 2]), recipe=recipe).images - GRAY
     expected = np.stack([weights(model, k) for k in (0, 2)]) * count / (2 * weight)  # the prior is a mean
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
@@ -52,7 +52,7 @@ def test_a_linear_score_with_an_l2_prior_ends_at_its_weights_over_2_lambda(weigh
 def test_of_constant_norm_an_image_ends_along_the_weights():
     model = linear()
     recipe = replace(RECIPES["erhan"], write=Pixels(noise=10, clip=False))
-    found = climb(model, logit([0, 1, 2]), recipe=recipe).images - GREY
+    found = climb(model, logit([0, 1, 2]), recipe=recipe).images - GRAY
     for k, image in enumerate(found):
         assert cosine(image, weights(model, k)) > 0.999
         assert np.linalg.norm(image) == pytest.approx(20000, rel=1e-4)
@@ -62,7 +62,7 @@ def test_15_scores_are_added_multiplied_and_subtracted_and_their_parts_stay_as_t
     model = linear()
     first, second = logit(0), logit([1])
     score = 2 * first - second + 0.5 * logit(2)
-    found = climb(model, score, recipe=straight("plain", 1, 3.0)).images[0] - GREY
+    found = climb(model, score, recipe=straight("plain", 1, 3.0)).images[0] - GRAY
     w = [weights(model, k) for k in range(3)]
     np.testing.assert_allclose(found, 3 * (2 * w[0] - w[1] + 0.5 * w[2]), rtol=1e-4, atol=1e-5)
     assert (str(first), str(second), len(score.feeds)) == ("logit 0", "logit 1", 6)
@@ -81,7 +81,7 @@ def test_priors_of_one_kind_and_other_factors_are_not_taken_for_each_other():
     for factor in (2, 8):
         prior = factor * norm_score(2)
         recipe = straight("plain", 80, 15.0, priors=((1.0, prior),))
-        found.append(climb(model, logit(0), recipe=replace(recipe, rate=15.0 / factor)).images - GREY)
+        found.append(climb(model, logit(0), recipe=replace(recipe, rate=15.0 / factor)).images - GRAY)
     np.testing.assert_allclose(found[0], 4 * found[1], rtol=1e-3, atol=1e-3)
 
 
@@ -93,14 +93,14 @@ def test_operators_are_done_at_every_so_many_steps():
     w = weights(model, 0)
     found = climb(model, logit(0), recipe=straight("plain", 3, 5.0, operators=(blurred(1.0, every=2),))).images[0]
     expected = gaussian_filter(10 * w, (1, 1, 0)) + 5 * w
-    np.testing.assert_allclose(found - GREY, expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(found - GRAY, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_rates_come_in_stages():
     model = linear()
     recipe = straight("plain", 4, ((1.0, 1), (10.0, 2), (100.0, 1)))
     for steps, total in ((4, 121), (8, 242)):
-        found = climb(model, logit(0), recipe=recipe, steps=steps).images[0] - GREY
+        found = climb(model, logit(0), recipe=recipe, steps=steps).images[0] - GRAY
         np.testing.assert_allclose(found, total * weights(model, 0), rtol=1e-4, atol=1e-4)
 
 
@@ -125,7 +125,7 @@ def test_07_a_shaken_image_does_not_drift():
     y, x = np.mgrid[:31, :31] - 15
     model.layers[-1].kernel.assign(np.exp(-(x**2 + y**2) / 4).reshape(-1, 1))
     recipe = straight("plain", 400, 1.0, shakes=(jitter(4),))
-    found = climb(model, logit([1]), recipe=recipe).images[0, ..., 0] - GREY
+    found = climb(model, logit([1]), recipe=recipe).images[0, ..., 0] - GRAY
     for axis in (x, y):
         assert abs((found * axis).sum() / found.sum()) < 0.4  # half a pixel a step would be off the side
         assert np.sqrt((found * axis**2).sum() / found.sum()) == pytest.approx(np.sqrt(2 + 4 * 5 / 3), rel=0.1)
@@ -137,7 +137,7 @@ def test_07_each_image_of_a_batch_is_shaken_by_itself_and_each_unit_alike():
     kernel[4, 4] = 1
     model.layers[-1].kernel.assign(kernel.reshape(-1, 2))
     recipe = straight("plain", 1, 1.0, shakes=(jitter(3),))
-    found = climb(model, logit([0, 1]), recipe=recipe, copies=6).images[..., 0] - GREY
+    found = climb(model, logit([0, 1]), recipe=recipe, copies=6).images[..., 0] - GRAY
     places = found.reshape(2, 6, -1).argmax(-1)
     np.testing.assert_array_equal(places[0], places[1])
     assert len(set(places[0])) > 2
@@ -218,7 +218,7 @@ def test_until_ends_at_the_first_step_that_is_high_enough(model):
     low = climb(model, score, recipe=recipe, until=-1e9)
     np.testing.assert_array_equal(low.said["score"], np.tile(low.said["score"][0], (40, 1)))
     begin = Pixels(noise=10).begin([np.random.default_rng([0, 0]) for _ in range(3)], SIZE)
-    np.testing.assert_allclose(low.images, begin + GREY, rtol=1e-5)
+    np.testing.assert_allclose(low.images, begin + GRAY, rtol=1e-5)
     assert told[-1] == 1
 
 
@@ -236,10 +236,10 @@ def test_kept_images_are_those_of_shorter_climbs(model, keep):
 def test_kept_images_of_units_that_were_helped_on_are_those_of_shorter_climbs():
     model = gates(-160.0, 0.0)
     keep = (5, FIRST, FIRST + 4)
-    long = climb(model, channel("gate", [0, 1]), recipe=replace(GREYISH, steps=30), keep=keep)
+    long = climb(model, channel("gate", [0, 1]), recipe=replace(GRAYISH, steps=30), keep=keep)
     assert long.facts["redirected"].tolist() == [True, False]
     for k, kept in zip(keep, long.kept, strict=True):
-        short = climb(model, channel("gate", [0, 1]), recipe=replace(GREYISH, steps=k))
+        short = climb(model, channel("gate", [0, 1]), recipe=replace(GRAYISH, steps=k))
         np.testing.assert_allclose(kept, short.images, atol=0.02)
 
 
@@ -266,7 +266,7 @@ def test_tell_hears_all_and_may_raise():
     found = climb(
         model,
         channel("gate", [0, 1]),
-        recipe=GREYISH,
+        recipe=GRAYISH,
         steps=40,
         batch=1,
         on_progress=lambda done, total, what: told.append((done, total)),
@@ -281,9 +281,9 @@ def test_tell_hears_all_and_may_raise():
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        climb(model, channel("gate", [0, 1]), recipe=GREYISH, steps=40, batch=1, on_progress=stop)
+        climb(model, channel("gate", [0, 1]), recipe=GRAYISH, steps=40, batch=1, on_progress=stop)
     equal(snapshot(model, np.zeros((1, *SIZE), np.float32)), before)
-    again = climb(model, channel("gate", [0, 1]), recipe=GREYISH, steps=40, batch=1)
+    again = climb(model, channel("gate", [0, 1]), recipe=GRAYISH, steps=40, batch=1)
     np.testing.assert_array_equal(again.images, found.images)
 
 
@@ -307,7 +307,7 @@ def test_memory_that_is_short_halves_the_batch_and_does_not_part_copies(model, m
 # units that are off
 
 
-@pytest.mark.parametrize(("bias", "recipe"), [(-131.0, GREYISH), (-160.0, SHAKEN)], ids=["slightly off", "off, shaken"])
+@pytest.mark.parametrize(("bias", "recipe"), [(-131.0, GRAYISH), (-160.0, SHAKEN)], ids=["slightly off", "off, shaken"])
 def test_a_unit_that_is_off_is_helped_on(bias, recipe):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -325,9 +325,9 @@ def test_a_hidden_relu_that_is_off_is_helped_on():
     top = layers.Conv2D(1, 3, activation="relu", name="top")
     model = keras.Model(x, layers.Flatten()(top(hidden(x))))
     hidden.kernel.assign(np.ones(hidden.kernel.shape))
-    hidden.bias.assign([-27 * GREY - 1e3, -27 * GREY - 1e3])
+    hidden.bias.assign([-27 * GRAY - 1e3, -27 * GRAY - 1e3])
     top.kernel.assign(np.ones(top.kernel.shape))
-    found = climb(model, channel("top", 0), recipe=replace(GREYISH, steps=60))
+    found = climb(model, channel("top", 0), recipe=replace(GRAYISH, steps=60))
     assert found.facts["redirected"].all()
     assert found.said["score"][0, 0] == 0
     assert found.scores[0] > 1000

@@ -28,7 +28,7 @@ def turned(degrees):
 
 
 def by_scipy(image, matrix, **how):
-    """Each channel of (H, W, C) read at matrix @ (y, x, 1) about the centre."""
+    """Each channel of (H, W, C) read at matrix @ (y, x, 1) about the center."""
     matrix, middle = np.asarray(matrix, float), (np.array(image.shape[:2]) - 1) / 2
     offset = middle + matrix[:, 2] - matrix[:, :2] @ middle
     planes = [
@@ -43,7 +43,7 @@ def images(rng):
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["bilinear", "whole"])
-@pytest.mark.parametrize("fill", ["grey", "edge", "wrap", 0.0])
+@pytest.mark.parametrize("fill", ["gray", "edge", "wrap", 0.0])
 def test_no_move_changes_no_bit(images, fill, whole):
     assert np.array_equal(warp(images, maps(*[moved(0, 0)] * 3), fill, whole), images)
 
@@ -58,7 +58,7 @@ def test_whole_moves_are_exact_with_every_fill(images, move, whole):
     held = images[:, rows.clip(0, 16)][:, :, columns.clip(0, 21)]
     assert np.array_equal(warp(images, moves, "edge", whole), held)
     beyond = ((rows < 0) | (rows > 16))[:, None] | (columns < 0) | (columns > 21)
-    for fill, value in (("grey", 127.5), (3.0, 3.0)):
+    for fill, value in (("gray", 127.5), (3.0, 3.0)):
         assert np.array_equal(warp(images, moves, fill, whole), np.where(beyond[None, :, :, None], value, held))
 
 
@@ -70,7 +70,7 @@ def test_mirrors_and_quarter_turns_are_exact(rng, whole):
     assert np.allclose(warp(square, given, whole=whole), expected, atol=1e-3)
 
 
-@pytest.mark.parametrize(("fill", "mode"), [("grey", "grid-constant"), ("edge", "nearest"), ("wrap", "grid-wrap")])
+@pytest.mark.parametrize(("fill", "mode"), [("gray", "grid-constant"), ("edge", "nearest"), ("wrap", "grid-wrap")])
 def test_any_affine_map_reads_as_scipy_does(images, fill, mode):
     steps = draws(SHAKES, generators(3), 4)
     for matrices in steps:
@@ -78,7 +78,7 @@ def test_any_affine_map_reads_as_scipy_does(images, fill, mode):
         assert np.allclose(warp(images, tf.constant(matrices), fill), expected, atol=5e-3)
 
 
-@pytest.mark.parametrize(("fill", "whole"), [("grey", False), ("edge", False), ("wrap", False), ("wrap", True)])
+@pytest.mark.parametrize(("fill", "whole"), [("gray", False), ("edge", False), ("wrap", False), ("wrap", True)])
 def test_gradients_of_warps_are_the_transposed_map(images, rng, fill, whole):
     """<warp x - warp 0, s> = <x, gradient>: a warp is linear but for what it fills with."""
     shakes = [jitter(3), mirror()] if whole else SHAKES
@@ -90,7 +90,7 @@ def test_gradients_of_warps_are_the_transposed_map(images, rng, fill, whole):
     gradient = tape.gradient(value, x).numpy()
     linear = value - tf.reduce_sum(warp(tf.zeros_like(x), matrices, fill, whole) * signal, (1, 2, 3))
     assert np.allclose((gradient * images).sum((1, 2, 3)), linear, rtol=1e-4, atol=0.5)
-    if fill != "grey":
+    if fill != "gray":
         assert np.allclose(gradient.sum((1, 2, 3)), signal.sum((1, 2, 3)), atol=1e-2)  # shares of a pixel sum to 1
 
 
@@ -154,7 +154,7 @@ def test_blur_is_scipys(images, sigma):
 
 def test_images_do_not_see_each_other(images):
     matrices = tf.constant(draws(SHAKES, generators(3), 1)[0])
-    for fill in ("grey", "edge", "wrap"):
+    for fill in ("gray", "edge", "wrap"):
         assert np.allclose(warp(images, matrices, fill)[1:2], warp(images[1:2], matrices[1:2], fill), atol=1e-4)
     assert np.allclose(blur(images, 1.0)[1:2], blur(images[1:2], 1.0), atol=1e-4)
 
