@@ -50,7 +50,7 @@ def common_options():
 
 
 class Group(click.Group):
-    """Commands in the order they were added; alone it says which there are, and a misspelt one gets near names."""
+    """Commands in the order they were added; alone it says which there are, and a misspelled one gets near names."""
 
     def __init__(self, name, **rest):
         from .output import print_overview

@@ -225,7 +225,7 @@ def test_one_dimension():
     assert (area.size, area.offset, area.box((0,))) == ((3,), (-1,), (-2, 1))
 
 
-def test_misspelt_layers_get_a_hint():
+def test_misspelled_layers_get_a_hint():
     model = chain(layers.Conv2D(2, 3, name="stage1_conv"))
     with pytest.raises(ValueError, match=r"Received: 'stage1_conf'. Did you mean stage1_conv\?"):
         receptive_field(model, "stage1_conf")

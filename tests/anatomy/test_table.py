@@ -188,7 +188,7 @@ def test_unknown_is_null_in_json():
     assert json.loads(dissect(model).to_json())["totals"]["macs"] is None
 
 
-def test_misspelt_rows_get_a_hint(vgg):
+def test_misspelled_rows_get_a_hint(vgg):
     with pytest.raises(ValueError, match=r"did you mean fc1.*Received: 'fc11'"):
         vgg.row("fc11")
 

@@ -68,7 +68,7 @@ def test_version(run):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_misspelt_words_get_near_ones(fails, words, hint):
+def test_misspelled_words_get_near_ones(fails, words, hint):
     assert f"Did you mean {hint}" in fails(*words, code=2).replace("'", "")
 
 

@@ -113,7 +113,7 @@ def test_a_network_alone(run, here, network, method):
     assert not blank(here / f"{method}.png")
 
 
-def test_dreamt_pictures_are_files_too(document, here, network, photos):
+def test_dreamed_pictures_are_files_too(document, here, network, photos):
     words = ("see", "dream", network, photos / "a.png", "--layer", "conv1", "--steps", "1", "--octaves", "1")
     found = document(*words, "--folder", "each")
     assert [str(file) for file in (here / "each").iterdir()] == [str(here / each) for each in found["result"]["files"]]

@@ -51,7 +51,7 @@ def test_an_attribution_method_spells_out_and_explains_every_argument(name):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_a_misspelt_argument_is_pythons_own_error(name):
+def test_a_misspelled_argument_is_pythons_own_error(name):
     with pytest.raises(TypeError, match=rf"^{name}\(\) got an unexpected keyword argument 'bach'"):
         METHODS[name](None, None, bach=1)
 

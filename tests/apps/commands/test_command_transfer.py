@@ -70,7 +70,7 @@ def test_from_images_to_a_network(document, run, fails, words, tmp_path):
         ("stripes.npz", "backbone.keras", ("--budget", "soon"), 2, "--budget 10m"),
         ("stripes.npz", "backbone.keras", ("--strategy", "hope"), 2, "'auto'"),
     ],
-    ids=["no data", "one class", "no file", "misspelt", "budget", "strategy"],
+    ids=["no data", "one class", "no file", "misspelled", "budget", "strategy"],
 )
 def test_wrong(fails, source, data, models, more, code, text, monkeypatch, tmp_path):
     monkeypatch.chdir(source)
