@@ -1,1 +1,1 @@
-"""The `kerascnn` command: a file a subcommand. Importing any of them imports neither Keras nor numpy."""
+"""The `kerascnn` command, one file per subcommand. Importing it loads neither Keras nor numpy."""

@@ -1,4 +1,4 @@
-"""Keras, loaded without what TensorFlow prints before its own log level counts."""
+"""Load Keras without TensorFlow's start-up messages."""
 
 import logging
 import os
@@ -6,23 +6,23 @@ import sys
 from contextlib import contextmanager, nullcontext
 
 from .errors import Failure
-from .options import given
+from .options import is_flag_set
 from .output import waiting
 
 
 def load_keras():
-    """Import Keras and its backend; every command that needs them starts here."""
+    """Import Keras and its backend; commands call this before they use Keras."""
     if "keras" in sys.modules:
         return sys.modules["keras"]
-    verbose = given("verbose")
+    verbose = is_flag_set("verbose")
     if not verbose:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        with waiting("loading Keras ..."), nullcontext() if verbose else hushed():
+        with waiting("loading Keras ..."), nullcontext() if verbose else silence_stderr():
             import keras
 
             look_for_devices(keras.config.backend())
-            if not verbose:  # one that says so for each of several networks, as if they were one
+            if not verbose:  # TensorFlow warns of retracing with several networks
                 logging.getLogger("tensorflow").setLevel(logging.ERROR)
     except Exception as error:
         raise Failure(f"Keras cannot be imported: {error}", "kerascnn doctor") from error
@@ -30,7 +30,7 @@ def load_keras():
 
 
 def look_for_devices(backend):
-    """Have TensorFlow look for accelerators now: where it finds none, their drivers complain."""
+    """Let TensorFlow look for accelerators while its driver messages are silenced."""
     if backend == "tensorflow":
         import tensorflow as tf
 
@@ -38,8 +38,8 @@ def look_for_devices(backend):
 
 
 @contextmanager
-def hushed():
-    """Keep what anybody writes to file descriptor 2, and show it only if the body fails."""
+def silence_stderr():
+    """Capture file descriptor 2 and show what it got only if the body fails."""
     import tempfile
 
     try:

@@ -1,42 +1,42 @@
-"""Labeled images that commands learn from, other images on which they test, and what came of a test."""
+"""Datasets of commands: their test images, and the result of a test as data and text."""
 
 from dataclasses import replace
 
 from .errors import BadFile
 from .output import percent
 
-IMAGES = "digits, or a folder with a folder of images for each class"  # what to try where a dataset cannot be read
+IMAGES = "digits, or a folder with one subfolder per class"  # advice if a dataset cannot be read
 
 
 def with_test_set(data, other):
-    """The data with the images of another dataset as its test."""
-    return replace(data, test=relabel(other.test or other.train, data.classes))
+    """The dataset with the images of another one as its test set."""
+    return replace(data, test=relabel(other.test or other.train, data.class_names))
 
 
-def relabel(images, classes):
-    """The same images, labeled by the places of their classes among others."""
+def relabel(images, class_names):
+    """The same images, labeled by the positions of their classes in ``class_names``."""
     import numpy as np
 
-    strange = [name for name in images.classes if name not in classes]
+    strange = [name for name in images.class_names if name not in class_names]
     if strange:
-        text = f"--test-data has classes that --data has not: {', '.join(map(str, strange[:5]))}"
-        raise BadFile(text, f"images of {', '.join(map(str, classes[:8]))}{' ...' * (len(classes) > 8)}")
-    places = np.array([classes.index(name) for name in images.classes])
-    return replace(images, labels=places[images.labels], classes=classes)
+        text = f"`--test-data` should have only classes of --data. Received also: {', '.join(map(str, strange[:5]))}"
+        raise BadFile(text, f"images of {', '.join(map(str, class_names[:8]))}{' ...' * (len(class_names) > 8)}")
+    places = np.array([class_names.index(name) for name in images.class_names])
+    return replace(images, labels=places[images.labels], class_names=class_names)
 
 
 def summarize_test(evaluation):
-    """How many images of a test are right, and how sure their share is, as JSON holds it."""
+    """Number of images, correct ones, accuracy and its interval, as plain data."""
     accuracy = evaluation.interval["accuracy"]
     return {
         "images": len(evaluation),
-        "right": int(evaluation.right.sum()),
+        "right": int(evaluation.correct.sum()),
         "accuracy": evaluation.accuracy,
         "interval": [accuracy.low, accuracy.high],
     }
 
 
 def describe_test(facts):
-    """The same in words."""
+    """The same as text."""
     low, high = (percent(end, 1) for end in facts["interval"])
-    return f"  {facts['right']} right of {facts['images']}, 95 % interval {low} to {high}"
+    return f"  {facts['right']} of {facts['images']} correct, 95 % interval {low} to {high}"

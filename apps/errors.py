@@ -1,7 +1,7 @@
-"""How a command fails: exceptions that are one line on stderr, each kind with its exit code.
+"""Failures of commands: one line on stderr and an exit code for each kind.
 
-Exit codes: 0 done; 1 failure during work; 2 usage, of options also in variables and files; 3 missing optional part;
-4 bad data or model file; 5 partial result, the rest could not be done; 130 interrupted.
+Exit codes: 0 success; 1 error; 2 wrong usage, also of options in variables and files; 3 missing optional extra; 4 bad
+data or model file; 5 partial result; 130 interrupted.
 """
 
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ PARTIAL, INTERRUPTED = 5, 130
 
 
 class Failure(click.ClickException):
-    """What went wrong, in one line, and what to try next."""
+    """An error in one line, with advice on what to try."""
 
     exit_code = 1
 
@@ -22,22 +22,22 @@ class Failure(click.ClickException):
 
 
 class Misuse(Failure):
-    """The command line asks for something that cannot be."""
+    """The command line is wrong."""
 
     exit_code = 2
 
 
 class MissingExtra(Failure):
-    """An optional part of kerascnn is not installed."""
+    """An optional extra of kerascnn is not installed."""
 
     exit_code = 3
 
     def __init__(self, extra):
-        super().__init__(f"this needs the optional part {extra!r}, not installed", pip_install(extra))
+        super().__init__(f"this needs the optional extra {extra!r}, which is not installed", pip_install(extra))
 
 
 class BadFile(Failure):
-    """A file that is not there, or not what it should be."""
+    """A file is missing or not what it should be."""
 
     exit_code = 4
 
@@ -47,25 +47,25 @@ def pip_install(extra):
 
 
 def one_line(text, limit=300):
-    """The first line that says something."""
+    """The first line with text."""
     lines = [line.strip() for line in str(text).splitlines() if line.strip()]
     first = lines[0] if lines else ""
     return first if len(first) <= limit else first[: limit - 3] + "..."
 
 
-def near(name, known):
-    """A hint at names that are close."""
-    from kerascnn.support.text import nearest
+def suggest_names(name, known):
+    """A hint with similar names."""
+    from kerascnn.support.text import close_matches
 
-    close = nearest(name, known, most=2)
-    return f" Did you mean {' or '.join(close)}?" if close else f" There are {', '.join(known)}."
+    close = close_matches(name, known, most=2)
+    return f" Did you mean {' or '.join(close)}?" if close else f" Available: {', '.join(known)}."
 
 
 @contextmanager
-def failing_as(failure, prefix="", advice=None, kinds=ValueError):
-    """Make a ``failure`` of what the body raises of these ``kinds``; ``advice`` may be a function of the error.
+def raise_as(failure, prefix="", advice=None, kinds=ValueError):
+    """Raise ``failure`` for errors of these ``kinds`` in the body; ``advice`` may be a function of the error.
 
-    An image that cannot be read is always a bad file.
+    An unreadable image is always a bad file.
     """
     try:
         yield
@@ -79,8 +79,8 @@ def failing_as(failure, prefix="", advice=None, kinds=ValueError):
 
 @contextmanager
 def writing(path, failure=Misuse, advice=None):
-    """Say which file or folder could not be written by the body."""
+    """Name the file or folder that the body could not write."""
     try:
         yield
     except OSError as error:
-        raise failure(f"{path} cannot be written: {error.strerror or error}", advice) from error
+        raise failure(f"cannot write {path}: {error.strerror or error}", advice) from error

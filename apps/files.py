@@ -1,24 +1,24 @@
-"""What commands read from small files of text: names of classes, facts."""
+"""Read class names and metadata from small text files."""
 
 import os
 
 from .errors import BadFile
 
-SUFFIXES = (".txt", ".json", ".csv")  # of what is meant as a file, also where there is none
+SUFFIXES = (".txt", ".json", ".csv")  # text with such a suffix is a file name, even if the file is missing
 
 
 def read_names(text):
-    """Names with commas between them, or those in a file: a JSON list, or a line each."""
+    """Names separated by commas, or from a file: a JSON list, or one name per line."""
     if not os.path.isfile(text) and not text.endswith(SUFFIXES):
         return [name.strip() for name in text.split(",")]
     names = read_json(text) if text.endswith(".json") else [*filter(str.strip, read_text(text).splitlines())]
     if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
-        raise BadFile(f"{text} should be a list of names, a line each, or in JSON")
+        raise BadFile(f"{text} should be a list of names: one per line, or JSON")
     return [name.strip() for name in names]
 
 
-def read_facts(path):
-    """What a file says, by name."""
+def read_metadata(path):
+    """The JSON object in a file."""
     facts = read_json(path)
     if not isinstance(facts, dict):
         raise BadFile(f'{path} should be a JSON object, such as {{"data": "CIFAR-10"}}')
@@ -31,7 +31,7 @@ def read_json(path):
     try:
         return json.loads(read_text(path))
     except ValueError as error:
-        raise BadFile(f"{path} is no JSON: {error}") from error
+        raise BadFile(f"{path} should be a JSON file. Received: {error}") from error
 
 
 def read_text(path):
@@ -39,6 +39,6 @@ def read_text(path):
         with open(path, encoding="utf-8-sig") as file:
             return file.read()
     except OSError as error:
-        raise BadFile(f"{path} cannot be read: {error.strerror}") from error
+        raise BadFile(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise BadFile(f"{path} is no text in UTF-8: {error}") from error
+        raise BadFile(f"{path} should be a text file in UTF-8. Received: {error}") from error

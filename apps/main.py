@@ -1,4 +1,4 @@
-"""The `kerascnn` command: its subcommands, and how a run of it ends."""
+"""The `kerascnn` command: its subcommands, errors and exit codes."""
 
 import os
 import sys
@@ -9,33 +9,31 @@ import click
 
 from kerascnn import __version__
 
-from . import bench
-from .commands import (
-    cache,
-    completion,
-    config,
-    data,
-    demo,
-    diagnose,
-    doctor,
-    evaluate,
-    export,
-    list,
-    predict,
-    report,
-    see,
-    show,
-    train,
-    transfer,
-)
+from .bench import bench_command
+from .commands.cache import cache_command
+from .commands.completion import completion_command
+from .commands.config import config_command
+from .commands.data import data_command
+from .commands.demo import demo_command
+from .commands.diagnose import diagnose_command
+from .commands.doctor import doctor_command
+from .commands.evaluate import evaluate_command
+from .commands.export import export_command
+from .commands.list import list_command
+from .commands.predict import predict_command
+from .commands.report import report_command
+from .commands.see import see_command
+from .commands.show import show_command
+from .commands.train import train_command
+from .commands.transfer import transfer_command
 from .errors import INTERRUPTED, Failure, MissingExtra, one_line
-from .options import Group, given
-from .output import replace_missing_letters
+from .options import Group, is_flag_set
+from .output import replace_unprintable
 from .settings import name_variables
 
 
-class Commands(Group):
-    """A group whose failures are one line on stderr, with an exit code that says which kind."""
+class RootGroup(Group):
+    """The root command; failures are one line on stderr, with an exit code for their kind."""
 
     def main(self, args=None, prog_name="kerascnn", standalone_mode=True, **rest):
         words = sys.argv[1:] if args is None else [*args]
@@ -55,7 +53,7 @@ class Commands(Group):
         except (click.exceptions.Exit, click.Abort):
             raise
         except Exception as error:
-            if given("verbose") and not (isinstance(error, click.ClickException) and error.__cause__ is None):
+            if is_flag_set("verbose") and not (isinstance(error, click.ClickException) and error.__cause__ is None):
                 import traceback
 
                 traceback.print_exc()
@@ -65,27 +63,27 @@ class Commands(Group):
 
 
 def color_choice(words):
-    """False where colors are not wanted, True where they are wanted also in a file, else None."""
+    """False without colors, True to keep them in files too, else None."""
     if os.environ.get("NO_COLOR") or "--no-color" in words:
         return False
     return True if os.environ.get("FORCE_COLOR") else None
 
 
 def explain_error(error):
-    """A failure that nobody foresaw, as one line."""
+    """An unexpected error as a one-line failure."""
     if isinstance(error, ModuleNotFoundError) and error.name:
-        from .commands.doctor import extra_of
+        from .commands.doctor import extra_of_module
 
-        extra = extra_of(error.name.split(".")[0])
+        extra = extra_of_module(error.name.split(".")[0])
         return MissingExtra(extra) if extra else Failure(f"{error}", "kerascnn doctor")
     kind = "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
-    advice = getattr(error, "advice", "") or "-v, which shows where"
-    return Failure(kind + (one_line(error) or "no reason given"), advice)
+    advice = getattr(error, "advice", "") or "-v, which shows the traceback"
+    return Failure(kind + (one_line(error) or "unknown error"), advice)
 
 
 def run_status(run, color):
-    """Run, say on stderr what went wrong, and return the exit code."""
-    replace_missing_letters()
+    """Run, print errors on stderr, and return the exit code."""
+    replace_unprintable()
     try:
         status = run()
         sys.stdout.flush()
@@ -100,7 +98,7 @@ def run_status(run, color):
 
 
 def print_error(error, color):
-    """One line for the error, and where there is advice one for what to try."""
+    """Print one line for the error, and one for the advice if there is any."""
     advice = getattr(error, "advice", None)
     if isinstance(error, click.UsageError):
         advice = f"{error.ctx.command_path if error.ctx else 'kerascnn'} --help"
@@ -112,7 +110,7 @@ def print_error(error, color):
 
 
 def variable_hint(error):
-    """Which variable a wrong value came from, where it did."""
+    """The environment variable that a wrong value came from, if any."""
     parameter, context = getattr(error, "param", None), getattr(error, "ctx", None)
     if parameter is None or context is None:
         return ""
@@ -121,28 +119,45 @@ def variable_hint(error):
 
 
 def close_stdout():
-    """Whoever read our output has left, as `head` does: leave quietly."""
+    """Exit quietly if the reader of the output, such as `head`, is gone."""
     with suppress(OSError, ValueError):  # stdout need not be a file
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
-EPILOG = """Complete with TAB: eval "$(kerascnn completion bash)"; also zsh and fish.
+EPILOG = """Shell completion: eval "$(kerascnn completion bash)"; also zsh and fish.
 
-Exit codes: 0 done, 1 failure during work, 2 usage, 3 missing optional part, 4 bad data or model file, 5 partial
-result, 130 interrupted.
+Exit codes: 0 success, 1 error, 2 wrong usage, 3 missing optional extra, 4 bad data or model file, 5 partial result,
+130 interrupted.
 
-Options can be set by variables, KERASCNN_TRAIN_EPOCHS=5, and in files: kerascnn config -h."""
+Options can also be set by environment variables, KERASCNN_TRAIN_EPOCHS=5, and in files: kerascnn config -h."""
 
-main = Commands(
+main = RootGroup(
     "kerascnn",
-    help="The famous convolutional networks in Keras: list them, look inside, see them learn.",
+    help="Famous convolutional networks in Keras: list, inspect, train, transfer, visualize.",
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 click.version_option(__version__, prog_name="kerascnn", message="%(prog)s %(version)s")(main)
-LOOK = (list, show, predict, see)
-WORK = (data, train, transfer, diagnose, evaluate, report, export, bench)
-for module in (*LOOK, *WORK, demo, doctor, cache, config, completion):
-    main.add_command(module.command)
+COMMANDS = (
+    list_command,
+    show_command,
+    predict_command,
+    see_command,
+    data_command,
+    train_command,
+    transfer_command,
+    diagnose_command,
+    evaluate_command,
+    report_command,
+    export_command,
+    bench_command,
+    demo_command,
+    doctor_command,
+    cache_command,
+    config_command,
+    completion_command,
+)
+for command in COMMANDS:
+    main.add_command(command)
 name_variables(main)

@@ -1,6 +1,6 @@
-"""Models, which the command line names as a network of the zoo or a file: completed, checked, and opened.
+"""Models on the command line, a network of the zoo or a file: complete, check and open them.
 
-What can be refused is refused before Keras is loaded: the catalog of networks is one JSON file.
+Wrong names are refused before Keras is loaded: the catalog of networks is one JSON file.
 """
 
 import os
@@ -11,7 +11,7 @@ from functools import wraps
 import click
 
 from .backend import load_keras
-from .errors import BadFile, Failure, Misuse, failing_as
+from .errors import BadFile, Failure, Misuse, raise_as
 from .output import waiting
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
@@ -19,83 +19,85 @@ HDF5 = b"\x89HDF\r\n\x1a\n"
 ZIP = b"PK\x03\x04"
 
 
-def networks():
-    """Every network of the catalog."""
+def catalog_rows():
+    """All networks of the catalog."""
     from kerascnn.zoo import catalog
 
     try:
-        return catalog.read()
+        return catalog.read_catalog()
     except OSError as error:
-        raise Failure(f"no catalog of networks: {error}", "python -m kerascnn.zoo.catalog") from error
+        raise Failure(
+            f"the catalog of networks is missing or damaged: {error}", "python -m kerascnn.zoo.catalog"
+        ) from error
 
 
-def network_called(name):
-    """The row of a network, named in letters of any size; None where there is none."""
-    from kerascnn.zoo.registry import called
+def network_row(name):
+    """The row of a network, in any letter case; None if there is none."""
+    from kerascnn.zoo.registry import find_by_name
 
-    return called(name.lower(), {row.name: row for row in networks()})
+    return find_by_name(name.lower(), {row.name: row for row in catalog_rows()})
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where a model comes from: the ``row`` of a network of the zoo and its weights, or a file of that name."""
+class ModelSource:
+    """Where a model comes from: the ``row`` and weights of a network, or a file."""
 
     name: str
     row: object = None
     weights: str | None = None
 
     def open(self, size=None):
-        """The model; a network of the zoo for images of this ``size``, its own unless given."""
+        """Open the model; a network of the zoo for images of this ``size``, its own by default."""
         load_keras()
         import kerascnn
         from kerascnn.inputs.classifier import open_model
 
         name, row, weights = self.name, self.row, self.weights
         if row is None:
-            unreadable = f"{name} is no model that Keras can read: "
-            with failing_as(BadFile, unreadable, f"kerascnn show -v {name}", kinds=Exception):
+            unreadable = f"{name} should be a model that Keras can load: "
+            with raise_as(BadFile, unreadable, f"kerascnn show -v {name}", kinds=Exception):
                 return open_model(name)
         shape = (size, size, row.input_shape[-1]) if size else None
         with (
             waiting(f"building {row.name} ..."),
-            failing_as(Failure, "", "a connection, or --weights with a file that is here", kinds=OSError),
-            failing_as(BadFile, f"{weights} cannot be loaded into {row.name}: "),
+            raise_as(Failure, "", "connect to the internet, or use --weights with a local file", kinds=OSError),
+            raise_as(BadFile, f"cannot load {weights} into {row.name}: "),
         ):
             return kerascnn.build_model(row.name, weights=weights, input_shape=shape)
 
 
 def find_model(name, weights=None):
-    """The `Source` of a model; refused where it is neither a network with such weights nor a file of a model."""
-    row = network_called(name)
-    return Source(name, row, check_weights(name, row, weights))
+    """The `ModelSource` of a network with such weights or of a model file; anything else is refused."""
+    row = network_row(name)
+    return ModelSource(name, row, check_weights(name, row, weights))
 
 
 def find_network(name):
-    """The row of a network of the zoo, with or without weights; None for a model file, which is checked."""
-    row = network_called(name)
+    """The row of a network; None for a model file, which is checked."""
+    row = network_row(name)
     if row is None:
         check_file(name)
     return row
 
 
 def weights_option(command):
-    help = "imagenet (the best there are), torchvision, keras, timm, or a file."
+    help = "Weights: imagenet (best published), torchvision, keras, timm, or a file."
     return click.option("--weights", metavar="W", help=help)(command)
 
 
 def model_argument(command):
-    """NAME|FILE and --weights; the command gets the `Source` of the model."""
+    """Add NAME|FILE and --weights; the command gets a `ModelSource`."""
 
     @click.argument("model", metavar="NAME|FILE", shell_complete=complete_names_and_files)
     @wraps(command)
-    def found(*, model, weights, **named):
-        return command(model=find_model(model, weights), **named)
+    def wrapper(*, model, weights, **options):
+        return command(model=find_model(model, weights), **options)
 
-    return weights_option(found)
+    return weights_option(wrapper)
 
 
 def complete_families(context, option, incomplete):
-    return sorted({row.family for row in networks() if row.family.startswith(incomplete)})
+    return sorted({row.family for row in catalog_rows() if row.family.startswith(incomplete)})
 
 
 def complete_publishers(context, option, incomplete):
@@ -105,12 +107,12 @@ def complete_publishers(context, option, incomplete):
 
 
 def complete_names(context, option, incomplete):
-    """Networks, the tiny ones only when asked for."""
-    from kerascnn.support.text import natural
+    """Names of networks; tiny ones only if asked for."""
+    from kerascnn.support.text import natural_key
 
-    names = [row.name for row in networks() if row.name.startswith(incomplete)]
+    names = [row.name for row in catalog_rows() if row.name.startswith(incomplete)]
     tiny = incomplete.startswith("tiny")
-    return sorted((name for name in names if tiny or not name.startswith("tiny")), key=natural)
+    return sorted((name for name in names if tiny or not name.startswith("tiny")), key=natural_key)
 
 
 def complete_names_and_files(context, option, incomplete):
@@ -120,65 +122,67 @@ def complete_names_and_files(context, option, incomplete):
 
 
 def best_top1(sources):
-    """The best published top-1 on ImageNet of those that are free for every use; None where there is none."""
-    found = (source.top1 for source in sources if source.free and not source.shipped)
-    return max((top1 for top1 in found if top1 is not None), default=None)
+    """The best published ImageNet top-1 of weights with a permissive license; None if there is none."""
+    scores = (source.top1 for source in sources if source.is_free and not source.is_shipped)
+    return max((top1 for top1 in scores if top1 is not None), default=None)
 
 
 def check_weights(model, row, weights):
-    """The weights to load into a network of the zoo, refused before Keras is loaded where there are none."""
+    """The weights for a network of the zoo; unknown ones are refused before Keras is loaded."""
     if row is None:
         check_file(model)
         if weights:
-            raise Misuse(f"--weights goes with the name of a network; {model} has its own")
+            raise Misuse(f"--weights needs the name of a network; the file {model} has its own weights")
         return None
-    from kerascnn.zoo.registry import BEST, PUBLISHERS, sources
+    from kerascnn.zoo.registry import BEST, PUBLISHERS, weights_sources
 
-    known = sources().get(row.name, ())
-    ours = any(source.answers(weights) for source in known)
+    known = weights_sources().get(row.name, ())
+    ours = any(source.answers_to(weights) for source in known)
     if weights and not ours and weights.split("/")[0] not in (BEST, *PUBLISHERS):
         if not os.path.isfile(weights):
-            raise BadFile(f"there is no file {weights}", f"--weights imagenet, {', '.join(PUBLISHERS)}, or a file")
+            raise BadFile(
+                f"weights file not found: {weights}", f"--weights imagenet, {', '.join(PUBLISHERS)}, or a file"
+            )
         return weights
     if not known:
-        others = ", ".join([name for name in sources() if not name.startswith("tiny")][:8])
+        others = ", ".join([name for name in weights_sources() if not name.startswith("tiny")][:8])
         advice = f"--weights with a file{f', or a network that has some: {others}' if others else ''}"
-        raise Misuse(f"nobody's weights for {row.name} are known here", advice)
+        raise Misuse(f"no published weights for {row.name}", advice)
     if weights and not ours and weights.split("/")[0] not in {source.publisher for source in known}:
         there = ", ".join(dict.fromkeys(source.publisher for source in known))
-        raise Misuse(f"{weights.split('/')[0]} has no weights for {row.name}", f"--weights {there}")
-    return weights or (known[0].name if known[0].shipped else BEST)
+        raise Misuse(f"no weights for {row.name} from {weights.split('/')[0]}", f"--weights {there}")
+    return weights or (known[0].name if known[0].is_shipped else BEST)
 
 
 def check_file(path):
-    """Refuse, before Keras is loaded, what is no model file by its name and its first bytes."""
+    """Refuse what is not a model file, by its name and first bytes, before Keras is loaded."""
     if not os.path.exists(path):
-        raise unknown_model(path)
+        raise model_not_found(path)
     if os.path.isdir(path):
         raise BadFile(f"{path} is a folder; a Keras model is one file, .keras or .h5")
     try:
         with open(path, "rb") as file:
             start = file.read(len(HDF5))
     except OSError as error:
-        raise BadFile(f"{path} cannot be read: {error.strerror}") from error
+        raise BadFile(f"cannot read {path}: {error.strerror}") from error
     if not start:
         raise BadFile(f"{path} is empty")
     if path.endswith(".weights.h5") and start == HDF5:
-        raise BadFile(f"{path} holds weights without a network", "kerascnn.build_model(name, weights=...)")
+        raise BadFile(f"{path} contains weights but no model", "kerascnn.build_model(name, weights=...)")
     kind = ".keras" if start.startswith(ZIP) else ".h5" if start == HDF5 else None
     if kind is None:
         raise BadFile(f"{path} is not a Keras model file: it is neither a .keras archive nor HDF5")
     if not path.endswith(SUFFIXES) or path.endswith(".keras") != (kind == ".keras"):
-        raise BadFile(f"{path} should end in {kind}, as which Keras would read it")
+        raise BadFile(f"{path} should end in {kind}, which matches its content")
 
 
-def unknown_model(name):
-    """The error for what is neither a network nor a file."""
+def model_not_found(name):
+    """The error for a name that is neither a network nor a file."""
     if name.lower().endswith(SUFFIXES) or os.sep in name:
-        return BadFile(f"there is no file {name}")
-    from kerascnn.zoo.registry import unknown_network
+        return BadFile(f"file not found: {name}")
+    from kerascnn.zoo.registry import message_for_unknown_network
 
     start = re.match(r"[a-z]*", name.lower())[0]
-    known = [row.name for row in networks()]
+    known = [row.name for row in catalog_rows()]
     relatives = start and any(start in other for other in known)
-    return Misuse(unknown_network(name, known), f"kerascnn list {start}" if relatives else "kerascnn list")
+    return Misuse(message_for_unknown_network(name, known), f"kerascnn list {start}" if relatives else "kerascnn list")

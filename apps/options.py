@@ -1,4 +1,4 @@
-"""Options: those that every command has, those that several have, and the types of their values."""
+"""Options of all commands, options of several commands, and the types of their values."""
 
 import os
 import re
@@ -6,51 +6,51 @@ from functools import wraps
 
 import click
 
-from .errors import BadFile, Misuse, near, writing
+from .errors import BadFile, Misuse, suggest_names, writing
 from .files import read_names
 
 
 def remember_flag(context, option, value):
-    """Keep a common option where every command finds it, given before or after the subcommand."""
+    """Store a common option for all commands, given before or after the subcommand."""
     if value:
         context.meta[f"kerascnn.{option.name}"] = True
         context.color = False if option.name == "no_color" else context.color
 
 
-def given(name):
+def is_flag_set(name):
     """Whether a common option was given."""
     context = click.get_current_context(silent=True)
     return context is not None and context.meta.get(f"kerascnn.{name}", False)
 
 
 COMMON = {
-    "--json": "Print one JSON document in place of text.",
-    "-q, --quiet": "Results only: no progress, no remarks.",
-    "-v, --verbose": "Show tracebacks, and what TensorFlow says while it loads.",
-    "--no-color": "No colors; the variable NO_COLOR does the same.",
+    "--json": "Print one JSON document instead of text.",
+    "-q, --quiet": "Print results only: no progress, no notes.",
+    "-v, --verbose": "Show tracebacks and TensorFlow's log messages.",
+    "--no-color": "Do not use colors; the same as setting NO_COLOR.",
 }
 
 
 def apply_config(context, option, path):
-    """Take defaults from files, before any other option is looked at."""
-    if not context.resilient_parsing and (path or not context.parent):  # completion has to be fast
+    """Read defaults from files before any other option."""
+    if not context.resilient_parsing and (path or not context.parent):  # completion must be fast
         from .settings import configure
 
         configure(context, path)
 
 
 def common_options():
-    """The options that every command has."""
+    """The options of every command."""
     flags = {"is_flag": True, "expose_value": False, "callback": remember_flag}
     file = {"metavar": "FILE", "is_eager": True, "expose_value": False, "callback": apply_config}
     return [
         *(click.Option(names.split(", "), help=text, **flags) for names, text in COMMON.items()),
-        click.Option(["--config"], help="Options from this file, in place of kerascnn.toml here.", **file),
+        click.Option(["--config"], help="Read options from this file instead of ./kerascnn.toml.", **file),
     ]
 
 
 class Group(click.Group):
-    """Commands in the order they were added; alone it says which there are, and a misspelled one gets near names."""
+    """Commands in the order they were added; it lists them if called alone, and suggests names."""
 
     def __init__(self, name, **rest):
         from .output import print_overview
@@ -62,12 +62,12 @@ class Group(click.Group):
 
     def resolve_command(self, context, args):
         if not args[0].startswith("-") and args[0] not in self.commands:
-            raise click.UsageError(f"there is no command {args[0]!r}.{near(args[0], self.commands)}", context)
+            raise click.UsageError(f"no such command: {args[0]!r}.{suggest_names(args[0], self.commands)}", context)
         return super().resolve_command(context, args)
 
 
 class Command(click.Command):
-    """A command with the common options, which its help lists apart."""
+    """A command with the common options, which its help lists in a section of their own."""
 
     def __init__(self, name, *, params=None, **rest):
         super().__init__(name, params=[*(params or ()), *common_options()], **rest)
@@ -96,7 +96,7 @@ PICTURES = (".png", ".svg", ".pdf")
 
 
 class Names(click.ParamType):
-    """Names with commas between them."""
+    """Names separated by commas."""
 
     name = "names"
 
@@ -113,10 +113,10 @@ class Count(click.ParamType):
         if isinstance(value, int):
             return value
         text = value.replace("_", "").replace(",", "").replace(" ", "").lower()
-        found = re.fullmatch(r"(\d+\.?\d*(?:e\d+)?|\.\d+(?:e\d+)?)([kmgbt]?)", text)
-        if not found:
-            self.fail(f"{value!r} is not a number such as 25_000_000, 1.2e6 or 5M.", option, context)
-        return round(float(found[1]) * MULTIPLES[found[2]])
+        match = re.fullmatch(r"(\d+\.?\d*(?:e\d+)?|\.\d+(?:e\d+)?)([kmgbt]?)", text)
+        if not match:
+            self.fail(f"{value!r} should be a number such as 25_000_000, 1.2e6 or 5M.", option, context)
+        return round(float(match[1]) * MULTIPLES[match[2]])
 
 
 def seed_option(help):
@@ -124,42 +124,42 @@ def seed_option(help):
 
 
 def images_argument(command):
-    """IMAGE...: image files and folders of them, of which at least one has to be there."""
+    """Add IMAGE...: image files and folders, at least one of which exists."""
 
     @click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path())
     @wraps(command)
-    def checked(*, images, **named):
+    def wrapper(*, images, **options):
         check_image(images)
-        return command(images=[*images], **named)
+        return command(images=[*images], **options)
 
-    return checked
+    return wrapper
 
 
 def check_image(paths):
-    """Refuse images none of which is there."""
+    """Refuse images if none of them exists."""
     if not any(os.path.exists(path) for path in paths):
-        raise BadFile(f"there is no image {paths[0]}")
+        raise BadFile(f"image not found: {paths[0]}")
 
 
-def classes_option(command):
-    """--classes: names with commas between them, or in a file."""
+def class_names_option(command):
+    """Add --class-names: names separated by commas, or a file."""
 
     def read(context, option, text):
         return None if text is None else read_names(text)
 
-    help = "The model's in its order; or a file: a line each, or JSON."
-    return click.option("--classes", metavar="A,B,..", callback=read, help=help)(command)
+    help = "Class names in the model's output order, separated by commas; or a file: one per line, or JSON."
+    return click.option("--class-names", metavar="A,B,..", callback=read, help=help)(command)
 
 
 def new_file_option(name, example, suffixes, help, metavar=None):
-    """An option for a file to write, and --force; what is there, or has another suffix, is refused before any work."""
+    """Add an option for an output file, and --force; existing files and other suffixes are refused first."""
 
     def check(context, option, path):
-        check_new(path, f"{name} {example}", suffixes, given("force"))
+        check_output_file(path, f"{name} {example}", suffixes, is_flag_set("force"))
         return path
 
     def decorate(command):
-        command = force_option(f"Let {name} replace a file.")(command)
+        command = force_option(f"Overwrite the file at {name}.")(command)
         option = {"metavar": metavar or f"FILE{suffixes[0]}", "type": click.Path(dir_okay=False), "help": help}
         return click.option(name, callback=check, **option)(command)
 
@@ -167,7 +167,7 @@ def new_file_option(name, example, suffixes, help, metavar=None):
 
 
 def force_option(help):
-    """--force, which is looked at before the options that it allows; `given` tells of it."""
+    """Add --force, evaluated before the options that it affects; see `is_flag_set`."""
 
     def note(context, option, value):
         context.meta["kerascnn.force"] = value
@@ -175,8 +175,8 @@ def force_option(help):
     return click.option("--force", is_flag=True, is_eager=True, expose_value=False, callback=note, help=help)
 
 
-def check_new(path, example, suffixes, force):
-    """Refuse, before any work, a file that is there or has another suffix; ``example`` is an option that will do."""
+def check_output_file(path, example, suffixes, force):
+    """Refuse an existing output file or another suffix; ``example`` is a valid option."""
     if path is None:
         return
     if not path.endswith(suffixes):
@@ -184,24 +184,22 @@ def check_new(path, example, suffixes, force):
         text = f"{', '.join(others)} or {last}" if others else last
         raise Misuse(f"{example.split()[0]} should end in {text}. Received: {path}", example)
     if os.path.exists(path) and not force:
-        raise Misuse(f"{path} is there already and stays", "another name, or --force to replace it")
+        raise Misuse(f"{path} already exists", "another name, or --force to overwrite it")
 
 
-def run_folder(out, marks, what, resume):
-    """The folder of a run or a study, known by one of its ``marks``; files that are there stay."""
+def check_run_folder(out, marks, what, resume):
+    """The folder of a run, recognized by one of its ``marks``; nothing in it is overwritten."""
     begun = any(os.path.exists(os.path.join(out, mark)) for mark in marks)
     if begun and not resume:
-        raise Misuse(
-            f"{out} has a {what} in it, which stays", "--resume to go on with it, or --out with another folder"
-        )
+        raise Misuse(f"{out} already contains a {what}", "--resume to continue it, or --out with another folder")
     files = os.listdir(out) if os.path.isdir(out) else ()
     if not begun and any(not name.startswith(".draft-") for name in files):
-        raise Misuse(f"{out} has files in it, and stays", "--out with a new folder")
+        raise Misuse(f"{out} is not empty", "--out with a new folder")
     return out
 
 
-def keep(found, path):
-    """What draws or writes itself goes to ``path``, where one is given."""
+def save_result(result, path):
+    """Save a result to ``path``, if given."""
     if path is not None:
         with writing(path):
-            found.save(path)
+            result.save(path)

@@ -1,4 +1,4 @@
-"""What commands write: results to stdout as text or one JSON document, remarks to stderr."""
+"""The output of commands: results to stdout as text or one JSON document, messages to stderr."""
 
 import os
 import sys
@@ -6,38 +6,38 @@ from contextlib import contextmanager
 
 import click
 
-from kerascnn.support.text import cut_line
+from kerascnn.support.text import clip_line
 
-from .options import given
+from .options import is_flag_set
 
 UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 GAP = "  "
-ALIGNED = 62  # letters up to which commands share a column with what they do
-LAST = 16  # letters that the last column of a table keeps, before another column goes
+ALIGNED = 60  # longest command that is aligned with the others, in characters
+LAST = 16  # least width of the last column before another column is dropped
 
 
-def answer(command, result, lines, warnings=(), told=False):
-    """A command's result: with --json one document, else the text lines, which may be a generator.
+def print_result(command, result, lines, warnings=(), printed=False):
+    """Print the result of a command: one JSON document with --json, else the lines.
 
-    Warnings are in the document, and remarks after the result unless they have been ``told`` before.
+    Warnings are part of the document; they are also printed to stderr unless they have been ``printed`` before.
     """
-    if given("json"):
+    if is_flag_set("json"):
         import json
 
-        from kerascnn.support.files import displayable
+        from kerascnn.support.files import escape_surrogates
 
         document = {"schema": f"kerascnn.{command}/1", "command": command, "result": result, "warnings": [*warnings]}
-        click.echo(json.dumps(displayable(document), indent=2, allow_nan=False))
+        click.echo(json.dumps(escape_surrogates(document), indent=2, allow_nan=False))
     else:
         for line in lines:
             click.echo(line)
-    for line in () if told else warnings:
+    for line in () if printed else warnings:
         remark(line)
 
 
 @contextmanager
-def collected_warnings():
-    """A list that has, when the body is done, what users were warned of, each text once."""
+def collect_warnings():
+    """Collect the user warnings of the body in a list, each text once."""
     import warnings
 
     texts = []
@@ -48,17 +48,17 @@ def collected_warnings():
 
 
 def json_number(value):
-    """A float as JSON takes it."""
+    """A float with six digits for JSON; None for NaN."""
     return float(f"{value:.6g}") if value == value else None
 
 
 def json_rows(frame):
-    """The rows of a table as JSON takes them."""
+    """The rows of a DataFrame as plain data."""
     return [{key: json_value(value) for key, value in row.items()} for row in frame.to_dict("records")]
 
 
 def json_value(value):
-    """A word or a number as JSON takes it: floats in six digits, None for none."""
+    """A word or a number as plain data: floats with six digits, None for NaN."""
     if isinstance(value, str | None):
         return value
     value = value.item() if hasattr(value, "item") else value
@@ -67,33 +67,33 @@ def json_value(value):
 
 @click.pass_context
 def print_overview(context):
-    """What a group of commands says where none of them is asked for: which there are."""
+    """Print the commands of a group if none of them is called."""
     if context.invoked_subcommand is None:
         command = context.command
         known = {name: below.get_short_help_str(100) for name, below in command.commands.items()}
-        answer(command.name, {"commands": known}, context.get_help().splitlines())
+        print_result(command.name, {"commands": known}, context.get_help().splitlines())
 
 
 def remark(text=""):
-    """Something for the person at the terminal, not for a program that reads the result."""
-    if not given("quiet"):
+    """Print a message for people to stderr, unless --quiet."""
+    if not is_flag_set("quiet"):
         click.echo(text, err=True)
 
 
 def verbosity():
-    """What functions of the package take as ``verbose``."""
-    return 0 if given("quiet") else "auto"
+    """The ``verbose`` argument for functions of the package."""
+    return 0 if is_flag_set("quiet") else "auto"
 
 
-def to_person():
-    """Whether somebody reads the result on a terminal, and wants to be told more than the result."""
-    return sys.stdout.isatty() and not given("json") and not given("quiet")
+def is_interactive():
+    """Whether a person reads the result on a terminal, and may want hints."""
+    return sys.stdout.isatty() and not is_flag_set("json") and not is_flag_set("quiet")
 
 
 @contextmanager
 def waiting(text):
-    """A line that stands on the terminal while the body runs."""
-    shown = sys.stderr.isatty() and not given("quiet")
+    """Show a line on the terminal while the body runs."""
+    shown = sys.stderr.isatty() and not is_flag_set("quiet")
     if shown:
         click.echo(dim(text), err=True, nl=False)
     try:
@@ -103,15 +103,15 @@ def waiting(text):
             click.echo("\r" + " " * len(text) + "\r", err=True, nl=False)
 
 
-def replace_missing_letters():
-    """Write a question mark where the terminal has no such letter, rather than fail."""
+def replace_unprintable():
+    """Replace characters that the terminal cannot show by question marks."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
 
 
-def width():
-    """Columns of the terminal; None where the output goes to a file or a pipe."""
+def terminal_width():
+    """Columns of the terminal; None if the output goes to a file or a pipe."""
     columns = os.environ.get("COLUMNS", "")
     if columns.isdigit() and int(columns):
         return int(columns)
@@ -121,8 +121,8 @@ def width():
         return None
 
 
-def short(number, digits=3, padded=True):
-    """A count in few digits: 25.6 M, 4.09 G; a dash for none. ``padded`` keeps the zeros at the end."""
+def format_count(number, digits=3, padded=True):
+    """A count with few digits: 25.6 M, 4.09 G; a dash for None. ``padded`` keeps trailing zeros."""
     if number is None:
         return "-"
     number = float(f"{number:.{digits}g}") if number >= 1000 else number
@@ -133,7 +133,7 @@ def short(number, digits=3, padded=True):
     return f"{number:g}"
 
 
-def exact(number):
+def format_exact(number):
     return "-" if number is None else f"{number:,}"
 
 
@@ -142,7 +142,7 @@ def percent(part, whole):
 
 
 def bar(part, whole, length=10):
-    """A share as a bar."""
+    """A fraction as a bar."""
     block = "█" if "utf" in (getattr(sys.stdout, "encoding", "") or "").lower() else "#"
     return block * round(length * part / whole) if whole else ""
 
@@ -155,33 +155,33 @@ def dim(text):
     return click.style(text, dim=True)
 
 
-def table(titles, rows, *, words=(), spare=(), room=None):
+def format_table(titles, rows, *, words=(), spare=(), room=None):
     """Aligned columns under bold titles; those in ``words`` to the left, numbers to the right.
 
-    In a terminal of less ``room`` the columns in ``spare`` go, in that order, and the last is cut.
+    If ``room`` is too small, the columns in ``spare`` are dropped in that order, and the last column is shortened.
     """
     columns = {title: [title, *map(str, cells)] for title, *cells in zip(titles, *rows, strict=True)}
     widths = {title: max(map(len, cells)) for title, cells in columns.items()}
 
-    def needed():
+    def columns_width():
         return sum(min(widths[title], LAST) if title == titles[-1] else widths[title] for title in columns)
 
     for title in spare:
-        if room is not None and needed() + len(GAP) * (len(columns) - 1) > room:
+        if room is not None and columns_width() + len(GAP) * (len(columns) - 1) > room:
             del columns[title]
 
     def line(cells):
         align = {title: str.ljust if title in words else str.rjust for title in columns}
         aligned = [align[title](cell, widths[title]) for title, cell in zip(columns, cells, strict=True)]
-        return cut_line(GAP.join(aligned).rstrip(), room)
+        return clip_line(GAP.join(aligned).rstrip(), room)
 
     first, *others = zip(*columns.values(), strict=True)
     yield bold(line(first))
     yield from map(line, others)
 
 
-def pairs(facts, *, indent=GAP, room=None):
-    """Names and what they are, long texts wrapped beside the name; an address stays whole."""
+def format_pairs(facts, *, indent=GAP, room=None):
+    """Names and texts in two columns; long texts are wrapped, URLs are not broken."""
     import textwrap
 
     names = max(map(len, facts), default=0)
@@ -194,7 +194,7 @@ def pairs(facts, *, indent=GAP, room=None):
 
 
 def next_steps(steps):
-    """Commands that come next, and what each does."""
+    """Suggested commands, with what each does."""
     yield ""
     yield bold("next")
     length = max((len(command) for command in steps if len(command) <= ALIGNED), default=0)

@@ -25,15 +25,15 @@ HERO = (
 
 def models():
     """The networks that have published weights, a row each, from the oldest to the youngest."""
-    from kerascnn.zoo.registry import sources
-    from kerascnn_apps.models import best_top1, networks
+    from kerascnn.zoo.registry import weights_sources
+    from kerascnn_apps.models import best_top1, catalog_rows
 
-    known = sources()
+    known = weights_sources()
     lines = [
         "| network | paper | year | parameters | multiply-adds | top-1 | weights |",
         "|---|---|--:|--:|--:|--:|---|",
     ]
-    for row in sorted((row for row in networks() if row.name in known), key=lambda row: row.year):
+    for row in sorted((row for row in catalog_rows() if row.name in known), key=lambda row: row.year):
         found, top = known[row.name], best_top1(known[row.name])
         who = ", ".join(dict.fromkeys(each.publisher for each in found))
         paper = re.sub(r"arXiv:([\d.]+)", r"[\1](https://arxiv.org/abs/\1)", row.paper)

@@ -5,7 +5,7 @@ import numpy as np
 from PIL import Image
 
 from kerascnn import visualize
-from kerascnn.plots.primitives import looks, overlay, signals
+from kerascnn.plots.primitives import display_images, draw_overlay, signals_to_colors
 from kerascnn.plots.style import BLUE, RED
 from kerascnn.visualize.registry import METHODS, ROWS
 
@@ -30,9 +30,9 @@ def attributed(found):
     """Signals on mid-gray, gradients in gray, what has a sign from blue to red, the rest over the photo."""
     if found.rule:
         values = found.values.sum(axis=0)  # of several units, where it was units that were asked
-        return signals(values, np.percentile(np.abs(values), PERCENT))
+        return signals_to_colors(values, np.percentile(np.abs(values), PERCENT))
     values = found.map[0]
-    if not found.signed and found.reduce == "max":
+    if not found.is_signed and found.reduce == "max":
         return colored(values, "gray")
     if found.values.shape[-1] > 1:
         return colored(values, "RdBu_r", signed=True)
@@ -52,7 +52,7 @@ def over(images, values, colors="viridis"):
     figure = Figure(figsize=(1, 1), dpi=2 * SIDE)
     axis = figure.add_axes((0, 0, 1, 1))
     axis.axis("off")
-    overlay(axis, looks(images[:1])[0][0], values, False, PERCENT, colors)
+    draw_overlay(axis, display_images(images[:1])[0][0], values, False, PERCENT, colors)
     return canvas(figure)
 
 

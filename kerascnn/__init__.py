@@ -3,7 +3,7 @@
 import importlib.util
 import sys
 
-from .support.lazy import lazily
+from .support.lazy import lazy_attributes
 
 __version__ = "0.1.0"
 
@@ -60,7 +60,7 @@ PACKAGES = (
     "zoo",
 )
 __all__ = sorted(PUBLIC.keys() - {"help"})  # which a star import would put in place of Python's own
-__getattr__, __dir__ = lazily(__name__, PUBLIC, PACKAGES)
+__getattr__, __dir__ = lazy_attributes(__name__, PUBLIC, PACKAGES)
 
 
 class _AfterKeras:

@@ -7,7 +7,7 @@ from pathlib import Path
 from textwrap import shorten
 
 from . import PUBLIC
-from .support.text import unknown
+from .support.text import unknown_name
 
 TOPICS = {  # topic -> (rooms of kerascnn's public names, a package whose own public functions come below)
     "build": (("zoo", "weights", "anatomy"), None),
@@ -22,17 +22,21 @@ TOPICS = {  # topic -> (rooms of kerascnn's public names, a package whose own pu
 WIDTH = 120
 
 
-def help(topic=None):
-    """Print the public functions by topic, a line each."""
+def help(topic: str | None = None) -> None:
+    """Print the public functions by topic, a line each.
+
+    Args:
+        topic: one of "build", "data", "train", "transfer", "see", "judge", "export" and "report"; by default all.
+    """
     if topic is not None and topic not in TOPICS:
-        raise ValueError(unknown("topic", topic, TOPICS))
+        raise ValueError(unknown_name("topic", topic, TOPICS))
     for name in [topic] if topic else TOPICS:
         found = functions(name)
         wide = max(map(len, found)) + 2
         print(f"\n{name}")
         for function, line in found.items():
             print(f"  {function.ljust(wide)}{shorten(line, WIDTH - wide - 2, placeholder=' ...')}")
-    print("\nMore of one: help(kerascnn.build_model). On the command line: kerascnn --help")
+    print("\nFor details: help(kerascnn.build_model). On the command line: kerascnn --help")
 
 
 def functions(topic):

@@ -76,12 +76,12 @@ def in_process(monkeypatch):
     verification = import_module("kerascnn.exporting.verify")
 
     def finished(file, folders):
-        rows = (reload if file == "model.keras" else standalone).checks(*folders)
-        return [Check(**row) for row in rows if row["what"] != "needs no kerascnn"]
+        rows = (reload if file == "model.keras" else standalone).run_checks(*folders)
+        return [Check(**row) for row in rows if row["what"] != "works without kerascnn"]
 
     class Folders(tuple):
         def kill(self):
             pass
 
-    monkeypatch.setattr(verification, "started", lambda words: Folders(map(str, words[-2:])))
-    monkeypatch.setattr(verification, "finished", finished)
+    monkeypatch.setattr(verification, "start_process", lambda words: Folders(map(str, words[-2:])))
+    monkeypatch.setattr(verification, "read_report", finished)

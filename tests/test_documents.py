@@ -48,10 +48,10 @@ def test_tables_of_the_readme_are_what_the_package_makes(make):
 
 def test_tables_name_every_network_with_weights_and_every_way_to_see(make):
     from kerascnn.visualize.registry import ROWS
-    from kerascnn.zoo.registry import sources
+    from kerascnn.zoo.registry import weights_sources
 
     models, methods = make.models(), make.methods()
-    assert all(f"`{name}`" in models for name in sources())
+    assert all(f"`{name}`" in models for name in weights_sources())
     assert all(f"`{name}`" in methods for name in ROWS)
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 import kerascnn
 from kerascnn.help import TOPICS, functions
-from kerascnn.support.display import Drawn, Tabled, Told
+from kerascnn.support.display import FigureResult, TableResult, TextResult
 
 SOURCES = sorted(Path(kerascnn.__file__).parent.rglob("*.py"))
 SHOWN = ("_repr_html_", "_repr_png_", "_repr_svg_", "_repr_mimebundle_")
@@ -35,7 +35,7 @@ def test_every_result_shows_itself(module, name):
     assert any(hasattr(found, way) for way in SHOWN), f"{name} should be Drawn, Tabled or Told"
 
 
-class Line(Drawn):
+class Line(FigureResult):
     def plot(self):
         from matplotlib.figure import Figure
 
@@ -56,11 +56,11 @@ def test_a_drawn_result(tmp_path):
 def test_a_table_and_a_text():
     import pandas as pd
 
-    class Rows(Tabled):
+    class Rows(TableResult):
         table = pd.DataFrame({"a": [1]})
 
     assert "<table" in Rows()._repr_html_()
-    assert Told()._repr_mimebundle_()["text/plain"].startswith("<")
+    assert TextResult()._repr_mimebundle_()["text/plain"].startswith("<")
 
 
 def test_help_tells_of_every_public_function(capsys):

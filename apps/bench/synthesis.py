@@ -1,6 +1,6 @@
-"""`kerascnn bench synthesis`: images climbed by this package and by others, and beside a bare gradient of them.
+"""`kerascnn bench synthesis`: images of classes by this package, other tools, and a bare compiled gradient.
 
-A task is a row of TASKS: what each tool makes of a `Case`, a call that does all of it. Other syntheses add rows.
+A task is a row of TASKS: for each tool a function that makes a call of a `SynthesisCase`. Add a row for another task.
 """
 
 import importlib.metadata
@@ -11,17 +11,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..output import remark
-from .timing import failure, machine, median_ratio, open_network, seconds_of, tables
-from .visualize import heading, prepared
+from .timing import failure_row, machine_load, median_ratio, open_network, task_tables, time_call
+from .visualize import attribution_case, benchmark_heading
 
 OURS, BARE, THEIRS = "kerascnn", "bare gradient, compiled", "tf-keras-vis"
-RIVALS = {THEIRS: "tf_keras_vis"}  # tool -> the package that it needs
-PATIENCE = 60  # seconds; what takes longer is done in one round only
+RIVALS = {THEIRS: "tf_keras_vis"}  # tool -> required package
+PATIENCE = 60  # seconds; slower calls run once
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
-    """What is climbed: classes of a plain Functional model that ends with logits, from ``images``, in so many steps."""
+class SynthesisCase:
+    """The task: a Functional model that ends with logits, start images (one per class) and the number of steps."""
 
     model: object
     images: np.ndarray
@@ -32,39 +32,39 @@ class Case:
         return list(range(len(self.images)))
 
 
-def climbed(recipe):
-    """This package with a recipe, of which only the number of steps is the case's."""
+def maximize_with(recipe):
+    """This package with a recipe; the case sets the number of steps."""
 
-    def made(case):
+    def make_call(case):
         from kerascnn.visualize import maximize
 
         return lambda: maximize(case.model, classes=case.classes, recipe=replace(recipe(), steps=case.steps))
 
-    return made
+    return make_call
 
 
-def theirs():
+def tf_keras_vis_recipe():
     from kerascnn.visualize import RECIPES
 
     return RECIPES["tf_keras_vis"]
 
 
-def lucid():
+def lucid_recipe():
     from kerascnn.visualize import RECIPES
 
     return RECIPES["lucid"]
 
 
-def plain():
-    """Neither shaken nor judged: what the loop itself costs."""
-    from kerascnn.visualize import Recipe
+def plain_recipe():
+    """A recipe without transforms and regularizers: the cost of the loop itself."""
+    from kerascnn.visualize import SynthesisRecipe
     from kerascnn.visualize.synthesis.params import Pixels
 
-    return Recipe("neither shaken nor judged", 1, 1.0, "plain", Pixels(between=(0, 255)))
+    return SynthesisRecipe("no transforms, no regularizers", 1, 1.0, "plain", Pixels(between=(0, 255)))
 
 
-def tf_keras_vis(case):
-    """With its own defaults: jitter 4, rotation by 1 degree, variation and norm, RMSprop."""
+def tf_keras_vis_maximize(case):
+    """tf-keras-vis with its defaults: jitter 4, rotation by 1 degree, total variation and norm, RMSprop."""
     from tf_keras_vis.activation_maximization import ActivationMaximization
     from tf_keras_vis.utils.scores import CategoricalScore
 
@@ -72,10 +72,10 @@ def tf_keras_vis(case):
     return lambda: climb(CategoricalScore(case.classes), seed_input=case.images, steps=case.steps)
 
 
-def bare(case):
-    """One compiled gradient a step, by a tape, and nothing else: nobody who climbs can do less.
+def bare_gradient_loop(case):
+    """One compiled gradient per step and nothing else: a lower bound for every tool.
 
-    The tape stands here and not in the engine because it is what the engine is measured by.
+    The tape stands here and not in the engine because the engine is measured against it.
     """
     import tensorflow as tf
 
@@ -91,63 +91,63 @@ def bare(case):
     return lambda: [slopes(images) for _ in range(case.steps)][-1].numpy()
 
 
-TASKS = {  # title -> {tool: what makes its call}; the first is what others are told in
+TASKS = {  # title -> {tool: function that makes its call}; the first is the reference
     "{units} classes, {steps} steps": {
-        OURS: climbed(theirs),
-        "kerascnn, recipe lucid": climbed(lucid),
-        "kerascnn, plain": climbed(plain),
-        BARE: bare,
-        THEIRS: tf_keras_vis,
+        OURS: maximize_with(tf_keras_vis_recipe),
+        "kerascnn, recipe lucid": maximize_with(lucid_recipe),
+        "kerascnn, plain": maximize_with(plain_recipe),
+        BARE: bare_gradient_loop,
+        THEIRS: tf_keras_vis_maximize,
     }
 }
 
 
-def measured(network, weights, units, steps, size, rounds, tasks=TASKS):
-    """Seconds of each tool at each task, in turn, and what they are of ours and of the bare gradient."""
-    given = prepared(network, weights, units, size)
-    case = Case(given.model, given.images, steps)
+def measure_synthesis(network, weights, units, steps, size, rounds, tasks=TASKS):
+    """Time of each tool at each task, in turn, and its ratio to ours and to the bare gradient."""
+    base = attribution_case(network, weights, units, size)
+    case = SynthesisCase(base.model, base.images, steps)
     here = {tool: importlib.metadata.version(tool) for tool in RIVALS if importlib.util.find_spec(RIVALS[tool])}
     rows = []
     for title, tools in tasks.items():
         title = title.format(units=units, steps=steps)
         remark(title)
         present = {tool: make for tool, make in tools.items() if tool not in RIVALS or tool in here}
-        rows += [{"task": title} | row for row in compared(case, present, rounds)]
+        rows += [{"task": title} | row for row in time_synthesis(case, present, rounds)]
     about = {"network": network, "units": units, "steps": steps, "size": case.images.shape[1], "rounds": rounds}
-    about |= machine() | {"tools": here, "not_installed": sorted(RIVALS.keys() - here)}
+    about |= machine_load() | {"tools": here, "not_installed": sorted(RIVALS.keys() - here)}
     return about | {"rows": rows}
 
 
-def fooled(network, weights, photos, rounds):
-    """The rows of attacks on a network, on photos."""
-    from kerascnn.visualize import probe
+def measure_attacks(network, weights, photos, rounds):
+    """Rows of attacks on a network, on photos."""
+    from kerascnn.visualize import lens
     from kerascnn.visualize.engine.query import pictures
 
-    from .attacks import rows
+    from .attacks import attack_rows
 
     model = open_network(network, weights)
-    return rows(model, pictures(probe(model), photos).pixels, rounds)
+    return attack_rows(model, pictures(lens(model), photos).pixels, rounds)
 
 
-def compared(case, tools, rounds):
-    """A row for each tool; the first call of each compiles and does not count."""
+def time_synthesis(case, tools, rounds):
+    """One row per tool; its first call compiles and does not count."""
     calls, rows = {}, {}
     for tool, make in tools.items():
         remark(tool)
         try:
             calls[tool] = make(replace(case, steps=min(case.steps, 2)) if tool in RIVALS else case)
-            rows[tool] = {"tool": tool, "first_seconds": round(seconds_of(calls[tool]), 3)}
+            rows[tool] = {"tool": tool, "first_seconds": round(time_call(calls[tool]), 3)}
             calls[tool] = make(case) if tool in RIVALS else calls[tool]
         except Exception as error:
             if tool not in RIVALS:
                 raise
             calls.pop(tool, None)
-            rows[tool] = {"tool": tool} | failure(error)
+            rows[tool] = {"tool": tool} | failure_row(error)
     seconds = {tool: [] for tool in calls}
     for _ in range(rounds):
         for tool, call in calls.items():
             if sum(seconds[tool]) < PATIENCE or tool not in RIVALS:
-                seconds[tool].append(seconds_of(call))
+                seconds[tool].append(time_call(call))
     bases = {"of_ours": next(iter(tools)), "of_bare": BARE}
     for tool, own in seconds.items():
         rows[tool] |= {"seconds": round(statistics.median(own), 4), "rounds": len(own)}
@@ -155,23 +155,27 @@ def compared(case, tools, rounds):
     return list(rows.values())
 
 
-def lines(result):
-    """A table of the tools for each task."""
-    yield heading(result)
-    yield from tables(result["rows"], ("s", "of ours", "of bare", "first s"), cells)
-    yield from tables(result.get("fooled", []), ("s", "of ours", "fooled", "L2"), against)
+def synthesis_lines(result):
+    """One table of the tools per task."""
+    yield benchmark_heading(result)
+    yield from task_tables(
+        result["rows"], ("s", "relative to ours", "relative to bare gradient", "first call, s"), synthesis_cells
+    )
+    yield from task_tables(result.get("fooled", []), ("s", "relative to ours", "fooled", "L2"), attack_cells)
     if result["not_installed"]:
         yield ""
         yield f"not installed: {', '.join(result['not_installed'])}"
 
 
-def against(row):
-    told = [f"{row[name]:.2f}" if name in row else "-" for name in ("seconds", "of_ours", "success", "median_l2")]
-    return [row["tool"], *told, row.get("fails", "")]
+def attack_cells(row):
+    numbers = [f"{row[name]:.2f}" if name in row else "-" for name in ("seconds", "of_ours", "success", "median_l2")]
+    return [row["tool"], *numbers, row.get("fails", "")]
 
 
-def cells(row):
+def synthesis_cells(row):
     if "fails" in row:
         return [row["tool"], "-", "-", "-", "-", row["fails"]]
-    told = [f"{row[name]:.2f}" if name in row else "-" for name in ("seconds", "of_ours", "of_bare", "first_seconds")]
-    return [row["tool"], *told, "one round" if row["rounds"] == 1 else ""]
+    numbers = [
+        f"{row[name]:.2f}" if name in row else "-" for name in ("seconds", "of_ours", "of_bare", "first_seconds")
+    ]
+    return [row["tool"], *numbers, "measured once" if row["rounds"] == 1 else ""]

@@ -1,4 +1,4 @@
-"""What measurements share: the network that is measured, clocks, turns, and the machine that they were made on."""
+"""Shared by all measurements: the network, clocks, ratios, the state of the machine, tables."""
 
 import contextlib
 import io
@@ -11,24 +11,24 @@ from ..errors import one_line
 
 
 def open_network(network, weights=None, size=None):
-    """A network of the zoo for images of a ``size``, with a file of weights, "none", or the best that are published."""
+    """Open a network for images of a ``size`` with a weights file, "none" (random) or the best published weights."""
     from kerascnn import build_model, card
-    from kerascnn.transfer_learning.sources import named
+    from kerascnn.transfer_learning.sources import open_backbone
 
     if weights is None:
-        return named(network, size)
+        return open_backbone(network, size)
     shape = {"input_shape": (size, size, card(network).input_shape[-1])} if size else {}
     return build_model(network, weights=None if weights == "none" else weights, **shape)
 
 
-def machine():
-    """How many cores there are, and how busy they are with other things."""
+def machine_load():
+    """The number of cores and the load."""
     load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
     return {"cores": os.cpu_count(), "load": load}
 
 
-def seconds_of(run):
-    """The seconds of a call, whose progress bars and warnings are not shown."""
+def time_call(run):
+    """Seconds of a call, with its progress bars and warnings hidden."""
     start = time.perf_counter()
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -37,20 +37,20 @@ def seconds_of(run):
 
 
 def median_ratio(own, base):
-    """The median of what one takes of another, round by round."""
+    """The median of the ratios of two series, round by round."""
     return round(statistics.median(a / b for a, b in zip(own, base, strict=False)), 3)
 
 
-def failure(error):
-    """What a tool cannot do, as the end of its row: a result, and not the end of the others."""
+def failure_row(error):
+    """The failure of a tool as part of its row; the other tools go on."""
     return {"fails": one_line(f"{type(error).__name__}: {error}", 100)}
 
 
-def tables(rows, titles, cells):
-    """A table of the tools for each task; the title of its first column is the task."""
-    from ..output import table
+def task_tables(rows, titles, cells):
+    """One table of the tools per task; the task is the title of the first column."""
+    from ..output import format_table
 
     for task in dict.fromkeys(row["task"] for row in rows):
         yield ""
         lines = [cells(row) for row in rows if row["task"] == task]
-        yield from table([task, *titles, ""], lines, words=[task, ""])
+        yield from format_table([task, *titles, ""], lines, words=[task, ""])

@@ -1,7 +1,7 @@
-"""Tools that say which pixels matter, each told to do the same: a row a tool, a function for each task.
+"""Attribution tools set up for the same tasks: one row per tool, one function per task.
 
-All are given one plain Functional model that ends with logits, which all can take, and one class for all images, which
-is all that tf-explain can be asked. A tool that is not installed is left out.
+All tools get one Functional model that ends with logits, and one class for all images, because tf-explain takes no
+more. Tools that are not installed are left out.
 """
 
 import importlib.metadata
@@ -15,8 +15,8 @@ OURS, OUR_GRADIENT, FORWARD = "kerascnn", "kerascnn, plain gradient", "forward p
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
-    """What every tool is asked about; each task is a function of images (N, H, W, C)."""
+class AttributionCase:
+    """The model, layer, images and class that every tool explains."""
 
     model: object
     layer: str
@@ -28,7 +28,7 @@ class Case:
         return [self.number] * len(images)
 
 
-def ours(case):
+def our_methods(case):
     from kerascnn import visualize
 
     patch = {"patch": case.patch, "stride": case.patch, "fill": GRAY}
@@ -42,12 +42,12 @@ def ours(case):
     }
 
 
-def our_gradient(case):
-    """What guided backpropagation and deconvnet are measured by."""
-    return dict.fromkeys(("guided", "deconvnet"), ours(case)["saliency"])
+def our_plain_gradient(case):
+    """The baseline of guided backpropagation and deconvnet."""
+    return dict.fromkeys(("guided", "deconvnet"), our_methods(case)["saliency"])
 
 
-def tf_keras_vis(case):
+def tf_keras_vis_methods(case):
     from tf_keras_vis.gradcam import Gradcam
     from tf_keras_vis.saliency import Saliency
     from tf_keras_vis.utils.scores import CategoricalScore
@@ -61,7 +61,7 @@ def tf_keras_vis(case):
     }
 
 
-def tf_explain(case):
+def tf_explain_methods(case):
     from tf_explain.core import GradCAM, OcclusionSensitivity, SmoothGrad, VanillaGradients
 
     model, number = case.model, case.number
@@ -75,7 +75,7 @@ def tf_explain(case):
     }
 
 
-def xplique(case):
+def xplique_methods(case):
     from xplique.attributions import GradCAM, Occlusion, Saliency, SmoothGrad
 
     hot = np.eye(case.model.output_shape[-1], dtype=np.float32)[case.number]
@@ -91,10 +91,10 @@ def xplique(case):
     return {task: lambda x, explain=method: np.asarray(explain(x, target(x))) for task, method in methods.items()}
 
 
-def bare(case, xla=False):
-    """What one would write oneself: a gradient tape in a compiled function, chunks of as many images.
+def bare_gradient(case, xla=False):
+    """A hand-written gradient tape in a compiled function, in chunks of the same size.
 
-    The tape stands here and not in the engine because it is what the engine is measured by.
+    The tape stands here and not in the engine because the engine is measured against it.
     """
     import tensorflow as tf
 
@@ -118,33 +118,33 @@ def bare(case, xla=False):
     return {"saliency": gradient, "smooth": smooth, "guided": gradient, "deconvnet": gradient}
 
 
-def forward(case):
-    """The network alone on as many images as there are patches: no way to cover them can be faster."""
+def forward_pass(case):
+    """The network alone on as many images as there are patches: a lower bound for occlusion."""
     import tensorflow as tf
 
     run = tf.function(lambda x: case.model(x, training=False), reduce_retracing=True)
 
-    def covered(x):
+    def run_patches(x):
         count = np.prod([-(-side // case.patch) for side in x.shape[1:3]])
         return [run(tf.constant(np.repeat(x, min(CHUNK, count - k), 0))).numpy() for k in range(0, count, CHUNK)]
 
-    return {"occlusion": covered}
+    return {"occlusion": run_patches}
 
 
-TOOLS = {  # name -> (what makes its tasks, the package that it needs)
-    OURS: (ours, "kerascnn"),
-    OUR_GRADIENT: (our_gradient, "kerascnn"),
-    "tf-keras-vis": (tf_keras_vis, "tf_keras_vis"),
-    "tf-explain": (tf_explain, "tf_explain"),
-    "Xplique": (xplique, "xplique"),
-    "bare tape, compiled": (bare, "tensorflow"),
-    "bare tape, XLA": (lambda case: bare(case, xla=True), "tensorflow"),
-    FORWARD: (forward, "tensorflow"),
+TOOLS = {  # name -> (function that makes its tasks, required package)
+    OURS: (our_methods, "kerascnn"),
+    OUR_GRADIENT: (our_plain_gradient, "kerascnn"),
+    "tf-keras-vis": (tf_keras_vis_methods, "tf_keras_vis"),
+    "tf-explain": (tf_explain_methods, "tf_explain"),
+    "Xplique": (xplique_methods, "xplique"),
+    "bare tape, compiled": (bare_gradient, "tensorflow"),
+    "bare tape, XLA": (lambda case: bare_gradient(case, xla=True), "tensorflow"),
+    FORWARD: (forward_pass, "tensorflow"),
 }
 
 
-def installed():
-    """(the tools that are here with their versions, those that are not)."""
+def find_installed_tools():
+    """({installed tool: version}, [missing tools])."""
     rivals = {tool: package for tool, (_, package) in TOOLS.items() if package not in ("kerascnn", "tensorflow")}
     here = {tool for tool, package in rivals.items() if importlib.util.find_spec(package)}
     return {tool: importlib.metadata.version(tool) for tool in rivals if tool in here}, [*(rivals.keys() - here)]

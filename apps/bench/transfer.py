@@ -1,7 +1,7 @@
-"""`kerascnn bench transfer`: a grid of transfer learning by the Keras guide, and a study of this package.
+"""`kerascnn bench transfer`: a study of this package against the grid search of the Keras guide.
 
-The same pixels and the same locked test, in one process after the other. Processor seconds are what ratios are of: on a
-machine with other work those on the wall say little.
+Both use the same pixels and the same test set, in one process after the other. Ratios are of CPU seconds, because wall
+time says little on a busy machine.
 """
 
 import json
@@ -14,48 +14,48 @@ from pathlib import Path
 
 import numpy as np
 
-from ..output import bold, remark, table
-from .guide import BATCH, grid, spent
+from ..output import bold, format_table, remark
+from .guide import BATCH, clock_seconds, train_guide_grid
 from .timing import open_network
 
 WALL, CPU = 0, 1
 OURS, GUIDE = "kerascnn", "the Keras guide"
 
 
-def measured(data, network, weights, size, images, whole, seed, **counts):
-    """What both ways took and came to."""
-    options = {"whole": whole, "seed": seed} | counts
+def measure_transfer(data, network, weights, size, images, full, seed, **counts):
+    """Time and accuracy of both ways."""
+    options = {"full": full, "seed": seed} | counts
     with tempfile.TemporaryDirectory(prefix="kerascnn-") as folder:
         folder = Path(folder)
-        laid_out(folder, data, network, weights, size, images, seed)
-        found = {}
-        for name, work in ((OURS, ours), (GUIDE, guides)):
+        write_benchmark_inputs(folder, data, network, weights, size, images, seed)
+        outputs = {}
+        for name, work in ((OURS, run_our_study), (GUIDE, run_guide_grid)):
             remark(name)
             with ProcessPoolExecutor(1, get_context("spawn")) as process:
-                found[name] = process.submit(work, folder, options).result()
+                outputs[name] = process.submit(work, folder, options).result()
         with np.load(folder / "pixels.npz") as arrays:
             labels, shape = arrays["test_y"], arrays["x"].shape
     about = {"network": network, "images": shape[0], "size": shape[1], "tested": len(labels), "cores": os.cpu_count()}
-    about |= {"points": counts["depths"] * counts["rates"] * counts["augmentations"]}
-    return about | options | told(found[OURS], found[GUIDE], labels, options)
+    about |= {"points": counts["depths"] * counts["learning_rates"] * counts["augmentations"]}
+    return about | options | summarize_transfer(outputs[OURS], outputs[GUIDE], labels, options)
 
 
-def laid_out(folder, data, network, weights, size, images, seed):
-    """Write the backbone, and random images of the data as it is given them."""
-    from kerascnn.transfer_learning.sources import divided
+def write_benchmark_inputs(folder, data, network, weights, size, images, seed):
+    """Write the backbone and random images of the data for both processes."""
+    from kerascnn.transfer_learning.sources import prepare_data
 
     model = open_network(network, weights, size)
     model.save(folder / "backbone.keras")
-    found = divided(data, 0.5, None, seed)
+    dataset = prepare_data(data, 0.5, None, seed)
     draw, arrays = np.random.default_rng(seed), {}
-    for prefix, part in (("", found.train), ("test_", found.test)):
+    for prefix, part in (("", dataset.train), ("test_", dataset.test)):
         some = part.take(draw.permutation(len(part))[:images])
         arrays |= {f"{prefix}x": some.pixels(model.input_shape[1:3], model.input_shape[-1]), f"{prefix}y": some.labels}
     np.savez(folder / "pixels.npz", **arrays)
 
 
-def given(folder):
-    """(the backbone, pixels and labels to learn from, those of the test)."""
+def read_benchmark_inputs(folder):
+    """(the backbone, training pixels and labels, test pixels and labels)."""
     import keras
 
     import kerascnn  # noqa: F401 (makes its layers known to Keras)
@@ -65,77 +65,81 @@ def given(folder):
         return model, (arrays["x"], arrays["y"]), (arrays["test_x"], arrays["test_y"])
 
 
-def ours(folder, options):
-    """The study: when it said what, what it took, and what it says of the test; and seconds of a forward pass."""
+def run_our_study(folder, options):
+    """Run the study: the times of its messages, its test result, and the time of a forward pass."""
     from kerascnn.transfer_learning import transfer
 
-    model, train, test = given(folder)
-    marks, began = [], spent()
+    model, train, test = read_benchmark_inputs(folder)
+    marks, began = [], clock_seconds()
 
     def note(done, total, what):
-        marks.append((what, (spent() - began).tolist()))
+        marks.append((what, (clock_seconds() - began).tolist()))
         remark(f"{marks[-1][1][CPU]:6.0f} s  {what}")
 
-    train, test = ((x, np.char.mod("%06d", y)) for x, y in (train, test))  # names in the order of the numbers
-    found = transfer((train, test), model, cache=False, seed=options["seed"], on_progress=note)
-    total = (spent() - began).tolist()
-    order = np.argsort(found.data.test.names)
-    passes = [passed(model, train[0].astype(np.float32)) for _ in range(4)][1:]  # the first one compiles
+    train, test = ((x, np.char.mod("%06d", y)) for x, y in (train, test))  # names that sort like the numbers
+    study = transfer((train, test), model, cache=False, seed=options["seed"], on_progress=note)
+    total = (clock_seconds() - began).tolist()
+    order = np.argsort(study.data.test.names)
+    passes = [time_forward_pass(model, train[0].astype(np.float32)) for _ in range(4)][
+        1:
+    ]  # without the first, which compiles
     return {
         "marks": marks,
         "total": total,
-        "frozen": frozen(model, found.data.train, found.usual.stage),
+        "frozen": time_linear_probes(model, study.data.train, study.baseline.stage),
         "forward": [statistics.median(row[i] for row in passes) for i in (WALL, CPU)],
-        "probs": found.tested.probs[order],
-        "chosen": found.chosen.name,
-        "held": found.chosen.accuracy,
-        "tried": len(found.outcomes),
+        "probs": study.evaluation.probs[order],
+        "chosen": study.chosen.name,
+        "held": study.chosen.accuracy,
+        "tried": len(study.trial_results),
     }
 
 
-def frozen(model, images, last):
-    """Seconds of what the guide's frozen column is about: heads, with all penalties, on the last features alone."""
-    from kerascnn.transfer_learning import depths, taps
+def time_linear_probes(model, images, last):
+    """Seconds of linear heads with all penalties on the last features alone, the counterpart of the guide's frozen
+    base.
+    """
+    from kerascnn.transfer_learning import taps, train_probes
 
-    began, how = spent(), {"verbose": 0}
-    found = taps(model, images, stages=last, cache=False, **how)
-    depths(found, heads=("ridge", "softmax"), together=(), fractions=(), **how)
-    return (spent() - began).tolist()
+    began = clock_seconds()
+    features = taps(model, images, stages=last, cache=False, verbose=0)
+    train_probes(features, heads=("ridge", "softmax"), concatenate=(), fractions=(), verbose=0)
+    return (clock_seconds() - began).tolist()
 
 
-def passed(model, pixels):
+def time_forward_pass(model, pixels):
     """Seconds of one forward pass."""
-    began = spent()
+    began = clock_seconds()
     for start in range(0, len(pixels) // BATCH * BATCH, BATCH):
         model.predict_on_batch(pixels[start : start + BATCH])
-    return spent() - began
+    return clock_seconds() - began
 
 
-def guides(folder, options):
-    model, (x, y), (test, _) = given(folder)
-    began = spent()
-    tell = lambda line: remark(f"{spent()[CPU] - began[CPU]:6.0f} s  {line}")  # noqa: E731
-    return grid(model, (x.astype(np.float32), y), test.astype(np.float32), options, tell)
+def run_guide_grid(folder, options):
+    model, (x, y), (test, _) = read_benchmark_inputs(folder)
+    began = clock_seconds()
+    tell = lambda line: remark(f"{clock_seconds()[CPU] - began[CPU]:6.0f} s  {line}")  # noqa: E731
+    return train_guide_grid(model, (x.astype(np.float32), y), test.astype(np.float32), options, tell)
 
 
-def told(own, guide, labels, options):
-    """Seconds, ratios and accuracies."""
+def summarize_transfer(own, guide, labels, options):
+    """Seconds, ratios and accuracies of both ways."""
     from kerascnn.evaluation import compare, from_probabilities
 
     at = next(
-        i for i, (line, _) in enumerate(own["marks"]) if ": features of" in line
-    )  # after what is said of the data
+        i for i, (line, _) in enumerate(own["marks"]) if ": computed features of" in line
+    )  # after the messages about the data
     begun, features, first, heads = (np.array(seconds) for _, seconds in own["marks"][at - 1 : at + 3])
-    times = 1 if options["whole"] else options["rates"]
+    times = 1 if options["full"] else options["learning_rates"]
     cost = lambda rows: times * sum(np.array(row["seconds"]) * options["epochs"] for row in rows)  # noqa: E731
     traced = lambda rows: times * sum(np.array(row["tracing"]) for row in rows)  # noqa: E731
     every, frozen = guide["rows"], [row for row in guide["rows"] if row["depth"] == "head"]
     seconds = {
         "forward pass": own["forward"],
         f"{OURS}: first usable model": first,
-        f"{OURS}: features and heads of all stages": heads - begun,
-        f"{OURS}: heads of all stages, features known": heads - features,
-        f"{OURS}: features and heads of the last stage": own["frozen"],
+        f"{OURS}: features and linear heads, all stages": heads - begun,
+        f"{OURS}: linear heads, all stages, features cached": heads - features,
+        f"{OURS}: features and linear heads, last stage": own["frozen"],
         f"{OURS}: whole study": own["total"],
         f"{GUIDE}: head alone, all epochs": cost(frozen),
         f"{GUIDE}: head alone, tracing": traced(frozen),
@@ -150,17 +154,20 @@ def told(own, guide, labels, options):
     best = guide["rows"][guide["best"]]
     return {
         "seconds": {name: dict(zip(("wall", "cpu"), pair, strict=True)) for name, pair in seconds.items()},
-        "ratios": ratios(seconds),
+        "ratios": cpu_ratios(seconds),
         "test": {name: each.interval["accuracy"]._asdict() for name, each in tested.items()},
         "difference": gap.difference._asdict() | {"p": gap.p},
-        "chosen": {OURS: own["chosen"], GUIDE: " ".join(str(best[key]) for key in ("depth", "augmentation", "rate"))},
+        "chosen": {
+            OURS: own["chosen"],
+            GUIDE: " ".join(str(best[key]) for key in ("depth", "augmentation", "learning_rate")),
+        },
         "points_tried": own["tried"],
         "rows": json.loads(json.dumps(every)),
     }
 
 
-def ratios(seconds):
-    """Of processor seconds: tracing counts once for each point of the guide's, and is told apart too."""
+def cpu_ratios(seconds):
+    """Ratios of CPU seconds, with tracing counted once per point of the guide's grid, and without it."""
     cpu = {name: pair[CPU] for name, pair in seconds.items()}
     of = lambda what, own: round(cpu[f"{GUIDE}: {what}, all epochs"] / cpu[f"{OURS}: {own}"], 1)  # noqa: E731
     with_tracing = lambda what, own: round(  # noqa: E731
@@ -169,32 +176,34 @@ def ratios(seconds):
     return {
         "whole grid": with_tracing("whole grid", "whole study"),
         "whole grid without tracing": of("whole grid", "whole study"),
-        "frozen column": with_tracing("head alone", "features and heads of the last stage"),
-        "frozen column, beside all stages": with_tracing("head alone", "features and heads of all stages"),
-        "frozen column, beside all stages, features known": with_tracing(
-            "head alone", "heads of all stages, features known"
+        "frozen base only": with_tracing("head alone", "features and linear heads, last stage"),
+        "frozen base only, against all stages": with_tracing("head alone", "features and linear heads, all stages"),
+        "frozen base only, against all stages with cached features": with_tracing(
+            "head alone", "linear heads, all stages, features cached"
         ),
-        "first usable model in forward passes": round(cpu[f"{OURS}: first usable model"] / cpu["forward pass"], 1),
+        "first usable model, in units of one forward pass": round(
+            cpu[f"{OURS}: first usable model"] / cpu["forward pass"], 1
+        ),
     }
 
 
-def lines(result):
-    """Seconds, ratios, accuracies."""
-    way = "in full" if result["whole"] else "one epoch of each depth and augmentation, multiplied"
+def transfer_benchmark_lines(result):
+    """Tables of seconds and ratios, and the accuracies."""
+    way = "trained in full" if result["full"] else "estimated from one epoch of each depth and augmentation"
     yield (
         f"{result['network']}, {result['images']:,} images of {result['size']} pixels, {result['points']} points, "
         f"{result['epochs']} epochs; {result['cores']} cores; the guide {way}"
     )
     yield ""
     rows = [[name, f"{pair['wall']:,.1f}", f"{pair['cpu']:,.1f}"] for name, pair in result["seconds"].items()]
-    yield from table(["seconds", "wall", "processor"], rows, words=["seconds"])
+    yield from format_table(["seconds", "wall", "processor"], rows, words=["seconds"])
     yield ""
     rows = [[name, f"{value:,.1f}"] for name, value in result["ratios"].items()]
-    yield from table(["ratios", ""], rows, words=["ratios"])
+    yield from format_table(["ratios", ""], rows, words=["ratios"])
     yield ""
     for name, interval in result["test"].items():
         value, low, high = (100 * each for each in interval.values())
-        yield f"{bold(name)}: {value:.1f} % ({low:.1f} to {high:.1f}) of the test, {result['chosen'][name]}"
+        yield (f"{bold(name)}: {value:.1f} % ({low:.1f} to {high:.1f}) test accuracy, {result['chosen'][name]}")
     gap = result["difference"]
     points = [f"{100 * gap[name]:+.1f}" for name in ("value", "low", "high")]
-    yield f"difference {points[0]} points ({points[1]} to {points[2]}), McNemar's p = {gap['p']:.2g}"
+    yield (f"difference {points[0]} percentage points ({points[1]} to {points[2]}), McNemar's p = {gap['p']:.2g}")

@@ -1,1 +1,1 @@
-"""The subcommands of `kerascnn`, a file each: what is asked for, one call, what is printed."""
+"""The subcommands of `kerascnn`, one file each: options, one call, output."""

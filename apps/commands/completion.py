@@ -1,10 +1,10 @@
-"""`kerascnn completion`: the lines that let a shell complete commands, options, networks and files."""
+"""`kerascnn completion`: the shell script for TAB completion."""
 
 import click
 
 from ..errors import Failure
 from ..options import Command
-from ..output import answer
+from ..output import print_result
 
 SHELLS = {
     "bash": 'eval "$(kerascnn completion bash)"   in ~/.bashrc',
@@ -16,13 +16,14 @@ SHELLS = {
 @click.command(
     "completion",
     cls=Command,
-    epilog="\b\nTo have it in every shell, put\n" + "\n".join(f"  {line}" for line in SHELLS.values()),
+    epilog="\b\nTo enable completion in every shell, add one of these lines:\n"
+    + "\n".join(f"  {line}" for line in SHELLS.values()),
 )
 @click.argument("shell", type=click.Choice([*SHELLS]))
-def command(shell):
-    """Print the script that completes with TAB.
+def completion_command(shell):
+    """Print the shell script for TAB completion.
 
-    It completes commands, options, networks and files.
+    Commands, options, network names and files are completed.
     """
     from click.shell_completion import get_completion_class
 
@@ -31,4 +32,4 @@ def command(shell):
         script = get_completion_class(shell)(root, {}, "kerascnn", "_KERASCNN_COMPLETE").source()
     except (RuntimeError, OSError) as error:
         raise Failure(error) from error
-    answer("completion", {"shell": shell, "script": script}, [script])
+    print_result("completion", {"shell": shell, "script": script}, [script])

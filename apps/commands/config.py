@@ -1,4 +1,4 @@
-"""`kerascnn config`: the options that variables and files set, and where each value comes from."""
+"""`kerascnn config`: the options that environment variables and files set."""
 
 import os
 
@@ -6,8 +6,8 @@ import click
 
 from ..errors import Misuse
 from ..options import Command
-from ..output import answer, dim, table, width
-from ..settings import EVERYWHERE, META, PLACES, options_of, short_path, variable_name
+from ..output import dim, format_table, print_result, terminal_width
+from ..settings import EVERYWHERE, META, PLACES, command_options, short_path, variable_name
 
 TITLES = ("command", "option", "value", "from")
 DEFAULT = "default"
@@ -16,37 +16,38 @@ DEFAULT = "default"
 @click.command("config", cls=Command)
 @click.argument("action", type=click.Choice(["show"]), default="show")
 @click.argument("words", metavar="[COMMAND]", nargs=-1)
-def command(action, words):
-    """Show the options that variables and files set, and where from.
+def config_command(action, words):
+    """Show the options that environment variables and configuration files set, and which one set them.
 
-    With COMMAND all of its options, also those that nobody has set. A flag counts before its variable, as
-    KERASCNN_TRAIN_EPOCHS, that before kerascnn.toml here (or [tool.kerascnn] in pyproject.toml, or the file that
-    --config names), and that before your own file. In files a table is a command: [train], and in it epochs = 5.
+    With COMMAND, show all of its options, including those that are not set. Order of precedence: a command-line flag;
+    its environment variable, such as KERASCNN_TRAIN_EPOCHS; kerascnn.toml in the current folder (or [tool.kerascnn] in
+    pyproject.toml, or the file given by --config); your user file. In a file, each command has a table: [train] with
+    epochs = 5.
     """
     context = click.get_current_context()
     rows = [*list_settings(find_command(context.find_root().command, words), context.meta[META], words)]
     rows = rows if words else [row for row in rows if row["from"] != DEFAULT]
     files = [{"file": short_path(place), "there": os.path.exists(place)} for place in reversed(context.meta[PLACES])]
-    answer("config", {"settings": rows, "files": files}, lines(rows, files))
+    print_result("config", {"settings": rows, "files": files}, settings_lines(rows, files))
 
 
 def find_command(root, words):
     """The command that words name."""
-    from kerascnn.support.text import unknown
+    from kerascnn.support.text import unknown_name
 
-    found = root
+    command = root
     for word in words:
-        below = getattr(found, "commands", {})
+        below = getattr(command, "commands", {})
         if word not in below:
-            raise Misuse(unknown("command", word, below), "kerascnn --help")
-        found = below[word]
-    return found
+            raise Misuse(unknown_name("command", word, below), "kerascnn --help")
+        command = below[word]
+    return command
 
 
-def list_settings(command, said, words=()):
-    """A row for each option of a command, and of those below it."""
-    for name, option in options_of(command).items():
-        by, set_in = variable_name(words, name), said.get((*words, name))
+def list_settings(command, settings, words=()):
+    """One row for each option of a command and of its subcommands."""
+    for name, option in command_options(command).items():
+        by, set_in = variable_name(words, name), settings.get((*words, name))
         if words and name in EVERYWHERE and not set_in:
             continue
         if os.environ.get(by):
@@ -55,25 +56,25 @@ def list_settings(command, said, words=()):
             value, place = set_in.value, set_in.place
         else:
             value, place = option.to_info_dict()["default"], DEFAULT
-        yield {"command": " ".join(words), "option": f"--{name}", "value": json_value(value), "from": place}
+        yield {"command": " ".join(words), "option": f"--{name}", "value": setting_value(value), "from": place}
     for name, below in getattr(command, "commands", {}).items():
-        yield from list_settings(below, said, (*words, name))
+        yield from list_settings(below, settings, (*words, name))
 
 
-def json_value(value):
-    """A value as JSON takes it."""
+def setting_value(value):
+    """A value as plain data for JSON."""
     return value if isinstance(value, str | int | float | bool | None) else [*value]
 
 
-def lines(rows, files):
-    """A line a setting, and the files that were looked for."""
+def settings_lines(rows, files):
+    """One line per setting, and the files that were read."""
     cells = [(row["command"] or "all", row["option"], format_value(row["value"]), row["from"]) for row in rows]
     if cells:
-        yield from table(TITLES, cells, words=TITLES, room=width())
+        yield from format_table(TITLES, cells, words=TITLES, room=terminal_width())
     else:
-        yield "no variable and no file sets an option"
+        yield "No environment variable or configuration file sets an option."
     yield ""
-    yield from (dim(f"{each['file']}{'' if each['there'] else ': not there'}") for each in files)
+    yield from (dim(f"{file['file']}{'' if file['there'] else ': not found'}") for file in files)
 
 
 def format_value(value):

@@ -1,35 +1,46 @@
-"""`kerascnn data check`: what is wrong with a folder of images, before a network is trained on it."""
+"""`kerascnn data check`: find defects of a dataset before training."""
 
 import click
 
 from ..backend import load_keras
 from ..errors import BadFile
-from ..options import Command, keep, new_file_option
-from ..output import answer, remark, verbosity
+from ..options import Command, new_file_option, save_result
+from ..output import print_result, remark, verbosity
 
 
 @click.command("data", cls=Command)
 @click.argument("action", type=click.Choice(["check"]))
 @click.argument("source", metavar="DIR|FILE|NAME", type=click.Path())
-@new_file_option("--save", "findings.csv", (".csv", ".json"), "Write all of it: .csv or .json.", metavar="FILE")
-@click.option("--paths", default=10, show_default=True, metavar="N", type=click.IntRange(0), help="Files to name.")
-def command(action, source, save, paths):
-    """Check a dataset: decode every image once and say what is odd.
+@new_file_option(
+    "--save", "findings.csv", (".csv", ".json"), "Write the full list to a .csv or .json file.", metavar="FILE"
+)
+@click.option(
+    "--paths",
+    default=10,
+    show_default=True,
+    metavar="N",
+    type=click.IntRange(0),
+    help="Largest number of files to list.",
+)
+def data_command(action, source, save, paths):
+    """Check a dataset: decode every image and report problems.
 
-    DIR has a subfolder for each class, perhaps below train, valid and test; FILE is a .zip of one, a .csv with columns
-    file, label[, split][, group], or an .npz; NAME is a known dataset: digits, shapes, cifar10 ... Found are
-    files that cannot be read, duplicates within and across classes and parts, classes that are small or uneven. Exit
-    code 4 where more than 5 % of the images are bad.
+    DIR has one subfolder per class, optionally inside train, valid and test; FILE is a .zip of such a folder, a .csv
+    with columns file, label[, split][, group], or an .npz; NAME is a known dataset: digits, shapes, cifar10 ... Reports
+    unreadable files, duplicates within and across classes and splits, and small or imbalanced classes. Exit code 4 if
+    more than 5 % of the images are bad.
     """
-    found = audit_source(source)
-    keep(found, save)
-    from kerascnn.data.audit import document
+    findings = audit_source(source)
+    save_result(findings, save)
+    from kerascnn.data.audit import audit_document
 
-    told = [found.fatal] if found.fatal else []
-    answer("data", document(found) | {"saved": save}, found.text(paths).splitlines(), told, told=True)
+    warnings = [findings.fatal] if findings.fatal else []
+    print_result(
+        "data", audit_document(findings) | {"saved": save}, findings.text(paths).splitlines(), warnings, printed=True
+    )
     if save:
         remark(f"saved: {save}")
-    return BadFile.exit_code if found.fatal else 0
+    return BadFile.exit_code if findings.fatal else 0
 
 
 def audit_source(source):
@@ -41,4 +52,4 @@ def audit_source(source):
     try:
         return audit(source, verbose=verbosity())
     except DataError as error:
-        raise BadFile(error, "kerascnn data check DIR, with a subfolder for each class") from error
+        raise BadFile(error, "kerascnn data check DIR, where DIR has one subfolder per class") from error

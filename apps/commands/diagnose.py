@@ -1,97 +1,132 @@
-"""`kerascnn diagnose`: how signals start in a network, what its units do, whether its gradients are right."""
+"""`kerascnn diagnose`: initialization, activity of units, gradients and depth of a network."""
 
 import click
 
 from ..backend import load_keras
-from ..errors import BadFile, Failure, failing_as
-from ..models import Source, complete_names_and_files, find_network, model_argument
-from ..options import COUNT, PICTURES, POSITIVE, Command, Group, images_argument, keep, new_file_option, seed_option
-from ..output import answer, bar, bold, json_number, json_rows, remark, table, verbosity, waiting, width
-from .residual import command as residual
+from ..errors import BadFile, Failure, raise_as
+from ..models import ModelSource, complete_names_and_files, find_network, model_argument
+from ..options import (
+    COUNT,
+    PICTURES,
+    POSITIVE,
+    Command,
+    Group,
+    images_argument,
+    new_file_option,
+    save_result,
+    seed_option,
+)
+from ..output import (
+    bar,
+    bold,
+    format_table,
+    json_number,
+    json_rows,
+    print_result,
+    remark,
+    terminal_width,
+    verbosity,
+    waiting,
+)
+from .residual import residual_command as residual
 
-INITS = ("normal", "xavier", "glorot", "he")
-ACTS = ("tanh", "sigmoid", "relu", "leaky_relu", "linear")
-save_option = new_file_option("--save", "diagnosis.png", PICTURES, "Draw it.")
+INITIALIZERS = ("normal", "xavier", "glorot", "he")
+ACTIVATIONS = ("tanh", "sigmoid", "relu", "leaky_relu", "linear")
+save_option = new_file_option("--save", "diagnosis.png", PICTURES, "Save a figure to this file.")
 
 
-command = Group(
+diagnose_command = Group(
     "diagnose",
-    help="Look for what is wrong with a network: its start, its units and filters, its gradients, its depth.",
+    help=("Find problems of a network: initialization, dead units and noisy filters, wrong gradients, too much depth."),
 )
 
 
-@command.command("init", cls=Command)
-@click.option("--rule", default="normal", show_default=True, type=click.Choice(INITS), help="normal takes --std.")
-@click.option("--std", default=0.01, show_default=True, type=POSITIVE, help="Of the weights.")
-@click.option("--act", default="tanh", show_default=True, type=click.Choice(ACTS), help="The nonlinearity.")
+@diagnose_command.command("init", cls=Command)
+@click.option(
+    "--initializer",
+    default="normal",
+    show_default=True,
+    type=click.Choice(INITIALIZERS),
+    help="Initialization; normal uses --stddev.",
+)
+@click.option("--stddev", default=0.01, show_default=True, type=POSITIVE, help="Standard deviation of the weights.")
+@click.option(
+    "--activation", default="tanh", show_default=True, type=click.Choice(ACTIVATIONS), help="Activation function."
+)
 @save_option
-def init(rule, std, act, save):
-    """What first weights do to signals.
+def init_command(initializer, stddev, activation, save):
+    """Show how an initialization scales signals and gradients.
 
-    Ten layers of 500 units on Gaussian inputs: the spread of activations on their way in, and of gradients on their way
-    back. With --std 0.01 they die, with --std 1 tanh saturates; --rule xavier is the cure, --rule he that for --act
-    relu.
+    Ten layers of 500 units on Gaussian inputs: the spread of activations in the forward pass and of gradients in the
+    backward pass. With --stddev 0.01 signals vanish; with --stddev 1 tanh saturates. --initializer xavier cures
+    both; with --activation relu use --initializer he.
     """
     load_keras()
     from kerascnn.diagnose import initialization
 
-    found = initialization(init=rule, std=std, act=act)
-    keep(found, save)
-    answer("diagnose", {"title": found.title, "layers": json_rows(found.table), "saved": save}, init_lines(found))
+    diagnosis = initialization(initializer=initializer, stddev=stddev, activation=activation)
+    save_result(diagnosis, save)
+    print_result(
+        "diagnose",
+        {"title": diagnosis.title, "layers": json_rows(diagnosis.table), "saved": save},
+        init_lines(diagnosis),
+    )
 
 
-@command.command("units", cls=Command)
+@diagnose_command.command("units", cls=Command)
 @model_argument
 @images_argument
 @save_option
-def units(model, images, save):
-    """Dead units, units that repeat each other, noisy filters.
+def units_command(model, images, save):
+    """Find dead units, redundant units and noisy filters.
 
-    What the units of a network do on images, a line a layer, and whether the filters of its first convolution are good,
-    too noisy, too correlated or without structure. Dozens of images say more than a few.
+    Prints one line per layer about its activations on the images, and whether the filters of the first convolution are
+    good, too noisy, too correlated or without structure. Use dozens of images rather than a few.
     """
     diagnose_units(model, images, save)
 
 
-@command.command("gradient", cls=Command)
+@diagnose_command.command("gradient", cls=Command)
 @click.argument("network", metavar="NAME|FILE", shell_complete=complete_names_and_files)
-@click.option("--samples", default=4, show_default=True, type=COUNT, help="Weights to look at in a layer.")
-@seed_option("Of the images and the samples.")
+@click.option("--samples", default=4, show_default=True, type=COUNT, help="Weights to check per layer.")
+@seed_option("Random seed for images and samples.")
 @save_option
-def gradient(network, samples, seed, save):
-    """Are its gradients right?
+def gradient_command(network, samples, seed, save):
+    """Check the gradients of a network.
 
-    Backpropagation against central differences in float64, on four images of noise. Meant for a network of your own
-    with a layer of your own; exit code 1 where a gradient is wrong.
+    Compares backpropagation with central differences in float64 on four images of noise. Use it for a model with a
+    custom layer. Exit code 1 if a gradient is wrong.
     """
     return check_gradients(network, samples, seed, save)
 
 
-command.add_command(residual)
+diagnose_command.add_command(residual)
 
 
-def init_lines(found):
-    """A line a layer: its spread as a bar of what came in, and the gradient that arrives there."""
-    yield bold(found.title)
+def init_lines(diagnosis):
+    """One line per layer: its spread relative to the inputs as a bar, and its gradient."""
+    yield bold(diagnosis.title)
     rows = []
-    for row in found.table.itertuples():
+    for row in diagnosis.table.itertuples():
         share = "-" if row.saturated != row.saturated else f"{row.saturated:.1%}"
-        drawn = bar(min(row.std / found.input_std, 1.0), 1.0, length=20)
+        drawn = bar(min(row.std / diagnosis.input_std, 1.0), 1.0, length=20)
         rows.append((row.layer, f"{row.std:.3g}", share, f"{row.gradient:.3g}", drawn))
-    rows.insert(0, ("inputs", f"{found.input_std:.3g}", "", "", bar(1, 1, length=20)))
-    yield from table(("layer", "std", "saturated", "gradient", "spread"), rows, words=("layer", "spread"), room=width())
+    rows.insert(0, ("inputs", f"{diagnosis.input_std:.3g}", "", "", bar(1, 1, length=20)))
+    yield from format_table(
+        ("layer", "std", "saturated", "gradient", "spread"), rows, words=("layer", "spread"), room=terminal_width()
+    )
 
 
 def diagnose_units(model, images, save):
-    """Units and filters of a network on images."""
+    """Diagnose units and filters of a network on images."""
     network = model.open()
     from kerascnn import diagnose
 
-    with failing_as(BadFile, f"{network.name} cannot be diagnosed: "), waiting("looking ..."):
+    with raise_as(BadFile, f"cannot diagnose {network.name}: "), waiting("analyzing ..."):
         activity = diagnose.activity(network, images)
         bank = first_filters(network)
     verdict = diagnose.training_verdict(activity, bank)
-    keep(activity, save)
+    save_result(activity, save)
     result = {
         "model": network.name,
         "images": activity.images,
@@ -101,13 +136,13 @@ def diagnose_units(model, images, save):
         "filters": None if bank is None else {"layer": bank.layer, "verdicts": list(bank.verdicts)},
         "saved": save,
     }
-    answer("diagnose", result, units_lines(activity, bank, verdict))
-    if activity.images < diagnose.ENOUGH:
-        remark(f"{activity.images} images are few: silence may be chance")
+    print_result("diagnose", result, units_lines(activity, bank, verdict))
+    if activity.images < diagnose.MIN_IMAGES:
+        remark(f"only {activity.images} images: a unit may be silent by chance")
 
 
 def first_filters(network):
-    """The verdict on the first convolution; None in a network without one."""
+    """The verdict on the first convolution; None if there is none."""
     from kerascnn.diagnose import filters
 
     try:
@@ -117,13 +152,13 @@ def first_filters(network):
 
 
 def units_lines(activity, bank, verdict):
-    """A line a layer, then the filters, then the verdict and its reasons."""
+    """One line per layer, then the filters, then the verdict and its reasons."""
     rows = [
         (row.layer, row.units, row.dead or "-", *map(two_digits, (row.sparsity, row.correlation, row.entropy_rank)))
         for row in activity.layers.itertuples()
     ]
     titles = ("layer", "units", "dead", "sparsity", "correlation", "directions")
-    yield from table(titles, rows, words=("layer",), room=width())
+    yield from format_table(titles, rows, words=("layer",), room=terminal_width())
     yield ""
     if bank is not None:
         yield f"filters of {bank}"
@@ -136,39 +171,39 @@ def two_digits(number):
 
 
 def check_gradients(what, samples, seed, save):
-    """The gradient check of a network on noise; 1 where it fails."""
+    """Check the gradients of a network on noise; 1 if one is wrong."""
     row = find_network(what)
     load_keras()
     import numpy as np
 
     import kerascnn
-    from kerascnn.inputs.classifier import image_input
+    from kerascnn.inputs.classifier import image_input_shape
     from kerascnn.support.progress import progress
 
-    network = kerascnn.build_model(row.name) if row else Source(what).open()
+    network = kerascnn.build_model(row.name) if row else ModelSource(what).open()
     rng = np.random.default_rng(seed)
-    with failing_as(BadFile, f"{network.name} cannot be checked: "):
-        pixels = rng.integers(0, 256, (4, *(side or 32 for side in image_input(network))))
+    with raise_as(BadFile, f"cannot check the gradients of {network.name}: "):
+        pixels = rng.integers(0, 256, (4, *(side or 32 for side in image_input_shape(network))))
         options = {"samples": samples, "seed": seed}
         with progress(verbosity()) as shown:
-            found = kerascnn.gradient_check(network, pixels, np.zeros(4, int), on_progress=shown, **options)
-    keep(found, save)
+            diagnosis = kerascnn.gradient_check(network, pixels, np.zeros(4, int), on_progress=shown, **options)
+    save_result(diagnosis, save)
     result = {
         "model": network.name,
-        "passed": found.passed,
-        "error": json_number(found.max_error),
-        "kinks": found.kinks,
+        "passed": diagnosis.passed,
+        "error": json_number(diagnosis.max_error),
+        "kinks": diagnosis.kinks,
     }
-    answer("diagnose", result | {"layers": json_rows(found.layers), "saved": save}, gradient_lines(found))
-    return 0 if found.passed else Failure.exit_code
+    print_result("diagnose", result | {"layers": json_rows(diagnosis.layers), "saved": save}, gradient_lines(diagnosis))
+    return 0 if diagnosis.passed else Failure.exit_code
 
 
-def gradient_lines(found):
-    """A line a layer, and the verdict."""
+def gradient_lines(diagnosis):
+    """One line per layer, and the verdict."""
     rows = [
         (row.layer, row.samples, row.kinks or "-", f"{row.error:.1e}" if row.error == row.error else "-")
-        for row in found.layers.itertuples()
+        for row in diagnosis.layers.itertuples()
     ]
-    yield from table(("layer", "weights", "at kinks", "error"), rows, words=("layer",), room=width())
+    yield from format_table(("layer", "weights", "near kinks", "error"), rows, words=("layer",), room=terminal_width())
     yield ""
-    yield bold(str(found))
+    yield bold(str(diagnosis))

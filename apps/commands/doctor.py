@@ -1,4 +1,4 @@
-"""`kerascnn doctor`: what is installed and what the machine has, to be pasted into a report."""
+"""`kerascnn doctor`: installed versions and hardware, to be pasted into a bug report."""
 
 import os
 
@@ -7,25 +7,24 @@ import click
 from ..backend import load_keras
 from ..errors import one_line, pip_install
 from ..options import Command
-from ..output import answer, bold, dim, pairs, short, width
+from ..output import bold, dim, format_count, format_pairs, print_result, terminal_width
 from ..settings import short_path
 
 SETTINGS = ("backend", "floatx", "image_data_format")
 
 
 @click.command("doctor", cls=Command)
-def command():
-    """Say what is installed and what the machine has.
+def doctor_command():
+    """Show installed versions and hardware, and find problems.
 
-    Paste it into a report. Exit code 1 where something that kerascnn needs is missing, too old, or cannot be
-    imported.
+    Paste the output into a bug report. Exit code 1 if a required package is missing, too old or broken.
     """
     result = {
-        "packages": packages(),
-        "extras": extras(),
-        "python": python_facts(),
-        "keras": keras_facts(),
-        "machine": machine_facts(),
+        "packages": package_versions(),
+        "extras": optional_extras(),
+        "python": python_info(),
+        "keras": keras_info(),
+        "machine": machine_info(),
     }
     problems = [
         *package_problems(result["packages"]),
@@ -33,35 +32,35 @@ def command():
         *machine_problems(result["machine"]),
     ]
     result |= {"healthy": not problems, "problems": problems}
-    answer("doctor", result, lines(result))
+    print_result("doctor", result, doctor_lines(result))
     return 1 if problems else 0
 
 
-def python_facts():
+def python_info():
     import platform
 
-    return {"version": platform.python_version(), "platform": platform.platform(), "kerascnn": own_version()}
+    return {"version": platform.python_version(), "platform": platform.platform(), "kerascnn": kerascnn_version()}
 
 
-def own_version():
+def kerascnn_version():
     import kerascnn
 
     return kerascnn.__version__
 
 
-def packages():
-    """Every package that kerascnn needs: the version that is there, and the least that it takes."""
+def package_versions():
+    """The installed and the least version of every required package."""
     return [
-        {"name": name, "version": installed_version(name), "needs": least}
+        {"name": name, "version": package_version(name), "needs": least}
         for name, least, extra in requirements()
         if extra is None
     ]
 
 
 def package_problems(rows):
-    """What is missing or too old, in words."""
+    """Messages about missing and outdated packages."""
     if not rows:
-        yield 'kerascnn is not installed, only found on the path: pip install -e "."'
+        yield 'kerascnn is importable but not installed: pip install -e "."'
     for row in rows:
         wanted = f"{row['name']}>={row['needs']}" if row["needs"] else row["name"]
         if row["version"] is None:
@@ -70,66 +69,66 @@ def package_problems(rows):
             yield f'{row["name"]} {row["version"]} is too old: pip install "{wanted}"'
 
 
-def extras():
-    """Every optional part, what it consists of, and how to get it."""
-    found = {}
+def optional_extras():
+    """Every optional extra: its packages, and how to install it."""
+    packages = {}
     for name, _, extra in requirements():
         if extra and name != "kerascnn":
-            found.setdefault(extra, {})[name] = installed_version(name)
+            packages.setdefault(extra, {})[name] = package_version(name)
     return [
         {"name": extra, "present": None not in parts.values(), "packages": parts, "install": pip_install(extra)}
-        for extra, parts in found.items()
+        for extra, parts in packages.items()
     ]
 
 
-def keras_facts():
-    """Keras as it runs here: backend, precision, devices; and what keeps it from running."""
+def keras_info():
+    """Backend, precision and devices of Keras, or the error that keeps it from loading."""
     try:
         keras = load_keras()
-        found = {
+        info = {
             "backend": keras.config.backend(),
             "floatx": keras.config.floatx(),
             "image_data_format": keras.config.image_data_format(),
-            "devices": devices(keras.config.backend()),
+            "devices": device_names(keras.config.backend()),
         }
     except Exception as error:
         return {"backend": None, "devices": [], "problems": [one_line(error)]}
-    first = found["image_data_format"] == "channels_first"
-    wrong = 'Keras is set to channels_first, kerascnn has channels last: "image_data_format" in keras.json'
-    return found | {"problems": [wrong] if first else []}
+    first = info["image_data_format"] == "channels_first"
+    wrong = 'Keras uses channels_first, but kerascnn needs channels_last: edit "image_data_format" in keras.json'
+    return info | {"problems": [wrong] if first else []}
 
 
-def devices(backend):
-    """Names of the processors and accelerators that the backend sees."""
+def device_names(backend):
+    """Names of the devices that the backend can use."""
     if backend == "tensorflow":
         import tensorflow as tf
 
         details = tf.config.experimental.get_device_details
-        found = {device.name: details(device) for device in tf.config.list_physical_devices()}
-        names = {name.removeprefix("/physical_device:"): more for name, more in found.items()}
+        details_of = {device.name: details(device) for device in tf.config.list_physical_devices()}
+        names = {name.removeprefix("/physical_device:"): more for name, more in details_of.items()}
         return [f"{name} {more.get('device_name', '')}".strip() for name, more in names.items()]
     from keras.distribution import list_devices
 
     return [str(device) for device in list_devices()]
 
 
-def machine_facts():
-    """Cores, memory, where files are kept, and the fonts of pictures."""
+def machine_info():
+    """Cores, memory, cache folder and the font of figures."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    total, free = memory()
-    return {"cores": cores, "memory": total, "free": free, **cache_facts(), "font": font()}
+    total, free = memory_bytes()
+    return {"cores": cores, "memory": total, "free": free, **cache_info(), "font": font_name()}
 
 
 def machine_problems(machine):
-    """What of the machine keeps kerascnn from its work, in words."""
+    """Messages about the cache folder and fonts."""
     if not machine["writable"]:
-        yield f"the cache folder {machine['cache']} cannot be written: set KERASCNN_HOME to another"
+        yield f"cache folder {machine['cache']} is not writable: set KERASCNN_HOME to another folder"
     if machine["font"] is None:
-        yield "matplotlib finds no font for pictures: pip install --force-reinstall matplotlib"
+        yield "matplotlib finds no font: pip install --force-reinstall matplotlib"
 
 
-def memory():
-    """Bytes of memory in all and free, as far as the system tells."""
+def memory_bytes():
+    """Total and free memory in bytes, if the system tells."""
     try:
         with open("/proc/meminfo") as file:
             stated = dict(line.split(":") for line in file)
@@ -140,8 +139,8 @@ def memory():
         return (os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if known else None), None
 
 
-def cache_facts():
-    """The folder for files that can be made or fetched again; whether it can be written; the room on its disk."""
+def cache_info():
+    """The cache folder, whether it is writable, and the free space on its disk."""
     import shutil
 
     from kerascnn.support.store import home
@@ -152,8 +151,8 @@ def cache_facts():
     return {"cache": short_path(str(folder)), "writable": writable, "room": shutil.disk_usage(there).free}
 
 
-def font():
-    """The font of pictures; None where matplotlib has none, or cannot be imported."""
+def font_name():
+    """The font of figures; None if matplotlib has none or cannot be imported."""
     try:
         from matplotlib import font_manager
 
@@ -163,31 +162,32 @@ def font():
         return None
 
 
-def lines(result):
-    room = width()
+def doctor_lines(result):
+    room = terminal_width()
     about, keras, machine = result["python"], result["keras"], result["machine"]
     yield bold(f"kerascnn {about['kerascnn']}, Python {about['version']}, {about['platform']}")
-    yield from section("packages", {row["name"]: package_text(row) for row in result["packages"]}, room)
-    yield from section("optional", {row["name"]: extra_text(row) for row in result["extras"]}, room)
+    yield from section_lines("packages", {row["name"]: package_text(row) for row in result["packages"]}, room)
+    yield from section_lines("optional", {row["name"]: extra_text(row) for row in result["extras"]}, room)
+    read_only = "" if machine["writable"] else ", read-only"
     facts = {
         "backend": ", ".join(keras[key] for key in SETTINGS if keras.get(key)) or "none",
         "devices": ", ".join(keras["devices"]) or "none",
         "cores": machine["cores"],
-        "memory": f"{short(machine['memory'])}B, {short(machine['free'])}B free",
-        "cache": f"{machine['cache']}, {short(machine['room'])}B free{'' if machine['writable'] else ', read-only'}",
+        "memory": f"{format_count(machine['memory'])}B, {format_count(machine['free'])}B free",
+        "cache": f"{machine['cache']}, {format_count(machine['room'])}B free{read_only}",
         "font": machine["font"] or "none",
     }
-    yield from section("machine", facts, room)
+    yield from section_lines("machine", facts, room)
     yield ""
     yield from (click.style(f"problem: {problem}", fg="red") for problem in result["problems"])
     if result["healthy"]:
-        yield click.style("healthy: everything that kerascnn needs is here", fg="green")
+        yield click.style("No problems found.", fg="green")
 
 
-def section(title, facts, room):
+def section_lines(title, facts, room):
     yield ""
     yield bold(title)
-    yield from pairs(facts, room=room)
+    yield from format_pairs(facts, room=room)
 
 
 def package_text(row):
@@ -232,15 +232,15 @@ def extra_names():
     return metadata.metadata("kerascnn").get_all("Provides-Extra", [])
 
 
-def extra_of(module):
-    """The optional part that brings a module, or None."""
+def extra_of_module(module):
+    """The optional extra that installs a module, or None."""
     for name, _, extra in requirements():
         if extra and name.replace("-", "_").lower() == module.lower():
             return extra
     return None
 
 
-def installed_version(name):
+def package_version(name):
     """The version of a package without importing it, or None."""
     from importlib import metadata
 

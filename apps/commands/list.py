@@ -1,18 +1,18 @@
-"""`kerascnn list`: the networks of the zoo."""
+"""`kerascnn list`: the available networks."""
 
 import click
 
-from kerascnn.support.text import count, sides
+from kerascnn.support.text import format_shape, pluralize
 
 from ..errors import Misuse
-from ..models import best_top1, complete_families, complete_names, complete_publishers, networks
+from ..models import best_top1, catalog_rows, complete_families, complete_names, complete_publishers
 from ..options import Command, Count
-from ..output import answer, dim, remark, short, table, to_person, width
+from ..output import dim, format_count, format_table, is_interactive, print_result, remark, terminal_width
 
 WORDS = ("network", "family", "input", "paper")
 TOP1 = "top-1"
 TITLES = ("network", "family", "year", "params", "mult-adds", TOP1, "input", "classes", "paper")
-SPARE = (TOP1, "classes", "paper", "input", "family")  # what a narrow terminal does without, first things first
+SPARE = (TOP1, "classes", "paper", "input", "family")  # columns that a narrow terminal drops, in this order
 OPTIONS = {
     "pattern": "the pattern {}",
     "family": "--family {}",
@@ -24,101 +24,105 @@ OPTIONS = {
 
 @click.command("list", cls=Command)
 @click.argument("pattern", default="*", shell_complete=complete_names)
-@click.option("--family", metavar="F", shell_complete=complete_families, help="Only this family, as resnet.")
-@click.option("--year", type=int, metavar="Y", help="Only what was published in this year.")
-@click.option("--max-params", type=Count(), metavar="N", help="At most so many parameters, as 5M or 1.2e6.")
-@click.option("--pretrained/--no-pretrained", default=None, help="Only with published weights, or only without.")
+@click.option(
+    "--family", metavar="F", shell_complete=complete_families, help="Only networks of this family, such as resnet."
+)
+@click.option("--year", type=int, metavar="Y", help="Only networks published in this year.")
+@click.option("--max-params", type=Count(), metavar="N", help="Largest number of parameters, such as 5M or 1.2e6.")
+@click.option(
+    "--pretrained/--no-pretrained", default=None, help="Only networks with published weights, or only those without."
+)
 @click.option(
     "--from",
     "publisher",
     metavar="P",
     shell_complete=complete_publishers,
-    help="Only with weights from this publisher, as timm; top-1 is then of those.",
+    help=("Only networks with weights from this publisher, such as timm; top-1 then refers to those weights."),
 )
-def command(pattern, family, year, max_params, pretrained, publisher):
-    """List the networks.
+def list_command(pattern, family, year, max_params, pretrained, publisher):
+    """List the available networks.
 
-    PATTERN is a part of the name, or has the shell's wildcards: vgg, "*cifar10". Networks made for tests
-    are shown only when asked for: "tiny*".
+    PATTERN is a part of the name, or uses shell wildcards: vgg, "*cifar10". Tiny networks made for tests are listed
+    only if PATTERN asks for them: "tiny*".
     """
-    from kerascnn.zoo.registry import matching
+    from kerascnn.zoo.registry import filter_networks
 
     if publisher and pretrained is False:
-        raise Misuse(f"--no-pretrained and --from {publisher} exclude each other", f"kerascnn list --from {publisher}")
-    rows = networks()
+        raise Misuse(f"--no-pretrained and --from {publisher} cannot be combined", f"kerascnn list --from {publisher}")
+    rows = catalog_rows()
     filters = {"pattern": wildcards(pattern), "family": family, "year": year, "max_params": max_params}
     filters["pretrained"] = pretrained if publisher is None else publisher
     try:
-        found = matching(rows, **filters)
+        matches = filter_networks(rows, **filters)
     except ValueError as error:
         raise Misuse(error, "kerascnn list") from error
-    warnings = [] if found else explain_nothing(rows, filters)
-    result = [network_facts(row, publisher) for row in found]
-    text = [*lines(result, SPARE if filters["pretrained"] is None else [*SPARE[1:], TOP1])]
-    answer("list", result, text, warnings)
-    if found and to_person():
-        explain_numbers(found, top1=TOP1 in text[0])
+    warnings = [] if matches else explain_nothing(rows, filters)
+    result = [network_facts(row, publisher) for row in matches]
+    text = [*network_lines(result, SPARE if filters["pretrained"] is None else [*SPARE[1:], TOP1])]
+    print_result("list", result, text, warnings)
+    if matches and is_interactive():
+        explain_numbers(matches, top1=TOP1 in text[0])
 
 
 def network_facts(row, publisher=None):
-    """A network without its stages, with the names of its weights and the best top-1 among them."""
-    from kerascnn.zoo.registry import sources
+    """A network without its stages, with the names of its weights and their best top-1."""
+    from kerascnn.zoo.registry import weights_sources
 
-    weights = [source for source in sources().get(row.name, ()) if publisher in (None, source.publisher)]
+    weights = [source for source in weights_sources().get(row.name, ()) if publisher in (None, source.publisher)]
     stated = {key: value for key, value in vars(row).items() if key != "stages"}
     return stated | {"weights": [source.name for source in weights], "top1": best_top1(weights)}
 
 
-def explain_numbers(found, top1):
-    """What the numbers mean, and how to see more of a network."""
-    remark(dim(f"\n{count(len(found), 'network')}. Counted are trainable parameters, and multiply-adds an image."))
+def explain_numbers(matches, top1):
+    """Explain the columns, and how to see more of a network."""
+    remark(dim(f"\n{pluralize(len(matches), 'network')}. Columns: trainable parameters, multiply-adds per image."))
     if top1:
-        remark(dim("Top-1: the best published, in % of ImageNet, of weights that are free for every use."))
-    remark(dim(f"One of them in full: kerascnn show {found[0].name}"))
+        remark(dim("Top-1: best published ImageNet accuracy in %, of weights with a permissive license."))
+    remark(dim(f"Details of a network: kerascnn show {matches[0].name}"))
 
 
 def wildcards(pattern):
-    """The pattern with a star on both sides, unless it has wildcards of its own."""
+    """The pattern with a star on both sides, unless it has wildcards."""
     pattern = pattern.lower()
     if any(sign in pattern for sign in "*?["):
         return pattern
     return f"{pattern}*" if pattern.startswith("tiny") else f"*{pattern}*"
 
 
-def lines(rows, spare):
+def network_lines(rows, spare):
     cells = [
         (
             row["name"],
             row["family"],
             row["year"],
-            short(row["params"]),
-            short(row["macs"]),
+            format_count(row["params"]),
+            format_count(row["macs"]),
             "" if row["top1"] is None else f"{row['top1']:.1f}",
-            sides(row["input_shape"]),
+            format_shape(row["input_shape"]),
             row["classes"],
             "" if row["paper"] == "none" else row["paper"],
         )
         for row in rows
     ]
-    return table(TITLES, cells, words=WORDS, spare=spare, room=width()) if rows else []
+    return format_table(TITLES, cells, words=WORDS, spare=spare, room=terminal_width()) if rows else []
 
 
 def explain_nothing(rows, filters):
-    """That nothing was found, and how many there would be without one of the filters."""
-    from kerascnn.zoo.registry import matching
+    """Which filters matched nothing, and how many networks match without one of them."""
+    from kerascnn.zoo.registry import filter_networks
 
-    asked = {name: value for name, value in filters.items() if value not in (None, "*")}
-    words = [filter_text(name, value) for name, value in asked.items()]
-    advice = [f"No network fits {', '.join(words)}."]
-    for name, word in zip(asked, words, strict=True):
-        others = matching(rows, **(filters | {name: "*" if name == "pattern" else None}))
-        if others and len(asked) > 1:
-            advice.append(f"Without {word} there are {count(len(others), 'network')}.")
-    return advice if len(advice) > 1 else [*advice, "Leave it out to see all: kerascnn list"]
+    active = {name: value for name, value in filters.items() if value not in (None, "*")}
+    words = [filter_text(name, value) for name, value in active.items()]
+    advice = [f"No network matches {', '.join(words)}."]
+    for name, word in zip(active, words, strict=True):
+        others = filter_networks(rows, **(filters | {name: "*" if name == "pattern" else None}))
+        if others and len(active) > 1:
+            advice.append(f"Without {word}, {pluralize(len(others), 'network')} would match.")
+    return advice if len(advice) > 1 else [*advice, "List all networks: kerascnn list"]
 
 
 def filter_text(name, value):
-    """A filter as it was given on the command line."""
+    """A filter as on the command line."""
     if isinstance(value, bool):
         return "--pretrained" if value else "--no-pretrained"
     return OPTIONS[name].format(value)

@@ -1,4 +1,4 @@
-"""`kerascnn train`: a network learns to classify images, and is tested once on those it never saw."""
+"""`kerascnn train`: train a network on images and test it once."""
 
 import os
 from pathlib import Path
@@ -7,31 +7,31 @@ import click
 
 from ..backend import load_keras
 from ..datasets import IMAGES, describe_test, summarize_test, with_test_set
-from ..errors import INTERRUPTED, BadFile, Failure, Misuse, failing_as
-from ..models import complete_names, network_called, unknown_model
-from ..options import COUNT, POSITIVE, SHARE, Command, run_folder, seed_option
+from ..errors import INTERRUPTED, BadFile, Failure, Misuse, raise_as
+from ..models import complete_names, model_not_found, network_row
+from ..options import COUNT, POSITIVE, SHARE, Command, check_run_folder, seed_option
 from ..output import (
-    answer,
     bold,
-    collected_warnings,
+    collect_warnings,
+    format_pairs,
+    format_table,
     next_steps,
-    pairs,
     percent,
+    print_result,
     remark,
-    table,
+    terminal_width,
     verbosity,
     waiting,
-    width,
 )
 
 MODEL = "model.keras"
-RUN = ("state.npz", "card.json")  # files by which the folder of a run is known
-DEFAULT = 0.1  # of the images, for each of the two
+RUN = ("state.npz", "card.json")  # files that mark the folder of a run
+DEFAULT = 0.1  # fraction of the images, for validation and for test
 FILES = {
     MODEL: "the trained network",
-    "best.weights.h5": "its weights after the best epoch",
+    "best.weights.h5": "weights of the best epoch",
     "history.csv": "loss and accuracy after each epoch",
-    "curves.png": "the same as curves",
+    "curves.png": "the same as a figure",
     "card.json": "network, recipe, data, seed, versions, result",
 }
 
@@ -44,34 +44,48 @@ def complete_recipes(context, option, incomplete):
 
 @click.command("train", cls=Command)
 @click.argument("network", metavar="NAME", required=False, shell_complete=complete_names)
-@click.option("--data", metavar="SOURCE", help="A folder with a folder of images for each class, a file, or digits.")
-@click.option("--recipe", metavar="R", shell_complete=complete_recipes, help="Of --list, or published. [onecycle]")
-@click.option("--epochs", metavar="N", type=COUNT, help="Passes over the data, in place of the recipe's.")
-@click.option("--batch", "batch_size", metavar="N", type=COUNT, help="Images a step, likewise.")
-@click.option("--rate", "--lr", metavar="X", type=POSITIVE, help="Highest rate, likewise.")
-@seed_option("Of weights, split and order.")
-@click.option("--valid", metavar="SHARE", type=SHARE, help="Of the images, to watch it by; 0 for none. [0.1]")
-@click.option("--test", metavar="SHARE", type=SHARE, help="Of the images, locked for the test; 0 for none. [0.1]")
-@click.option("--test-data", metavar="SOURCE", help="Test on these, in place of a part of --data.")
-@click.option("--size", metavar="N", type=COUNT, help="Side of the images. [as published]")
-@click.option("--weights", metavar="W", help="Start from these: imagenet, torchvision, keras, timm, or a file.")
-@click.option("--out", metavar="RUN", type=click.Path(file_okay=False), help="Folder. [runs/NAME-DATA]")
-@click.option("--resume", is_flag=True, help="Go on after the last saved epoch of RUN.")
-@click.option("--list", "listed", is_flag=True, help="List the recipes.")
-def command(network, data, recipe, seed, valid, test, test_data, size, weights, out, resume, listed, **replaced):
+@click.option(
+    "--data", metavar="SOURCE", help="Folder with one subfolder per class, a .zip, .csv or .npz file, or digits."
+)
+@click.option(
+    "--recipe",
+    metavar="R",
+    shell_complete=complete_recipes,
+    help="Training recipe, one of --list, or published. [onecycle]",
+)
+@click.option("--epochs", metavar="N", type=COUNT, help="Number of epochs, instead of the recipe's.")
+@click.option("--batch-size", "batch_size", metavar="N", type=COUNT, help="Batch size, instead of the recipe's.")
+@click.option(
+    "--learning-rate", "--lr", metavar="X", type=POSITIVE, help="Peak learning rate, instead of the recipe's."
+)
+@seed_option("Random seed for weights, split and order.")
+@click.option(
+    "--valid", metavar="SHARE", type=SHARE, help="Fraction of the images to use for validation; 0 for none. [0.1]"
+)
+@click.option(
+    "--test", metavar="SHARE", type=SHARE, help="Fraction of the images to lock away as test set; 0 for none. [0.1]"
+)
+@click.option("--test-data", metavar="SOURCE", help="Use these images as the test set, in place of a part of --data.")
+@click.option("--size", metavar="N", type=COUNT, help="Height and width of the images. [as published]")
+@click.option("--weights", metavar="W", help="Initial weights: imagenet, torchvision, keras, timm, or a file.")
+@click.option("--out", metavar="RUN", type=click.Path(file_okay=False), help="Output folder. [runs/NAME-DATA]")
+@click.option("--resume", is_flag=True, help="Resume RUN after its last saved epoch.")
+@click.option("--list", "listed", is_flag=True, help="List the training recipes.")
+def train_command(network, data, recipe, seed, valid, test, test_data, size, weights, out, resume, listed, **replaced):
     """Train a network on your images.
 
-    NAME is a network that `kerascnn list` names. The images are split into those to learn from, those to watch it by,
-    and a locked part, on which it is tested once, at the end; parts that the data brings stay. Ctrl-C ends after the
-    epoch and saves; once more, at once. --resume goes on, also after a crash, as if nothing had happened.
+    NAME is a network listed by `kerascnn list`. The images are split into training, validation and test images; the
+    test set is used once, at the end. Splits that the data already have are kept. Ctrl-C stops after the current epoch
+    and saves; a second Ctrl-C stops at once. --resume continues, also after a crash, with the same result as an
+    uninterrupted run.
     """
     if listed:
         return list_recipes()
-    row = check_request(network, data, recipe)
-    out = run_folder(out or os.path.join("runs", f"{row.name}-{Path(data).stem}"), RUN, "run", resume)
+    row = check_training_request(network, data, recipe)
+    out = check_run_folder(out or os.path.join("runs", f"{row.name}-{Path(data).stem}"), RUN, "run", resume)
     load_keras()
-    with collected_warnings() as warnings:
-        images = load_data(data, valid, test, test_data, seed)
+    with collect_warnings() as warnings:
+        images = load_training_data(data, valid, test, test_data, seed)
     for line in warnings:
         remark(line)
     model = build_classifier(row, images, recipe, seed, size, weights)
@@ -79,69 +93,72 @@ def command(network, data, recipe, seed, valid, test, test_data, size, weights, 
     result = {"network": row.name, "data": data, "seed": seed, "folder": out, "epochs": len(history.table)}
     result |= {"stopped": history.stopped or None, "best": history.best if len(history.table) else None}
     if history.stopped:
-        answer("train", result | {"test": None}, [history.stopped], warnings, told=True)
-        remark("go on: the same command with --resume")
+        print_result("train", result | {"test": None}, [history.stopped], warnings, printed=True)
+        remark("to resume: the same command with --resume")
         return INTERRUPTED
-    result |= {"test": test_once(model, images, test_data or data, out)}
-    answer("train", result, lines(result), warnings, told=True)
+    result |= {"test": evaluate_test_set(model, images, test_data or data, out)}
+    print_result("train", result, training_lines(result), warnings, printed=True)
 
 
 def list_recipes():
-    """The recipes as a table, and who did so."""
+    """Print the recipes and their sources as a table."""
     from kerascnn.training import RECIPES
 
-    titles = ("recipe", "optimizer", "rate", "schedule", "L2", "batch", "epochs", "source")
+    titles = ("recipe", "optimizer", "learning rate", "schedule", "L2", "batch size", "epochs", "source")
     rows = [
         (
             row.name,
             row.optimizer,
-            f"{row.rate:g}",
+            f"{row.learning_rate:g}",
             type(row.schedule).__name__.lower(),
             f"{row.l2:g}",
-            row.batch,
+            row.batch_size,
             row.epochs,
             row.source,
         )
         for row in RECIPES.values()
     ]
-    found = table(titles, rows, words=("recipe", "optimizer", "schedule", "source"), room=width())
-    answer("train", {"recipes": [row.stated() for row in RECIPES.values()]}, found)
+    lines = format_table(titles, rows, words=("recipe", "optimizer", "schedule", "source"), room=terminal_width())
+    print_result("train", {"recipes": [row.to_dict() for row in RECIPES.values()]}, lines)
 
 
-def check_request(name, data, recipe):
-    """The network's row; what is wrong with the command line is said before Keras is loaded."""
+def check_training_request(name, data, recipe):
+    """The network's row; refuse wrong arguments before Keras is loaded."""
     from kerascnn.training import recipes
 
     if name is None:
-        raise Misuse("which network?", "kerascnn train lenet5 --data digits")
-    row = network_called(name)
+        raise Misuse("missing argument NAME", "kerascnn train lenet5 --data digits")
+    row = network_row(name)
     if row is None:
-        raise unknown_model(name)
+        raise model_not_found(name)
     if data is None:
-        raise Misuse(f"{row.name} needs images to learn from", f"kerascnn train {row.name} --data digits, or a folder")
+        raise Misuse(
+            f"`--data` is missing: {row.name} needs images to train on",
+            f"kerascnn train {row.name} --data digits, or a folder",
+        )
     if recipe not in (None, recipes.PUBLISHED):
-        with failing_as(Misuse, advice="kerascnn train --list"):
+        with raise_as(Misuse, advice="kerascnn train --list"):
             recipes.recipe(recipe)
     return row
 
 
-def load_data(source, valid, test, other, seed):
-    """The ``Data``, tested on ``other`` images if there are such."""
+def load_training_data(source, valid, test, other, seed):
+    """Load the dataset, with ``other`` images as its test set if given."""
     valid = DEFAULT if valid is None else valid
     test = (0.0 if other else DEFAULT) if test is None else test
-    data = load_images("--data", source, valid=valid, test=test, seed=seed)
-    return with_test_set(data, load_images("--test-data", other, valid=0.0, test=0.0)) if other else data
+    data = load_data_option("--data", source, valid=valid, test=test, seed=seed)
+    return with_test_set(data, load_data_option("--test-data", other, valid=0.0, test=0.0)) if other else data
 
 
-def load_images(option, source, **how):
+def load_data_option(option, source, **options):
     from kerascnn.data import load
 
-    with failing_as(BadFile, f"{option}: ", IMAGES, (OSError, ValueError)), waiting("reading the images ..."):
-        return load(source, **how)
+    with raise_as(BadFile, f"{option}: ", IMAGES, (OSError, ValueError)), waiting("loading the images ..."):
+        return load(source, **options)
 
 
 def build_classifier(row, images, recipe, seed, size, weights):
-    """The network for the classes of the data, drawn anew as the recipe's authors did unless it has weights."""
+    """Build the network for the classes of the data, initialized as in the recipe unless it has weights."""
     import keras
 
     import kerascnn
@@ -151,36 +168,37 @@ def build_classifier(row, images, recipe, seed, size, weights):
     high, wide, channels = row.input_shape
     shape = (size, size, channels) if size else (high, wide, channels)
     advice = "another --size or --weights" if size or weights else None
-    with failing_as(Misuse, advice=advice), waiting(f"building {row.name} ..."):
-        model = kerascnn.build_model(row.name, input_shape=shape, classes=len(images.classes), weights=weights)
+    with raise_as(Misuse, advice=advice), waiting(f"building {row.name} ..."):
+        model = kerascnn.build_model(row.name, input_shape=shape, classes=len(images.class_names), weights=weights)
     if weights is None and recipe:
-        found = recipes.recipe_of(row) if recipe == recipes.PUBLISHED else recipes.recipe(recipe)
-        initialize(model, found, seed)
-    parts = {"to learn from": images.train, "to watch": images.valid, "locked": images.test}
+        settings = recipes.recipe_of(row) if recipe == recipes.PUBLISHED else recipes.recipe(recipe)
+        initialize(model, settings, seed)
+    parts = {"for training": images.train, "for validation": images.valid, "locked": images.test}
     remark(
-        f"{row.name}: {model.count_params():,} parameters, {shape[0]}x{shape[1]} pixels, classes: {len(images.classes)}"
+        f"{row.name}: {model.count_params():,} parameters, {shape[0]}x{shape[1]} pixels, "
+        f"classes: {len(images.class_names)}"
     )
     remark(f"images {', '.join(f'{what}: {len(each or ()):,}' for what, each in parts.items())}")
     return model
 
 
-def train_model(model, images, recipe, how):
-    from kerascnn.training import Diverged, fit
+def train_model(model, images, recipe, options):
+    from kerascnn.training import TrainingDiverged, fit
 
-    advice = f"--rate, lower, and another --out; {how['out']} has the epochs before"
-    with failing_as(Failure, advice=advice, kinds=Diverged), failing_as(Misuse):
-        return fit(model, images, recipe, verbose=verbosity(), **how)
+    advice = f"a lower --learning-rate and another --out; {options['out']} has the epochs so far"
+    with raise_as(Failure, advice=advice, kinds=TrainingDiverged), raise_as(Misuse):
+        return fit(model, images, recipe, verbose=verbosity(), **options)
 
 
-def test_once(model, data, source, out):
-    """Accuracy on the locked images, computed once in the life of a run; None where there are none."""
+def evaluate_test_set(model, data, source, out):
+    """Test accuracy, computed once in the life of a run; None without test images."""
     from kerascnn import evaluate
-    from kerascnn.support.files import replacing
-    from kerascnn.training.runs import CARD, read_json, write_json
+    from kerascnn.support.files import write_atomically
+    from kerascnn.training.runs import CARD, read_card, write_json
 
     card = os.path.join(out, CARD)
-    facts = read_json(card)
-    with replacing(os.path.join(out, MODEL)) as draft:
+    facts = read_card(card)
+    with write_atomically(os.path.join(out, MODEL)) as draft:
         model.save(draft)
     if "test" not in facts and data.test:
         facts |= {"test": {"data": source} | summarize_test(evaluate(model, data, verbose=verbosity()))}
@@ -188,22 +206,19 @@ def test_once(model, data, source, out):
     return facts.get("test")
 
 
-def lines(result):
+def training_lines(result):
     test, best, out = result["test"], result["best"], result["folder"]
     if test:
-        yield bold(f"{result['network']} names {percent(test['accuracy'], 1)} of images that it has never seen")
+        yield bold(f"{result['network']}: {percent(test['accuracy'], 1)} test accuracy")
         yield describe_test(test)
     else:
-        yield bold(f"{result['network']} has learned, and is not tested: no images were kept for it")
+        yield bold(f"{result['network']} is trained but not tested: no test images were set aside")
     if best["val_accuracy"] is not None:
-        yield f"  {percent(best['val_accuracy'], 1)} of those it was watched by, at best, after epoch {best['epoch']}"
+        yield (f"  best validation accuracy {percent(best['val_accuracy'], 1)}, after epoch {best['epoch']}")
     yield ""
     yield bold(f"files in {out}")
-    yield from pairs(FILES, room=width())
+    yield from format_pairs(FILES, room=terminal_width())
     path = os.path.join(out, MODEL)
     yield from next_steps(
-        {
-            f"kerascnn predict {path} IMAGE": "what it sees in a photo",
-            f"kerascnn show {path} --layers": "what it is made of",
-        }
+        {f"kerascnn predict {path} IMAGE": "classify a photo", f"kerascnn show {path} --layers": "all layers"}
     )

@@ -3,7 +3,7 @@
 Works on any Functional or Sequential Keras model with channels last, nested or shared, with or without weights.
 """
 
-from ..support.lazy import lazily
+from ..support.lazy import lazy_attributes
 
 PUBLIC = {  # name -> module; loaded when first asked for
     "connectivity": "arithmetic",
@@ -11,9 +11,9 @@ PUBLIC = {  # name -> module; loaded when first asked for
     "inception_cost": "arithmetic",
     "naive_inception_cost": "arithmetic",
     "output_size": "arithmetic",
-    "single": "arithmetic",
-    "stack": "arithmetic",
-    "stacked_threes": "arithmetic",
+    "single_kernel": "arithmetic",
+    "kernel_stack": "arithmetic",
+    "equivalent_3x3_depth": "arithmetic",
     "EXAMPLE": "convolution",
     "equivariance": "convolution",
     "invariance": "convolution",
@@ -22,10 +22,10 @@ PUBLIC = {  # name -> module; loaded when first asked for
     "diagram": "diagram",
     "ReceptiveField": "receptive_field",
     "receptive_field": "receptive_field",
-    "support": "receptive_field",
+    "receptive_field_mask": "receptive_field",
     "Anatomy": "table",
-    "Row": "table",
+    "LayerRow": "table",
     "dissect": "table",
 }
 __all__ = sorted(PUBLIC)
-__getattr__, __dir__ = lazily(__name__, PUBLIC)
+__getattr__, __dir__ = lazy_attributes(__name__, PUBLIC)

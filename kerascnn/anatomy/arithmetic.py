@@ -1,47 +1,68 @@
-"""Conv and pool arithmetic, and the worked examples of a first course on convolutional networks, as numbers."""
+"""Arithmetic of convolution and pooling, and the worked examples of a first course on convolutional networks."""
+
+from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 from numbers import Integral
 
 
-def check_whole(*, least=1, **values):
-    """Refuse arguments, given by name, that are not whole numbers of at least ``least``."""
+def check_integer(*, least=1, **values):
+    """Raise ValueError for arguments, passed by name, that are not integers of at least ``least``."""
     for name, value in values.items():
         if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
-            raise ValueError(f"`{name}` should be a whole number from {least}. Received: {value!r}")
+            raise ValueError(f"`{name}` should be an integer of at least {least}. Received: {value!r}")
 
 
 def check_shape(name, value, expected, lengths):
-    """Refuse what is not a tuple of whole numbers from 1 in one of these lengths."""
+    """Raise ValueError unless ``value`` is a tuple of positive integers with one of these lengths."""
     fits = isinstance(value, tuple | list) and len(value) in lengths
     if not fits or not all(isinstance(size, Integral) and size >= 1 for size in value):
-        raise ValueError(f"`{name}` should be {expected}, whole numbers from 1. Received: {value!r}")
+        raise ValueError(f"`{name}` should be {expected}, all integers of at least 1. Received: {value!r}")
 
 
-def output_size(size, kernel, stride=1, padding=0, dilation=1, *, exact=False):
-    """Places of a convolution or pool along one axis: floor((W - F + 2 P) / S) + 1.
+def output_size(
+    size: int,
+    kernel: int,
+    stride: int = 1,
+    padding: int | str | tuple[int, int] = 0,
+    dilation: int = 1,
+    *,
+    exact: bool = False,
+) -> int:
+    """Output size of a convolution or pool along one axis.
 
-    `padding` is an int for both sides, (before, after), "valid", or "same" (ceil(W / S), as TensorFlow pads).
-    `exact` refuses a stride that does not fit instead of dropping the last pixels.
+    It is floor((W - F + 2 P) / S) + 1, where F is the kernel with its dilation.
+
+    Args:
+        size: size of the input along the axis, W.
+        kernel: size of the kernel, F.
+        stride: step of the kernel, S.
+        padding: an int for both sides, (before, after), "valid", or "same" (ceil(W / S), as TensorFlow pads).
+        dilation: distance between neighboring weights of the kernel.
+        exact: raise an error where the stride does not fit, instead of dropping the last pixels.
+
+    Returns:
+        The number of positions, an int.
     """
-    check_whole(size=size, kernel=kernel, stride=stride, dilation=dilation)
-    before, after = pads(size, kernel, stride, padding, dilation)
+    check_integer(size=size, kernel=kernel, stride=stride, dilation=dilation)
+    before, after = padding_amounts(size, kernel, stride, padding, dilation)
     room = size + before + after - ((kernel - 1) * dilation + 1)
     if room < 0:
         raise ValueError(
-            f"`kernel` should fit the {size + before + after} padded pixels. Received: kernel {kernel} with "
-            f"dilation {dilation}, which spans {(kernel - 1) * dilation + 1}"
+            f"`kernel` should fit into the {size + before + after} padded pixels. Received: kernel {kernel} with "
+            f"dilation {dilation}, which spans {(kernel - 1) * dilation + 1} pixels"
         )
     if exact and room % stride:
         raise ValueError(
-            f"`stride` should divide W - F + 2 P = {room} exactly. Received: {stride}, which leaves {room % stride}"
+            f"`stride` should divide W - F + 2 P = {room} without remainder. Received: {stride}, "
+            f"remainder {room % stride}"
         )
     return room // stride + 1
 
 
-def pads(size, kernel, stride, padding, dilation):
-    """(before, after) in pixels."""
+def padding_amounts(size, kernel, stride, padding, dilation):
+    """Padding (before, after) in pixels."""
     if padding == "valid":
         return 0, 0
     if padding == "same":
@@ -50,133 +71,246 @@ def pads(size, kernel, stride, padding, dilation):
     both = (padding, padding) if isinstance(padding, Integral) else padding
     pair = isinstance(both, tuple | list) and len(both) == 2
     if not pair or not all(isinstance(side, Integral) and side >= 0 for side in both):
-        expected = 'a whole number from 0, (before, after), "same" or "valid"'
+        expected = 'a non-negative integer, (before, after), "same" or "valid"'
         raise ValueError(f"`padding` should be {expected}. Received: {padding!r}")
     return tuple(both)
 
 
-@dataclass(frozen=True)
-class Stack:
-    """`depth` convolutions of `kernel` x `kernel` with the same channels throughout; biases are left out."""
+@dataclass(frozen=True, kw_only=True)
+class KernelStack:
+    """Several convolutions in a row with the same number of channels, without biases.
+
+    Attributes:
+        kernel: height and width of each kernel.
+        depth: number of convolutions.
+        channels: channels of every map.
+    """
 
     kernel: int
     depth: int
     channels: int
 
     @property
-    def receptive(self):
-        """Side of the field of one unit of the last layer."""
+    def receptive_field(self):
+        """Height and width of the receptive field of a unit of the last layer."""
         return 1 + self.depth * (self.kernel - 1)
 
     @property
     def weights(self):
-        """depth F^2 C^2."""
+        """Number of weights, depth F^2 C^2."""
         return self.depth * self.kernel**2 * self.channels**2
 
     def macs(self, height, width):
-        """Multiply-adds on a map of this size, padded to keep it."""
+        """Multiply-adds on a map of this size, which padding preserves."""
         return self.weights * height * width
 
 
-def stack(kernel=3, depth=3, channels=1):
-    """Small kernels in a row: three 3x3 see 7x7 with 27 C^2 weights, where one 7x7 takes 49 C^2."""
-    check_whole(kernel=kernel, depth=depth, channels=channels)
-    return Stack(kernel, depth, channels)
+def kernel_stack(kernel: int = 3, depth: int = 3, channels: int = 1) -> KernelStack:
+    """Cost and receptive field of small kernels in a row.
+
+    Three 3x3 convolutions have a receptive field of 7x7 with 27 C^2 weights, where one 7x7 takes 49 C^2.
+
+    Args:
+        kernel: height and width of each kernel.
+        depth: number of convolutions.
+        channels: channels of every map.
+
+    Returns:
+        A `KernelStack`.
+    """
+    check_integer(kernel=kernel, depth=depth, channels=channels)
+    return KernelStack(kernel=kernel, depth=depth, channels=channels)
 
 
-def single(kernel=7, channels=1):
-    """One large kernel, to hold against a `stack`."""
-    return stack(kernel, 1, channels)
+def single_kernel(kernel: int = 7, channels: int = 1) -> KernelStack:
+    """Cost and receptive field of one large kernel, to compare with `kernel_stack`.
+
+    Args:
+        kernel: height and width of the kernel.
+        channels: channels of both maps.
+
+    Returns:
+        A `KernelStack` of depth 1.
+    """
+    return kernel_stack(kernel, 1, channels)
 
 
-def stacked_threes(kernel):
-    """How many 3x3 convolutions see as far as one of an odd `kernel`: five make an 11x11."""
+def equivalent_3x3_depth(kernel: int) -> int:
+    """Number of 3x3 convolutions with the receptive field of one large kernel.
+
+    Args:
+        kernel: height and width of the large kernel, odd; 11 takes five.
+
+    Returns:
+        The number of convolutions.
+    """
     if not isinstance(kernel, Integral) or kernel < 1 or kernel % 2 == 0:
-        raise ValueError(f"`kernel` should be an odd whole number. Received: {kernel!r}")
+        raise ValueError(f"`kernel` should be an odd integer. Received: {kernel!r}")
     return (kernel - 1) // 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Connectivity:
-    """Weights that connect two rows of units: all to all, each to its neighbors, and with weights shared."""
+    """Numbers of weights that connect two rows of units.
+
+    Attributes:
+        dense: every unit connected to every input.
+        local: every unit connected to neighboring inputs only.
+        shared: the same with weights shared by all units, a convolution.
+    """
 
     dense: int
     local: int
     shared: int
 
 
-def connectivity(inputs=7, hidden=3, reach=3):
-    """What locality and sharing save: 7 inputs and 3 hidden units take 21 weights, then 9, then 3."""
-    check_whole(inputs=inputs, hidden=hidden, reach=reach)
+def connectivity(inputs: int = 7, hidden: int = 3, reach: int = 3) -> Connectivity:
+    """Weights saved by local connections and by weight sharing.
+
+    By default 7 inputs and 3 hidden units take 21 weights, then 9, then 3.
+
+    Args:
+        inputs: number of inputs.
+        hidden: number of hidden units.
+        reach: inputs that a locally connected unit reads.
+
+    Returns:
+        A `Connectivity`.
+    """
+    check_integer(inputs=inputs, hidden=hidden, reach=reach)
     if reach > inputs:
-        raise ValueError(f"`reach` should be at most the {inputs} inputs. Received: {reach}")
-    return Connectivity(inputs * hidden, hidden * reach, reach)
+        raise ValueError(f"`reach` should be at most the number of inputs, {inputs}. Received: {reach}")
+    return Connectivity(dense=inputs * hidden, local=hidden * reach, shared=reach)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DenseWeights:
-    """Weights of a dense layer, and what they weigh as float32."""
+    """Weights of a dense layer, and their memory as float32.
+
+    Attributes:
+        weights: number of weights, without biases.
+    """
 
     weights: int
 
     @property
     def bytes(self):
-        """Four bytes a weight."""
+        """Memory in bytes, four per weight."""
         return 4 * self.weights
 
     @property
     def gib(self):
-        """Bytes in units of 2^30."""
+        """Memory in GiB."""
         return self.bytes / 2**30
 
 
-def dense_weights(shape, outputs=None):
-    """A dense layer from an image to `outputs` units, or to as many as came in: 256x256x3 takes 3.87e10, 144 GiB."""
-    check_shape("shape", shape, "the sizes of the input, such as (256, 256, 3)", range(1, 10))
+def dense_weights(shape: tuple[int, ...], outputs: int | None = None) -> DenseWeights:
+    """Weights and memory of a dense layer on an image.
+
+    From 256x256x3 to as many units it takes 3.87e10 weights, 144 GiB.
+
+    Args:
+        shape: shape of the input, such as (256, 256, 3).
+        outputs: number of units; by default as many as inputs.
+
+    Returns:
+        A `DenseWeights`.
+    """
+    check_shape("shape", shape, "the shape of the input, such as (256, 256, 3)", range(1, 10))
     if outputs is not None:
-        check_whole(outputs=outputs)
+        check_integer(outputs=outputs)
     units = math.prod(shape)
-    return DenseWeights(units * (units if outputs is None else outputs))
+    return DenseWeights(weights=units * (units if outputs is None else outputs))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ModuleCost:
-    """Multiply-adds of an inception module by branch, and the map that it gives."""
+    """Multiply-adds of an inception module.
 
-    branches: dict
-    shape: tuple
+    Attributes:
+        branches: multiply-adds of each convolution, by name.
+        shape: shape of the output map.
+    """
+
+    branches: dict[str, int]
+    shape: tuple[int, int, int]
 
     @property
     def macs(self):
-        """All branches together."""
+        """Multiply-adds of all branches together."""
         return sum(self.branches.values())
 
 
 def inception_cost(
-    shape=(28, 28, 256), *, ones=128, threes=192, fives=96, reduce_threes=64, reduce_fives=64, project=64
-):
-    """What 1x1 reductions save in an inception module: compare with `naive_inception_cost`.
+    shape: tuple[int, int, int] = (28, 28, 256),
+    *,
+    filters_1x1: int = 128,
+    filters_3x3: int = 192,
+    filters_5x5: int = 96,
+    reduce_3x3: int | None = 64,
+    reduce_5x5: int | None = 64,
+    pool_projection: int | None = 64,
+) -> ModuleCost:
+    """Multiply-adds of an inception module with 1x1 reductions.
 
-    At 28x28x256 the naive module takes 854,196,224 multiply-adds and gives 28x28x672; the reduced one 271,351,808
-    and gives 28x28x480. Lecture slides print 358 M for the second: they count its 3x3 convolution twice.
-    A reduction of None leaves that branch naive; `project=None` pools without projecting.
+    Compare with `naive_inception_cost`. At 28x28x256 the naive module takes 854,196,224 multiply-adds and returns
+    28x28x672; the reduced one takes 271,351,808 and returns 28x28x480. Lecture slides print 358 M for the second,
+    because they count its 3x3 convolution twice.
+
+    Args:
+        shape: (height, width, channels) of the input.
+        filters_1x1: filters of the 1x1 branch.
+        filters_3x3: filters of the 3x3 branch.
+        filters_5x5: filters of the 5x5 branch.
+        reduce_3x3: filters of the 1x1 reduction before the 3x3 convolution; None for no reduction.
+        reduce_5x5: filters of the 1x1 reduction before the 5x5 convolution; None for no reduction.
+        pool_projection: filters of the 1x1 convolution after pooling; None for no projection.
+
+    Returns:
+        A `ModuleCost`.
     """
     check_shape("shape", shape, "(height, width, channels)", (3,))
-    check_whole(ones=ones, threes=threes, fives=fives)
-    reductions = {"reduce_threes": reduce_threes, "reduce_fives": reduce_fives, "project": project}
-    check_whole(**{name: value for name, value in reductions.items() if value is not None})
+    check_integer(filters_1x1=filters_1x1, filters_3x3=filters_3x3, filters_5x5=filters_5x5)
+    reductions = {"reduce_3x3": reduce_3x3, "reduce_5x5": reduce_5x5, "pool_projection": pool_projection}
+    check_integer(**{name: value for name, value in reductions.items() if value is not None})
+
     height, width, channels = shape
-    places = height * width
-    branches = {"1x1": places * channels * ones}
-    for kernel, filters, reduced in ((3, threes, reduce_threes), (5, fives, reduce_fives)):
-        if reduced:
-            branches[f"1x1 before {kernel}x{kernel}"] = places * channels * reduced
-        branches[f"{kernel}x{kernel}"] = places * kernel**2 * (reduced or channels) * filters
-    branches["pool"] = places * channels * (project or 0)
-    return ModuleCost(branches, (height, width, ones + threes + fives + (project or channels)))
+    positions = height * width
+    branches = {"1x1": positions * channels * filters_1x1}
+    for kernel, filters, reduction in ((3, filters_3x3, reduce_3x3), (5, filters_5x5, reduce_5x5)):
+        if reduction:
+            branches[f"1x1 followed by {kernel}x{kernel}"] = positions * channels * reduction
+        branches[f"{kernel}x{kernel}"] = positions * kernel**2 * (reduction or channels) * filters
+    branches["pool"] = positions * channels * (pool_projection or 0)
+
+    output_channels = filters_1x1 + filters_3x3 + filters_5x5 + (pool_projection or channels)
+    return ModuleCost(branches=branches, shape=(height, width, output_channels))
 
 
-def naive_inception_cost(shape=(28, 28, 256), *, ones=128, threes=192, fives=96):
-    """The same module without any 1x1 reduction; see `inception_cost`."""
-    naive = {"reduce_threes": None, "reduce_fives": None, "project": None}
-    return inception_cost(shape, ones=ones, threes=threes, fives=fives, **naive)
+def naive_inception_cost(
+    shape: tuple[int, int, int] = (28, 28, 256),
+    *,
+    filters_1x1: int = 128,
+    filters_3x3: int = 192,
+    filters_5x5: int = 96,
+) -> ModuleCost:
+    """Multiply-adds of an inception module without 1x1 reductions.
+
+    Args:
+        shape: (height, width, channels) of the input.
+        filters_1x1: filters of the 1x1 branch.
+        filters_3x3: filters of the 3x3 branch.
+        filters_5x5: filters of the 5x5 branch.
+
+    Returns:
+        A `ModuleCost`; see `inception_cost`.
+    """
+    return inception_cost(
+        shape,
+        filters_1x1=filters_1x1,
+        filters_3x3=filters_3x3,
+        filters_5x5=filters_5x5,
+        reduce_3x3=None,
+        reduce_5x5=None,
+        pool_projection=None,
+    )

@@ -1,4 +1,4 @@
-"""A network as boxes: a convolution with its norm and activation is one box."""
+"""A network as blocks: a convolution with its normalization and activation is one block."""
 
 import re
 from collections import Counter
@@ -7,10 +7,17 @@ from dataclasses import dataclass, fields
 from keras import layers
 
 from ..graph import walk
-from ..graph.walk import elements
-from .table import multiply_adds, sum_known, weights_of
+from ..graph.walk import element_count
+from .table import count_weights, multiply_adds, sum_known
 
-SOFT = (*walk.IN_PLACE, *walk.PADDINGS, layers.Flatten, layers.Reshape, layers.Permute, layers.GroupNormalization)
+MERGED_LAYERS = (
+    *walk.IN_PLACE,
+    *walk.PADDINGS,
+    layers.Flatten,
+    layers.Reshape,
+    layers.Permute,
+    layers.GroupNormalization,
+)
 JOINS = {"Add": "+", "Subtract": "-", "Multiply": "x", "Average": "avg", "Maximum": "max", "Minimum": "min"}
 # (classes, type, first line of the label); the second line is the window and the filters.
 TYPES = (
@@ -18,10 +25,10 @@ TYPES = (
     (walk.SEPARABLE, "depthwise", "separable"),
     (walk.CONVOLUTIONS, "conv", "conv"),
     (walk.TRANSPOSED, "up", "transposed"),
-    (walk.named("MaxPooling#D AdaptiveMaxPooling#D"), "pool", "max pool"),
-    (walk.named("AveragePooling#D AdaptiveAveragePooling#D"), "pool", "avg pool"),
-    (walk.named("GlobalMaxPooling#D"), "pool", "global max"),
-    (walk.named("GlobalAveragePooling#D"), "pool", "global avg"),
+    (walk.layer_classes("MaxPooling#D AdaptiveMaxPooling#D"), "pool", "max pool"),
+    (walk.layer_classes("AveragePooling#D AdaptiveAveragePooling#D"), "pool", "avg pool"),
+    (walk.layer_classes("GlobalMaxPooling#D"), "pool", "global max"),
+    (walk.layer_classes("GlobalAveragePooling#D"), "pool", "global avg"),
     ((layers.Dense, layers.EinsumDense), "dense", "dense"),
     ((*walk.UPSAMPLINGS, layers.Resizing), "up", "upsample"),
     ((layers.Concatenate,), "join", "concat"),
@@ -30,8 +37,8 @@ TYPES = (
 
 
 @dataclass(frozen=True, eq=False)
-class Box:
-    """What is drawn as one: its main call, what is merged into it, and the boxes that feed it."""
+class Block:
+    """One block of a diagram: its main call, the calls merged into it, and the blocks that feed it."""
 
     core: object
     nodes: tuple
@@ -43,21 +50,21 @@ class Box:
 
     @property
     def shape(self):
-        """Of the main call, before flattening and the like."""
+        """Output shape of the main call, before flattening and the like."""
         return self.core.shape
 
 
-def boxes(graph):
-    """The boxes of a graph in the order they run; layers that ignore the pixels are left out."""
+def find_blocks(graph):
+    """The blocks of a graph in execution order, without layers that ignore the pixels."""
     drawn = [node for node in graph.nodes if node.reach != "none"]
-    consumers = Counter(before for node in drawn for before in _before(node))
+    consumers = Counter(before for node in drawn for before in _sources_to_draw(node))
     groups, group_of = [], {}
     for node in drawn:
-        befores = _before(node)
+        befores = _sources_to_draw(node)
         group = None
         if len(befores) == 1 and consumers[befores[0]] == 1 and not befores[0].is_input:
             candidate = group_of[befores[0]]
-            if _soft(node) or all(map(_soft, candidate)):
+            if _is_merged(node) or all(map(_is_merged, candidate)):
                 group = candidate
         if group is None:
             group = []
@@ -67,33 +74,33 @@ def boxes(graph):
 
     made, counted = {}, set()
     for group in groups:
-        sources = {id(group_of[before]): None for node in group for before in _before(node)}
+        sources = {id(group_of[before]): None for node in group for before in _sources_to_draw(node)}
         sources.pop(id(group), None)
-        core = next((node for node in group if not _soft(node)), group[0])
-        kind, lines = _describe(core, group)
-        params = sum(weights_of(node, counted)["learned"] for node in group)
+        core = next((node for node in group if not _is_merged(node)), group[0])
+        kind, lines = _type_and_label(core, group)
+        params = sum(count_weights(node, counted)["learnable"] for node in group)
         macs = sum_known(multiply_adds(node) for node in group)
         feeds = tuple(made[source] for source in sources)
-        made[id(group)] = Box(core, tuple(group), feeds, kind, lines, params, macs)
+        made[id(group)] = Block(core, tuple(group), feeds, kind, lines, params, macs)
     return tuple(made.values())
 
 
-def _before(node):
-    """The nodes that feed a node, each once, but for those that are not drawn."""
+def _sources_to_draw(node):
+    """The drawn nodes that feed a node, each once."""
     return [before for before in dict.fromkeys(before for before, _ in node.inputs) if before.reach != "none"]
 
 
-def _soft(node):
-    """Norms, activations, dropout, padding and reshapes go into their neighbor's box; joins and inputs do not."""
-    if node.is_input or len(_before(node)) > 1 or node.kind in JOINS:
+def _is_merged(node):
+    """Whether a call is part of its neighbor's block: normalization, activation, dropout, padding, reshape."""
+    if node.is_input or len(_sources_to_draw(node)) > 1 or node.kind in JOINS:
         return False
     if node.reach == "pointwise":
         return True
-    return isinstance(node.operation, SOFT) or (not node.is_layer and node.kind in walk.POINTWISE_OPERATIONS)
+    return isinstance(node.operation, MERGED_LAYERS) or (not node.is_layer and node.kind in walk.POINTWISE_OPERATIONS)
 
 
-def _describe(node, group):
-    """The type and the lines of text of a box."""
+def _type_and_label(node, group):
+    """The type of a block and the lines of its label."""
     layer = node.operation
     if node.kind in JOINS and len(node.inputs) > 1:
         return "sum", (JOINS[node.kind],)
@@ -101,16 +108,16 @@ def _describe(node, group):
         return "input", ("input",)
     for classes, kind, word in TYPES:
         if isinstance(layer, classes):
-            return kind, _lines(layer, word)
+            return kind, _label_lines(layer, word)
     if node.kind in ("Concatenate", "GetItem"):
         return "join", ("concat" if node.kind == "Concatenate" else "slice",)
-    if _soft(node):
-        return "other", _words(" ".join(part.kind for part in group[:2]))
-    return "other", _words(node.kind)
+    if _is_merged(node):
+        return "other", _split_class_name(" ".join(part.kind for part in group[:2]))
+    return "other", _split_class_name(node.kind)
 
 
-def _lines(layer, word):
-    """("conv /2", "3x3, 64"): word with stride and dilation, then window and filters."""
+def _label_lines(layer, word):
+    """("conv /2", "3x3, 64"): the word with stride and dilation, then window and filters."""
     kernel = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)
     strides = getattr(layer, "strides", None)
     strides = (strides,) if isinstance(strides, int) else tuple(strides or ())
@@ -119,24 +126,24 @@ def _lines(layer, word):
     if getattr(layer, "groups", 1) > 1 and word == "conv":
         word = "group conv"
     if strides and max(strides) > 1:
-        word += f" /{_side(strides)}"
+        word += f" /{_format_sizes(strides)}"
     if dilation > 1:
         word += f" d{dilation}"
     window = "x".join(map(str, kernel)) if isinstance(kernel, tuple | list) else str(kernel or "")
     filters = getattr(layer, "filters", None) or getattr(layer, "units", None)
     scale = getattr(layer, "size", None) if isinstance(layer, walk.UPSAMPLINGS) else None
     if scale:
-        window = f"x{_side((scale,) if isinstance(scale, int) else scale)}"
+        window = f"x{_format_sizes((scale,) if isinstance(scale, int) else scale)}"
     second = ", ".join(text for text in (window, str(filters or "")) if text)
     return (word, second) if second else tuple(word.split(" ", 1))
 
 
-def _side(sizes):
+def _format_sizes(sizes):
     """ "2" for (2, 2), "2x1" otherwise."""
     return str(sizes[0]) if len(set(sizes)) == 1 else "x".join(map(str, sizes))
 
 
-def _words(name):
+def _split_class_name(name):
     """A class name on at most two lines."""
     name = (
         re.sub(r"\dD$", "", name)
@@ -154,32 +161,32 @@ def _words(name):
 
 
 def side_and_channels(shape):
-    """What the height and width of a box stand for: the map's side and its channels; None where unknown."""
+    """Map size and channels, which give a block its height and width; None where unknown."""
     if len(shape) < 2:
-        return 1, elements(shape)
+        return 1, element_count(shape)
     sizes = [size for size in shape[:-1] if size is not None]
     return (max(sizes) if sizes else None), shape[-1]
 
 
 @dataclass(frozen=True)
 class Parallel:
-    """Branches from one place to another, and the box where they meet, if any; `skip` adds a direct link."""
+    """Parallel branches and the block that merges them, if any; `skip` adds a direct connection."""
 
     branches: tuple
     skip: bool
-    join: Box | None = None
+    join: Block | None = None
 
 
 @dataclass(frozen=True)
-class Side:
-    """A branch that ends by itself."""
+class SideBranch:
+    """A branch to another output."""
 
     chain: tuple
 
 
 @dataclass(frozen=True)
 class Tangle:
-    """Boxes in the order they run; pairs of indices link them, -1 and their number are the ends."""
+    """Blocks in execution order, connected by pairs of indices; -1 and their number are the ends."""
 
     boxes: tuple
     links: tuple
@@ -187,25 +194,25 @@ class Tangle:
 
 @dataclass(frozen=True)
 class Repeat:
-    """The same pieces several times in a row; the last ones are kept."""
+    """The same pieces several times in a row, of which the last are kept."""
 
     chain: tuple
     count: int
 
 
-def signature(piece):
-    """What pieces have in common that may be folded; boxes that only pass channels on may have more of them."""
-    if isinstance(piece, Box):
+def piece_signature(piece):
+    """Equal for pieces that may be folded; blocks that only pass channels on may have more of them."""
+    if isinstance(piece, Block):
         passes = piece.type in ("join", "sum", "pool")
         return piece.lines, piece.shape[:-1] if passes else piece.shape
-    if isinstance(piece, Parallel | Side | Tangle | Repeat):
-        return type(piece), *(signature(getattr(piece, part.name)) for part in fields(piece))
-    return tuple(map(signature, piece)) if isinstance(piece, tuple) else piece
+    if isinstance(piece, Parallel | SideBranch | Tangle | Repeat):
+        return type(piece), *(piece_signature(getattr(piece, part.name)) for part in fields(piece))
+    return tuple(map(piece_signature, piece)) if isinstance(piece, tuple) else piece
 
 
-def structure(graph):
-    """The whole network as one folded chain. The last output leads; other outputs hang as sides."""
-    every = boxes(graph)
+def fold_structure(graph):
+    """The whole network as one folded chain to the last output; other outputs are side branches."""
+    every = find_blocks(graph)
     last = next(box for box in reversed(every) if set(box.nodes) & set(graph.outputs))
     main, queue = {last}, [last]
     while queue:
@@ -219,11 +226,11 @@ def structure(graph):
         roots = [source for box in part for source in box.sources if source in main]
         root = max(roots, key=every.index) if roots else last
         sides.setdefault(root, []).append(part)
-    return _chain([box for box in every if box in main], sides)
+    return _split_into_pieces([box for box in every if box in main], sides)
 
 
 def _components(members):
-    """Parts of some boxes that are linked among themselves, each in order."""
+    """The connected components of some blocks, each in execution order."""
     part = {box: [box] for box in members}
     for box in members:
         for source in box.sources:
@@ -237,8 +244,8 @@ def _components(members):
     return list(groups.values())
 
 
-def _chain(members, sides):
-    """Cut at the boxes that every path goes through; between two of them lie parallel branches."""
+def _split_into_pieces(members, sides):
+    """Split at the blocks on every path; between two of them are parallel branches."""
     index = {box: place for place, box in enumerate(members)}
     end = len(members)
     spans = {(-1, index[box]) for box in members if not box.sources}
@@ -257,13 +264,13 @@ def _chain(members, sides):
     pieces = []
     for start, stop in zip(cuts, cuts[1:], strict=False):
         join = members[stop] if stop < end else None
-        pieces += _between(members[start + 1 : stop], (start, stop) in spans, join, sides)
-        pieces += [Side(_chain(part, sides)) for part in sides.get(join, ())]
-    return _fold(pieces)
+        pieces += _pieces_between(members[start + 1 : stop], (start, stop) in spans, join, sides)
+        pieces += [SideBranch(_split_into_pieces(part, sides)) for part in sides.get(join, ())]
+    return _fold_repeats(pieces)
 
 
-def _between(inner, skip, join, sides):
-    """The pieces from one cut to the next, which is `join`: nothing more, branches, or a tangle."""
+def _pieces_between(inner, skip, join, sides):
+    """The pieces between two such blocks, the second being `join`: none, branches, or a tangle."""
     after = [join] if join else []
     if not inner:
         return after
@@ -275,12 +282,12 @@ def _between(inner, skip, join, sides):
         leave = [box for box in inner if box not in fed or (join and box in join.sources)]
         links += [(index[box], len(inner)) for box in leave]
         return [Tangle(tuple(inner), tuple(sorted(set(links)))), *after]
-    return [Parallel(tuple(_chain(part, sides) for part in parts), skip, join)]
+    return [Parallel(tuple(_split_into_pieces(part, sides) for part in parts), skip, join)]
 
 
-def _fold(pieces):
-    """Replace pieces that repeat by one `Repeat`; single boxes only from four on, so that VGG stays readable."""
-    names = [signature(piece) for piece in pieces]
+def _fold_repeats(pieces):
+    """Replace repeated pieces by a `Repeat`; single blocks only from four on, so that VGG stays readable."""
+    names = [piece_signature(piece) for piece in pieces]
     folded, place = [], 0
     while place < len(pieces):
         best = (1, 1)
@@ -288,7 +295,7 @@ def _fold(pieces):
             pattern, count = names[place : place + length], 1
             while names[place + count * length : place + (count + 1) * length] == pattern:
                 count += 1
-            single = length == 1 and isinstance(pieces[place], Box)
+            single = length == 1 and isinstance(pieces[place], Block)
             if count >= (4 if single else 2) and count * length > best[0] * best[1]:
                 best = (length, count)
         length, count = best

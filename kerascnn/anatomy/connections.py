@@ -1,4 +1,4 @@
-"""How one call looks at its input: `Taps` for each axis, everything at once, or unknown. One rule for each kind."""
+"""How a call reads its input: `AxisTaps` for each axis, the whole map, or unknown; one rule per kind of layer."""
 
 import math
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from ..graph import walk
 
 
 @dataclass(frozen=True)
-class Taps:
-    """Input positions read along one axis. `slack` is how much the pad before may grow with an unknown size."""
+class AxisTaps:
+    """Input positions read along one axis; `slack` is how much an unknown size may increase the padding before."""
 
     period: int = 1
     step: int = 1
@@ -20,7 +20,7 @@ class Taps:
     extent: tuple = ()
 
     def matrix(self, outputs, inputs):
-        """Boolean (outputs, inputs): who reads whom, with what lies in the padding cut off."""
+        """Boolean (outputs, inputs): which outputs read which inputs, without padding."""
         reads = np.zeros((outputs, inputs), dtype=bool)
         for unit in range(outputs):
             base = unit // self.period * self.step
@@ -29,7 +29,7 @@ class Taps:
         return reads
 
 
-def window(padding, size, kernel, stride, dilation):
+def window_taps(padding, size, kernel, stride, dilation):
     reach = (kernel - 1) * dilation + 1
     before, slack, extent = 0, 0, (padding, reach, stride)
     if padding == "causal":
@@ -43,36 +43,36 @@ def window(padding, size, kernel, stride, dilation):
             slack = (reach - 1) // 2 - before
     elif reach == 1 and stride == 1:
         extent = ()
-    return Taps(1, stride, (tuple(j * dilation - before for j in range(kernel)),), slack, extent)
+    return AxisTaps(1, stride, (tuple(j * dilation - before for j in range(kernel)),), slack, extent)
 
 
-def resampled(size, made, reads):
-    """A map of `size` drawn again with `made` places: it repeats with their greatest common divisor."""
+def resampling_taps(size, made, reads):
+    """A map of `size` resized to `made` positions; the pattern repeats with their greatest common divisor."""
     common = math.gcd(size, made)
     period, step = made // common, size // common
-    return Taps(period, step, tuple(reads(r, step, period) for r in range(period)), 0, ("scale", period, step))
+    return AxisTaps(period, step, tuple(reads(r, step, period) for r in range(period)), 0, ("scale", period, step))
 
 
-def nearest(place, step, period):
+def nearest_positions(place, step, period):
     return ((2 * place + 1) * step // (2 * period),)
 
 
-def bilinear(place, step, period):
+def bilinear_positions(place, step, period):
     # exactly; TensorFlow rounds positions to float32, which can give a pixel of weight 0 the weight 1e-6
     low, rest = divmod((2 * place + 1) * step - period, 2 * period)
     return (low, low + 1) if rest else (low,)
 
 
-def bins(place, step, period):
+def bin_positions(place, step, period):
     return tuple(range(place * step // period, -((place + 1) * step // -period)))
 
 
-SAME = Taps()
+SAME = AxisTaps()
 WHOLE = "whole"  # every output reads every position
 UNKNOWN = "unknown"  # nothing can be said
 
 
-def link(node, index, rank):
+def input_link(node, index, rank):
     """How `node` reads its input number `index`: a tuple of `Taps` for each of `rank` axes, WHOLE or UNKNOWN."""
     source, target = node.input_shapes[index], node.shape
     if len(source) <= rank:  # no map: a vector tells every unit all it has, a sequence of tokens has lost its places
@@ -82,7 +82,7 @@ def link(node, index, rank):
 
 
 def _attribute(layer, names, rank):
-    """The first of some attributes as a tuple, or None; for example the kernel or pool size."""
+    """The first existing attribute as a tuple, such as the kernel or pool size, or None."""
     for name in names:
         value = getattr(layer, name, None)
         if value is not None:
@@ -91,7 +91,7 @@ def _attribute(layer, names, rank):
 
 
 def _geometry(layer, rank):
-    """(kernel, stride, dilation) for each axis, or None when the layer has another rank or layout."""
+    """(kernel, stride, dilation) for each axis, or None for another rank or layout."""
     kernel = _attribute(layer, ("kernel_size", "pool_size"), rank)
     strides = _attribute(layer, ("strides",), rank) or kernel
     dilation = _attribute(layer, ("dilation_rate",), rank) or (1,) * rank
@@ -101,15 +101,15 @@ def _geometry(layer, rank):
 
 
 def _window(node, source, target, rank):
-    """Convolutions and pools. TensorFlow's "same" puts the odd pixel after, and depends on the input's size."""
+    """Convolutions and pools; TensorFlow's "same" pads the odd pixel after, depending on the input size."""
     layer, axes = node.operation, _geometry(node.operation, rank)
     if axes is None:
         return UNKNOWN
     padding = getattr(layer, "padding", "valid")
-    return tuple(window(padding, size, *axis) for size, axis in zip(source[:rank], axes, strict=True))
+    return tuple(window_taps(padding, size, *axis) for size, axis in zip(source[:rank], axes, strict=True))
 
 
-def _transposed(node, source, target, rank):
+def _transposed_convolution(node, source, target, rank):
     """Transposed convolutions: output o is reached from inputs i with o = i stride + j dilation - before."""
     axes = _geometry(node.operation, rank)
     if axes is None:
@@ -128,19 +128,19 @@ def _transposed(node, source, target, rank):
             )
             for r in range(stride)
         )
-        links.append(Taps(stride, 1, phases, 0, ("grow", stride, reach if not same else 0)))
+        links.append(AxisTaps(stride, 1, phases, 0, ("grow", stride, reach if not same else 0)))
     return tuple(links)
 
 
-def _shift(node, source, target, rank):
-    """Zero padding and cropping move the map."""
+def _pad_or_crop(node, source, target, rank):
+    """Zero padding and cropping shift the map."""
     layer = node.operation
     sign, amounts = (-1, layer.padding) if isinstance(layer, walk.PADDINGS) else (1, layer.cropping)
     amounts = (amounts,) if rank == 1 and isinstance(amounts[0], int) else tuple(amounts)
     if len(amounts) != rank or getattr(layer, "data_format", None) == "channels_first":
         return UNKNOWN
     return tuple(
-        Taps(taps=((sign * before,),), extent=("pad", -sign * (before + after)) if before + after else ())
+        AxisTaps(taps=((sign * before,),), extent=("pad", -sign * (before + after)) if before + after else ())
         for before, after in amounts
     )
 
@@ -158,11 +158,11 @@ def _resample(node, source, target, rank):
         size, made = (1, scales[axis]) if scales else (source[axis], target[axis])
         if size is None or made is None:
             return UNKNOWN
-        links.append(resampled(size, made, nearest if way == "nearest" else bilinear))
+        links.append(resampling_taps(size, made, nearest_positions if way == "nearest" else bilinear_positions))
     return tuple(links)
 
 
-def _everything(node, source, target, rank):
+def _whole_map(node, source, target, rank):
     return WHOLE
 
 
@@ -170,7 +170,7 @@ def _adaptive(node, source, target, rank):
     sizes = tuple(zip(source[:rank], target[:rank], strict=True))
     if any(None in pair for pair in sizes) or len(target) != rank + 1:
         return UNKNOWN
-    return tuple(resampled(size, made, bins) for size, made in sizes)
+    return tuple(resampling_taps(size, made, bin_positions) for size, made in sizes)
 
 
 def _pointwise(node, source, target, rank):
@@ -180,7 +180,7 @@ def _pointwise(node, source, target, rank):
     stretched = [a == 1 and b != 1 for a, b in zip(source[:rank], target[:rank], strict=True)]
     if stretched and all(stretched):
         return WHOLE
-    return tuple(Taps(step=0) if stretch else SAME for stretch in stretched)
+    return tuple(AxisTaps(step=0) if stretch else SAME for stretch in stretched)
 
 
 def _by_axis(node, source, target, rank):
@@ -236,20 +236,20 @@ def _slice(node, source, target, rank):
             return UNKNOWN
         start, step = part.start or 0, part.step or 1
         cut = part != slice(None)
-        links.append(Taps(1, step, ((start,),), 0, ("slice", start, part.stop, step) if cut else ()))
+        links.append(AxisTaps(1, step, ((start,),), 0, ("slice", start, part.stop, step) if cut else ()))
     return tuple(links)
 
 
-# What a layer declares goes before what it is a subclass of: a class attribute `reach` that is "pointwise", "whole",
+# A declaration takes precedence over the class: an attribute `reach` that is "pointwise", "whole",
 # "window" (has kernel_size or pool_size, strides and padding), or "none" (ignores the pixels).
-DECLARED = {"pointwise": _pointwise, "whole": _everything, "window": _window}
+DECLARED = {"pointwise": _pointwise, "whole": _whole_map, "window": _window}
 LAYERS = (  # the first that fits
     ((*walk.CONVOLUTIONS, *walk.POOLS), _window),
-    (walk.TRANSPOSED, _transposed),
-    ((*walk.PADDINGS, *walk.CROPPINGS), _shift),
+    (walk.TRANSPOSED, _transposed_convolution),
+    ((*walk.PADDINGS, *walk.CROPPINGS), _pad_or_crop),
     ((*walk.UPSAMPLINGS, layers.Resizing), _resample),
     (walk.ADAPTIVE_POOLS, _adaptive),
-    ((*walk.WHOLE, layers.Flatten), _everything),
+    ((*walk.WHOLE, layers.Flatten), _whole_map),
     (walk.BY_AXIS, _by_axis),
     (layers.Concatenate, _concatenate),
     (layers.Reshape, _reshape),
@@ -269,7 +269,7 @@ OPERATIONS = {
 
 
 def _rule_for(node):
-    """The function that says how a call reads its input; None where nothing is known of it."""
+    """The rule for how a call reads its input; None if unknown."""
     if node.reach in DECLARED:
         return DECLARED[node.reach]
     if not node.is_layer:

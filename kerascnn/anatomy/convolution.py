@@ -1,22 +1,32 @@
-"""Convolution as a matrix product, and what shifting the image does to it, in numbers and pictures.
+"""Convolution as a matrix product, and how it responds to a shifted image.
 
 "Convolution" is cross-correlation here, as in every CNN: the kernel is not flipped.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 
 import numpy as np
 
 from ..plots.primitives import COVERED, MAT, SIGNED
-from ..plots.style import BLUE, LARGE, RED, bare, new_figure, tidy
-from ..support.display import Drawn
-from .arithmetic import check_shape, check_whole, output_size, pads
+from ..plots.style import BLUE, LARGE, RED, hide_ticks, new_figure, style_axis
+from ..support.display import FigureResult
+from ..support.types import Array
+from .arithmetic import check_integer, check_shape, output_size, padding_amounts
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Example:
-    """A convolution that can be done by hand."""
+    """A convolution that can be computed by hand.
+
+    Attributes:
+        image: pixels (4, 4).
+        kernel: weights (3, 3).
+        response: the result (2, 2).
+    """
 
     image: np.ndarray
     kernel: np.ndarray
@@ -30,11 +40,24 @@ EXAMPLE = Example(
 )
 
 
-def toeplitz(kernel, input_shape, stride=1, padding=0):
-    """The matrix T with T @ image.ravel() == convolution(image).ravel(); rows are units, columns are pixels.
+def toeplitz(
+    kernel: Array,
+    input_shape: tuple[int, ...],
+    stride: int | tuple[int, int] = 1,
+    padding: int | str | tuple[int, int] = 0,
+) -> Array:
+    """The matrix of a convolution.
 
-    `kernel` is (h, w) for images (H, W), or (h, w, in, out) for images (H, W, in). `stride` is an int or (y, x);
-    `padding` is an int or a pair (before, after) for both axes, "valid", or "same" as TensorFlow pads.
+    T @ image.ravel() == convolution(image).ravel().
+
+    Args:
+        kernel: (h, w) for images (H, W), or (h, w, in, out) for images (H, W, in).
+        input_shape: shape of the image, (H, W) or (H, W, in).
+        stride: an int or (y, x).
+        padding: an int or a pair (before, after) for both axes, "valid", or "same" as TensorFlow pads.
+
+    Returns:
+        The matrix T; its rows are units, its columns pixels.
     """
     check_shape("input_shape", input_shape, "(H, W) or (H, W, in)", (2, 3))
     kernel = np.asarray(kernel)
@@ -43,13 +66,13 @@ def toeplitz(kernel, input_shape, stride=1, padding=0):
     shape = (*input_shape, 1) if len(input_shape) == 2 else tuple(input_shape)
     if kernel.ndim != 4 or len(shape) != 3 or kernel.shape[2] != shape[2]:
         raise ValueError(
-            "`kernel` should be (h, w) or (h, w, in, out) with as many `in` as the image has channels. "
-            f"Received: {kernel.shape} for an image {shape}"
+            "`kernel` should be (h, w) or (h, w, in, out), where `in` is the number of image channels. "
+            f"Received: {kernel.shape} for an image of shape {shape}"
         )
     strides = stride if isinstance(stride, tuple | list) else (stride, stride)
     check_shape("stride", strides, "an int or (y, x)", (2,))
     height, width = (output_size(shape[a], kernel.shape[a], strides[a], padding) for a in (0, 1))
-    above, left = (pads(shape[a], kernel.shape[a], strides[a], padding, 1)[0] for a in (0, 1))
+    above, left = (padding_amounts(shape[a], kernel.shape[a], strides[a], padding, 1)[0] for a in (0, 1))
     matrix = np.zeros((height, width, kernel.shape[3], *shape), dtype=kernel.dtype)
     for row, column in np.ndindex(height, width):
         for i, j in np.ndindex(*kernel.shape[:2]):
@@ -59,9 +82,20 @@ def toeplitz(kernel, input_shape, stride=1, padding=0):
     return matrix.reshape(height * width * kernel.shape[3], -1)
 
 
-@dataclass(frozen=True)
-class Equivariance(Drawn):
-    """Shift then respond, against respond then shift. They agree in the interior if the layer is equivariant."""
+@dataclass(frozen=True, kw_only=True)
+class Equivariance(FigureResult):
+    """Shift before the layer compared with shift after it; they agree in the interior if the layer is equivariant.
+
+    Attributes:
+        image: pixels (H, W, C).
+        shifted_image: the image shifted by ``shift``.
+        response: the layer's output (h, w, channels) for the image.
+        response_of_shifted: its output for the shifted image.
+        shifted_response: ``response`` shifted by ``response_shift``.
+        interior: mask (h, w) of the units that the border does not influence.
+        shift: (dy, dx) in pixels of the image.
+        response_shift: (dy, dx) in units of the response.
+    """
 
     image: np.ndarray
     shifted_image: np.ndarray
@@ -70,25 +104,25 @@ class Equivariance(Drawn):
     shifted_response: np.ndarray
     interior: np.ndarray
     shift: tuple
-    step: tuple
+    response_shift: tuple
 
     @property
     def difference(self):
-        """The largest difference in the interior; 0, or rounding, for an equivariant layer; NaN if none is left."""
+        """Largest difference in the interior, about 0 for an equivariant layer; NaN without interior."""
         gap = np.abs(self.response_of_shifted - self.shifted_response)[self.interior]
         return float(gap.max()) if gap.size else float("nan")
 
     def plot(self):
-        """Both orders side by side, and where they differ, on a scale of its own."""
+        """Draw both orders and their difference, which has its own scale."""
         figure = new_figure(11, 6.4)
         axes = figure.subplots(2, 3)
         most = max(np.abs(self.response).max(), np.abs(self.response_of_shifted).max(), 1e-12)
         dy, dx = self.shift
         _show_image(axes[0, 0], self.image, "image")
-        _show_image(axes[1, 0], self.shifted_image, f"image, shifted by ({dy}, {dx}) pixels")
+        _show_image(axes[1, 0], self.shifted_image, f"image shifted by ({dy}, {dx}) pixels")
         _show_signed(axes[0, 1], self.response, most, "response to the image")
-        _show_signed(axes[1, 1], self.response_of_shifted, most, "shift, then respond")
-        drawn = _show_signed(axes[0, 2], self.shifted_response, most, "respond, then shift")
+        _show_signed(axes[1, 1], self.response_of_shifted, most, "shift, then layer")
+        drawn = _show_signed(axes[0, 2], self.shifted_response, most, "layer, then shift")
         figure.colorbar(drawn, ax=axes[0, 2], shrink=0.85, label="response")
         gap = np.abs(self.response_of_shifted - self.shifted_response).max(-1)
         gap = np.where(self.interior, gap, np.nan)
@@ -96,38 +130,64 @@ class Equivariance(Drawn):
         largest = np.nanmax(gap) if np.isfinite(gap).any() else 0.0
         drawn = axes[1, 2].imshow(gap, cmap=COVERED, vmin=0, vmax=max(largest, most * 1e-3), interpolation="nearest")
         figure.colorbar(drawn, ax=axes[1, 2], shrink=0.85, label="|difference|")
-        bare(axes[1, 2], f"difference in the interior: at most {self.difference:.2g}\n(gray: reached by the border)")
-        figure.suptitle("Is shifting, then responding, the same as responding, then shifting?", fontsize=LARGE)
+        hide_ticks(
+            axes[1, 2], f"largest difference in the interior: {self.difference:.2g}\n(gray: influenced by the border)"
+        )
+        figure.suptitle("Does shifting commute with the layer?", fontsize=LARGE)
         return figure
 
 
-def equivariance(layer, image, shift, *, margin=2):
-    """Does shifting the image by (dy, dx) pixels shift the response alike? `layer` is a layer, model or function.
+def equivariance(layer: Callable, image: Array, shift: tuple[int, int], *, margin: int = 2) -> Equivariance:
+    """Compare a layer's response to a shifted image with its shifted response.
 
-    The shift has to be whole steps of the response (multiples of the stride). What enters at the border is 0; the
-    `interior` leaves out the pixels it reaches, plus `margin` units on every side.
+    Args:
+        layer: a layer, a model or a function of images (N, H, W, C).
+        image: pixels (H, W) or (H, W, C).
+        shift: (dy, dx) in pixels, multiples of the layer's stride; pixels that enter at the border are 0.
+        margin: units left out of the comparison on every side, besides those that the shift brings in.
+
+    Returns:
+        An `Equivariance`, whose `difference` is about 0 for an equivariant layer.
     """
     image = _image(image)
     _check_layer(layer)
-    check_whole(margin=margin, least=0)
+    check_integer(margin=margin, least=0)
     pair = isinstance(shift, tuple | list) and len(shift) == 2
     if not pair or not all(isinstance(amount, Integral) for amount in shift):
-        raise ValueError(f"`shift` should be (dy, dx), whole numbers of pixels. Received: {shift!r}")
-    moved = _shift(image, shift)
-    response, of_shifted = _respond(layer, image), _respond(layer, moved)
+        raise ValueError(f"`shift` should be (dy, dx), integers in pixels. Received: {shift!r}")
+
+    shifted_image = _shift_array(image, shift)
+    response = _response_of(layer, image)
+    response_of_shifted = _response_of(layer, shifted_image)
     ratios = [round(image.shape[a] / response.shape[a]) or 1 for a in (0, 1)]
     if any(amount % ratio for amount, ratio in zip(shift, ratios, strict=True)):
-        raise ValueError(f"`shift` should be multiples of the response's stride {tuple(ratios)}. Received: {shift}")
+        raise ValueError(f"`shift` should be multiples of the layer's stride {tuple(ratios)}. Received: {shift}")
     step = tuple(amount // ratio for amount, ratio in zip(shift, ratios, strict=True))
     interior = np.zeros(response.shape[:2], dtype=bool)
     interior[margin : response.shape[0] - margin, margin : response.shape[1] - margin] = True
-    interior = _shift(interior, step) & interior
-    return Equivariance(image, moved, response, of_shifted, _shift(response, step), interior, tuple(shift), step)
+    interior = _shift_array(interior, step) & interior
+    return Equivariance(
+        image=image,
+        shifted_image=shifted_image,
+        response=response,
+        response_of_shifted=response_of_shifted,
+        shifted_response=_shift_array(response, step),
+        interior=interior,
+        shift=tuple(shift),
+        response_shift=step,
+    )
 
 
-@dataclass(frozen=True)
-class Invariance(Drawn):
-    """How much a response changes, relative to its size, when the image shifts by a few pixels."""
+@dataclass(frozen=True, kw_only=True)
+class Invariance(FigureResult):
+    """Relative change of a response when the image is shifted by a few pixels.
+
+    Attributes:
+        shifts: horizontal shifts in pixels.
+        before: change of the response at each shift, as a fraction of its norm.
+        pooled: the same after max pooling.
+        pool: size of the pooling window.
+    """
 
     shifts: np.ndarray
     before: np.ndarray
@@ -135,39 +195,52 @@ class Invariance(Drawn):
     pool: int
 
     def plot(self):
-        """Change against shift, with and without pooling."""
+        """Draw the change at each shift, with and without pooling."""
         figure = new_figure(6.4, 4.2)
         axis = figure.subplots()
         lines = (
-            (self.before, RED, "s--", "the response itself"),
+            (self.before, RED, "s--", "response"),
             (self.pooled, BLUE, "o-", f"after {self.pool}x{self.pool} max pooling"),
         )
         for values, color, style, label in lines:
             axis.plot(self.shifts, 100 * values, style, color=color, label=label, linewidth=2, markersize=6)
         labels = {"xlabel": "shift of the image (pixels)", "ylabel": "change of the response (% of its norm)"}
-        tidy(axis, "Pooling makes small shifts matter less", fontsize=12, **labels)
+        style_axis(axis, "Max pooling makes the response less sensitive to small shifts", fontsize=12, **labels)
         axis.set_xticks(self.shifts)
         axis.set_ylim(bottom=0)
         axis.legend(frameon=False)
         return figure
 
 
-def invariance(layer, image, *, pool=4, shifts=range(5)):
-    """How far max pooling makes a response invariant to small horizontal shifts: |r(shifted) - r| / |r|."""
+def invariance(layer: Callable, image: Array, *, pool: int = 4, shifts: Sequence[int] = range(5)) -> Invariance:
+    """Measure how max pooling makes a response invariant to small shifts.
+
+    The change is |r(shifted) - r| / |r|.
+
+    Args:
+        layer: a layer, a model or a function of images (N, H, W, C).
+        image: pixels (H, W) or (H, W, C).
+        pool: height and width of the pooling window, in units of the response.
+        shifts: horizontal shifts of the image, in pixels.
+
+    Returns:
+        An `Invariance`.
+    """
     image = _image(image)
     _check_layer(layer)
-    check_whole(pool=pool)
+    check_integer(pool=pool)
     if np.ndim(shifts) != 1 or not all(isinstance(shift, Integral) for shift in shifts):
-        raise ValueError(f"`shifts` should be whole numbers of pixels. Received: {shifts!r}")
-    shifts = np.array(list(shifts), dtype=int)
-    responses = [_respond(layer, _shift(image, (0, int(shift)))) for shift in shifts]
-    still = _respond(layer, image)
-    if pool > min(still.shape[:2]):
-        height, width = still.shape[:2]
-        raise ValueError(f"`pool` should be at most the response's {height}x{width} units. Received: {pool}")
-    before = [_change(still, response) for response in responses]
-    pooled = [_change(_max_pool(still, pool), _max_pool(response, pool)) for response in responses]
-    return Invariance(shifts, np.array(before), np.array(pooled), pool)
+        raise ValueError(f"`shifts` should be integers in pixels. Received: {shifts!r}")
+    steps = np.array(list(shifts), dtype=int)
+    responses = [_response_of(layer, _shift_array(image, (0, int(shift)))) for shift in steps]
+    unshifted = _response_of(layer, image)
+    height, width = unshifted.shape[:2]
+    if pool > min(height, width):
+        raise ValueError(f"`pool` should be at most the size of the response, {height}x{width}. Received: {pool}")
+    before = [_relative_change(unshifted, response) for response in responses]
+    reference = _max_pool(unshifted, pool)
+    pooled = [_relative_change(reference, _max_pool(response, pool)) for response in responses]
+    return Invariance(shifts=steps, before=np.array(before), pooled=np.array(pooled), pool=pool)
 
 
 def _check_layer(layer):
@@ -176,23 +249,23 @@ def _check_layer(layer):
 
 
 def _image(image):
-    """As (H, W, C) float32."""
+    """The image as (H, W, C) float32."""
     image = np.asarray(image, dtype="float32")
     if image.ndim not in (2, 3):
         raise ValueError(f"`image` should be (H, W) or (H, W, C). Received: {image.shape}")
     return image[:, :, None] if image.ndim == 2 else image
 
 
-def _respond(layer, image):
+def _response_of(layer, image):
     """The response to one image as (h, w, channels)."""
     response = np.asarray(layer(image[None]))[0]
     if response.ndim != 3:
-        raise ValueError(f"`layer` should give maps (N, H, W, C). Received: {(1, *response.shape)}")
+        raise ValueError(f"`layer` should return feature maps (N, H, W, C). Received: {(1, *response.shape)}")
     return response
 
 
-def _shift(array, shift):
-    """Moved down and right by (dy, dx), with 0 where nothing was."""
+def _shift_array(array, shift):
+    """Move an array down and right by (dy, dx), with zeros where it was."""
     room = [(abs(amount), abs(amount)) for amount in shift] + [(0, 0)] * (array.ndim - 2)
     starts = [abs(amount) - amount for amount in shift]
     inside = (slice(start, start + size) for start, size in zip(starts, array.shape, strict=False))
@@ -200,25 +273,25 @@ def _shift(array, shift):
 
 
 def _max_pool(response, size):
-    """Largest of each size x size tile; what is left at the end is dropped."""
+    """Max pooling over size x size tiles; rows and columns that fill no tile are dropped."""
     height, width = (side // size for side in response.shape[:2])
     tiles = response[: height * size, : width * size].reshape(height, size, width, size, -1)
     return tiles.max(axis=(1, 3))
 
 
-def _change(still, moved):
-    scale = np.linalg.norm(still)
-    return float(np.linalg.norm(moved - still) / scale) if scale else 0.0
+def _relative_change(reference, response):
+    scale = np.linalg.norm(reference)
+    return float(np.linalg.norm(response - reference) / scale) if scale else 0.0
 
 
 def _show_image(axis, image, title):
     low, high = float(image.min()), float(image.max())
     image = (image - low) / (high - low or 1)
     axis.imshow(image if image.shape[-1] == 3 else image[..., 0], cmap="gray", vmin=0, vmax=1)
-    bare(axis, title)
+    hide_ticks(axis, title)
 
 
 def _show_signed(axis, maps, most, title):
-    """Draw the first of some maps."""
-    bare(axis, title)
+    """Draw the first channel."""
+    hide_ticks(axis, title)
     return axis.imshow(maps[..., 0], cmap=SIGNED, vmin=-most, vmax=most, interpolation="nearest")

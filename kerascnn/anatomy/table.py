@@ -1,5 +1,7 @@
 """The table of a network: shapes, parameters, multiply-adds, activation memory and receptive fields by layer."""
 
+from __future__ import annotations
+
 import html as markup
 import json
 import math
@@ -9,151 +11,196 @@ from pathlib import Path
 from keras import layers
 
 from ..graph import walk
-from ..graph.walk import elements, show_shape
+from ..graph.walk import describe_shape, element_count
+from ..support.display import TextResult
 from ..support.files import save_text
-from ..support.text import UNITS, nearest
-from .receptive_field import ReceptiveField, fields
+from ..support.text import UNITS, close_matches
+from ..support.types import FilePath, Model
+from .receptive_field import ReceptiveField, find_fields
 
 
-@dataclass(frozen=True)
-class Row:
-    """One call of a layer. Counts are for one image; None means that a size or the way a layer works is unknown.
+@dataclass(frozen=True, kw_only=True)
+class LayerRow:
+    """One call of a layer, with counts per image; None where they are unknown.
 
-    `params` are all weights that Keras stores, `learned` those that learning can move by their kind (what papers
-    print: no moving statistics), `trainable` those that would move now (0 in a frozen layer). Shared weights count
-    where they are first used. `in_place` activations need no memory of their own.
+    Attributes:
+        name: name of the layer, with the call's number where it is called several times.
+        kind: class of the layer or operation.
+        shape: shape of the output without the batch axis.
+        params: number of all weights that Keras stores; shared weights count at their first use.
+        learnable: number of weights that can be trained, which papers report (no moving statistics).
+        trainable: number of weights that are currently trainable, 0 in a frozen layer.
+        macs: multiply-adds.
+        activations: numbers in the output.
+        in_place: whether the output needs no memory of its own.
+        receptive_field: height and width of the receptive field.
+        stride: distance between the receptive fields of neighboring units, in pixels.
+        offset: center of the receptive field of unit (0, 0).
+        receptive_status: "field", "whole", "no input", or why the receptive field is unknown.
+        inputs: names of the layers that it reads.
     """
 
     name: str
     kind: str
     shape: tuple
     params: int
-    learned: int
+    learnable: int
     trainable: int
     macs: int | None
     activations: int | None
     in_place: bool
-    receptive: tuple | None
+    receptive_field: tuple | None
     stride: tuple | None
     offset: tuple | None
-    sees: str
+    receptive_status: str
     inputs: tuple
 
 
-@dataclass(frozen=True, repr=False)
-class Anatomy:
-    """A network as rows and totals, for one image. It prints, and saves as csv, json, html or txt.
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Anatomy(TextResult):
+    """A network layer by layer, with totals per image.
 
-    One multiply-add is one mac: convolutions, dense layers and attention count; additions of biases, norms and
-    pools do not. `activations` is memory as lectures count it: the input and what convolutions, pools and fully
-    connected layers write, each number once, since a ReLU, a norm or an addition works in place. `outputs` adds up
-    every layer's output instead.
+    Multiply-adds are those of convolutions, dense layers and attention, without biases, normalization and pooling.
+    `activations` is memory as lectures count it: the input and the outputs of convolutions, pools and dense layers,
+    since an activation, a normalization or an addition works in place. `outputs` adds up all layers' outputs instead.
+
+    Attributes:
+        name: name of the model.
+        rows: a `LayerRow` for each call of a layer.
     """
 
     name: str
-    rows: tuple
+    rows: tuple[LayerRow, ...]
 
     @property
     def params(self):
-        """All weights, moving statistics included."""
+        """Number of all weights, moving statistics included."""
         return sum(row.params for row in self.rows)
 
     @property
-    def learned(self):
-        """Weights that learning can move, frozen now or not: the number that papers print."""
-        return sum(row.learned for row in self.rows)
+    def learnable(self):
+        """Number of weights that can be trained, frozen or not, as reported by papers."""
+        return sum(row.learnable for row in self.rows)
 
     @property
     def trainable(self):
-        """Weights that training would move now."""
+        """Number of weights that are currently trainable."""
         return sum(row.trainable for row in self.rows)
 
     @property
     def macs(self):
-        """Multiply-adds for one image; None if a layer's are unknown."""
+        """Multiply-adds per image; None if unknown for a layer."""
         return sum_known(row.macs for row in self.rows)
 
     @property
     def activations(self):
-        """Numbers held in memory for one image, each once; None if a size is unknown."""
+        """Activations in memory per image, each counted once; None if a size is unknown."""
         return sum_known(row.activations for row in self.rows if not row.in_place)
 
     @property
     def outputs(self):
-        """Numbers in all layers' outputs together, as if nothing worked in place."""
+        """Sum of all layers' outputs, as if no layer worked in place."""
         return sum_known(row.activations for row in self.rows)
 
     @property
     def bytes(self):
-        """Bytes of `activations` as float32."""
+        """Memory of `activations` as float32, in bytes."""
         return None if self.activations is None else 4 * self.activations
 
     @property
     def totals(self):
-        """The sums, as plain numbers by name."""
-        names = ("params", "learned", "trainable", "macs", "activations", "outputs", "bytes")
+        """The totals as plain numbers, by name."""
+        names = ("params", "learnable", "trainable", "macs", "activations", "outputs", "bytes")
         return {name: getattr(self, name) for name in names}
 
     @property
     def table(self):
-        """The rows as a DataFrame; None becomes NaN."""
+        """One row per call of a layer, as a DataFrame; None becomes NaN."""
         import pandas as pd
 
-        table = pd.DataFrame([asdict(row) for row in self.rows], columns=list(Row.__dataclass_fields__))
+        table = pd.DataFrame([asdict(row) for row in self.rows], columns=list(LayerRow.__dataclass_fields__))
         for column in ("macs", "activations"):
             table[column] = table[column].astype("float64" if table[column].isna().any() else "int64")
         return table
 
-    def row(self, name):
-        """One row by its name."""
+    def row(self, name: str) -> LayerRow:
+        """The row of a layer.
+
+        Args:
+            name: name of the layer.
+
+        Returns:
+            A `LayerRow`.
+        """
         for row in self.rows:
             if row.name == name:
                 return row
-        near = nearest(name, [row.name for row in self.rows])
-        hint = f"; did you mean {', '.join(near)}?" if near else "."
-        raise ValueError(f"`name` should be a row of {self.name}{hint} Received: {name!r}")
+        near = close_matches(name, [row.name for row in self.rows])
+        hint = f" (did you mean {', '.join(near)}?)" if near else ""
+        raise ValueError(f"`name` should be a layer of {self.name}{hint}. Received: {name!r}")
 
-    def to_text(self, max_rows=None):
-        """A table in aligned columns; `max_rows` leaves out the middle."""
-        rows = [_cells(row) for row in self.rows]
+    def to_text(self, max_rows: int | None = None) -> str:
+        """The table as text in aligned columns.
+
+        Args:
+            max_rows: number of rows, of which more are left out in the middle; None for all.
+
+        Returns:
+            The text.
+        """
+        rows = [_format_cells(row) for row in self.rows]
         if max_rows is not None and len(rows) > max_rows:
             first = (max_rows + 1) // 2
             last = max_rows - first
-            gap = (f"... {len(rows) - max_rows} more", *[""] * (len(COLUMNS) - 1))
+            gap = (f"... {len(rows) - max_rows} more layers", *[""] * (len(COLUMNS) - 1))
             rows = rows[:first] + [gap] + (rows[-last:] if last else [])
         widths = [max(len(line[i]) for line in (COLUMNS, *rows)) for i in range(len(COLUMNS))]
 
         def line(cells):
             words = zip(cells, widths, strict=True)
-            return "  ".join(c.ljust(w) if i < TEXTUAL else c.rjust(w) for i, (c, w) in enumerate(words)).rstrip()
+            return "  ".join(c.ljust(w) if i < TEXT_COLUMNS else c.rjust(w) for i, (c, w) in enumerate(words)).rstrip()
 
         rule = "-" * len(line(["x" * width for width in widths]))
         return "\n".join([self.name, line(COLUMNS), rule, *map(line, rows), rule, *_summary(self)])
 
-    def to_html(self):
-        """An HTML fragment with its own scoped style, for light and dark pages."""
+    def to_html(self) -> str:
+        """The table as an HTML fragment with its own style, for light and dark pages."""
 
         def row(cells, tag, quiet=False):
             parts = [
-                f"<{tag}{' class=kc-word' if i < TEXTUAL else ''}>{markup.escape(cell)}</{tag}>"
+                f"<{tag}{' class=kc-word' if i < TEXT_COLUMNS else ''}>{markup.escape(cell)}</{tag}>"
                 for i, cell in enumerate(cells)
             ]
             return f"<tr{' class=kc-quiet' if quiet else ''}>{''.join(parts)}</tr>"
 
-        body = "\n".join(row(_cells(item), "td", item.in_place) for item in self.rows)
+        body = "\n".join(row(_format_cells(item), "td", item.in_place) for item in self.rows)
         notes = "".join(f"<p>{markup.escape(line)}</p>" for line in _summary(self))
         return (
             f'{STYLE}<div class="kc-anatomy"><table><caption>{markup.escape(self.name)}</caption>'
             f"<thead>{row(COLUMNS, 'th')}</thead><tbody>\n{body}\n</tbody></table>{notes}</div>"
         )
 
-    def to_json(self, indent=None):
-        """Rows and totals as JSON with plain types: tuples become lists, unknown numbers null."""
+    def to_json(self, indent: int | None = None) -> str:
+        """Rows and totals as JSON.
+
+        Args:
+            indent: indentation as in `json.dumps`.
+
+        Returns:
+            The text; tuples become lists, unknown numbers null.
+        """
         content = {"name": self.name, "totals": self.totals, "rows": [asdict(row) for row in self.rows]}
         return json.dumps(content, indent=indent, allow_nan=False)
 
-    def save(self, path):
-        """Write to a file by its suffix: csv, json, html or txt."""
+    def save(self, path: FilePath) -> Path:
+        """Write the table to a .csv, .json, .html or .txt file.
+
+        Args:
+            path: the file; its suffix is the format.
+
+        Returns:
+            The path.
+        """
         writers = {
             ".csv": lambda: self.table.to_csv(index=False),
             ".json": lambda: self.to_json(indent=1),
@@ -166,7 +213,7 @@ class Anatomy:
         return save_text(writers[suffix](), path)
 
     def __repr__(self):
-        counts = f"{short(self.params)} parameters, {short(self.macs)} multiply-adds"
+        counts = f"{format_exact_count(self.params)} parameters, {format_exact_count(self.macs)} multiply-adds"
         return f"<Anatomy {self.name}: {len(self.rows)} layers, {counts}>"
 
     def __str__(self):
@@ -176,73 +223,83 @@ class Anatomy:
         return {"text/plain": self.to_text(60), "text/html": self.to_html()}
 
 
-def dissect(model, input_shape=None):
-    """Take a model apart into an `Anatomy`; `input_shape` settles sizes that the model leaves open.
+def dissect(model: Model, input_shape: tuple[int | None, ...] | None = None) -> Anatomy:
+    """Table of a model: shapes, parameters, multiply-adds and receptive fields.
 
     Receptive fields are those in the first input that reaches the layer.
+
+    Args:
+        model: any Functional or Sequential Keras model.
+        input_shape: (height, width, channels), where the model leaves sizes open.
+
+    Returns:
+        An `Anatomy`.
     """
-    graph = walk.walk(model, input_shape)
-    seen = [(source, fields(graph, source)) for source in graph.inputs]
-    counted = set()
-    rows = tuple(_row(node, seen, counted) for node in graph.nodes)
-    return Anatomy(graph.name, rows)
+    graph = walk.build_graph(model, input_shape)
+    fields_by_input = [(source, find_fields(graph, source)) for source in graph.inputs]
+    counted: set[int] = set()
+    rows = tuple(_layer_row(node, fields_by_input, counted) for node in graph.nodes)
+    return Anatomy(name=graph.name, rows=rows)
 
 
-def _row(node, seen, counted):
-    weights = weights_of(node, counted)
-    source, found = next(((source, found) for source, found in seen if node in found), (None, None))
-    area = ReceptiveField(node.name, source.name, source.shape, found[node]) if source else None
-    return Row(
+def _layer_row(node, fields_by_input, counted):
+    weights = count_weights(node, counted)
+    area = None
+    for source, fields in fields_by_input:
+        if node in fields:
+            area = ReceptiveField(layer=node.name, input=source.name, image=source.shape, field=fields[node])
+            break
+    return LayerRow(
         name=node.name,
         kind=node.kind,
         shape=node.shape,
         **weights,
         macs=multiply_adds(node),
-        activations=sum_known(map(elements, node.outputs)),
-        in_place=walk.in_place(node),
-        receptive=area.size if area else None,
+        activations=sum_known(map(element_count, node.outputs)),
+        in_place=walk.is_in_place(node),
+        receptive_field=area.size if area else None,
         stride=area.stride if area else None,
         offset=area.offset if area else None,
-        sees=_sees(area),
+        receptive_status=_receptive_status(area),
         inputs=tuple(dict.fromkeys(before.name for before, _ in node.inputs)),
     )
 
 
-def _sees(area):
-    """ "field", "whole", or why it is unknown."""
+def _receptive_status(area):
+    """ "field", "whole", "no input", or why the receptive field is unknown."""
     if area is None:
         return "no input"
     return area.reason or ("whole" if area.whole else "field" if area.size is not None else "unknown")
 
 
 def sum_known(values):
-    """The sum of counts; None as soon as one is not known."""
+    """The sum of counts; None if one is unknown."""
     values = list(values)
     return None if None in values else sum(values)
 
 
-def weights_of(node, counted):
-    """params, learned and trainable of one call, leaving out weights in `counted`, which grows."""
+def count_weights(node, counted):
+    """params, learnable and trainable of one call, without weights in `counted`, to which they are added."""
     layer = node.operation
     if not node.is_layer:
-        return {"params": 0, "learned": 0, "trainable": 0}
+        return {"params": 0, "learnable": 0, "trainable": 0}
     fresh = [weight for weight in layer.weights if id(weight) not in counted]
     counted.update(map(id, fresh))
     by_kind = {id(weight) for part in layer._flatten_layers() for weight in part._trainable_variables}
     moving = set(map(id, layer.trainable_weights))
     return {
-        "params": _count(fresh),
-        "learned": _count(weight for weight in fresh if id(weight) in by_kind),
-        "trainable": _count(weight for weight in fresh if id(weight) in moving),
+        "params": _count_numbers(fresh),
+        "learnable": _count_numbers(weight for weight in fresh if id(weight) in by_kind),
+        "trainable": _count_numbers(weight for weight in fresh if id(weight) in moving),
     }
 
 
-def _count(weights):
-    return sum(map(_kernel, weights))
+def _count_numbers(weights):
+    return sum(map(_weight_size, weights))
 
 
 def multiply_adds(node):
-    """Multiply-adds of one call on one image; None where a size is unknown or the layer does its work unseen."""
+    """Multiply-adds of one call per image; None for an unknown size or an unknown layer."""
     if not node.is_layer or node.is_input:
         return 0
     return _layer_macs(node.operation, node.input_shapes, node.shape)
@@ -254,60 +311,61 @@ def _layer_macs(layer, sources, target):
         return None if once is None or target[0] is None else once * target[0]
     if isinstance(layer, layers.Wrapper) and not isinstance(layer, layers.Bidirectional):
         return _layer_macs(layer.layer, sources, target)
-    for classes, rule in RULES:
+    for classes, rule in MAC_RULES:
         if isinstance(layer, classes):
             return rule(layer, sources[0] if sources else (), target, sources)
-    hidden = any(isinstance(part, WORKING) for part in layer._flatten_layers(include_self=False))
+    hidden = any(isinstance(part, MULTIPLYING) for part in layer._flatten_layers(include_self=False))
     return None if hidden else 0
 
 
-def _times(count, shape):
-    """`count` for each place of a shape, or None."""
-    places = elements(shape)
+def _times_positions(count, shape):
+    """`count` times the number of positions of a shape, or None."""
+    places = element_count(shape)
     return None if places is None else count * places
 
 
-def _kernel(weight):
-    """How many numbers a weight of Keras' holds, by its shape."""
+def _weight_size(weight):
+    """Number of elements of a Keras variable."""
     return math.prod(weight.shape)
 
 
-def _convolution(layer, source, target, sources):
-    """Every place of the output takes each weight once, so the weights times the places (grouped too)."""
-    return _times(_kernel(layer.kernel), _places(layer, target))
+def _convolution_macs(layer, source, target, sources):
+    """Each output position uses each weight once, so weights times positions (grouped convolutions too)."""
+    return _times_positions(_weight_size(layer.kernel), _spatial_shape(layer, target))
 
 
-def _separable(layer, source, target, sources):
-    return _times(_kernel(layer.depthwise_kernel) + _kernel(layer.pointwise_kernel), _places(layer, target))
+def _separable_macs(layer, source, target, sources):
+    weights = _weight_size(layer.depthwise_kernel) + _weight_size(layer.pointwise_kernel)
+    return _times_positions(weights, _spatial_shape(layer, target))
 
 
-def _transposed(layer, source, target, sources):
-    """Every place of the *input* takes each weight once."""
-    return _times(_kernel(layer.kernel), _places(layer, source))
+def _macs_of_transposed_convolution(layer, source, target, sources):
+    """Each position of the *input* uses each weight once."""
+    return _times_positions(_weight_size(layer.kernel), _spatial_shape(layer, source))
 
 
-def _places(layer, shape):
+def _spatial_shape(layer, shape):
     return shape[1:] if getattr(layer, "data_format", None) == "channels_first" else shape[:-1]
 
 
-def _einsum(layer, source, target, sources):
-    """Every index of the equation runs once, except the batch."""
+def _einsum_macs(layer, source, target, sources):
+    """The product of the sizes of all indices of the equation but the batch."""
     names, kernel, made = layer.equation.replace("->", ",").split(",")
     if "." in layer.equation:
         shared = math.prod(size for name, size in zip(kernel, layer.kernel.shape, strict=True) if name in made)
-        return _times(_kernel(layer.kernel) // shared, target)
+        return _times_positions(_weight_size(layer.kernel) // shared, target)
     sizes = dict(zip(names[1:], source, strict=True)) | dict(zip(kernel, layer.kernel.shape, strict=True))
     return None if None in sizes.values() else math.prod(sizes.values())
 
 
-def _attention(layer, source, target, sources):
+def _attention_macs(layer, source, target, sources):
     """Projections of query, key, value and output, and the two products between tokens."""
-    queries = elements(source[:-1])
-    keys = elements(sources[1][:-1]) if len(sources) > 1 else queries
+    queries = element_count(source[:-1])
+    keys = element_count(sources[1][:-1]) if len(sources) > 1 else queries
     if queries is None or keys is None:
         return None
     projections = sum(
-        _kernel(part.kernel) * count
+        _weight_size(part.kernel) * count
         for part, count in (
             (layer.query_dense, queries),
             (layer.key_dense, keys),
@@ -318,19 +376,19 @@ def _attention(layer, source, target, sources):
     return projections + layer.num_heads * queries * keys * (layer.key_dim + (layer.value_dim or layer.key_dim))
 
 
-def _unseen(layer, source, target, sources):
+def _unknown_macs(layer, source, target, sources):
     return None
 
 
-WORKING = (*walk.CONVOLUTIONS, *walk.TRANSPOSED, *walk.DENSE, *walk.RECURRENT, layers.EinsumDense)
+MULTIPLYING = (*walk.CONVOLUTIONS, *walk.TRANSPOSED, *walk.DENSE, *walk.RECURRENT, layers.EinsumDense)
 # First match wins.
-RULES = (
-    (walk.SEPARABLE, _separable),
-    ((*walk.CONVOLUTIONS, *walk.DENSE), _convolution),
-    (walk.TRANSPOSED, _transposed),
-    (layers.EinsumDense, _einsum),
-    (layers.MultiHeadAttention, _attention),
-    (walk.RECURRENT, _unseen),
+MAC_RULES = (
+    (walk.SEPARABLE, _separable_macs),
+    ((*walk.CONVOLUTIONS, *walk.DENSE), _convolution_macs),
+    (walk.TRANSPOSED, _macs_of_transposed_convolution),
+    (layers.EinsumDense, _einsum_macs),
+    (layers.MultiHeadAttention, _attention_macs),
+    (walk.RECURRENT, _unknown_macs),
 )
 
 
@@ -345,11 +403,11 @@ COLUMNS = (
     "receptive field",
     "stride",
 )
-TEXTUAL = 3  # the first columns are words, the others numbers
+TEXT_COLUMNS = 3  # the first columns are words, the others numbers
 
 
-def short(number, unit=""):
-    """A count in three or four digits: 138.4 M, 15.47 G; "?" if unknown."""
+def format_exact_count(number, unit=""):
+    """A count in four digits: 138.4 M, 15.47 G; "?" if unknown."""
     if number is None:
         return "?"
     for size, letter in UNITS:
@@ -358,17 +416,17 @@ def short(number, unit=""):
     return f"{number:,} {unit}".strip()
 
 
-def _cells(row):
-    """One row as strings, in the order of COLUMNS."""
-    field = {"field": show_shape(row.receptive or ()), "whole": "whole"}.get(row.sees, "unknown")
-    if row.sees == "whole" and row.receptive:
-        field = f"{show_shape(row.receptive)} all"
-    if row.receptive == ():
+def _format_cells(row):
+    """The cells of a row as strings, in the order of COLUMNS."""
+    field = {"field": describe_shape(row.receptive_field or ()), "whole": "whole"}.get(row.receptive_status, "unknown")
+    if row.receptive_status == "whole" and row.receptive_field:
+        field = f"{describe_shape(row.receptive_field)} (whole image)"
+    if row.receptive_field == ():
         field = "-"
     return (
         row.name,
         row.kind,
-        show_shape(row.shape),
+        describe_shape(row.shape),
         f"{row.params:,}" if row.params else "",
         f"{row.trainable:,}" if row.params else "",
         "?" if row.macs is None else f"{row.macs:,}" if row.macs else "",
@@ -379,15 +437,17 @@ def _cells(row):
 
 
 def _summary(anatomy):
-    """The totals in words, one fact a line."""
+    """The totals as sentences, one per line."""
     lines = [
-        f"{anatomy.params:,} parameters ({short(anatomy.params)}): {anatomy.learned:,} learned, "
-        f"{anatomy.trainable:,} trainable now",
-        f"{short(anatomy.macs)} multiply-adds for one image",
-        f"{short(anatomy.activations)} activations, {short(anatomy.bytes, 'B')} as float32 "
-        f"(in brackets: in place, not counted; all outputs: {short(anatomy.outputs)})",
+        f"{anatomy.params:,} parameters ({format_exact_count(anatomy.params)}): {anatomy.learnable:,} learnable, "
+        f"{anatomy.trainable:,} currently trainable",
+        f"{format_exact_count(anatomy.macs)} multiply-adds per image",
+        f"{format_exact_count(anatomy.activations)} activations, {format_exact_count(anatomy.bytes, 'B')} as float32 "
+        f"(values in brackets are computed in place and not counted; "
+        f"sum of all outputs: {format_exact_count(anatomy.outputs)})",
     ]
-    reasons = dict.fromkeys(row.sees for row in anatomy.rows if row.sees not in ("field", "whole", "no input"))
+    statuses = dict.fromkeys(row.receptive_status for row in anatomy.rows)
+    reasons = [status for status in statuses if status not in ("field", "whole", "no input")]
     return lines + [f"receptive field unknown from here on: {reason}" for reason in reasons]
 
 

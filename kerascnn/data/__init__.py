@@ -1,6 +1,6 @@
-"""Datasets: `load` and `audit` a folder, archive, table or arrays, divide them, make `batches`."""
+"""Datasets: `load` and `audit` a folder, an archive, a table or arrays; split them; make `batches`."""
 
-from ..support.lazy import lazily
+from ..support.lazy import lazy_attributes
 
 PUBLIC = {  # name -> module; loaded when first asked for
     "Audit": "audit",
@@ -12,4 +12,4 @@ PUBLIC = {  # name -> module; loaded when first asked for
     "DataError": ".inputs.batch",
 }
 __all__ = sorted(PUBLIC)
-__getattr__, __dir__ = lazily(__name__, PUBLIC)
+__getattr__, __dir__ = lazy_attributes(__name__, PUBLIC)

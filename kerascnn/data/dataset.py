@@ -1,34 +1,48 @@
-"""`Data`: a dataset in its parts."""
+"""`Data`: a dataset split into training, validation and test images."""
 
 from dataclasses import dataclass, field
 
 from ..inputs.batch import Batch
-from ..support.display import Told
-from ..support.text import sides
+from ..support.display import TextResult
+from ..support.text import format_shape
 
 BUDGET = 2**30  # bytes of decoded pixels that are kept in memory
 
 
-@dataclass(frozen=True, eq=False)
-class Data(Told):
-    """A dataset in its parts. ``test`` is locked: nothing is chosen by it, and it is used once, at the end."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Data(TextResult):
+    """A dataset split into training, validation and test images.
+
+    The test set is used once, at the end: nothing is selected by it.
+
+    Attributes:
+        name: of the dataset.
+        train: a ``Batch`` of the training images.
+        valid: a ``Batch`` of the validation images.
+        test: a ``Batch`` of the test images, or None.
+        audit: the ``Audit`` of its files.
+    """
 
     name: str
     train: Batch
     valid: Batch
     test: Batch | None
-    audit: object = field(default=None, repr=False)  # what was found while reading it, an ``Audit``
+    audit: object = field(default=None, repr=False)
+
+    def __repr__(self):
+        counts = f"train={len(self.train)}, valid={len(self.valid)}, test={len(self.test or ())}"
+        return f"Data({self.name!r}, classes={len(self.class_names)}, {counts})"
 
     @property
-    def classes(self):
-        """The names of the classes, by label."""
-        return self.train.classes
+    def class_names(self):
+        """The class names; labels are positions in it."""
+        return self.train.class_names
 
     @property
     def size(self):
-        """(h, w) of the images, where all are alike; else None."""
+        """(height, width) if all images have the same size, else None."""
         parts = [part for part in (self.train, self.valid, self.test) if part is not None and len(part)]
-        if all(part.decoded for part in parts):
+        if all(part.is_decoded for part in parts):
             sizes = {part.items.shape[1:3] for part in parts}
         else:
             sizes = getattr(self.audit, "sizes", ())
@@ -37,5 +51,5 @@ class Data(Told):
     def __str__(self):
         parts = {"train": self.train, "valid": self.valid, "test": self.test or ()}
         counts = ", ".join(f"{len(images):,} {part}" for part, images in parts.items())
-        size = sides(self.size) if self.size else "of several sizes"
-        return f"{self.name}: {len(self.classes)} classes, images {size}: {counts}"
+        size = format_shape(self.size) if self.size else "of various sizes"
+        return f"{self.name}: {len(self.class_names)} classes, images {size}: {counts}"

@@ -8,60 +8,62 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from ..inputs.decode import SNIFF, ImageError, described, kind_of, opened, unpack
-from ..inputs.resize import fit, resample
-from .listing import SUFFIXES, UNREADABLE, Finding, suffix
+from ..inputs.decode import SNIFF, ImageError, describe_contents, image_format, open_image, pillow_to_pixels
+from ..inputs.resize import resample, resize_and_crop
+from .listing import SUFFIXES, UNREADABLE, Finding, file_suffix
 
 ORIENTATION = 0x0112  # EXIF's tag
 LONGEST = 5.0  # long side over short side
 THUMB = 8
 
 
-class Kind(NamedTuple):
+class FindingKind(NamedTuple):
     severity: str  # "bad": left out; "warning": kept, look at it; "note": dealt with; "ignored": no image of a class
     meaning: str
 
 
 KINDS = {
-    "empty": Kind("bad", "no bytes: a copy or a download that failed"),
-    "HTML": Kind("bad", "a web page that a server sent instead of the image"),
-    "truncated": Kind("bad", "cut off or damaged: the pixels cannot be read"),
-    "unreadable format": Kind("bad", "HEIC, SVG, camera's raw files: convert them to JPEG or PNG"),
-    "no image": Kind("bad", "called an image, and is something else"),
-    "encrypted": Kind("bad", "locked with a password in its archive"),
-    "too large": Kind("bad", "more pixels or bytes than memory should be given for: an attack, or a map"),
-    "no access": Kind("bad", "may not be opened: look at its permissions"),
-    "missing": Kind("bad", "listed, and not there"),
-    "one pixel": Kind("bad", "one pixel high or wide"),
-    "unsafe path": Kind("bad", "a name that leads out of its archive"),
-    "conflicting labels": Kind("warning", "the same image in two classes"),
-    "leakage": Kind("warning", "the same image in two parts of the data"),
-    "exact duplicate": Kind("warning", "the same pixels as another file"),
-    "near duplicate": Kind("warning", "almost the same pixels as another file: saved again, resized"),
-    "listed twice": Kind("warning", "one file in two lines"),
-    "extreme aspect": Kind("warning", "more than 5 times as long as wide: cutting loses most of it"),
-    "single class": Kind("warning", "nothing to tell apart"),
-    "empty class": Kind("warning", "a class without a readable image"),
-    "similar classes": Kind("warning", "names that differ only in capitals or blanks"),
-    "small class": Kind("warning", "fewer than 5 images: neither learned nor measured"),
-    "imbalance": Kind("warning", "the largest class has over 3 times the images of the smallest: weigh them"),
-    "wrong suffix": Kind("note", "named as another format; its first bytes count"),
-    "CMYK": Kind("note", "inks, read as RGB"),
-    "gray": Kind("note", "one channel, read as three equal ones"),
-    "palette": Kind("note", "colors from a table, read as RGB"),
-    "16-bit": Kind("note", "the upper 8 bits are read"),
-    "alpha": Kind("note", "transparent pixels lie on white"),
-    "rotated": Kind("note", "turned as its EXIF says"),
-    "animated": Kind("note", "several images in a file: the first is read"),
-    "no class": Kind("ignored", "beside the folders of classes, or without a label"),
-    "junk": Kind("ignored", "left behind by a system or a program"),
-    "other file": Kind("ignored", "no image, and not called one"),
+    "empty": FindingKind("bad", "empty file (failed copy or download?)"),
+    "HTML": FindingKind("bad", "a web page that a server returned instead of the image"),
+    "truncated": FindingKind("bad", "truncated or damaged: the pixels cannot be decoded"),
+    "unreadable format": FindingKind("bad", "HEIC, SVG or camera raw file: convert it to JPEG or PNG"),
+    "no image": FindingKind("bad", "has the extension of an image but is something else"),
+    "encrypted": FindingKind("bad", "encrypted in its archive"),
+    "too large": FindingKind("bad", "too many pixels or bytes to decode safely"),
+    "no access": FindingKind("bad", "cannot be opened: check the file permissions"),
+    "missing": FindingKind("bad", "listed but not found"),
+    "one pixel": FindingKind("bad", "only one pixel high or wide"),
+    "unsafe path": FindingKind("bad", "file name that leads out of the archive"),
+    "conflicting labels": FindingKind("warning", "the same image in two classes"),
+    "leakage": FindingKind("warning", "the same image in two splits"),
+    "exact duplicate": FindingKind("warning", "the same pixels as another file"),
+    "near duplicate": FindingKind("warning", "almost the same pixels as another file (recompressed or resized)"),
+    "listed twice": FindingKind("warning", "one file in two lines"),
+    "extreme aspect": FindingKind("warning", "more than 5 times as long as wide: center cropping loses most of it"),
+    "single class": FindingKind("warning", "only one class: nothing to classify"),
+    "empty class": FindingKind("warning", "a class without readable images"),
+    "similar classes": FindingKind("warning", "class names that differ only in case, spaces or punctuation"),
+    "small class": FindingKind("warning", "fewer than 5 images: too few to train or evaluate"),
+    "imbalance": FindingKind(
+        "warning", "the largest class has over 3 times as many images as the smallest: consider class weights"
+    ),
+    "wrong suffix": FindingKind("note", "the extension names another format than the content; the content counts"),
+    "CMYK": FindingKind("note", "CMYK, converted to RGB"),
+    "gray": FindingKind("note", "grayscale, repeated to three channels"),
+    "palette": FindingKind("note", "palette colors, converted to RGB"),
+    "16-bit": FindingKind("note", "16 bits per channel, reduced to the upper 8"),
+    "alpha": FindingKind("note", "transparency, drawn on white"),
+    "rotated": FindingKind("note", "rotated according to its EXIF orientation"),
+    "animated": FindingKind("note", "several frames; only the first is used"),
+    "no class": FindingKind("ignored", "next to the class folders, or without a label"),
+    "junk": FindingKind("ignored", "leftover of the operating system or another program"),
+    "other file": FindingKind("ignored", "not an image"),
 }
 SEVERITIES = ("bad", "warning", "note", "ignored")
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class Inspection:
     """What one file is. ``sha`` is that of its pixels; "" where it has none."""
 
     findings: tuple[Finding, ...]
@@ -71,65 +73,67 @@ class Seen:
     shape: tuple | None = None  # (h, w)
 
 
-def inspect(entry, *, size=None, keep=False):
+def inspect_entry(entry, *, size=None, keep=False):
     """(what an entry is, its pixels cut to ``size`` or None): decoded once, by the decoder that training uses."""
     if isinstance(entry.item, np.ndarray):
-        return looked_at(entry.item, entry.name, size=size, keep=keep)
-    ending = suffix(entry.name)
+        return inspect_pixels(entry.item, entry.name, size=size, keep=keep)
+    ending = file_suffix(entry.name)
     try:
-        contents = contents_of(entry.item)
+        contents = read_contents(entry.item)
     except ImageError as error:
-        return Seen((Finding(entry.name, error.kind, error.reason),)), None
+        return Inspection((Finding(entry.name, error.kind, error.reason),)), None
     except OSError as error:
-        return Seen((Finding(entry.name, "no access", error.strerror or str(error)),)), None
-    unread = refused(contents, ending)
+        return Inspection((Finding(entry.name, "no access", error.strerror or str(error)),)), None
+    unread = reason_not_decoded(contents, ending)
     if unread:
-        return Seen((Finding(entry.name, *unread),)), None
+        return Inspection((Finding(entry.name, *unread),)), None
     try:
-        image = opened(io.BytesIO(contents), entry.name)
-        pixels = unpack(image, entry.name)  # first of all: what fails to load gives no error when it loads again
-        odd = oddities(image, contents, ending)
+        image = open_image(io.BytesIO(contents), entry.name)
+        pixels = pillow_to_pixels(
+            image, entry.name
+        )  # first of all: what fails to load gives no error when it loads again
+        odd = find_oddities(image, contents, ending)
     except ImageError as error:
-        return Seen((Finding(entry.name, error.kind, error.reason),)), None
-    return looked_at(pixels, entry.name, odd, size=size, keep=keep)
+        return Inspection((Finding(entry.name, error.kind, error.reason),)), None
+    return inspect_pixels(pixels, entry.name, odd, size=size, keep=keep)
 
 
-def contents_of(item):
+def read_contents(item):
     """The bytes of a file or of an archive's member; a link to nowhere and a pipe have none."""
     if hasattr(item, "read"):
         return item.read()
     if not item.is_file():
-        raise ImageError(str(item), "no regular file" if item.exists() else "nothing there", kind="missing")
+        raise ImageError(str(item), "not a regular file" if item.exists() else "file not found", kind="missing")
     return item.read_bytes()
 
 
-def looked_at(pixels, name, odd=(), *, size=None, keep=False):
-    """``inspect`` for decoded pixels (H, W, C)."""
+def inspect_pixels(pixels, name, odd=(), *, size=None, keep=False):
+    """``inspect_entry`` for decoded pixels (H, W, C)."""
     height, width = pixels.shape[:2]
     found = [Finding(name, *row) for row in odd]
     if min(height, width) < 2:
-        return Seen((*found, Finding(name, "one pixel", f"{width}x{height}"))), None
+        return Inspection((*found, Finding(name, "one pixel", f"{width}x{height}"))), None
     if max(height, width) > LONGEST * min(height, width):
         found.append(Finding(name, "extreme aspect", f"{width}x{height}"))
     sha = hashlib.sha1(f"{pixels.shape}".encode())
     sha.update(np.ascontiguousarray(pixels))
     kept = None
     if keep:
-        kept = pixels if size is None else fit(pixels, size)
-    return Seen(tuple(found), sha.hexdigest(), dhash(pixels), thumb(pixels), (height, width)), kept
+        kept = pixels if size is None else resize_and_crop(pixels, size)
+    return Inspection(tuple(found), sha.hexdigest(), dhash(pixels), thumbnail(pixels), (height, width)), kept
 
 
-def refused(contents, ending):
+def reason_not_decoded(contents, ending):
     """(kind, detail) of what is not decoded at all, or None."""
     start = contents[:SNIFF]
-    kind = kind_of(start)
+    kind = image_format(start)
     if ending in UNREADABLE and kind in ("", "TIFF"):  # camera's raw files begin like TIFF; Pillow reads a thumbnail
         return "unreadable format", ending
     if kind == "HEIC":
         return "unreadable format", "heic"
-    if kind or is_image(contents):
+    if kind or can_pillow_open(contents):
         return None
-    what = described(start, len(contents))
+    what = describe_contents(start, len(contents))
     if ending not in SUFFIXES and contents:
         return "other file", what
     if not contents:
@@ -137,19 +141,19 @@ def refused(contents, ending):
     return ("HTML" if "HTML" in what else "no image"), what
 
 
-def is_image(contents):
+def can_pillow_open(contents):
     """Whether Pillow knows what our own table of first bytes does not."""
     try:
-        opened(io.BytesIO(contents), "")
+        open_image(io.BytesIO(contents), "")
     except ImageError:
         return False
     return True
 
 
-def oddities(image, contents, ending):
+def find_oddities(image, contents, ending):
     """[(kind, detail)] that a decoder deals with, of an image whose pixels were read."""
     try:
-        deep = contents[24:25] == b"\x10" if image.format == "PNG" else 16 in bits(image)
+        deep = contents[24:25] == b"\x10" if image.format == "PNG" else 16 in tiff_bits(image)
         frames = getattr(image, "n_frames", 1) if image.format != "MPO" else 1
         turn = image.getexif().get(ORIENTATION, 1)
         alpha = image.has_transparency_data
@@ -168,23 +172,23 @@ def oddities(image, contents, ending):
     return [(kind, detail) for kind, detail, true in rows if true]
 
 
-def bits(image):
+def tiff_bits(image):
     """Bits of each sample, as TIFF states them."""
     return tuple(getattr(image, "tag_v2", {}).get(258, ()))
 
 
 def dhash(pixels):
     """64 bits by which an image is known again after it was resized or saved anew: signs of differences along rows."""
-    gray = np.asarray(Image.fromarray(resample(rgb(pixels), (8, 9))).convert("L"), np.int16)
+    gray = np.asarray(Image.fromarray(resample(first_three_channels(pixels), (8, 9))).convert("L"), np.int16)
     return int.from_bytes(np.packbits(gray[:, 1:] > gray[:, :-1]).tobytes(), "big")
 
 
-def thumb(pixels):
+def thumbnail(pixels):
     """An image as 8x8 RGB."""
-    return resample(rgb(pixels), (THUMB, THUMB))
+    return resample(first_three_channels(pixels), (THUMB, THUMB))
 
 
-def rgb(pixels):
+def first_three_channels(pixels):
     return pixels[..., :3] if pixels.shape[-1] >= 3 else np.repeat(pixels[..., :1], 3, axis=-1)
 
 
@@ -195,13 +199,13 @@ LARGEST = 60_000  # images of which all pairs are compared; of more, those with 
 CHUNK, BLOCK = 1024, 2**17  # fingerprints, and pairs, that are compared at once
 
 
-def exact(shas):
+def first_with_equal_pixels(shas):
     """For each image the position of the first with the same pixels."""
     first = {}
     return np.array([first.setdefault(sha, i) for i, sha in enumerate(shas)], np.int64)
 
 
-def near(fingerprints, thumbs):
+def near_duplicate_pairs(fingerprints, thumbs):
     """Pairs (P, 2) of positions i < j of images that are almost the same."""
     if len(fingerprints) < 2:
         return np.zeros((0, 2), np.int64)
@@ -210,7 +214,7 @@ def near(fingerprints, thumbs):
     keys = np.asarray(fingerprints, np.uint64)[telling]
     search = all_pairs if len(keys) <= LARGEST else equal_pairs
     found = [
-        alike(telling[pairs[start : start + BLOCK]], thumbs)
+        keep_equal_thumbnails(telling[pairs[start : start + BLOCK]], thumbs)
         for pairs in search(keys)
         for start in range(0, len(pairs), BLOCK)
     ]
@@ -235,13 +239,13 @@ def equal_pairs(keys):
     yield np.sort(np.stack([order[:-1][same], order[1:][same]], axis=-1), axis=-1)
 
 
-def alike(pairs, thumbs):
+def keep_equal_thumbnails(pairs, thumbs):
     """Those pairs whose thumbnails agree too."""
     differ = np.abs(thumbs[pairs[:, 0]] - thumbs[pairs[:, 1]])
     return pairs[(differ.mean(axis=-1) <= MEAN) & (differ.max(axis=-1, initial=0) <= MOST)]
 
 
-def joined(count, pairs):
+def group_by_pairs(count, pairs):
     """For each of ``count`` things the smallest that it hangs together with through pairs."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components

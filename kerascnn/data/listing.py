@@ -13,7 +13,7 @@ import numpy as np
 
 from ..inputs.batch import DataError
 from ..inputs.decode import ImageError
-from ..support.files import displayable
+from ..support.files import escape_surrogates
 
 PARTS = {"train": "train", "training": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test"}
 JUNK_FOLDERS = {"__MACOSX", "@eaDir", "lost+found"}
@@ -45,21 +45,21 @@ class Member:
         return f"{self.archive}/{self.inside}"
 
     def read(self):
-        archive = handle(self.archive)
+        archive = open_archive(self.archive)
         info = archive.NameToInfo.get(self.inside)
         if info is None:
-            raise ImageError(self.name, "nothing there", kind="missing")
+            raise ImageError(self.name, "no such file", kind="missing")
         if info.flag_bits & 1:
-            raise ImageError(self.name, "a file encrypted with a password", kind="encrypted")
+            raise ImageError(self.name, "an encrypted file", kind="encrypted")
         if info.file_size > LARGEST:
-            raise ImageError(self.name, f"a file that unpacks to {info.file_size:,} bytes", kind="too large")
+            raise ImageError(self.name, f"a file of {info.file_size:,} bytes when decompressed", kind="too large")
         try:
             with archive.open(info) as file:
                 return file.read()  # no more than was declared, checked by its sum
         except (zipfile.BadZipFile, NotImplementedError, OSError, EOFError) as error:
-            raise ImageError(self.name, f"a file that its archive cannot give: {error}") from None
+            raise ImageError(self.name, f"a file that cannot be read from its archive: {error}") from None
         except Exception as error:  # zlib.error and those of other compressions have no common parent
-            raise ImageError(self.name, f"damaged within its archive: {error}") from None
+            raise ImageError(self.name, f"a damaged archive member: {error}") from None
 
     def __str__(self):
         return self.name
@@ -89,35 +89,39 @@ class Listing:
 
     name: str
     entries: tuple[Entry, ...]
-    classes: tuple[str, ...]  # in the plain order of sorted(): "10" before "2"; kept with what is trained on them
+    class_names: tuple[str, ...]  # in the plain order of sorted(): "10" before "2"; kept with what is trained on them
     findings: tuple[Finding, ...] = ()
     pixels: np.ndarray | None = None  # (N, H, W, C), where the entries are parts of one array
 
 
-def listed(path):
+def list_path(path):
     """The listing of a folder, of a zip archive, or of a CSV file with columns file, label[, split][, group]."""
     path = Path(path)
     if path.is_dir():
-        names, folders, closed = walk(path)
-        found = by_folders(path, [(path / name, displayable(name), True) for name in names], displayable(folders))
-        findings = [Finding(displayable(name), "no access", "a folder") for name in closed]
+        names, folders, closed = walk_folder(path)
+        found = list_class_folders(
+            path, [(path / name, escape_surrogates(name), True) for name in names], escape_surrogates(folders)
+        )
+        findings = [Finding(escape_surrogates(name), "no access", "a folder") for name in closed]
         return replace(found, findings=(*found.findings, *findings))
     if not path.exists():
-        raise DataError(f"`source` should be a folder, a zip archive or a CSV file. Received: {path}, not there")
+        raise DataError(
+            f"`source` should be a folder, a zip archive or a CSV file. Received: {path}, which does not exist"
+        )
     if path.suffix.lower() == ".csv":
-        return by_table(path)
+        return list_table(path)
     try:
-        found = [(Member(path, name), name.replace("\\", "/"), safe) for name, safe in members(path)]
+        found = [(Member(path, name), name.replace("\\", "/"), safe) for name, safe in list_members(path)]
     except (OSError, ValueError, NotImplementedError) as error:
         raise DataError(
             f"`source` should be a folder, a zip archive or a CSV file. Received: {path}: {error}"
         ) from None
     except Exception as error:  # zipfile.BadZipFile has no parent but Exception
         raise DataError(f"{path} should be a zip archive. Received: {error}") from None
-    return by_folders(path, sorted(found, key=lambda row: row[1]), ())
+    return list_class_folders(path, sorted(found, key=lambda row: row[1]), ())
 
 
-def walk(root):
+def walk_folder(root):
     """Names of files, of folders, and of folders that do not open, below a folder; sorted. Links are followed, but no
     folder is visited twice."""
     files, folders, closed, seen = [], [], [], set()
@@ -133,11 +137,11 @@ def walk(root):
         seen.add(real)
         inner.sort()
         files += [name_of(base, name) for name in inside]
-        folders += [name for name in (name_of(base, name) for name in inner) if not junk(name)]
+        folders += [name for name in (name_of(base, name) for name in inner) if not is_junk(name)]
     return sorted(files), sorted(folders), sorted(map(name_of, closed))
 
 
-def junk(name):
+def is_junk(name):
     """Whether systems and programs leave such files behind: hidden ones, thumbnails, resource forks."""
     *above, last = name.split("/")
     return (
@@ -147,52 +151,52 @@ def junk(name):
     )
 
 
-def by_folders(path, found, empty):
+def list_class_folders(path, found, empty):
     """A subfolder is a class; above the classes there may be train, valid and test, or one folder that holds all."""
-    findings = [Finding(name, "unsafe path", "leads out of the archive") for _, name, safe in found if not safe]
-    findings += [Finding(name, "junk") for _, name, safe in found if safe and junk(name)]
-    rows = [(item, name) for item, name, safe in found if safe and not junk(name)]
-    start = wrapper([name for _, name in rows])
+    findings = [Finding(name, "unsafe path", "path leads out of the archive") for _, name, safe in found if not safe]
+    findings += [Finding(name, "junk") for _, name, safe in found if safe and is_junk(name)]
+    rows = [(item, name) for item, name, safe in found if safe and not is_junk(name)]
+    start = common_folder([name for _, name in rows])
     rows = [(item, name, name.removeprefix(start).split("/")) for item, name in rows]
     empty = [name[len(start) :].split("/") for name in empty if name.startswith(start)]
-    divided = is_divided([parts for _, name, parts in rows if name.startswith(start)])
+    divided = has_part_folders([parts for _, name, parts in rows if name.startswith(start)])
     depth = 1 if divided else 0
     entries, seen = [], set()
     for item, name, parts in rows:
         outside = not name.startswith(start) or (divided and parts[0].lower() not in PARTS)
         if outside or len(parts) <= depth + 1:
-            findings.append(Finding(name, "no class", "lies beside the folders of classes"))
+            findings.append(Finding(name, "no class", "next to the class folders"))
             continue
         seen.add(tuple(parts[: depth + 1]))
         entries.append(Entry(item, name, parts[depth], PARTS[parts[0].lower()] if divided else ""))
     empty = [parts for parts in empty if not divided or parts[0].lower() in PARTS]
     bare = sorted({tuple(parts) for parts in empty if len(parts) == depth + 1} - seen)
-    findings += [Finding("/".join(parts), "empty class", "a folder without images") for parts in bare]
+    findings += [Finding("/".join(parts), "empty class", "folder without images") for parts in bare]
     classes = sorted({entry.label for entry in entries})
-    return Listing(displayable(path.name or str(path)), tuple(entries), tuple(classes), tuple(findings))
+    return Listing(escape_surrogates(path.name or str(path)), tuple(entries), tuple(classes), tuple(findings))
 
 
-def wrapper(names):
+def common_folder(names):
     """The folders that do nothing but hold the others: "all/flowers/" of all/flowers/rose/1.jpg and
     all/flowers/lily/2.jpg."""
     start = ""
     while True:
         below = [name[len(start) :].split("/") for name in names if name.startswith(start)]
         inner = {parts[0] for parts in below if len(parts) > 1}
-        if not inner or (start and any(len(parts) == 1 and suffix(parts[0]) in SUFFIXES for parts in below)):
+        if not inner or (start and any(len(parts) == 1 and file_suffix(parts[0]) in SUFFIXES for parts in below)):
             return ""  # what is left is a class with folders of its own
         if len(inner) > 1 or {name.lower() for name in inner} & PARTS.keys():
             return start
         start += inner.pop() + "/"
 
 
-def suffix(name):
+def file_suffix(name):
     """The letters after the last dot, in lower case; "" where there is none."""
     last = name.rpartition("/")[2]
     return last.rpartition(".")[2].lower() if "." in last else ""
 
 
-def is_divided(paths):
+def has_part_folders(paths):
     """Whether the first folders are train, valid and test, with folders in them; beside bus and tram "train" is a
     class, and beside train and test "notes" is none."""
     first = {parts[0].lower() for parts in paths if len(parts) > 1}
@@ -200,29 +204,31 @@ def is_divided(paths):
     return deep and (first <= PARTS.keys() or len({PARTS[name] for name in first & PARTS.keys()}) > 1)
 
 
-def by_table(path):
+def list_table(path):
     """The rows of a CSV file; its files are named from the folder that it lies in."""
     entries, findings, names = [], [], {}
-    for number, row in enumerate(rows_of(path), start=2):
+    for number, row in enumerate(read_table_rows(path), start=2):
         name, label, split, group = ((row.get(column) or "").strip() for column in COLUMNS)
         file = path.parent / name
         if not name or not label:
-            findings.append(Finding(f"{displayable(path.name)}, line {number}", "no class", "no file or no label"))
+            findings.append(
+                Finding(f"{escape_surrogates(path.name)}, line {number}", "no class", "missing file name or label")
+            )
         elif split and split.lower() not in PARTS:
-            raise DataError(f"{path}, line {number}: split should be train, valid or test. Received: {split!r}")
+            raise DataError(f"{path}, line {number}: `split` should be train, valid or test. Received: {split!r}")
         elif not file.is_file():
-            findings.append(Finding(name, "missing", "nothing there"))
+            findings.append(Finding(name, "missing", "file not found"))
         elif name in names:
             kind = "listed twice" if label == names[name] else "conflicting labels"
-            findings.append(Finding(name, kind, f"as {label!r} again in line {number}, which does not count"))
+            findings.append(Finding(name, kind, f"listed again as {label!r} in line {number}; the first label is used"))
         else:
             names[name] = label
             entries.append(Entry(file, name, label, PARTS.get(split.lower(), ""), group))
     classes = sorted({entry.label for entry in entries})
-    return Listing(displayable(path.name), tuple(entries), tuple(classes), tuple(findings))
+    return Listing(escape_surrogates(path.name), tuple(entries), tuple(classes), tuple(findings))
 
 
-def rows_of(path):
+def read_table_rows(path):
     """The rows of a CSV file as dicts; commas, semicolons or tabs part its columns, as its first line has them."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
@@ -232,7 +238,7 @@ def rows_of(path):
             reader.fieldnames = columns = [name.strip().lower() for name in reader.fieldnames or ()]
             rows = [*reader]
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+        raise DataError(f"cannot read {path}: {error.strerror}") from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} should be a CSV file in UTF-8. Received: {error}") from None
     if not {"file", "label"} <= {*columns}:
@@ -243,26 +249,26 @@ def rows_of(path):
 LOCK = threading.Lock()
 
 
-def handle(path):
+def open_archive(path):
     """The archive, open; a few stay open, and threads may share one."""
     with LOCK:
-        return opened(path)
+        return open_cached_archive(path)
 
 
 @lru_cache(8)
-def opened(path):
+def open_cached_archive(path):
     return zipfile.ZipFile(path)
 
 
-def members(path):
+def list_members(path):
     """The names of the files in an archive, and whether each stays inside the folder it would be unpacked to."""
-    opened.cache_clear()  # the file may have been replaced since
-    for info in handle(path).infolist():
+    open_cached_archive.cache_clear()  # the file may have been replaced since
+    for info in open_archive(path).infolist():
         if not info.is_dir():
-            yield info.filename, inside(info.filename)
+            yield info.filename, is_safe_member(info.filename)
 
 
-def inside(name):
+def is_safe_member(name):
     """Whether a name in an archive leads nowhere else: no root, no drive, no step up."""
     parts = name.replace("\\", "/").split("/")
     return not name.startswith(("/", "\\")) and ".." not in parts and ":" not in parts[0]

@@ -1,109 +1,137 @@
-"""A dataset from wherever it is, checked and divided: `load`."""
+"""Load, check and split a dataset: `load`."""
+
+from __future__ import annotations
 
 import hashlib
 import warnings
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from numbers import Real
 
 import numpy as np
 
 from ..inputs.batch import DataError
-from ..inputs.resize import pair
-from .audit import examine
+from ..inputs.resize import size_pair
+from ..support.types import DataSource, Size
+from .audit import audit_listing
 from .dataset import Data
-from .sources import listing
+from .sources import open_listing
 
 
-def load(source, *, size=None, valid=0.1, test=0.1, seed=0, groups=None, limit=None):
-    """A dataset as ``Data``: every image decoded and judged once, then divided into train, valid and test.
+def load(
+    source: DataSource,
+    *,
+    size: Size | None = None,
+    valid: float = 0.1,
+    test: float = 0.1,
+    seed: int = 0,
+    groups: str | Callable[[str], object] | Mapping[str, object] | Sequence[object] | None = None,
+    limit: int | None = None,
+) -> Data:
+    """Load a dataset, check every image, and split it.
 
-    ``source`` is a folder with a subfolder a class (train, valid and test may lie above them), a zip archive of one, a
-    CSV file (file, label[, split][, group]), arrays (x, y) or ((x, y), (x_test, y_test)), an .npz file of these, or a
-    name: digits, shapes, cifar10, cifar100, mnist, fashion_mnist. Classes stand in the plain order of ``sorted``.
+    Bad files are excluded with a warning, up to 5 % of them. Splits that the source has are kept; missing ones are
+    taken from the training images by hashing, so that images keep their split when others are added. Duplicates stay in
+    the same split. Images of one size are kept decoded if they fit into 1 GiB; photos of various sizes stay files.
 
-    Bad files are left out with a warning, up to 5 % of them. Parts that are given stay; those that are missing are cut
-    from the rest by hashing, so that images keep their part when others are added. Images that are the same, or of
-    the same group (``groups``: a regular expression, a function or a dict of names, or labels for arrays), stay
-    together. Images which are alike in size, or cut to ``size``, are kept decoded where they fit into 1 GiB; without
-    ``size`` photos stay files, from which batches cut any part.
+    Args:
+        source: a folder with one subfolder per class (below train, valid and test, if it has these), a zip archive of
+            one, a CSV file (file, label[, split][, group]), arrays (x, y) or ((x, y), (x_test, y_test)), an .npz file
+            of these, or a name: "digits", "shapes", "cifar10", "cifar100", "mnist" or "fashion_mnist".
+        size: height and width in pixels, to which all images are resized and cropped while loading; None keeps them.
+        valid: fraction of the images for validation.
+        test: fraction of the images for testing.
+        seed: of the random splits.
+        groups: images of a group stay in the same split; a regular expression of file names, a function or a dict from
+            file names to groups, or, for arrays, one value per image.
+        limit: largest number of images to load, taken evenly from the classes; None loads all.
+
+    Returns:
+        A ``Data`` with ``train``, ``valid`` and ``test``. Class names are in the order of ``sorted``.
     """
-    check_share("valid", valid)
-    check_share("test", test)
+    check_fraction("valid", valid)
+    check_fraction("test", test)
     if valid + test >= 1:
-        raise ValueError(f"`valid` and `test` should leave something to train on. Received: {valid} and {test}")
+        raise ValueError(
+            f"`valid` + `test` should be less than 1, to leave images for training. Received: {valid} and {test}"
+        )
     if limit is not None and (not isinstance(limit, int | np.integer) or isinstance(limit, bool) or limit < 1):
-        raise ValueError(f"`limit` should be a whole number of at least 1. Received: {limit!r}")
-    found = listing(source)
+        raise ValueError(f"`limit` should be an integer of at least 1. Received: {limit!r}")
+    found = open_listing(source)
     if hasattr(groups, "__len__") and not isinstance(groups, str | Mapping):
-        found, groups = grouped(found, groups), None
+        found, groups = add_groups(found, groups), None
     if limit is not None:
-        found = some(found, limited(found.entries, limit, seed))
-    audit = examine(found, size=pair(size), keep=found.pixels is None or size is not None, groups=groups)
+        found = select_entries(found, limit_entries(found.entries, limit, seed))
+    audit = audit_listing(found, size=size_pair(size), keep=found.pixels is None or size is not None, groups=groups)
     if audit.fatal:
         raise DataError(audit.fatal)
-    told(audit)
-    return assembled(audit, found, parts(audit.parts, audit.keys, audit.good.labels, valid, test, seed))
+    warn_of_findings(audit)
+    return build_dataset(audit, found, assign_parts(audit.parts, audit.keys, audit.good.labels, valid, test, seed))
 
 
-def assembled(audit, found, chosen):
-    """The images in their parts; the audit keeps files, where the parts have their pixels."""
+def build_dataset(audit, found, chosen):
+    """A ``Data`` of the images in their splits; its audit keeps the files even where the splits have the pixels."""
     images = audit.good
     part = {name: np.flatnonzero(chosen == name) for name in ("train", "valid", "test")}
     if not len(part["train"]):
-        raise DataError(f"{audit.name} should have images to train on. Received: only others")
+        raise DataError(f"{audit.name} should have training images. Received: only validation or test images")
     test = images.take(part["test"]) if len(part["test"]) else None
-    if images.decoded and found.pixels is None:
+    if images.is_decoded and found.pixels is None:
         files = {entry.name: entry.item for entry in found.entries}
         audit = replace(audit, good=replace(images, items=tuple(files[name] for name in images.names)))
-    return Data(audit.name, images.take(part["train"]), images.take(part["valid"]), test, audit)
+    train, valid = images.take(part["train"]), images.take(part["valid"])
+    return Data(name=audit.name, train=train, valid=valid, test=test, audit=audit)
 
 
-def check_share(argument, share):
+def check_fraction(argument, share):
     if not isinstance(share, Real) or isinstance(share, bool) or not 0 <= share < 1:
-        raise ValueError(f"`{argument}` should be a share from 0 to below 1. Received: {share!r}")
+        raise ValueError(f"`{argument}` should be a fraction, at least 0 and below 1. Received: {share!r}")
 
 
-def grouped(found, groups):
-    """The listing with a group for each of its entries, in their order."""
+def add_groups(found, groups):
+    """The listing with a group for each entry, in order."""
     if len(groups) != len(found.entries):
-        raise ValueError(f"`groups` should have one for each of {len(found.entries)} images. Received: {len(groups)}")
+        raise ValueError(
+            f"`groups` should have one value for each of the {len(found.entries)} images. "
+            f"Received: {len(groups)} values"
+        )
     entries = [entry._replace(group=str(group)) for entry, group in zip(found.entries, groups, strict=True)]
     return replace(found, entries=tuple(entries))
 
 
-def some(found, indices):
-    """The listing with some of its entries."""
+def select_entries(found, indices):
+    """The listing with the entries at these positions."""
     pixels = None if found.pixels is None else found.pixels[indices]
     return replace(found, entries=tuple(found.entries[i] for i in indices), pixels=pixels)
 
 
-def told(audit):
-    """Warn of what is left out, and of what makes figures too good."""
+def warn_of_findings(audit):
+    """Warn of excluded files, and of findings that make results look too good."""
     if audit.bad:
         total = len(audit.bad) + len(audit.good)
-        warnings.warn(f"{audit.name}: {len(audit.bad):,} of {total:,} left out: {audit.summary('bad')}", stacklevel=3)
+        excluded = f"excluded {len(audit.bad):,} of {total:,} images"
+        warnings.warn(f"{audit.name}: {excluded}: {audit.summary('bad')}", stacklevel=3)
     leaks = {key: count for key, count in audit.counts.items() if key in ("leakage", "conflicting labels")}
     for kind, count in leaks.items():
-        warnings.warn(f"{audit.name}: {count:,} times {kind}: audit(...) lists them", stacklevel=3)
+        warnings.warn(f"{audit.name}: {count:,} images with {kind}; audit(...) lists them", stacklevel=3)
 
 
-def fraction(key, seed=0):
-    """A number in [0, 1) that a key always gets: the first 64 bits of its salted sha256."""
+def hash_fraction(key, seed=0):
+    """A number in [0, 1) that depends on key and seed alone: the first 64 bits of a salted SHA-256."""
     return (
         int.from_bytes(hashlib.sha256(f"{seed} {key}".encode("utf-8", "surrogateescape")).digest()[:8], "big") / 2**64
     )
 
 
-def divided(keys, labels, valid, test, seed=0):
-    """The part of each image: "test" where the ``fraction`` of its key is below ``test``, "valid" in what follows.
+def split_by_hash(keys, labels, valid, test, seed=0):
+    """The split of each image: "test" if the ``hash_fraction`` of its key is below ``test``, "valid" just above that.
 
-    So each class is divided in these shares up to the chance of the hash (of 1,000, 100 +- 9), and an image keeps its
-    part whatever is added. Only what is too small for chance is helped: a class without a training image gets the one
-    that is nearest to being one, and a part without any image gets the one that is nearest to that.
+    Each class is split in these fractions, up to the chance of the hash (of 1,000 images, 100 +- 9), and an image keeps
+    its split whatever is added. Only small sets are corrected: a class without a training image gets the one with the
+    highest fraction, and an empty split gets the image with the lowest that its classes can spare.
     """
-    place = {key: fraction(key, seed) for key in keys}
+    place = {key: hash_fraction(key, seed) for key in keys}
     part = {key: "test" if at < test else "valid" if at < test + valid else "train" for key, at in place.items()}
     classes = defaultdict(set)
     for key, label in zip(keys, np.asarray(labels).tolist(), strict=True):
@@ -113,20 +141,20 @@ def divided(keys, labels, valid, test, seed=0):
             part[max(owned, key=place.get)] = "train"
     for name in [name for name, share in (("test", test), ("valid", valid)) if share]:
         if name not in part.values():
-            spare = [key for key in place if spared(key, part, classes)]
+            spare = [key for key in place if can_spare(key, part, classes)]
             if spare:
                 part[min(spare, key=place.get)] = name
     return np.array([part[key] for key in keys], object)
 
 
-def spared(key, part, classes):
-    """Whether each class can do without this key in training."""
+def can_spare(key, part, classes):
+    """Whether every class with this key has other training images."""
     owners = [owned for owned in classes.values() if key in owned]
     return part[key] == "train" and all(sum(part[other] == "train" for other in owned) > 1 for owned in owners)
 
 
-def parts(given, keys, labels, valid, test, seed=0):
-    """The part of each image, where some may be ``given``: those stay, and what is missing is cut from the rest."""
+def assign_parts(given, keys, labels, valid, test, seed=0):
+    """The split of each image: as given where it is, the missing splits from the remaining images."""
     given = np.array(given, object)
     valid = 0 if (given == "valid").any() else valid
     test = 0 if (given == "test").any() else test
@@ -134,15 +162,15 @@ def parts(given, keys, labels, valid, test, seed=0):
     chosen = np.where(given == "", "train", given).astype(object)
     where = np.flatnonzero(free)
     if len(where) and (valid or test):
-        chosen[where] = divided([keys[i] for i in where], np.asarray(labels)[where], valid, test, seed)
+        chosen[where] = split_by_hash([keys[i] for i in where], np.asarray(labels)[where], valid, test, seed)
     return chosen
 
 
-def limited(entries, limit, seed=0):
-    """At most ``limit`` entries of each part, evenly from the classes; a larger limit keeps what a smaller one has."""
+def limit_entries(entries, limit, seed=0):
+    """At most ``limit`` entries per split, evenly from the classes; a larger limit keeps those of a smaller one."""
     queues = defaultdict(lambda: defaultdict(list))
     for i, entry in enumerate(entries):
-        queues[entry.part][entry.label].append((fraction(entry.name, seed), i))
+        queues[entry.part][entry.label].append((hash_fraction(entry.name, seed), i))
     chosen = []
     for classes in queues.values():
         ranked = [(rank, label, i) for label, queue in classes.items() for rank, (_, i) in enumerate(sorted(queue))]

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ..inputs.batch import DataError, flat_labels
+from ..inputs.batch import DataError, squeeze_labels
 from ..inputs.resize import resample
-from ..support.files import displayable
-from ..support.text import unknown
-from .listing import Entry, Listing, listed
+from ..support.files import escape_surrogates
+from ..support.text import unknown_name
+from .listing import Entry, Listing, list_path
 
-FILES = {  # names in an .npz file: x, y, part
+NPZ_NAMES = {  # names in an .npz file: x, y, part
     ("x", "y"): "",
     ("images", "labels"): "",
     ("x_train", "y_train"): "train",
@@ -27,39 +27,42 @@ FILES = {  # names in an .npz file: x, y, part
 }
 
 
-def from_arrays(given, name="arrays", classes=None):
+def from_arrays(given, name="arrays", class_names=None):
     """The listing of (x, y), or of pairs of these for train and test, or for train, valid and test."""
     given = tuple(given)
     if len(given) in (2, 3) and all(isinstance(part, tuple | list) and len(part) == 2 for part in given):
         names = ("train", "test") if len(given) == 2 else ("train", "valid", "test")
-        return joined(dict(zip(names, given, strict=True)), name, classes)
+        return join_arrays(dict(zip(names, given, strict=True)), name, class_names)
     if len(given) == 2:
-        return joined({"": given}, name, classes)
-    raise DataError(f"`source` should be (x, y) or ((x, y), (x_test, y_test)). Received: a tuple of {len(given)}")
+        return join_arrays({"": given}, name, class_names)
+    raise DataError(
+        f"`source` should be (x, y) or ((x, y), (x_test, y_test)). Received: a tuple of length {len(given)}"
+    )
 
 
 def from_npz(path):
     """The listing of an .npz file; nothing pickled is read."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            parts = {part: (file[x], file[y]) for (x, y), part in FILES.items() if {x, y} <= {*file.files}}
+            parts = {part: (file[x], file[y]) for (x, y), part in NPZ_NAMES.items() if {x, y} <= {*file.files}}
             names = ", ".join(file.files)
     except Exception as error:  # zipfile's, zlib's and numpy's errors have no common parent
-        raise DataError(f"{path} should be an .npz file of arrays. Received: {error}") from None
+        raise DataError(f"{path} should be a valid .npz file. Received: {error}") from None
     if not parts:
         raise DataError(f"{path} should have arrays x, y or x_train, y_train, x_test, y_test. Received: {names}")
-    return joined(parts, displayable(Path(path).name))
+    return join_arrays(parts, escape_surrogates(Path(path).name))
 
 
-def joined(parts, name, classes=None):
+def join_arrays(parts, name, class_names=None):
     """One listing of all parts, their pixels in one array."""
     arrays = {part: as_pixels(x) for part, (x, _) in parts.items()}
     labels = {part: as_labels(y, len(arrays[part])) for part, (_, y) in parts.items()}
     shapes = {array.shape[1:] for array in arrays.values()}
     if len(shapes) > 1:
-        raise DataError(f"`source` should have images of one shape. Received: {' and '.join(map(str, sorted(shapes)))}")
+        received = " and ".join(map(str, sorted(shapes)))
+        raise DataError(f"`source` should have training and test images of the same shape. Received: {received}")
     pixels = np.concatenate([*arrays.values()]) if len(arrays) > 1 else next(iter(arrays.values()))
-    name_of = classes.__getitem__ if classes else named([*labels.values()])
+    name_of = class_names.__getitem__ if class_names else label_namer([*labels.values()])
     entries, row = [], 0
     for part, array in arrays.items():
         for i in range(len(array)):
@@ -68,12 +71,12 @@ def joined(parts, name, classes=None):
     return Listing(name, tuple(entries), tuple(sorted({entry.label for entry in entries})), (), pixels)
 
 
-def named(labels):
+def label_namer(labels):
     """The function that names a label: numbers all in one length, so that sorting keeps their order."""
     if any(array.dtype.kind not in "iu" for array in labels):
         return str
     if min(int(array.min(initial=0)) for array in labels) < 0:
-        raise DataError("`source` should have labels from 0. Received: negative ones")
+        raise DataError("`source` should have non-negative labels. Received: negative labels")
     digits = len(str(max(int(array.max(initial=0)) for array in labels)))
     return lambda label: f"{label:0{digits}}"
 
@@ -88,14 +91,14 @@ def as_pixels(x):
         return x.astype(np.uint8)
     low, high = float(x.min()), float(x.max())
     if not (low >= 0 and high <= 255):
-        raise DataError(f"`source` should have pixels 0..255. Received: {low:g}..{high:g}")
+        raise DataError(f"`source` should have pixel values 0..255. Received: values from {low:g} to {high:g}")
     scale = 255 if x.dtype.kind in "fb" and high <= 1 else 1  # 0..1, as half of all examples have it
     return np.rint(x * np.float32(scale)).astype(np.uint8)
 
 
 def as_labels(y, count):
     """Labels (N,): numbers, or names; what is one-hot becomes numbers."""
-    y = flat_labels(y)
+    y = squeeze_labels(y)
     if (
         y.ndim == 2
         and y.dtype.kind in "iufb"
@@ -104,11 +107,13 @@ def as_labels(y, count):
     ):
         y = y.argmax(axis=1)
     if y.ndim != 1 or len(y) != count:
-        raise DataError(f"`source` should have a label for each of its {count} images. Received: labels {y.shape}")
+        raise DataError(
+            f"`source` should have one label for each of its {count} images. Received: labels of shape {y.shape}"
+        )
     if y.dtype.kind == "b" or (y.dtype.kind == "f" and np.array_equal(y, np.rint(y))):
         y = y.astype(np.int64)
     if y.dtype.kind not in "iuUSO":
-        raise DataError(f"`source` should have whole numbers or names as labels. Received: {y.dtype}")
+        raise DataError(f"`source` should have integers or names as labels. Received: {y.dtype}")
     return (
         np.array([label.decode() if isinstance(label, bytes) else label for label in y]) if y.dtype.kind == "S" else y
     )
@@ -132,13 +137,13 @@ def shapes(count=COUNT, seed=0):
     """``count`` images 32x32 of each of ``SHAPES``: any colors, places, sizes and turns, with noise."""
     rng = np.random.default_rng(seed)
     names = [name for _ in range(count) for name in SHAPES]
-    return from_arrays((np.stack([drawn(SHAPES[name], rng) for name in names]), np.array(names)), "shapes")
+    return from_arrays((np.stack([draw_shape(SHAPES[name], rng) for name in names]), np.array(names)), "shapes")
 
 
-def drawn(shape, rng):
+def draw_shape(shape, rng):
     """One image of a shape, (32, 32, 3)."""
     side = SIDE * FINE
-    ink, paper = colors(rng)
+    ink, paper = contrasting_colors(rng)
     radius = rng.uniform(0.22, 0.42) * side
     center = rng.uniform(radius, side - radius, 2)
     mask = Image.new("L", (side, side))
@@ -148,7 +153,7 @@ def drawn(shape, rng):
     return np.rint(image).clip(0, 255).astype(np.uint8)
 
 
-def colors(rng):
+def contrasting_colors(rng):
     """Two colors that can be told apart."""
     while True:
         ink, paper = rng.uniform(0, 255, (2, 3))
@@ -156,13 +161,13 @@ def colors(rng):
             return ink, paper
 
 
-def corners(center, radius, angles):
+def polygon_corners(center, radius, angles):
     return [tuple(center + radius * np.array([np.cos(angle), np.sin(angle)])) for angle in angles]
 
 
 def polygon(sides):
     def shape(draw, center, radius, turn):
-        draw.polygon(corners(center, radius, turn + 2 * np.pi * np.arange(sides) / sides), fill=255)
+        draw.polygon(polygon_corners(center, radius, turn + 2 * np.pi * np.arange(sides) / sides), fill=255)
 
     return shape
 
@@ -178,7 +183,7 @@ def ring(draw, center, radius, turn):
 
 def cross(draw, center, radius, turn):
     for angle in (turn, turn + np.pi / 2):
-        draw.line(corners(center, radius, (angle, angle + np.pi)), fill=255, width=int(0.5 * radius))
+        draw.line(polygon_corners(center, radius, (angle, angle + np.pi)), fill=255, width=int(0.5 * radius))
 
 
 def stripes(draw, center, radius, turn):
@@ -206,44 +211,44 @@ NAMES = (*DRAWN, *DOWNLOADED)
 FOLDER = "KERASCNN_DATA"  # variable with the folder in which datasets are looked for by their names
 
 
-def listing(source):
+def open_listing(source):
     """The ``Listing`` of a source as ``load`` takes it."""
     if isinstance(source, Listing):
         return source
     if isinstance(source, tuple | list):
         return from_arrays(source)
     if not isinstance(source, str | os.PathLike):
-        expected = f"a path, arrays (x, y), or a name ({', '.join(NAMES)})"
+        expected = f"a path, arrays (x, y), or the name of a dataset ({', '.join(NAMES)})"
         raise DataError(f"`source` should be {expected}. Received: {type(source).__name__}")
     name = os.fspath(source)
     if name in DRAWN:
         return DRAWN[name]()
     if name in DOWNLOADED or not os.path.exists(name):
-        here = local(name)
+        here = find_local_dataset(name)
         if here:
             return here
     if name in DOWNLOADED:
-        return downloaded(name)
+        return download_dataset(name)
     if not os.path.exists(name):
-        raise DataError(nothing(name))
-    return opened(Path(name))
+        raise DataError(missing_source_message(name))
+    return list_file(Path(name))
 
 
-def opened(path):
+def list_file(path):
     """The listing of a path that is there."""
-    return from_npz(path) if path.suffix == ".npz" else listed(path)
+    return from_npz(path) if path.suffix == ".npz" else list_path(path)
 
 
-def nothing(name):
+def missing_source_message(name):
     """Error text for what is neither there nor known."""
     if os.sep in name or Path(name).suffix:
-        return f"`source` should be a folder, a .zip, .csv or .npz file. Received: {name!r}, not there"
-    return unknown(
-        "dataset", name, NAMES, "or a path to a folder with one subfolder a class, a .zip, .csv or .npz file"
+        return f"`source` should be an existing folder, .zip, .csv or .npz file. Received: {name!r}"
+    return unknown_name(
+        "dataset", name, NAMES, "or a path to a folder with one subfolder per class, or a .zip, .csv or .npz file"
     )
 
 
-def local(name):
+def find_local_dataset(name):
     """The listing of a dataset that lies in the folder which KERASCNN_DATA names; None where there is none.
 
     That is NAME/, NAME.npz, NAME.csv, NAME.zip, or NAME_train.zip with NAME_test*.zip beside it.
@@ -254,25 +259,25 @@ def local(name):
     folder = Path(os.path.expanduser(folder))
     for suffix in ("", ".npz", ".csv", ".zip"):
         if (folder / (name + suffix)).exists():
-            return opened(folder / (name + suffix))
+            return list_file(folder / (name + suffix))
     if not (folder / f"{name}_train.zip").exists():
         return None
-    train = listed(folder / f"{name}_train.zip")
+    train = list_path(folder / f"{name}_train.zip")
     tests = sorted(folder.glob(f"{name}_test*.zip"))
     if not tests:
         return train
-    return both(name, train, listed(tests[0]))
+    return join_train_and_test(name, train, list_path(tests[0]))
 
 
-def both(name, train, test):
+def join_train_and_test(name, train, test):
     """One listing of two, of which the second is the test part."""
     entries = [entry._replace(part="train", name=f"train/{entry.name}") for entry in train.entries]
     entries += [entry._replace(part="test", name=f"test/{entry.name}") for entry in test.entries]
-    classes = sorted({*train.classes, *test.classes})
+    classes = sorted({*train.class_names, *test.class_names})
     return Listing(name, tuple(entries), tuple(classes), (*train.findings, *test.findings))
 
 
-def downloaded(name):
+def download_dataset(name):
     """A dataset that Keras fetches once, as its publisher divided it."""
     import keras
 
@@ -281,9 +286,9 @@ def downloaded(name):
             given = getattr(keras.datasets, name).load_data()
     except Exception as error:  # whatever the network raises
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        files = f"{name}/, {name}.npz, {name}.zip or {name}_train.zip (a folder a class)"
+        files = f"{name}/, {name}.npz, {name}.zip or {name}_train.zip (with one subfolder per class)"
         raise DataError(
-            f"{name} cannot be downloaded ({reason}). Put {files} into a folder, and its path into {FOLDER}"
+            f"cannot download {name} ({reason}). Put {files} into a folder and set {FOLDER} to its path"
         ) from None
     given = tuple((x, np.asarray(y).reshape(-1)) for x, y in given)
     return from_arrays(given, name, DOWNLOADED[name])

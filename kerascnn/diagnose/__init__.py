@@ -3,7 +3,7 @@
 Every answer is a frozen dataclass of tables, which draws itself with `.plot()` and `.save(path)`.
 """
 
-from ..support.lazy import lazily
+from ..support.lazy import lazy_attributes
 
 PUBLIC = {  # name -> module; loaded when first asked for
     "activation_effect": "variants",
@@ -17,12 +17,12 @@ PUBLIC = {  # name -> module; loaded when first asked for
     "gradient_check": "gradient_check",
     "Activity": "activity",
     "activity": "activity",
-    "Comparison": "variants",
-    "compare": "variants",
+    "TrainingComparison": "variants",
+    "compare_training": "variants",
     "plain_against_residual": "variants",
-    "ENOUGH": "verdict",
+    "MIN_IMAGES": "verdict",
     "TrainingVerdict": "verdict",
     "training_verdict": "verdict",
 }
 __all__ = sorted(PUBLIC)
-__getattr__, __dir__ = lazily(__name__, PUBLIC)
+__getattr__, __dir__ = lazy_attributes(__name__, PUBLIC)

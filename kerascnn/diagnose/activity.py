@@ -1,4 +1,4 @@
-"""What each unit of a network does over a set of images, in one pass: dead, sparse, correlated?
+"""Statistics of the units of a network over a set of images: dead, sparse, correlated.
 
 Per unit (channel) over images and places: mean, std, largest, the share of places and of images where it is above 0,
 lifetime sparsity S = (1 - E[a]^2 / E[a^2]) / (1 - 1/n) (Treves & Rolls 1991). A unit silent on all n images is silent
@@ -7,35 +7,46 @@ correlations at a few places of each image, and how many directions they span, b
 participation ratio (sum v)^2 / sum v^2, and exp(entropy of v / sum v) (Roy & Vetterli 2007).
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from ..graph.run import act_of, activations, chosen, graph_of, run
-from ..support.display import Drawn
-from .images import batches
+from ..graph.run import activation_name, activation_nodes, build_graph_for, run_graph, select_nodes
+from ..support.display import FigureResult
+from ..support.types import Images, Layers, Model
+from .images import iterate_batches
 
 CONSTANT = 1e-6  # of the layer's std: a unit that varies less ignores what it sees
-MOST = 512  # units of a layer whose correlations are kept
-PLACES = 8  # of each map, drawn once; means over a map would correlate by the contrast of the images alone
+MAX_UNITS = 512  # units of a layer whose correlations are kept
+POSITIONS = 8  # of each map, drawn once; means over a map would correlate by the contrast of the images alone
 LAYERS = "layer act units dead mean std sparsity correlation correlated participation entropy_rank"
 ONE_SIDED = ("relu", "relu6")  # where a unit that is never above 0 is dead
 
 
 @dataclass(frozen=True, eq=False)
-class Activity(Drawn):
-    """Statistics of units over ``images`` images.
+class Activity(FigureResult):
+    """Statistics of the units of a network over many images.
 
-    ``units``: layer, unit, mean, std, max, places and images (shares above 0), at_most (upper bound of ``images`` with
-    ``confidence``), sparsity, dead. ``layers``: layer, act, units, dead, mean, std, sparsity (over a layer's units and
-    places, image by image), correlation (mean |r|), correlated (share of units with an |r| above 0.9), participation
-    and entropy_rank. ``correlations`` has a matrix for each layer, of ``sampled`` units.
+    Attributes:
+        units: DataFrame with a row for each unit: layer, unit, mean, std, max, places and images (fractions above 0),
+            at_most (upper bound of `images` with `confidence`), sparsity, dead.
+        layers: DataFrame with a row for each layer: layer, act, units, dead, mean, std, sparsity (over units and
+            positions, per image), correlation (mean |r|), correlated (fraction of units with an |r| above 0.9),
+            participation and entropy_rank.
+        correlations: correlation matrix of the sampled units of each layer.
+        sampled: numbers of these units.
+        images: number of images.
+        confidence: confidence level of the upper bounds.
     """
 
-    units: object
-    layers: object
+    units: Any
+    layers: Any
     correlations: dict = field(repr=False)
     sampled: dict = field(repr=False)
     images: int
@@ -47,13 +58,13 @@ class Activity(Drawn):
         return self.units[self.units.dead]
 
     def plot(self):
-        """Dead units, sparsity, correlation and effective rank by layer, and the correlations of the last."""
+        """Bars of dead units, sparsity, correlation and effective rank by layer."""
         from .figures import draw_activity
 
         return draw_activity(self)
 
 
-class Reduced(keras.Model):
+class ReducedOutputs(keras.Model):
     """What some calls of a model give, reduced on the device to a few numbers for each image and channel."""
 
     def __init__(self, graph, nodes, picked):
@@ -63,12 +74,12 @@ class Reduced(keras.Model):
 
     def call(self, x):
         graph, nodes, picked = self.calls()
-        values = run(graph, x)
+        values = run_graph(graph, x)
         floats = (ops.cast(values[node.name], "float32") for node in nodes)
-        return [reduced(a, places) for a, places in zip(floats, picked, strict=True)]
+        return [reduce_outputs(a, places) for a, places in zip(floats, picked, strict=True)]
 
 
-def reduced(a, places):
+def reduce_outputs(a, places):
     """Mean, mean of squares, largest, least, share above 0, then the values at ``places``: (N, 5 + P, channels)."""
     a = ops.reshape(a, (ops.shape(a)[0], -1, a.shape[-1]))
     above = ops.cast(a > 0, "float32")
@@ -76,13 +87,13 @@ def reduced(a, places):
     return ops.concatenate([ops.stack(parts, axis=1), ops.take(a, places, axis=1)], axis=1)
 
 
-class Tally:
+class LayerSums:
     """The running sums of one layer, float64; memory does not grow with the images."""
 
     def __init__(self, node, rng):
         channels = node.shape[-1]
-        self.name, self.act, self.places = node.name, act_of(node), int(np.prod(node.shape[:-1]))
-        self.kept = np.sort(rng.permutation(channels)[:MOST])
+        self.name, self.act, self.places = node.name, activation_name(node), int(np.prod(node.shape[:-1]))
+        self.kept = np.sort(rng.permutation(channels)[:MAX_UNITS])
         self.images = self.samples = 0
         self.sums = np.zeros((4, channels))  # of means, squares, shares above 0, images with anything above 0
         self.high, self.low = np.full(channels, -np.inf), np.full(channels, np.inf)
@@ -135,7 +146,7 @@ class Tally:
             "max": self.high,
             "places": above,
             "images": active,
-            "at_most": upper(np.rint(active * self.images), self.images, confidence),
+            "at_most": upper_bound(np.rint(active * self.images), self.images, confidence),
             "sparsity": treves_rolls(mean, square, self.images * self.places),
             "dead": self.dead,
         }
@@ -151,34 +162,55 @@ class Tally:
         mean = (self.sums[0] / self.images).mean()
         sparsity = self.population / self.awake if self.awake else float("nan")
         units = self.name, self.act, len(self.high), int(self.dead.sum()), mean, self.std, sparsity
-        return *units, typical, correlated, *ranks(self.covariance)
+        return *units, typical, correlated, *effective_ranks(self.covariance)
 
 
-def activity(model, images, layers=None, *, batch_size=32, preprocess=None, confidence=0.95, seed=0):
-    """Dead units, sparsity, correlation and effective rank over images, in one pass with bounded memory: `Activity`.
+def activity(
+    model: Model,
+    images: Images,
+    layers: Layers | None = None,
+    *,
+    batch_size: int = 32,
+    preprocess: Callable | None = None,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Activity:
+    """Find dead, sparse and correlated units over many images in one pass.
 
-    ``images`` are an array (N, ...) as the model takes it, or photos in any form that `predict` takes. ``layers`` names
-    calls ("inner/conv"); without it, all nonlinear ones but the last softmax. Dead: never above 0 after a ReLU, else
-    constant. Correlations are over 8 places of each map and 512 units of a layer, drawn with ``seed`` where there are
-    more.
+    A unit is dead if it is never above 0 after a ReLU, or constant after other functions. Memory does not grow with the
+    number of images.
+
+    Args:
+        model: a Keras model.
+        images: array (N, ...) as the model takes it, or images in any form that `predict` takes.
+        layers: names of layers ("inner/conv" in a nested model); by default all nonlinear ones but the last softmax.
+        batch_size: images per batch.
+        preprocess: function from a batch of pixels to what the model expects.
+        confidence: confidence level of the upper bounds for silent units.
+        seed: random seed of the 8 positions per map and 512 units per layer that are correlated.
+
+    Returns:
+        An `Activity` with tables of units and layers.
     """
     if not 0 < confidence < 1:
         raise ValueError(f"`confidence` should be between 0 and 1. Received: {confidence}")
     import pandas as pd
 
     ask, tallies = None, []
-    for batch in batches(model, images, batch_size, preprocess):
+    for batch in iterate_batches(model, images, batch_size, preprocess):
         if ask is None:
-            graph, rng = graph_of(model, batch), np.random.default_rng(seed)
-            usual = activations(graph)
-            nodes = chosen(graph, layers, lambda node, usual=usual: node in usual)
-            tallies = [Tally(node, rng) for node in nodes]
-            ask = Reduced(graph, nodes, [np.sort(rng.permutation(tally.places)[:PLACES]) for tally in tallies])
+            graph, rng = build_graph_for(model, batch), np.random.default_rng(seed)
+            usual = activation_nodes(graph)
+            nodes = select_nodes(graph, layers, lambda node, usual=usual: node in usual)
+            tallies = [LayerSums(node, rng) for node in nodes]
+            ask = ReducedOutputs(
+                graph, nodes, [np.sort(rng.permutation(tally.places)[:POSITIONS]) for tally in tallies]
+            )
         missing = batch_size - len(batch)
         whole = np.concatenate([batch, np.repeat(batch[-1:], missing, 0)]) if missing and tallies[0].images else batch
         for tally, parts in zip(tallies, ask.predict_on_batch(whole), strict=True):
             tally.add(parts[: len(batch)])
-    matrices = {tally.name: correlation(tally.covariance) for tally in tallies}
+    matrices = {tally.name: correlation_matrix(tally.covariance) for tally in tallies}
     units = pd.concat([tally.units(confidence) for tally in tallies], ignore_index=True)
     rows = pd.DataFrame([tally.row(matrices[tally.name]) for tally in tallies], columns=LAYERS.split())
     return Activity(units, rows, matrices, {tally.name: tally.kept for tally in tallies}, tallies[0].images, confidence)
@@ -190,7 +222,7 @@ def treves_rolls(mean, square, n):
         return (1 - np.square(mean) / square) / (1 - 1 / n) if n > 1 else np.full(np.shape(mean), np.nan)
 
 
-def upper(hits, n, confidence=0.95):
+def upper_bound(hits, n, confidence=0.95):
     """The largest rate that ``hits`` of n leave possible (Clopper & Pearson, one-sided): 1 - 0.05^(1/n) for none."""
     from scipy.special import betaincinv
 
@@ -199,14 +231,14 @@ def upper(hits, n, confidence=0.95):
     return np.where(hits >= n, 1.0, found)
 
 
-def correlation(covariance):
+def correlation_matrix(covariance):
     """Pearson's r from a covariance; NaN where a unit does not vary."""
     std = np.sqrt(np.maximum(np.diag(covariance), 0))
     std = np.where(std > CONSTANT * max(std.max(initial=0), 1e-30), std, np.nan)
     return np.clip(covariance / np.outer(std, std), -1, 1)
 
 
-def ranks(covariance):
+def effective_ranks(covariance):
     """(participation ratio, exp of the entropy) of a covariance's eigenvalues; NaN where nothing varies."""
     values = np.maximum(np.linalg.eigvalsh(covariance), 0)
     if values.sum() <= 0:

@@ -2,11 +2,24 @@
 
 import numpy as np
 
-from ..plots.primitives import spaced
-from ..plots.style import BLACK, BLUE, LARGE, LINES, ORANGE, PALE, PLAIN, RED, bare, new_figure, tidy, whole_ticks
+from ..plots.primitives import evenly_spaced
+from ..plots.style import (
+    BLACK,
+    BLUE,
+    LARGE,
+    LINES,
+    ORANGE,
+    PALE,
+    PLAIN,
+    RED,
+    hide_ticks,
+    integer_ticks,
+    new_figure,
+    style_axis,
+)
 from ..support.text import last_part
 
-MARKS = {"good": "0.8", "too noisy": RED, "too correlated": ORANGE, "dead": BLACK}
+VERDICT_COLORS = {"good": "0.8", "too noisy": RED, "too correlated": ORANGE, "dead": BLACK}
 SHOWN = 12  # histograms side by side
 TILES = 96  # filters drawn
 
@@ -17,21 +30,24 @@ def draw_initialization(result):
     above, below = figure.subfigures(2, 1, height_ratios=(1, 1.25))
     draw_histograms(above, result)
     axes, layers = below.subplots(1, 3), np.arange(1, len(table) + 1)
-    logarithmic(axes[0], layers, table["std"])
+    plot_logarithmic(axes[0], layers, table["std"])
     low, high = axes[0].get_ylim()
     if low < result.input_std < 10 * high:  # pixels lie far above what the layers give
         axes[0].axhline(result.input_std, color=PALE, linestyle="--", linewidth=1.5)
         axes[0].annotate("inputs", (layers[-1], result.input_std), ha="right", va="bottom", fontsize=8, color="0.4")
         axes[0].set_ylim(low, max(high, 3 * result.input_std))
-    tidy(axes[0], "std of the activations", xlabel="layer")
+    style_axis(axes[0], "std of the activations", xlabel="layer")
     axes[1].plot(layers, 100 * table.saturated, "o-", color=RED)
-    tidy(axes[1], "units where the slope is (nearly) 0", ylim=(-3, 103), xlabel="layer", ylabel="%")
-    lines = {"by the activations (rms)": table.gradient, "by the weights (norm)": table.weight_gradient}
-    logarithmic(axes[2], layers, *lines.values())
+    style_axis(axes[1], "fraction of saturated units (slope nearly 0)", ylim=(-3, 103), xlabel="layer", ylabel="%")
+    lines = {
+        "gradients with respect to activations (rms)": table.gradient,
+        "gradients with respect to weights (norm)": table.weight_gradient,
+    }
+    plot_logarithmic(axes[2], layers, *lines.values())
     axes[2].legend(axes[2].lines, lines, frameon=False, fontsize=8)
-    tidy(axes[2], "gradients", xlabel="layer")
+    style_axis(axes[2], "gradients", xlabel="layer")
     for axis in axes:
-        whole_ticks(axis)
+        integer_ticks(axis)
     figure.suptitle(result.title, fontsize=LARGE)
     return figure
 
@@ -39,7 +55,7 @@ def draw_initialization(result):
 def draw_histograms(figure, result):
     """Activations of at most ``SHOWN`` layers; the zeros of a ReLU, half of all, are cut off at the top."""
     table = result.table
-    picked = spaced(len(table), SHOWN)
+    picked = evenly_spaced(len(table), SHOWN)
     for axis, i in zip(figure.subplots(1, len(picked), squeeze=False)[0], picked, strict=True):
         edges, counts = result.edges[i], result.counts[i]
         axis.bar(edges[:-1], counts, np.diff(edges), align="edge", color=BLUE)
@@ -53,7 +69,7 @@ def draw_histograms(figure, result):
         axis.spines[["top", "right", "left"]].set_visible(False)
 
 
-def logarithmic(axis, x, *lines):
+def plot_logarithmic(axis, x, *lines):
     """Lines on a logarithmic scale; zeros are left out."""
     lines = [np.where(np.asarray(values) > 0, values, np.nan) for values in lines]
     for values, style, color in zip(lines, ("o-", "s--"), (BLUE, RED), strict=False):
@@ -74,9 +90,9 @@ def draw_activity(result):
     dead = 100 * table.dead / table.units
     bars = (
         (0, 0, dead, "dead units (%)", RED, max(5.0, 1.1 * dead.max())),
-        (0, 1, table.sparsity, "sparsity over units and places", BLUE, 1),
-        (1, 0, table.correlation, "mean |correlation| of two units", BLUE, 1),
-        (1, 1, 100 * table.entropy_rank / table.units, "effective rank (% of the units)", BLUE, 100),
+        (0, 1, table.sparsity, "sparsity over units and positions", BLUE, 1),
+        (1, 0, table.correlation, "mean |correlation| between units", BLUE, 1),
+        (1, 1, 100 * table.entropy_rank / table.units, "effective rank (% of units)", BLUE, 100),
     )
     step = -(-len(names) // 24)
     for row, column, values, title, color, most in bars:
@@ -84,16 +100,16 @@ def draw_activity(result):
         axis.barh(places, np.nan_to_num(values), color=color)
         axis.invert_yaxis()
         axis.set_yticks(places[::step], names[::step] if column == 0 else [""] * len(names[::step]), fontsize=8)
-        tidy(axis, title, xlim=(0, most))
+        style_axis(axis, title, xlim=(0, most))
     axis = figure.add_subplot(grid[:, 2])
     last = table.layer.iloc[-1]
     matrix = np.ma.masked_invalid(result.correlations[last])
     drawn = axis.imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
     axis.set_facecolor("0.85")
-    title = f"correlation of the units of {last_part(last, 24)}\n(gray: a unit that does not vary)"
+    title = f"correlation between the units of {last_part(last, 24)}\n(gray: constant unit)"
     axis.set_title(title, fontsize=PLAIN)
     figure.colorbar(drawn, ax=axis, shrink=0.7)
-    figure.suptitle(f"Activity on {result.images:,} images", fontsize=LARGE)
+    figure.suptitle(f"Activations on {result.images:,} images", fontsize=LARGE)
     return figure
 
 
@@ -108,12 +124,12 @@ def draw_filters(result):
     for axis in axes[count:]:
         axis.axis("off")
     for axis, i in zip(axes, range(count), strict=False):
-        axis.imshow(tile(result.kernel[..., i]), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        bare(axis)
-        axis.spines[:].set(color=MARKS[result.table.verdict[i]], linewidth=2.5)
+        axis.imshow(filter_image(result.kernel[..., i]), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        hide_ticks(axis)
+        axis.spines[:].set(color=VERDICT_COLORS[result.table.verdict[i]], linewidth=2.5)
     left.suptitle(f"{result.layer}, {f'{count} of {every}' if count < every else every} filters", fontsize=PLAIN)
-    seen = [verdict for verdict in MARKS if (result.table.verdict == verdict).any()]
-    handles = [axes[0].plot([], [], "s", color=MARKS[v], label=v, markersize=9)[0] for v in seen]
+    seen = [verdict for verdict in VERDICT_COLORS if (result.table.verdict == verdict).any()]
+    handles = [axes[0].plot([], [], "s", color=VERDICT_COLORS[v], label=v, markersize=9)[0] for v in seen]
     figure.legend(handles=handles, loc="outside lower right", ncols=len(seen), frameon=False)
     draw_against_chance(right.subplots(), result)
     figure.suptitle(f"{result.layer}: {' and '.join(result.verdicts)}", fontsize=LARGE)
@@ -130,14 +146,16 @@ def draw_against_chance(axis, result):
         low, high = bank.random_low[key], bank.random_high[key]
         axis.barh(i, max(high - low, 0.01), left=low, height=0.7, color=PALE)
         values = result.table[key]
-        colors = [MARKS[verdict] if verdict != "good" else BLUE for verdict in result.table.verdict]
+        colors = [VERDICT_COLORS[verdict] if verdict != "good" else BLUE for verdict in result.table.verdict]
         axis.scatter(values, i + rng.uniform(-0.25, 0.25, len(values)), s=10, c=colors, alpha=0.8)
     axis.set_yticks(range(len(keys)), keys)
     axis.set_ylim(len(keys) - 0.3, -0.6)
-    tidy(axis, f"gray: random filters; {int(bank.value['directions'])} directions, by chance 0")
+    style_axis(
+        axis, f"gray: random filters; {int(bank.value['directions'])} effective directions, 0 expected by chance"
+    )
 
 
-def tile(kernel):
+def filter_image(kernel):
     """One filter around mid-gray, 0.5 + w / (2 max|w|); colors where it has three channels, else their mean."""
     image = kernel if kernel.shape[2] == 3 else kernel.mean(2)
     return 0.5 + image / (2 * max(np.abs(image).max(), 1e-30))
@@ -154,18 +172,20 @@ def draw_gradient_check(result):
     clear = ~table.kink
     axis.scatter(errors[clear], rows[clear], s=22, color=BLUE, label="smooth", zorder=3)
     if table.kink.any():
-        axis.scatter(errors[~clear], rows[~clear], s=22, marker="x", color="0.5", label="a kink within eps", zorder=3)
+        axis.scatter(
+            errors[~clear], rows[~clear], s=22, marker="x", color="0.5", label="within eps of a kink", zorder=3
+        )
     axis.set_xscale("log")
     axis.set_xlim(5e-13, 10)
     axis.set_yticks(range(len(names)), names, fontsize=8)
     axis.set_ylim(len(names) - 0.5, -0.5)
-    title = f"Backpropagation against central differences: at most {result.max_error:.1e}"
-    tidy(axis, title, xlabel="relative error (red: wrong)")
+    title = f"Backpropagation compared with central differences: largest relative error {result.max_error:.1e}"
+    style_axis(axis, title, xlabel="relative error (red: wrong)")
     figure.legend(frameon=False, fontsize=8, loc="outside lower right", ncols=2)
     return figure
 
 
-def draw_comparison(result):
+def draw_training(result):
     """Training loss by epoch; variants of one group in one color, validation broken."""
     figure = new_figure(8, 4.8)
     axis = figure.subplots()
@@ -178,8 +198,8 @@ def draw_comparison(result):
         style = "-" if first.setdefault(group, name) != name or len(groups) == len(names) else "--"
         axis.plot(rows.epoch, rows.loss, style, marker="o", markersize=4, color=color, label=name)
         if rows.val_loss.notna().any():
-            axis.plot(rows.epoch, rows.val_loss, ":", color=color, label=f"{name}, held out")
-    whole_ticks(axis)
-    tidy(axis, result.title, xlabel="epoch", ylabel="training loss")
+            axis.plot(rows.epoch, rows.val_loss, ":", color=color, label=f"{name}, validation")
+    integer_ticks(axis)
+    style_axis(axis, result.title, xlabel="epoch", ylabel="training loss")
     axis.legend(frameon=False, fontsize=8, ncols=2 if len(names) > 4 else 1)
     return figure

@@ -1,4 +1,4 @@
-"""Are the filters of a layer good, too noisy, too correlated, or without structure? In numbers, against chance.
+"""Are the filters of a layer good, too noisy, too correlated or without structure? Measured against random filters.
 
 Every measure is compared with the same measure of random filters of the same shape (independent Gaussians, as a layer
 starts): a filter counts as smooth or structured where it lies beyond 99 % of them.
@@ -13,17 +13,20 @@ directions     singular values of the matrix (filters, weights) above the random
 entropy_rank   exp(entropy of the squared singular values), of min(filters, weights)
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..graph.run import every_layer
-from ..support.display import Drawn
-from ..support.text import unknown
+from ..graph.run import all_layers
+from ..support.display import FigureResult
+from ..support.text import unknown_name
+from ..support.types import Array, Model
 from .activity import entropy_rank
 
-LEAST = 5  # pixels of a side: 3x3 has nine weights, on which spectra say nothing
-MOST = 128  # filters that are compared with each other
+MIN_SIDE = 5  # pixels of a side: 3x3 has nine weights, on which spectra say nothing
+MAX_FILTERS = 128  # filters that are compared with each other
 DRAWS = 3  # random banks whose twins are looked for, which takes longest
 BEYOND = 99  # percentile of random filters
 FAR = 4  # standard deviations; of largest singular values there is but one a draw
@@ -33,11 +36,16 @@ SHARES = {"dead": 0.25, "too noisy": 0.5, "too correlated": 0.5}  # of the filte
 
 
 @dataclass(frozen=True, eq=False)
-class Filters(Drawn):
-    """``table``: a row for each filter, with its verdict; ``bank``: measure, value, and what random filters have.
+class Filters(FigureResult):
+    """Verdicts on the filters of a layer.
 
-    ``verdicts`` of the layer: "good" alone, or those of "dead", "too noisy", "too correlated", "unstructured" that fit.
-    ``sufficient`` is False below 5x5, where only twins and directions are judged.
+    Attributes:
+        layer: name of the layer.
+        kernel: the filters (h, w, channels, filters).
+        table: DataFrame with a row for each filter: its measures and its verdict.
+        bank: DataFrame with a row for each measure: its value and that of random filters.
+        verdicts: "good" alone, or those of "dead", "too noisy", "too correlated", "unstructured" that fit the layer.
+        sufficient: False below 5x5, where only duplicates and directions are measured.
     """
 
     layer: str
@@ -50,44 +58,55 @@ class Filters(Drawn):
     def __str__(self):
         shares = self.table.verdict.value_counts(normalize=True)
         parts = ", ".join(f"{share:.0%} {verdict}" for verdict, share in shares.items())
-        lacking = "" if self.sufficient else "; smaller than 5x5, too small to tell noise"
+        lacking = "" if self.sufficient else "; kernels below 5x5 are too small to measure noise"
         return f"{self.layer}: {' and '.join(self.verdicts)} ({parts}{lacking})"
 
     def plot(self):
-        """The filters as images, marked by their verdicts, and the measures against those of random filters."""
+        """The filters as images, and their measures compared with random filters."""
         from .figures import draw_filters
 
         return draw_filters(self)
 
 
-def filters(model, layer=None, *, draws=20, seed=0):
-    """Verdicts on the filters of a convolution, the first unless ``layer`` names another: `Filters`.
+def filters(model: Model | Array, layer: str | None = None, *, draws: int = 20, seed: int = 0) -> Filters:
+    """Judge whether the filters of a convolution are good, noisy or correlated.
 
-    Measured against ``draws`` random banks of the same shape. ``model`` may also be a kernel (h, w, channels, filters).
-    ReLU units have no preferred axes: a good bank may be rotated into one that looks worse and works as well.
+    ReLU units have no preferred axes: a good bank of filters may be rotated into one that looks worse and works as
+    well.
+
+    Args:
+        model: a Keras model, or a kernel (h, w, channels, filters).
+        layer: name of a 2D convolution; the first one by default.
+        draws: number of random banks of the same shape to compare with.
+        seed: random seed of these.
+
+    Returns:
+        A `Filters` with a verdict for each filter and for the layer.
     """
     if draws < 2:
         raise ValueError(f"`draws` should be at least 2. Received: {draws}")
-    name, kernel = kernel_of(model, layer)
+    name, kernel = read_kernel(model, layer)
     rng = np.random.default_rng(seed)
-    order = np.sort(rng.permutation(kernel.shape[-1])[:MOST])  # twins are looked for among these
+    order = np.sort(rng.permutation(kernel.shape[-1])[:MAX_FILTERS])  # twins are looked for among these
     none = order[:0]
-    chance = [measures(rng.standard_normal(kernel.shape), order if i < DRAWS else none) for i in range(draws)]
-    return judged(name, kernel, measures(kernel, order), chance)
+    chance = [measure_filters(rng.standard_normal(kernel.shape), order if i < DRAWS else none) for i in range(draws)]
+    return judge_filters(name, kernel, measure_filters(kernel, order), chance)
 
 
-def kernel_of(model, layer):
+def read_kernel(model, layer):
     """(name, kernel as float64)."""
     if isinstance(model, np.ndarray):
         if model.ndim != 4 or min(model.shape) < 1:
-            raise ValueError(f"`model` should be a Keras model, or (h, w, channels, filters). Received: {model.shape}")
+            raise ValueError(
+                f"`model` should be a Keras model or a kernel (h, w, channels, filters). Received: {model.shape}"
+            )
         return "kernel", model.astype(np.float64)
-    known = {each.name: each for each in every_layer(model) if is_convolution(each)}
+    known = {each.name: each for each in all_layers(model) if is_convolution(each)}
     if not known:
-        raise ValueError(f"`model` should have a convolution over two axes. Received: {model.name}, which has none")
+        raise ValueError(f"`model` should have a 2D convolution. Received: {model.name}, which has none")
     name = next(iter(known)) if layer is None else getattr(layer, "name", layer)
     if name not in known:
-        raise ValueError(unknown(f"convolution of {model.name}", name, known))
+        raise ValueError(unknown_name(f"convolution in {model.name}", name, known))
     return name, kernel_array(known[name])
 
 
@@ -104,7 +123,7 @@ def kernel_array(layer):
     return np.swapaxes(kernel, 2, 3) if "Transpose" in type(layer).__name__ else kernel
 
 
-def measures(kernel, order):
+def measure_filters(kernel, order):
     """The measures of each filter, and of the bank, of one kernel."""
     height, width, _, count = kernel.shape
     energy = np.square(np.abs(np.fft.fft2(kernel, axes=(0, 1)))).sum(2).reshape(-1, count)
@@ -116,16 +135,16 @@ def measures(kernel, order):
         found = {
             "rms": np.sqrt(np.square(kernel).mean((0, 1, 2))),
             "concentration": np.sort(energy, 0)[-strongest:].sum(0) / energy.sum(0),
-            "separable": separable(kernel),
+            "separable": separable_energy(kernel),
             "high": spectrum[frequency > 0.25].sum(0) / spectrum.sum((0, 1)),
-            "smoothness": lag_one(kernel),
+            "smoothness": neighbor_correlation(kernel),
         }
     values = np.linalg.svd(kernel.reshape(-1, count), compute_uv=False) / (np.linalg.norm(kernel) or 1)
     bank = {"largest": values[0], "singular": values, "entropy_rank": entropy_rank(np.square(values))}
-    return found | {"twin": twins(kernel, order)}, bank
+    return found | {"twin": largest_correlations(kernel, order)}, bank
 
 
-def separable(kernel):
+def separable_energy(kernel):
     """Energy of each filter's best approximation of rank 2, channels beside each other, mean of both directions."""
     height, width, channels, count = kernel.shape
     rows = kernel.transpose(3, 0, 1, 2).reshape(count, height, width * channels)
@@ -134,7 +153,7 @@ def separable(kernel):
     return sum(energy[:, :2].sum(1) / energy.sum(1) for energy in energies) / 2
 
 
-def lag_one(kernel):
+def neighbor_correlation(kernel):
     """Correlation of each weight with its neighbor below and to the right, channels together."""
     above = [kernel[:-1], kernel[:, :-1]]
     below = [kernel[1:], kernel[:, 1:]]
@@ -143,7 +162,7 @@ def lag_one(kernel):
     return product / sum(np.sqrt(np.square(a).sum((0, 1, 2)) * np.square(b).sum((0, 1, 2))) for a, b in pairs)
 
 
-def twins(kernel, order):
+def largest_correlations(kernel, order):
     """Of the filters in ``order``, the largest |NCC| with another one over all shifts; NaN for the others."""
     height, width, _, count = kernel.shape
     size = (2 * height - 1, 2 * width - 1)  # wide enough that shifts do not wrap around
@@ -161,14 +180,14 @@ def twins(kernel, order):
     return found
 
 
-def judged(name, kernel, own, chance):
+def judge_filters(name, kernel, own, chance):
     """The verdicts: on each filter, then on the layer."""
     import pandas as pd
 
-    (each, bank), sufficient = own, min(kernel.shape[:2]) >= LEAST
+    (each, bank), sufficient = own, min(kernel.shape[:2]) >= MIN_SIDE
     random = {key: np.concatenate([found[key] for found, _ in chance]) for key in each if key != "rms"}
     random = {key: values[np.isfinite(values)] for key, values in random.items()}
-    limits = {key: beyond(values) for key, values in random.items()}
+    limits = {key: random_range(values) for key, values in random.items()}
     table = pd.DataFrame({"filter": np.arange(kernel.shape[-1]), **each})
     table["noise"] = (1 - table.separable) / max(1 - random["separable"].mean(), 1e-9)
     level = table.rms / (table.rms.median() or 1)
@@ -189,21 +208,27 @@ def judged(name, kernel, own, chance):
     verdicts += ["unstructured"] if directions == 0 else []
     values = {key: table[key].median() for key in random} | {"entropy_rank": bank["entropy_rank"]}
     random["entropy_rank"] = np.array([found["entropy_rank"] for _, found in chance])
-    rows = [compared(key, value, random[key]) for key, value in values.items()]
+    rows = [compare_with_random(key, value, random[key]) for key, value in values.items()]
     rows.append(("directions", directions, 0.0, 0.0, 0.0, float("nan")))
     columns = ["measure", "value", "random", "random_low", "random_high", "z"]
     measured = pd.DataFrame(rows, columns=columns)
     return Filters(name, kernel, table, measured, tuple(verdicts) or ("good",), sufficient)
 
 
-def compared(measure, value, random):
+def compare_with_random(measure, value, random):
     """A measure against what random filters have: mean, 1 % and 99 %, and how many standard deviations it is off."""
     if not len(random):
         return measure, value, *[float("nan")] * 4
     spread = random.std()
-    return measure, value, random.mean(), *beyond(random), (value - random.mean()) / spread if spread else float("nan")
+    return (
+        measure,
+        value,
+        random.mean(),
+        *random_range(random),
+        (value - random.mean()) / spread if spread else float("nan"),
+    )
 
 
-def beyond(values):
+def random_range(values):
     """The 1 % and the 99 % point of random values; NaN where there are none."""
     return tuple(np.percentile(values, [100 - BEYOND, BEYOND])) if len(values) else (float("nan"),) * 2

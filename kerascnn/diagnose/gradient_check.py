@@ -1,21 +1,25 @@
-"""Are a network's gradients right? Central differences in float64 against what backpropagation gives.
+"""Gradient check: backpropagation compared with central differences in float64.
 
 n = (f(w + h) - f(w - h)) / 2h, and the relative error |a - n| / max(|a|, |n|, floor). A ReLU or a maximum that switches
 within h of w makes n wrong and not a: such kinks are told apart and counted. In a smooth function n(h) - n(h/2) and
 D(h) - 4 D(h/2), with D(h) = f(w + h) - 2 f(w) + f(w - h), vanish as h^2 and h^4; where the slope jumps they do not.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from keras import ops
 
-from ..graph.copy import rebuild, unfreeze
-from ..graph.run import matching
-from ..support.display import Drawn
-from .images import check_order
-from .loss import Measured
+from ..graph.copy import rebuild_model, unfreeze
+from ..graph.run import select_weighted_layers
+from ..support.display import FigureResult
+from ..support.types import Array, Layers, Model, OnProgress
+from .images import check_channel_order
+from .loss import LossModel
 
 COLUMNS = ("layer", "weight", "index", "analytic", "numeric", "error", "eps", "kink")
 SMALLER = 8  # how much closer to look where a kink lies within eps
@@ -24,8 +28,15 @@ NOISE = 64 * np.finfo(np.float64).eps  # of the loss, relative; rounding adds up
 
 
 @dataclass(frozen=True, eq=False)
-class GradientCheck(Drawn):
-    """Analytic and numeric slopes of sampled weights; rows with a ``kink`` say nothing about the gradient."""
+class GradientCheck(FigureResult):
+    """Analytic and numeric gradients of sampled weights.
+
+    Attributes:
+        table: DataFrame with a row for each weight: layer, weight, index, analytic, numeric, error, eps (the step) and
+            kink (whether the loss has a kink within the step, so that the numeric gradient means nothing).
+        tolerance: largest accepted relative error.
+        loss: loss of the model on the images.
+    """
 
     table: object  # a DataFrame of COLUMNS
     tolerance: float
@@ -39,7 +50,7 @@ class GradientCheck(Drawn):
 
     @property
     def kinks(self):
-        """How many samples say nothing, since a ReLU or maximum switches however close one looks."""
+        """The number of weights that could not be checked because of a kink."""
         return int(self.table.kink.sum())
 
     @property
@@ -49,7 +60,7 @@ class GradientCheck(Drawn):
 
     @property
     def layers(self):
-        """A DataFrame with a row for each layer: samples, kinks, the largest error, and whether it passed."""
+        """A DataFrame with a row for each layer: samples, kinks, error, passed."""
         clear = self.table.assign(error=self.table.error.where(~self.table.kink))
         found = clear.groupby("layer", sort=False).agg(samples=("kink", "size"), kinks=("kink", "sum"))
         found["error"] = clear.groupby("layer", sort=False).error.max()
@@ -60,7 +71,7 @@ class GradientCheck(Drawn):
         verdict = "right" if self.passed else "wrong" if self.max_error >= self.tolerance else "not measured"
         return (
             f"gradients {verdict}: largest relative error {self.max_error:.1e} ({worst.layer}), "
-            f"{len(self.table)} weights, {self.kinks} at kinks"
+            f"{len(self.table)} weights checked, {self.kinks} of them near kinks"
         )
 
     def plot(self):
@@ -71,48 +82,62 @@ class GradientCheck(Drawn):
 
 
 def gradient_check(
-    model,
-    x,
-    y,
+    model: Model,
+    x: Array,
+    y: Array,
     *,
-    layers=None,
-    loss="sparse_categorical_crossentropy",
-    samples=20,
-    eps=1e-5,
-    floor=1e-5,
-    tolerance=1e-5,
-    seed=0,
-    on_progress=None,
-):
-    """Backpropagation against central differences in float64, for ``samples`` weights of each layer: `GradientCheck`.
+    layers: Layers | None = None,
+    loss: str | Callable = "sparse_categorical_crossentropy",
+    samples: int = 20,
+    step_size: float = 1e-5,
+    floor: float = 1e-5,
+    tolerance: float = 1e-5,
+    seed: int = 0,
+    on_progress: OnProgress | None = None,
+) -> GradientCheck:
+    """Compare backpropagation with central differences in float64.
 
-    Below ``floor`` (times the loss, if that is above 1) slopes are compared absolutely: rounding leaves about 1e-11 of
-    the loss in a difference quotient, more for a smaller step. The model is built again in float64 and stays untouched;
-    dropout is off, batch norm uses its moving statistics, regularizers are left out. Few images make few kinks: four
-    will do. ``layers`` names layers or gives them; frozen ones count too. ``on_progress(done, total,
-    layer)`` is called after each layer; it may raise to end the work.
+    The model is rebuilt in float64 and not changed. Dropout is off, batch normalization uses its moving statistics, and
+    regularizers are left out. Few images have few kinks: four will do.
+
+    Args:
+        model: a Keras model.
+        x: a batch of inputs.
+        y: targets of the loss.
+        layers: names of layers, or layers; all with weights by default, frozen ones too.
+        loss: name of a Keras loss, a Keras loss or a function of targets and scores.
+        samples: number of weights per layer.
+        step_size: step of the central differences; smaller steps have larger rounding errors.
+        floor: smallest gradient that is compared relatively, times the loss if that is above 1.
+        tolerance: largest accepted relative error.
+        seed: random seed of the sampled weights.
+        on_progress: called as `on_progress(done, total, layer)` after each layer; it may raise an exception to stop.
+
+    Returns:
+        A `GradientCheck` with the error of each weight.
     """
     import pandas as pd
 
-    if samples < 1 or eps <= 0:
-        raise ValueError(f"`samples` and `eps` should be positive. Received: {samples} and {eps}")
-    check_order(model, np.asarray(x))
-    copy = unfreeze(rebuild(model, "float64"))
-    measured, x, y = Measured(copy, loss), np.asarray(x, np.float64), np.asarray(y)
+    if samples < 1 or step_size <= 0:
+        raise ValueError(f"`samples` and `step_size` should be positive. Received: {samples} and {step_size}")
+    check_channel_order(model, np.asarray(x))
+    copy = unfreeze(rebuild_model(model, "float64"))
+    measured, x, y = LossModel(copy, loss), np.asarray(x, np.float64), np.asarray(y)
     value = partial(measured.value, x, y)
     middle = value()
     if middle.dtype != np.float64:
         raise ValueError(
-            f"`model` should compute in float64 (JAX: jax_enable_x64). Received: {model.name}, in {middle.dtype}"
+            "`model` should compute in float64 (on JAX, set jax_enable_x64). "
+            f"Received: {model.name}, which computes in {middle.dtype}"
         )
     slopes = {id(v): g for v, g in zip(measured.trainable_variables, measured.gradients(x, y), strict=True)}
     rng = np.random.default_rng(seed)
-    rows, looked_at = [], matching(copy, layers)
+    rows, looked_at = [], select_weighted_layers(copy, layers)
     for done, layer in enumerate(looked_at, start=1):
-        for variable, index in drawn(layer.trainable_weights, samples, rng):
+        for variable, index in sample_entries(layer.trainable_weights, samples, rng):
             analytic = float(slopes[id(variable)][index])
-            numeric, step, kink = slope(partial(moved_loss, value, variable, index), eps)
-            least = floor * max(abs(middle), 1) * eps / step  # rounding is that of the loss, divided by the step
+            numeric, step, kink = numeric_slope(partial(loss_after_step, value, variable, index), step_size)
+            least = floor * max(abs(middle), 1) * step_size / step  # rounding is that of the loss, divided by the step
             error = abs(analytic - numeric) / max(abs(analytic), abs(numeric), least)
             rows.append((layer.name, variable.name, index, analytic, numeric, error, step, kink))
         if on_progress:
@@ -120,7 +145,7 @@ def gradient_check(
     return GradientCheck(pd.DataFrame(rows, columns=COLUMNS), tolerance, float(middle))
 
 
-def drawn(weights, samples, rng):
+def sample_entries(weights, samples, rng):
     """Entries (weight, index) of a layer to look at: one of each weight first, so far as there are samples."""
     sizes = [int(np.prod(weight.shape)) for weight in weights]
     starts = np.cumsum([0, *sizes])
@@ -132,7 +157,7 @@ def drawn(weights, samples, rng):
         yield weights[which], tuple(map(int, index))
 
 
-def moved_loss(value, variable, index, step):
+def loss_after_step(value, variable, index, step):
     """The loss with one entry of a weight moved by ``step``, and moved back afterwards."""
     before = ops.convert_to_numpy(variable)
     after = before.copy()
@@ -144,11 +169,11 @@ def moved_loss(value, variable, index, step):
         variable.assign(before)
 
 
-def slope(f, eps):
+def numeric_slope(f, step_size):
     """(slope at 0, the step it was measured with, whether a kink lies within that step)."""
     middle = f(0.0)
     first = None
-    for step in (eps / SMALLER**k for k in range(ATTEMPTS)):
+    for step in (step_size / SMALLER**k for k in range(ATTEMPTS)):
         high, low, high_half, low_half = f(step), f(-step), f(step / 2), f(-step / 2)
         whole, half = (high - low) / (2 * step), (high_half - low_half) / step
         bend = (high - 2 * middle + low) - 4 * (high_half - 2 * middle + low_half)

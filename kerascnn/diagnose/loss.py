@@ -1,16 +1,16 @@
 """The loss of a model and its gradients by all weights, with any backend of Keras.
 
 No backend is named here. `Trainer.train_on_batch` differentiates under all of them and hands the gradients to the
-optimizer; `Recorder` is an optimizer that writes each gradient into its variable instead of taking a step.
+optimizer; `GradientRecorder` is an optimizer that writes each gradient into its variable instead of taking a step.
 """
 
 import keras
 from keras import ops
 
-from ..graph.ends import scores_of
+from ..graph.ends import select_scores
 
 
-class Recorder(keras.optimizers.Optimizer):
+class GradientRecorder(keras.optimizers.Optimizer):
     """No optimizer: after its "step" each variable holds the gradient of the loss by it."""
 
     def __init__(self):
@@ -27,7 +27,7 @@ class Recorder(keras.optimizers.Optimizer):
         variable.assign(gradient)
 
 
-class Measured(keras.Model):
+class LossModel(keras.Model):
     """The loss of a model on a batch (x, y), as `predict_on_batch` and `train_on_batch` compute it, with its own type.
 
     The loss is part of the call: Keras' own step would compute it in float32, and TensorFlow's crossentropy takes the
@@ -36,12 +36,12 @@ class Measured(keras.Model):
 
     def __init__(self, inner, loss, training=False):
         super().__init__(autocast=False)
-        self.inner, self.mean_loss, self.phase = inner, loss_of(loss), training
-        self.compile(optimizer=Recorder(), jit_compile=False)
+        self.inner, self.mean_loss, self.phase = inner, mean_loss_function(loss), training
+        self.compile(optimizer=GradientRecorder(), jit_compile=False)
 
     def call(self, batch):
         x, y = batch
-        scores = scores_of(self.inner(x, training=self.phase), self.inner)
+        scores = select_scores(self.inner(x, training=self.phase), self.inner)
         return ops.reshape(self.mean_loss(y, scores), (1,))
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
@@ -63,7 +63,7 @@ class Measured(keras.Model):
                 variable.assign(value)
 
 
-def loss_of(loss):
+def mean_loss_function(loss):
     """A function (targets, scores) -> mean loss, from a name, a Keras loss or a function of the two."""
     try:
         found = keras.losses.get(loss)
@@ -71,5 +71,5 @@ def loss_of(loss):
         found = None
     each = found.call if isinstance(found, keras.losses.Loss) else found
     if not callable(each):
-        raise ValueError(f"`loss` should be the name of a Keras loss, a loss or a function. Received: {loss!r}")
+        raise ValueError(f"`loss` should be the name of a Keras loss, a Keras loss or a function. Received: {loss!r}")
     return lambda targets, scores: ops.mean(each(targets, scores))

@@ -1,27 +1,38 @@
-"""Does the inside of a network look as if training goes well? From its activity and its filters, with the reasons.
+"""Does the inside of a network look well trained? Judged from its activity and its filters.
 
 Good: units sparse over images and over each other, filters smooth, structured and different (Ranzato, CVPR 2013
 tutorial). Bad: units that are dead, ignore their input, or all say the same. These are signs, no proof: a network with
 all of them good may still be wrong, and accuracy on held-out images decides.
 """
 
-from dataclasses import dataclass
+from __future__ import annotations
 
-from ..support.display import Told
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..support.display import TextResult
+from .activity import Activity
+from .filters import Filters
 
 LIMITS = {  # what is looked at in each layer -> (more of it is bad, why)
-    "dead units": (0.10, "the learning rate was too high, or the initialization drives them below 0"),
-    "correlated units": (0.50, "units repeat each other: too many of them, or too little training"),
+    "dead units": (0.10, "the learning rate was too high, or the initialization pushes them below 0"),
+    "correlated units": (0.50, "units duplicate each other: the layer is too wide, or training was too short"),
 }
 COLLAPSED = 1.5  # directions that the units of a layer span together, all but one
-ENOUGH = 30  # images, below which a silent unit says little
+MIN_IMAGES = 30  # images, below which a silent unit says little
 
 
 @dataclass(frozen=True)
-class TrainingVerdict(Told):
-    """``table``: layer, question, value, limit, good, why. ``good`` is True where no row is bad."""
+class TrainingVerdict(TextResult):
+    """Whether the inside of a network looks well trained.
 
-    table: object
+    Attributes:
+        table: DataFrame of what was checked: layer, question, value, limit, good, why.
+        images: number of images of the activity.
+    """
+
+    table: Any
     images: int
 
     @property
@@ -33,21 +44,29 @@ class TrainingVerdict(Told):
     def reasons(self):
         """The rows that look bad, one line each."""
         return tuple(
-            f"{row.layer}: {row.question} {row.value}, limit {row.limit}: {row.why}"
+            f"{row.layer}: {row.question} {row.value} (limit {row.limit}): {row.why}"
             for row in self.table[~self.table.good].itertuples()
         )
 
     def __str__(self):
-        few = f" ({self.images} images are few: up to {3 / self.images:.0%} may still wake a silent unit)"
-        head = ("good" if self.good else "bad") + (few if self.images < ENOUGH else "")
+        chance = f"up to {3 / self.images:.0%} of further images may still activate a silent unit"
+        few = f" (only {self.images} images: {chance})"
+        head = ("good" if self.good else "bad") + (few if self.images < MIN_IMAGES else "")
         return "\n".join([head, *(f"  {reason}" for reason in self.reasons)])
 
 
-def training_verdict(activity, filters=None):
-    """Good or bad, from what `activity` found and the `filters` of a layer or several: `TrainingVerdict`.
+def training_verdict(activity: Activity, filters: Filters | Sequence[Filters] | None = None) -> TrainingVerdict:
+    """Judge training from the activity of the units and the filters.
 
-    Bad: more than 10 % of a layer's units dead, more than half of them nearly equal to another (|r| > 0.9), all of a
-    layer spanning a single direction, or filters with any verdict but "good".
+    Bad signs: more than 10 % of the units of a layer are dead, more than half of them nearly equal to another
+    (|r| > 0.9), all units of a layer span a single direction, or filters have another verdict than "good".
+
+    Args:
+        activity: result of `activity`.
+        filters: result of `filters` for one layer or several.
+
+    Returns:
+        A `TrainingVerdict`, with `.good` and `.reasons`.
     """
     import pandas as pd
 
@@ -61,12 +80,12 @@ def training_verdict(activity, filters=None):
             rows.append((layer.layer, question, f"{share:.0%}", f"{limit:.0%}", share <= limit, why))
         if layer.units > 2 and activity.images > 2:
             good = layer.participation >= COLLAPSED
-            why = "all units rise and fall together: the layer passes one number on"
+            why = "all units rise and fall together: the layer passes on a single number"
             rows.append((layer.layer, "directions", f"{layer.participation:.1f}", f"{COLLAPSED:g}", good, why))
-    found = filters if isinstance(filters, list | tuple) else [filters] if filters is not None else []
-    for bank in found:
+    banks: Sequence[Filters] = () if filters is None else (filters,) if isinstance(filters, Filters) else filters
+    for bank in banks:
         good = bank.verdicts == ("good",)
-        why = "too little training or regularization, or a bad start"
+        why = "too little training or regularization, or a poor initialization"
         rows.append((bank.layer, "filters", " and ".join(bank.verdicts), "good", good, why))
     table = pd.DataFrame(rows, columns=["layer", "question", "value", "limit", "good", "why"])
     return TrainingVerdict(table.astype({"good": bool}), activity.images)

@@ -1,6 +1,6 @@
 """How good a classifier is, how sure one can be of that, against whom, and what each part of it is worth."""
 
-from ..support.lazy import lazily
+from ..support.lazy import lazy_attributes
 
 PUBLIC = {  # name -> module; loaded when first asked for
     "Ablation": "ablation",
@@ -11,7 +11,7 @@ PUBLIC = {  # name -> module; loaded when first asked for
     "temperature": "calibration",
     "Comparison": "compare",
     "compare": "compare",
-    "corrected_t": "compare",
+    "nadeau_bengio_test": "compare",
     "Ensemble": "ensembles",
     "ensemble": "ensembles",
     "Evaluation": "evaluate",
@@ -27,7 +27,7 @@ PUBLIC = {  # name -> module; loaded when first asked for
     "Predictions": "predict",
     "predict": "predict",
     "NotRemovable": "ablation",
-    "without": "ablation",
+    "without_part": "ablation",
 }
 __all__ = sorted(PUBLIC)
-__getattr__, __dir__ = lazily(__name__, PUBLIC)
+__getattr__, __dir__ = lazy_attributes(__name__, PUBLIC)

@@ -1,4 +1,6 @@
-"""Whether probabilities mean what they say: reliability, calibration error, and the temperature that mends them."""
+"""Calibration: reliability diagrams, expected calibration error and temperature scaling."""
+
+from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
@@ -6,24 +8,28 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.special import softmax
 
-from ..graph.ends import adds_up
-from ..support.display import Measured, Told
-from ..support.files import plain, records
-from ..support.text import percent
-from .statistics import LEAST, surprises, wilson
+from ..graph.ends import sums_to_one
+from ..support.display import MeasuredResult, TextResult
+from ..support.files import table_records, to_json_data
+from ..support.text import format_percent
+from ..support.types import Array, Labels
+from .statistics import SMALLEST_PROBABILITY, negative_log_likelihoods, wilson
 
 BINS = 15
-HOTTEST = 100.0
+MAX_TEMPERATURE = 100.0
 DRAWS = 500
 
 
 @dataclass(frozen=True, eq=False)
-class Calibration(Measured):
-    """Confidence against accuracy. ``table`` has a row for each bin: low, high, n, confidence, accuracy, interval.
+class Calibration(MeasuredResult):
+    """How well the confidence of a classifier agrees with its accuracy.
 
-    ``ece`` is the expected calibration error, the mean over images of |accuracy - confidence| of their bin (Guo et al.
-    2017) with equal-mass bins; ``chance`` what a perfectly calibrated classifier stays below in 95 of 100 such sets;
-    ``gap`` the mean confidence less the accuracy, above 0 for one that is too sure.
+    Attributes:
+        table: DataFrame with a row for each bin: low, high, n, confidence, accuracy and its interval.
+        ece: expected calibration error, the mean over images of |accuracy - confidence| of their bin, with equal-mass
+            bins (Guo et al. 2017).
+        chance: 95 % quantile of the `ece` of a perfectly calibrated classifier on such images.
+        gap: mean confidence minus accuracy; positive if the classifier is overconfident.
     """
 
     table: object = field(repr=False)
@@ -33,33 +39,42 @@ class Calibration(Measured):
 
     def plot(self):
         """The reliability diagram."""
-        from .figures import draw_reliability, figure_of
+        from .figures import draw_reliability, single_axis_figure
 
-        return figure_of(lambda axis: draw_reliability(axis, self))
+        return single_axis_figure(lambda axis: draw_reliability(axis, self))
 
     def text(self):
         """The calibration error, and what that says."""
-        verdict = "too sure" if self.gap > 0 else "not sure enough"
+        verdict = "overconfident" if self.gap > 0 else "underconfident"
         if self.ece <= self.chance:
-            verdict = "as good as can be told from so many images"
-        return f"ECE {percent(self.ece)} (chance alone: up to {percent(self.chance)}), {verdict}"
+            verdict = "no miscalibration detectable with this number of images"
+        return f"ECE {format_percent(self.ece)} (up to {format_percent(self.chance)} by chance): {verdict}"
 
-    def facts(self):
+    def to_dict(self):
         """The numbers as plain data."""
-        return plain({"ece": self.ece, "chance": self.chance, "gap": self.gap}) | {"bins": records(self.table)}
+        return to_json_data({"ece": self.ece, "chance": self.chance, "gap": self.gap}) | {
+            "bins": table_records(self.table)
+        }
 
 
-def reliability(probs, labels, *, bins=BINS, seed=0):
-    """The ``Calibration`` of probabilities (N, classes) on images with these labels.
+def reliability(probs: Array, labels: Labels, *, bins: int = BINS, seed: int = 0) -> Calibration:
+    """Compare the confidence of predictions with their accuracy, bin by bin.
 
-    Bins hold equally many images, as far as equal confidences, which stay together, allow.
+    Args:
+        probs: probabilities (N, classes).
+        labels: true class numbers (N,).
+        bins: number of bins with equally many images; equal confidences stay in one bin.
+        seed: random seed of the simulation of a perfectly calibrated classifier.
+
+    Returns:
+        A `Calibration`.
     """
     import pandas as pd
 
     probs = np.asarray(probs)
     sure = probs.max(axis=1).astype(np.float64)
     right = probs.argmax(axis=1) == np.asarray(labels)
-    member = binned(sure, bins)
+    member = bin_indices(sure, bins)
     count = np.bincount(member)
     confidence = np.bincount(member, sure) / count
     hits = np.bincount(member, right)
@@ -77,25 +92,33 @@ def reliability(probs, labels, *, bins=BINS, seed=0):
         }
     )
     rng = np.random.default_rng(seed)
-    perfect = [error(rng.random(len(sure)) < sure, sure, member) for _ in range(DRAWS)]  # Broecker and Smith 2007
+    perfect = [
+        expected_calibration_error(rng.random(len(sure)) < sure, sure, member) for _ in range(DRAWS)
+    ]  # Broecker and Smith 2007
     gap = float(sure.mean() - right.mean())
-    return Calibration(table, error(right, sure, member), float(np.quantile(perfect, 0.95)), gap)
+    return Calibration(table, expected_calibration_error(right, sure, member), float(np.quantile(perfect, 0.95)), gap)
 
 
-def binned(sure, bins):
+def bin_indices(sure, bins):
     """The bin of each image, numbered without gaps."""
     edges = np.unique(np.quantile(sure, np.linspace(0, 1, bins + 1)[1:-1], method="inverted_cdf"))
     return np.unique(np.searchsorted(edges, sure, side="left"), return_inverse=True)[1]
 
 
-def error(right, sure, member):
+def expected_calibration_error(right, sure, member):
     """Expected calibration error of images in given bins."""
     return float(np.abs(np.bincount(member, np.asarray(right, np.float64) - sure)).sum() / len(sure))
 
 
 @dataclass(frozen=True)
-class Temperature(Told):
-    """One number that all logits are divided by: above 1 for a classifier that was too sure."""
+class Temperature(TextResult):
+    """Temperature scaling: one number that all logits are divided by.
+
+    Attributes:
+        value: the temperature; above 1 for an overconfident classifier.
+        nll: mean negative log-likelihood before and after.
+        ece: expected calibration error before and after.
+    """
 
     value: float
     nll: tuple  # before, after
@@ -110,29 +133,39 @@ class Temperature(Told):
         return f"temperature {self.value:.3f}: {changes}"
 
     def apply(self, scores):
-        """Probabilities from logits or probabilities, at this temperature; the likeliest class stays the likeliest."""
-        return softmax(logits_of(scores) / self.value, axis=1)
+        """Scale logits or probabilities; returns probabilities with the same order."""
+        return softmax(as_logits(scores) / self.value, axis=1)
 
 
-def temperature(scores, labels):
-    """The ``Temperature`` that minimizes the NLL of logits or probabilities on these images (Guo et al. 2017).
+def temperature(scores: Array, labels: Array) -> Temperature:
+    """Find the temperature that minimizes the negative log-likelihood.
 
-    Fit it on images apart from those that report: out of fold, or a validation set. The NLL is convex in 1/T, whose
-    best value is where the mean logit expected equals the mean logit of the true classes.
+    Temperature scaling (Guo et al. 2017). Use other images than those that are evaluated: out-of-fold predictions or a
+    validation set. The loss is convex in 1/T; it is smallest where the expected logit equals the mean logit of the true
+    classes.
+
+    Args:
+        scores: logits or probabilities (N, classes).
+        labels: true class numbers (N,).
+
+    Returns:
+        A `Temperature`.
     """
-    logits = logits_of(scores)
+    logits = as_logits(scores)
     labels = np.asarray(labels)
     if labels.shape != logits.shape[:1] or labels.dtype.kind not in "iu" or not len(labels):
-        raise ValueError(f"`labels` should be a number for each of the {len(logits)} images. Received: {labels!r}")
+        raise ValueError(
+            f"`labels` should have one class number for each of the {len(logits)} images. Received: {labels!r}"
+        )
     if labels.min() < 0 or labels.max() >= logits.shape[1]:
         raise ValueError(f"`labels` should be 0 to {logits.shape[1] - 1}. Received: {labels.min()} to {labels.max()}")
-    value = warmest(logits, labels)
+    value = best_temperature(logits, labels)
     before, after = softmax(logits, axis=1), softmax(logits / value, axis=1)
-    nll = tuple(float(surprises(probs, labels).mean()) for probs in (before, after))
+    nll = tuple(float(negative_log_likelihoods(probs, labels).mean()) for probs in (before, after))
     return Temperature(value, nll, tuple(reliability(probs, labels).ece for probs in (before, after)))
 
 
-def warmest(logits, labels):
+def best_temperature(logits, labels):
     """The root of d NLL / d(1/T)."""
     from scipy.optimize import brentq
 
@@ -141,17 +174,21 @@ def warmest(logits, labels):
     def slope(power):
         return float((np.sum(softmax(logits * power, axis=1) * logits, axis=1) - own).mean())
 
-    low, high = 1 / HOTTEST, HOTTEST
+    low, high = 1 / MAX_TEMPERATURE, MAX_TEMPERATURE
     if slope(high) <= 0 or slope(low) >= 0:
-        bound, why = (high, "all images right") if slope(high) <= 0 else (low, "no better than chance")
-        warnings.warn(f"no temperature is best for these images ({why}); {1 / bound:g} is the limit", stacklevel=3)
+        bound, why = (
+            (high, "all images are correct") if slope(high) <= 0 else (low, "the predictions are no better than chance")
+        )
+        warnings.warn(
+            f"the best temperature is outside the search range ({why}); using its limit, {1 / bound:g}", stacklevel=3
+        )
         return 1 / bound
     return 1 / brentq(slope, low, high, xtol=1e-14)
 
 
-def logits_of(scores):
+def as_logits(scores):
     """Logits as float64, from logits or from probabilities, whose logarithms are logits."""
     scores = np.asarray(scores, np.float64)
     if scores.ndim != 2 or scores.shape[1] < 2 or not np.isfinite(scores).all():
-        raise ValueError(f"`scores` should be finite numbers (N, classes). Received: shape {scores.shape}")
-    return np.log(np.maximum(scores, LEAST)) if adds_up(scores) else scores
+        raise ValueError(f"`scores` should be finite values of shape (N, classes). Received: shape {scores.shape}")
+    return np.log(np.maximum(scores, SMALLEST_PROBABILITY)) if sums_to_one(scores) else scores

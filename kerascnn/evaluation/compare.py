@@ -1,47 +1,59 @@
-"""Two classifiers on the same images: who is better, and can one tell?"""
+"""Two classifiers on the same images: which is better, and is the difference significant?"""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
-from ..support.display import Measured
-from ..support.files import plain
-from ..support.text import percent
+from ..support.display import MeasuredResult
+from ..support.files import to_json_data
+from ..support.text import format_percent
+from ..support.types import Array
 from .evaluate import Evaluation
-from .statistics import LEVEL, Interval, bootstrap, checked, mcnemar
+from .statistics import LEVEL, Interval, bootstrap, check_level, mcnemar
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison(Measured):
-    """Two evaluations of the same images in the same order: ``difference`` is first less second, with its interval."""
+class Comparison(MeasuredResult):
+    """Two classifiers compared on the same images.
+
+    Attributes:
+        first: `Evaluation` of the first classifier.
+        second: `Evaluation` of the second classifier, in the same order of images.
+        difference: accuracy of the first minus that of the second, with its interval.
+        p: McNemar's exact p-value.
+        model_names: names of the two classifiers.
+    """
 
     first: Evaluation
     second: Evaluation
     difference: Interval
     p: float
-    called: tuple = ("first", "second")
+    model_names: tuple = ("first", "second")
 
     @property
     def table(self):
         """The 2x2 DataFrame of images that both, one or none of them has right."""
-        return two_by_two(self.first.right, self.second.right, *self.called)
+        return contingency_table(self.first.correct, self.second.correct, *self.model_names)
 
     @cached_property
-    def differ(self):
-        """A DataFrame of the images that get different answers: who says what, and who is right."""
+    def disagreements(self):
+        """A DataFrame of the images with different predictions, and which is right."""
         import pandas as pd
 
         one, two = self.first, self.second
         rows = np.flatnonzero(one.predicted != two.predicted)
-        words = np.array(["neither", self.called[1], self.called[0]])
+        words = np.array(["neither", self.model_names[1], self.model_names[0]])
         table = {
             "image": [one.names[i] for i in rows],
             "class": [one.class_name(int(one.labels[i])) for i in rows],
             "first": [one.class_name(int(one.predicted[i])) for i in rows],
             "second": [one.class_name(int(two.predicted[i])) for i in rows],
-            "right": words[2 * one.right[rows] + two.right[rows]],
+            "right": words[2 * one.correct[rows] + two.correct[rows]],
         }
         return pd.DataFrame(table)
 
@@ -51,60 +63,75 @@ class Comparison(Measured):
     def text(self):
         """The comparison in words."""
         (_, only_first), (only_second, _) = self.table.to_numpy()
+        first, second = self.model_names
         gap = Interval(*(100 * value for value in self.difference))
-        better = "no difference that chance cannot explain" if self.p >= 1 - LEVEL else "a difference beyond chance"
+        better = "no significant difference" if self.p >= 1 - LEVEL else "a significant difference"
         return "\n".join(
             [
-                f"{self.called[0]} {percent(self.first.accuracy)}, {self.called[1]} {percent(self.second.accuracy)} "
-                f"of the same {len(self.first):,} images",
-                f"difference {gap.value:+.1f} points ({gap.low:+.1f} to {gap.high:+.1f})",
-                f"McNemar's exact p = {self.p:.3g}: {better}",
-                f"only {self.called[0]} right: {only_first}, only {self.called[1]} right: {only_second}",
+                f"accuracy: {first} {format_percent(self.first.accuracy)}, "
+                f"{second} {format_percent(self.second.accuracy)} "
+                f"on the same {len(self.first):,} images",
+                f"difference {gap.value:+.1f} percentage points ({gap.low:+.1f} to {gap.high:+.1f})",
+                f"McNemar's exact test, p = {self.p:.3g}: {better}",
+                f"correct only in {first}: {only_first}, only in {second}: {only_second}",
             ]
         )
 
     def plot(self):
         """The 2x2 table as a figure."""
-        from .figures import draw_cells, figure_of
+        from .figures import draw_cells, single_axis_figure
 
-        return figure_of(lambda axis: draw_cells(axis, self.table))
+        return single_axis_figure(lambda axis: draw_cells(axis, self.table))
 
     def rows(self):
         """The images that get different answers."""
-        return self.differ
+        return self.disagreements
 
-    def facts(self):
-        """The numbers as plain data; the 2x2 table has both right, only the first, only the second, none."""
+    def to_dict(self):
+        """The numbers as plain data.
+
+        The 2x2 table counts images that both, only the first, only the second or none has right.
+        """
         return {
             "models": [self.first.model, self.second.model],
-            "called": [*self.called],
-            "accuracy": [plain(self.first.accuracy), plain(self.second.accuracy)],
-            "difference": plain(self.difference._asdict()),
-            "p": plain(self.p),
+            "called": [*self.model_names],
+            "accuracy": [to_json_data(self.first.accuracy), to_json_data(self.second.accuracy)],
+            "difference": to_json_data(self.difference._asdict()),
+            "p": to_json_data(self.p),
             "table": self.table.to_numpy().tolist(),
         }
 
 
-def compare(first, second, *, called=None, seed=0):
-    """Two evaluations, paired image by image: a ``Comparison``.
+def compare(
+    first: Evaluation, second: Evaluation, *, model_names: Sequence[str] | None = None, seed: int = 0
+) -> Comparison:
+    """Compare two evaluations of the same images, image by image.
 
-    They have to be of the same images with the same labels, told by their names, in any order. The interval of the
-    difference is the bootstrap's over images; p is McNemar's exact one.
+    The interval of the difference is the percentile bootstrap's over images; p is McNemar's exact one.
+
+    Args:
+        first: an `Evaluation`.
+        second: an `Evaluation` of the same images and labels, in any order; images are matched by name.
+        model_names: names of the two classifiers; by default those of their models.
+        seed: random seed of the bootstrap.
+
+    Returns:
+        A `Comparison`.
     """
-    second = paired(first, second)
-    called = tuple(called or distinct(first.model, second.model))
-    gain = first.right.astype(np.float64) - second.right
+    second = pair_evaluations(first, second)
+    model_names = tuple(model_names or default_model_names(first.model, second.model))
+    gain = first.correct.astype(np.float64) - second.correct
     difference = bootstrap(lambda some: gain[some].mean(), len(gain), seed=seed)
     p = mcnemar(int((gain > 0).sum()), int((gain < 0).sum()))
-    return Comparison(first, second, difference, p, called)
+    return Comparison(first, second, difference, p, model_names)
 
 
-def distinct(first, second):
+def default_model_names(first, second):
     """What two classifiers are called, by their models where these differ."""
     return (first, second) if first and second and first != second else ("first", "second")
 
 
-def paired(first, second):
+def pair_evaluations(first, second):
     """The second evaluation in the order of the first, if it is of the same images."""
     for name, given in (("first", first), ("second", second)):
         if not isinstance(given, Evaluation):
@@ -113,29 +140,33 @@ def paired(first, second):
         place = {name: i for i, name in enumerate(second.names)}
         alone = [name for name in first.names if name not in place] or [*{*second.names} - {*first.names}]
         if alone:
-            came = f"{len(first)} and {len(second)}, of which only one has {alone[0]}"
-            raise ValueError(f"`second` should be of the same images as `first`. Received: {came}")
+            came = f"{len(first)} and {len(second)} images, of which {alone[0]} is only in one"
+            raise ValueError(f"`second` should be evaluated on the same images as `first`. Received: {came}")
         if len(place) < len(second.names) or len({*first.names}) < len(first.names) or len(first) != len(second):
-            raise ValueError("`names` should be unique to pair images in another order. Received: some twice")
-        second = taken(second, [place[name] for name in first.names])
+            raise ValueError("`names` should be unique, because the images are in another order. Received: duplicates")
+        second = select_images(second, [place[name] for name in first.names])
     if first.probs.shape != second.probs.shape:
         shapes = f"{first.probs.shape[1]} and {second.probs.shape[1]}"
-        raise ValueError(f"`second` should know the same classes as `first`. Received: {shapes} classes")
-    if first.classes and second.classes and first.classes != second.classes:
-        raise ValueError("`second` should name its classes as `first` does. Received: other names or another order")
+        raise ValueError(f"`second` should have the same number of classes as `first`. Received: {shapes} classes")
+    if first.class_names and second.class_names and first.class_names != second.class_names:
+        raise ValueError(
+            "`second` should have the class names of `first`, in the same order. Received: other names or another order"
+        )
     wrong = np.flatnonzero(first.labels != second.labels)
     if len(wrong):
-        raise ValueError(f"`second` should have the labels of `first`. Received: another for {first.names[wrong[0]]}")
+        raise ValueError(
+            f"`second` should have the same labels as `first`. Received: another label for {first.names[wrong[0]]}"
+        )
     return second
 
 
-def taken(evaluation, rows):
+def select_images(evaluation, rows):
     """Some images of an evaluation."""
     names = tuple(evaluation.names[i] for i in rows)
     return replace(evaluation, probs=evaluation.probs[rows], labels=evaluation.labels[rows], names=names)
 
 
-def two_by_two(first, second, one, two):
+def contingency_table(first, second, one, two):
     """Counts of images by whether each of two has them right."""
     import pandas as pd
 
@@ -145,7 +176,7 @@ def two_by_two(first, second, one, two):
     return pd.DataFrame(cells, pd.Index(sides, name=one), pd.Index(sides, name=two))
 
 
-class Corrected(NamedTuple):
+class TTest(NamedTuple):
     """The mean difference of cross-validation scores, its interval, and the corrected t-test."""
 
     value: float
@@ -155,11 +186,21 @@ class Corrected(NamedTuple):
     p: float
 
 
-def corrected_t(first, second, *, train, test, level=LEVEL):
-    """Nadeau and Bengio's t-test (2003) of two classifiers' scores on the same k splits into ``train`` and ``test``.
+def nadeau_bengio_test(first: Array, second: Array, *, train: float, test: float, level: float = LEVEL) -> TTest:
+    """Corrected t-test for two classifiers on the same cross-validation splits.
 
-    Training sets overlap, so the variance of the mean difference is (1/k + test/train) of the differences' variance;
-    ``train`` and ``test`` are numbers of images, or shares.
+    Training sets overlap, so the variance of the mean difference is (1/k + test/train) times the variance of the
+    differences (Nadeau & Bengio 2003).
+
+    Args:
+        first: scores of the first classifier on each of k splits.
+        second: scores of the second classifier on the same splits.
+        train: number or fraction of images for training.
+        test: number or fraction of images for testing.
+        level: confidence level of the interval.
+
+    Returns:
+        A `TTest`: the mean difference, its interval, t and p.
     """
     from scipy.stats import t as student
 
@@ -167,10 +208,10 @@ def corrected_t(first, second, *, train, test, level=LEVEL):
     if first.ndim != 1 or first.shape != second.shape or len(first) < 2:
         raise ValueError(f"`first` and `second` should be scores of 2 or more splits. Received: {first}, {second}")
     if not train > 0 or not test > 0:
-        raise ValueError(f"`train` and `test` should be above 0. Received: {train}, {test}")
+        raise ValueError(f"`train` and `test` should be positive. Received: {train}, {test}")
     gaps = first - second
     mean, k = float(gaps.mean()), len(gaps)
     spread = float(np.sqrt((1 / k + test / train) * gaps.var(ddof=1)))
-    half = spread * float(student.ppf((1 + checked(level)) / 2, k - 1))
+    half = spread * float(student.ppf((1 + check_level(level)) / 2, k - 1))
     t = mean / spread if spread else np.copysign(np.inf, mean) if mean else 0.0
-    return Corrected(mean, mean - half, mean + half, float(t), float(2 * student.sf(abs(t), k - 1)))
+    return TTest(mean, mean - half, mean + half, float(t), float(2 * student.sf(abs(t), k - 1)))

@@ -1,10 +1,13 @@
-"""A classifier on labeled images: `evaluate` asks it, `Evaluation` holds what it said and all that follows."""
+"""Evaluation of a classifier on labeled images."""
+
+from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,72 +16,80 @@ from scipy.special import softmax
 from ..data.dataset import Data
 from ..data.load import load
 from ..data.sources import NAMES
-from ..graph.ends import adds_up
-from ..inputs.batch import Batch, batch_of
-from ..inputs.class_names import aligned, numbered
+from ..graph.ends import sums_to_one
+from ..inputs.batch import Batch, as_batch
+from ..inputs.class_names import align_labels, labels_to_numbers
 from ..inputs.classifier import classifier
 from ..inputs.resize import check_count
-from ..support.display import Measured
-from ..support.files import plain, records, save_figure, write_json, write_text
+from ..support.display import MeasuredResult
+from ..support.files import save_figure, table_records, to_json_data, write_json, write_text
 from ..support.progress import progress
+from ..support.types import Array, ClassNames, Dataset, DataSource, Images, Labels, Model, OnProgress, Verbose
 from . import statistics
-from .calibration import logits_of, reliability
+from .calibration import as_logits, reliability
 from .statistics import bootstrap, wilson
 
 PARTS = ("test", "valid", "train")
 FEW = 10  # images, below which a class's accuracy says little
-TABLES = ("images", "per_class", "confused", "confusion")
+TABLES = ("images", "per_class", "confusions", "confusion")
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluation(Measured):
-    """Probabilities (N, classes) of the images called ``names``, and their true classes ``labels``.
+class Evaluation(MeasuredResult):
+    """Predictions of a classifier on labeled images, and all that follows from them.
 
-    ``classes`` are the classes' names, or None; ``failed`` says why images are missing; ``ks`` are the ranks that the
-    page shows; ``data`` is what the images are called.
+    Attributes:
+        probs: probabilities (N, classes).
+        labels: true class numbers (N,).
+        class_names: names of the classes, or None.
+        names: names of the images.
+        model: name of the model.
+        failed: the reason for each image that could not be read.
+        ks: the k of the top-k accuracies.
+        data: name of the dataset.
     """
 
     probs: np.ndarray = field(repr=False)
     labels: np.ndarray = field(repr=False)
-    classes: tuple | None = field(default=None, repr=False)
+    class_names: tuple | None = field(default=None, repr=False)
     names: tuple = field(default=(), repr=False)
     model: str = ""
     failed: Mapping = field(default_factory=dict, repr=False)
     ks: tuple = (1, 5)
     data: str = ""
-    otherwise = ", or be a folder"
+    path_hint = ", or a folder"
 
     def __len__(self):
         return len(self.labels)
 
     @cached_property
     def predicted(self):
-        """The likeliest class of each image, by number."""
+        """The number of the most probable class of each image."""
         return self.probs.argmax(axis=1)
 
     @property
-    def right(self):
-        """Whether each image's likeliest class is the true one."""
+    def correct(self):
+        """Whether each image is classified correctly."""
         return self.predicted == self.labels
 
     @property
     def accuracy(self):
-        """The share of images whose likeliest class is the true one."""
-        return float(self.right.mean())
+        """The fraction of images that are classified correctly."""
+        return float(self.correct.mean())
 
     def top(self, k):
-        """The share of images whose true class is among the ``k`` likeliest; of equals the first class counts."""
+        """The top-k accuracy; of equal probabilities the first class ranks higher."""
         return float((self.ranks < check_count("k", k)).mean())
 
     @cached_property
     def ranks(self):
-        """How many classes stand before the true one, of each image."""
-        return statistics.ranks(self.probs, self.labels)
+        """The rank of the true class of each image, from 0."""
+        return statistics.true_class_ranks(self.probs, self.labels)
 
     @property
-    def balanced(self):
+    def balanced_accuracy(self):
         """Balanced accuracy: the mean of the accuracies of the classes that have images."""
-        return statistics.balanced(self.labels, self.predicted, self.probs.shape[1])
+        return statistics.balanced_accuracy(self.labels, self.predicted, self.probs.shape[1])
 
     @property
     def macro_f1(self):
@@ -88,30 +99,33 @@ class Evaluation(Measured):
     @property
     def nll(self):
         """The mean of -log p(true class)."""
-        return float(statistics.surprises(self.probs, self.labels).mean())
+        return float(statistics.negative_log_likelihoods(self.probs, self.labels).mean())
 
     @property
     def brier(self):
         """The mean of Brier's score, the sum over classes of (p - truth)^2: 0 to 2."""
-        return float(statistics.squares(self.probs, self.labels).mean())
+        return float(statistics.brier_scores(self.probs, self.labels).mean())
 
     @cached_property
     def calibration(self):
-        """Confidence against accuracy in 15 bins of equally many images: ``.ece``, ``.table``, ``.plot()``."""
+        """The `Calibration` in 15 bins of equally many images."""
         return reliability(self.probs, self.labels)
 
     @cached_property
     def interval(self):
-        """95 % intervals: {measure: Interval}; Wilson's for shares of images, the bootstrap's for the others.
+        """95 % confidence intervals by the name of the measure.
 
-        The calibration error has none: drawing images again only adds to it. ``calibration.chance`` says what of it
-        is chance.
+        Wilson's for fractions of images, the bootstrap's for other measures. The calibration error has none, because
+        resampling images only increases it; see ``calibration.chance``.
         """
         shares = {f"top{k}" if k > 1 else "accuracy": wilson(int((self.ranks < k).sum()), len(self)) for k in self.ks}
         labels, predicted, classes = self.labels, self.predicted, self.probs.shape[1]
-        each = {"nll": statistics.surprises(self.probs, labels), "brier": statistics.squares(self.probs, labels)}
+        each = {
+            "nll": statistics.negative_log_likelihoods(self.probs, labels),
+            "brier": statistics.brier_scores(self.probs, labels),
+        }
         drawn = {
-            "balanced": lambda some: statistics.balanced(labels[some], predicted[some], classes),
+            "balanced": lambda some: statistics.balanced_accuracy(labels[some], predicted[some], classes),
             "macro_f1": lambda some: statistics.macro_f1(labels[some], predicted[some], classes),
             "nll": lambda some: each["nll"][some].mean(),
             "brier": lambda some: each["brier"][some].mean(),
@@ -120,18 +134,18 @@ class Evaluation(Measured):
 
     @property
     def images(self):
-        """A DataFrame with a row for each image: image, true and predicted class, probabilities, margin, rank."""
+        """A DataFrame with a row for each image: classes, probabilities, margin, rank."""
         rows = np.arange(len(self))
         return pd.DataFrame(
             {
                 "image": self.names,
-                "class": self.class_names(self.labels),
-                "predicted": self.class_names(self.predicted),
-                "right": self.right,
+                "class": self.label_names(self.labels),
+                "predicted": self.label_names(self.predicted),
+                "right": self.correct,
                 "rank": self.ranks + 1,
                 "p_true": self.probs[rows, self.labels].astype(np.float64),
                 "p_predicted": self.probs[rows, self.predicted].astype(np.float64),
-                "margin": statistics.margins(self.probs, self.labels),
+                "margin": statistics.probability_margins(self.probs, self.labels),
             }
         )
 
@@ -139,19 +153,19 @@ class Evaluation(Measured):
     def per_class(self):
         """A DataFrame of the classes that have images, from the easiest to the hardest.
 
-        accuracy (recall) with Wilson's interval, the share among the likeliest five, precision, f1, whether there are
-        fewer than 10 images, and the class that its images are taken for most often.
+        Accuracy (recall) with Wilson's interval, top-5 accuracy, precision, F1, whether there are fewer than 10 images,
+        and the class with which it is confused most often.
         """
         labels, predicted, classes = self.labels, self.predicted, self.probs.shape[1]
-        there, right, count, taken = statistics.counts(labels, predicted, classes)
+        there, right, count, taken = statistics.class_counts(labels, predicted, classes)
         accuracy, low, high = wilson(right, count)
         own = self.probs[np.arange(len(labels)), labels]
         sure = np.bincount(labels, own, minlength=classes)[there] / count
-        wrong = self.confused.drop_duplicates("class_number").set_index("class_number")["predicted"]
+        wrong = self.confusions.drop_duplicates("class_number").set_index("class_number")["predicted"]
         table = pd.DataFrame(
             {
                 "number": there,
-                "class": self.class_names(there),
+                "class": self.label_names(there),
                 "n": count,
                 "accuracy": accuracy,
                 "low": low,
@@ -168,28 +182,28 @@ class Evaluation(Measured):
                 "confused_with": [wrong.get(number, "") for number in there],
             }
         )
-        # of equally right classes, the one that is surer of its images is easier
+        # among classes with equal accuracy, the one with more probable true classes is easier
         return table.sort_values(["accuracy", "p_true"], ascending=False, kind="stable").reset_index(drop=True)
 
     @property
     def confusion(self):
-        """A DataFrame (classes, classes) of counts: true classes as rows, predicted ones as columns."""
+        """The confusion matrix as a DataFrame: true classes as rows."""
         classes = self.probs.shape[1]
-        counts = statistics.confusion(self.labels, self.predicted, classes)
-        every = self.class_names(range(classes))
+        counts = statistics.confusion_matrix(self.labels, self.predicted, classes)
+        every = self.label_names(range(classes))
         return pd.DataFrame(counts, pd.Index(every, name="true"), pd.Index(every, name="predicted"))
 
     @property
-    def confused(self):
-        """A DataFrame of the ordered pairs true -> predicted that happen, the most frequent first."""
-        wrong = ~self.right
+    def confusions(self):
+        """A DataFrame of the pairs (true, predicted class), most frequent first."""
+        wrong = ~self.correct
         pairs = np.stack([self.labels[wrong], self.predicted[wrong]], axis=1)
         pairs, count = np.unique(pairs, axis=0, return_counts=True)
         share = count / np.bincount(self.labels, minlength=self.probs.shape[1])[pairs[:, 0]]
         table = pd.DataFrame(
             {
-                "class": self.class_names(pairs[:, 0]),
-                "predicted": self.class_names(pairs[:, 1]),
+                "class": self.label_names(pairs[:, 0]),
+                "predicted": self.label_names(pairs[:, 1]),
                 "count": count,
                 "share": share,
                 "class_number": pairs[:, 0],
@@ -199,7 +213,10 @@ class Evaluation(Measured):
         return table.sort_values(["count", "share"], ascending=False, kind="stable").reset_index(drop=True)
 
     def hardest(self, n=10):
-        """The images with the lowest margin of the true class over the likeliest other one, as rows of ``images``."""
+        """The ``n`` images with the lowest margin, as rows of ``images``.
+
+        The margin is the probability of the true class minus the highest other one.
+        """
         return self.images.sort_values("margin", kind="stable").head(check_count("n", n)).reset_index(drop=True)
 
     def easiest(self, n=10):
@@ -207,41 +224,43 @@ class Evaluation(Measured):
         order = self.images.sort_values("margin", ascending=False, kind="stable")
         return order.head(check_count("n", n)).reset_index(drop=True)
 
-    def tempered(self, temperature):
-        """The same at a temperature, which `temperature` finds on other images."""
-        if not adds_up(self.probs):
-            raise ValueError("`probs` should add up to 1 to be tempered. Received: others, as sigmoids give them")
-        probs = softmax(logits_of(self.probs) / float(temperature), axis=1).astype(self.probs.dtype)
+    def with_temperature(self, temperature):
+        """Return the evaluation with scaled probabilities; see `temperature`."""
+        if not sums_to_one(self.probs):
+            raise ValueError(
+                "`probs` should add up to 1 for temperature scaling. Received: other sums, as from sigmoids"
+            )
+        probs = softmax(as_logits(self.probs) / float(temperature), axis=1).astype(self.probs.dtype)
         return replace(self, probs=probs)
 
     def class_name(self, number):
-        """What a class is called."""
-        return self.classes[number] if self.classes else f"class {number}"
+        """The name of a class."""
+        return self.class_names[number] if self.class_names else f"class {number}"
 
-    def class_names(self, numbers):
-        """What classes are called."""
+    def label_names(self, numbers):
+        """The names of several classes."""
         return [self.class_name(int(number)) for number in numbers]
 
     def __str__(self):
         return self.text()
 
     def text(self, room=100):
-        """All of it on a page."""
-        from .figures import page
+        """A summary as text, with lines of at most ``room`` characters."""
+        from .summary import summary_lines
 
-        return "\n".join(page(self, room))
+        return "\n".join(summary_lines(self, room))
 
     def plot(self):
-        """Reliability, the classes' accuracies, and who is taken for whom: a matplotlib figure."""
-        from .figures import draw
+        """A figure of the reliability, the accuracy per class and the confusions."""
+        from .figures import draw_evaluation
 
-        return draw(self)
+        return draw_evaluation(self)
 
     def rows(self):
         """The images."""
         return self.images
 
-    def facts(self):
+    def to_dict(self):
         """The numbers as plain data."""
         found = self.calibration
         return {
@@ -249,19 +268,19 @@ class Evaluation(Measured):
             "data": self.data,
             "images": len(self),
             "failed": {str(name): str(reason) for name, reason in self.failed.items()},
-            "measures": {name: plain(interval._asdict()) for name, interval in self.interval.items()},
-            "calibration": plain({"ece": found.ece, "chance": found.chance, "gap": found.gap}),
-            "per_class": records(self.per_class),
-            "confused": records(self.confused.head(20)),
+            "measures": {name: to_json_data(interval._asdict()) for name, interval in self.interval.items()},
+            "calibration": to_json_data({"ece": found.ece, "chance": found.chance, "gap": found.gap}),
+            "per_class": table_records(self.per_class),
+            "confused": table_records(self.confusions.head(20)),
         }
 
     def save(self, path):
-        """Write .json (the numbers), .csv (the images), a picture, or all of it into a folder."""
+        """Write .json (numbers), .csv (images), a figure, or all of it to a folder."""
         folder = Path(path)
         if folder.suffix:
             return super().save(path)
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / "evaluation.json", self.facts())
+        write_json(folder / "evaluation.json", self.to_dict())
         write_text(folder / "evaluation.txt", self.text() + "\n")
         for name in TABLES:
             write_text(folder / f"{name}.csv", getattr(self, name).to_csv(index=name == "confusion"))
@@ -271,38 +290,58 @@ class Evaluation(Measured):
 
 
 def evaluate(
-    model,
-    images,
-    labels=None,
+    model: Model,
+    images: Images | DataSource | Dataset,
+    labels: Labels | None = None,
     *,
-    part=None,
-    classes=None,
-    names=None,
-    batch_size=64,
-    top=(1, 5),
-    preprocess=None,
-    verbose="auto",
-    on_progress=None,
-):
-    """What a classifier makes of labeled images: an ``Evaluation``.
+    part: str | None = None,
+    class_names: ClassNames | None = None,
+    names: Sequence[str] | None = None,
+    batch_size: int = 64,
+    top: Sequence[int] = (1, 5),
+    preprocess: Callable | None = None,
+    verbose: Verbose = "auto",
+    on_progress: OnProgress | None = None,
+) -> Evaluation:
+    """Evaluate a classifier on labeled images or a dataset.
 
-    ``images`` are a dataset as `kerascnn.data.load` makes or takes it, of which the test part counts, or with ``part``
-    "valid" or "train"; a folder, archive or table that nobody has divided counts as a whole, as do ``Batch``. Or they
-    are what ``predict`` takes, with ``labels``: a number or name for each; ``names`` tells them apart. Images are cut
-    as published weights were measured, else those of a dataset as for training, others as ``predict`` does.
+    Images are resized and cropped as for the published weights; without such weights, those of a dataset as for
+    training and others as in `predict`.
 
-    ``classes`` names the model's classes in its order; a dataset's then find theirs by name. Without it a dataset's
-    classes are the model's where they are as many, and else the numbers that they are called. ``top`` are the ranks
-    that are shown; ``preprocess`` is as in ``predict``. ``verbose`` 0 shows nothing, 2 lines, 1 or "auto" a bar on a
-    terminal and lines elsewhere; ``on_progress(done, total, what)`` is called in their place, and may raise to end it.
+    Args:
+        model: a Keras classifier.
+        images: a dataset as `kerascnn.load` makes or takes it, or what `predict` takes, with `labels`. A folder,
+            archive or table without splits is evaluated as a whole.
+        labels: number or name of the true class of each image; None for a dataset, which has its own.
+        part: split of a dataset: "test" (default), "valid" or "train".
+        class_names: names of the classes of the model, in its order; the classes of a dataset are matched by name.
+            Without them, the classes of a dataset are those of the model if they are as many, and else the numbers
+            that they are called.
+        names: names of the images, with `labels`.
+        batch_size: images per batch.
+        top: the k of the top-k accuracies.
+        preprocess: function from a batch of pixels, 0 to 255, to what the model expects.
+        verbose: "auto" (bar on a terminal, lines elsewhere), 0 (silent), 1 (bar) or 2 (lines).
+        on_progress: called as `on_progress(done, total, what)` in place of the bar; it may raise an exception to stop.
+
+    Returns:
+        An `Evaluation`.
     """
-    given = labeled(images, labels, names=names, part=part)
-    how = {"batch_size": batch_size, "top": top, "preprocess": preprocess}
-    return measured(model, given, classes=classes, verbose=verbose, on_progress=on_progress, **how)
+    images = load_labeled_images(images, labels, names=names, part=part)
+    return evaluate_batch(
+        model,
+        images,
+        class_names=class_names,
+        batch_size=batch_size,
+        top=top,
+        preprocess=preprocess,
+        verbose=verbose,
+        on_progress=on_progress,
+    )
 
 
-def measured(
-    model, given, *, classes=None, batch_size=64, top=(1, 5), preprocess=None, verbose="auto", on_progress=None
+def evaluate_batch(
+    model, given, *, class_names=None, batch_size=64, top=(1, 5), preprocess=None, verbose="auto", on_progress=None
 ):
     """The ``Evaluation`` of a model on a labeled `Batch`."""
     for k in top:
@@ -311,61 +350,88 @@ def measured(
     with progress(verbose, on_progress) as shown:
         probs, rows, failed = network.classify(given, check_count("batch_size", batch_size), shown)
     width = probs.shape[1]
-    numbers, classes = aligned(given.labels, given.classes, classes, width, network.model)
-    numbers = numbered(numbers, len(given), width, classes)[rows]
+    numbers, class_names = align_labels(given.labels, given.class_names, class_names, width, network.model)
+    numbers = labels_to_numbers(numbers, len(given), width, class_names)[rows]
     names = [given.names[row] for row in rows]
-    made = from_probabilities(probs, numbers, classes, names, model=network.model.name, top=top)
+    made = from_probabilities(probs, numbers, class_names, names, model=network.model.name, top=top)
     return replace(made, failed={**given.failed, **failed}, data=given.title)
 
 
-def from_probabilities(probs, labels, classes=None, names=None, *, model="", top=(1, 5)):
-    """An ``Evaluation`` of probabilities (N, classes) that are there already, from whatever made them."""
+def from_probabilities(
+    probs: Array,
+    labels: Any,
+    class_names: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
+    *,
+    model: str = "",
+    top: Sequence[int] = (1, 5),
+) -> Evaluation:
+    """Evaluate probabilities that were computed elsewhere.
+
+    Args:
+        probs: probabilities (N, classes), floats from 0 to 1.
+        labels: number or name of the true class of each image.
+        class_names: names of the classes.
+        names: names of the images; "image 0", "image 1", ... by default.
+        model: name of the model, for the text and the figures.
+        top: the k of the top-k accuracies.
+
+    Returns:
+        An `Evaluation`.
+    """
     probs = np.asarray(probs)
     if probs.ndim != 2 or probs.shape[1] < 2 or not len(probs) or probs.dtype.kind != "f":
         raise ValueError(f"`probs` should be floats (N, classes). Received: {probs.dtype} of shape {probs.shape}")
     if not np.isfinite(probs).all() or probs.min() < -1e-6 or probs.max() > 1 + 1e-4:
-        raise ValueError(f"`probs` should be 0 to 1. Received: {probs.min():g} to {probs.max():g}; are they logits?")
-    if classes is not None and len(classes) != probs.shape[1]:
-        raise ValueError(f"`classes` should name the {probs.shape[1]} classes. Received: {len(classes)} names")
-    classes = None if classes is None else tuple(map(str, classes))
-    labels = numbered(labels, len(probs), probs.shape[1], classes)
+        raise ValueError(
+            f"`probs` should be from 0 to 1. Received: {probs.min():g} to {probs.max():g}; are they logits?"
+        )
+    if class_names is not None and len(class_names) != probs.shape[1]:
+        raise ValueError(
+            f"`class_names` should have one name for each of the {probs.shape[1]} classes. "
+            f"Received: {len(class_names)} names"
+        )
+    class_names = None if class_names is None else tuple(map(str, class_names))
+    labels = labels_to_numbers(labels, len(probs), probs.shape[1], class_names)
     names = tuple(f"image {i}" for i in range(len(probs))) if names is None else tuple(map(str, names))
     if len(names) != len(probs):
-        raise ValueError(f"`names` should name the {len(probs)} images. Received: {len(names)} names")
+        raise ValueError(
+            f"`names` should have one name for each of the {len(probs)} images. Received: {len(names)} names"
+        )
     ks = tuple(k for k in top if k < probs.shape[1] or k == 1)  # among all classes is always the true one
-    return Evaluation(probs, labels, classes, names, model, {}, ks)
+    return Evaluation(probs, labels, class_names, names, model, {}, ks)
 
 
-def labeled(images, labels=None, *, names=None, part=None):
+def load_labeled_images(images, labels=None, *, names=None, part=None):
     """A labeled `Batch` of what ``predict`` takes, with labels, or else of a part of a dataset."""
     if labels is None:
-        return of_dataset(images, names, part)
+        return dataset_images(images, names, part)
     if part is not None or isinstance(images, Batch | Data):
-        raise ValueError("`labels` should be None for a dataset, which has its own. Received: labels")
-    return batch_of(images, labels, names)
+        raise ValueError("`labels` should be None for a dataset, which has its own labels. Received: labels")
+    return as_batch(images, labels, names)
 
 
-def of_dataset(source, names, part):
+def dataset_images(source, names, part):
     """A `Batch` itself, that of a part of ``Data``, or of a part of what `load` makes data of."""
     if names is not None:
-        raise ValueError("`names` should be None for a dataset, which has its own. Received: names")
+        raise ValueError("`names` should be None for a dataset, which has its own names. Received: names")
     if part not in (None, *PARTS):
-        raise ValueError(f"`part` should be {', '.join(PARTS)} or None. Received: {part!r}")
+        raise ValueError(f"`part` should be None or one of {', '.join(PARTS)}. Received: {part!r}")
     if isinstance(source, Batch) and source.labels is not None:
         if part is not None:
-            raise ValueError(f"`part` should be None for images, which have no parts. Received: {part!r}")
+            raise ValueError(f"`part` should be None for images that are not a dataset with splits. Received: {part!r}")
         return source
     if not isinstance(source, Data | str | os.PathLike | tuple):
-        raise ValueError(f"`labels` should say the class of each image. Received: None for {type(source).__name__}")
-    data, part = divided(source, part)
+        raise ValueError(f"`labels` should have the class of each image. Received: None for {type(source).__name__}")
+    data, part = choose_split(source, part)
     images = getattr(data, part or "train")
     if images is None or not len(images):
-        raise ValueError(f"`part` should be one that {data.name} has. Received: {part!r}, with no images")
-    title = f"{data.name}, {part} part" if part else data.name
+        raise ValueError(f"`part` should be a split of {data.name} that has images. Received: {part!r}")
+    title = f"{data.name}, {part} split" if part else data.name
     return replace(images, title=title, failed=getattr(data.audit, "bad", {}))
 
 
-def divided(source, part):
+def choose_split(source, part):
     """(Data, which part of it); None for all of what nobody has divided.
 
     What has a name is what networks are trained on here, so of that, as of ``Data``, only the test part counts.

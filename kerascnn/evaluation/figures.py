@@ -1,28 +1,25 @@
-"""What evaluations and comparisons look like: the page of text, and figures."""
+"""Figures of evaluations and comparisons."""
 
 import numpy as np
 
-from ..plots.primitives import spans
-from ..plots.style import BLUE, GRAY, PLAIN, RED, new_figure, tidy, top_down
-from ..support.text import both_ends, cut_line, percent
-from .statistics import Interval
+from ..plots.primitives import error_bars
+from ..plots.style import BLUE, GRAY, PLAIN, RED, label_rows, new_figure, style_axis
+from ..support.text import format_percent, shorten_middle
 
-TITLES = {"accuracy": "accuracy", "balanced": "balanced", "macro_f1": "macro F1", "nll": "NLL", "brier": "Brier"}
-SHOWN = 5
 MOST = 24  # classes in a figure
 LETTERS = 18  # of a name; names often differ in their ends
 
 
-def figure_of(drawing, size=(5, 5)):
+def single_axis_figure(drawing, size=(5, 5)):
     """A figure of one axis, drawn on by a function."""
     figure = new_figure(*size)
     drawing(figure.subplots())
     return figure
 
 
-def draw(evaluation):
+def draw_evaluation(evaluation):
     """Reliability above the confidences, the classes' accuracies, and the confusion between classes."""
-    shown = chosen(evaluation.per_class)
+    shown = easiest_and_hardest(evaluation.per_class)
     figure = new_figure(16, max(5.5, 2.2 + 0.22 * len(shown)))
     left, middle, right = figure.subfigures(1, 3, width_ratios=(1, 1.1, 1.35))
     upper, lower = left.subplots(2, 1, height_ratios=(3, 1), sharex=True)
@@ -33,11 +30,11 @@ def draw(evaluation):
     draw_confusion(right, right.subplots(), evaluation)
     name = f"{evaluation.model}: " if evaluation.model else ""
     accuracy = evaluation.interval["accuracy"]
-    figure.suptitle(f"{name}{accuracy} of {len(evaluation):,} images right", fontsize=13)
+    figure.suptitle(f"{name}{accuracy}: accuracy on {len(evaluation):,} images", fontsize=13)
     return figure
 
 
-def chosen(table):
+def easiest_and_hardest(table):
     """The classes that are drawn: all, or the easiest and the hardest."""
     import pandas as pd
 
@@ -47,12 +44,12 @@ def chosen(table):
 def draw_reliability(axis, found):
     """Accuracy against confidence by bins, with Wilson's intervals, and the diagonal."""
     table = found.table
-    axis.plot([0, 1], [0, 1], color=GRAY, linewidth=1, linestyle="--", label="as sure as right")
-    bars = spans(table["accuracy"], table["accuracy_low"], table["accuracy_high"])
+    axis.plot([0, 1], [0, 1], color=GRAY, linewidth=1, linestyle="--", label="perfect calibration")
+    bars = error_bars(table["accuracy"], table["accuracy_low"], table["accuracy_high"])
     style = {"fmt": "o-", "color": BLUE, "markersize": 4, "linewidth": 1.5, "capsize": 2}
     axis.errorbar(table["confidence"], table["accuracy"], bars, **style)
-    title = f"Calibration error {percent(found.ece)} (chance: {percent(found.chance)})"
-    tidy(axis, title, xlim=(0, 1), ylim=(0, 1.02), xlabel="confidence", ylabel="accuracy")
+    title = f"Calibration error {format_percent(found.ece)} (by chance up to {format_percent(found.chance)})"
+    style_axis(axis, title, xlim=(0, 1), ylim=(0, 1.02), xlabel="confidence", ylabel="accuracy")
     axis.legend(frameon=False, loc="best", fontsize=9)
 
 
@@ -60,25 +57,25 @@ def draw_confidences(axis, evaluation):
     """How many images are how sure, right and wrong ones."""
     sure = evaluation.probs.max(axis=1)
     bins = np.linspace(0, 1, 21)
-    parts = [sure[evaluation.right], sure[~evaluation.right]]
+    parts = [sure[evaluation.correct], sure[~evaluation.correct]]
     axis.hist(parts, bins, stacked=True, color=[BLUE, RED], label=["right", "wrong"])
-    tidy(axis, xlim=(0, 1), xlabel="confidence", ylabel="images")
+    style_axis(axis, xlim=(0, 1), xlabel="confidence", ylabel="images")
     axis.legend(frameon=False, loc="best", fontsize=9)
 
 
 def draw_classes(axis, table, every):
     """The accuracy of each class with Wilson's interval, the easiest above; those of few images pale."""
     place = np.arange(len(table))
-    bars = spans(table["accuracy"], table["low"], table["high"])
+    bars = error_bars(table["accuracy"], table["low"], table["high"])
     colors = [GRAY if few else BLUE for few in table["few"]]
     axis.barh(place, table["accuracy"], color=colors, height=0.7)
     axis.errorbar(table["accuracy"], place, xerr=bars, fmt="none", ecolor="0.2", elinewidth=1, capsize=1.5)
-    top_down(axis, [both_ends(name, LETTERS) for name in table["class"]], fontsize=8)
+    label_rows(axis, [shorten_middle(name, LETTERS) for name in table["class"]], fontsize=8)
     part = "" if len(table) == every else f": {len(table) // 2} easiest, {len(table) // 2} hardest of {every}"
     pale = " (gray: fewer than 10 images)" if table["few"].any() else ""
     if len(table) < every:
         axis.axhline(len(table) // 2 - 0.5, color="0.3", linewidth=0.8, linestyle=":")
-    tidy(axis, f"Classes{part}{pale}", xlim=(0, 1), xlabel="accuracy")
+    style_axis(axis, f"Classes{part}{pale}", xlim=(0, 1), xlabel="accuracy")
 
 
 def draw_confusion(figure, axis, evaluation):
@@ -86,24 +83,24 @@ def draw_confusion(figure, axis, evaluation):
     classes = evaluation.probs.shape[1]
     shown = np.arange(classes)
     if classes > MOST:
-        pairs = evaluation.confused[["class_number", "predicted_number"]].to_numpy().ravel().tolist()
+        pairs = evaluation.confusions[["class_number", "predicted_number"]].to_numpy().ravel().tolist()
         shown = np.sort([*dict.fromkeys(pairs + evaluation.per_class["number"].tolist())][:MOST])
     counts = evaluation.confusion.to_numpy()[shown]
     share = counts[:, shown] / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     drawn = axis.imshow(share, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
-    names = [both_ends(evaluation.class_name(int(i)), LETTERS) for i in shown]
+    names = [shorten_middle(evaluation.class_name(int(i)), LETTERS) for i in shown]
     letters = 8 if len(shown) <= 15 else 7
     axis.set_xticks(range(len(shown)), names, rotation=90, fontsize=letters)
     axis.set_yticks(range(len(shown)), names, fontsize=letters)
     axis.set(xlabel="predicted", ylabel="true")
     axis.set_title(
-        "Confusion" + (f": the {len(shown)} classes confused most" if classes > MOST else ""), fontsize=PLAIN
+        "Confusion matrix" + (f": the {len(shown)} most confused classes" if classes > MOST else ""), fontsize=PLAIN
     )
     if len(shown) <= 12:
         for i, j in np.argwhere(share >= 0.005):
             color = "white" if share[i, j] > 0.5 else "0.2"
             axis.text(j, i, f"{100 * share[i, j]:.0f}", ha="center", va="center", fontsize=8, color=color)
-    figure.colorbar(drawn, ax=axis, shrink=0.6, aspect=30, label="share of the true class")
+    figure.colorbar(drawn, ax=axis, shrink=0.6, aspect=30, label="fraction of the true class")
 
 
 def draw_cells(axis, table):
@@ -111,7 +108,7 @@ def draw_cells(axis, table):
     counts = table.to_numpy()
     axis.imshow(counts, cmap="Blues", vmin=0, vmax=max(1, 1.4 * counts.max()))
     for (i, j), number in np.ndenumerate(counts):
-        text = f"{number:,}\n{percent(number / counts.sum())}"
+        text = f"{number:,}\n{format_percent(number / counts.sum())}"
         color = "white" if number > 0.7 * counts.max() else "0.2"
         axis.text(j, i, text, ha="center", va="center", fontsize=13, color=color)
     axis.set_xticks([0, 1], table.columns)
@@ -122,12 +119,12 @@ def draw_cells(axis, table):
 def draw_members(axis, table):
     """The accuracy of each member with its interval, and below them the ensemble's."""
     place = np.arange(len(table))
-    bars = 100 * spans(table["accuracy"], table["low"], table["high"])
+    bars = 100 * error_bars(table["accuracy"], table["low"], table["high"])
     for rows, color in ((place[:-1], BLUE), (place[-1:], RED)):
         at = 100 * table["accuracy"].to_numpy()[rows]
         axis.errorbar(at, rows, xerr=bars[:, rows], fmt="o", color=color, capsize=2)
-    top_down(axis, [both_ends(name, LETTERS) for name in table["member"]])
-    tidy(axis, xlabel="accuracy (%)")
+    label_rows(axis, [shorten_middle(name, LETTERS) for name in table["member"]])
+    style_axis(axis, xlabel="accuracy (%)")
 
 
 def draw_drops(table, title):
@@ -136,57 +133,16 @@ def draw_drops(table, title):
 
     def drawing(axis):
         place = np.arange(len(table))
-        series = [("", BLUE, "as is")] + [("retrained_", RED, "retrained")] * ("retrained_drop" in table)
+        series = [("", BLUE, "without retraining")] + [("retrained_", RED, "retrained")] * ("retrained_drop" in table)
         for i, (prefix, color, label) in enumerate(series):
             drop = table[f"{prefix}drop"]
-            bars = spans(drop, table[f"{prefix}drop_low"], table[f"{prefix}drop_high"])
+            bars = error_bars(drop, table[f"{prefix}drop_low"], table[f"{prefix}drop_high"])
             at = place + (i - (len(series) - 1) / 2) * 0.3
             axis.errorbar(100 * drop, at, xerr=100 * bars, fmt="o", color=color, capsize=2, label=label)
         axis.axvline(0, color=GRAY, linewidth=1)
-        top_down(axis, [f"{row.part} ({row.how})" for row in table.itertuples()])
-        tidy(axis, title, xlabel="accuracy lost (percentage points)")
+        label_rows(axis, [f"{row.part} ({row.mode})" for row in table.itertuples()])
+        style_axis(axis, title, xlabel="accuracy lost (percentage points)")
         if len(series) > 1:
             axis.figure.legend(frameon=False, loc="outside lower center", ncols=2)
 
-    return figure_of(drawing, (7.5, max(2.5, 1.4 + 0.3 * len(table))))
-
-
-def page(evaluation, room=100):
-    """The lines: measures with their intervals, calibration, classes, pairs."""
-    known = f" by {evaluation.model}" if evaluation.model else ""
-    data = f" ({evaluation.data})" if evaluation.data else ""
-    yield f"{len(evaluation):,} images of {len(evaluation.per_class):,} classes{known}{data}"
-    if evaluation.failed:
-        yield f"{len(evaluation.failed)} images could not be read, such as {next(iter(evaluation.failed))}"
-    yield ""
-    for name, interval in evaluation.interval.items():
-        shown = measure(interval) if name in ("nll", "brier") else str(Interval(*interval))
-        yield f"  {TITLES.get(name, name.replace('top', 'top-')):<12}{shown}"
-    yield f"  {'calibration':<12}{evaluation.calibration.text()}"
-    for title, rows in sides(evaluation.per_class).items():
-        yield from ("", title, *(cut_line(f"  {line}", room) for line in map(class_line, rows.itertuples())))
-    pairs = [*evaluation.confused.head(SHOWN).itertuples(index=False)]
-    if pairs:
-        yield from ("", "most confused")
-        yield from (
-            cut_line(f"  {pair[2]:>4} of {round(pair[2] / pair[3]):<4} {pair[0]} -> {pair[1]}", room) for pair in pairs
-        )
-
-
-def measure(interval):
-    """A number that is no share."""
-    return f"{interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
-
-
-def sides(table):
-    """{title: rows}: the easiest and the hardest classes, or all of a few."""
-    if len(table) <= 2 * SHOWN:
-        return {"classes, the easiest first": table}
-    return {"easiest classes": table.head(SHOWN), "hardest classes, the hardest last": table.tail(SHOWN)}
-
-
-def class_line(row):
-    """A class, how often it is right, and for what it is taken."""
-    taken = f", taken for {row.confused_with}" if row.confused_with else ""
-    few = " (few)" if row.few else ""
-    return f"{100 * row.accuracy:5.1f} % of {row.n:<4} {row[2]}{few}{taken}"
+    return single_axis_figure(drawing, (7.5, max(2.5, 1.4 + 0.3 * len(table))))

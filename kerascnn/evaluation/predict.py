@@ -1,4 +1,6 @@
-"""Photos to classes: `predict` decodes, crops and classifies, with any Keras model that takes images."""
+"""Classification of image files: decode, resize, crop and predict."""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -6,14 +8,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..inputs.batch import batch_of
+from ..inputs.batch import as_batch
 from ..inputs.classifier import classifier
 from ..inputs.resize import check_count
-from ..support.display import Tabled
+from ..support.display import TableResult
+from ..support.types import ClassNames, Images, Model, Size
 
 
 class Guess(NamedTuple):
-    """One class for an image; ``label`` is None where the class has no name."""
+    """A class predicted for an image; ``label`` is its name, or None."""
 
     number: int
     label: str | None
@@ -21,21 +24,29 @@ class Guess(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Predictions(Tabled):
-    """Probabilities (N, classes), float32, of the images called ``names``; ``failed`` says why others are missing."""
+class Predictions(TableResult):
+    """Predictions of a classifier.
+
+    Attributes:
+        probs: probabilities (N, classes), float32.
+        names: names of the images.
+        class_names: names of the classes, or None.
+        failed: the reason for each image that could not be read.
+        best: number of classes per image in `top` and `table`.
+    """
 
     probs: np.ndarray = field(repr=False)
     names: tuple
-    labels: tuple | None = field(repr=False)
+    class_names: tuple | None = field(repr=False)
     failed: Mapping = field(default_factory=dict)
     best: int = 5  # classes that ``top`` and ``table`` give of each image
 
     def top(self, k=None):
-        """The ``k`` likeliest classes of each image, as tuples of ``Guess``."""
+        """The ``k`` most probable classes of each image, as tuples of ``Guess``."""
         k = self.best if k is None else check_count("k", k)
         order = np.argsort(-self.probs, axis=-1, kind="stable")[:, :k]
         return tuple(
-            tuple(Guess(int(i), self.labels[i] if self.labels else None, float(row[i])) for i in numbers)
+            tuple(Guess(int(i), self.class_names[i] if self.class_names else None, float(row[i])) for i in numbers)
             for row, numbers in zip(self.probs, order, strict=True)
         )
 
@@ -55,43 +66,54 @@ class Predictions(Tabled):
         lines = []
         for name, guesses in zip(self.names, self.top(), strict=True):
             lines += [name, *(f"  {g.probability:7.2%}  {g.label or f'class {g.number}'}" for g in guesses)]
-        return "\n".join(lines + [f"{name}: no image, {reason}" for name, reason in self.failed.items()])
+        return "\n".join(lines + [f"{name}: not an image, {reason}" for name, reason in self.failed.items()])
 
 
 def predict(
-    model,
-    images,
+    model: Model,
+    images: Images,
     *,
-    top=5,
-    labels=None,
-    size=None,
-    resize=None,
-    interpolation=None,
-    batch_size=32,
-    preprocess: Callable = None,
-):
-    """What a classifier sees in images: ``Predictions``.
+    top: int = 5,
+    class_names: ClassNames | None = None,
+    size: Size | None = None,
+    resize: int | None = None,
+    interpolation: str | None = None,
+    batch_size: int = 32,
+    preprocess: Callable | None = None,
+) -> Predictions:
+    """Classify images with any Keras model that has one image input.
 
-    ``images`` are a path, a folder, a list of these, Pillow images, or arrays (H, W, 3) or (N, H, W, 3) of pixels
-    0..255. Photos are cut as the model's weights were measured when published: the short side resized, then the center
-    (``fit``), in the same ratio at another input size; where nothing is published, 256 to 224 and bilinear. Taken as
-    they are: arrays of the model's size, and photos of it where nothing is published or asked for. ``size`` (h, w) is
-    for models whose input size is open.
+    Photos are resized and cropped as for the published weights: the short side is resized, then the center cropped, in
+    the same ratio at another input size; without published weights, 256 to 224 and bilinear. Arrays of the input size
+    are used without resizing, and so are photos if nothing is published or asked for. Scores that are not
+    probabilities go through a softmax.
 
-    Any Keras model with one image input will do; ``preprocess`` makes of a batch (0..255, float32) what it expects,
-    which kerascnn's own do by themselves. Scores that are no probabilities go through a softmax (``graph.ends``).
-    ``labels`` names the classes: ImageNet's for 1000 of them and CIFAR-10's where the model's name says so, if not
-    given; False for none. A single image that cannot be read raises ``ImageError``; of several, it is in ``.failed``.
+    Args:
+        model: a Keras classifier.
+        images: path, folder, Pillow image, array (H, W, 3) or (N, H, W, 3) of pixels 0 to 255, or a list of these. If
+            a single image cannot be read, `ImageError` is raised; of several, it is listed in `.failed`.
+        top: number of classes per image in the table.
+        class_names: names of the classes; by default those of ImageNet for 1000 classes, and those of CIFAR-10 if the
+            name of the model says so. False for none.
+        size: (height, width) of the input, for models with an open input size.
+        resize: length of the short side before the center crop, in pixels.
+        interpolation: "bilinear" or "bicubic".
+        batch_size: images per batch.
+        preprocess: function from a batch of pixels, 0 to 255, to what a foreign model expects; the models of kerascnn
+            need none.
+
+    Returns:
+        `Predictions`, with the probabilities of all classes.
     """
     check_count("top", top)
     check_count("batch_size", batch_size)
     network = classifier(
-        model, labels=labels, size=size, resize=resize, interpolation=interpolation, preprocess=preprocess
+        model, class_names=class_names, size=size, resize=resize, interpolation=interpolation, preprocess=preprocess
     )
-    images = batch_of(images)
-    if network.channels not in (1, 3) and not all(isinstance(image, np.ndarray) for image in images.items):
-        text = f"`images` should be arrays with {network.channels} channels for {network.model.name}. Received: photos"
-        raise ValueError(text)
-    probs, rows, failed = network.classify(images, batch_size)
-    names = tuple(images.names[row] for row in rows)
-    return Predictions(probs, names, network.class_names(probs.shape[-1]), failed, top)
+    batch = as_batch(images)
+    if network.channels not in (1, 3) and not all(isinstance(image, np.ndarray) for image in batch.items):
+        text = f"`images` should be arrays with {network.channels} channels for {network.model.name}."
+        raise ValueError(f"{text} Received: image files")
+    probs, rows, failed = network.classify(batch, batch_size)
+    names = tuple(batch.names[row] for row in rows)
+    return Predictions(probs, names, network.names_for(probs.shape[-1]), failed, top)

@@ -1,6 +1,6 @@
-"""A classifier as files that others can run: bytes of a photo in, names of classes out, checked when written."""
+"""Export a classifier to files that others can run, checked when written."""
 
-from ..support.lazy import lazily
+from ..support.lazy import lazy_attributes
 
 PUBLIC = {  # name -> module; loaded when first asked for
     "Exported": "export",
@@ -10,4 +10,4 @@ PUBLIC = {  # name -> module; loaded when first asked for
     "verify": "verify",
 }
 __all__ = sorted(PUBLIC)
-__getattr__, __dir__ = lazily(__name__, PUBLIC)
+__getattr__, __dir__ = lazy_attributes(__name__, PUBLIC)

@@ -1,27 +1,27 @@
-"""The card of an export: what the network is, what it takes and gives, how photos are cut, how it is called."""
+"""The card of an export: the network, its inputs and outputs, preprocessing and usage."""
 
 import json
 import os
 from datetime import UTC, datetime
-from importlib import metadata
+from importlib.metadata import version
 
 from .. import __version__
-from ..inputs.classifier import published
-from ..support.files import displayable
+from ..inputs.classifier import find_published_source
+from ..support.files import escape_surrogates
 from .signatures import BEST
-from .verify import digests
+from .verify import file_hashes
 
 MEANING = {
     "softmax": "probabilities that add up to 1",
-    "linear": "softmax of the logits, which add up to 1",
-    "sigmoid": "a probability of each class for itself",
-    "pair": "1 - p and p of one sigmoid",
+    "linear": "softmax of the logits",
+    "sigmoid": "an independent probability for each class (sigmoid)",
+    "pair": "1 - p and p of a single sigmoid",
 }
 DIFFERENCES = (
-    "JPEG, PNG, GIF (the first image) and BMP of 24 or 32 bits; predict also reads TIFF, WebP, AVIF and others",
-    "EXIF's orientation is applied to JPEG, not to PNG, nor where only XMP has it",
-    "transparent pixels of PNG lie on white; of GIF they have the color that TensorFlow gives them",
-    "one image that cannot be read fails the whole request: check uploads before, or ask for one image at a time",
+    "JPEG, PNG, GIF (first frame) and BMP with 24 or 32 bits; kerascnn.predict also reads TIFF, WebP, AVIF and others",
+    "EXIF orientation is applied to JPEG, but not to PNG or if it is only in XMP",
+    "transparent pixels are drawn on white in PNG; in GIF they get the color that TensorFlow chooses",
+    "one unreadable image makes the whole request fail: validate uploads, or send one image per request",
 )
 PYTHON = """import tensorflow as tf
 
@@ -31,35 +31,37 @@ print(answer["classes"].numpy()[0, 0].decode(), float(answer["scores"][0, 0]))
 """
 
 
-OWN = {"schema", "network", "parameters", "classes", "probabilities", "temperature", "weights", "input", "photos"}
-OWN |= {"signatures", "call", "needs", "tolerance", "versions", "written", "sha256"}
+RESERVED = {"schema", "network", "parameters", "classes", "probabilities", "temperature", "weights", "input", "photos"}
+RESERVED |= {"signatures", "call", "needs", "tolerance", "versions", "written", "sha256"}
 
 
-def write(folder, plan, scaling, formats, limit, facts):
+def write_card(folder, plan, scaling, formats, limit, metadata):
     """labels.json and card.json; the card is the last file, for it has the hashes of all others."""
-    dump(list(plan.classes), os.path.join(folder, "labels.json"))
-    dump(card(folder, plan, scaling, formats, limit, facts), os.path.join(folder, "card.json"))
+    write_displayable_json(list(plan.class_names), os.path.join(folder, "labels.json"))
+    write_displayable_json(
+        build_card(folder, plan, scaling, formats, limit, metadata), os.path.join(folder, "card.json")
+    )
 
 
-def dump(data, path):
+def write_displayable_json(data, path):
     with open(path, "w", encoding="utf-8") as file:
-        json.dump(displayable(data), file, indent=2, ensure_ascii=False, allow_nan=False)
+        json.dump(escape_surrogates(data), file, indent=2, ensure_ascii=False, allow_nan=False)
         file.write("\n")
 
 
-def card(folder, plan, scaling, formats, limit, facts):
+def build_card(folder, plan, scaling, formats, limit, metadata):
     """All that somebody has to know who has only the folder."""
-    source, (height, width, channels) = published(plan.model), plan.shape
-    versions = {name: metadata.version(name) for name in ("tensorflow", "keras", "numpy", "pillow")}
+    source, (height, width, channels) = find_published_source(plan.model), plan.shape
+    versions = {name: version(name) for name in ("tensorflow", "keras", "numpy", "pillow")}
     return {
         "schema": "kerascnn.export/1",
         "network": plan.model.name,
         "parameters": plan.model.count_params(),
-        "classes": list(plan.classes),
+        "classes": list(plan.class_names),
         "probabilities": MEANING[plan.end],
         "temperature": plan.temperature,
-        **facts,
-        "weights": origin(source) if source else None,
+        **metadata,
+        "weights": weights_source(source) if source else None,
         "input": {
             "height": height,
             "width": width,
@@ -67,52 +69,52 @@ def card(folder, plan, scaling, formats, limit, facts):
             "pixels": "0..255, " + ("gray" if channels == 1 else "RGB"),
             "scaling": scaling,
         },
-        "photos": cut_in_words(plan.cut) | {"differences": [*DIFFERENCES]},
-        "signatures": signatures(plan) if "saved_model" in formats else {},
-        "call": calls(plan.model.name, formats),
-        "needs": needs(plan.model) if "keras" in formats else {},
+        "photos": photo_preprocessing(plan.preprocessing) | {"differences": [*DIFFERENCES]},
+        "signatures": describe_signatures(plan) if "saved_model" in formats else {},
+        "call": usage_examples(plan.model.name, formats),
+        "needs": package_requirements(plan.model) if "keras" in formats else {},
         "tolerance": limit,
         "versions": {"kerascnn": __version__, **versions},
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
-        "sha256": digests(folder),
+        "sha256": file_hashes(folder),
     }
 
 
-def origin(source):
+def weights_source(source):
     """Where published weights are from, and what was measured with them."""
-    measured = {"top1": source.top1, "top5": source.top5, "of": "ImageNet's validation images, % as published"}
+    measured = {"top1": source.top1, "top5": source.top5, "of": "ImageNet validation set, % as published"}
     return {"source": source.name, "address": source.address, "license": source.license, "accuracy": measured}
 
 
-def needs(model):
+def package_requirements(model):
     """The packages that have to be imported before the .keras file loads: those of its layers, Keras' own aside."""
     packages = {type(layer).__module__.split(".")[0] for layer in model._flatten_layers()}
     return {"model.keras": sorted(packages - {"keras"})}
 
 
-def cut_in_words(cut):
+def photo_preprocessing(cut):
     """How a photo becomes the input."""
-    gray = ["decoded, turned as EXIF says", "gray as 0.299 R + 0.587 G + 0.114 B"]
+    gray = ["decoded and rotated by EXIF orientation", "converted to grayscale: 0.299 R + 0.587 G + 0.114 B"]
     steps = [
         *(gray if cut.channels == 1 else ["decoded"]),
-        f"resized, {cut.interpolation}, antialiased, to whole numbers; the short side {cut.resize} pixels long",
-        "the long side int(resize * long / short)",
-        f"the center {cut.size[0]}x{cut.size[1]} cut out",
+        f"resized ({cut.interpolation}, antialiased, rounded to integers) to a short side of {cut.resize} pixels",
+        "long side: int(resize * long / short)",
+        f"center crop {cut.size[0]}x{cut.size[1]}",
     ]
     return {
         "resize": cut.resize,
         "crop": list(cut.size),
         "interpolation": cut.interpolation,
         "antialias": True,
-        "of_that_size_already": "taken as they are" if cut.keep == "all" else "resized and cut like all others",
+        "of_that_size_already": "used without resizing" if cut.keep == "all" else "resized and cropped like all others",
         "steps": steps,
     }
 
 
-def signatures(plan):
+def describe_signatures(plan):
     shape = ["N", *plan.shape]
-    probs = {"probabilities": ["float32", ["N", len(plan.classes)]]}
-    best = ["N", min(BEST, len(plan.classes))]
+    probs = {"probabilities": ["float32", ["N", len(plan.class_names)]]}
+    best = ["N", min(BEST, len(plan.class_names))]
     return {
         "serving_default": {
             "inputs": {"image_bytes": ["string", ["N"]]},
@@ -123,28 +125,28 @@ def signatures(plan):
     }
 
 
-def calls(name, formats):
+def usage_examples(name, formats):
     """How each file is used."""
     known = {
         "keras": "import kerascnn, keras; kerascnn.predict(keras.saving.load_model('model.keras'), 'photo.jpg')",
-        "tflite": "images of 0..255, float32, to probabilities: tf.lite.Interpreter('model.tflite')",
-        "onnx": "images of 0..255, float32, to probabilities: onnxruntime.InferenceSession('model.onnx')",
+        "tflite": "images (0..255, float32) to probabilities: tf.lite.Interpreter('model.tflite')",
+        "onnx": "images (0..255, float32) to probabilities: onnxruntime.InferenceSession('model.onnx')",
     }
     found = {key: text for key, text in known.items() if key in formats}
     if "saved_model" in formats:
         found["python"] = PYTHON.format(path="saved_model/1")
-        found["server"] = server("saved_model", name)
-        found["request"] = request(name)
+        found["server"] = serving_command("saved_model", name)
+        found["request"] = serving_request(name)
     return found | {"check": "python -m kerascnn.exporting FOLDER"}
 
 
-def server(folder, name):
+def serving_command(folder, name):
     """TensorFlow Serving's command line."""
     mount = f'-v "{os.path.abspath(folder) if os.path.isabs(folder) else f"$PWD/{folder}"}:/models/{name}:ro"'
     return f"docker run --rm -p 8501:8501 {mount} -e MODEL_NAME={name} tensorflow/serving"
 
 
-def request(name):
+def serving_request(name):
     """A request to it, with a photo as base64."""
     photo = '{"instances": [{"b64": "\'"$(base64 < photo.jpg | tr -d "\\n")"\'"}]}'
     return f"echo '{photo}' | curl -d @- http://localhost:8501/v1/models/{name}:predict"

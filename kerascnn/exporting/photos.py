@@ -1,4 +1,4 @@
-"""Encoded photos to a model's input as TensorFlow operations: Pillow's arithmetic, so that a server sees what we do."""
+"""Preprocessing of encoded photos in TensorFlow, with the same arithmetic as Pillow."""
 
 from functools import cache
 
@@ -9,25 +9,25 @@ from PIL import Image
 BITS = 22  # of the fraction in Pillow's whole-number weights, src/libImaging/Resample.c
 JPEG, PNG, GIF, BMP = range(4)
 STARTS = {b"\xff\xd8\xff": JPEG, b"\x89PNG\r\n\x1a\n": PNG, b"GIF8": GIF, b"BM": BMP}
-REFUSED = "an image should be JPEG, PNG, GIF or BMP"
+REFUSED = "images should be JPEG, PNG, GIF or BMP"
 
 
-def batch_of(encoded, cut):
+def decode_batch(encoded, cut):
     """(N,) encoded images to (N, h, w, channels), float32 0..255, cropped as a ``Preprocessing`` says."""
     shape = tf.TensorSpec((*cut.size, cut.channels), tf.float32)
-    return tf.map_fn(lambda data: photo(data, cut), encoded, fn_output_signature=shape)
+    return tf.map_fn(lambda data: decode_photo(data, cut), encoded, fn_output_signature=shape)
 
 
-def photo(data, cut):
+def decode_photo(data, cut):
     """One encoded image to (h, w, channels), float32."""
-    pixels = tf.cast(tf.ensure_shape(decoded(data), (None, None, 3)), tf.int32)
-    pixels = gray(pixels) if cut.channels == 1 else pixels
+    pixels = tf.cast(tf.ensure_shape(decode_pixels(data), (None, None, 3)), tf.int32)
+    pixels = to_grayscale(pixels) if cut.channels == 1 else pixels
     ready = (cut.keep == "all") & tf.reduce_all(tf.shape(pixels)[:2] == cut.size)
-    pixels = tf.cond(ready, lambda: pixels, lambda: fitted(pixels, cut))
+    pixels = tf.cond(ready, lambda: pixels, lambda: resize_and_crop_tensor(pixels, cut))
     return tf.cast(tf.ensure_shape(pixels, (*cut.size, cut.channels)), tf.float32)
 
 
-def decoded(data):
+def decode_pixels(data):
     """One encoded image as uint8 RGB (H, W, 3), upright, transparent pixels on white, of several the first."""
     kind = tf.constant(len(STARTS))
     for start, number in STARTS.items():
@@ -35,21 +35,23 @@ def decoded(data):
     with tf.control_dependencies([tf.debugging.Assert(kind < len(STARTS), [REFUSED])]):
         kind = tf.minimum(kind, len(STARTS) - 1)
     return tf.switch_case(
-        kind, {JPEG: lambda: jpeg(data), PNG: lambda: png(data), GIF: lambda: gif(data)}, bmp_of(data)
+        kind,
+        {JPEG: lambda: decode_jpeg(data), PNG: lambda: decode_png(data), GIF: lambda: decode_gif(data)},
+        bmp_decoder(data),
     )
 
 
-def jpeg(data):
+def decode_jpeg(data):
     # TensorFlow's own choice is the fast transform, which rounds otherwise than Pillow's accurate one
     pixels = tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
-    return turned(pixels, orientation(data))
+    return apply_orientation(pixels, exif_orientation(data))
 
 
-def png(data):
-    return on_white(opaque(tf.io.decode_png(data, channels=4), data))
+def decode_png(data):
+    return composite_on_white(restore_opaque_alpha(tf.io.decode_png(data, channels=4), data))
 
 
-def opaque(pixels, data):
+def restore_opaque_alpha(pixels, data):
     """Files of 1, 2 or 4 bits without transparency: TensorFlow gives 1, 3 or 15 for opaque, which is 255."""
     bits = tf.cast(tf.io.decode_raw(tf.strings.substr(data, 24, 1), tf.uint8), tf.int32)[0]
     full = tf.cast(tf.bitwise.left_shift(1, tf.minimum(bits, 8)) - 1, tf.uint8)
@@ -58,70 +60,72 @@ def opaque(pixels, data):
     return tf.concat([colors, alpha], -1)
 
 
-def gif(data):
+def decode_gif(data):
     return tf.io.decode_gif(data)[0]
 
 
-def bmp_of(data):
+def bmp_decoder(data):
     """How to decode BMP; colors from a palette, which TensorFlow would take for gray, are refused."""
 
     def bmp():
         depth = tf.io.decode_raw(tf.strings.substr(data, 28, 1), tf.uint8)
         wanted = tf.reduce_any(depth[0] == tf.constant([24, 32], tf.uint8))
-        with tf.control_dependencies([tf.debugging.Assert(wanted, ["a BMP should have 24 or 32 bits a pixel"])]):
+        with tf.control_dependencies([tf.debugging.Assert(wanted, ["BMP images should have 24 or 32 bits per pixel"])]):
             return tf.io.decode_bmp(data)[..., :3]
 
     return bmp
 
 
-def on_white(pixels):
+def composite_on_white(pixels):
     """RGBA over white as Pillow's ``alpha_composite`` rounds it."""
     pixels = tf.cast(pixels, tf.int32)
     colors, alpha = pixels[..., :3], pixels[..., 3:]
     mixed = 128 * (colors * alpha + 255 * (255 - alpha) + 128)
-    return tf.cast(shifted(shifted(mixed, 8) + mixed, 15), tf.uint8)
+    return tf.cast(shift_right(shift_right(mixed, 8) + mixed, 15), tf.uint8)
 
 
-def gray(pixels):
+def to_grayscale(pixels):
     """Pillow's "L": 0.299 R + 0.587 G + 0.114 B in 16 bits of fraction."""
-    return shifted(tf.reduce_sum(pixels * [19595, 38470, 7471], -1, keepdims=True) + 0x8000, 16)
+    return shift_right(tf.reduce_sum(pixels * [19595, 38470, 7471], -1, keepdims=True) + 0x8000, 16)
 
 
-def shifted(numbers, bits):
+def shift_right(numbers, bits):
     return tf.bitwise.right_shift(numbers, tf.constant(bits, tf.int32))
 
 
-def fitted(pixels, cut):
+def resize_and_crop_tensor(pixels, cut):
     """What ``inputs.resize.fit`` gives: the short side resized to ``cut.resize``, the center ``cut.size``."""
     shape = tf.shape(pixels)
-    new = resized_shape(shape[0], shape[1], cut)
-    if not tall_first():
-        return resampled(pixels, new, cut, (1, 0))
+    new = target_shape(shape[0], shape[1], cut)
+    if not resizes_height_first():
+        return resample_tensor(pixels, new, cut, (1, 0))
     less = shape[0] - new[0]
     tall = (less > 0) & (less > 2 * (shape[1] - new[1]))
-    return tf.cond(tall, lambda: resampled(pixels, new, cut, (0, 1)), lambda: resampled(pixels, new, cut, (1, 0)))
+    return tf.cond(
+        tall, lambda: resample_tensor(pixels, new, cut, (0, 1)), lambda: resample_tensor(pixels, new, cut, (1, 0))
+    )
 
 
 @cache
-def tall_first():
+def resizes_height_first():
     """Whether this Pillow begins with the height where that saves work: a recent habit that changes pixels by 1."""
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 20), np.uint8))
     once, rows = noise.resize((19, 10), Image.BILINEAR), noise.resize((19, 40), Image.BILINEAR)
     return not np.array_equal(once, rows.resize((19, 10), Image.BILINEAR))
 
 
-def resampled(pixels, new, cut, axes):
+def resample_tensor(pixels, new, cut, axes):
     """Resized to ``new`` along one axis after the other; only what the cut keeps is computed."""
     shape = tf.shape(pixels)
     for axis in axes:
         want = cut.size[axis]
         start = tf.cast(tf.round(tf.cast(new[axis] - want, tf.float64) / 2), tf.int32)
-        index, weights = taps(shape[axis], new[axis], start, want, cut.interpolation)
-        pixels = weighed(pixels, index, weights, axis)
+        index, weights = resampling_weights(shape[axis], new[axis], start, want, cut.interpolation)
+        pixels = apply_weights(pixels, index, weights, axis)
     return pixels
 
 
-def resized_shape(height, width, cut):
+def target_shape(height, width, cut):
     """``inputs.resize.resized_shape`` of tensors."""
     high, wide = cut.size
     ratio = cut.resize / min(high, wide)
@@ -134,7 +138,7 @@ def resized_shape(height, width, cut):
     return tf.cond(by_height, lambda: (tall, other(tall, width, height)), lambda: (other(broad, height, width), broad))
 
 
-def taps(have, want, start, length, interpolation):
+def resampling_weights(have, want, start, length, interpolation):
     """Of the outputs ``start`` .. ``start + length``: the pixels that each reads, and their whole-number weights."""
     filter, reach = FILTERS[interpolation]
     scale = tf.cast(have, tf.float64) / tf.cast(want, tf.float64)
@@ -164,7 +168,7 @@ def cubic(x):
 FILTERS = {"bilinear": (triangle, 1.0), "bicubic": (cubic, 2.0)}
 
 
-def weighed(pixels, index, weights, axis):
+def apply_weights(pixels, index, weights, axis):
     """Sums of pixels along an axis, one tap after the other, so that memory stays that of the result."""
     form = (1, -1, 1) if axis == 1 else (-1, 1, 1)
 
@@ -173,7 +177,7 @@ def weighed(pixels, index, weights, axis):
 
     more, add = (lambda k, _: k < tf.shape(index)[1]), (lambda k, total: (k + 1, total + tap(k)))
     _, total = tf.while_loop(more, add, (tf.constant(1), tap(0) + (1 << (BITS - 1))))
-    return tf.clip_by_value(shifted(total, BITS), 0, 255)
+    return tf.clip_by_value(shift_right(total, BITS), 0, 255)
 
 
 WITHIN = 1 << 17  # bytes from the start in which the tag is looked for: an EXIF segment has 64 KB at most
@@ -181,7 +185,7 @@ TAG = 0x0112
 EXIF = tuple(b"Exif\0\0")
 
 
-def orientation(data):
+def exif_orientation(data):
     """EXIF's orientation 1..8 of an encoded JPEG; 1 where there is none."""
     numbers = tf.cast(tf.io.decode_raw(tf.strings.substr(data, 0, WITHIN), tf.uint8), tf.int32)
     known = tf.size(numbers)
@@ -207,10 +211,10 @@ def orientation(data):
 
     (place,) = tf.while_loop(going, onwards, (tf.constant(2),))
     start = place + 4 + len(EXIF)
-    return tf.cond(is_exif(place), lambda: from_tiff(at, start), lambda: tf.constant(1))
+    return tf.cond(is_exif(place), lambda: tiff_orientation(at, start), lambda: tf.constant(1))
 
 
-def from_tiff(at, start):
+def tiff_orientation(at, start):
     """The orientation in EXIF's first directory; ``start`` is where its TIFF header begins."""
     big = at(start) == ord("M")
 
@@ -230,7 +234,7 @@ def from_tiff(at, start):
     return tf.where((found >= 1) & (found <= 8), found, 1)
 
 
-def turned(pixels, orientation):
+def apply_orientation(pixels, orientation):
     """(H, W, C) as EXIF says it is seen."""
     pixels = tf.cond(orientation >= 5, lambda: tf.transpose(pixels, (1, 0, 2)), lambda: pixels)
     for axis, mirrored in ((0, (3, 4, 7, 8)), (1, (2, 3, 6, 7))):

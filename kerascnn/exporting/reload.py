@@ -1,4 +1,4 @@
-"""The .keras file of an export, loaded by Keras and kerascnn as anybody would; prints its checks as JSON."""
+"""Load the .keras file of an export with Keras and kerascnn; prints the checks as JSON."""
 
 import json
 import sys
@@ -6,25 +6,25 @@ import sys
 import keras
 
 from ..evaluation.predict import predict
-from .standalone import REPEATED, alike, check, near, read_expected
+from .standalone import REPEATED, check_arrays, check_probabilities, check_row, read_expected
 
 FILE = "model.keras"
 
 
-def checks(folder, samples):
+def run_checks(folder, samples):
     expected = read_expected(samples)
     try:
         model = keras.saving.load_model(f"{folder}/{FILE}", compile=False)
     except Exception as error:  # a custom layer that is not registered fails in many ways
-        text = next(iter(str(error).splitlines()), "no reason given")
-        yield check(FILE, "loads in a fresh process", text, False)
+        text = next(iter(str(error).splitlines()), "unknown error")
+        yield check_row(FILE, "loads in a new process", text, False)
         return
     paths = [f"{samples}/{name}" for name in expected["files"]]
     size = expected["pixels"].shape[1:3]
-    first, again = (predict(model, paths, size=size, labels=False).probs for _ in range(2))
-    yield from alike(FILE, "photos", first, expected["probs"], float(expected["limit"]))
-    yield near(FILE, "photos: the same answer twice", again, first, REPEATED)
+    first, again = (predict(model, paths, size=size, class_names=False).probs for _ in range(2))
+    yield from check_probabilities(FILE, "photos", first, expected["probs"], float(expected["limit"]))
+    yield check_arrays(FILE, "photos: repeated call gives the same result", again, first, REPEATED)
 
 
 if __name__ == "__main__":
-    print(json.dumps([*checks(*sys.argv[1:])]))
+    print(json.dumps([*run_checks(*sys.argv[1:])]))

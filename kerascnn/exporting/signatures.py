@@ -1,53 +1,55 @@
-"""What a server is asked, as TensorFlow functions: bytes or pixels to probabilities, pixels to features."""
+"""Serving signatures: TensorFlow functions from bytes or pixels to probabilities or features."""
 
 from dataclasses import dataclass
 
 import keras
 import tensorflow as tf
 
-from ..graph.ends import features, scores_of
+from ..graph.ends import feature_extractor, select_scores
 from ..inputs.resize import Preprocessing
-from .photos import batch_of
+from .photos import decode_batch
 
 BEST = 5
 
 
 @dataclass(frozen=True)
-class Plan:
+class ExportPlan:
     """A model and all that its answer takes besides."""
 
     model: keras.Model
-    cut: Preprocessing  # how photos become its input
-    classes: tuple  # names in the order of the scores
+    preprocessing: Preprocessing  # how photos become its input
+    class_names: tuple  # names in the order of the scores
     end: str  # by what its scores end, see ``artifact.meaning``
     temperature: float
     shape: tuple  # (h, w, channels) of its input; None where open
 
 
-def module(plan):
+def build_module(plan):
     """A TensorFlow module with the variables, and {name: function} for the signatures."""
     inputs = tf.TensorSpec((None, *plan.shape), tf.float32, name="images")
-    seen = features(plan.model)
+    seen = feature_extractor(plan.model)
 
-    @function(inputs)
+    @with_signature(inputs)
     def answer(images):
-        return probable(scores_of(plan.model(images, training=False), plan.model), plan.end, plan.temperature)
+        return scores_to_probabilities(
+            select_scores(plan.model(images, training=False), plan.model), plan.end, plan.temperature
+        )
 
-    @function(tf.TensorSpec((None,), tf.string, name="image_bytes"))
+    @with_signature(tf.TensorSpec((None,), tf.string, name="image_bytes"))
     def serving_default(image_bytes):
-        probabilities = answer(batch_of(image_bytes, plan.cut))
-        scores, order = tf.math.top_k(probabilities, min(BEST, len(plan.classes)))
+        probabilities = answer(decode_batch(image_bytes, plan.preprocessing))
+        scores, order = tf.math.top_k(probabilities, min(BEST, len(plan.class_names)))
         return {
-            "classes": tf.gather(tf.constant(plan.classes), order),
+            "classes": tf.gather(tf.constant(plan.class_names), order),
             "scores": scores,
             "probabilities": probabilities,
         }
 
-    @function(inputs)
+    @with_signature(inputs)
     def images(images):
         return {"probabilities": answer(images)}
 
-    @function(inputs)
+    @with_signature(inputs)
     def features_of(images):
         return {"features": tf.cast(seen(images), tf.float32)}
 
@@ -57,12 +59,12 @@ def module(plan):
     return whole, functions
 
 
-def function(spec):
+def with_signature(spec):
     """A decorator: one graph of a function whose argument is ``spec``. Autograph would rewrite the model's own code."""
     return lambda call: tf.function(call, input_signature=[spec], autograph=False)
 
 
-def probable(scores, end, temperature):
+def scores_to_probabilities(scores, end, temperature):
     """Scores (N, classes) as probabilities, as ``graph.ends.probabilities`` has them, softened: softmax(log p / T)."""
     scores = tf.cast(scores, tf.float32)
     if end == "linear":
@@ -75,9 +77,9 @@ def probable(scores, end, temperature):
     return tf.nn.softmax(tf.math.log(scores) / temperature)
 
 
-def save(plan, folder, formats):
+def save_signatures(plan, folder, formats):
     """Write those of ``formats`` that come from the signatures into ``folder``."""
-    whole, functions = module(plan)
+    whole, functions = build_module(plan)
     graphs = {name: each.get_concrete_function() for name, each in functions.items()}
     if "saved_model" in formats:
         # TensorFlow Serving looks for <name>/<version>/

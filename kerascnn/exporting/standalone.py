@@ -1,4 +1,4 @@
-"""What a server loads, tried with TensorFlow (or ONNX Runtime) alone; prints its checks as JSON.
+"""Run an export with TensorFlow (or ONNX Runtime) alone; prints the checks as JSON.
 
 Run as a file by ``verify``, and imports nothing of ours: so it stands for a machine that has no kerascnn.
 """
@@ -14,29 +14,29 @@ REPEATED = 1e-6
 BATCH = 8
 
 
-def check(file, what, found, passed):
+def check_row(file, what, found, passed):
     return {"file": file, "what": what, "found": str(found), "passed": bool(passed)}
 
 
-def near(file, what, found, expected, limit):
+def check_arrays(file, what, found, expected, limit):
     """Whether two arrays are the same, within a limit."""
     if found.shape != expected.shape:
-        return check(file, what, f"shape {found.shape}, not {expected.shape}", False)
+        return check_row(file, what, f"shape {found.shape} instead of {expected.shape}", False)
     apart = float(np.abs(found.astype(np.float64) - expected).max())
-    return check(file, what, f"{apart:.1e} apart at most", apart <= limit)
+    return check_row(file, what, f"largest difference {apart:.1e}", apart <= limit)
 
 
-def alike(file, what, probs, expected, limit):
+def check_probabilities(file, what, probs, expected, limit):
     """The same probabilities, and the same first class."""
-    yield near(file, f"{what}: probabilities", probs, expected, limit)
+    yield check_arrays(file, f"{what}: probabilities", probs, expected, limit)
     if probs.shape == expected.shape:
         # where two classes are equal within the limit, either may be first
         rows, best = np.arange(len(expected)), expected.max(-1)
         same = expected[rows, probs.argmax(-1)] >= best - 2 * limit
-        yield check(file, f"{what}: first class", f"{same.sum()} of {same.size} the same", same.all())
+        yield check_row(file, f"{what}: predicted class", f"{same.sum()} of {same.size} equal", same.all())
 
 
-def saved_model(folder, samples, expected):
+def check_saved_model(folder, samples, expected):
     """The signatures of the SavedModel."""
     import tensorflow as tf
 
@@ -52,29 +52,35 @@ def saved_model(folder, samples, expected):
         return {key: np.concatenate([part[key].numpy() for part in found]) for key in found[0]}
 
     first, again = (ask("serving_default", image_bytes=files) for _ in range(2))
-    yield from alike(name, "bytes", first["probabilities"], answers, limit)
-    yield near(name, "bytes: the same answer twice", again["probabilities"], first["probabilities"], REPEATED)
-    yield from named(name, first, expected["classes"])
+    yield from check_probabilities(name, "bytes", first["probabilities"], answers, limit)
+    yield check_arrays(
+        name, "bytes: repeated call gives the same result", again["probabilities"], first["probabilities"], REPEATED
+    )
+    yield from check_top_classes(name, first, expected["classes"])
     pixels = expected["pixels"].astype(np.float32)
-    yield from alike(name, "images", ask("images", images=pixels)["probabilities"], answers, limit)
+    yield from check_probabilities(name, "images", ask("images", images=pixels)["probabilities"], answers, limit)
     seen, again = (ask("features", images=pixels)["features"] for _ in range(2))
     size = max(1.0, float(np.abs(expected["features"]).max()))
-    yield near(name, "features", seen / size, expected["features"] / size, limit)
-    yield near(name, "features: the same twice", again / size, seen / size, REPEATED)
+    yield check_arrays(name, "features", seen / size, expected["features"] / size, limit)
+    yield check_arrays(name, "features: repeated call gives the same result", again / size, seen / size, REPEATED)
 
 
-def named(file, answer, classes):
+def check_top_classes(file, answer, class_names):
     """Whether names and scores are those of the likeliest classes, in their order."""
     probs, scores = answer["probabilities"], answer["scores"]
     order = np.argsort(-probs, axis=-1, kind="stable")[:, : scores.shape[-1]]
     names = np.array([[name.decode("utf-8") for name in row] for row in answer["classes"]])
-    wrong = np.argwhere(names != classes[order])
-    found = "as given" if not len(wrong) else f"{names[tuple(wrong[0])]}, not {classes[order][tuple(wrong[0])]}"
-    yield check(file, "bytes: names of classes", found, not len(wrong))
-    yield near(file, "bytes: scores", scores, np.take_along_axis(probs, order, -1), 0)
+    wrong = np.argwhere(names != class_names[order])
+    found = (
+        "as expected"
+        if not len(wrong)
+        else f"{names[tuple(wrong[0])]} instead of {class_names[order][tuple(wrong[0])]}"
+    )
+    yield check_row(file, "bytes: class names", found, not len(wrong))
+    yield check_arrays(file, "bytes: scores", scores, np.take_along_axis(probs, order, -1), 0)
 
 
-def tflite(folder, expected):
+def check_tflite(folder, expected):
     """The LiteRT file, an image at a time."""
     try:
         from ai_edge_litert.interpreter import Interpreter
@@ -91,17 +97,19 @@ def tflite(folder, expected):
         network.set_tensor(into["index"], image[None])
         network.invoke()
         rows.append(network.get_tensor(out["index"])[0])
-    yield from alike("model.tflite", "images", np.stack(rows), expected["answers"], float(expected["limit"]))
+    yield from check_probabilities(
+        "model.tflite", "images", np.stack(rows), expected["answers"], float(expected["limit"])
+    )
 
 
-def onnx(folder, expected):
+def check_onnx(folder, expected):
     """The ONNX file."""
     import onnxruntime
 
     network = onnxruntime.InferenceSession(f"{folder}/model.onnx", providers=["CPUExecutionProvider"])
     (into,) = network.get_inputs()
     (probs,) = network.run(None, {into.name: expected["pixels"].astype(np.float32)})
-    yield from alike("model.onnx", "images", probs, expected["answers"], float(expected["limit"]))
+    yield from check_probabilities("model.onnx", "images", probs, expected["answers"], float(expected["limit"]))
 
 
 def read_expected(samples):
@@ -110,21 +118,21 @@ def read_expected(samples):
         return dict(file)
 
 
-def checks(folder, samples):
+def run_checks(folder, samples):
     expected = read_expected(samples)
     with open(f"{folder}/labels.json", encoding="utf-8") as file:
         same = json.load(file) == expected["classes"].tolist()
-    yield check("labels.json", "names of classes", "as given" if same else "other names or another order", same)
+    yield check_row("labels.json", "class names", "as expected" if same else "different names or order", same)
     if os.path.isdir(f"{folder}/saved_model"):
-        yield from saved_model(folder, samples, expected)
+        yield from check_saved_model(folder, samples, expected)
     if os.path.exists(f"{folder}/model.tflite"):
-        yield from tflite(folder, expected)
+        yield from check_tflite(folder, expected)
     if os.path.exists(f"{folder}/model.onnx"):
-        yield from onnx(folder, expected)
+        yield from check_onnx(folder, expected)
     ours = sorted(name for name in sys.modules if name.split(".")[0] == "kerascnn")
-    found = f"{len(ours)} of its modules loaded" if ours else "none loaded"
-    yield check("saved_model", "needs no kerascnn", found, not ours)
+    found = f"{len(ours)} kerascnn modules loaded" if ours else "no kerascnn module loaded"
+    yield check_row("saved_model", "works without kerascnn", found, not ours)
 
 
 if __name__ == "__main__":
-    print(json.dumps([*checks(*sys.argv[1:])]))
+    print(json.dumps([*run_checks(*sys.argv[1:])]))

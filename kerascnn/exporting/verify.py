@@ -1,4 +1,6 @@
-"""An export tried in fresh processes: `python -m kerascnn.exporting FOLDER`."""
+"""Verification of an export in new processes: `python -m kerascnn.exporting FOLDER`."""
+
+from __future__ import annotations
 
 import hashlib
 import json
@@ -8,13 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from subprocess import PIPE, Popen
 
+from ..support.types import FilePath
+
 HERE = Path(__file__).parent
 ALONE = ("saved_model", "model.tflite", "model.onnx")  # what runs without Keras
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing tried: of which file, what, what came out, and whether that is right."""
+    """One check of an export.
+
+    Attributes:
+        file: name of the file.
+        what: what was checked.
+        found: the outcome in words.
+        passed: whether the check passed.
+    """
 
     file: str
     what: str
@@ -23,34 +34,40 @@ class Check:
 
 
 class ExportError(RuntimeError):
-    """An export that does not say what its model says; ``checks`` tells where."""
+    """An export does not reproduce the predictions of its model; see ``checks``."""
 
     def __init__(self, folder, checks):
         wrong = [f"{check.file}: {check.what}: {check.found}" for check in checks if not check.passed]
         more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-        super().__init__(f"the export in {folder} does not say what its model says: {wrong[0]}{more}")
+        super().__init__(f"the export in {folder} does not reproduce the predictions of the model: {wrong[0]}{more}")
         self.folder, self.checks = folder, checks
 
 
-def verify(folder, samples=None):
-    """Load an export where nothing of this process is, and compare its answers with the model's: ``Check``s.
+def verify(folder: FilePath, samples: FilePath | None = None) -> tuple[Check, ...]:
+    """Load an export in new processes and compare its predictions.
 
-    The .keras file is loaded by Keras and kerascnn, everything else by TensorFlow alone, each in a process of its own.
-    ``samples`` is a folder as ``samples.write`` makes it, the export's own by default. Raises ``ExportError``.
+    The .keras file is loaded by Keras and kerascnn, everything else by TensorFlow alone.
+
+    Args:
+        folder: an export written by `kerascnn.export`.
+        samples: folder with samples and expected predictions; by default that of the export.
+
+    Returns:
+        The checks. Raises `ExportError` if one of them fails.
     """
     folder = Path(folder)
     samples = Path(samples or folder / "check")
     if not (folder / "card.json").is_file() or not (samples / "expected.npz").is_file():
-        raise ValueError(f"`folder` should be what kerascnn.export wrote. Received: {os.fspath(folder)!r}")
+        raise ValueError(f"`folder` should be an export written by kerascnn.export. Received: {os.fspath(folder)!r}")
     running = []
     if (folder / "model.keras").exists():
-        running.append(("model.keras", started(["-m", "kerascnn.exporting.reload", folder, samples])))
+        running.append(("model.keras", start_process(["-m", "kerascnn.exporting.reload", folder, samples])))
     if any((folder / name).exists() for name in ALONE):
-        running.append(("saved_model", started(["-P", HERE / "standalone.py", folder, samples])))
-    checks = [*intact(folder)]
+        running.append(("saved_model", start_process(["-P", HERE / "standalone.py", folder, samples])))
+    checks = [*check_hashes(folder)]
     try:
         for file, process in running:
-            checks += finished(file, process)
+            checks += read_report(file, process)
     finally:
         for _, process in running:
             process.kill()  # where we were interrupted; nothing where it has ended
@@ -59,31 +76,31 @@ def verify(folder, samples=None):
     return tuple(checks)
 
 
-def intact(folder):
+def check_hashes(folder):
     """Whether the files are those that the card lists."""
     listed = json.loads((folder / "card.json").read_text(encoding="utf-8"))["sha256"]
-    there = digests(folder)
+    there = file_hashes(folder)
     changed = [name for name, digest in listed.items() if there.get(name) != digest]
     changed += sorted(there.keys() - listed.keys() - {"card.json"})
-    yield Check("card.json", "sha256 of all files", ", ".join(changed) or "the same", not changed)
+    yield Check("card.json", "SHA-256 of all files", ", ".join(changed) or "unchanged", not changed)
 
 
-def files_of(folder):
+def list_files(folder):
     """{name: path} of all files below a folder."""
     paths = sorted(path for path in Path(folder).rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path for path in paths}
 
 
-def digests(folder):
+def file_hashes(folder):
     """{name: sha256} of all files below a folder."""
     found = {}
-    for name, path in files_of(folder).items():
+    for name, path in list_files(folder).items():
         with open(path, "rb") as file:
             found[name] = hashlib.file_digest(file, "sha256").hexdigest()
     return found
 
 
-def started(words):
+def start_process(words):
     """A process that knows nothing of this one but where its packages are."""
     paths = [str(HERE.parents[1]), *filter(None, sys.path)]
     # on the processor: this process may hold all of an accelerator's memory
@@ -92,11 +109,11 @@ def started(words):
     return Popen([sys.executable, *map(str, words)], env=environment, stdout=PIPE, stderr=PIPE, text=True)
 
 
-def finished(file, process):
+def read_report(file, process):
     """What a process reported on its last line, or that it failed."""
     out, errors = process.communicate()
     try:
         return [Check(**row) for row in json.loads(out.splitlines()[-1])]
     except (IndexError, ValueError, TypeError):
         said = [line.strip() for line in errors.splitlines() if line.strip()]
-        return [Check(file, "runs in a fresh process", said[-1] if said else f"exit {process.returncode}", False)]
+        return [Check(file, "runs in a new process", said[-1] if said else f"exit code {process.returncode}", False)]

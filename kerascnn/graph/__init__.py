@@ -1,1 +1,1 @@
-"""What a Keras graph is: walk it, run a part of it, copy it, find its logits, softmax and features."""
+"""Work with the graph of a Keras model: list its calls, run a part, copy it, find logits, softmax and features."""

@@ -1,20 +1,20 @@
-"""Copies of a model, weights and all: as it is, in another type, up to some calls, or with some calls changed."""
+"""Copy a model with its weights: whole, in another dtype, up to some calls, or with some calls changed."""
 
 from dataclasses import replace
 
 import keras
 from keras import layers
 
-from .run import call, every_layer, part, run
-from .walk import functional
+from .run import all_layers, call_node, run_graph, subgraph
+from .walk import functional_of
 
 
-def rebuild(model, dtype=None):
-    """A copy from the configuration, which shares no weights; all of it computed in ``dtype``, if that is given."""
-    types = {type(layer).__name__: type(layer) for layer in every_layer(model)}
+def rebuild_model(model, dtype=None):
+    """Copy a model from its configuration, sharing no weights; computed in ``dtype``, if that is given."""
+    types = {type(layer).__name__: type(layer) for layer in all_layers(model)}
     try:
         config = keras.saving.serialize_keras_object(model)
-        config = retyped(config, dtype) if dtype else config
+        config = replace_dtype(config, dtype) if dtype else config
         with keras.saving.custom_object_scope(types):
             copy = keras.saving.deserialize_keras_object(config, safe_mode=False)
         if not copy.built:
@@ -23,20 +23,20 @@ def rebuild(model, dtype=None):
     except (ValueError, TypeError, NotImplementedError, AttributeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ValueError(
-            f"`model` should be one that its configuration can build again. Received: {model.name}: {reason}"
+            f"`model` should be rebuildable from its configuration. Received: {model.name}: {reason}"
         ) from error
     return copy
 
 
-def clone(model, *, passed=None, scaled=None):
-    """A functional copy, in which some layers pass on what enters a layer, and others' outputs are scaled.
+def clone_with_changes(model, *, bypass=None, rescale=None):
+    """Copy a functional model, bypassing some layers and rescaling the outputs of others.
 
     Args:
         model: a functional or built Sequential model.
-        passed: {layer: (layer, argument)}: the first gives what enters the second as that argument.
-        scaled: {layer: (scale, offset)} of the channels of its output.
+        bypass: {layer: (source, argument)}; the layer returns the input of ``source`` at that position instead.
+        rescale: {layer: (scale, offset)} for the channels of its output.
     """
-    passed, scaled = passed or {}, scaled or {}
+    bypass, rescale = bypass or {}, rescale or {}
     twins, entered = {}, {}
 
     def clone_layer(layer):
@@ -47,17 +47,17 @@ def clone(model, *, passed=None, scaled=None):
 
     def call_layer(twin, *args, **kwargs):
         name = twins[id(twin)][0].name
-        entered[name] = [each for each in keras.tree.flatten((args, kwargs)) if isinstance(each, keras.KerasTensor)]
+        entered[name] = [x for x in keras.tree.flatten((args, kwargs)) if isinstance(x, keras.KerasTensor)]
         made = twin(*args, **kwargs)
-        if name in passed:
-            source, argument = passed[name]
+        if name in bypass:
+            source, argument = bypass[name]
             return entered[source][argument]
-        if name in scaled:
-            scale, offset = scaled[name]
+        if name in rescale:
+            scale, offset = rescale[name]
             return layers.Rescaling(scale, offset, name=f"{name}_ablated", dtype=made.dtype)(made)
         return made
 
-    copy = keras.models.clone_model(functional(model), clone_function=clone_layer, call_function=call_layer)
+    copy = keras.models.clone_model(functional_of(model), clone_function=clone_layer, call_function=call_layer)
     for layer in copy.layers:
         original, _ = twins.get(id(layer), (None, None))
         if original is not None and original.weights:
@@ -66,19 +66,28 @@ def clone(model, *, passed=None, scaled=None):
     return copy
 
 
-def truncate(graph, nodes, inputs, name=None):
-    """A copy up to some calls of a ``Graph``, without what lies behind them: ``inputs`` to {key: output}.
+def build_submodel(graph, nodes, inputs, name=None):
+    """Copy a model up to some calls of its ``Graph``.
 
-    Nested models are opened. Layers keep their names and weights; batch norm is frozen.
+    Nested models are flattened. Layers keep their names and weights; batch normalization is frozen.
+
+    Args:
+        graph: a ``Graph``.
+        nodes: {key: node} of the outputs.
+        inputs: symbolic inputs of the new model.
+        name: of the new model.
+
+    Returns:
+        A model from ``inputs`` to {key: output}.
     """
     copies = {}
 
     def perform(node, tensors):
         if node.operation not in copies:
-            copies[node.operation] = copy_layer(node)
-        return call(replace(node, operation=copies[node.operation]), tensors)
+            copies[node.operation] = rebuild_layer(node)
+        return call_node(replace(node, operation=copies[node.operation]), tensors)
 
-    outputs = run(part(graph, [*nodes.values()]), inputs, perform=perform)
+    outputs = run_graph(subgraph(graph, [*nodes.values()]), inputs, perform=perform)
     for original, copy in copies.items():
         if getattr(original, "weights", None):
             copy_weights(original, copy)
@@ -87,50 +96,51 @@ def truncate(graph, nodes, inputs, name=None):
     return keras.Model(inputs, {key: outputs[node.name] for key, node in nodes.items()}, name=name)
 
 
-def copy_layer(node):
-    """The layer or operation of a call, built again; called by its path where models were nested."""
+def rebuild_layer(node):
+    """Rebuild the layer or operation of a call, named by its path if models were nested."""
     operation = node.operation
     try:
-        return type(operation).from_config(operation.get_config() | {"name": plain(node.name)})
+        return type(operation).from_config(operation.get_config() | {"name": keras_name(node.name)})
     except (NotImplementedError, TypeError, ValueError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(
-            f"`model` should have layers that can be built again. Received: {node.name}: {reason}"
+            f"`model` should have layers that can be rebuilt from their configuration. Received: {node.name}: {reason}"
         ) from error
 
 
-def plain(name):
-    """The name of a call as a name that Keras takes."""
+def keras_name(name):
+    """The name of a call as a valid Keras name."""
     return name.replace("/", "_")
 
 
 def copy_weights(original, copy):
-    """Give a layer or model the weights of another that is built alike."""
+    """Copy the weights of a layer or model to another with the same structure."""
     copy.set_weights(original.get_weights())
-    for layer in every_layer(copy):
+    for layer in all_layers(copy):
         if isinstance(layer, layers.Normalization):
-            layer.finalize_state()  # it computes with what it once made of its weights
+            layer.finalize_state()  # it computes with values derived from its weights
 
 
 def unfreeze(model):
-    """Make all weights learn; a nested Sequential does not hand its own setting on."""
-    for layer in every_layer(model):
+    """Make all layers trainable; a nested Sequential does not pass its own setting on."""
+    for layer in all_layers(model):
         layer.trainable = True
     return model
 
 
-def retyped(config, dtype):
-    """A configuration in which every floating type, also one of several that a layer names, is ``dtype``."""
+def replace_dtype(config, dtype):
+    """A configuration with every floating-point dtype replaced."""
     if isinstance(config, list | tuple):
-        return type(config)(retyped(value, dtype) for value in config)
+        return type(config)(replace_dtype(value, dtype) for value in config)
     if not isinstance(config, dict):
         return config
     return {
-        key: dtype if key == "dtype" and floating(value) else retyped(value, dtype) for key, value in config.items()
+        key: dtype if key == "dtype" and is_floating(value) else replace_dtype(value, dtype)
+        for key, value in config.items()
     }
 
 
-def floating(value):
-    """Whether a configuration's dtype (a name or a policy) is one of floating point."""
+def is_floating(value):
+    """Whether a dtype of a configuration (a name or a policy) is floating point."""
     name = value.get("config", {}).get("name", "") if isinstance(value, dict) else value
     return isinstance(name, str) and "float" in name

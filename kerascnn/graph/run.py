@@ -1,6 +1,7 @@
-"""A model run call by call, so that what flows between its layers can be read, or something done to it.
+"""Run a model call by call, to read or change the tensors between its layers.
 
-Any Functional or Sequential model, nested or shared; calls are named as in the table of `dissect`.
+Works for any Functional or Sequential model, with nested and shared layers; calls are named as in the table of
+`dissect`.
 """
 
 import inspect
@@ -8,13 +9,19 @@ from dataclasses import replace
 
 import keras
 
-from ..support.text import unknown
-from .walk import walk
+from ..support.text import unknown_name
+from .walk import build_graph
 
 
-def run(graph, inputs, *, perform=None):
-    """The first output of each call by name; ``perform(node, tensors)`` says what a call gives, in place of `call`."""
-    perform = perform or call
+def run_graph(graph, inputs, *, perform=None):
+    """Run a graph and return the first output of each call, by name.
+
+    Args:
+        graph: a `Graph`.
+        inputs: tensors for its inputs, in their order.
+        perform: called as ``perform(node, tensors)`` in place of `call_node`; returns the outputs of a call.
+    """
+    perform = perform or call_node
     values = {node: [x] for node, x in zip(graph.inputs, keras.tree.flatten(inputs), strict=True)}
     for node in graph.nodes:
         if not node.is_input:
@@ -22,8 +29,8 @@ def run(graph, inputs, *, perform=None):
     return {node.name: tensors[0] for node, tensors in values.items()}
 
 
-def call(node, tensors, training=False):
-    """What one call gives with its own arguments, ``tensors`` in place of the symbolic ones, as a list."""
+def call_node(node, tensors, training=False):
+    """The outputs of one call as a list; ``tensors`` replace the symbolic ones among its arguments."""
     given = iter(tensors)
     fill = lambda value: next(given) if isinstance(value, keras.KerasTensor) else value  # noqa: E731
     args, kwargs = keras.tree.map_structure(fill, node.arguments)
@@ -32,78 +39,81 @@ def call(node, tensors, training=False):
     return keras.tree.flatten(node.operation(*args, **kwargs))
 
 
-def graph_of(model, batch=None):
-    """The calls of a model, traced at the size of a batch where it leaves sizes open."""
+def build_graph_for(model, batch=None):
+    """The `Graph` of a model; unknown sizes are traced with the shape of ``batch``."""
     open_sizes = batch is not None and any(None in tensor.shape[1:] for tensor in getattr(model, "inputs", ()))
-    return walk(model, tuple(batch.shape[1:]) if open_sizes else None)
+    return build_graph(model, tuple(batch.shape[1:]) if open_sizes else None)
 
 
-def before(node):
-    """A call and all those that it depends on."""
-    found, waiting = {}, [node]
+def ancestors(node):
+    """A node and all nodes that it depends on."""
+    nodes, waiting = {}, [node]
     while waiting:
-        each = waiting.pop()
-        if each not in found:
-            found[each] = None
-            waiting += [source for source, _ in each.inputs]
-    return found
+        node = waiting.pop()
+        if node not in nodes:
+            nodes[node] = None
+            waiting += [source for source, _ in node.inputs]
+    return nodes
 
 
-def part(graph, nodes):
-    """The graph without the calls that ``nodes`` do not depend on."""
-    needed, ends = {each for node in nodes for each in before(node)}, tuple(nodes)
+def subgraph(graph, nodes):
+    """The part of a graph that ``nodes`` depend on."""
+    needed = set()
+    for node in nodes:
+        needed.update(ancestors(node))
+    ends = tuple(nodes)
     return replace(graph, nodes=tuple(node for node in graph.nodes if node in needed), outputs=ends, ends=ends)
 
 
 LINEAR = ("linear", "")
-OWN = {  # layers and operations that are a nonlinearity by themselves
+NONLINEARITIES = {  # layers and operations that are activation functions
     *("relu", "relu6", "leakyrelu", "prelu", "elu", "selu", "celu", "softplus", "softmax", "sigmoid", "tanh"),
     *("silu", "gelu", "mish", "hardsigmoid", "hardsilu", "hardswish"),
 }
 
 
-def chosen(graph, layers, usual):
-    """The nodes that ``layers`` names (one or several), or without them those that are ``usual``."""
+def select_nodes(graph, layers, usual):
+    """The nodes of ``layers`` (one or several); if None, those for which ``usual(node)`` is true."""
     if layers is None:
         return [node for node in graph.nodes if usual(node)]
     given = layers if isinstance(layers, list | tuple) else [layers]
     return [graph.find(layer) for layer in given]
 
 
-def act_of(node):
-    """The name of the nonlinearity that ends a call: "relu", "tanh" ..; "" where there is none."""
+def activation_name(node):
+    """The name of the activation function of a call, such as "relu"; "" if it has none."""
     act = getattr(node.operation, "activation", None)
     name = node.kind.lower() if act is None else getattr(act, "__name__", type(act).__name__).lower()
     if act is not None:
         return "" if name in LINEAR else name
-    return name if name in OWN else ""
+    return name if name in NONLINEARITIES else ""
 
 
-def activations(graph):
-    """The nonlinear calls but for the last softmax or sigmoid; all calls with weights where there are none."""
-    found = [node for node in graph.nodes if act_of(node) and node not in graph.outputs]
+def activation_nodes(graph):
+    """The calls with an activation function, except outputs; if there are none, all calls with weights."""
+    found = [node for node in graph.nodes if activation_name(node) and node not in graph.outputs]
     return found or [node for node in graph.nodes if getattr(node.operation, "weights", None)]
 
 
-def matching(model, layers):
-    """The layers of a model with weights of their own, or those that ``layers`` names, nested ones too."""
+def select_weighted_layers(model, layers):
+    """The layers of a model that have trainable weights, nested ones too, or those of them named by ``layers``."""
     known = {}
-    for layer in every_layer(model)[1:]:
+    for layer in all_layers(model)[1:]:
         own = not layer._layers or not any(inner.trainable_weights for inner in layer._layers)
         if layer.trainable_weights and own:
             known.setdefault(layer.name, layer)
     if layers is None:
         if not known:
-            raise ValueError(f"`model` should have weights to learn. Received: {model.name}, without any")
+            raise ValueError(f"`model` should have trainable weights. Received: {model.name}, which has none")
         return list(known.values())
     given = layers if isinstance(layers, list | tuple) else [layers]
     names = [getattr(layer, "name", layer) for layer in given]
     for name in names:
         if name not in known:
-            raise ValueError(unknown(f"layer of {model.name} with weights", name, known))
+            raise ValueError(unknown_name(f"layer with weights in {model.name}", name, known))
     return [known[name] for name in names]
 
 
-def every_layer(model):
+def all_layers(model):
     """A model and all layers in it, at any depth."""
     return [model, *model._flatten_layers(include_self=False)]

@@ -1,4 +1,4 @@
-"""A model as a flat tuple of calls: nested models opened, shapes traced again where they differ.
+"""A model as a flat tuple of calls: nested models are opened, and shapes traced again if they differ.
 
 A node is one *call* of a layer or operation, so a shared layer appears once for each time it is used.
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import keras
 from keras import layers
 
-from ..support.text import nearest, sides
+from ..support.text import close_matches, format_shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +24,7 @@ class Node:
 
     @property
     def kind(self):
-        """The class name of the layer or operation."""
+        """Class name of the layer or operation."""
         return type(self.operation).__name__
 
     @property
@@ -34,7 +34,7 @@ class Node:
 
     @property
     def reach(self):
-        """What a layer declares about how it reads maps: "pointwise", "whole", "window", "none"; None if nothing."""
+        """How a layer declares to read maps: "pointwise", "whole", "window", "none"; None if it declares nothing."""
         return getattr(self.operation, "reach", None)
 
     @property
@@ -44,21 +44,21 @@ class Node:
 
     @property
     def shape(self):
-        """Output shape for one image, without the batch; the first output's if there are several."""
+        """Shape of the first output, without the batch."""
         return self.outputs[0]
 
     @property
     def input_shapes(self):
-        """Shapes of what enters, without the batch."""
+        """Input shapes, without the batch."""
         return tuple(node.outputs[index] for node, index in self.inputs)
 
     def __repr__(self):
-        return f"Node({self.name!r}, {self.kind}, {show_shape(self.shape)})"
+        return f"Node({self.name!r}, {self.kind}, {describe_shape(self.shape)})"
 
 
 @dataclass(frozen=True, eq=False)
 class Graph:
-    """The calls of a model in the order they run, and the nodes that give its outputs.
+    """The calls of a model in the order they run, and the nodes of its outputs.
 
     ``outputs`` has each of these once, ``ends`` the node of each output tensor, in the model's order.
     """
@@ -89,32 +89,35 @@ class Graph:
             return found[0]
         if found:
             names = ", ".join(node.name for node in found)
-            raise ValueError(f"`layer` should name one call of a layer, one of: {names}. Received: {layer!r}")
-        near = nearest(layer, nodes)
+            raise ValueError(
+                "`layer` is called several times in this model; it should be one of its calls: "
+                f"{names}. Received: {layer!r}"
+            )
+        near = close_matches(layer, nodes)
         hint = f" Did you mean {', '.join(near)}?" if near else ""
         raise ValueError(f"`layer` should be a layer of {self.name}. Received: {layer!r}.{hint}")
 
 
 @dataclass(frozen=True, eq=False)
 class _Wire:
-    """A tensor on its way: where it comes from, and its shape as traced."""
+    """A tensor: the node that returns it, and its shape as traced."""
 
     node: Node
     index: int
     tensor: keras.KerasTensor
 
 
-def walk(model, input_shape=None):
+def build_graph(model, input_shape=None):
     """Open a Functional or Sequential model, at any depth, into a `Graph`.
 
     `input_shape` traces the shapes again: a shape without the batch, or a dict of them by input name.
     """
     if isinstance(model, Graph):
         return model
-    function = functional(model)
+    function = functional_of(model)
     if function is None:
         raise ValueError(
-            "`model` should be a Functional model or a Sequential one that is built "
+            "`model` should be a Functional model or a built Sequential model "
             f"(call `model.build(input_shape)` first). Received: {type(model).__name__} "
             f"{getattr(model, 'name', model)!r}"
         )
@@ -130,7 +133,7 @@ def walk(model, input_shape=None):
     return Graph(model.name, tuple(nodes), tuple(dict.fromkeys(ends)), ends)
 
 
-def functional(model):
+def functional_of(model):
     """The graph inside a model: itself if Functional, the hidden one of a Sequential, else None."""
     if isinstance(model, keras.Sequential):
         return model._functional
@@ -138,7 +141,7 @@ def functional(model):
 
 
 def _input_shapes(function, wanted):
-    """The shape of each input without the batch, after replacing those that are asked for."""
+    """The shape of each input without the batch, with ``wanted`` shapes in place of the model's."""
     own = [tuple(tensor.shape[1:]) for tensor in function.inputs]
     names = [t._keras_history.operation.name if t._keras_history.operation else t.name for t in function.inputs]
     if wanted is None:
@@ -154,20 +157,22 @@ def _input_shapes(function, wanted):
         for new, old in zip(shapes, own, strict=True)
     )
     if not wanted or set(wanted) - set(names) or not fits:
-        expected = ", ".join(f"{name}: {show_shape(shape)}" for name, shape in zip(names, own, strict=True))
-        raise ValueError(f"`input_shape` should fit the inputs ({expected}). Received: {wanted or 'no fit'}")
+        expected = ", ".join(f"{name}: {describe_shape(shape)}" for name, shape in zip(names, own, strict=True))
+        raise ValueError(
+            f"`input_shape` should match the model's inputs ({expected}). Received: {wanted or 'incompatible shapes'}"
+        )
     return shapes
 
 
 def _trace(function, wires, prefix, nodes, calls):
-    """Follow one graph, appending to `nodes`; gives the wires of its outputs. Nested models recurse."""
+    """Follow one graph, append its calls to `nodes`, and return the wires of its outputs. Nested models recurse."""
     wires = dict(zip(map(id, function.inputs), wires, strict=True))
-    for call in _ordered(function):
+    for call in _calls_in_order(function):
         if call.is_input or any(id(tensor) not in wires for tensor in call.input_tensors):
             continue
         sources = [wires[id(tensor)] for tensor in call.input_tensors]
         name = prefix + call.operation.name
-        inner = functional(call.operation)
+        inner = functional_of(call.operation)
         if inner is not None and len(inner.inputs) == len(sources):
             ends = _trace(inner, sources, name + "/", nodes, calls)
         else:
@@ -177,7 +182,7 @@ def _trace(function, wires, prefix, nodes, calls):
 
 
 def _call(call, sources, name, nodes, calls):
-    """Record one call as a node, and the wires that leave it."""
+    """Append one call to `nodes`, and return the wires of its outputs."""
     pairs = zip(sources, call.input_tensors, strict=True)
     outputs = call.outputs
     if any(tuple(source.tensor.shape[1:]) != tuple(tensor.shape[1:]) for source, tensor in pairs):
@@ -196,7 +201,7 @@ def _call(call, sources, name, nodes, calls):
     return [_Wire(node, index, tensor) for index, tensor in enumerate(outputs)]
 
 
-def _ordered(function):
+def _calls_in_order(function):
     """The calls of a graph so that each comes after what it needs, in the order the layers are listed."""
     rank = {id(operation): index for index, operation in enumerate(function.operations)}
     for depth in sorted(function._nodes_by_depth, reverse=True):
@@ -204,42 +209,42 @@ def _ordered(function):
         yield from sorted(calls, key=lambda c: (rank[id(c.operation)], c.operation._inbound_nodes.index(c)))
 
 
-def elements(shape):
-    """How many numbers a shape holds; None when a size is unknown."""
+def element_count(shape):
+    """The number of elements of a shape; None if a size is unknown."""
     return None if None in shape else math.prod(shape)
 
 
-def show_shape(shape):
-    """A shape as people write it: "224x224x3", unknown sizes as "?"."""
-    return sides(shape) or "scalar"
+def describe_shape(shape):
+    """A shape as text, such as "224x224x3", with unknown sizes as "?"."""
+    return format_shape(shape) or "scalar"
 
 
-def named(names, dimensions=(1, 2, 3)):
+def layer_classes(names, dimensions=(1, 2, 3)):
     """The Keras classes behind names in which `#` stands for the number of dimensions."""
     spelled = [name.replace("#", str(d)) for name in names.split() for d in dimensions]
     return tuple(dict.fromkeys(getattr(layers, name) for name in spelled if hasattr(layers, name)))
 
 
-def words(text):
-    """A set of names written with spaces between."""
+def name_set(text):
+    """A set of the names in a text, separated by spaces."""
     return frozenset(text.split())
 
 
-CONVOLUTIONS = named("Conv#D DepthwiseConv#D SeparableConv#D")
-SEPARABLE = named("SeparableConv#D")
-DEPTHWISE = named("DepthwiseConv#D")
-TRANSPOSED = named("Conv#DTranspose")
+CONVOLUTIONS = layer_classes("Conv#D DepthwiseConv#D SeparableConv#D")
+SEPARABLE = layer_classes("SeparableConv#D")
+DEPTHWISE = layer_classes("DepthwiseConv#D")
+TRANSPOSED = layer_classes("Conv#DTranspose")
 DENSE = (layers.Dense,)
-POOLS = named("MaxPooling#D AveragePooling#D")
-GLOBAL_POOLS = named("GlobalMaxPooling#D GlobalAveragePooling#D")
-ADAPTIVE_POOLS = named("AdaptiveMaxPooling#D AdaptiveAveragePooling#D")
-PADDINGS = named("ZeroPadding#D")
-CROPPINGS = named("Cropping#D")
-UPSAMPLINGS = named("UpSampling#D")
-RECURRENT = named("RNN ConvLSTM#D")
+POOLS = layer_classes("MaxPooling#D AveragePooling#D")
+GLOBAL_POOLS = layer_classes("GlobalMaxPooling#D GlobalAveragePooling#D")
+ADAPTIVE_POOLS = layer_classes("AdaptiveMaxPooling#D AdaptiveAveragePooling#D")
+PADDINGS = layer_classes("ZeroPadding#D")
+CROPPINGS = layer_classes("Cropping#D")
+UPSAMPLINGS = layer_classes("UpSampling#D")
+RECURRENT = layer_classes("RNN ConvLSTM#D")
 
 # Layers that take each position by itself, in inference. Dense acts on the channels of a map.
-POINTWISE = named(
+POINTWISE = layer_classes(
     "Activation ReLU LeakyReLU PReLU ELU BatchNormalization Rescaling Normalization Identity Masking "
     "Dropout AlphaDropout GaussianDropout GaussianNoise SpatialDropout#D ActivityRegularization "
     "Add Subtract Multiply Average Maximum Minimum Dense Embedding "
@@ -248,27 +253,27 @@ POINTWISE = named(
     "RandomHue RandomSaturation RandomColorJitter RandomErasing RandomGaussianBlur RandomGrayscale RandAugment"
 )
 # Pointwise when their axis is the channels, the whole map otherwise.
-BY_AXIS = named("Softmax LayerNormalization RMSNormalization UnitNormalization")
+BY_AXIS = layer_classes("Softmax LayerNormalization RMSNormalization UnitNormalization")
 WHOLE = (*GLOBAL_POOLS, layers.GroupNormalization, layers.MultiHeadAttention, layers.Attention)
 
 # Bare operations (`ops.add`, `x * 2`, `ops.relu`) that take each position by itself.
-POINTWISE_OPERATIONS = words(
+POINTWISE_OPERATIONS = name_set(
     "Add Subtract Multiply Divide TrueDivide Maximum Minimum Power Negative Absolute Abs Clip Square Sqrt "
     "Rsqrt Exp Expm1 Log Log1p Sign Tanh Sigmoid Relu Relu6 LeakyRelu Elu Selu Celu Gelu Silu Swish Mish "
     "Softplus Softsign HardSigmoid HardTanh HardSilu HardSwish LogSigmoid TanhShrink SoftShrink Reciprocal "
     "Cast Identity StopGradient Floor Ceil Round Where Greater GreaterEqual Less LessEqual Equal"
 )
-REDUCTIONS = words("Mean Sum Max Min Var Std Amax Amin Prod Any All Logsumexp")
+REDUCTIONS = name_set("Mean Sum Max Min Var Std Amax Amin Prod Any All Logsumexp")
 
 # Work that overwrites its input or only looks at it differently: no new memory in our count.
-VIEWS = named("Flatten Reshape Permute Concatenate ZeroPadding#D Cropping#D RepeatVector")
+VIEWS = layer_classes("Flatten Reshape Permute Concatenate ZeroPadding#D Cropping#D RepeatVector")
 IN_PLACE = tuple(
     kind for kind in (*POINTWISE, *BY_AXIS, layers.GroupNormalization) if kind not in (layers.Dense, layers.Embedding)
 )
-VIEW_OPERATIONS = words("GetItem Reshape Transpose Concatenate Split Squeeze ExpandDims Pad Ravel")
+VIEW_OPERATIONS = name_set("GetItem Reshape Transpose Concatenate Split Squeeze ExpandDims Pad Ravel")
 
 
-def in_place(node):
+def is_in_place(node):
     """True if a call needs no memory of its own: it overwrites its input, or only views it.
 
     Convolutions, pools and fully connected layers write new activations; a ReLU, a normalization, dropout or an

@@ -1,6 +1,6 @@
-"""A classifier and a batch of images, understood once: files decoded, resized and cropped, classes named."""
+"""Prepare what goes into a model: decode images, resize and crop them, and name classes."""
 
-from ..support.lazy import lazily
+from ..support.lazy import lazy_attributes
 
 PUBLIC = {  # name -> module; loaded when first asked for
     "ImageError": "decode",
@@ -8,4 +8,4 @@ PUBLIC = {  # name -> module; loaded when first asked for
     "gather": "gather",
 }
 __all__ = sorted(PUBLIC)
-__getattr__, __dir__ = lazily(__name__, PUBLIC)
+__getattr__, __dir__ = lazy_attributes(__name__, PUBLIC)

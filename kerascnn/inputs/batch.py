@@ -1,35 +1,43 @@
-"""`Batch`: images in a fixed order, with their names and, where they have any, their labels."""
+"""`Batch`: images in a fixed order, with their names and, if they have any, their labels."""
+
+from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from .decode import ImageError, each
-from .gather import gather, is_array, pixels
-from .resize import Preprocessing, fit, pair, to_channels, to_pixels
+from .decode import ImageError, map_in_threads
+from .gather import check_pixels, gather, is_array
+from .resize import resize_and_crop, size_pair, to_channels, to_pixels
 
 
 class DataError(ValueError):
-    """A dataset that cannot be used: what is wrong with it, in one line."""
+    """A dataset that cannot be used, and why, in one line."""
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Images in a fixed order, however many: pixels, or files that are decoded when they are asked for.
+    """Images in a fixed order: pixels, or files that are decoded on demand.
 
-    ``labels`` are positions in ``classes`` where there are such, as in a dataset; else what a user gave as the classes
-    of a model, or None. ``names`` tell images apart, ``title`` is what they are called together, and ``failed`` says
-    of others, by their names, why they are not here.
+    Attributes:
+        items: an array (N, H, W, C), or a tuple of files, archive members and images as ``gather`` returns them.
+        labels: true classes (N,): positions in ``class_names`` if there are any, else class numbers or names; or None.
+        class_names: of a labeled dataset; None for other images.
+        names: the name of each image.
+        title: what the images are called together.
+        failed: images that could not be read, as a dict of names and reasons.
+        cache: decoded pixels by size and channels.
     """
 
-    items: tuple | np.ndarray = field(repr=False)  # what `gather` gives, members of archives; or (N, H, W, C)
-    labels: np.ndarray | None = field(default=None, repr=False)  # (N,)
-    classes: tuple[str, ...] | None = None
-    names: tuple[str, ...] = field(default=(), repr=False)
-    title: str = field(default="", repr=False)
-    failed: Mapping = field(default_factory=dict, repr=False)
-    kept: dict = field(default_factory=dict, init=False, repr=False)  # what was decoded already, by size and channels
+    items: Any
+    labels: np.ndarray | None = None
+    class_names: tuple[str, ...] | None = None
+    names: tuple[str, ...] = ()
+    title: str = ""
+    failed: Mapping = field(default_factory=dict)
+    cache: dict = field(default_factory=dict, init=False)
 
     def __post_init__(self):
         if not self.names:
@@ -38,57 +46,66 @@ class Batch:
     def __len__(self):
         return len(self.items)
 
+    def __repr__(self):
+        classes = "" if self.class_names is None else f", classes={len(self.class_names)}"
+        return f"Batch(images={len(self)}{classes})"
+
     def take(self, indices):
-        """Those at these positions, in this order; the classes stay."""
+        """The images at these positions (or of this mask), in this order, as a `Batch`."""
         indices = np.asarray(indices)
         indices = np.flatnonzero(indices) if indices.dtype == bool else indices.astype(np.int64)
-        items = self.items[indices] if self.decoded else tuple(self.items[i] for i in indices)
+        items = self.items[indices] if self.is_decoded else tuple(self.items[i] for i in indices)
         labels = None if self.labels is None else self.labels[indices]
-        return Batch(items, labels, self.classes, tuple(self.names[i] for i in indices), self.title, self.failed)
+        return Batch(items, labels, self.class_names, tuple(self.names[i] for i in indices), self.title, self.failed)
 
     def pixels(self, size=None, channels=3):
-        """All as uint8 (N, h, w, channels), cut by ``fit`` to ``size`` (h, w); without it in their own, if all alike.
+        """All images as uint8 (N, h, w, channels).
 
-        Cut means: made to cover the rectangle, antialiased, then the center; nothing is stretched.
+        Args:
+            size: (height, width) to which they are resized (antialiased, not stretched) and center cropped; None if all
+                have the same size.
+            channels: 3 or 1.
         """
-        size = pair(size)
+        size = size_pair(size)
         if not len(self):
             return np.zeros((0, *(size or (0, 0)), channels), np.uint8)
-        if self.decoded and self.items.shape[1:] == (*(size or self.items.shape[1:3]), channels):
+        if self.is_decoded and self.items.shape[1:] == (*(size or self.items.shape[1:3]), channels):
             return self.items
-        what = "" if self.decoded else "decoding"
-        images = each(lambda i: self.one(i, size, channels), range(len(self)), what)
+        what = "" if self.is_decoded else "decoding"
+        images = map_in_threads(lambda i: self.decode_image(i, size, channels), range(len(self)), what)
         first = next(images)
-        found = np.empty((len(self), *first.shape), first.dtype)
-        found[0] = first
+        pixels = np.empty((len(self), *first.shape), first.dtype)
+        pixels[0] = first
+
         for i, image in enumerate(images, start=1):
             if image.shape != first.shape:
                 sizes = " and ".join(f"{h}x{w}" for h, w, _ in (first.shape, image.shape))
                 raise DataError(
-                    f"`size` should be given, as (h, w), for images of several sizes. Received: None for {sizes}"
+                    "`size` should be (height, width) for images of various sizes. "
+                    f"Received: None for images of {sizes}"
                 )
-            found[i] = image
-        return found
+            pixels[i] = image
+        return pixels
 
     @property
-    def decoded(self):
-        """Whether the items are pixels."""
+    def is_decoded(self):
+        """Whether the items are one array of pixels."""
         return isinstance(self.items, np.ndarray)
 
-    def one(self, index, size=None, channels=3):
-        """One image as uint8 (h, w, channels), cut to ``size``, without it in its own."""
+    def decode_image(self, index, size=None, channels=3):
+        """One image as uint8 (h, w, channels), resized and cropped to ``size`` if given."""
         image = to_channels(to_pixels(self.items[index], self.names[index]), channels)
-        return image if size is None else fit(image, size)
+        return image if size is None else resize_and_crop(image, size)
 
-    def chunks(self, preprocessing: Preprocessing, size, failed=None):
-        """Yields (positions, float32 pixels) of ``size`` images at a time, decoded ahead by threads.
+    def chunks(self, preprocessing, size, failed=None):
+        """Yield (positions, float32 pixels) of several images at a time, in threads.
 
         Args:
-            preprocessing: how each becomes an array.
-            size: images in a chunk, and about as many wait in memory.
-            failed: a dict that is given {position: `ImageError`} of images that cannot be read.
+            preprocessing: a `Preprocessing`.
+            size: number of images in a chunk; about as many wait in memory.
+            failed: a dict to which {position: `ImageError`} of unreadable images is added.
         """
-        if self.decoded and preprocessing.keeps(self.items.shape[1:]):
+        if self.is_decoded and preprocessing.keeps(self.items.shape[1:]):
             for start in range(0, len(self), size):
                 pixels = self.items[start : start + size].astype(np.float32)
                 yield [*range(start, start + len(pixels))], pixels
@@ -102,7 +119,7 @@ class Batch:
             except ImageError as error:
                 return error
 
-        for row, image in enumerate(each(read, range(len(self)), at_once=1, ahead=size)):
+        for row, image in enumerate(map_in_threads(read, range(len(self)), at_once=1, ahead=size)):
             if isinstance(image, ImageError):
                 failed[row] = image
                 continue
@@ -115,47 +132,51 @@ class Batch:
             yield rows, np.stack(arrays)
 
     def array(self, preprocessing):
-        """All as one float32 array; `ImageError` for the first that cannot be read."""
-        return np.stack([*each(lambda row: preprocessing(self.items[row]), range(len(self)), at_once=1)])
+        """All images as one float32 array; raises `ImageError` for an unreadable one."""
+        return np.stack([*map_in_threads(lambda row: preprocessing(self.items[row]), range(len(self)), at_once=1)])
 
     def check_readable(self, failed):
-        """Raise an `ImageError` if all images are among those that ``chunks`` could not read."""
+        """Raise an `ImageError` if ``chunks`` could read no image at all."""
         if len(failed) < len(self):
             return
         row, error = next(iter(failed.items()))
         if len(self) == 1:
             raise error
-        received = f"{len(self)} that cannot be read, the first {self.names[row]}: {error.reason}"
-        raise ImageError("`images`", received, "be images")
+        received = f"{len(self)} unreadable images; the first is {self.names[row]}: {error.reason}"
+        raise ImageError("`images`", received, "be readable images")
 
     def reasons(self, failed):
-        """{name: why it cannot be read} of those that ``chunks`` could not read."""
+        """{name: reason} of the images that ``chunks`` could not read."""
         return {self.names[row]: error.reason for row, error in failed.items()}
 
 
-def flat_labels(labels):
-    """Labels as an array (N,), also those that are (N, 1), as Keras' datasets have them."""
+def squeeze_labels(labels):
+    """Labels as an array (N,), also from (N, 1), as Keras' datasets have them."""
     labels = np.asarray(labels)
     return labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
 
 
-def batch_of(images, labels=None, names=None):
-    """Whatever `predict` takes as a `Batch`.
+def as_batch(images, labels=None, names=None):
+    """Make a `Batch` of whatever `predict` takes.
 
     Args:
         images: a path, a folder, a list of these, Pillow images, arrays (H, W, C) or (N, H, W, C), or a `Batch`.
-        labels: the class of each, as a number or a name.
-        names: what they are called, if not by their files.
+        labels: the true class of each, as a number or a name.
+        names: of the images; by default their file names.
     """
     if isinstance(images, Batch):
         return images
     if is_array(images) and np.ndim(images) == 4 and len(images):
-        own, items = (), pixels(images, "`images`")
+        own, items = (), check_pixels(images, "`images`")
     else:
         own, items = zip(*gather(images), strict=True)
     if labels is not None and len(labels) != len(items):
-        raise ValueError(f"`labels` should say the class of each of the {len(items)} images. Received: {len(labels)}")
+        raise ValueError(
+            f"`labels` should have one label for each of the {len(items)} images. Received: {len(labels)} labels"
+        )
     if names is not None and len(names) != len(items):
-        raise ValueError(f"`names` should name each of the {len(items)} images. Received: {len(names)}")
+        raise ValueError(
+            f"`names` should have one name for each of the {len(items)} images. Received: {len(names)} names"
+        )
     labels = None if labels is None else np.asarray(labels)
     return Batch(items, labels, None, own if names is None else tuple(map(str, names)))

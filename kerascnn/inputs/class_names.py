@@ -12,9 +12,9 @@ from functools import cache
 
 import numpy as np
 
-from ..support.text import unknown
+from ..support.text import unknown_name
 from ..weights.fetch import fetch
-from .batch import flat_labels
+from .batch import squeeze_labels
 
 IMAGENET = 1000  # classes
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -22,14 +22,14 @@ INDEX = "https://storage.googleapis.com/download.tensorflow.org/data/imagenet_cl
 HASH = "md5:c2c37ea517e94d9795004a39431a14cb"
 
 
-def class_names(classes):
+def published_class_names(classes):
     """The names of CIFAR-10's (10) or ImageNet's (1000) classes in their order; None where there are none to be had.
 
     Two of ImageNet's names stand for two classes each; theirs are told apart by WordNet's number: "crane (n02012849)".
     """
     if classes == len(CIFAR10):
         return CIFAR10
-    names = imagenet() if classes == 1000 else None
+    names = imagenet_class_names() if classes == 1000 else None
     if names is None:
         return None
     count = Counter(names.values())
@@ -37,24 +37,24 @@ def class_names(classes):
 
 
 @cache
-def imagenet():
+def imagenet_class_names():
     """{WordNet's number: name} of ImageNet's classes in their order, as Keras publishes them.
 
     Downloaded once; None, with one warning in a process, where that cannot be.
     """
     try:
-        path = fetch(INDEX, "imagenet_class_index.json", HASH, what="the names of ImageNet's classes")
-        return read(path)
+        path = fetch(INDEX, "imagenet_class_index.json", HASH, what="names of the ImageNet classes")
+        return read_class_index(path)
     except (OSError, ValueError) as error:
-        warnings.warn(f"classes have numbers and no names: {error}", stacklevel=3)
+        warnings.warn(f"class names are not available, numbers are used instead: {error}", stacklevel=3)
         return None
 
 
-def read(path):
+def read_class_index(path):
     """A class index, checked: numbers 0 to 999, each with WordNet's number, in whose order they are, and a name."""
     with open(path, encoding="utf-8") as file:
         rows = json.load(file)
-    wrong = ValueError(f"{path} should be ImageNet's class index, 1000 classes by number. Received: something else")
+    wrong = ValueError(f"{path} should be the ImageNet class index with 1000 classes. Received: other content")
     if not isinstance(rows, dict) or rows.keys() != {str(i) for i in range(1000)}:
         raise wrong
     rows = [rows[str(i)] for i in range(1000)]
@@ -66,98 +66,110 @@ def read(path):
     return {wnid: name.replace("_", " ") for wnid, name in rows}
 
 
-def resolve_class_names(labels, classes, model):
+def resolve_class_names(class_names, count, model):
     """The names of a model's classes, or None."""
-    if labels is False:
+    if class_names is False:
         return None
-    if labels is None:
-        known = classes == IMAGENET or (classes == 10 and "cifar10" in model.name)
-        return class_names(classes) if known else None
-    if isinstance(labels, str) or len(labels) != classes:
-        came = repr(labels) if isinstance(labels, str) else f"{len(labels)} of them"
-        raise ValueError(f"`labels` should have a name for each of the {classes} classes. Received: {came}")
-    return tuple(map(str, labels))
+    if class_names is None:
+        known = count == IMAGENET or (count == 10 and "cifar10" in model.name)
+        return published_class_names(count) if known else None
+    if isinstance(class_names, str) or len(class_names) != count:
+        came = repr(class_names) if isinstance(class_names, str) else f"{len(class_names)} names"
+        raise ValueError(f"`class_names` should have one name for each of the {count} classes. Received: {came}")
+    return tuple(map(str, class_names))
 
 
-def aligned(labels, known, classes, width, model):
+def align_labels(labels, known, class_names, width, model):
     """(labels as a model of ``width`` classes numbers them or as they are, its classes' names or None).
 
     ``known`` are the classes of the labeled set, by its own numbers, None where there is no such set. They find theirs
     by name, by number where their names are numbers, or, where they are as many as the model's, by their order.
     """
-    if classes is not None and classes is not False and (isinstance(classes, str) or len(classes) != width):
-        came = repr(classes) if isinstance(classes, str) else f"{len(classes)} names"
-        raise ValueError(f"`classes` should name the model's {width} classes. Received: {came}")
-    own = resolve_class_names(classes, width, model)
+    if (
+        class_names is not None
+        and class_names is not False
+        and (isinstance(class_names, str) or len(class_names) != width)
+    ):
+        came = repr(class_names) if isinstance(class_names, str) else f"{len(class_names)} names"
+        raise ValueError(
+            f"`class_names` should have one name for each of the {width} classes of the model. Received: {came}"
+        )
+    own = resolve_class_names(class_names, width, model)
     if known is None:
         return labels, own
     known = tuple(map(str, known))
     if own and {*known} <= {*own}:
         numbers = [own.index(name) for name in known]
-    elif (classes is None or classes is False) and len(known) == width and not is_counted(known, 1000):
-        confused_order(known)
-        numbers, own = range(width), known if classes is None else None
+    elif (class_names is None or class_names is False) and len(known) == width and not is_number_range(known, 1000):
+        warn_of_string_order(known)
+        numbers, own = range(width), known if class_names is None else None
     else:
-        numbers = by_number(known, own, width)
+        numbers = match_class_numbers(known, own, width)
     return np.asarray(numbers)[np.asarray(labels)], own
 
 
-def by_number(known, own, width):
+def match_class_numbers(known, own, width):
     """The model's numbers of classes whose names are numbers or, of ImageNet's classes, WordNet's numbers."""
     if all(name.isdecimal() and int(name) < width for name in known):
         return [int(name) for name in known]
-    if width == 1000 and all(re.fullmatch(r"n\d{8}", name) for name in known) and imagenet():
-        order = [*imagenet()]
+    if width == 1000 and all(re.fullmatch(r"n\d{8}", name) for name in known) and imagenet_class_names():
+        order = [*imagenet_class_names()]
         if {*known} <= {*order}:
             return [order.index(name) for name in known]
     if own:
-        raise ValueError(unknown("class of the model", next(name for name in known if name not in own), own))
+        raise ValueError(unknown_name("class of the model", next(name for name in known if name not in own), own))
     some = f"{len(known)} class{'es' * (len(known) > 1)}, such as {known[0]!r}"
-    raise ValueError(f"`classes` should name the model's {width} classes in its order. Received: None, for {some}")
+    raise ValueError(
+        f"`class_names` should be the model's {width} class names in output order. "
+        f"Received: None, but the data have {some}"
+    )
 
 
-def is_counted(known, count):
+def is_number_range(known, count):
     """Whether these are the numbers below ``count``, in whatever order."""
     return len(known) == count and {*known} == {*map(str, range(count))}
 
 
-def confused_order(known):
+def warn_of_string_order(known):
     """Warn where classes called 0, 1, .. 10 stand in the order of their letters."""
-    if is_counted(known, len(known)) and [*known] != [*map(str, range(len(known)))]:
+    if is_number_range(known, len(known)) and [*known] != [*map(str, range(len(known)))]:
         first = ", ".join(known[:3])
-        text = f"classes stand as their names are sorted, {first} ..; `classes` says another order"
+        text = f"class names are sorted alphabetically, starting with {first}; pass `class_names` for another order"
         warnings.warn(text, stacklevel=5)
 
 
-def numbered(labels, total, width, classes):
+def labels_to_numbers(labels, total, width, class_names):
     """Labels as class numbers (N,), from numbers or names."""
-    labels = flat_labels(labels)
+    labels = squeeze_labels(labels)
     if labels.shape != (total,):
-        hint = "; one-hot rows become numbers by .argmax(1)" if labels.ndim == 2 else ""
-        raise ValueError(f"`labels` should be ({total},), one for each image. Received: shape {labels.shape}{hint}")
+        hint = "; for one-hot labels, pass labels.argmax(1)" if labels.ndim == 2 else ""
+        raise ValueError(
+            f"`labels` should have shape ({total},), one label per image. Received: shape {labels.shape}{hint}"
+        )
     if labels.dtype.kind in "OU":
-        labels = by_name([str(label) for label in labels], width, classes)
+        labels = names_to_numbers([str(label) for label in labels], width, class_names)
     if labels.dtype.kind == "f" and np.isfinite(labels).all() and np.array_equal(labels, labels.astype(np.int64)):
         labels = labels.astype(np.int64)
     if labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= width:
         span = f"{labels.min()} to {labels.max()}"
         raise ValueError(
-            f"`labels` should be class numbers 0 to {width - 1}, or names. Received: {labels.dtype}, {span}"
+            f"`labels` should be class numbers 0 to {width - 1}, or class names. Received: {labels.dtype}, {span}"
         )
     return labels.astype(np.int64)
 
 
-def by_name(labels, width, classes):
+def names_to_numbers(labels, width, class_names):
     """Class numbers from names, or from numbers written as text."""
-    place = {name: i for i, name in enumerate(classes or ())}
+    place = {name: i for i, name in enumerate(class_names or ())}
     numbers = []
     for label in labels:
         number = place.get(label, int(label) if label.isdecimal() else None)
         if number is None:
-            if not classes:
+            if not class_names:
                 raise ValueError(
-                    f"`labels` should be class numbers 0 to {width - 1}, as classes have no names. Received: {label!r}"
+                    f"`labels` should be class numbers 0 to {width - 1}, because the class names are unknown. "
+                    f"Received: {label!r}"
                 )
-            raise ValueError(unknown("class", label, classes))
+            raise ValueError(unknown_name("class", label, class_names))
         numbers.append(number)
     return np.array(numbers, np.int64)

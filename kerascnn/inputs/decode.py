@@ -1,4 +1,6 @@
-"""Any image file as RGB. What a file is, its first bytes say, never its name."""
+"""Decode image files as RGB. The format is recognized by the first bytes, never by the name."""
+
+from __future__ import annotations
 
 import io
 import os
@@ -8,17 +10,19 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from ..support.progress import progress
+from ..support.types import Array, FilePath
 
-THREADS = min(8, os.cpu_count() or 1)  # decoding leaves Python's lock
-CHUNK = 16  # pieces of work that a thread takes at once
-LIMIT = 178_956_970  # pixels, from where Pillow too takes an image for an attack on memory
+THREADS = min(8, os.cpu_count() or 1)  # decoding releases Python's lock
+CHUNK = 16  # images that a thread takes at once
+MAX_PIXELS = 178_956_970  # pixels; above it, Pillow too suspects an attack on memory
 SNIFF = 512
-FORMATS = {  # what Pillow may try; others run programs (EPS), or have no first bytes to know them by
+FORMATS = {  # first bytes of what Pillow may decode; other formats run programs (EPS) or have none
     "JPEG": (b"\xff\xd8\xff",),
     "MPO": (),  # a JPEG file that holds several, as phones write them
     "PNG": (b"\x89PNG\r\n\x1a\n",),
@@ -30,11 +34,11 @@ FORMATS = {  # what Pillow may try; others run programs (EPS), or have no first 
     "AVIF": (),
     "JPEG2000": (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"),
 }
-OTHERS = {  # first bytes, without white space, lower case -> what such a file is
-    (b"<!doctype html", b"<html", b"<head"): "an HTML page, as servers send it instead of a file",
+OTHERS = {  # first bytes (lower case, without white space) of files that are not images
+    (b"<!doctype html", b"<html", b"<head"): "an HTML page that a server returned instead of the file",
     (b"<svg",): "an SVG drawing, which has no pixels",
     (b"<?xml", b"<!--"): "an XML or SVG file, which has no pixels",
-    (b"version https://git-lfs",): "a pointer of Git LFS, without the file that it points to",
+    (b"version https://git-lfs",): "a Git LFS pointer; run `git lfs pull` to get the file itself",
     (b"%pdf",): "a PDF document",
     (b"%!ps", b"\xc5\xd0\xd3\xc6"): "a PostScript file",
     (b"8bps",): "a Photoshop file",
@@ -47,60 +51,65 @@ BOXES = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"m
 
 
 class ImageError(ValueError):
-    """What should be an image and is none: which file, and what it is instead; ``kind`` is what an audit calls that."""
+    """An image cannot be read; ``kind`` is its kind in an audit, ``reason`` says why."""
 
-    def __init__(self, name, received, expected="be an image", kind="truncated"):
+    def __init__(self, name, received, expected="be a readable image", kind="truncated"):
         super().__init__(f"{name} should {expected}. Received: {received}")
         self.kind = kind
-        self.reason = received if expected == "be an image" else f"should {expected}. Received: {received}"
+        self.reason = received if expected == "be a readable image" else f"should {expected}. Received: {received}"
 
 
-def decode(source):
-    """An image file as uint8 RGB (H, W, 3): from a path, bytes, or an open binary file.
+def decode(source: FilePath | bytes | BinaryIO) -> Array:
+    """Decode an image file as uint8 RGB.
 
-    EXIF's orientation is applied; transparent pixels lie on white; 16 bits a channel keep their upper 8; of several
-    images the first counts. Color profiles are ignored, as training pipelines ignored them: the numbers in the file
-    are the pixels.
+    The EXIF orientation is applied, transparent pixels become white, 16 bits per channel are reduced to the upper 8,
+    and only the first of several frames is used. Color profiles are ignored, as in training pipelines.
+
+    Args:
+        source: a path, bytes, or an open binary file.
+
+    Returns:
+        An array (H, W, 3) of uint8.
     """
-    name = name_of(source)
-    with reading(source, name) as file:
-        return unpack(opened(file, name), name)
+    name = source_name(source)
+    with open_binary(source, name) as file:
+        return pillow_to_pixels(open_image(file, name), name)
 
 
-def opened(file, name):
-    """Pillow's image of an open file that can be read from anywhere; its pixels are not read yet."""
+def open_image(file, name):
+    """A Pillow image of an open, seekable file; its pixels are not read yet."""
     start = file.read(SNIFF)
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
-    with quiet():
+    with silence_pillow():
         try:
-            return Image.open(file, formats=formats())
+            return Image.open(file, formats=image_formats())
         except Image.DecompressionBombError:
-            raise ImageError(name, f"one of more than {LIMIT:,} pixels", kind="too large") from None
+            raise ImageError(name, f"more than {MAX_PIXELS:,} pixels", kind="too large") from None
         except Exception:  # a decoder may raise anything over a damaged file
-            raise ImageError(name, described(start, size)) from None
+            raise ImageError(name, describe_contents(start, size)) from None
 
 
-def unpack(image, name):
-    """What ``decode`` gives, from Pillow's own image."""
+def pillow_to_pixels(image, name):
+    """Pixels as ``decode`` returns them, of a Pillow image."""
     width, height = image.size
-    if width * height > LIMIT:
-        expected = f"be an image of at most {LIMIT:,} pixels"
-        raise ImageError(name, f"one of {width}x{height} pixels", expected, "too large")
-    with quiet():
+    if width * height > MAX_PIXELS:
+        expected = f"be an image of at most {MAX_PIXELS:,} pixels"
+        raise ImageError(name, f"an image of {width}x{height} pixels", expected, "too large")
+    with silence_pillow():
         try:
-            load(image)
-            return np.array(rgb(upright(image), image))
+            load_pixels(image)
+            return np.array(to_rgb(apply_orientation(image), image))
         except MemoryError:
-            text = f"one of {width}x{height} pixels that does not fit into memory"
+            text = f"{width}x{height} pixels, too large for memory"
             raise ImageError(name, text, kind="too large") from None
         except Exception as error:  # a decoder may raise anything over a damaged file
-            kind = f"{article(image.format)} image" if image.format else "one"
-            raise ImageError(name, f"{kind} of {width}x{height} pixels that cannot be read: {error}") from None
+            kind = f"{with_article(image.format)} image" if image.format else "one"
+            raise ImageError(name, f"{kind} of {width}x{height} pixels that cannot be decoded: {error}") from None
 
 
-def load(image):
-    """Read an image's pixels, or fail; and fail again where it is given once more."""
+def load_pixels(image):
+    """Read the pixels of a Pillow image; a damaged one fails each time, not only the first."""
     tiles = getattr(image, "tile", None)
     try:
         image.load()
@@ -110,18 +119,18 @@ def load(image):
         raise
 
 
-def upright(image):
-    """The image turned as EXIF says; as it is where its EXIF cannot be read."""
+def apply_orientation(image):
+    """The image rotated as its EXIF says; as it is if its EXIF cannot be read."""
     try:
         return ImageOps.exif_transpose(image)
     except Exception:  # damaged EXIF raises what its parser happens to meet
         return image
 
 
-def rgb(image, origin):
-    """Any of Pillow's modes as RGB, transparent pixels on white; ``origin`` is the image as it was in its file."""
+def to_rgb(image, origin):
+    """A Pillow image of any mode as RGB, transparency on white; ``origin`` is the image as opened."""
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
-        image = Image.fromarray(eight_bits(image, origin))
+        image = Image.fromarray(to_eight_bits(image, origin))
     if image.mode == "La":
         image = image.convert("LA")
     if image.has_transparency_data:
@@ -130,41 +139,43 @@ def rgb(image, origin):
     return image.convert("RGB")
 
 
-def eight_bits(image, origin):
-    """Deep gray as 8 bits. Pillow would clip it at 255; of colors with 16 bits it takes the upper 8 by itself."""
+def to_eight_bits(image, origin):
+    """Gray of 16 bits as its upper 8. Pillow would clip it at 255, though it takes the upper 8 of colors by itself."""
     tags = getattr(origin, "tag_v2", {})  # of TIFF: bits a sample, kind of number, whether 0 is white
     bits, signed, inverted = tags.get(258, (16,))[0], tags.get(339, (1,))[0] != 1, tags.get(262) == 0
     unknown = image.mode == "F" or (image.mode == "I" and origin.format is None)
     if unknown or bits > 16 or signed:
-        raise ValueError("its numbers are not 0..65535, and nothing says what is white")
+        raise ValueError("pixel values outside 0..65535 without a known white point")
     gray = (np.asarray(image).astype(np.int64) >> bits - 8).clip(0, 255).astype(np.uint8)
     return 255 - gray if inverted else gray
 
 
-def described(start, size):
-    """What a file is that Pillow does not take."""
+def describe_contents(start, size):
+    """What a file is that Pillow cannot open."""
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if not size:
-        return "an empty file (a download that failed?)"
-    kind = kind_of(start)
+        return "an empty file (failed download?)"
+    kind = image_format(start)
     if kind in FORMATS:
-        return f"{article(kind)} image" + (
-            " that is damaged or cut off" if kind in formats() else ", unknown to this Pillow"
+        return f"{with_article(kind)} image" + (
+            " that is damaged or truncated"
+            if kind in image_formats()
+            else ", a format that this version of Pillow does not support"
         )
     if kind:
-        return f"{article(kind)} photo, which Pillow cannot read; save it as JPEG"
+        return f"{with_article(kind)} image, which Pillow cannot read; convert it to JPEG"
     for starts, what in OTHERS.items():
         if text.startswith(starts):
             return what
     if start[4:8] == b"ftyp" or start.startswith((b"RIFF", b"\x1aE\xdf\xa3")):
-        return "a video or a sound"
+        return "a video or audio file"
     if start.isascii() and b"\0" not in start:
         return "text"
-    return f"{size:,} bytes that begin with {start[:8]!r}"
+    return f"{size:,} bytes starting with {start[:8]!r}"
 
 
-def kind_of(start):
-    """The image format that begins like this; "" for anything else."""
+def image_format(start):
+    """The image format of a file that starts with these bytes; "" if it is none."""
     if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
         return "WEBP"
     if start[4:8] == b"ftyp":
@@ -172,20 +183,20 @@ def kind_of(start):
     return next((kind for kind, starts in FORMATS.items() if start.startswith(starts)), "")
 
 
-def article(kind):
-    """The format with its article."""
+def with_article(kind):
+    """The format with an article: "a PNG", "an AVIF"."""
     return f"an {kind}" if kind[0] in "AH" else f"a {kind}"
 
 
 @cache
-def formats():
-    """Those of ``FORMATS`` that this Pillow has."""
+def image_formats():
+    """The ``FORMATS`` that this version of Pillow supports."""
     Image.init()
     return tuple(kind for kind in FORMATS if kind in Image.OPEN)
 
 
-def name_of(source):
-    """What messages call an image."""
+def source_name(source):
+    """The name of an image in messages."""
     if isinstance(source, str | os.PathLike):
         return os.fsdecode(source)
     name = getattr(source, "name", None)
@@ -193,21 +204,21 @@ def name_of(source):
 
 
 @contextmanager
-def reading(source, name):
-    """The source as a file that can be read from anywhere."""
+def open_binary(source, name):
+    """The source as an open, seekable binary file."""
     if isinstance(source, bytes | bytearray | memoryview):
         yield io.BytesIO(source)
         return
     if hasattr(source, "read"):
         contents = source.read()
         if not isinstance(contents, bytes):
-            raise ImageError(name, "a file opened as text; open it with 'rb'")
+            raise ImageError(name, "a file opened in text mode; use 'rb'")
         yield io.BytesIO(contents)
         return
     if not isinstance(source, str | os.PathLike):
         raise ImageError(name, f"{type(source).__name__}", "be a path, bytes or an open binary file")
     if not os.path.isfile(source):
-        what = "a folder without images that can be read" if os.path.isdir(source) else "nothing there"
+        what = "a folder without readable images" if os.path.isdir(source) else "a path that does not exist"
         raise ImageError(name, what)
     try:
         file = open(source, "rb")  # noqa: SIM115  (closed below; only opening may fail here)
@@ -217,13 +228,14 @@ def reading(source, name):
         yield file
 
 
-LOCK, INSIDE = threading.Lock(), []
+LOCK = threading.Lock()
+INSIDE: list = []  # the saved filters, and one entry for each thread inside
 
 
 @contextmanager
-def quiet():
-    """Without Pillow's warnings. Filters belong to all threads: the first that comes sets them, the last that goes
-    puts back what was."""
+def silence_pillow():
+    """Suppress Pillow's warnings. Filters are shared by all threads: the first to enter sets them, the last to leave
+    restores them."""
     with LOCK:
         if not INSIDE:
             kept = warnings.catch_warnings()
@@ -240,17 +252,19 @@ def quiet():
                 INSIDE.pop().__exit__(None, None, None)
 
 
-def each(function, work, what="", *, verbose="auto", on_progress=None, at_once=CHUNK, ahead=4 * CHUNK * THREADS):
-    """``function`` of each piece of ``work`` by threads, in order.
+def map_in_threads(
+    function, work, what="", *, verbose="auto", on_progress=None, at_once=CHUNK, ahead=4 * CHUNK * THREADS
+):
+    """Yield ``function(item)`` for each item of ``work``, in order, computed by threads.
 
     Args:
-        function: what is done with a piece.
-        work: the pieces.
-        what: a name under which whoever waits is shown how far it is; nothing is shown without one.
+        function: called with each item.
+        work: a sequence of items.
+        what: name of the work in the progress display; without one, no progress is shown.
         verbose: "auto", 0, 1 or 2, as in Keras.
-        on_progress: called as ``on_progress(done, total, what)`` in place of a display; may raise to end the work.
-        at_once: how many pieces a thread takes at a time.
-        ahead: about how many pieces wait to be taken, at most.
+        on_progress: called as ``on_progress(done, total, what)`` instead; may raise to end the work.
+        at_once: number of items that a thread takes at a time.
+        ahead: about the largest number of results that wait to be taken.
     """
     starts, room = range(0, len(work), at_once), ahead // at_once + 1
     pool = ThreadPoolExecutor(THREADS)
@@ -259,12 +273,12 @@ def each(function, work, what="", *, verbose="auto", on_progress=None, at_once=C
         return pool.submit(list, map(function, work[start : start + at_once]))
 
     try:
-        with progress(verbose if what else 0, on_progress) as shown, quiet():
+        with progress(verbose if what else 0, on_progress) as shown, silence_pillow():
             waiting = deque(map(begin, starts[:room]))
             for i, start in enumerate(starts):
-                found = waiting.popleft().result()
+                results = waiting.popleft().result()
                 waiting.extend(map(begin, starts[i + room : i + room + 1]))
-                yield from found
-                shown(start + len(found), len(work), what)
+                yield from results
+                shown(start + len(results), len(work), what)
     finally:
         pool.shutdown(cancel_futures=True)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from .decode import LIMIT, ImageError, decode, unpack
+from .decode import MAX_PIXELS, ImageError, decode, pillow_to_pixels
 
 INTERPOLATIONS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 
@@ -47,7 +47,7 @@ class Preprocessing:
         pixels = to_channels(to_pixels(image), self.channels)
         keep = self.keep == "all" or (self.keep == "arrays" and isinstance(image, np.ndarray))
         if not keep or pixels.shape[:2] != self.size:
-            pixels = fit(pixels, self.size, resize=self.resize, interpolation=self.interpolation)
+            pixels = resize_and_crop(pixels, self.size, resize=self.resize, interpolation=self.interpolation)
         return np.array(pixels, np.float32)
 
 
@@ -55,10 +55,10 @@ def to_pixels(image, name="the image"):
     """The pixels (H, W, C) of a file, of Pillow's image, or of an array, which is returned as it is."""
     if isinstance(image, np.ndarray):
         return image
-    return unpack(image, name) if isinstance(image, Image.Image) else decode(image)
+    return pillow_to_pixels(image, name) if isinstance(image, Image.Image) else decode(image)
 
 
-def fit(image, size, *, resize=None, interpolation="bilinear"):
+def resize_and_crop(image, size, *, resize=None, interpolation="bilinear"):
     """The center (h, w) = ``size`` of an image (H, W, C) whose short side is made ``resize`` pixels long first.
 
     The long side becomes int(resize * long / short); where the short side is right already, nothing is resampled. If
@@ -67,20 +67,22 @@ def fit(image, size, *, resize=None, interpolation="bilinear"):
     Without ``resize`` the image is made just large enough to cover ``size``.
     """
     height, width = image.shape[:2]
-    new = resized_shape((height, width), size, min(size) if resize is None else resize)
-    if new[0] * new[1] > LIMIT:
-        raise ImageError("`images`", f"one of {width}x{height} pixels", "be of a form that can be cut to a photo's")
+    new = shape_after_resize((height, width), size, min(size) if resize is None else resize)
+    if new[0] * new[1] > MAX_PIXELS:
+        raise ImageError(
+            "`images`", f"an image of {width}x{height} pixels", "have an aspect ratio that can be resized and cropped"
+        )
     if new != (height, width):
         image = resample(image, new, INTERPOLATIONS[interpolation])
     top, left = (round((have - want) / 2) for have, want in zip(new, size, strict=True))
     return image[top : top + size[0], left : left + size[1]]
 
 
-def resized_shape(shape, size, resize):
+def shape_after_resize(shape, size, resize):
     """Height and width to which an image of ``shape`` is resized before ``size`` is cut out."""
     (height, width), (high, wide) = shape, size
     if resize < min(size):
-        raise ValueError(f"`resize` should be at least the {min(size)} pixels that are cut out. Received: {resize}")
+        raise ValueError(f"`resize` should be at least the crop size, {min(size)} pixels. Received: {resize}")
     ratio = resize / min(size)
     if high * width >= wide * height:  # the height decides; in a square, where it is the short side
         new = round(high * ratio)
@@ -110,21 +112,21 @@ def to_channels(image, channels):
         if image.dtype == np.uint8:
             return np.asarray(Image.fromarray(image).convert("L"))[..., None]
         return image @ np.array([[0.299], [0.587], [0.114]], image.dtype)
-    raise ImageError("`images`", f"{have} channels", f"have {channels} channels, as the model takes them")
+    raise ImageError("`images`", f"{have} channels", f"have {channels} channels, as the model expects")
 
 
-def pair(size, argument="size"):
+def size_pair(size, argument="size"):
     """A size as (h, w); one number is a square, None stays."""
     if size is None:
         return None
     sides = (size, size) if isinstance(size, int | np.integer) else tuple(size)
     if len(sides) != 2 or not all(isinstance(side, int | np.integer) and side > 0 for side in sides):
-        raise ValueError(f"`{argument}` should be a number of pixels or (h, w). Received: {size!r}")
+        raise ValueError(f"`{argument}` should be a number of pixels or (height, width). Received: {size!r}")
     return int(sides[0]), int(sides[1])
 
 
 def check_count(argument, number):
     """The number, if it is a whole one of at least 1."""
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-        raise ValueError(f"`{argument}` should be a whole number of at least 1. Received: {number!r}")
+        raise ValueError(f"`{argument}` should be an integer of at least 1. Received: {number!r}")
     return number

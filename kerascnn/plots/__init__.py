@@ -1,1 +1,1 @@
-"""What figures of several rooms draw alike: colors of maps, tiles, signals, bare axes. Drawing only."""
+"""Drawing shared by all figures: color scales of maps, grids of tiles, signals, axes without ticks."""

@@ -1,6 +1,6 @@
-"""How numbers become pictures: maps and their scales, images as they are shown, signals on mid-gray, empty tiles.
+"""Turn numbers into pictures: maps with color scales, images, signals on mid-gray, grids of tiles.
 
-Nothing is hidden: what a scale clips is counted, a map without differences is hatched, what is no number is magenta.
+Nothing is hidden: clipped values are counted, constant maps are hatched, and NaN is magenta.
 """
 
 import textwrap
@@ -8,18 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..support.text import compact
+from ..support.text import format_number
 from .style import BAD, MAT, SMALL
 
 SIGNED, COVERED, GRADIENTS = "RdBu_r", "viridis", "magma"
 GUTTER = 2  # pixels between tiles
-MOST = 12  # images of a figure
-OPAQUE = 0.6  # of the strongest color over an image
+MAX_IMAGES = 12  # in a figure
+OPAQUE = 0.6  # opacity of the strongest color over an image
 
 
 @dataclass(frozen=True)
 class Scale:
-    """From which value to which the colors of a map go, and in ``words`` what was done to get there."""
+    """The range of values of a color map, with ``words`` that describe it."""
 
     low: float
     high: float
@@ -27,41 +27,41 @@ class Scale:
     words: str = ""
 
     def __call__(self, values):
-        """Values on 0..1, those beyond the ends clipped."""
+        """Values rescaled to 0..1 and clipped."""
         return np.clip((values - self.low) / ((self.high - self.low) or 1), 0, 1)
 
 
-def scale_of(values, signed, percent, colors=COVERED):
-    """From 0, or symmetric about 0 if ``signed``, to a percentile of |values|; how much is beyond is said."""
+def scale_for(values, signed, percent, colors=COVERED):
+    """A `Scale` from 0 (symmetric about 0 if ``signed``) to a percentile of the absolute values."""
     finite = np.abs(values[np.isfinite(values)])
     high = float(np.percentile(finite, percent)) if finite.size else 0.0
-    name = f"p{percent:g} = {compact(high)}"
+    name = f"p{percent:g} = {format_number(high)}"
     if high <= 0:  # fewer than that have any value
         high = float(finite.max(initial=0.0))
-        name = f"largest = {compact(high)}"
+        name = f"maximum {format_number(high)}"
     clipped = float((finite > high).mean()) if finite.size else 0.0
     words = f"{'±' if signed else '0 to '}{name}, {clipped:.1%} clipped"
     return Scale(-high if signed else 0.0, high, SIGNED if signed else colors, words)
 
 
-def colors_of(scale):
+def colormap_for(scale):
     import matplotlib
 
     return matplotlib.colormaps[scale.colors].with_extremes(bad=BAD)
 
 
-def paint(axis, values, scale, **where):
-    """Draw a map; what has no differences is hatched with its value. What a color bar is made for, or None."""
+def paint_map(axis, values, scale, **where):
+    """Draw a map and return the image for a color bar; a constant map is hatched, and None returned."""
     values = np.ma.masked_invalid(values)
     if values.count() and values.min() == values.max() and not values.mask.any():
-        hatch(axis, values.shape, float(values.min()), **where)
+        hatch_constant(axis, values.shape, float(values.min()), **where)
         return None
-    drawn = {"cmap": colors_of(scale), "vmin": scale.low, "vmax": scale.high, "interpolation": "nearest"}
+    drawn = {"cmap": colormap_for(scale), "vmin": scale.low, "vmax": scale.high, "interpolation": "nearest"}
     return axis.imshow(values, **drawn, **where)
 
 
-def hatch(axis, shape, value, **where):
-    """A tile that says that everything in it is one number."""
+def hatch_constant(axis, shape, value, **where):
+    """Draw a hatched tile with the one value of a constant map."""
     from matplotlib.patches import Rectangle
 
     axis.imshow(np.full(shape, np.nan), **where)
@@ -71,19 +71,21 @@ def hatch(axis, shape, value, **where):
     axis.text(0.5, 0.5, f"{value:.3g}", ha="center", va="center", fontsize=20, transform=axis.transAxes, bbox=box)
 
 
-def draw_key(drawn, axis):
-    """A color bar with three ticks right of a map; none for a hatched one."""
+def draw_color_bar(drawn, axis):
+    """Draw a color bar with three ticks to the right of a map, unless it is hatched."""
     if drawn is None:
         return
     low, high = drawn.get_clim()
     ticks = [low, (low + high) / 2, high]
     beside = axis.inset_axes([1.03, 0, 0.05, 1])
     axis.figure.colorbar(drawn, cax=beside, ticks=ticks)
-    beside.set_yticklabels([compact(0.0 if abs(tick) < 1e-9 * abs(high) else tick) for tick in ticks], fontsize=SMALL)
+    beside.set_yticklabels(
+        [format_number(0.0 if abs(tick) < 1e-9 * abs(high) else tick) for tick in ticks], fontsize=SMALL
+    )
 
 
-def range_of(images):
-    """(black, white) of pixels: 0..255, as kerascnn has them, or whatever these have."""
+def pixel_range(images):
+    """The pixel values of (black, white): 0..255, as in kerascnn, or what the images suggest."""
     low, high = float(np.nanmin(images)), float(np.nanmax(images))
     if low >= 0 and high <= 255:
         return (0.0, 255.0) if high > 1 or high == 0 else (0.0, 1.0)
@@ -92,41 +94,41 @@ def range_of(images):
     return low, high
 
 
-def looks(images):
-    """Images (N, H, W, C) as they are shown, (N, H, W, 3) from 0 to 1, and what has to be said of it."""
-    low, high = range_of(images)
-    said = [] if (low, high) == (0, 255) else [f"pixels from {low:.3g} (black) to {high:.3g} (white)"]
+def display_images(images):
+    """Images (N, H, W, C) for display, as (N, H, W, 3) from 0 to 1, and a note on the conversion."""
+    low, high = pixel_range(images)
+    notes = [] if (low, high) == (0, 255) else [f"pixel values from {low:.3g} (black) to {high:.3g} (white)"]
     channels = images.shape[-1]
     if channels not in (1, 3):
-        said.append(f"mean of {channels} channels")
+        notes.append(f"mean of {channels} channels")
     images = images if channels == 3 else images.mean(-1, keepdims=True)
     shown = np.clip((images - low) / ((high - low) or 1), 0, 1)
-    return np.broadcast_to(np.nan_to_num(shown), (*shown.shape[:3], 3)), ", ".join(said)
+    return np.broadcast_to(np.nan_to_num(shown), (*shown.shape[:3], 3)), ", ".join(notes)
 
 
-def signals(values, most):
-    """Signals at pixels (.., H, W, C) as colors on mid-gray, 0.5 + x / (2 most); mid-gray is exactly 0."""
+def signals_to_colors(values, most):
+    """Signals (.., H, W, C) as colors 0.5 + x / (2 most): mid-gray is exactly 0."""
     values = values if values.shape[-1] == 3 else values.sum(-1, keepdims=True)
     shown = np.broadcast_to(np.clip(0.5 + values / (2 * (most or 1)), 0, 1), (*values.shape[:-1], 3))
     return np.where(np.isfinite(values).all(-1, keepdims=True), shown, (1.0, 0.0, 1.0))
 
 
-def gray(image):
-    """An image (H, W, 3) without its colors, by what the eye makes of them."""
+def luminance(image):
+    """The luminance of an image (H, W, 3)."""
     return image @ np.array([0.299, 0.587, 0.114])
 
 
-def overlay(axis, image, values, signed, percent, colors):
-    """The smoothed map over the gray image, the stronger the less it lets through, and a line at half its height.
+def draw_overlay(axis, image, values, signed, percent, colors):
+    """Draw a smoothed map over the gray image, more opaque where stronger, with a contour at half its maximum.
 
-    Smoothed, as a gradient changes from pixel to pixel: dots and a line around every other one would hide the image.
+    It is smoothed because gradients change from pixel to pixel: dots and their contours would hide the image.
     """
     from scipy.ndimage import gaussian_filter
 
-    axis.imshow(gray(image), cmap="gray", vmin=0, vmax=1)
-    smooth = gaussian_filter(np.nan_to_num(values, posinf=0, neginf=0), blur(values.shape))
-    scale = scale_of(smooth, signed, percent, colors)
-    tinted = colors_of(scale)(scale(smooth))
+    axis.imshow(luminance(image), cmap="gray", vmin=0, vmax=1)
+    smooth = gaussian_filter(np.nan_to_num(values, posinf=0, neginf=0), blur_sigma(values.shape))
+    scale = scale_for(smooth, signed, percent, colors)
+    tinted = colormap_for(scale)(scale(smooth))
     tinted[..., 3] = OPAQUE * np.clip(np.abs(smooth) / (scale.high or 1), 0, 1)
     axis.imshow(tinted, interpolation="bilinear")
     half = np.abs(smooth).max() / 2
@@ -136,18 +138,18 @@ def overlay(axis, image, values, signed, percent, colors):
             axis.contour(smooth, levels=[level], colors="white", linewidths=1.1, linestyles=style)
 
 
-def blur(shape):
-    """Standard deviation in pixels of what smooths a map before it is laid over the image."""
+def blur_sigma(shape):
+    """The standard deviation in pixels of the Gaussian that smooths a map for `draw_overlay`."""
     return max(shape) / 32
 
 
-def spaced(count, most):
-    """At most ``most`` positions of ``count``, evenly spaced, with the first and the last."""
+def evenly_spaced(count, most):
+    """At most ``most`` of ``count`` positions, evenly spaced, including the first and the last."""
     return np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int))
 
 
-def spans(value, low, high):
-    """How far intervals reach below and above their values, (2, n), as error bars are drawn."""
+def error_bars(value, low, high):
+    """Lengths of error bars (2, n) below and above values, from the ends of their intervals."""
     return np.stack([value - low, high - value]).clip(0)
 
 
@@ -157,13 +159,13 @@ BETWEEN = 8  # pixels between groups of tiles
 MARGIN, HEAD, LINE = 24, 54, 25  # pixels around everything, above an image for its title, for a line of the caption
 
 
-def zoomed(tiles, zoom):
-    """Tiles (n, h, w, c) with each pixel repeated."""
+def enlarge_tiles(tiles, zoom):
+    """Enlarge tiles (n, h, w, c) by repeating pixels."""
     return tiles.repeat(zoom, axis=1).repeat(zoom, axis=2)
 
 
 def mosaic(tiles, columns, gutter=GUTTER, shade=MID_GRAY):
-    """Tiles (n, h, w, c) row by row as one image (H, W, c), between gutters, of mid-gray unless another is given."""
+    """Arrange tiles (n, h, w, c) row by row in one image (H, W, c), with gutters of a gray ``shade``."""
     count, height, width, channels = tiles.shape
     rows = -(-count // columns)
     room = np.full((rows * columns, height + gutter, width + gutter, channels), shade, tiles.dtype)
@@ -174,55 +176,55 @@ def mosaic(tiles, columns, gutter=GUTTER, shade=MID_GRAY):
     return np.pad(image, ((0, gutter), (0, gutter), (0, 0)), constant_values=shade)
 
 
-def corners(count, columns, shape, gutter=GUTTER):
-    """(left, top) in the mosaic of each of ``count`` tiles of ``shape``."""
+def tile_corners(count, columns, shape, gutter=GUTTER):
+    """The (left, top) corner of each of ``count`` tiles in a `mosaic`."""
     i = np.arange(count)
     return np.stack([i % columns * (shape[1] + gutter), i // columns * (shape[0] + gutter)], 1) + gutter
 
 
-def resize(image, shape, *, smooth=False):
-    """A map or image at another size: averaged where it gets smaller, else its pixels repeated, or ``smooth``."""
+def resize_map(image, shape, *, smooth=False):
+    """Resize a map or image: averaged if smaller, else pixels repeated, or interpolated if ``smooth``."""
     import cv2
 
     smaller = shape[0] < image.shape[0] or shape[1] < image.shape[1]
-    how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR if smooth else cv2.INTER_NEAREST
-    return cv2.resize(np.ascontiguousarray(image), (int(shape[1]), int(shape[0])), interpolation=how)
+    interpolation = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR if smooth else cv2.INTER_NEAREST
+    return cv2.resize(np.ascontiguousarray(image), (int(shape[1]), int(shape[0])), interpolation=interpolation)
 
 
 @dataclass(frozen=True, eq=False)
 class TileGrid:
-    """Tiles as one ``image`` (H, W, C); ``corners`` has the (left, top) of each, ``shape`` is the (h, w) of all."""
+    """Tiles as one ``image`` (H, W, C), with the ``corners`` (left, top) of each and their common ``shape``."""
 
     image: np.ndarray
     corners: np.ndarray
     shape: tuple
 
     def place(self, figure, left, top, title="", *, silent=()):
-        """Show it as `place` does, and mark the tiles that are ``silent``, an array with a truth for each."""
-        axis = place(figure, self.image, left, top, title)
+        """Draw it with `place_image`, and hatch the tiles for which ``silent`` is true."""
+        axis = place_image(figure, self.image, left, top, title)
         for i in np.flatnonzero(silent[: len(self.corners)]):
-            hatch_zero(axis, self.corners[i], self.shape)
+            hatch_zero_tile(axis, self.corners[i], self.shape)
         return axis
 
 
 def tile_grid(tiles, columns, gutter=GUTTER):
     """A `TileGrid` of tiles (n, h, w, c), row by row."""
     shape = tiles.shape[1:3]
-    return TileGrid(mosaic(tiles, columns, gutter), corners(len(tiles), columns, shape, gutter), shape)
+    return TileGrid(mosaic(tiles, columns, gutter), tile_corners(len(tiles), columns, shape, gutter), shape)
 
 
-def columns_for(count, aspect=1.5):
-    """How many columns make a grid about ``aspect`` times as wide as high."""
+def grid_columns(count, aspect=1.5):
+    """The number of columns of a grid about ``aspect`` times as wide as high."""
     return max(1, min(count, int(np.ceil(np.sqrt(count * aspect)))))
 
 
-def zoom_for(shape, columns, wide):
-    """The whole factor that makes a row of tiles at most ``wide`` pixels long, at least 1."""
+def zoom_factor(shape, columns, wide):
+    """The integer zoom, at least 1, at which a row of tiles is at most ``wide`` pixels long."""
     return max(1, wide // (columns * shape[1]))
 
 
-def sheet(width, height, title, caption):
-    """(figure, pixels above its images) with room for images of together ``width`` x ``height`` pixels."""
+def pixel_figure(width, height, title, caption):
+    """A figure for images of ``width`` x ``height`` pixels together, and the number of pixels above them."""
     from matplotlib.figure import Figure
 
     lines = textwrap.wrap(caption, max(30, int(width / 10)))
@@ -237,14 +239,14 @@ def sheet(width, height, title, caption):
     return figure, top
 
 
-def place(figure, image, left, top, title="", **how):
-    """Show an image with its upper left corner at (left, top) pixels of a figure, one for one; its axes."""
+def place_image(figure, image, left, top, title="", **options):
+    """Draw an image at (left, top) pixels of a figure, pixel for pixel, and return its axes."""
     wide, high = (round(size * DPI) for size in figure.get_size_inches())
     height, width = image.shape[:2]
     axis = figure.add_axes((left / wide, 1 - (top + height) / high, width / wide, height / high))
     image = image[..., 0] if image.ndim == 3 and image.shape[-1] == 1 else image
-    how = {"cmap": "gray", "vmin": 0, "vmax": 1, "interpolation": "nearest", "aspect": "auto"} | how
-    axis.imshow(image, **how)
+    options = {"cmap": "gray", "vmin": 0, "vmax": 1, "interpolation": "nearest", "aspect": "auto"} | options
+    axis.imshow(image, **options)
     axis.set_xticks([])
     axis.set_yticks([])
     axis.spines[:].set_visible(False)
@@ -252,8 +254,8 @@ def place(figure, image, left, top, title="", **how):
     return axis
 
 
-def hatch_zero(axis, corner, shape):
-    """Mark a tile in which everything is 0."""
+def hatch_zero_tile(axis, corner, shape):
+    """Hatch a tile whose values are all 0."""
     from matplotlib.patches import Rectangle
 
     (left, top), (height, width) = corner - 0.5, shape[:2]
@@ -262,6 +264,6 @@ def hatch_zero(axis, corner, shape):
     axis.text(left + width / 2, top + height / 2, "0", ha="center", va="center", fontsize=8)
 
 
-def some(shown, count, what):
-    """ "64 units", or "the first 64 of 512 units" where not all are shown."""
-    return f"{count} {what}" if shown >= count else f"the first {shown} of {count} {what}"
+def selection_note(shown, count, what):
+    """ "64 units", or "showing the first 64 of 512 units" if not all are shown."""
+    return f"{count} {what}" if shown >= count else f"showing the first {shown} of {count} {what}"

@@ -1,12 +1,12 @@
-"""A network as one HTML file: what it is, what it sees, how good and how healthy it is, where it fails.
+"""A network as one HTML page: what it is, what it sees, how accurate and how healthy it is, where it fails.
 
 report = kerascnn.report(model, data="photos")
-report.save("report.html")  # and report.json beside it, the same numbers for programs
+report.save("report.html")  # and report.json next to it, the same numbers for programs
 
-A page is made of sections, a section of blocks; other packages make pages of their own from these.
+A page consists of sections, a section of blocks; other packages build pages of their own from these.
 """
 
-from ..support.lazy import lazily
+from ..support.lazy import lazy_attributes
 
 PUBLIC = {  # name -> module; loaded when first asked for
     "Report": "results",
@@ -17,17 +17,17 @@ PUBLIC = {  # name -> module; loaded when first asked for
     "Section": "page",
     "box": "page",
     "cards": "page",
-    "drawn": "page",
-    "facts": "page",
+    "svg_figure": "page",
+    "definition_list": "page",
     "figure": "page",
-    "folded": "page",
+    "details": "page",
     "heading": "page",
     "page": "page",
     "paragraph": "page",
-    "photos": "page",
+    "photo_grid": "page",
     "picture": "page",
-    "row": "page",
-    "table": "page",
+    "block_row": "page",
+    "data_table": "page",
 }
 __all__ = sorted(PUBLIC)
-__getattr__, __dir__ = lazily(__name__, PUBLIC)
+__getattr__, __dir__ = lazy_attributes(__name__, PUBLIC)

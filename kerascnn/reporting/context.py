@@ -1,4 +1,4 @@
-"""What a section may ask about: a network, images to draw pictures of, labeled ones to judge it by."""
+"""What sections of a report can use: a network, sample images for pictures, labeled images for evaluation."""
 
 import json
 import os
@@ -8,37 +8,57 @@ from pathlib import Path
 
 import numpy as np
 
-from ..evaluation.evaluate import labeled
-from ..graph.run import part
-from ..inputs.batch import batch_of
-from ..inputs.class_names import aligned
+from ..evaluation.evaluate import load_labeled_images
+from ..graph.run import subgraph
+from ..inputs.batch import as_batch
+from ..inputs.class_names import align_labels
 from ..inputs.classifier import classifier, open_model, resolve_class_names
 from ..support import store
 from ..support.store import digest
-from ..support.text import unknown
+from ..support.text import unknown_name
 
 EFFORTS = ("quick", "normal", "full")
-DRAWN = {"quick": 4, "normal": 6, "full": 12}  # photos that pictures are made of
+SAMPLES = {"quick": 4, "normal": 6, "full": 12}  # photos that pictures are made of
 POOL = {"quick": 64, "normal": 256, "full": 1024}  # images that statistics are of
-JUDGED = {"quick": 512, "normal": 5_000, "full": None}  # labeled images that are put to the network
+MAX_EVALUATED = {"quick": 512, "normal": 5_000, "full": None}  # labeled images that are put to the network
 
 
 class Skipped(Exception):
-    """A section that cannot be: why, and how to get it."""
+    """Raised by a section that cannot be made: why, and what it needs."""
 
 
-def silent(done, total, what=""):
-    """Tell nobody how far a section is."""
+def ignore_progress(done, total, what=""):
+    """Discard a section's progress."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Subject:
-    """What a report is about, for its sections to ask. Images are pixels 0..255 cut to the network's size."""
+    """The subject of a report, as its sections see it.
+
+    Images are pixels 0..255, resized and cropped to the network's size.
+
+    Attributes:
+        model: The network.
+        name: Its name.
+        lens: `kerascnn.visualize.Lens` of the network; None if it does not take images alone.
+        given_class_names: Names of the classes, or None.
+        samples: Images (n, H, W, C) to draw pictures of, or None.
+        sample_names: Names of the samples.
+        sample_labels: True classes of the samples, or None.
+        data: Labeled images for evaluation, a `kerascnn.data.Batch`, or None.
+        pool: Images (m, H, W, C) for statistics, or None.
+        layers: Names of the layers to show.
+        effort: "quick", "normal" or "full".
+        seed: Random seed.
+        transfer: Folder of a finished study, or None.
+        on_progress: Function of a section's own progress, called with (done, total, what).
+        metadata: Provenance, for the appendix.
+    """
 
     model: object = field(repr=False)
     name: str
-    probe: object = field(repr=False)  # kerascnn.visualize.Probe of the model
-    classes: tuple | None = field(default=None, repr=False)  # names
+    lens: object = field(repr=False)  # kerascnn.visualize.Lens of the model
+    given_class_names: tuple | None = field(default=None, repr=False)  # names
     samples: np.ndarray | None = field(default=None, repr=False)  # (n, H, W, C) float32, to draw pictures of
     sample_names: tuple = ()
     sample_labels: np.ndarray | None = field(default=None, repr=False)
@@ -48,165 +68,194 @@ class Subject:
     effort: str = "normal"
     seed: int = 0
     transfer: Path | None = None  # the folder of a finished study
-    on_progress: object = field(default=silent, repr=False)  # on_progress(done, total, what) of a section
-    facts: dict = field(default_factory=dict, repr=False)  # where it all comes from, for the appendix
+    on_progress: object = field(default=ignore_progress, repr=False)  # on_progress(done, total, what) of a section
+    metadata: dict = field(default_factory=dict, repr=False)  # where it all comes from, for the appendix
 
     @property
     def preprocess(self):
-        """What makes of pixels what the network expects; None where it does that by itself."""
-        return self.probe.given["preprocess"]
+        """The function that turns pixels into the network's input, or None."""
+        return self.lens.settings["preprocess"]
 
-    def of_effort(self, quick, normal, full):
-        """One of three by the effort."""
+    def by_effort(self, quick, normal, full):
+        """One of three values, chosen by the effort."""
         return dict(zip(EFFORTS, (quick, normal, full), strict=True))[self.effort]
 
     @property
-    def remarks(self):
-        """What was left out or warned of, each once."""
-        warned = (str(each.message) for each in self.facts["warnings"] if issubclass(each.category, UserWarning))
-        return [*dict.fromkeys([*self.facts["notes"], *warned])]
+    def notes(self):
+        """What was skipped or warned of, each once."""
+        warned = (str(each.message) for each in self.metadata["warnings"] if issubclass(each.category, UserWarning))
+        return [*dict.fromkeys([*self.metadata["notes"], *warned])]
 
-    def need_one_input(self):
-        """`Skipped` where the network has inputs beside the images."""
-        if len(self.probe.inputs) > 1:
-            inputs = ", ".join(self.probe.inputs)
+    def require_one_input(self):
+        """Raise `Skipped` if the network has inputs besides the images."""
+        if len(self.lens.inputs) > 1:
+            inputs = ", ".join(self.lens.inputs)
             raise Skipped(
-                f"the network has several inputs ({inputs}), and images for one of them: call the methods yourself"
+                f"the network has several inputs ({inputs}), but images are given for one of them: call the "
+                "methods in Python instead"
             )
 
     @property
     def photos(self):
-        """The samples, (N, H, W, C), or `Skipped`, also where a network takes more than images."""
-        self.need_one_input()
+        """The samples (N, H, W, C); raises `Skipped` if there are none."""
+        self.require_one_input()
         if self.samples is None:
-            raise Skipped("no images were given: --images PATH ..., or --data DIR")
+            raise Skipped("no images were given: use --images PATH ..., or --data DIR")
         return self.samples
 
     @cached_property
     def class_names(self):
-        """What all classes are called, by their numbers; `Skipped` where the network gives no scores of classes."""
-        shape = self.probe.output.shape
+        """Names of all classes; raises `Skipped` if there are none."""
+        shape = self.lens.output.shape
         if len(shape) != 1:
-            raise Skipped(f"the network gives {shape} for an image, no scores of classes")
+            raise Skipped(f"the network is not a classifier: it returns {shape} for an image")
         numbers = range(max(shape[0], 2))  # a single sigmoid tells two apart
-        return tuple(str(self.classes[number]) if self.classes else f"class {number}" for number in numbers)
+        return tuple(
+            str(self.given_class_names[number]) if self.given_class_names else f"class {number}" for number in numbers
+        )
 
     @cached_property
     def photo_probabilities(self):
-        """(N, classes) of the samples."""
+        """Probabilities (N, classes) of the samples."""
         return self.probabilities(self.photos)
 
     def probabilities(self, images):
-        """(N, classes) of images as the network's probe reads them, whatever the network ends with."""
-        from ..visualize.attribution.attribution import predicted
+        """Probabilities (N, classes) of images, whatever the network ends with."""
+        from ..visualize.attribution.attribution import predict_probabilities
         from ..visualize.engine.query import pictures
 
-        return predicted(self.probe, pictures(self.probe, images))
+        return predict_probabilities(self.lens, pictures(self.lens, images))
 
     @cached_property
     def anatomy(self):
-        """`kerascnn.dissect` of the network, at the size that images are cut to where its own is open."""
+        """`kerascnn.dissect` of the network, with open sizes filled in."""
         from ..anatomy.table import dissect
         from ..inputs.classifier import classifier
 
-        if self.probe is None or None not in self.probe.shape:
+        if self.lens is None or None not in self.lens.shape:
             return dissect(self.model)
         network = classifier(self.model)
         return dissect(self.model, (*network.size, network.channels))
 
     @cached_property
     def evaluation(self):
-        """`kerascnn.evaluate` of the network on ``data``, done once; `Skipped` where it cannot be."""
+        """`kerascnn.evaluate` on ``data``; raises `Skipped` if that is impossible."""
         from ..evaluation.evaluate import evaluate
 
         if self.data is None:
-            raise Skipped("no labeled images were given: --data DIR, a folder with a subfolder for each class")
+            raise Skipped("no labeled images were given: use --data DIR, a folder with one subfolder per class")
         try:
-            return evaluate(self.model, self.data, classes=self.classes, preprocess=self.preprocess, verbose=0)
+            return evaluate(
+                self.model, self.data, class_names=self.given_class_names, preprocess=self.preprocess, verbose=0
+            )
         except ValueError as error:
-            raise Skipped(f"the network cannot be judged by these images: {error}") from error
+            raise Skipped(f"cannot evaluate the network on these images: {error}") from error
 
     @cached_property
     def activity(self):
-        """`kerascnn.activity` of the network on ``pool``, done once; `Skipped` where there is none."""
+        """`kerascnn.activity` on ``pool``; raises `Skipped` if there is none."""
         from ..diagnose.activity import activity
-        from ..graph.run import activations
+        from ..graph.run import activation_nodes
 
         if self.pool is None:
-            raise Skipped("no images were given: --data DIR, or --images with dozens of them")
-        if not activations(self.probe.graph):
-            raise Skipped("the network has no units: neither weights nor nonlinearities")
+            raise Skipped("too few images were given: use --data DIR, or --images with dozens of them")
+        if not activation_nodes(self.lens.graph):
+            raise Skipped("the network has no units: no layer has weights or a nonlinearity")
         return activity(self.model, self.pool, preprocess=self.preprocess)
 
 
 BATCH = 64
 
 
-def subject(model, data, images, *, classes, transfer, effort, layers, seed, preprocess, on_progress):
-    """The `Subject`; its ``facts`` have the hashes, the counts, and what is to be told of them."""
-    from ..graph.walk import walk
-    from ..visualize.engine.lens import Probe
+def make_subject(model, data, images, *, class_names, transfer, effort, layers, seed, preprocess, on_progress):
+    """The `Subject`; its metadata have the hashes, the counts and the notes."""
+    from ..graph.walk import build_graph
+    from ..visualize.engine.lens import Lens
 
     if effort not in EFFORTS:
-        raise ValueError(unknown("effort", effort, EFFORTS))
+        raise ValueError(unknown_name("effort", effort, EFFORTS))
     model = open_model(model)
-    walk(model)  # says what is wrong with what is no model
-    facts = {"model": of_model(model), "notes": []}
+    build_graph(model)  # raises if this is not a model
+    facts = {"model": hash_model(model), "notes": []}
     try:
-        probe = Probe(model, preprocess=preprocess)
+        lens = Lens(model, preprocess=preprocess)
         network = classifier(model)
-    except ValueError as error:  # several inputs, or none of images: what needs no image can still be said
+    except ValueError as error:  # several inputs, or none of images: sections without images remain
         facts["mute"] = str(error)
-        how = {"effort": effort, "seed": seed, "transfer": transfer, "on_progress": on_progress}
-        return Subject(model, model.name, None, facts=facts, **how)
-    given = None if data is None else chosen(labeled(data), effort, seed, facts)
-    given, classes = renumbered(given, classes, probe)
+        return Subject(
+            model=model,
+            name=model.name,
+            lens=None,
+            effort=effort,
+            seed=seed,
+            transfer=transfer,
+            on_progress=on_progress,
+            metadata=facts,
+        )
+
+    given = None if data is None else limit_images(load_labeled_images(data), effort, seed, facts)
+    given, class_names = renumber_labels(given, class_names, lens)
     rng = np.random.default_rng(seed)
-    few, many = DRAWN[effort], POOL[effort]
-    shown = None if given is None else given.take(spread(given.labels, rng)[:many])
+    few, many = SAMPLES[effort], POOL[effort]
+    shown = None if given is None else given.take(class_balanced_order(given.labels, rng)[:many])
     samples, names, labels, pool = None, (), None, None
     if shown is not None:
-        pool = pixels(network, shown)
+        pool = read_pixels(network, shown)
         samples, names, labels = pool[:few], shown.names[:few], shown.labels[:few]
     if images is not None:
-        read, names = photos(network, batch_of(images), few if pool is not None else many, facts)
+        read, names = read_photos(network, as_batch(images), few if pool is not None else many, facts)
         samples, names, labels = read[:few], names[:few], None
         pool = read if pool is None else pool
     facts["images"] = {"judged": 0 if given is None else len(given), "statistics": 0 if pool is None else len(pool)}
-    parts = [of_images(given), *names, *([] if samples is None else [samples, pool])]
+    parts = [hash_batch(given), *names, *([] if samples is None else [samples, pool])]
     facts["data"] = store.digest(*parts) if samples is not None else ""
-    facts["preprocess"] = of_preprocess(preprocess, probe.shape)
-    layers = tuple(probe.tap(layer) for layer in layers) if layers else stage_layers(probe)
+    facts["preprocess"] = hash_preprocess(preprocess, lens.shape)
+    layers = tuple(lens.tap(layer) for layer in layers) if layers else stage_layers(lens)
     return Subject(
-        model, model.name, probe, classes, samples, tuple(map(short, names)), labels, given, pool, layers, effort, seed,
-        transfer, on_progress, facts,
-    )  # fmt: skip
+        model=model,
+        name=model.name,
+        lens=lens,
+        given_class_names=class_names,
+        samples=samples,
+        sample_names=tuple(map(base_name, names)),
+        sample_labels=labels,
+        data=given,
+        pool=pool,
+        layers=layers,
+        effort=effort,
+        seed=seed,
+        transfer=transfer,
+        on_progress=on_progress,
+        metadata=facts,
+    )
 
 
-def chosen(given, effort, seed, facts):
-    """The images that judge, as many as the effort is for, drawn at random of more."""
-    most = JUDGED[effort]
+def limit_images(given, effort, seed, facts):
+    """The images for evaluation, a random sample if the effort allows fewer."""
+    most = MAX_EVALUATED[effort]
     facts["source"] = given.title
     if given.failed:
-        facts["notes"].append(f"{len(given.failed)} images of the data could not be read and are left out")
+        facts["notes"].append(f"{len(given.failed)} unreadable images of --data were skipped")
     if most is None or len(given) <= most:
         return given
-    facts["notes"].append(f"{most:,} of {len(given):,} labeled images judge, drawn with seed {seed}: --full for all")
+    facts["notes"].append(
+        f"{most:,} of {len(given):,} labeled images are evaluated, sampled with seed {seed}; use --full for all"
+    )
     return given.take(np.sort(np.random.default_rng(seed).permutation(len(given))[:most]))
 
 
-def renumbered(images, classes, probe):
-    """(the images with labels as the model numbers its classes, these classes' names or None)."""
-    width = probe.output.shape[-1] if len(probe.output.shape) == 1 else None
+def renumber_labels(images, class_names, lens):
+    """(images with labels numbered as the model numbers its classes, the names of these classes or None)."""
+    width = lens.output.shape[-1] if len(lens.output.shape) == 1 else None
     if width is None or images is None:
-        return images, None if width is None else resolve_class_names(classes, max(width, 2), probe.model)
-    numbers, names = aligned(images.labels, images.classes, classes, max(width, 2), probe.model)
+        return images, None if width is None else resolve_class_names(class_names, max(width, 2), lens.model)
+    numbers, names = align_labels(images.labels, images.class_names, class_names, max(width, 2), lens.model)
     called = names or tuple(str(i) for i in range(max(width, 2)))
-    return replace(images, labels=np.asarray(numbers), classes=called), names
+    return replace(images, labels=np.asarray(numbers), class_names=called), names
 
 
-def spread(labels, rng):
-    """Positions in an order that meets every class once before any twice, drawn at random."""
+def class_balanced_order(labels, rng):
+    """Positions in random order, one image of every class before a second of any."""
     order = rng.permutation(len(labels))
     turn, seen = np.empty(len(labels), int), {}
     for i in order:
@@ -215,13 +264,13 @@ def spread(labels, rng):
     return order[np.argsort(turn[order], kind="stable")]
 
 
-def pixels(network, images):
-    """The pixels (N, H, W, C) of a `Batch`, float32, cropped as `evaluate` crops them."""
+def read_pixels(network, images):
+    """Pixels (N, H, W, C) of a `Batch`, float32, preprocessed as in `evaluate`."""
     return np.concatenate([part for _, part in images.chunks(network.preprocessing_of(images), BATCH)])
 
 
-def photos(network, images, most, facts):
-    """(pixels, names) of the first ``most`` of a `Batch` that can be read."""
+def read_photos(network, images, most, facts):
+    """(pixels, names) of the first ``most`` readable images of a `Batch`."""
     rows, arrays, failed = [], [], {}
     for some, pixels in images.chunks(network.preprocessing, BATCH, failed):
         rows += some
@@ -230,30 +279,30 @@ def photos(network, images, most, facts):
             break
     images.check_readable(failed)
     if failed:
-        facts["notes"].append(f"{len(failed)} images could not be read and are left out")
+        facts["notes"].append(f"{len(failed)} unreadable images were skipped")
     return np.stack(arrays[:most]), [images.names[row] for row in rows[:most]]
 
 
-def short(name):
+def base_name(name):
     """A file's name without its folders."""
     return os.path.basename(str(name)) or str(name)
 
 
 @cache
-def of_code():
-    """A hash of the files that draw and word what a section finds."""
+def hash_code():
+    """Hash of the files that draw and word the sections."""
     return digest(*(path.read_bytes() for path in code_files()))
 
 
 def code_files():
-    """This package's own files, with its template and style, and those of `kerascnn.plots`."""
+    """This package's own files, its template and style included, and those of `kerascnn.plots`."""
     here = Path(__file__).parent
     files = [*here.rglob("*"), *here.parent.glob("plots/*")]
-    return sorted(path for path in files if path.suffix in (".py", ".jinja", ".css"))
+    return sorted(path for path in files if path.suffix in (".py", ".pyi", ".jinja", ".css"))
 
 
-def of_model(model):
-    """A hash of a network's configuration and weights."""
+def hash_model(model):
+    """Hash of a network's configuration and weights."""
     import keras
 
     try:
@@ -263,21 +312,21 @@ def of_model(model):
     return digest(config, *(np.asarray(keras.ops.convert_to_numpy(weight)) for weight in model.weights))
 
 
-def of_images(images):
-    """A hash of `Batch`: what they show, what they are called, what they are labeled."""
+def hash_batch(images):
+    """Hash of a `Batch`: images, names and labels."""
     if images is None:
         return ""
-    items = [images.items] if images.decoded else map(contents, images.items)
-    return digest(*images.classes, *images.names, images.labels, *items)
+    items = [images.items] if images.is_decoded else map(read_item, images.items)
+    return digest(*images.class_names, *images.names, images.labels, *items)
 
 
-def contents(item):
+def read_item(item):
     """The bytes of a file, or of a member of an archive."""
     return item.read() if hasattr(item, "read") else Path(item).read_bytes()
 
 
-def of_preprocess(preprocess, shape):
-    """A hash of what a function makes of a ramp of pixels; "" without one."""
+def hash_preprocess(preprocess, shape):
+    """Hash of what a preprocessing function does to a ramp of pixels; "" without one."""
     import keras
 
     if preprocess is None:
@@ -287,26 +336,26 @@ def of_preprocess(preprocess, shape):
     return digest(keras.ops.convert_to_numpy(preprocess(ramp)))
 
 
-def of_folder(folder, suffixes=(".json", ".csv")):
-    """A hash of the small files of a folder; "" without one."""
+def hash_folder(folder, suffixes=(".json", ".csv")):
+    """Hash of the small files of a folder; "" without one."""
     if folder is None or not Path(folder).is_dir():
         return ""
     files = sorted(path for path in Path(folder).iterdir() if path.suffix in suffixes)
     return digest(*(part for path in files for part in (path.name, path.read_bytes())))
 
 
-MOST = 6
-ARRANGING = ("ZeroPadding2D", "Cropping2D", "Dropout", "SpatialDropout2D", "Pad", "Identity")
+MAX_LAYERS = 6
+PASS_THROUGH_KINDS = ("ZeroPadding2D", "Cropping2D", "Dropout", "SpatialDropout2D", "Pad", "Identity")
 
 
-def stage_layers(probe):
-    """One layer a stage: the last with maps of each size that a convolution writes, up to the features."""
-    last = probe.features(otherwise="")
+def stage_layers(lens):
+    """One layer per stage: the last one of each resolution that has a convolution, up to the features."""
+    last = lens.last_feature_maps(otherwise="")
     if not last:
         return ()
     found, convolved = {}, set()
-    for node in part(probe.graph, [probe.graph.find(last)]).nodes:
-        if node.is_input or len(node.shape) != 3 or node.kind in ARRANGING:
+    for node in subgraph(lens.graph, [lens.graph.find(last)]).nodes:
+        if node.is_input or len(node.shape) != 3 or node.kind in PASS_THROUGH_KINDS:
             continue
         size = node.shape[:2] if None not in node.shape[:2] else None  # of open sizes: all one stage
         if len(getattr(node.operation, "kernel_size", ())) == 2:
@@ -314,5 +363,5 @@ def stage_layers(probe):
         found.pop(size, None)
         found[size] = node.name
     names = [name for size, name in found.items() if size in convolved] or [*found.values()]
-    step = max(1, -(-len(names) // MOST))
+    step = max(1, -(-len(names) // MAX_LAYERS))
     return tuple(names[::-1][::step][::-1])

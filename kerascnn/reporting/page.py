@@ -1,19 +1,29 @@
-"""One HTML file without scripts and without anything to load, in light and dark: sections, each of blocks.
+"""Build one self-contained HTML file without scripts, in light and dark, from sections of blocks.
 
-A block is markup that escapes whatever text it is made of; names of classes and files may hold anything.
+A block is markup that escapes all text put into it: names of classes and files may contain anything.
 """
+
+from __future__ import annotations
 
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from ..support.files import displayable
+from ..support.files import escape_surrogates
+from ..support.types import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from markupsafe import Markup
+    from matplotlib.figure import Figure
+
+    Block: TypeAlias = Markup
 
 TEMPLATE, STYLE = (Path(__file__).with_name(name) for name in ("page.html.jinja", "style.css"))
 
@@ -27,7 +37,13 @@ STATUS = {  # a card's status word -> its color
 
 
 class Section(NamedTuple):
-    """A title, blocks, which the functions here make, and the numbers in them as plain data."""
+    """A section of a page.
+
+    Attributes:
+        title: Title of the section.
+        blocks: Blocks made by the functions of `kerascnn.reporting`.
+        results: The numbers in them as plain data.
+    """
 
     title: str
     blocks: tuple
@@ -35,75 +51,129 @@ class Section(NamedTuple):
 
 
 @cache
-def macros():
-    """The template's macros, one a kind of block, as functions; and one of the whole page."""
+def template_macros():
+    """The macros of the template as functions: one per kind of block, and one for the page."""
     from jinja2 import Environment
 
     environment = Environment(autoescape=True, trim_blocks=True)
-    environment.filters["written"] = written
+    environment.filters["format_cell"] = format_cell
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).module
 
 
-def filled(macro, /, **values):
-    """A block; whatever is put into it is escaped unless it is one itself."""
-    return getattr(macros(), macro)(**values)
+def render_block(macro, /, **values):
+    """Render a macro of the template; values are escaped unless they are blocks themselves."""
+    return getattr(template_macros(), macro)(**values)
 
 
-def page(title, sections, lead="", *, note="", data=None):
-    """The whole file as text; ``data`` is a JSON document that travels with it."""
+def page(title: str, sections: Iterable[Section], lead: str = "", *, note: str = "", data: str | None = None) -> str:
+    """Build the whole page as text.
+
+    Args:
+        title: Title of the page.
+        sections: `Section`s, in order.
+        lead: Sentence below the title.
+        note: Small print below it.
+        data: JSON document that is embedded in the page.
+
+    Returns:
+        The HTML as a string.
+    """
     from markupsafe import Markup
 
     safe = None if data is None else Markup(data.replace("<", "\\u003c").replace("&", "\\u0026"))
     anchored = [(slug(section.title), section) for section in sections]
     style = Markup(STYLE.read_text(encoding="utf-8"))
-    text = filled("page", title=title, lead=lead, note=note, style=style, sections=anchored, data=safe)
-    return displayable(str(text))
+    text = render_block("page", title=title, lead=lead, note=note, style=style, sections=anchored, data=safe)
+    return escape_surrogates(str(text))
 
 
 def slug(text):
-    """A text as the name of a place in the page."""
+    """A text as an anchor in the page."""
     return re.sub(r"[^a-z0-9]+", "-", str(text).lower()).strip("-") or "part"
 
 
-def paragraph(text, soft=False):
-    return filled("paragraph", text=text, soft=soft)
+def paragraph(text: str, soft: bool = False) -> Block:
+    """A paragraph of text.
+
+    Args:
+        text: The text, which is escaped.
+        soft: Whether it is small print.
+
+    Returns:
+        A block.
+    """
+    return render_block("paragraph", text=text, soft=soft)
 
 
-def heading(text):
-    """A title within a section."""
-    return filled("heading", text=text)
+def heading(text: str) -> Block:
+    """A heading within a section.
+
+    Args:
+        text: The text, which is escaped.
+
+    Returns:
+        A block.
+    """
+    return render_block("heading", text=text)
 
 
-def box(*blocks, failed=False):
-    """Blocks in a frame: what is missing here and why."""
-    return filled("box", blocks=blocks, failed=failed)
+def box(*blocks: Block, failed: bool = False) -> Block:
+    """A frame around blocks.
+
+    Args:
+        *blocks: Blocks to frame.
+        failed: Whether the frame marks a failure.
+
+    Returns:
+        A block.
+    """
+    return render_block("box", blocks=blocks, failed=failed)
 
 
 def code(text):
-    """Lines of a program, as they are."""
-    return filled("code", text=text)
+    """Code as it is."""
+    return render_block("code", text=text)
 
 
-def facts(pairs):
-    """What is called how: {name: value}."""
-    return filled("facts", pairs=pairs.items())
+def definition_list(pairs: Mapping[str, object]) -> Block:
+    """A list of terms and their values.
+
+    Args:
+        pairs: {term: value}.
+
+    Returns:
+        A block.
+    """
+    return render_block("definition_list", pairs=pairs.items())
 
 
-def table(frame, marked=None, most=None, caption=None):
-    """A DataFrame; rows are ``marked`` by a column of it, which is not shown; of long ones the first ``most`` rows."""
-    shown = frame if most is None else frame.head(most)
-    names = [name for name in frame.columns if name != marked]
+def data_table(
+    frame: pd.DataFrame, highlight: str | None = None, max_rows: int | None = None, caption: str | None = None
+) -> Block:
+    """A DataFrame as a table.
+
+    Args:
+        frame: The DataFrame.
+        highlight: Boolean column whose rows are highlighted; the column itself is not shown.
+        max_rows: Number of rows to show; None shows all.
+        caption: Text above the table.
+
+    Returns:
+        A block.
+    """
+    shown = frame if max_rows is None else frame.head(max_rows)
+    names = [name for name in frame.columns if name != highlight]
     columns = [(name, not any(isinstance(value, int | float) for value in frame[name].tolist())) for name in names]
-    marks = shown[marked].tolist() if marked else [False] * len(shown)
+    marks = shown[highlight].tolist() if highlight else [False] * len(shown)
     rows = zip(zip(*(shown[name].tolist() for name in names), strict=True), marks, strict=True)
-    label = caption or f"table of {', '.join(map(str, names))}"
-    block = filled("table", columns=columns, rows=rows, caption=caption, label=label)
+    label = caption or f"table with the columns {', '.join(map(str, names))}"
+    block = render_block("data_table", columns=columns, rows=rows, caption=caption, label=label)
     rest = len(frame) - len(shown)
     return block + paragraph(f"... and {rest:,} more", soft=True) if rest else block
 
 
-def written(value):
-    """A cell: counts with their thousands, other numbers in four digits, nothing for what is missing."""
+def format_cell(value):
+    """A cell as text: integers with thousands separators, floats to four digits, nothing for missing values."""
     if value is None or value != value:
         return ""
     if isinstance(value, bool):
@@ -113,60 +183,127 @@ def written(value):
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def figure(drawing, alt="", caption=None, code=None, name=None):
-    """A matplotlib figure. ``alt`` says its numbers in words, ``caption`` its scale and units, ``code`` makes it again.
+def figure(
+    drawing: Figure, alt: str = "", caption: str | None = None, code: str | None = None, name: str | None = None
+) -> Block:
+    """A matplotlib figure as a picture.
 
-    ``name`` is the place in the page that a link leads to.
+    Args:
+        drawing: The matplotlib figure.
+        alt: Its numbers in words, for readers who do not see it.
+        caption: Scale and units, shown below.
+        code: Code that reproduces it, shown on a click.
+        name: Anchor in the page.
+
+    Returns:
+        A block.
     """
-    pixels = pixels_of(drawing)
+    pixels = render_figure(drawing)
     width = round(pixels.shape[1] * 100 / 150)  # as on a screen of 100 dots an inch; finer ones show all of it
-    return image(palette_png(pixels), pixels, alt, caption, code, name=name, width=width, text=True)
+    return image_block(png_uri(pixels), pixels, alt, caption, code, name=name, width=width, text=True)
 
 
-def picture(pixels, alt, caption=None, code=None, *, kind="photo", name=None, width=None):
-    """Pixels 0..255 (H, W, 1 or 3): a "photo", or a color-mapped "map", whose colors stay exact.
+def picture(
+    pixels: Array,
+    alt: str,
+    caption: str | None = None,
+    code: str | None = None,
+    *,
+    kind: Literal["photo", "map"] = "photo",
+    name: str | None = None,
+    width: int | None = None,
+) -> Block:
+    """An array as a picture.
 
-    ``width`` is that on the page in CSS pixels, the picture's own unless given.
+    Args:
+        pixels: Pixels 0..255, (H, W, 1 or 3).
+        alt: What it shows, for readers who do not see it.
+        caption: Text below.
+        code: Code that reproduces it, shown on a click.
+        kind: "photo", or "map" for a color-mapped array, whose colors stay exact.
+        name: Anchor in the page.
+        width: Width on the page in CSS pixels; None is the width of the array.
+
+    Returns:
+        A block.
     """
-    pixels = rgb(pixels)
-    data = palette_png(pixels) if kind == "map" else webp(pixels)
-    return image(data, pixels, alt, caption, code, name=name, width=width)
+    pixels = to_rgb(pixels)
+    data = png_uri(pixels) if kind == "map" else webp_uri(pixels)
+    return image_block(data, pixels, alt, caption, code, name=name, width=width)
 
 
-def image(data, pixels, alt, caption, code, *, name, width, text=False):
-    """A picture with what is said of it; one with ``text`` in it scrolls on a narrow screen, rather than shrink."""
+def image_block(data, pixels, alt, caption, code, *, name, width, text=False):
+    """A picture with its texts; one with ``text`` in it scrolls on a narrow screen instead of shrinking."""
     high, wide = pixels.shape[:2]
     width = width or wide
     height, fine = round(high * width / wide), width > wide
     said = {"alt": alt, "caption": caption, "code": code, "anchor": slug(name) if name else None}
-    return filled("image", data=data, text=text, width=width, height=height, fine=fine, **said)
+    return render_block("image", data=data, text=text, width=width, height=height, fine=fine, **said)
 
 
-def photos(pairs):
-    """Photos (H, W, 1 or 3) of pixels 0..255 with words below: pairs of these."""
-    return filled("photos", photos=[(*thumbnail(pixels), words) for pixels, words in pairs])
+def photo_grid(pairs: Iterable[tuple[Array, str]]) -> Block:
+    """Photos with captions in a grid.
+
+    Args:
+        pairs: (pixels 0..255 (H, W, 1 or 3), caption) of each photo.
+
+    Returns:
+        A block.
+    """
+    return render_block("photo_grid", photos=[(*thumbnail(pixels), words) for pixels, words in pairs])
 
 
-def row(blocks):
-    """Blocks beside each other, below each other where there is no room."""
-    return filled("row", blocks=[*blocks])
+def block_row(blocks: Iterable[Block]) -> Block:
+    """Blocks next to each other, or below each other on a narrow screen.
+
+    Args:
+        blocks: The blocks.
+
+    Returns:
+        A block.
+    """
+    return render_block("block_row", blocks=[*blocks])
 
 
-def folded(summary, *blocks):
-    """Blocks that a click shows; on paper they are open."""
-    return filled("folded", summary=summary, blocks=blocks)
+def details(summary: str, *blocks: Block) -> Block:
+    """Blocks that a click unfolds; in print they are unfolded.
+
+    Args:
+        summary: Text that is always shown.
+        *blocks: Blocks to fold.
+
+    Returns:
+        A block.
+    """
+    return render_block("details", summary=summary, blocks=blocks)
 
 
-def drawn(svg, alt, caption=None):
-    """An SVG drawing as it is: its text is trusted, so it has to come from code that escapes."""
+def svg_figure(svg: str, alt: str, caption: str | None = None) -> Block:
+    """An SVG drawing, embedded as it is.
+
+    Args:
+        svg: The markup. It is trusted, so it must come from code that escapes.
+        alt: What it shows, for readers who do not see it.
+        caption: Text below.
+
+    Returns:
+        A block.
+    """
     from markupsafe import Markup
 
-    return filled("drawn", svg=Markup(svg), alt=alt, caption=caption)
+    return render_block("svg_figure", svg=Markup(svg), alt=alt, caption=caption)
 
 
-def cards(rows):
-    """Verdicts: (label, value, status word, note) each; words in ``STATUS`` have a color beside."""
-    return filled("cards", cards=[(*row, STATUS.get(row[2], "plain")) for row in rows])
+def cards(rows: Iterable[tuple[str, str, str, str]]) -> Block:
+    """Cards with one number each.
+
+    Args:
+        rows: (label, value, status, note) of each card; a status in ``STATUS`` has a color.
+
+    Returns:
+        A block.
+    """
+    return render_block("cards", cards=[(*row, STATUS.get(row[2], "plain")) for row in rows])
 
 
 COLORS = 256  # of a palette
@@ -175,7 +312,7 @@ SMALLER = ((75, 900), (60, 640), (45, 440), (30, 320))  # (quality, longest side
 EMBEDDED = re.compile(r"data:image/(?:png|webp);base64,([A-Za-z0-9+/=]+)")
 
 
-def pixels_of(drawing, dots=150):
+def render_figure(drawing, dots=150):
     """A matplotlib figure as pixels (H, W, 3), uint8."""
     from PIL import Image
 
@@ -184,8 +321,8 @@ def pixels_of(drawing, dots=150):
     return np.asarray(Image.open(file).convert("RGB"))
 
 
-def rgb(pixels):
-    """Pixels 0..255 (H, W) or (H, W, C) as uint8 (H, W, 3); the mean of what is not RGB."""
+def to_rgb(pixels):
+    """Pixels 0..255 (H, W) or (H, W, C) as uint8 (H, W, 3); the mean of the channels unless there are three."""
     pixels = np.clip(np.rint(np.nan_to_num(pixels)), 0, 255)
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     if pixels.shape[-1] != 3:
@@ -193,56 +330,59 @@ def rgb(pixels):
     return pixels.astype(np.uint8)
 
 
-def palette_png(pixels):
-    """A data URI; exact where there are at most 256 colors."""
+def png_uri(pixels):
+    """A data URI of a palette PNG; exact up to 256 colors."""
     from PIL import Image
 
-    image = Image.fromarray(rgb(pixels))
+    image = Image.fromarray(to_rgb(pixels))
     few = image.getcolors(COLORS)
     image = image.quantize(len(few) if few else COLORS, dither=Image.Dither.NONE)
-    return uri("png", image, optimize=True)
+    return encode_data_uri("png", image, optimize=True)
 
 
-def webp(pixels, quality=QUALITY):
-    """A data URI of a photo."""
+def webp_uri(pixels, quality=QUALITY):
+    """A data URI of a photo as WebP."""
     from PIL import Image
 
-    return uri("webp", Image.fromarray(rgb(pixels)), quality=quality, method=4)
+    return encode_data_uri("webp", Image.fromarray(to_rgb(pixels)), quality=quality, method=4)
 
 
-def uri(kind, image, **options):
+def encode_data_uri(kind, image, **options):
     file = BytesIO()
     image.save(file, kind, **options)
     return f"data:image/{kind};base64,{b64encode(file.getvalue()).decode()}"
 
 
 def thumbnail(pixels, side=192):
-    """(data URI, width, height) of a photo, or of a small image as it is."""
+    """(data URI, width, height) of a photo; small images stay as they are."""
     from PIL import Image
 
-    image = Image.fromarray(rgb(pixels))
+    image = Image.fromarray(to_rgb(pixels))
     small = max(image.size) <= side // 2
     image.thumbnail((side, side))
-    return (palette_png(np.asarray(image)) if small else webp(np.asarray(image)), *image.size)
+    return (png_uri(np.asarray(image)) if small else webp_uri(np.asarray(image)), *image.size)
 
 
-def within(text, budget):
-    """(the page with its pictures as small as ``budget`` bytes ask for, what was done to them in words or "")."""
+def fit_to_budget(text, budget):
+    """(the page with pictures reduced to fit ``budget`` bytes, what was done in words or "")."""
     if len(text) <= budget:
         return text, ""
     for quality, side in SMALLER:
-        found = EMBEDDED.sub(lambda match, quality=quality, side=side: smaller(match, quality, side), text)
+        found = EMBEDDED.sub(lambda match, quality=quality, side=side: recompress(match, quality, side), text)
         if len(found) <= budget:
             break
-    said = f"Pictures at most {side} pixels wide, WebP quality {quality}: else the page would have "
-    return found, f"{said}{len(text) / 1e6:.0f} MB, above its budget of {budget / 1e6:.0f} MB."
+    note = (
+        f"Images were reduced to at most {side} pixels wide and WebP quality {quality}, because the page "
+        f"would have had {len(text) / 1e6:.0f} MB, more than the limit of {budget / 1e6:.0f} MB."
+    )
+    return found, note
 
 
-def smaller(match, quality, side):
-    """A picture of a page again, unless that makes it no smaller."""
+def recompress(match, quality, side):
+    """A picture of the page in lower quality, unless that makes it no smaller."""
     from PIL import Image
 
     image = Image.open(BytesIO(b64decode(match[1]))).convert("RGB")
     image.thumbnail((side, side))
-    found = uri("webp", image, quality=quality, method=4)
+    found = encode_data_uri("webp", image, quality=quality, method=4)
     return min(found, match[0], key=len)

@@ -1,4 +1,6 @@
-"""A report, section by section: what fails is boxed, what is interrupted is said, what was made before is reused."""
+"""Make a report section by section: failures are boxed, interrupts noted, sections of earlier runs reused."""
+
+from __future__ import annotations
 
 import json
 import os
@@ -7,62 +9,80 @@ import sys
 import time
 import traceback
 import warnings
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from .. import __version__
 from ..support import store
-from ..support.files import plain, write_text
-from ..support.text import percent, unknown
+from ..support.files import to_json_data, write_text
+from ..support.text import format_percent, unknown_name
+from ..support.types import ClassNames, Dataset, DataSource, FilePath, Images, Layers, Model
 from . import context
 from .context import EFFORTS, Skipped
 from .page import Section
-from .results import Part, Report
-from .sections import SECTIONS, Row
+from .results import Report, ReportPart
+from .sections import SECTIONS, SectionRow
 
 NEVER_KEPT = ("appendix", "comparison")
-COMPARISON = Row("comparison.comparison", "Comparison", "another report.json", (0.1,) * 3, asks=False)
+COMPARISON = SectionRow(
+    "comparison.comparison_section", "Comparison", "another report.json", (0.1,) * 3, runs_network=False
+)
 
 
 def report(
-    model,
-    data=None,
-    images=None,
+    model: Model | FilePath,
+    data: DataSource | Dataset | None = None,
+    images: Images | None = None,
     *,
-    classes=None,
-    transfer=None,
-    effort="normal",
-    only=None,
-    skip=None,
-    layers=None,
-    seed=0,
-    preprocess=None,
-    compare=None,
-    out=None,
-    on_progress=None,
-):
-    """A network as one page: what it is, sees, gets wrong and suffers from, in numbers and pictures: `Report`.
+    class_names: ClassNames | None = None,
+    transfer: FilePath | None = None,
+    effort: Literal["quick", "normal", "full"] = "normal",
+    only: Sequence[str] | None = None,
+    skip: Sequence[str] | None = None,
+    layers: Layers | None = None,
+    seed: int = 0,
+    preprocess: Callable | None = None,
+    compare: FilePath | None = None,
+    out: FilePath | None = None,
+    on_progress: Callable[[float, float, str], object] | None = None,
+) -> Report:
+    """Report on a network in one HTML page: structure, pictures, errors, health.
 
-    ``model`` is any Functional or Sequential Keras model, a file of one, or the name of a network of the zoo, which
-    gets the best weights there are. ``data`` are labeled images as `kerascnn.evaluate` takes them, ``images`` photos
-    as `predict` takes them; what needs one of them is left out where it is missing. ``classes`` names the model's
-    classes, ``transfer`` is the folder of a finished study, ``compare`` another report.json. ``effort``: "quick",
-    "normal" or "full".
+    Sections that need images or labels are skipped without them. Each section is stored when it is finished and reused
+    by the next run; Ctrl-C ends the work and returns the report so far.
 
-    ``only`` and ``skip`` name sections (``SECTIONS``). Each is kept when it is done; Ctrl-C ends the work and gives the
-    report as far as it is. ``out`` also saves it. ``on_progress(done, total, what)`` hears how many seconds of the
-    work are done, of about how many, and at which section it is; it may raise to end the work.
+    Args:
+        model: Functional or Sequential Keras model, file of one, or name of a network of the zoo, which gets the best
+            published weights.
+        data: Labeled images, as `kerascnn.evaluate` takes them.
+        images: Photos to draw pictures of, as `kerascnn.predict` takes them; None draws images of ``data``.
+        class_names: Names of the model's classes; False for none.
+        transfer: Folder of a finished study (`kerascnn.transfer`).
+        effort: "quick", "normal" or "full".
+        only: Names of the sections to make, in ``SECTIONS``; None is all.
+        skip: Names of sections to leave out.
+        layers: Layers to show; None is one per stage.
+        seed: Random seed.
+        preprocess: Function from pixels 0..255 to the network's input, for networks that do not preprocess themselves.
+        compare: Path of the report.json of another report, to compare the numbers with.
+        out: HTML file to save the report to.
+        on_progress: Function called with (seconds done, estimated seconds in total, section); raising stops the work.
+
+    Returns:
+        A `Report`.
     """
     rows, started = select_rows(only, skip, compare), time.monotonic()
-    clock = Clock(rows, effort, on_progress)
+    clock = ProgressClock(rows, effort, on_progress)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        subject = context.subject(
+        subject = context.make_subject(
             model,
             data,
             images,
-            classes=classes,
+            class_names=class_names,
             transfer=transfer and Path(transfer),
             effort=effort,
             layers=layers,
@@ -70,22 +90,25 @@ def report(
             preprocess=preprocess,
             on_progress=clock.on_progress,
         )
-        subject.facts.update(parts=[], compare=compare, warnings=caught, meta=provenance(subject))
+        subject.metadata.update(parts=[], compare=compare, warnings=caught, meta=provenance(subject))
         make_parts(subject, rows, clock)
-    parts = tuple(subject.facts["parts"])
-    meta = final_meta(subject, parts, time.monotonic() - started)
-    found = Report(f"Report on {subject.name}", lead_of(subject, parts), parts, meta)
+    parts = tuple(subject.metadata["parts"])
+    metadata = final_metadata(subject, parts, time.monotonic() - started)
+    found = Report(
+        title=f"Report on {subject.name}", lead=lead_sentence(subject, parts), parts=parts, metadata=metadata
+    )
     if out is not None:
         found.save(out)
     return found
 
 
 def select_rows(only, skip, compare):
-    """{name: row} of the sections asked for, in the order of the page."""
-    for name in (*(only or ()), *(skip or ())):
+    """{name: row} of the requested sections, in the order of the page."""
+    only, skip = ((names,) if isinstance(names, str) else tuple(names or ()) for names in (only, skip))
+    for name in (*only, *skip):
         if name not in SECTIONS:
-            raise ValueError(unknown("section", name, SECTIONS))
-    rows = {name: row for name, row in SECTIONS.items() if name in (only or SECTIONS) and name not in (skip or ())}
+            raise ValueError(unknown_name("section", name, SECTIONS))
+    rows = {name: row for name, row in SECTIONS.items() if name in (only or SECTIONS) and name not in skip}
     if compare is None:
         return rows
     last = {"appendix": rows.pop("appendix")} if "appendix" in rows else {}
@@ -93,8 +116,8 @@ def select_rows(only, skip, compare):
 
 
 def make_parts(subject, rows, clock):
-    """Make the sections; after an interrupt only what needs no time."""
-    parts, stopped = subject.facts["parts"], False
+    """Make the sections; after an interrupt only those that take no time."""
+    parts, stopped = subject.metadata["parts"], False
     for name, row in rows.items():
         started = time.monotonic()
         clock.begin(name)
@@ -102,32 +125,34 @@ def make_parts(subject, rows, clock):
             part = make_part(subject, name, row, stopped)
         except KeyboardInterrupt:
             stopped = True
-            part = Part(name, row.title, "interrupted", reason="interrupted; the next run goes on from here")
+            part = ReportPart(name, row.title, "interrupted", reason="interrupted; the next run continues from here")
         parts.append(part._replace(seconds=time.monotonic() - started))
         clock.end(part.reused)
 
 
 def make_part(subject, name, row, stopped):
-    """The `Part` of one section: kept from before, made now, left out, or failed."""
-    if row.asks and subject.probe is None:
-        return Part(name, row.title, "skipped", reason=subject.facts["mute"])
+    """The `ReportPart` of one section: reused, finished, skipped or failed."""
+    if row.runs_network and subject.lens is None:
+        return ReportPart(name, row.title, "skipped", reason=subject.metadata["mute"])
     try:
         section, reused = load_or_make(subject, name, row.load(), stopped)
     except Skipped as why:
-        return Part(name, row.title, "skipped", reason=str(why))
+        return ReportPart(name, row.title, "skipped", reason=str(why))
     except Exception as error:
-        said = f"{type(error).__name__}: {str(error).strip() or 'no reason given'}"
-        return Part(name, row.title, "failed", reason=said, where=way(error))
+        said = f"{type(error).__name__}: {str(error).strip() or 'unknown error'}"
+        return ReportPart(name, row.title, "failed", reason=said, where=format_traceback(error))
     if section is None:
-        return Part(name, row.title, "skipped", reason=f"it needs {row.needs}")
-    return Part(name, row.title, "finished", section, reused=reused)
+        return ReportPart(name, row.title, "skipped", reason=f"needs {row.needs}")
+    return ReportPart(name, row.title, "finished", section, reused=reused)
 
 
 def load_or_make(subject, name, function, stopped):
-    """(`Section` or None, whether it is from a run before)."""
+    """(`Section` or None, whether it is from an earlier run)."""
     if name in NEVER_KEPT:
         return function(subject), False
-    path = folder_of(subject.name, subject.facts["model"]) / f"{name}-{key_of(subject, name, function)}.json"
+    path = (
+        sections_folder(subject.name, subject.metadata["model"]) / f"{name}-{section_key(subject, name, function)}.json"
+    )
     section = load_section(path)
     if section is not None:
         return section, True
@@ -137,24 +162,24 @@ def load_or_make(subject, name, function, stopped):
     if section is None:
         return None, False
     if not all(hasattr(block, "__html__") for block in section.blocks):
-        raise TypeError("blocks should be made by functions of kerascnn.reporting. Received: plain text among them")
-    section = section._replace(results=plain(section.results))
+        raise TypeError("blocks should be made by functions of kerascnn.reporting. Received: a plain string")
+    section = section._replace(results=to_json_data(section.results))
     with suppress(OSError):  # a full disk costs only time
         write_text(path, json.dumps(section._asdict()))
     return section, False
 
 
-def key_of(subject, name, function):
-    """A hash of all that a section follows from."""
-    facts = subject.facts
-    code = (__version__, context.of_code(), function.__qualname__)
-    asked = (subject.effort, subject.seed, subject.layers, subject.classes, facts.get("preprocess"))
-    folder = context.of_folder(subject.transfer) if name == "transfer" else ""
+def section_key(subject, name, function):
+    """Hash of everything that a section depends on."""
+    facts = subject.metadata
+    code = (__version__, context.hash_code(), function.__qualname__)
+    asked = (subject.effort, subject.seed, subject.layers, subject.given_class_names, facts.get("preprocess"))
+    folder = context.hash_folder(subject.transfer) if name == "transfer" else ""
     return store.digest(*code, facts["model"], facts.get("data"), *asked, folder)
 
 
-def way(error):
-    """Where an error was raised: files of packages and lines, without the folders above them."""
+def format_traceback(error):
+    """Files and lines of a traceback, without the folders above the packages."""
     frames = traceback.extract_tb(error.__traceback__)[-6:]
     return "\n".join(f"{'/'.join(Path(f.filename).parts[-3:])}:{f.lineno} in {f.name}" for f in frames)
 
@@ -162,8 +187,8 @@ def way(error):
 REUSED = 0.05  # seconds of a section that was kept
 
 
-class Clock:
-    """Calls a hook with the seconds of work that are done, how many there are about, and the section at work."""
+class ProgressClock:
+    """Estimates the progress of the report in seconds and passes it to a hook with the section at work."""
 
     def __init__(self, rows, effort, hook=None):
         place = EFFORTS.index(effort) if effort in EFFORTS else 0
@@ -176,7 +201,7 @@ class Clock:
         self.on_progress(0, 1)
 
     def end(self, reused):
-        """A section is done; one that was reused says nothing of the speed."""
+        """End a section; a reused one tells nothing about the speed."""
         cost = self.costs[self.name]
         if not reused:
             self.past += cost
@@ -185,7 +210,7 @@ class Clock:
         self.on_progress(1, 1)
 
     def on_progress(self, done, total, what=""):
-        """What a section calls, with its own work."""
+        """Hook for the progress within a section."""
         if self.hook is None:
             return
         names = [*self.rows]
@@ -197,14 +222,14 @@ class Clock:
         self.hook(pace * (whole - rest - here), pace * whole, f"{title}: {what}" if what else title)
 
 
-def folder_of(name, model):
-    """Where the sections of a network are kept, beside the downloaded weights; ``model`` is its hash."""
+def sections_folder(name, model):
+    """Folder of a network's stored sections, next to the downloaded weights; ``model`` is its hash."""
     letters = "".join(each if each.isalnum() or each in "-_" else "_" for each in name)[:60]
     return store.home() / store.REPORTS / f"{letters}-{model[:12]}"
 
 
 def load_section(path):
-    """The section that was kept in a file, or None."""
+    """A stored section, or None."""
     from markupsafe import Markup
 
     try:
@@ -214,8 +239,8 @@ def load_section(path):
         return None
 
 
-def device():
-    """What computes, in a word or two."""
+def device_name():
+    """The devices in a few words."""
     from keras import distribution
 
     try:
@@ -226,52 +251,57 @@ def device():
     return ", ".join(accelerators) or f"CPU, {os.cpu_count()} cores"
 
 
-def command():
-    """The command line, its program without the folders before it."""
+def command_line():
+    """The command line, without the folder of its program."""
     program = os.path.basename(sys.argv[0] or "python")
     name = "kerascnn" if program in ("__main__.py", "kerascnn") else program
     return shlex.join([name, *sys.argv[1:]]) if name == "kerascnn" else name
 
 
 def provenance(subject):
-    """``meta`` of a report, as far as it is known before its sections are made."""
-    from ..inputs.classifier import published
+    """Metadata that are known before the sections are made."""
+    from ..inputs.classifier import find_published_source
 
-    facts, source = subject.facts, published(subject.model)
+    facts, source = subject.metadata, find_published_source(subject.model)
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "versions": store.versions(),
-        "device": device(),
-        "command": command(),
+        "versions": store.package_versions(),
+        "device": device_name(),
+        "command": command_line(),
         "effort": subject.effort,
         "seed": subject.seed,
-        "model": {"name": subject.name, "weights": source.name if source else "its own", "hash": facts["model"]},
+        "model": {
+            "name": subject.name,
+            "weights": source.name if source else "included in the model",
+            "hash": facts["model"],
+        },
         "data": {"name": facts.get("source", ""), "hash": facts.get("data", ""), "images": facts.get("images", {})},
         "layers": list(subject.layers),
     }
 
 
-def final_meta(subject, parts, wall):
-    """``meta`` when all is done: with times, remarks and what the page says of itself."""
-    meta = subject.facts["meta"]
+def final_metadata(subject, parts, wall):
+    """Metadata of a finished report: also times, notes and the small print."""
+    meta = subject.metadata["meta"]
     tools = ", ".join(f"{name} {number}" for name, number in meta["versions"].items() if name != "python")
     made = (
-        f"Made {meta['date']} with {tools}; {meta['device']}; effort {meta['effort']}, seed {meta['seed']}. "
-        "The numbers stand in the .json file beside this page and inside it; printing opens what is folded."
+        f"Created {meta['date']} with {tools} on {meta['device']}; effort {meta['effort']}, seed "
+        f"{meta['seed']}. All numbers are in the .json file next to this page and embedded in it. Folded "
+        "sections are expanded in print."
     )
     times = {part.name: part.seconds for part in parts}
     reused = [part.name for part in parts if part.reused]
-    return meta | {"made": made, "seconds": times, "reused": reused, "wall": wall, "notes": subject.remarks}
+    return meta | {"made": made, "seconds": times, "reused": reused, "wall": wall, "notes": subject.notes}
 
 
-def lead_of(subject, parts):
-    """The network in a sentence, from what its verdict found."""
+def lead_sentence(subject, parts):
+    """The network in one sentence, from the results of the summary."""
     found = next((part.section.results for part in parts if part.name == "cards" and part.state == "finished"), {})
     told = []
     if found.get("parameters"):
         told.append(f"{found['parameters']:,} parameters")
     if found.get("multiply_adds"):
-        told.append(f"{found['multiply_adds']:,} multiply-adds an image")
+        told.append(f"{found['multiply_adds']:,} multiply-adds per image")
     if found.get("accuracy") is not None:
-        told.append(f"{percent(found['accuracy'])} of {found['judged']:,} images named right")
+        told.append(f"accuracy {format_percent(found['accuracy'])} on {found['judged']:,} images")
     return f"{subject.name}: {', '.join(told)}." if told else f"{subject.name}."

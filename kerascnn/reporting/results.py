@@ -1,20 +1,20 @@
-"""A finished report: its parts, the numbers in them as plain data, and how it is written."""
+"""The result of a report: its sections, their numbers as plain data, and how to save it."""
 
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from ..support.files import displayable, plain, write_text
-from .page import Section, box, code, facts, folded, page, paragraph, within
+from ..support.files import escape_surrogates, to_json_data, write_text
+from .page import Section, box, code, definition_list, details, fit_to_budget, page, paragraph
 
 SCHEMA = 1  # of report.json
 BUDGET = 20e6  # bytes of a page
 STATES = ("finished", "skipped", "failed", "interrupted")
 
 
-class Part(NamedTuple):
-    """What became of a section: its state, why where it did not finish, and how long it took."""
+class ReportPart(NamedTuple):
+    """The outcome of a section: its state, the reason if it did not finish, its computing time."""
 
     name: str
     title: str
@@ -26,66 +26,101 @@ class Part(NamedTuple):
     reused: bool = False  # from a run before
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Report:
-    """A network as a page. ``parts`` are its sections in order, finished or not; ``results`` their numbers by name.
+    """A report on a network.
 
-    ``meta`` says how it was made: versions, hashes, command, seed, times. Two runs differ in nothing else.
+    Attributes:
+        title: Title of the page.
+        lead: Sentence below the title.
+        parts: `ReportPart`s in order, finished or not.
+        metadata: Versions, hashes, command, seed, times. Two runs differ in nothing else.
     """
 
     title: str
     lead: str
     parts: tuple = field(repr=False)
-    meta: dict = field(repr=False)
+    metadata: dict = field(repr=False)
 
     @property
     def results(self):
-        """{section: its numbers as plain data}, of those that finished."""
-        return {part.name: plain(part.section.results) for part in self.parts if part.state == "finished"}
+        """The numbers of the finished sections: {section: plain data}."""
+        return {part.name: to_json_data(part.section.results) for part in self.parts if part.state == "finished"}
 
-    def of(self, state):
-        """{section: why} of those "finished", "skipped", "failed" or "interrupted"."""
+    def sections_in(self, state):
+        """Sections in a state: {section: reason}.
+
+        Args:
+            state: "finished", "skipped", "failed" or "interrupted".
+
+        Returns:
+            A dict.
+        """
         return {part.name: part.reason for part in self.parts if part.state == state}
 
     @property
-    def complete(self):
+    def is_complete(self):
         """Whether no section failed or was interrupted."""
-        return not self.of("failed") and not self.of("interrupted")
+        return not self.sections_in("failed") and not self.sections_in("interrupted")
 
-    def json(self):
-        """The numbers as a JSON document that is the same from run to run but for ``meta``."""
+    def to_json(self):
+        """The numbers as a JSON document.
+
+        Two runs differ in its ``meta`` only.
+
+        Returns:
+            A string.
+        """
         sections = {part.name: {"state": part.state, "reason": part.reason} for part in self.parts}
         document = {"schema_version": SCHEMA, "title": self.title, "sections": sections}
-        document |= {"results": self.results, "meta": plain(self.meta)}
-        return json.dumps(displayable(document), indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
+        document |= {"results": self.results, "meta": to_json_data(self.metadata)}
+        return json.dumps(escape_surrogates(document), indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
 
-    def html(self, budget=BUDGET):
-        """The page as text; pictures get smaller where it would have more than ``budget`` bytes."""
-        sections = [shown(part) for part in self.parts]
-        note, data = self.meta.get("made", ""), self.json()
-        _, said = within(page(self.title, sections, self.lead, note=note, data=data), budget)
-        return within(page(self.title, sections, self.lead, note=f"{note} {said}", data=data), budget)[0]
+    def to_html(self, budget=BUDGET):
+        """The page as a string.
+
+        Args:
+            budget: Size in bytes above which the pictures are reduced.
+
+        Returns:
+            A string.
+        """
+        sections = [part_section(part) for part in self.parts]
+        note, data = self.metadata.get("made", ""), self.to_json()
+        _, said = fit_to_budget(page(self.title, sections, self.lead, note=note, data=data), budget)
+        return fit_to_budget(page(self.title, sections, self.lead, note=f"{note} {said}", data=data), budget)[0]
 
     def save(self, path):
-        """Write the page, and beside it the numbers as .json; the paths of both."""
+        """Write the page, and next to it the numbers as .json.
+
+        Args:
+            path: HTML file to write.
+
+        Returns:
+            The paths of both files.
+        """
         path = Path(path)
-        return write_text(path, self.html()), write_text(path.with_suffix(".json"), self.json() + "\n")
+        return write_text(path, self.to_html()), write_text(path.with_suffix(".json"), self.to_json() + "\n")
 
     def _repr_html_(self):
-        counts = {state: ", ".join(self.of(state)) for state in STATES if self.of(state)}
-        return str(paragraph(self.lead) + facts(counts) + paragraph('.save("report.html") writes the page', soft=True))
+        counts = {state: ", ".join(self.sections_in(state)) for state in STATES if self.sections_in(state)}
+        return str(
+            paragraph(self.lead)
+            + definition_list(counts)
+            + paragraph('.save("report.html") writes the report', soft=True)
+        )
 
     def __str__(self):
-        counts = (f"{len(self.of(state))} {state}" for state in STATES if self.of(state))
+        counts = (f"{len(self.sections_in(state))} {state}" for state in STATES if self.sections_in(state))
         return f"{self.title}: {', '.join(counts)}"
 
 
-def shown(part):
-    """A part as a section of the page; of one that did not finish, why."""
+def part_section(part):
+    """A part as a section of the page; if it did not finish, the reason."""
     if part.state == "finished":
         return part.section
-    words = {"skipped": "Left out", "failed": "Failed", "interrupted": "Not computed"}[part.state]
+    words = {"skipped": "Skipped", "failed": "Failed", "interrupted": "Not computed"}[part.state]
     blocks = [paragraph(f"{words}: {part.reason}")]
     if part.where:
-        blocks.append(folded("Where", code(part.where)))
+        blocks.append(details("Location", code(part.where)))
     return Section(part.title, (box(*blocks, failed=part.state == "failed"),))

@@ -1,4 +1,4 @@
-"""What results do in a notebook, and those with a figure with files: they show themselves."""
+"""Base classes of results: how they are shown in notebooks and saved to files."""
 
 from pathlib import Path
 
@@ -7,25 +7,38 @@ from .files import save_figure, write_json, write_text
 PICTURES = (".png", ".svg", ".pdf", ".jpg")
 
 
-class Told:
-    """A result that a notebook shows as the text that it prints, not field by field."""
+class TextResult:
+    """A result that a notebook shows as the text that it prints."""
+
+    def __repr__(self):
+        name = type(self).__name__
+        if type(self).__str__ is object.__str__:  # which would call this again
+            return f"<{name}>"
+        return f"<{name}: {str(self).strip().partition(chr(10))[0]}>"
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         return {"text/plain": str(self)}
 
 
-class Tabled(Told):
+class TableResult(TextResult):
     """A result with a ``table``, which a notebook shows."""
 
     def _repr_html_(self):
         return self.table._repr_html_()
 
 
-class Drawn(Told):
-    """A result with a ``plot()``, whose figure goes into files and notebooks."""
+class FigureResult(TextResult):
+    """A result with a ``plot()``, shown as its figure in notebooks."""
 
     def save(self, path):
-        """Draw into a file; its suffix says which kind."""
+        """Save the figure.
+
+        Args:
+            path: file to write; its suffix says the format.
+
+        Returns:
+            The path.
+        """
         return save_figure(self.plot(), path)
 
     def _repr_png_(self):
@@ -36,26 +49,33 @@ class Drawn(Told):
         return file.getvalue()
 
 
-class Measured(Drawn):
-    """A result with a ``plot()`` and a ``table``, and all its numbers as plain data in ``facts()``."""
+class MeasuredResult(FigureResult):
+    """A result with a ``plot()``, a ``table``, and all numbers as plain data from ``to_dict()``."""
 
-    otherwise = ""  # what a path may be that has no suffix
+    path_hint = ""  # advice for a path without a suffix
 
     def rows(self):
-        """What goes into a table: a DataFrame."""
+        """The DataFrame that is saved as .csv."""
         return self.table
 
     def save(self, path):
-        """Write the numbers (.json), the table (.csv) or the figure (.png, .svg, .pdf, .jpg)."""
+        """Save the numbers (.json), the table (.csv) or the figure (.png, .svg, .pdf, .jpg).
+
+        Args:
+            path: file to write; its suffix says which.
+
+        Returns:
+            The path.
+        """
         path = Path(path)
         suffix = path.suffix.lower()
         if suffix in (".json", ".csv"):
             path.parent.mkdir(parents=True, exist_ok=True)
         if suffix == ".json":
-            return write_json(path, self.facts())
+            return write_json(path, self.to_dict())
         if suffix == ".csv":
             return write_text(path, self.rows().to_csv(index=False))
         if suffix in PICTURES:
             return save_figure(self.plot(), path)
-        known = ", ".join((".json", ".csv", *PICTURES)) + self.otherwise
+        known = ", ".join((".json", ".csv", *PICTURES)) + self.path_hint
         raise ValueError(f"`path` should end in {known}. Received: {path}")

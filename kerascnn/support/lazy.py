@@ -1,11 +1,11 @@
-"""Packages whose public names are loaded when they are first asked for, so that importing them costs nothing."""
+"""Packages whose public names are imported on first use, so that importing the package costs nothing."""
 
 import sys
 from importlib import import_module
 from types import ModuleType
 
 
-def lazily(package, modules, subpackages=()):
+def lazy_attributes(package, modules, subpackages=()):
     """Return `__getattr__` and `__dir__` of a package with lazy public names.
 
     A module may have the name of the function that it is known for (`fit` in `fit.py`). The import system would put
@@ -14,7 +14,7 @@ def lazily(package, modules, subpackages=()):
     Args:
         package: The package's `__name__`.
         modules: For each public name the module that has it, below the package.
-        subpackages: Packages below this one, imported when they are first asked for.
+        subpackages: Packages below this one, imported on first use.
 
     Returns:
         The two functions, to be assigned to `__getattr__` and `__dir__` in the package.

@@ -1,4 +1,4 @@
-"""Files that can be fetched or made again: their folder, locks on them, results under keys (`Store`, `digest`)."""
+"""The cache of files that can be fetched or computed again: its folder, locks, and results by key (`Store`)."""
 
 import json
 import os
@@ -17,32 +17,37 @@ from pathlib import Path
 from zipfile import BadZipFile
 
 from .. import __version__
-from .files import replacing
+from .files import write_atomically
 
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
     import msvcrt
 
 PARTIAL = ".part"
-BESIDE = (".sha256", PARTIAL + ".json", PARTIAL, ".lock")  # what may stand beside a file, the longer names first
+COMPANION_SUFFIXES = (
+    ".sha256",
+    PARTIAL + ".json",
+    PARTIAL,
+    ".lock",
+)  # what may stand beside a file, the longer names first
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+=-]{0,199}")  # leaves no way out of the folder, on any system
 
 WEIGHTS, FEATURES, REPORTS = "weights", "features", "reports"  # the folders in `home`
 
-Cached = namedtuple("Cached", "file size complete")  # size in bytes
+CachedFile = namedtuple("CachedFile", "file size complete")  # size in bytes
 
 
 class Busy(Exception):
-    """Another process works on this file."""
+    """Another process is working on this file."""
 
 
 def home():
-    """The folder for what kerascnn can fetch again: KERASCNN_HOME, or a part of the system's folder for such files."""
-    own = os.environ.get("KERASCNN_HOME")
-    if own:
-        return Path(os.path.abspath(os.path.expanduser(own)))
+    """The cache folder of kerascnn: KERASCNN_HOME, or a subfolder of the system's cache folder."""
+    folder = os.environ.get("KERASCNN_HOME")
+    if folder:
+        return Path(os.path.abspath(os.path.expanduser(folder)))
     person = os.path.expanduser("~")
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA") or os.path.join(person, "AppData", "Local")
@@ -53,80 +58,80 @@ def home():
     return Path(os.path.abspath(base), "kerascnn")
 
 
-def place(file):
-    """The full path of a file of weights in the cache."""
-    if not isinstance(file, str) or not NAME.fullmatch(file) or file.endswith((*BESIDE, ".")):
+def weights_path(file):
+    """The path of a weights file in the cache."""
+    if not isinstance(file, str) or not NAME.fullmatch(file) or file.endswith((*COMPANION_SUFFIXES, ".")):
         raise ValueError(
-            "`file` should be a plain file name (letters, digits and . _ + = -), without a folder, and not ending in "
-            f"{', '.join(BESIDE)} or a dot. Received: {file!r}"
+            "`file` should be a plain file name (letters, digits and . _ + = -) without a folder, "
+            f"not ending in a dot or one of {', '.join(COMPANION_SUFFIXES)}. Received: {file!r}"
         )
     return home() / WEIGHTS / file
 
 
-def beside(path, suffix):
+def companion_path(path, suffix):
     return path.with_name(path.name + suffix)
 
 
-def cached():
-    """The files of weights in order of name; ``complete`` is false for what a download left unfinished."""
+def list_cached_files():
+    """List the weights files by name; ``complete`` is false for an unfinished download."""
     folder = home() / WEIGHTS
     found = []
     for name in sorted(os.listdir(folder) if folder.is_dir() else ()):
-        complete = not name.endswith(BESIDE)
+        complete = not name.endswith(COMPANION_SUFFIXES)
         with suppress(OSError):  # gone since the folder was read
             if (complete or name.endswith(PARTIAL)) and (folder / name).is_file():
-                found.append(Cached(whole(name), (folder / name).stat().st_size, complete))
+                found.append(CachedFile(main_file_name(name), (folder / name).stat().st_size, complete))
     return found
 
 
-def whole(name):
-    """The name of the file beside which a file of this name stands."""
-    return next((name.removesuffix(suffix) for suffix in BESIDE if name.endswith(suffix)), name)
+def main_file_name(name):
+    """The name of the file that a companion file (a checksum, a partial download, a lock) belongs to."""
+    return next((name.removesuffix(suffix) for suffix in COMPANION_SUFFIXES if name.endswith(suffix)), name)
 
 
-def clear(pattern="*"):
-    """Remove the files that fit the shell's wildcards; those removed. A file being downloaded right now stays."""
-    rows, gone = cached(), []
+def clear_cached_files(pattern="*"):
+    """Remove the weights files whose names match a shell pattern, and return them; files being downloaded stay."""
+    rows, gone = list_cached_files(), []
     folder = home() / WEIGHTS
-    for file in sorted({whole(name) for name in os.listdir(folder)} if folder.is_dir() else ()):
+    for file in sorted({main_file_name(name) for name in os.listdir(folder)} if folder.is_dir() else ()):
         path = folder / file
         if fnmatchcase(file, pattern) and not path.is_dir():
-            with suppress(Busy), locked(path, busy):
-                for suffix in ("", *BESIDE[:-1]):
-                    beside(path, suffix).unlink(missing_ok=True)
+            with suppress(Busy), file_lock(path, raise_busy):
+                for suffix in ("", *COMPANION_SUFFIXES[:-1]):
+                    companion_path(path, suffix).unlink(missing_ok=True)
                 gone += [row for row in rows if row.file == file]
     return gone
 
 
-def cached_folders(parent, pattern="*"):
-    """A row, as in `cached`, for each folder of ``parent`` (FEATURES or REPORTS) that fits the shell's wildcards."""
+def list_cached_folders(parent, pattern="*"):
+    """List the folders in ``parent`` (FEATURES or REPORTS) whose names match a shell pattern, as `CachedFile`s."""
     place = home() / parent
     names = sorted(path.name for path in place.iterdir() if path.is_dir()) if place.is_dir() else ()
     found = []
     for name in names:
         if fnmatchcase(name, pattern):
             size = sum(file.stat().st_size for file in (place / name).rglob("*") if file.is_file())
-            found.append(Cached(f"../{parent}/{name}", size, True))
+            found.append(CachedFile(f"../{parent}/{name}", size, True))
     return found
 
 
-def clear_folders(parent, pattern="*"):
-    """Remove the folders in ``parent`` that fit the shell's wildcards; those removed."""
-    gone = cached_folders(parent, pattern)
+def clear_cached_folders(parent, pattern="*"):
+    """Remove the folders in ``parent`` whose names match a shell pattern, and return them."""
+    gone = list_cached_folders(parent, pattern)
     for row in gone:
         shutil.rmtree(home() / parent / Path(row.file).name, ignore_errors=True)
     return gone
 
 
-def busy():
+def raise_busy():
     raise Busy
 
 
 @contextmanager
-def locked(path, waiting):
-    """Nobody else works on this file meanwhile. Where somebody does, call ``waiting`` (it may raise), then wait."""
-    lock = beside(path, ".lock")
-    handle = claim(lock, waiting)
+def file_lock(path, waiting):
+    """Hold an exclusive lock on a file. If another process has it, call ``waiting`` (it may raise), then wait."""
+    lock = companion_path(path, ".lock")
+    handle = acquire_lock(lock, waiting)
     try:
         yield
     finally:
@@ -135,27 +140,27 @@ def locked(path, waiting):
         handle.close()
 
 
-def claim(lock, waiting):
-    """The opened and locked file. The system itself gives the lock back when a process dies, however it dies."""
+def acquire_lock(lock, waiting):
+    """Open and lock a file, and return its handle. The system releases the lock when the process dies."""
     asked = False
     while True:
         handle = open(lock, "ab")  # noqa: SIM115 (the lock lasts as long as it is open)
         try:
-            if not taken(handle, asked):
+            if not try_lock(handle, asked):
                 waiting()
                 asked = True
-                taken(handle, asked)
+                try_lock(handle, asked)
             with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(handle.fileno()), lock.stat()):
                     return handle
         except BaseException:
             handle.close()
             raise
-        handle.close()  # whoever had it has removed it while we waited: what we hold is no longer the lock
+        handle.close()  # the owner removed it while we waited, so what we hold is no longer the lock
 
 
-def taken(handle, patient):
-    """Take the lock; False where another process has it and we are not ``patient``."""
+def try_lock(handle, patient):
+    """Take the lock; return False if another process has it and we are not ``patient``."""
     if fcntl:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if patient else fcntl.LOCK_NB))
@@ -191,8 +196,8 @@ def digest(*parts):
     return found.hexdigest()
 
 
-def versions():
-    """{package: version} of what computes."""
+def package_versions():
+    """{package: version} of what results depend on."""
     from importlib.metadata import PackageNotFoundError, version
 
     import keras
@@ -208,7 +213,7 @@ def versions():
 
 
 def make_key(name, *parts):
-    """A key: a name for people, and a hash of all that the result depends on.
+    """A key: a readable name, and a hash of everything that the result depends on.
 
     Args:
         name: What the result is; characters that no file's name can hold become underscores.
@@ -256,13 +261,13 @@ class Store:
         except FileNotFoundError:
             return None
         except DAMAGED as error:
-            warnings.warn(f"{path} is damaged ({error}): what it held is computed again", stacklevel=2)
+            warnings.warn(f"cached file {path} is damaged ({error}); its content will be computed again", stacklevel=2)
             with suppress(OSError):
                 path.unlink()
             return None
 
     def put(self, key, metadata, **arrays):
-        """Store a result in place of one of this key; whether the folder, if there is one, took it."""
+        """Store a result under a key; return False if it could not be written to the folder."""
         import numpy as np
 
         text = json.dumps(metadata)
@@ -271,17 +276,19 @@ class Store:
             return True
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with replacing(self.path(key)) as draft, open(draft, "wb") as file:
+            with write_atomically(self.path(key)) as draft, open(draft, "wb") as file:
                 np.savez(file, **{METADATA: np.frombuffer(text.encode(), np.uint8)}, **arrays)
         except OSError as error:
             reason = error.strerror or error
-            warnings.warn(f"{self.path(key)} is not kept: {reason}; another run computes it again", stacklevel=2)
+            warnings.warn(
+                f"cannot cache {self.path(key)}: {reason}; it will be computed again in the next run", stacklevel=2
+            )
             return False
         del self.memory[key]
         return True
 
     def get_or_compute(self, key, compute):
-        """The result of that key; where there is none, ``compute()`` gives metadata and {name: array}."""
+        """The result of a key; if there is none, ``compute()`` returns its metadata and {name: array}."""
         found = self.get(key)
         if found is None:
             metadata, arrays = compute()
@@ -295,7 +302,7 @@ class Store:
         return sorted({path.name.removesuffix(SUFFIX) for path in files} | self.memory.keys())
 
     def clear(self, pattern="*"):
-        """Remove the results whose keys fit the shell's wildcards; those keys."""
+        """Remove the results whose keys match a shell pattern, and return these keys."""
         keys = [key for key in self.list_keys() if fnmatchcase(key, pattern)]
         for key in keys:
             self.memory.pop(key, None)

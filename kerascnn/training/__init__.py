@@ -1,9 +1,9 @@
-"""Training: recipes as their authors published them, and `fit`, which is repeatable and goes on after a crash."""
+"""Training: recipes as published by their authors, and `fit`, which is repeatable and resumes after a crash."""
 
-from ..support.lazy import lazily
+from ..support.lazy import lazy_attributes
 
 PUBLIC = {  # name -> module; loaded when first asked for
-    "Diverged": "fit",
+    "TrainingDiverged": "fit",
     "History": "history",
     "RECIPES": "recipes",
     "Recipe": "recipes",
@@ -13,4 +13,4 @@ PUBLIC = {  # name -> module; loaded when first asked for
     "recipe_of": "recipes",
 }
 __all__ = sorted(PUBLIC)
-__getattr__, __dir__ = lazily(__name__, PUBLIC)
+__getattr__, __dir__ = lazy_attributes(__name__, PUBLIC)

@@ -1,4 +1,6 @@
-"""Train a classifier by a recipe: repeatable, resumable to the bit, and saying why when it fails."""
+"""Train a classifier by a recipe: repeatable, resumable to the bit, with an explanation when it diverges."""
+
+from __future__ import annotations
 
 import dataclasses
 import math
@@ -8,6 +10,7 @@ import threading
 import time
 import warnings
 import zlib
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -15,25 +18,30 @@ import keras
 import numpy as np
 from keras import ops
 
-from ..data.augment import augmentation
+from ..data.augment import find_augmentation
 from ..data.batches import batches
 from ..data.dataset import Data
 from ..data.load import load
-from ..graph.ends import scores_of
-from ..inputs.batch import Batch, flat_labels
-from ..inputs.classifier import image_input
-from ..support.progress import progress, say
-from .history import error_of, history_of
-from .learner import prepared
-from .recipes import OURS, PUBLISHED, Recipe, recipe_of
+from ..graph.ends import select_scores
+from ..inputs.batch import Batch, squeeze_labels
+from ..inputs.classifier import image_input_shape
+from ..support.progress import progress, write_line
+from ..support.types import Dataset, DataSource, FilePath, Model, OnProgress, Verbose
+from .history import History, history_of, schedule_error
+from .learner import prepare_learner
+from .recipes import DEFAULT, PUBLISHED, Recipe, recipe_of
 from .recipes import recipe as recipe_called
-from .runs import Run, arrays_of, assign, finite
+from .runs import RunFolder, all_finite, arrays_of, assign_arrays
 
-EVERY = 60.0  # seconds of an epoch without a line
+NOTE_SECONDS = 60.0  # a longer epoch prints lines in between
 
 
-class Diverged(ArithmeticError):
-    """The loss became NaN or infinite; ``history`` has the epochs before. The model is as after the last of them."""
+class TrainingDiverged(ArithmeticError):
+    """The loss became NaN or infinite; the last good weights are kept.
+
+    Attributes:
+        history: the ``History`` of the epochs before.
+    """
 
     def __init__(self, message, history):
         super().__init__(message)
@@ -41,150 +49,171 @@ class Diverged(ArithmeticError):
 
 
 def fit(
-    model,
-    data,
-    recipe=None,
+    model: Model,
+    data: DataSource | Dataset,
+    recipe: str | Recipe | None = None,
     *,
-    epochs=None,
-    batch_size=None,
-    rate=None,
-    seed=0,
-    out=None,
-    resume=False,
-    augment=None,
-    verbose="auto",
-    on_progress=None,
-):
-    """Train a model's unfrozen layers by a recipe, and return the ``History``.
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    seed: int = 0,
+    out: FilePath | None = None,
+    resume: bool = False,
+    augment: str | Callable | None = None,
+    verbose: Verbose = "auto",
+    on_progress: OnProgress | None = None,
+) -> History:
+    """Train the unfrozen layers of a model by a recipe.
 
-    ``data`` is a ``Data``, whose test images are left alone, what ``data.load`` makes one of (a folder, a name), or
-    arrays (x, y) or ((x, y), (xv, yv)) of pixels 0..255. ``recipe`` is a name in ``RECIPES``, a ``Recipe``, or
-    "published" for the one of the network's authors; "onecycle" if not given. ``epochs``, ``batch_size``, ``rate`` and
-    ``augment`` replace the recipe's. The first weights are those that the model has; ``training.initialize`` draws
-    them as a recipe's authors did.
-
-    The weights are those after the last epoch. With a folder ``out`` each epoch is saved there, and ``resume`` goes on
-    after the last saved one; on a CPU the result is the same to the bit. The first Ctrl-C ends after the epoch, the
-    second at once. ``seed`` draws the order, the augmentation and the dropout. A loss that is no number raises
-    ``Diverged`` and leaves the model as after the last good epoch. ``verbose`` 0 shows nothing, 2 a line an epoch, 1 or
-    "auto" also a bar where there is a terminal; in their place ``on_progress(done, total, what)`` is called with the
-    steps after each of them and after each epoch, and may raise to end the work.
+    The model has the weights after the last epoch; ``training.initialize`` draws initial weights as a recipe's authors
+    did. The first Ctrl-C stops after the epoch, the second at once. A run resumed on a CPU gives the same result to
+    the bit. If the loss becomes NaN or infinite, ``TrainingDiverged`` is raised and the model has the weights of the
+    last good epoch.
 
     >>> fit(build_model("lenet5"), "digits", epochs=5, out="runs/first").best
+
+    Args:
+        model: a classifier; frozen layers stay as they are.
+        data: a dataset of `kerascnn.load`, whose test images are not used, what `load` takes (a folder, a name), or
+            arrays (x, y) or ((x, y), (x_val, y_val)) of pixels 0..255.
+        recipe: a name in ``RECIPES``, a ``Recipe``, or "published" for that of the network's authors; by default
+            "onecycle".
+        epochs: number of epochs; by default the recipe's.
+        batch_size: images per step; by default the recipe's.
+        learning_rate: highest learning rate; by default the recipe's.
+        seed: random seed for order, augmentation and dropout, a non-negative integer.
+        out: folder of the run, in which every epoch is saved; None saves nothing.
+        resume: continue the run in ``out`` after its last saved epoch.
+        augment: augmentation of training images, as in `kerascnn.batches`; by default the recipe's.
+        verbose: 0 is silent, 2 prints a line per epoch, 1 and "auto" also show a progress bar on a terminal.
+        on_progress: called as ``on_progress(done, total, what)`` after each step and epoch, instead of printing; may
+            raise to stop training.
+
+    Returns:
+        The ``History`` of the run.
     """
-    replaced = {"epochs": epochs, "batch": batch_size, "rate": rate, "augment": augment}
-    plan = planned(model, data, chosen(recipe, model, replaced), seed)
-    run = Run(out)
-    state = run.open(plan.facts(model), resume)
-    learner = prepared(model, plan.recipe, seed)
+    replaced = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "augment": augment}
+    plan = plan_training(model, data, select_recipe(recipe, model, replaced), seed)
+
+    run = RunFolder(out)
+    state = run.open(plan.to_dict(model), resume)
+    learner = prepare_learner(model, plan.recipe, seed)
     if state is not None:
-        assign(learner.variables, state.arrays)
+        assign_arrays(learner.variables, state.arrays)
     rows = [] if state is None else state.rows
-    how = {"unit": "text", "wait": 0, "every": EVERY, "lasting": True}
-    with progress(verbose, on_progress, **how) as shown, interruptible() as interrupt:
+
+    notes = progress(verbose, on_progress, unit="text", wait=0, every=NOTE_SECONDS, lasting=True)
+    with notes as report, catch_interrupt() as interrupt:
         try:
-            stopped = epoch_by_epoch(learner, plan, rows, run, shown, interrupt)
+            stopped = train_epochs(learner, plan, rows, run, report, interrupt)
         finally:
             learner.hand_back()
+
     history = history_of(rows, stopped)
     run.finish(history)
     return history
 
 
-def epoch_by_epoch(learner, plan, rows, run, shown, interrupt):
-    """Train, measure, save; why it stopped before the last epoch, or ""."""
+def train_epochs(learner, plan, rows, run, report, interrupt):
+    """Train, evaluate and save every epoch; return why training stopped early, or ""."""
     good = arrays_of(learner.variables)
     run.save(good, rows, learner)
     for epoch in range(len(rows), plan.recipe.epochs):
-        if interrupt.asked:
+        if interrupt.requested:
             return f"stopped by Ctrl-C after epoch {epoch} of {plan.recipe.epochs}"
-        watch = Watch(plan, epoch, [error_of(row) for row in rows], shown)
+        monitor = EpochMonitor(plan, epoch, [schedule_error(row) for row in rows], report)
         started = time.perf_counter()
-        row = {"epoch": epoch + 1} | learned(learner, plan, epoch, watch)
-        row |= {"rate": watch.rate, "seconds": time.perf_counter() - started}
+        row = {"epoch": epoch + 1} | train_epoch(learner, plan, epoch, monitor)
+        row |= {"rate": monitor.learning_rate, "seconds": time.perf_counter() - started}
         state = arrays_of(learner.variables)
         numbers = [value for value in row.values() if value is not None]
-        if watch.lost is not None or not (finite(state) and np.isfinite(numbers).all()):
-            assign(learner.variables, good)
-            history = history_of(rows, lost(watch, plan, epoch))
+        if monitor.diverged_at is not None or not (all_finite(state) and np.isfinite(numbers).all()):
+            assign_arrays(learner.variables, good)
+            history = history_of(rows, divergence_message(monitor, plan, epoch))
             run.finish(history)
-            raise Diverged(history.stopped, history)
+            raise TrainingDiverged(history.stopped, history)
+
         good = state
         rows.append(row)
         run.save(state, rows, learner)
-        shown.note((epoch + 1) * plan.steps, plan.total, f"{counted(epoch, plan.recipe.epochs)}  {described(row)}")
-    if plan.recipe.settle:  # or the images would be decoded for nothing
-        settle(learner.source, plan.settling())
+        note = f"{epoch_label(epoch, plan.recipe.epochs)}  {epoch_note(row)}"
+        report.note((epoch + 1) * plan.steps, plan.total, note)
+
+    if plan.recipe.batch_norm_images:  # else no image has to be decoded
+        refresh_batch_norm(learner.source, plan.batch_norm_batches())
     return ""
 
 
-def learned(learner, plan, epoch, watch):
-    """One epoch: loss and accuracy in training and on the validation images."""
+def train_epoch(learner, plan, epoch, monitor):
+    """Train one epoch; return loss and accuracy on training and validation images."""
     compiled, outputs = learner.compiled, learner.outputs
-    told = compiled.fit(plan.batches(epoch, outputs), shuffle=False, verbose=0, callbacks=[watch])
-    found = measures({name: values[-1] for name, values in told.history.items()})
-    measured = (None, None)
-    if plan.valid is not None and watch.lost is None:
-        measured = measures(compiled.evaluate(plan.batches(None, outputs), verbose=0, return_dict=True))
-    return dict(zip(("loss", "accuracy", "val_loss", "val_accuracy"), (*found, *measured), strict=True))
+    keras_history = compiled.fit(plan.batches(epoch, outputs), shuffle=False, verbose=0, callbacks=[monitor])
+    loss, accuracy = classifier_metrics({name: values[-1] for name, values in keras_history.history.items()})
+
+    val_loss = val_accuracy = None
+    if plan.valid is not None and monitor.diverged_at is None:
+        logs = compiled.evaluate(plan.batches(None, outputs), verbose=0, return_dict=True)
+        val_loss, val_accuracy = classifier_metrics(logs)
+    return {"loss": loss, "accuracy": accuracy, "val_loss": val_loss, "val_accuracy": val_accuracy}
 
 
-def measures(logs):
-    """Loss and accuracy of the classifier itself, not of auxiliary ones."""
+def classifier_metrics(logs):
+    """Loss and accuracy of the main classifier, without auxiliary ones."""
     return tuple(float(logs.get(f"probs_{name}", logs.get(name))) for name in ("loss", "accuracy"))
 
 
-class Watch(keras.callbacks.Callback):
-    """Sets the rate before each step, and stops where the loss is no number."""
+class EpochMonitor(keras.callbacks.Callback):
+    """Sets the learning rate before each step, and stops when the loss is NaN or infinite."""
 
-    def __init__(self, plan, epoch, errors, shown):
+    def __init__(self, plan, epoch, errors, report):
         super().__init__()
-        self.plan, self.epoch, self.errors, self.shown = plan, epoch, errors, shown
+        self.plan, self.epoch, self.errors, self.report = plan, epoch, errors, report
         self.first = epoch * plan.steps
-        self.rate = self.lost = None
+        self.learning_rate = None
+        self.diverged_at = None  # step of the epoch
 
     def on_train_batch_begin(self, batch, logs=None):
-        rate = self.plan.rate(self.first + batch, self.errors)
-        if rate != self.rate:
-            self.model.optimizer.learning_rate = self.rate = rate
+        learning_rate = self.plan.learning_rate(self.first + batch, self.errors)
+        if learning_rate != self.learning_rate:
+            self.model.optimizer.learning_rate = self.learning_rate = learning_rate
 
     def on_train_batch_end(self, batch, logs=None):
         if not math.isfinite(logs["loss"]):  # a running mean, which one such loss makes NaN for good
-            self.lost = batch
+            self.diverged_at = batch
             self.model.stop_training = True
-        where = f"{counted(self.epoch, self.plan.recipe.epochs)}  step {batch + 1} of {self.plan.steps}"
-        self.shown(self.first + batch + 1, self.plan.total, f"{where}  loss {logs['loss']:.3f}")
+        where = f"{epoch_label(self.epoch, self.plan.recipe.epochs)}  step {batch + 1}/{self.plan.steps}"
+        self.report(self.first + batch + 1, self.plan.total, f"{where}  loss {logs['loss']:.3f}")
 
 
-def counted(epoch, epochs):
-    """An epoch by its number, the first being 0."""
+def epoch_label(epoch, epochs):
+    """An epoch, counted from 0, as text."""
     return f"epoch {epoch + 1:>{len(str(epochs))}} of {epochs}"
 
 
-def described(row):
-    """An epoch in words."""
-    parts = [f"loss {row['loss']:.3f}  {100 * row['accuracy']:5.1f} %"]
+def epoch_note(row):
+    """The results of an epoch as text."""
+    parts = [f"loss {row['loss']:.3f}  accuracy {100 * row['accuracy']:5.1f} %"]
     if row["val_loss"] is not None:
-        parts.append(f"valid {row['val_loss']:.3f}  {100 * row['val_accuracy']:5.1f} %")
-    return "   ".join([*parts, f"rate {row['rate']:.2g}   {row['seconds']:.1f} s"])
+        parts.append(f"val_loss {row['val_loss']:.3f}  val_accuracy {100 * row['val_accuracy']:5.1f} %")
+    return "   ".join([*parts, f"learning rate {row['rate']:.2g}   {row['seconds']:.1f} s"])
 
 
-class Interrupt:
-    """Whether somebody asked to end; the second time it does not wait."""
+class InterruptHandler:
+    """Handles Ctrl-C: the first requests a stop after the epoch, the second stops at once."""
 
-    asked = False
+    requested = False
 
     def __call__(self, number, frame):
-        if self.asked:
+        if self.requested:
             raise KeyboardInterrupt
-        self.asked = True
-        say("\nending after this epoch; Ctrl-C again stops at once")
+        self.requested = True
+        write_line("\nstopping after this epoch; press Ctrl-C again to stop now")
 
 
 @contextmanager
-def interruptible():
-    """Let the first Ctrl-C only ask; other threads than the main one get no signals."""
-    interrupt = Interrupt()
+def catch_interrupt():
+    """Handle Ctrl-C by an `InterruptHandler`; only the main thread receives signals."""
+    interrupt = InterruptHandler()
     if threading.current_thread() is not threading.main_thread():
         yield interrupt
         return
@@ -195,24 +224,25 @@ def interruptible():
         signal.signal(signal.SIGINT, before)
 
 
-def lost(watch, plan, epoch):
+def divergence_message(monitor, plan, epoch):
     """What happened, and what to try."""
-    where = "by the end" if watch.lost is None else f"in step {watch.lost + 1} of the {plan.steps}"
-    left = f"the weights are those after epoch {epoch}" if epoch else "the weights are those from before"
+    where = "at the end" if monitor.diverged_at is None else f"at step {monitor.diverged_at + 1} of {plan.steps}"
+    kept = f"the weights of epoch {epoch} are kept" if epoch else "the initial weights are kept"
     return (
-        f"the loss became NaN or infinite {where} of epoch {epoch + 1}, at a rate of {watch.rate:.3g}; {left}. "
-        f"Try a rate of {plan.recipe.rate / 10:.2g}, and look for images or labels that are wrong"
+        f"the loss became NaN or infinite {where} of epoch {epoch + 1}, at a learning rate of "
+        f"{monitor.learning_rate:.3g}; {kept}. "
+        f"Try a learning rate of {plan.recipe.learning_rate / 10:.2g}, and check images and labels"
     )
 
 
-CUTTING = ("photo_crop", "resized_crop")  # augmentations of photos
-SMALL = 64  # pixels; the largest side of images that are no photos
-MEASURED = 64  # images at once, or more, where nothing is learned
+CROP_AUGMENTATIONS = ("photo_crop", "resized_crop")  # augmentations of photos
+SMALL_SIDE = 64  # pixels; larger images are treated as photos
+EVALUATION_BATCH = 64  # images per batch, at least, where no gradient is needed
 
 
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """All that decides what ``fit`` computes."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TrainingPlan:
+    """Everything that determines what ``fit`` computes."""
 
     recipe: Recipe
     name: str
@@ -224,135 +254,155 @@ class Plan:
 
     @property
     def steps(self):
-        """Steps in an epoch."""
-        return -(-len(self.train) // self.recipe.batch)
+        """Steps per epoch."""
+        return -(-len(self.train) // self.recipe.batch_size)
 
     @property
     def total(self):
-        """Steps of the whole run."""
+        """Steps of the run."""
         return self.steps * self.recipe.epochs
 
-    def rate(self, step, errors):
-        """The rate of a step, counted from the start of the run."""
-        return self.recipe.rate * self.recipe.schedule.factor(step / self.total, errors)
+    def learning_rate(self, step, errors):
+        """The learning rate of a step, counted from the start of the run."""
+        return self.recipe.learning_rate * self.recipe.schedule.factor(step / self.total, errors)
 
     def batches(self, epoch, outputs=()):
-        """The batches of an epoch of training, or with None those of the validation images; labels for each output."""
+        """The training batches of an epoch, or with None the validation batches; labels for each output."""
         if epoch is None:
-            found = batches(self.valid, self.size, max(self.recipe.batch, MEASURED), channels=self.channels)
+            dataset = batches(
+                self.valid, self.size, max(self.recipe.batch_size, EVALUATION_BATCH), channels=self.channels
+            )
         else:
             order = {"augment": self.recipe.augment, "shuffle": True, "seed": self.seed, "epoch": epoch}
-            found = batches(self.train, self.size, self.recipe.batch, channels=self.channels, **order)
-        return found.map(lambda x, y: (x, dict.fromkeys(outputs, y))) if outputs else found
+            dataset = batches(self.train, self.size, self.recipe.batch_size, channels=self.channels, **order)
+        return dataset.map(lambda x, y: (x, dict.fromkeys(outputs, y))) if outputs else dataset
 
-    def settling(self):
-        """The batches on which batch norm is measured at the end, as they are: not augmented."""
+    def batch_norm_batches(self):
+        """The batches for the final statistics of batch norm, not augmented."""
         order = {"shuffle": True, "seed": self.seed, "epoch": self.recipe.epochs}
-        size = max(self.recipe.batch, MEASURED)
-        found = batches(self.train, self.size, size, channels=self.channels, **order)
-        return found.take(-(-self.recipe.settle // size))
+        size = max(self.recipe.batch_size, EVALUATION_BATCH)
+        dataset = batches(self.train, self.size, size, channels=self.channels, **order)
+        return dataset.take(-(-self.recipe.batch_norm_images // size))
 
-    def facts(self, model):
-        """The plan as JSON can hold it."""
-        data = {"name": self.name, "classes": [str(name) for name in self.train.classes], "train": len(self.train)}
-        data |= {"valid": 0 if self.valid is None else len(self.valid)}
-        told = "\n".join(f"{label} {name}" for label, name in zip(self.train.labels, self.train.names, strict=True))
-        data |= {"checksum": zlib.crc32(told.encode("utf-8", "surrogateescape"))}
+    def to_dict(self, model):
+        """The plan as plain data for the run's card."""
+        lines = [f"{label} {name}" for label, name in zip(self.train.labels, self.train.names, strict=True)]
+        data = {
+            "name": self.name,
+            "classes": [str(name) for name in self.train.class_names],
+            "train": len(self.train),
+            "valid": 0 if self.valid is None else len(self.valid),
+            "checksum": zlib.crc32("\n".join(lines).encode("utf-8", "surrogateescape")),
+        }
         network = {"name": model.name, "parameters": model.count_params(), "input": [*self.size, self.channels]}
-        return {"network": network, "recipe": self.recipe.stated(), "data": data, "seed": self.seed}
+        return {"network": network, "recipe": self.recipe.to_dict(), "data": data, "seed": self.seed}
 
 
-def chosen(recipe, model, replaced):
-    """The recipe with what the user replaces in it."""
-    found = recipe_of(model.name) if recipe == PUBLISHED else recipe_called(recipe or OURS)
-    found = suited(found, image_input(model)[:2])
-    for key, name in (("epochs", "epochs"), ("batch", "batch_size")):
-        value = replaced[key]
+def select_recipe(recipe, model, replaced):
+    """The recipe, with the settings that the user replaces."""
+    base = recipe_of(model.name) if recipe == PUBLISHED else recipe_called(recipe or DEFAULT)
+    base = adapt_augmentation(base, image_input_shape(model)[:2])
+    for name in ("epochs", "batch_size"):
+        value = replaced[name]
         if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-            raise ValueError(f"`{name}` should be a whole number of at least 1. Received: {value!r}")
-    rate = replaced["rate"]
+            raise ValueError(f"`{name}` should be an integer of at least 1. Received: {value!r}")
+    rate = replaced["learning_rate"]
     if rate is not None and (not isinstance(rate, int | float) or not 0 < rate < math.inf):
-        raise ValueError(f"`rate` should be a number above 0. Received: {rate!r}")
-    return dataclasses.replace(found, **{key: value for key, value in replaced.items() if value is not None})
+        raise ValueError(f"`learning_rate` should be a number above 0. Received: {rate!r}")
+    return dataclasses.replace(base, **{key: value for key, value in replaced.items() if value is not None})
 
 
-def suited(recipe, size):
-    """The recipe for this size: images as small as CIFAR's are shifted in place, not cut out of larger ones."""
-    small = None not in size and min(size) <= SMALL
-    return dataclasses.replace(recipe, augment="crop_flip") if small and recipe.augment in CUTTING else recipe
+def adapt_augmentation(recipe, size):
+    """The recipe for this size: images as small as CIFAR's are shifted, not cropped out of larger ones."""
+    small = None not in size and min(size) <= SMALL_SIDE
+    return (
+        dataclasses.replace(recipe, augment="crop_flip") if small and recipe.augment in CROP_AUGMENTATIONS else recipe
+    )
 
 
-def planned(model, data, recipe, seed):
-    """The plan, with what was given checked."""
+def plan_training(model, data, recipe, seed):
+    """The `TrainingPlan` of checked arguments."""
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-        raise ValueError(f"`seed` should be a whole number of at least 0. Received: {seed!r}")
-    augmentation(recipe.augment)  # here, before a folder is begun
-    *size, channels = image_input(model)
+        raise ValueError(f"`seed` should be a non-negative integer. Received: {seed!r}")
+    find_augmentation(recipe.augment)  # checked before a folder is created
+    *size, channels = image_input_shape(model)
     data = load(data, seed=seed) if isinstance(data, str | os.PathLike) else data
-    name, train, valid = parts(data)
+    name, train, valid = split_training_data(data)
     if not model.trainable_variables:
-        raise ValueError(f"`model` should have a layer that is not frozen. Received: {model.name}, all of it frozen")
+        raise ValueError(
+            f"`model` should have a trainable layer. Received: {model.name}, in which every layer is frozen"
+        )
     if None in size:
         size = data.size if isinstance(data, Data) else train.items.shape[1:3]
         if size is None:
-            raise ValueError(f"`model` should have a size, for images of several sizes. Received: {model.name}, open")
-    classes = scores_of(model.output, model).shape[-1]
+            raise ValueError(
+                f"`model` should have a fixed input size for images of various sizes. Received: {model.name}, whose "
+                "size is open"
+            )
+    classes = select_scores(model.output, model).shape[-1]
     for images in (train, valid):
         if images is not None and (np.min(images.labels) < 0 or np.max(images.labels) >= classes):
             low, high = np.min(images.labels), np.max(images.labels)
             raise ValueError(
-                f"`data` should have labels 0 to {classes - 1}, for {model.name}. Received: {low} to {high}"
+                f"`data` should have labels 0 to {classes - 1}, the classes of {model.name}. Received: {low} to {high}"
             )
-    return Plan(recipe, name, train, valid, tuple(map(int, size)), channels, seed)
+    return TrainingPlan(
+        recipe=recipe, name=name, train=train, valid=valid, size=tuple(map(int, size)), channels=channels, seed=seed
+    )
 
 
-def parts(data):
+def split_training_data(data):
     """(name, training images, validation images or None)."""
     if isinstance(data, Data):
         return data.name, data.train, data.valid if data.valid is not None and len(data.valid) else None
-    advice = "`data` should be Data, a folder, (x, y) or ((x, y), (xv, yv)) of images (N, H, W, C) and labels (N,)."
+    advice = (
+        "`data` should be a dataset of kerascnn.load, a folder, (x, y) or ((x, y), (x_val, y_val)), with images "
+        "(N, H, W, C) and labels (N,)."
+    )
     if not isinstance(data, tuple | list) or len(data) != 2:
         raise ValueError(f"{advice} Received: {type(data).__name__}")
     pairs = data if all(isinstance(part, tuple | list) and len(part) == 2 for part in data) else [data]
-    found = [images_of(*pair, advice) for pair in pairs]
-    return "arrays", found[0], found[1] if len(found) > 1 else None
+    parts = [arrays_to_batch(*pair, advice) for pair in pairs]
+    return "arrays", parts[0], parts[1] if len(parts) > 1 else None
 
 
-def images_of(x, y, advice):
-    """Arrays as ``Batch``."""
-    x, y = np.asarray(x), flat_labels(y)
+def arrays_to_batch(x, y, advice):
+    """Arrays as a ``Batch``."""
+    x, y = np.asarray(x), squeeze_labels(y)
     if x.ndim != 4 or y.shape != (len(x),) or not len(x) or y.dtype.kind not in "iu":
         raise ValueError(f"{advice} Received: shapes {x.shape} and {y.shape}, labels of type {y.dtype}")
     if not np.isfinite(x).all():
-        raise ValueError(f"{advice} Received: NaN or infinity among the pixels")
+        raise ValueError(f"{advice} Received: NaN or infinity in the pixels")
     if x.dtype.kind == "f" and x.max() <= 1 and x.max() > 0:
-        warnings.warn("pixels should be 0..255, these are at most 1; scaled already?", stacklevel=5)
+        warnings.warn(
+            "pixel values should be 0..255. Received: values of at most 1; were they scaled already?", stacklevel=5
+        )
     return Batch(x, y, tuple(str(number) for number in range(int(y.max()) + 1)))
 
 
-def settle(model, batches):
-    """Give each batch norm the mean over batches of the means and variances that it has now; all else stays."""
+def refresh_batch_norm(model, batches):
+    """Set the statistics of each batch norm to their mean over batches, with the weights unchanged."""
     layers = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
-    norms = [layer for layer in layers if layer.trainable]  # a frozen one keeps its own
+    norms = [layer for layer in layers if layer.trainable]  # frozen layers keep their statistics
     sums, count = [[0.0, 0.0] for _ in norms], 0
     for pixels, _ in batches:
-        for total, layer, found in zip(sums, norms, statistics(model, norms, pixels), strict=True):
-            for i, (value, old) in enumerate(zip(found, (layer.moving_mean, layer.moving_variance), strict=True)):
+        for total, layer, values in zip(sums, norms, next_statistics(model, norms, pixels), strict=True):
+            for i, (value, old) in enumerate(zip(values, (layer.moving_mean, layer.moving_variance), strict=True)):
                 # the moving average is momentum old + (1 - momentum) value
-                total[i] = total[i] + (value - layer.momentum * numpy(old)) / (1 - layer.momentum)
+                total[i] = total[i] + (value - layer.momentum * to_float64(old)) / (1 - layer.momentum)
         count += 1
     for layer, (mean, variance) in zip(norms, sums, strict=True):
         layer.moving_mean.assign(mean / count)
         layer.moving_variance.assign(np.maximum(variance / count, 0))
 
 
-def statistics(model, norms, pixels):
-    """The moving averages as they would be after one more batch; no variable is changed, no dropout drawn."""
+def next_statistics(model, norms, pixels):
+    """The moving averages as they would be after one more batch, without changing any variable."""
     with keras.StatelessScope() as scope:
         model(pixels, training=True)
         kept = [[scope.get_current_value(v) for v in (norm.moving_mean, norm.moving_variance)] for norm in norms]
-    return [[numpy(value) for value in pair] for pair in kept]
+    return [[to_float64(value) for value in pair] for pair in kept]
 
 
-def numpy(value):
+def to_float64(value):
     return np.asarray(ops.convert_to_numpy(value), np.float64)

@@ -1,61 +1,87 @@
-"""What came of a training run, epoch by epoch."""
+"""The results of a training run, epoch by epoch."""
 
-from dataclasses import dataclass, field
+from __future__ import annotations
+
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..plots.style import BLUE, RED, new_figure, unframe, whole_ticks
-from ..support.display import Drawn
-from ..support.files import replacing, save_figure
+from ..plots.style import BLUE, RED, hide_frame, integer_ticks, new_figure
+from ..support.display import FigureResult
+from ..support.files import save_figure, write_atomically
+from ..support.types import FilePath
 
-COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "rate", "seconds")
+COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds")
+STORED_KEYS = {"learning_rate": "rate"}  # column -> its key in the rows of a run's state
 
 
-@dataclass(frozen=True, eq=False)
-class History(Drawn):
-    """Loss and accuracy after each epoch: ``table``, a DataFrame; ``stopped`` says why a run ended early."""
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class History(FigureResult):
+    """Loss and accuracy of each epoch of a training run.
 
-    table: Any = field(repr=False)
+    Attributes:
+        table: a DataFrame with a row per epoch: epoch, loss, accuracy, val_loss, val_accuracy, learning_rate, seconds.
+        stopped: why the run stopped early; empty if it did not.
+    """
+
+    table: Any
     stopped: str = ""
 
     @property
     def best(self):
-        """The epoch with the highest accuracy on the validation images (else the lowest loss), as {column: value}."""
+        """The row of the best epoch as a dict.
+
+        It has the highest accuracy on the validation images, or without them the lowest training loss.
+        """
         row = best_row(self.table.to_dict("records"))
         if row is None:
             raise ValueError("`history` should have at least one epoch. Received: none")
         return row
 
     def plot(self):
-        """A figure: loss, accuracy and rate over the epochs."""
+        """Draw loss, accuracy and learning rate by epoch."""
         figure = new_figure(10.5, 3.2)
         axes = figure.subplots(1, 3)
-        lines = {"loss": ("loss", "val_loss"), "accuracy": ("accuracy", "val_accuracy"), "rate": ("rate",)}
+        lines = {
+            "loss": ("loss", "val_loss"),
+            "accuracy": ("accuracy", "val_accuracy"),
+            "learning rate": ("learning_rate",),
+        }
         for axis, (title, columns) in zip(axes, lines.items(), strict=True):
-            draw(axis, self.table, title, columns)
+            draw_panel(axis, self.table, title, columns)
         return figure
 
-    def save(self, path):
-        """Write the figure (.png, .svg, .pdf) or the table (.csv), whole or not at all; return where it is."""
+    def save(self, path: FilePath) -> Path:
+        """Write the figure (.png, .svg, .pdf) or the table (.csv).
+
+        Args:
+            path: the file; its suffix is the format.
+
+        Returns:
+            The path.
+        """
         path = Path(path)
         if path.suffix != ".csv":
             return save_figure(self.plot(), path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as draft:
+        with write_atomically(path) as draft:
             self.table.to_csv(draft, index=False)
         return path
 
     def __str__(self):
         if not len(self.table):
-            return self.stopped or "no epoch"
-        text = ", ".join(f"{key} {value:.4g}" for key, value in self.best.items() if key not in ("epoch", "seconds"))
-        return f"{len(self.table)} epochs, the best {self.best['epoch']}: {text}" + (
-            f"; {self.stopped}" * bool(self.stopped)
-        )
+            return self.stopped or "no epochs"
+        best = self.best
+        text = ", ".join(f"{key} {value:.4g}" for key, value in best.items() if key not in ("epoch", "seconds"))
+        reason = f"; {self.stopped}" if self.stopped else ""
+        return f"{len(self.table)} epochs, best epoch {best['epoch']}: {text}{reason}"
+
+    def __repr__(self):
+        return f"<History: {len(self.table)} epochs{', stopped early' if self.stopped else ''}>"
 
 
-def draw(axis, table, title, columns):
-    """One panel: training in blue, validation in red, its best epoch marked."""
+def draw_panel(axis, table, title, columns):
+    """Draw one panel: training in blue, validation in red, the best epoch marked."""
     for name, column, color in zip(("training", "validation"), columns, (BLUE, RED), strict=False):
         values = table[column].astype(float)
         if values.notna().any():
@@ -68,9 +94,9 @@ def draw(axis, table, title, columns):
     else:
         axis.set_title(title, fontsize=10, loc="left")
     axis.set_xlabel("epoch", fontsize=9)
-    whole_ticks(axis)
+    integer_ticks(axis)
     axis.tick_params(labelsize=8)
-    unframe(axis)
+    hide_frame(axis)
     if title != "accuracy":
         axis.set_ylim(bottom=0)
     if len(columns) > 1:
@@ -78,20 +104,20 @@ def draw(axis, table, title, columns):
 
 
 def best_row(rows):
-    """Of epochs the best one, the first of equals; None of none."""
-    return min(rows, key=merit, default=None)
+    """The best epoch, the first of equal ones; None without epochs."""
+    return min(rows, key=epoch_rank, default=None)
 
 
-def merit(row):
-    """Lower is better."""
+def epoch_rank(row):
+    """Sort key of epochs; lower is better."""
     accuracy, loss = row.get("val_accuracy"), row.get("val_loss")
     if accuracy is None or accuracy != accuracy:
         return (row["loss"],)
     return -accuracy, loss
 
 
-def error_of(row):
-    """What a schedule watches: the error on the validation images, else the loss."""
+def schedule_error(row):
+    """The error on the validation images that a schedule depends on, or without them the loss."""
     accuracy = row.get("val_accuracy")
     return row["loss"] if accuracy is None else 1 - accuracy
 
@@ -99,4 +125,6 @@ def error_of(row):
 def history_of(rows, stopped=""):
     import pandas as pd
 
-    return History(pd.DataFrame(rows, columns=list(COLUMNS)), stopped)
+    keys = {STORED_KEYS.get(column, column): column for column in COLUMNS}
+    table = pd.DataFrame(rows, columns=list(keys)).rename(columns=keys)
+    return History(table=table, stopped=stopped)

@@ -1,4 +1,4 @@
-"""A model made ready to learn by a recipe, without touching how its user compiled it."""
+"""A model prepared for training by a recipe, without changing how its user compiled it."""
 
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -7,11 +7,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from ..graph.copy import clone
-from ..graph.ends import before_softmax, scores_of
-from ..support.text import unknown
+from ..graph.copy import clone_with_changes
+from ..graph.ends import logits_before_softmax, select_scores
+from ..support.text import unknown_name
 from .optimizers import optimizer_of
-from .runs import arrays_of, assign
+from .runs import arrays_of, assign_arrays
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,26 +24,26 @@ class Learner:
 
     @property
     def variables(self):
-        """All that a step reads and changes: weights, statistics, seeds, and what the optimizer remembers."""
+        """All variables that a step reads or changes: weights, statistics, seeds and optimizer slots."""
         return [*self.compiled.variables, *self.compiled.optimizer.variables]
 
     @property
     def outputs(self):
-        """The names of the outputs, if they have any."""
+        """The names of the outputs, if they are named."""
         return tuple(self.compiled.output) if isinstance(self.compiled.output, dict) else ()
 
     def hand_back(self):
-        """Give the user's model what was learned."""
+        """Copy the trained weights to the user's model."""
         if self.source is not self.model:
-            assign(self.model.variables, arrays_of(self.source.variables))
+            assign_arrays(self.model.variables, arrays_of(self.source.variables))
 
 
-def prepared(model, recipe, seed):
-    """The ``Learner`` of a model, its dropout drawn from ``seed``."""
-    devices = strategy()
-    with on(devices):
-        source = clone(model) if devices else model
-        outputs, from_logits = scored(source)
+def prepare_learner(model, recipe, seed):
+    """The ``Learner`` of a model, with dropout seeded by ``seed``."""
+    devices = device_strategy()
+    with strategy_scope(devices):
+        source = clone_with_changes(model) if devices else model
+        outputs, from_logits = logit_outputs(source)
         compiled = keras.Model(source.inputs, outputs, name=model.name)
         optimizer = optimizer_of(recipe)
         if any(layer.compute_dtype == "float16" for layer in compiled.layers):
@@ -51,27 +51,27 @@ def prepared(model, recipe, seed):
         loss = cross_entropy(from_logits, recipe.label_smoothing)
         parts = {"loss": loss, "metrics": ["accuracy"]}
         if isinstance(outputs, dict):
-            weights = {name: 1.0 if name == "probs" else recipe.aux for name in outputs}
+            weights = {name: 1.0 if name == "probs" else recipe.aux_weight for name in outputs}
             parts = {"loss": dict.fromkeys(outputs, loss), "loss_weights": weights, "metrics": {"probs": ["accuracy"]}}
-        compiled.compile(optimizer, jit_compile=compiled_by_xla(devices), **parts)
+        compiled.compile(optimizer, jit_compile=jit_compile_setting(devices), **parts)
         optimizer.build(compiled.trainable_variables)
     reseed(compiled, seed)
     return Learner(compiled, source, model)
 
 
-def scored(model):
-    """The outputs ahead of their softmax, whose logarithm would lose what is small, and whether all have one."""
+def logit_outputs(model):
+    """The outputs before their softmax, for precision, and whether they are logits."""
     outputs = model.output
-    found = {name: before_softmax(tensor) for name, tensor in outputs.items()} if isinstance(outputs, dict) else None
-    if found is None:
-        found = {"": before_softmax(scores_of(outputs, model))}
-    elif "probs" not in found:
-        raise ValueError(unknown(f"output of {model.name}", "probs", found))
-    kinds = {from_logits for _, from_logits in found.values()}
+    if not isinstance(outputs, dict):
+        return logits_before_softmax(select_scores(outputs, model))
+
+    ends = {name: logits_before_softmax(tensor) for name, tensor in outputs.items()}
+    if "probs" not in ends:
+        raise ValueError(unknown_name(f"output of {model.name}", "probs", ends))
+    kinds = {from_logits for _, from_logits in ends.values()}
     if len(kinds) > 1:
         raise ValueError(f"`model` should end in a softmax at every output. Received: {model.name}, some without")
-    tensors = {name: tensor for name, (tensor, _) in found.items()}
-    return (tensors if isinstance(outputs, dict) else tensors[""]), kinds.pop()
+    return {name: tensor for name, (tensor, _) in ends.items()}, kinds.pop()
 
 
 def cross_entropy(from_logits, smoothing):
@@ -79,23 +79,23 @@ def cross_entropy(from_logits, smoothing):
     if not smoothing:
         return keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits)
 
-    def smoothed(labels, scores):
+    def smoothed_loss(labels, scores):
         target = ops.one_hot(ops.reshape(labels, (-1,)), scores.shape[-1], dtype=scores.dtype)
         return keras.losses.categorical_crossentropy(target, scores, from_logits, smoothing)
 
-    return smoothed
+    return smoothed_loss
 
 
 def reseed(model, seed):
-    """Start the dropout of every layer from the run's seed."""
+    """Seed the dropout of every layer by the run's seed."""
     states = [variable for variable in model.variables if variable.name == "seed_generator_state"]
     for number, state in enumerate(states):
         drawn = np.random.SeedSequence([seed, number]).generate_state(1)[0]
         state.assign(np.array([drawn, 0], "uint32"))
 
 
-def strategy():
-    """TensorFlow's ``MirroredStrategy`` over the GPUs, else over the logical CPUs, where there are several; or None."""
+def device_strategy():
+    """TensorFlow's ``MirroredStrategy`` over several GPUs, or else several logical CPUs; None for one device."""
     if keras.config.backend() != "tensorflow":
         return None
     import tensorflow as tf
@@ -107,12 +107,12 @@ def strategy():
     return None
 
 
-def on(devices):
-    """The scope in which a ``strategy`` wants variables made."""
+def strategy_scope(devices):
+    """The scope of a ``device_strategy`` in which variables are created."""
     return devices.scope() if devices else nullcontext()
 
 
-def compiled_by_xla(devices):
+def jit_compile_setting(devices):
     """Keras' ``jit_compile``: never on a CPU, where XLA made steps of ResNet-20 two to six times slower."""
     if keras.config.backend() != "tensorflow":
         return "auto"

@@ -1,7 +1,7 @@
-"""How the rate changes while a network learns: each schedule gives the factor at a share of the whole, 0 to 1.
+"""Learning rate schedules: the factor of the learning rate at a fraction of the run, 0 to 1.
 
-``factor(share, errors)``: ``share`` of all steps are done; ``errors`` are those of the finished epochs on the
-validation images, which only ``Plateau`` asks. Pure functions, so a run that resumes needs no state of theirs.
+``factor(share, errors)``: ``share`` is the fraction of all steps done; ``errors`` are those of the finished epochs on
+the validation images, used by ``Plateau`` only. Schedules are pure functions, so a resumed run needs no state of them.
 """
 
 import math
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Constant:
-    """The rate as it is."""
+    """A constant learning rate."""
 
     def factor(self, share, errors=()):
         return 1.0
@@ -18,19 +18,19 @@ class Constant:
 
 @dataclass(frozen=True)
 class Steps:
-    """The rate multiplied by ``by`` at each share of ``at``; ``by`` may have one value for each."""
+    """Multiplied by ``by`` at each fraction in ``at``; ``by`` may have one value for each."""
 
     at: tuple
     by: float | tuple = 0.1
 
     def factor(self, share, errors=()):
-        each = self.by if isinstance(self.by, tuple) else (self.by,) * len(self.at)
-        return math.prod(by for at, by in zip(self.at, each, strict=True) if share >= at - 1e-9)
+        factors = self.by if isinstance(self.by, tuple) else (self.by,) * len(self.at)
+        return math.prod(by for at, by in zip(self.at, factors, strict=True) if share >= at - 1e-9)
 
 
 @dataclass(frozen=True)
 class Exponential:
-    """The rate multiplied by ``by`` after each of ``times`` equal parts."""
+    """Multiplied by ``by`` after each of ``times`` equal parts of the run."""
 
     by: float
     times: int
@@ -41,7 +41,7 @@ class Exponential:
 
 @dataclass(frozen=True)
 class Poly:
-    """(1 - share) ^ power, as Caffe has it."""
+    """(1 - share) ^ power, as in Caffe."""
 
     power: float = 1.0
 
@@ -72,7 +72,7 @@ class OneCycle:
 
 @dataclass(frozen=True)
 class Warm:
-    """``factor`` constantly for the first ``until`` of the steps, then as ``then`` says."""
+    """``low`` for the first ``until`` of the steps, then the schedule ``then``."""
 
     until: float
     low: float
@@ -84,7 +84,7 @@ class Warm:
 
 @dataclass(frozen=True)
 class Plateau:
-    """The rate multiplied by ``by`` whenever the error has not fallen for ``patience`` epochs, at most ``times``."""
+    """Multiplied by ``by`` when the error has not fallen for ``patience`` epochs, at most ``times``."""
 
     by: float = 0.1
     patience: int = 5

@@ -1,31 +1,31 @@
-"""Transfer learning that finds out by itself: features of every stage, how far each gets, and what that advises.
+"""Transfer learning: features of every stage, linear probes on each, advice on what to try, and a complete study.
 
-found = taps(model, data)  # one pass gives the features of all stages, kept on disk
-table = depths(found)  # a classifier on each stage, judged on images that it was not trained on
-advice = advise(table)  # where the data lies between little and much, similar and different
-model = fitted(found, table).model(model)  # the best of them as a Keras model
+features = taps(model, data)  # the features of all stages in one pass, cached on disk
+table = train_probes(features)  # a classifier on each stage, evaluated on held-out images
+advice = advise(table)  # little or much data, similar to the pretraining data or different
+model = fit_head(features, table).model(model)  # the best of them as a Keras model
 
-kerascnn.transfer("photos", budget="10m")  # all of it, and finetuning where that pays
+kerascnn.transfer("photos", budget="10m")  # all of this, and fine-tuning where it pays
 """
 
-from ..support.lazy import lazily
+from ..support.lazy import lazy_attributes
 
 PUBLIC = {  # name -> module; loaded when first asked for
     "Taps": "taps",
     "taps": "taps",
-    "VIEWS": "taps",
+    "CROPS": "taps",
     "ProbeTable": "probes",
-    "depths": "probes",
+    "train_probes": "probes",
     "HEADS": "heads",
     "Head": "networks",
-    "fitted": "networks",
+    "fit_head": "networks",
     "head_model": "networks",
-    "truncated": "networks",
+    "truncate_at_stages": "networks",
     "Advice": "advice",
     "advise": "advice",
     "Study": "study",
     "transfer": "study",
-    "finetuned": "finetune",
+    "finetune": "finetune",
 }
 __all__ = sorted(PUBLIC)
-__getattr__, __dir__ = lazily(__name__, PUBLIC)
+__getattr__, __dir__ = lazy_attributes(__name__, PUBLIC)

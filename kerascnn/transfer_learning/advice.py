@@ -1,133 +1,181 @@
-"""Where a dataset lies: little or much of it, similar to what the network learned from or different; and what to do.
+"""Advice on transfer learning: how large the dataset is, how similar to the pretraining data, and what to try first.
 
-The rule of thumb of the courses, measured: similar where the network's last features are the best ones, different where
-earlier ones are better by more than their standard error.
+The usual rule of thumb, with measurements in place of judgment: the data count as different from the pretraining data
+if features of an earlier stage are more accurate than the last ones by more than the standard error, else as similar.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..support.display import Drawn
+from ..support.display import FigureResult
+from ..support.text import format_percent
+
+if TYPE_CHECKING:
+    from .probes import ProbeTable
 
 SIMILAR, DIFFERENT, LITTLE, MUCH = "similar", "different", "little", "much"
-ENOUGH = {SIMILAR: 50, DIFFERENT: 500}  # images a class to move the last layers' weights, and all weights
-WEIGHT = 10  # times that images count where the evidence says that a linear head leaves much of them unused
-UNDERFIT = 0.95  # of the images learned from that are named right, below which the features cannot tell them apart
+ENOUGH_IMAGES = {SIMILAR: 50, DIFFERENT: 500}  # images per class for fine-tuning the last layers, and all layers
+GAIN_WEIGHT = 10  # images that one counts for, if fine-tuning promises a gain over a linear classifier
+UNDERFIT = 0.95  # training accuracy below which the features do not separate the classes
 STRATEGIES = {
     (SIMILAR, LITTLE): ("linear", "layers", "finetune"),
     (DIFFERENT, LITTLE): ("interior", "layers", "linear", "finetune"),
     (SIMILAR, MUCH): ("layers", "linear", "finetune"),
     (DIFFERENT, MUCH): ("finetune", "layers", "interior", "linear"),
 }
-WORDS = {
+STRATEGY_TEXTS = {
     "linear": "train a linear classifier on the last features",
-    "interior": "train a linear classifier on features of an earlier stage, and cut off what follows",
-    "layers": "finetune the last stages, from a classifier trained first",
-    "finetune": "finetune all stages, from a classifier trained first",
+    "interior": "truncate the network at an earlier stage and train a linear classifier on its features",
+    "layers": "train a classifier, then fine-tune the last stages",
+    "finetune": "train a classifier, then fine-tune all stages",
 }
 
 
-@dataclass(frozen=True, eq=False)
-class Advice(Drawn):
-    """What was measured, the cell of the 2x2 that it means, and the strategies in the order to try them."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Advice(FigureResult):
+    """What to try on a dataset, in which order, and the measurements behind it.
 
-    images: float  # of a class
-    best: str  # the single stage that is best
-    depth: float  # where that is: 0 the first stage, 1 the last
-    gap: float  # its accuracy less the last stage's
-    gap_error: float  # the standard error of that, of the same images
-    slope: float  # what the last doubling of the images gained
+    Attributes:
+        images_per_class: Mean number of images per class.
+        best_stage: Single stage with the highest held-out accuracy.
+        depth: Where that stage is: 0 is the first stage, 1 the last.
+        advantage: Held-out accuracy of the best stage minus that of the last stage.
+        advantage_error: Standard error of ``advantage``, paired by image.
+        slope: Accuracy gained by the last doubling of the training images; NaN if not measured.
+        slope_error: Standard error of ``slope``.
+        train_accuracy: Accuracy of the best stage on the training images.
+        accuracy: Accuracy of the best stage on held-out images.
+        head: Name of the linear classifier that all accuracies are of.
+        similarity: "similar" or "different", derived from the evidence.
+        amount: "little" or "much", derived from the evidence.
+    """
+
+    images_per_class: float
+    best_stage: str
+    depth: float
+    advantage: float
+    advantage_error: float
+    slope: float
     slope_error: float
-    train: float  # of the images learned from that are named right
-    accuracy: float  # of images not shown
-    head: str  # by which all this was judged
+    train_accuracy: float
+    accuracy: float
+    head: str
     similarity: str = field(init=False)
     amount: str = field(init=False)
 
     def __post_init__(self):
-        similarity = DIFFERENT if self.depth < 1 and self.gap > self.gap_error else SIMILAR
+        similarity = DIFFERENT if self.depth < 1 and self.advantage > self.advantage_error else SIMILAR
         object.__setattr__(self, "similarity", similarity)
-        object.__setattr__(self, "amount", MUCH if self.counted >= ENOUGH[similarity] else LITTLE)
+        object.__setattr__(self, "amount", MUCH if self.effective_images >= ENOUGH_IMAGES[similarity] else LITTLE)
 
     @property
-    def rising(self):
-        """Whether more images still help a linear classifier, beyond the standard error."""
+    def more_images_help(self):
+        """Whether more images still improve a linear classifier."""
         return bool(self.slope > self.slope_error)
 
     @property
-    def underfit(self):
-        """Whether a linear classifier cannot tell even those images apart that it learns from."""
-        return self.train < UNDERFIT
+    def is_underfit(self):
+        """Whether a linear classifier cannot even fit its training images."""
+        return self.train_accuracy < UNDERFIT
 
     @property
-    def counted(self):
-        """Images of a class, each for ``WEIGHT`` where the last features are best and the curve rises, or where earlier
-        ones are and cannot tell the images apart: then there is something that finetuning may gain."""
-        gains = self.rising if self.similarity == SIMILAR else self.underfit
-        return self.images * (WEIGHT if gains else 1)
+    def effective_images(self):
+        """Images per class, weighted by what fine-tuning may gain.
+
+        Each image counts ``GAIN_WEIGHT`` times where the last features are best and more images still help, or where
+        earlier features are best and do not separate the classes.
+        """
+        gains = self.more_images_help if self.similarity == SIMILAR else self.is_underfit
+        return self.images_per_class * (GAIN_WEIGHT if gains else 1)
 
     @property
-    def score(self):
-        """By how many of its standard errors the best stage is better than the last."""
-        return self.gap / self.gap_error if self.gap_error else 0.0
+    def z_score(self):
+        """Advantage of the best stage over the last in standard errors."""
+        return self.advantage / self.advantage_error if self.advantage_error else 0.0
 
     @property
     def strategies(self):
-        """Names of strategies, the first to be tried first."""
+        """Names of the strategies, in the order to try them."""
         return STRATEGIES[self.similarity, self.amount]
 
     @property
     def evidence(self):
-        """{what: what was measured}, in words."""
-        points = lambda value, error: f"{100 * value:+.1f} points (standard error {100 * error:.1f})"  # noqa: E731
-        more = "more images would help" if self.rising else "more images would hardly help a linear classifier"
-        fits = "cannot tell them apart" if self.underfit else "can tell them apart"
+        """The measurements in words: {what was measured: its value}."""
+
+        def points(value, error):
+            return f"{100 * value:+.1f} percentage points (standard error {100 * error:.1f})"
+
+        advantage = points(self.advantage, self.advantage_error) if self.depth < 1 else "none, it is the last stage"
+        gain = "not measured"
+        if np.isfinite(self.slope):
+            effect = "would raise" if self.more_images_help else "would hardly raise"
+            gain = f"{points(self.slope, self.slope_error)}; more images {effect} the accuracy of a linear classifier"
+        separation = "do not separate the classes" if self.is_underfit else "separate the classes"
         return {
-            "best stage": f"{self.best}, at {self.depth:.0%} of the depth",
-            "its lead over the last": points(self.gap, self.gap_error) if self.depth < 1 else "it is the last",
-            "images a class": f"{self.images:,.0f}",
-            "last doubling": f"{points(self.slope, self.slope_error)}: {more}"
-            if np.isfinite(self.slope)
-            else "not measured",
-            "fit to what it learned": f"{self.train:.1%}: features {fits}",
-            "accuracy": f"{self.accuracy:.1%} of images not shown, by {self.head}",
+            "best stage": f"{self.best_stage}, at {100 * self.depth:.0f} % of the network's depth",
+            "lead in accuracy over the last stage": advantage,
+            "images per class": f"{self.images_per_class:,.0f}",
+            "gain from the last doubling of images": gain,
+            "training accuracy": f"{format_percent(self.train_accuracy)}; the features {separation}",
+            "held-out accuracy": f"{format_percent(self.accuracy)} with {self.head}",
         }
 
     def plot(self):
-        """The 2x2 with the dataset in it, and the evidence beside."""
+        """Draw the four quadrants with the dataset as a dot, and the evidence."""
         from .figures import draw_advice
 
         return draw_advice(self)
 
     def __str__(self):
-        lines = [f"{self.similarity} data, {self.amount} of it:"]
-        lines += [f"  {i}. {WORDS[name]} ({name})" for i, name in enumerate(self.strategies, start=1)]
-        return "\n".join(lines + ["because:", *(f"  {what}: {said}" for what, said in self.evidence.items())])
+        lines = [describe_dataset(self), "Strategies to try, in this order:"]
+        lines += [f"  {i}. {STRATEGY_TEXTS[name]} ({name})" for i, name in enumerate(self.strategies, start=1)]
+        lines += ["Evidence:", *(f"  {name}: {value}" for name, value in self.evidence.items())]
+        return "\n".join(lines)
 
 
-def advise(table):
-    """The ``Advice`` that follows from a ``ProbeTable``: single stages are compared by a linear head that all have."""
+def describe_dataset(advice):
+    """The similarity and the size of the dataset in one sentence."""
+    pretraining = "similar to" if advice.similarity == SIMILAR else "different from"
+    amount = "few" if advice.amount == LITTLE else "many"
+    return f"The data are {pretraining} the pretraining data, with {amount} images per class."
+
+
+def advise(table: ProbeTable) -> Advice:
+    """Advise on what to try, from the accuracy of the probes.
+
+    Single stages are compared by the best linear head that was trained on all of them.
+
+    Args:
+        table: `ProbeTable` from `train_probes`, with a learning curve.
+
+    Returns:
+        An `Advice`.
+    """
     rows = table.summary
     rows = rows[rows["stage"].isin(table.stages)]
-    every = rows.groupby("head", sort=False)["stage"].nunique() == len(table.stages)
-    head = table.best["head"] if every.get(table.best["head"]) else every.idxmax()
-    own = rows[rows["head"] == head].set_index("stage")
-    best, last = own["accuracy"].idxmax(), table.stages[-1]
-    lead = table.right(best, head).astype(np.float64) - table.right(last, head)
-    same = own["accuracy"][best] == own["accuracy"][last] or not lead.any()
-    best = last if same else best
-    lead = lead * (not same)
+    on_all_stages = rows.groupby("head", sort=False)["stage"].nunique() == len(table.stages)
+    head = table.best["head"] if on_all_stages.get(table.best["head"]) else on_all_stages.idxmax()
+    rows = rows[rows["head"] == head].set_index("stage")
+
+    best, last = rows["accuracy"].idxmax(), table.stages[-1]
+    advantage = table.right(best, head).astype(np.float64) - table.right(last, head)
+    if rows["accuracy"][best] == rows["accuracy"][last] or not advantage.any():
+        best, advantage = last, 0 * advantage
+
     curve = table.curve.iloc[-1]
     return Advice(
-        images=len(table) / len(table.classes),
-        best=best,
+        images_per_class=len(table) / len(table.class_names),
+        best_stage=best,
         depth=table.stages.index(best) / max(len(table.stages) - 1, 1),
-        gap=float(lead.mean()),
-        gap_error=float(lead.std() / np.sqrt(len(lead))),
+        advantage=float(advantage.mean()),
+        advantage_error=float(advantage.std() / np.sqrt(len(advantage))),
         slope=float(curve["gain"]),
         slope_error=float(curve["error"]),
-        train=float(own["train"][best]),
-        accuracy=float(own["accuracy"][best]),
+        train_accuracy=float(rows["train"][best]),
+        accuracy=float(rows["accuracy"][best]),
         head=head,
     )

@@ -1,31 +1,36 @@
-"""Figures of transfer: accuracy by depth, the learning curve, the 2x2."""
+"""Figures of transfer learning: accuracy by stage, the learning curve, the advice, the candidates."""
 
 import textwrap
 
 import numpy as np
 
-from ..plots.primitives import spans
-from ..plots.style import BLACK, BLUE, GRAY, GREEN, LARGE, PLAIN, RED, SMALL, new_figure, tidy, top_down
-from .advice import DIFFERENT, ENOUGH, LITTLE, MUCH, SIMILAR, STRATEGIES, WORDS
+from ..plots.primitives import error_bars
+from ..plots.style import BLACK, BLUE, GRAY, GREEN, LARGE, PLAIN, RED, SMALL, label_rows, new_figure, style_axis
+from .advice import DIFFERENT, ENOUGH_IMAGES, LITTLE, MUCH, SIMILAR, STRATEGIES, STRATEGY_TEXTS
 from .heads import HEADS
-from .taps import PLUS, told
+from .taps import PLUS, stage_label
 
 COLORS = {"ridge": BLACK, "softmax": BLUE, "svm": RED, "knn": GREEN}
 MARKS = {"ridge": "s", "softmax": "o", "svm": "^", "knn": "D"}
 SHADE = "#e8f1f8"
-SHORT = {"linear": "linear head", "interior": "earlier stage", "layers": "last stages", "finetune": "all stages"}
+STRATEGY_LABELS = {
+    "linear": "linear head",
+    "interior": "earlier stage",
+    "layers": "last stages",
+    "finetune": "all stages",
+}
 
 
-def draw_depths(found):
-    """Accuracy of each head by stage with intervals; the best one's learning curve."""
+def draw_probes(found):
+    """Accuracy of each head by stage with intervals, and the learning curve of the best one."""
     figure = new_figure(11, 4.8)
     left, right = figure.subplots(1, 2, width_ratios=(1.9, 1))
-    draw_stages(left, found)
-    draw_curve(right, found)
+    draw_stage_accuracies(left, found)
+    draw_learning_curve(right, found)
     return figure
 
 
-def draw_stages(axis, found):
+def draw_stage_accuracies(axis, found):
     rows = found.summary
     names = [*dict.fromkeys(rows["stage"])]
     heads = [*dict.fromkeys(rows["head"])]
@@ -33,7 +38,9 @@ def draw_stages(axis, found):
     for i, head in enumerate(heads):
         own = rows[rows["head"] == head].set_index("stage")
         shift = 0.08 * (i - (len(heads) - 1) / 2)
-        tried = [name for name in names if name in own.index]  # some heads only where they may win
+        tried = [
+            name for name in names if name in own.index
+        ]  # some heads are trained on the most promising stages only
         for alone in (True, False):
             some = [name for name in tried if (name in single) == alone]
             style = "-" if some == single else "none"
@@ -43,7 +50,7 @@ def draw_stages(axis, found):
             axis.errorbar(
                 [names.index(name) + shift for name in some],
                 value,
-                spans(value, low, high),
+                error_bars(value, low, high),
                 linestyle=style,
                 marker=MARKS[head],
                 color=COLORS[head],
@@ -55,75 +62,85 @@ def draw_stages(axis, found):
             )
     if len(names) > len(single):
         axis.axvline(len(single) - 0.5, color="0.8", linewidth=1)
-    turned = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if len(names) > 6 else {}
-    ticks = [name if name in single else f"{name.count(PLUS) + 1} of them\nside by side" for name in names]
-    axis.set_xticks(range(len(names)), ticks, fontsize=SMALL, **turned)
-    title = f"{found.model}: how far each stage's features get a classifier"
-    tidy(axis, title, ylabel="accuracy on images not shown (%)", fontsize=12)
+    rotation = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if len(names) > 6 else {}
+    ticks = [name if name in single else f"{name.count(PLUS) + 1} stages\nconcatenated" for name in names]
+    axis.set_xticks(range(len(names)), ticks, fontsize=SMALL, **rotation)
+    title = f"{found.model}: accuracy of classifiers on the features of each stage"
+    style_axis(axis, title, ylabel="accuracy on held-out images (%)", fontsize=12)
     axis.legend(frameon=False, fontsize=10)
 
 
-def draw_curve(axis, found):
+def draw_learning_curve(axis, found):
     curve, best = found.curve, found.best
     for column, color, label in (
-        ("train", GRAY, "images learned from"),
-        ("accuracy", COLORS[best["head"]], "not shown"),
+        ("train", GRAY, "training images"),
+        ("accuracy", COLORS[best["head"]], "held-out images"),
     ):
         values = 100 * curve[column]
-        bars = spans(values, 100 * curve["low"], 100 * curve["high"])
+        bars = error_bars(values, 100 * curve["low"], 100 * curve["high"])
         style = {"yerr": bars} if column == "accuracy" else {"linestyle": "--"}
         axis.errorbar(curve["images"], values, color=color, marker="o", capsize=2, label=label, linewidth=1.8, **style)
     axis.set_xscale("log")
     axis.set_xticks(curve["images"], [f"{images:.0f}" for images in curve["images"]])
     axis.minorticks_off()
     title = HEADS[best["head"]].title
-    where = told(best["stage"]).replace(PLUS, f"\n{PLUS} ").replace(", ", ",\n")
-    labels = {"xlabel": "images a class learned from", "ylabel": "accuracy (%)"}
-    tidy(axis, f"{title} on {where}", fontsize=12, **labels)
+    where = stage_label(best["stage"]).replace(PLUS, f"\n{PLUS} ").replace(", ", ",\n")
+    labels = {"xlabel": "training images per class", "ylabel": "accuracy (%)"}
+    style_axis(axis, f"{title} on {where}", fontsize=12, **labels)
     axis.legend(frameon=False, fontsize=10)
 
 
 def draw_advice(found):
-    """The 2x2 with the dataset as a dot, and the evidence and the order of strategies beside it."""
+    """The four quadrants with the dataset as a dot; beside them the evidence and the strategies."""
     figure = new_figure(12, 5.6)
     axis, words = figure.subplots(1, 2, width_ratios=(1.15, 1))
-    low, high = 1.0, max(20000.0, 3 * found.counted)
+    low, high = 1.0, max(20000.0, 3 * found.effective_images)
     for column, similarity in enumerate((SIMILAR, DIFFERENT)):
-        enough = ENOUGH[similarity]
+        enough = ENOUGH_IMAGES[similarity]
         for amount, bottom, top in ((LITTLE, low, enough), (MUCH, enough, high)):
             own = (similarity, amount) == (found.similarity, found.amount)
             edges = {"facecolor": SHADE if own else "white", "edgecolor": GRAY, "linewidth": 1}
             axis.fill_between([column, column + 1], bottom, top, zorder=0, **edges)
-            first = ", then\n".join(SHORT[name] for name in STRATEGIES[similarity, amount][:2])
+            first = ", then\n".join(STRATEGY_LABELS[name] for name in STRATEGIES[similarity, amount][:2])
             style = {"color": "black" if own else "0.45", "fontsize": PLAIN, "linespacing": 1.4}
             axis.text(column + 0.04, np.sqrt(bottom * top), f"{amount}, {similarity}\n{first}", va="center", **style)
-    draw_dot(axis, found)
-    axis.set(yscale="log", xlim=(0, 2), ylim=(low, high), ylabel="images a class")
-    sides = ["similar: the last features are best", "different: earlier ones are better"]
+    draw_dataset_dot(axis, found)
+    axis.set(yscale="log", xlim=(0, 2), ylim=(low, high), ylabel="images per class")
+    sides = ["similar data: the last features are best", "different data: earlier features are better"]
     axis.set_xticks([0.5, 1.5], sides, fontsize=10)
-    axis.set_title("Where the data lies", fontsize=LARGE)
-    draw_words(words, found)
+    axis.set_title("How similar and how large the dataset is", fontsize=LARGE)
+    draw_evidence(words, found)
     return figure
 
 
-def draw_dot(axis, found):
-    """The dataset: to the right by the lead of the best stage in standard errors, which 1 divides; up by images."""
-    lead = max(found.score, 0.0)
+def draw_dataset_dot(axis, found):
+    """The dataset as a dot: x by the advantage of the best stage in standard errors (1 is the border), y by images."""
+    lead = max(found.z_score, 0.0)
     x = 0.62 + 0.33 * lead if lead <= 1 else min(1.62 + 0.05 * (lead - 1), 1.92)
     x = x if found.similarity == DIFFERENT or lead <= 1 else 0.95
-    if found.counted > found.images:
+    if found.effective_images > found.images_per_class:
         arrow = {"arrowstyle": "->", "color": RED, "linewidth": 2}
-        axis.annotate("", (x, found.counted), (x, found.images), arrowprops=arrow)
-        axis.text(x, np.sqrt(found.counted * found.images), " still to gain", fontsize=9, color=RED, va="center")
-    axis.plot(x, found.images, "o", color=RED, markersize=14, markeredgecolor="white", zorder=5)
+        axis.annotate("", (x, found.effective_images), (x, found.images_per_class), arrowprops=arrow)
+        axis.text(
+            x,
+            np.sqrt(found.effective_images * found.images_per_class),
+            " gain expected from more images",
+            fontsize=9,
+            color=RED,
+            va="center",
+        )
+    axis.plot(x, found.images_per_class, "o", color=RED, markersize=14, markeredgecolor="white", zorder=5)
 
 
-def draw_words(axis, found):
+def draw_evidence(axis, found):
     axis.axis("off")
     y = 1.0
     for title, lines in (
-        ("What was measured", [f"{what}: {said}" for what, said in found.evidence.items()]),
-        ("What to try, in this order", [f"{i}. {WORDS[name]}" for i, name in enumerate(found.strategies, start=1)]),
+        ("Evidence", [f"{name}: {value}" for name, value in found.evidence.items()]),
+        (
+            "Strategies to try, in this order",
+            [f"{i}. {STRATEGY_TEXTS[name]}" for i, name in enumerate(found.strategies, start=1)],
+        ),
     ):
         axis.text(0, y, title, fontsize=13, va="top", weight="bold")
         y -= 0.075
@@ -135,53 +152,54 @@ def draw_words(axis, found):
     axis.set(xlim=(0, 1), ylim=(0, 1.02))
 
 
-MOST = 14  # candidates in a figure
+MAX_CANDIDATES = 14  # in a figure
 
 
 def draw_study(found):
-    """The candidates, and the grid beside them where there is one."""
-    points = found.points
+    """The candidates, and the grid of trials if there is one."""
+    points = found.trials
     grid = len(points) and points["accuracy"].notna().any()
-    rows = min(len(found.candidates), MOST)
+    rows = min(len(found.candidates), MAX_CANDIDATES)
     figure = new_figure(13 if grid else 8, max(3.6, 1.4 + 0.34 * rows))
     axes = figure.subplots(1, 2, width_ratios=(1.35, 1)) if grid else [figure.subplots()]
-    draw_candidates(axes[0], found.table.head(MOST))
+    draw_candidates(axes[0], found.table.head(MAX_CANDIDATES))
     if grid:
-        draw_grid(figure, axes[1], points)
+        draw_trial_grid(figure, axes[1], points)
     return figure
 
 
 def draw_candidates(axis, table):
-    """Accuracy with its interval, the best above; the chosen one ringed."""
+    """Accuracy with intervals, the best at the top; the chosen candidate is circled."""
     place, value = np.arange(len(table)), 100 * table["accuracy"].to_numpy()
-    bars = spans(value, 100 * table["low"].to_numpy(), 100 * table["high"].to_numpy())
-    for kind, color, mark in (("linear", BLUE, "o"), ("finetuned", RED, "D")):
+    bars = error_bars(value, 100 * table["low"].to_numpy(), 100 * table["high"].to_numpy())
+    styles = (("linear", "linear classifier", BLUE, "o"), ("finetuned", "fine-tuned", RED, "D"))
+    for kind, label, color, mark in styles:
         own = (table["kind"] == kind).to_numpy()
-        axis.errorbar(value[own], place[own], xerr=bars[:, own], color=color, fmt=mark, capsize=2, label=kind)
+        axis.errorbar(value[own], place[own], xerr=bars[:, own], color=color, fmt=mark, capsize=2, label=label)
     ring = {"markersize": 15, "fillstyle": "none", "color": BLACK, "markeredgewidth": 1.6}
     axis.plot(value[table["chosen"]], place[table["chosen"]], "o", **ring)
-    top_down(axis, [named(row) for row in table.itertuples()])
-    tidy(axis, "Accuracy on images not shown (ringed: chosen)", xlabel="%", fontsize=12)
+    label_rows(axis, [candidate_label(row) for row in table.itertuples()])
+    style_axis(axis, "Accuracy on held-out images (circle: chosen)", xlabel="%", fontsize=12)
     axis.legend(frameon=False, fontsize=9, loc="upper left")
 
 
-def named(row):
-    """What a candidate is, in two short lines at most."""
+def candidate_label(row):
+    """A candidate in at most two short lines."""
     if row.kind == "linear":
         name = row.name.removeprefix(f"{row.backbone}, ").replace(PLUS, f" {PLUS} ")
         return name if len(name) < 40 else name.replace(" on ", " on\n")
-    frozen = f"frozen to {row.freeze}" if row.freeze else "all layers"
+    frozen = f"frozen up to {row.freeze}" if row.freeze else "all layers"
     changed = "" if row.augment == "none" else f", {row.augment}"
-    return f"{frozen}, {row.rate:g}{changed}"
+    return f"{frozen}, learning rate {row.learning_rate:g}{changed}"
 
 
-def draw_grid(figure, axis, points):
-    """The best accuracy of each depth and rate; crossed where it failed, empty where it was not tried."""
-    best = 100 * points["accuracy"].astype(float).groupby([points["freeze"], points["rate"]]).max().unstack()
+def draw_trial_grid(figure, axis, points):
+    """Best accuracy by frozen depth and learning rate; crosses mark failed trials, empty cells untried settings."""
+    best = 100 * points["accuracy"].astype(float).groupby([points["freeze"], points["learning_rate"]]).max().unstack()
     best = best.loc[sorted(best.index, key=lambda freeze: (freeze == "", freeze))]
     depths, rates = [*best.index], [*best.columns]
     for row in points[points["failed"] != ""].itertuples():
-        place = rates.index(row.rate), depths.index(row.freeze)
+        place = rates.index(row.learning_rate), depths.index(row.freeze)
         axis.text(*place, "×", ha="center", va="center", fontsize=16, color="0.4")
     drawn = axis.imshow(best, cmap="viridis", aspect="auto")
     middle = (best.min(axis=None) + best.max(axis=None)) / 2
@@ -190,8 +208,8 @@ def draw_grid(figure, axis, points):
             color = "white" if value < middle else "black"
             axis.text(j, i, f"{value:.1f}", ha="center", va="center", fontsize=10, color=color)
     axis.set_xticks(range(len(rates)), [f"{rate:g}" for rate in rates])
-    frozen = [f"frozen to\n{freeze}" if freeze else "nothing\nfrozen" for freeze in depths]
+    frozen = [f"frozen up to\n{freeze}" if freeze else "nothing\nfrozen" for freeze in depths]
     axis.set_yticks(range(len(depths)), frozen, fontsize=SMALL)
-    axis.set(xlabel="rate")
-    axis.set_title("The grid: accuracy on images held out (%)", fontsize=12)
+    axis.set(xlabel="learning rate")
+    axis.set_title("Fine-tuning trials: best accuracy on held-out images (%)", fontsize=12)
     figure.colorbar(drawn, ax=axis, shrink=0.7)

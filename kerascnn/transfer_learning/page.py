@@ -1,115 +1,183 @@
-"""A study as one HTML file: what was chosen and why, how far to trust it, what it cost."""
+"""The HTML page of a study: the chosen network, the evidence for it, its accuracy on the test set, computing time."""
 
 import numpy as np
 
-from ..reporting.page import Section, facts, figure, page, paragraph, photos, table
+from ..reporting.page import Section, data_table, definition_list, figure, page, paragraph, photo_grid
 from ..support.files import write_text
-from .advice import WORDS
-from .taps import told
+from .advice import STRATEGY_TEXTS, describe_dataset
+from .study import describe_accuracy, describe_candidate, describe_result, describe_split
+from .taps import stage_label
 
-WORST = 24  # images that are shown
-
-
-def written(study, path):
-    """Write the page; return its path."""
-    sections = [made(study) for made in (answer, advice, stages, candidates, grid, classes, mistakes, images, time)]
-    return write_text(path, page(f"Transfer to {study.data.name}", filter(None, sections), lead(study)))
-
-
-def lead(study):
-    """The answer in a sentence."""
-    if study.tested is None:
-        return f"{study.chosen.name}: {study.chosen.accuracy:.1%} of images that it was not shown. No test was locked."
-    return f"{study.tested.interval['accuracy']} of {len(study.tested):,} locked test images named right."
-
-
-def answer(study):
-    found = {"network": study.chosen.name, "images learned from": f"{len(study.data.train):,}"}
-    found["on images not shown"] = f"{study.chosen.accuracy:.1%}, by {len(study.chosen.right):,} images"
-    if study.tested is not None:
-        gap = study.compared.difference
-        found["locked test"] = f"{study.tested.interval['accuracy']}, looked at once"
-        found["the usual way"] = f"{study.usual.name}: {study.usual_tested.interval['accuracy']}"
-        points = [f"{100 * value:+.1f}" for value in gap]
-        found["difference"] = f"{points[0]} points ({points[1]} to {points[2]}), McNemar's p = {study.compared.p:.2g}"
-        error = study.tested.calibration
-        found["calibration error"] = f"{error.ece:.1%} (by chance alone up to {error.chance:.1%})"
-    return Section("Answer", (facts(found),))
-
-
-def advice(study):
-    lies = f"where the data lies: {study.advice.similarity}, {study.advice.amount}"
-    words = [f"{i}. {WORDS[name]}" for i, name in enumerate(study.advice.strategies, start=1)]
-    return Section("Where the data lies", (figure(study.advice.plot(), lies), *map(paragraph, words)))
-
-
-def stages(study):
-    blocks = []
-    for probe in study.probes:
-        rows = probe.layers_table(heads=tuple(probe.summary["head"].unique())).reset_index(names="head (stage)")
-        rows = rows.rename(columns={"accuracy": "accuracy %", "error": "± %"})
-        blocks += [figure(probe.plot(), "accuracy by stage, as in the table below"), table(rows)]
-    note = "Each stage's features under linear classifiers, judged on images that these were not shown."
-    return Section("Stages", (paragraph(note), *blocks))
+MAX_MISTAKES = 24  # images shown
+CANDIDATE_HEADS = {  # column of `Study.table` -> its heading on the page
+    "name": "candidate",
+    "head": "classifier",
+    "freeze": "frozen up to",
+    "learning_rate": "learning rate",
+    "augment": "augmentation",
+    "accuracy": "held-out accuracy, %",
+    "low": "95 % from",
+    "high": "95 % to",
+    "images": "held-out images",
+    "lead": "difference from the chosen network, points",
+    "lead_error": "standard error of the difference",
+    "macs": "multiply-adds",
+}
+TRIAL_HEADS = {  # column of `Study.trials` -> its heading
+    "freeze": "frozen up to",
+    "learning_rate": "learning rate",
+    "augment": "augmentation",
+    "fold": "held-out fold",
+    "accuracy": "held-out accuracy, %",
+    "loss": "held-out loss",
+    "epoch": "best epoch",
+    "batch_size": "batch size",
+    "cached": "frozen layers cached",
+    "failed": "error",
+}
+CLASS_HEADS = {  # column of `Evaluation.per_class` -> its heading
+    "n": "images",
+    "accuracy": "accuracy, %",
+    "low": "95 % from",
+    "high": "95 % to",
+    "precision": "precision, %",
+    "f1": "F1",
+    "few": "too few images",
+    "confused_with": "most often mistaken for",
+}
 
 
-def candidates(study):
-    note = (
-        "The best is the one that gives the true classes most probability. Of those that are not worse by more than "
-        "one standard error, paired image by image, the cheapest is chosen."
+def write_page(study, path):
+    """Write the page as one HTML file and return its path."""
+    builders = (
+        result_section,
+        advice_section,
+        stages_section,
+        candidates_section,
+        trials_section,
+        test_classes_section,
+        mistakes_section,
+        data_section,
+        time_section,
     )
-    rows = table(study.table.drop(columns=["kind", "backbone", "stage"]), marked="chosen", most=30)
-    return Section("Candidates", (paragraph(note), figure(study.plot(), "candidates by accuracy, as below"), rows))
+    sections = filter(None, (build(study) for build in builders))
+    return write_text(path, page(f"Transfer learning on {study.data.name}", sections, headline(study)))
 
 
-def grid(study):
-    if not study.outcomes:
+def headline(study):
+    """The result in one sentence."""
+    if study.evaluation is None:
+        return f"{describe_candidate(study.chosen)}. No test set was set aside."
+    return f"Test accuracy: {describe_accuracy(study.evaluation)}."
+
+
+def in_percent(rows, columns):
+    """A table with some columns in percent, rounded to one decimal."""
+    return rows.assign(**{name: (100 * rows[name].astype(float)).round(1) for name in columns})
+
+
+def result_section(study):
+    return Section("Result", (definition_list(describe_result(study)),))
+
+
+def advice_section(study):
+    advice = study.advice
+    steps = [f"{i}. {STRATEGY_TEXTS[name]}" for i, name in enumerate(advice.strategies, start=1)]
+    blocks = (
+        paragraph(describe_dataset(advice)),
+        definition_list(advice.evidence),
+        figure(advice.plot(), f"{describe_dataset(advice)} The evidence and the strategies are in the text."),
+        paragraph("Strategies to try, in this order:"),
+        *map(paragraph, steps),
+    )
+    return Section("Dataset", blocks)
+
+
+def stages_section(study):
+    note = (
+        "A classifier was trained on the features of each stage and evaluated on images held out from its training. "
+        "± is half the width of the 95 % interval."
+    )
+    blocks = [paragraph(note)]
+    for table in study.probes:
+        heads = tuple(table.summary["head"].unique())
+        rows = table.layers_table(heads=heads).reset_index(names="classifier (stage)")
+        rows = rows.round(1).rename(columns={"accuracy": "held-out accuracy, %", "error": "±"})
+        blocks += [figure(table.plot(), f"{table.model}: accuracy by stage, as in the table below"), data_table(rows)]
+    return Section("Stages", tuple(blocks))
+
+
+def candidates_section(study):
+    note = (
+        "Candidates are compared by the mean log-probability of the true class on held-out images. The cheapest one "
+        "within one standard error of the best (paired by image) is chosen; it is highlighted below."
+    )
+    rows = in_percent(study.table, ["accuracy", "low", "high", "lead", "lead_error"]).round({"seconds": 1})
+    rows = rows.assign(
+        head=rows["head"].replace("finetuned", "fine-tuned"), freeze=rows["freeze"].replace("", "nothing")
+    )
+    rows = rows.drop(columns=["kind", "backbone", "stage"]).rename(columns=CANDIDATE_HEADS)
+    drawing = figure(study.plot(), "accuracy of the candidates, as in the table below")
+    return Section("Candidates", (paragraph(note), drawing, data_table(rows, highlight="chosen", max_rows=30)))
+
+
+def trials_section(study):
+    if not study.trial_results:
         return None
-    names = ["stage", "freeze", "rate", "augment", "epochs", "fold", "accuracy", "loss", "epoch", "batch", "tries"]
-    rows = study.points[[*names, "kept", "seconds", "failed"]]
-    return Section("Points of the grid", (table(rows.assign(stage=rows["stage"].map(told))),))
+    columns = [
+        *("stage", "freeze", "learning_rate", "augment", "epochs", "fold", "accuracy", "loss", "epoch", "batch_size"),
+        *("attempts", "cached", "seconds", "failed"),
+    ]
+    rows = in_percent(study.trials[columns], ["accuracy"]).round({"seconds": 1})
+    rows = rows.assign(stage=rows["stage"].map(stage_label), freeze=rows["freeze"].replace("", "nothing"))
+    note = "Each row is a network fine-tuned on all folds but the held-out one, in the order in which they ran."
+    return Section("Fine-tuning trials", (paragraph(note), data_table(rows.rename(columns=TRIAL_HEADS))))
 
 
-def classes(study):
-    if study.tested is None:
+def test_classes_section(study):
+    if study.evaluation is None:
         return None
-    names = ["class", "n", "accuracy", "low", "high", "precision", "f1", "few", "confused_with"]
-    rows = table(study.tested.per_class[names], most=40)
-    drawn = figure(study.tested.plot(), "accuracy of each class, as below")
-    return Section("Classes, on the locked test", (drawn, rows))
+    columns = ["class", "n", "accuracy", "low", "high", "precision", "f1", "few", "confused_with"]
+    rows = in_percent(study.evaluation.per_class[columns], ["accuracy", "low", "high", "precision"]).round({"f1": 2})
+    drawing = figure(study.evaluation.plot(), "accuracy of each class, as in the table below")
+    return Section(
+        "Accuracy by class on the test set", (drawing, data_table(rows.rename(columns=CLASS_HEADS), max_rows=40))
+    )
 
 
-def mistakes(study):
-    """The worst of the locked test, with what they are taken for."""
-    if study.tested is None or study.tested.right.all():
+def mistakes_section(study):
+    """The most confident mistakes on the test set."""
+    if study.evaluation is None or study.evaluation.correct.all():
         return None
-    test, shown = study.data.test, []
-    rows = study.tested.hardest(WORST)
+    test, photos = study.data.test, []
+    rows = study.evaluation.hardest(MAX_MISTAKES)
     for _, row in rows[~rows["right"]].iterrows():
-        text = f"{row['class']}, taken for {row['predicted']} ({row['p_predicted']:.0%}): {row['image']}"
-        shown.append((np.asarray(test.one(test.names.index(row["image"]))), text))
-    wrong = int((~study.tested.right).sum())
-    return Section("Worst mistakes", (paragraph(f"{wrong:,} of {len(study.tested):,} are wrong."), photos(shown)))
+        confidence = f"{100 * row['p_predicted']:.0f} %"
+        caption = f"{row['image']}: {row['class']} mistaken for {row['predicted']} with confidence {confidence}"
+        photos.append((np.asarray(test.decode_image(test.names.index(row["image"]))), caption))
+    wrong = int((~study.evaluation.correct).sum())
+    note = (
+        f"{wrong:,} of {len(study.evaluation):,} test images are misclassified; the most confident mistakes come first."
+    )
+    return Section("Most confident mistakes", (paragraph(note), photo_grid(photos)))
 
 
-def images(study):
-    """What the audit found, before anything was learned."""
-    audit = study.data.audit
+def data_section(study):
+    """The dataset, and what its audit found before training."""
+    audit, split = study.data.audit, describe_split(study.data)
     if audit is None:
         return None
-    found = audit.table
-    if not len(found):
-        return Section("Data", (paragraph(f"{study.data}. Nothing odd was found."),))
-    return Section("Data", (paragraph(str(study.data)), facts(audit.counts), table(found, most=40)))
+    if not len(audit.table):
+        return Section("Data", (paragraph(f"{split}. The audit found no problems."),))
+    counts = definition_list(audit.counts)
+    return Section("Data", (paragraph(f"{split}. The audit found:"), counts, data_table(audit.table, max_rows=40)))
 
 
-def time(study):
-    spent, estimate = study.facts["spent"], study.facts["naive"]
-    found = {
-        "this study": f"{spent:,.0f} s of work",
-        "of that on points": f"{sum(study.points.get('seconds', [0])):,.0f} s",
-    }
+def time_section(study):
+    spent, estimate = study.metadata["spent"], study.metadata["grid_search_seconds"]
+    finetuning = sum(result.seconds for result in study.trial_results)
+    facts = {"this study": f"{spent:,.0f} s, of which fine-tuning trials {finetuning:,.0f} s"}
     if estimate:
-        found["a naive grid of 48 points"] = f"about {estimate:,.0f} s, estimated from one epoch"
-        found["ratio"] = f"{estimate / max(spent, 1e-9):,.0f}x"
-    return Section("Time", (facts(found),))
+        facts["a full grid search"] = f"about {estimate:,.0f} s for 48 trials, estimated from one epoch"
+        facts["grid search compared with this study"] = f"{estimate / max(spent, 1e-9):,.1f} times the computing time"
+    return Section("Time", (definition_list(facts),))

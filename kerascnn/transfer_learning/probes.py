@@ -1,45 +1,68 @@
-"""How far each stage's features get a classifier, judged on images that it did not learn from: `depths`."""
+"""Linear probes on the features of each stage, evaluated on held-out images: `train_probes`."""
+
+from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..evaluation.calibration import temperature
 from ..evaluation.statistics import wilson
-from ..support.display import Measured
-from ..support.files import records
+from ..support.display import MeasuredResult
+from ..support.files import table_records
 from ..support.progress import progress
 from ..support.store import make_key
-from ..support.text import check_names
-from .heads import HEADS, Linear, alone, decomposed, left_out, signs, solutions
-from .taps import PLUS, taps
-from .trials import lead, surest
+from ..support.text import check_names, format_percent
+from ..support.types import OnProgress, Verbose
+from .heads import (
+    HEADS,
+    LinearScores,
+    center_and_decompose,
+    leave_group_out_scores,
+    plus_minus_targets,
+    ridge_solutions,
+    single_threaded,
+)
+from .taps import PLUS, Taps, taps
+from .trials import mean_difference, most_likely
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMNS = ["stage", "head", "penalty", "accuracy", "low", "high", "train", "width", "seconds"]
 FRACTIONS = (0.25, 0.5, 1.0)
-TOGETHER = (3, None)  # so many stages, the best ones, and all of them are also tried side by side
-WIDE = 4096  # images or numbers of each, whichever are fewer: of more, ridge takes longer than what it is there for
-ALL = tuple(HEADS)
+CONCATENATIONS = (3, None)  # numbers of top stages that are also concatenated; None is all that fit
+MAX_RIDGE_SIZE = 4096  # largest number of features or images, whichever is smaller, that ridge handles quickly
+ALL_HEADS = tuple(HEADS)
 
 
-@dataclass(frozen=True, eq=False)
-class ProbeTable(Measured):
-    """Classifiers on the features of each stage. ``table`` has a row for each stage, head and penalty.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ProbeTable(MeasuredResult):
+    """Classifiers on the features of each stage, with held-out accuracy.
 
-    ``accuracy`` is of images that the classifier was not shown, with Wilson's 95 % interval; ``train`` of those that it
-    was. Ridge leaves each image out in turn, the others one fold after the other. ``curve`` is the best one's accuracy
-    after learning from fewer images; ``logits`` are {(stage, head): (N, classes)} of images not shown, at the best
-    penalty. Stages joined by + were put side by side.
+    Ridge leaves out one image at a time, the other heads one fold at a time. Stages joined by "+" were concatenated.
+
+    Attributes:
+        table: DataFrame with a row for each stage, head and penalty: held-out accuracy with Wilson's 95 % interval
+            (``low``, ``high``), accuracy on the training images (``train``), number of features (``width``), seconds.
+        curve: DataFrame, the held-out accuracy of the best linear probe by number of training images.
+        logits: {(stage, head): (N, classes)}, held-out scores at the best penalty.
+        labels: True classes (N,).
+        class_names: Names of the classes.
+        folds: Fold (N,) in which each image was held out.
+        stages: Single stages, from the input to the classifier.
+        model: Name of the backbone.
     """
 
-    table: object = field(repr=False)
-    curve: object = field(repr=False)
+    table: pd.DataFrame = field(repr=False)
+    curve: Any = field(repr=False)
     logits: Mapping = field(repr=False)
     labels: np.ndarray = field(repr=False)
-    classes: tuple
+    class_names: tuple
     folds: np.ndarray = field(repr=False)
     stages: tuple
     model: str
@@ -49,24 +72,27 @@ class ProbeTable(Measured):
 
     @property
     def summary(self):
-        """The rows of ``table`` at the best penalty of each stage and head: of equals the strongest."""
+        """Rows of ``table`` at the best penalty of each stage and head.
+
+        Of equal accuracies the row with the strongest penalty.
+        """
         best = self.table.groupby(["stage", "head"], sort=False)["accuracy"].idxmax()
         return self.table.loc[best].reset_index(drop=True)
 
     @property
     def best(self):
-        """The best row whose head is linear, so that a network can end in it; of equals the first."""
-        return self.linear()
+        """The best row with a linear head, the first of equals."""
+        return self.best_linear()
 
-    def linear(self, stage=None):
-        """The best row of a stage, or of all, whose head is linear."""
+    def best_linear(self, stage=None):
+        """The best row with a linear head, of one stage or of all."""
         rows = self.summary
         rows = rows[rows["head"].map(lambda head: HEADS[head].linear)]
         rows = rows if stage is None else rows[rows["stage"] == stage]
         return rows.loc[rows["accuracy"].idxmax()]
 
     def row(self, stage=None, head=None):
-        """The row of a stage and a head at its best penalty; the best one where neither is named."""
+        """The best row of a stage and a head; without either, ``best``."""
         rows = self.summary
         if stage is None and head is None:
             return self.best
@@ -77,16 +103,19 @@ class ProbeTable(Measured):
         return rows.loc[rows["accuracy"].idxmax()]
 
     def right(self, stage, head):
-        """(N,): whether each image was named right by a classifier that was not shown it."""
+        """Whether each held-out image (N,) is classified correctly."""
         return self.logits[stage, head].argmax(axis=1) == self.labels
 
     def temperature(self, stage=None, head=None):
-        """The ``Temperature`` that makes the probabilities of a probe mean what they say (Guo et al. 2017)."""
+        """The `Temperature` that calibrates a probe (Guo et al. 2017)."""
         row = self.row(stage, head)
         return temperature(self.logits[row["stage"], row["head"]], self.labels)
 
     def layers_table(self, heads=("svm", "softmax")):
-        """The table of Zeiler and Fergus (2014): SVM (1) .. SVM (n), Softmax (1) .. Softmax (n), in per cent."""
+        """The table of Zeiler and Fergus (2014), in percent.
+
+        Its rows are SVM (1) .. SVM (n), Softmax (1) .. Softmax (n), n being the number of stages.
+        """
         rows = self.summary
         rows = rows[rows["stage"].isin(self.stages) & rows["head"].isin(heads)]
         numbers = [self.stages.index(stage) + 1 for stage in rows["stage"]]
@@ -97,169 +126,193 @@ class ProbeTable(Measured):
         return table.iloc[places]
 
     def plot(self):
-        """Accuracy by depth, a line for each head, and the learning curve."""
-        from .figures import draw_depths
+        """Draw accuracy by stage, a line per head, and the learning curve."""
+        from .figures import draw_probes
 
-        return draw_depths(self)
+        return draw_probes(self)
 
-    def facts(self):
-        """The table as JSON takes it."""
-        return records(self.table)
+    def to_dict(self):
+        """The rows of the table as JSON-compatible dicts."""
+        return table_records(self.table)
 
     def __str__(self):
         rows = self.summary.drop(columns=["width", "seconds"])
         return rows.to_string(index=False, float_format="{:.4g}".format)
 
 
-def depths(
-    taps,
+def train_probes(
+    taps: Taps,
     *,
-    heads=ALL,
-    stages=None,
-    folds=5,
-    fractions=FRACTIONS,
-    together=TOGETHER,
-    seed=0,
-    after=None,
-    verbose="auto",
-    on_progress=None,
-):
-    """A ``ProbeTable``: classifiers on the features of each stage of ``taps``, and on stages side by side.
+    heads: str | Sequence[str] = ALL_HEADS,
+    stages: Sequence[str] | None = None,
+    folds: int = 5,
+    fractions: Sequence[float] = FRACTIONS,
+    concatenate: Sequence[int | None] = CONCATENATIONS,
+    seed: int = 0,
+    previous: ProbeTable | None = None,
+    verbose: Verbose = "auto",
+    on_progress: OnProgress | None = None,
+) -> ProbeTable:
+    """Train classifiers on the features of each stage, and on several concatenated.
 
-    So many of the best stages are tried ``together``; None is all of them, or the best that are not too many, by ridge
-    only. Features are standardized by the images that are learned from. All views of an image are learned from, and the
-    first judges it. Copies and groups stay together. ``after`` is a table of the same taps: it is kept, and other heads
-    are tried only where it counts, on its best single stage and on the last: on several side by side they would take
-    longer than all the rest. ``verbose`` 0 shows nothing, 2 lines, 1 or "auto" a bar on a terminal and lines elsewhere;
-    in their place ``on_progress(done, total, what)`` is called, which may raise to end the work.
+    Features are standardized by the training images. All crops of an image are trained on; the first one is evaluated.
+    Duplicates and groups of images stay in one fold.
 
-    >>> depths(taps(model, "photos")).layers_table()
+    Args:
+        taps: `Taps` with labels.
+        heads: Name of a head in `HEADS`, or several.
+        stages: Stages to probe; None is all of ``taps``.
+        folds: Number of cross-validation folds; fewer if a class has fewer images.
+        fractions: Fractions of the training images for the learning curve; () measures none.
+        concatenate: Numbers of top stages to concatenate; None among them means all that fit in memory, with ridge
+            only.
+        seed: Seed of the folds and of the learning curve.
+        previous: `ProbeTable` of the same taps. Its rows are kept, and ``heads`` are trained only on its best single
+            stage and on the last stage.
+        verbose: 0 shows nothing, 1 a progress bar, 2 lines; "auto" a bar on a terminal and lines elsewhere.
+        on_progress: Function called with (done, total, what) instead of a progress display; raising stops the work.
+
+    Returns:
+        A `ProbeTable`.
+
+    >>> train_probes(taps(model, "photos")).layers_table()
     """
     import pandas as pd
 
     heads = check_names("head", heads, HEADS)
-    labels, classes = classed(taps)
+    labels, classes = check_labels(taps)
     chosen = taps.stages if stages is None else tuple(stages)
-    fold = folded(labels, taps.groups, folds, seed)
-    ways = chosen if after is None else worthwhile(after)
-    rows, logits = ([], {}) if after is None else ([*after.table.itertuples(index=False)], dict(after.logits))
-    closed = ("ridge",) if after is not None or "ridge" in heads else ()
-    done, total = count(1), (len(ways) + len(together)) * len(heads)
+    fold = assign_folds(labels, taps.groups, folds, seed)
+    ways = chosen if previous is None else best_and_last_stage(previous)
+    rows, logits = ([], {}) if previous is None else ([*previous.table.itertuples(index=False)], dict(previous.logits))
+    ridge_only = ("ridge",) if previous is not None or "ridge" in heads else ()
+    done, total = count(1), (len(ways) + len(concatenate)) * len(heads)
 
     def probe(stage, heads, shown):
-        features = taps.joined(stage.split(PLUS))
+        features = taps.concatenate(stage.split(PLUS))
         for head in heads:
             began, penalties = time.perf_counter(), HEADS[head].penalties
-            judge = leave_one_out if head == "ridge" else by_folds
-            said, train = judge(head, features, labels, len(classes), fold, taps.groups)
+            evaluate = leave_one_out_scores if head == "ridge" else cross_validation_scores
+            scores, train = evaluate(head, features, labels, len(classes), fold, taps.groups)
             seconds = (time.perf_counter() - began) / len(penalties)
-            right = (said.argmax(axis=2) == labels).sum(axis=1)
-            logits[stage, head] = said[right.argmax()]  # of equals the first penalty, which is the strongest
+            right = (scores.argmax(axis=2) == labels).sum(axis=1)
+            logits[stage, head] = scores[right.argmax()]  # argmax takes the first of equals: the strongest penalty
             for penalty, number, share in zip(penalties, right, train, strict=True):
                 accuracy = wilson(int(number), len(labels))
                 rows.append((stage, head, float(penalty), *accuracy, float(share), features.shape[-1], seconds))
-            shown(next(done), total, "probing stages")
+            shown(next(done), total, "training linear probes")
 
-    with alone():
+    with single_threaded():
         with progress(verbose, on_progress) as shown:
             for stage in ways:
                 probe(stage, heads, shown)
-            for number in together if after is None else {*together} & {None}:
-                picked = distinct(rows, taps, chosen, number)
+            for number in concatenate if previous is None else {*concatenate} & {None}:
+                picked = select_distinct_stages(rows, taps, chosen, number)
                 if len(picked) > 1 and not any(stage == PLUS.join(picked) for stage, _ in logits):
-                    probe(PLUS.join(picked), heads if number else closed, shown)
+                    probe(PLUS.join(picked), heads if number else ridge_only, shown)
         table = pd.DataFrame(rows, columns=COLUMNS)
-        found = ProbeTable(table, None, logits, labels, classes, fold, chosen, taps.model)
-        return replace(found, curve=learning(taps, found, fractions, seed))
+        found = ProbeTable(
+            table=table,
+            curve=None,
+            logits=logits,
+            labels=labels,
+            class_names=classes,
+            folds=fold,
+            stages=chosen,
+            model=taps.model,
+        )
+        return replace(found, curve=learning_curve(taps, found, fractions, seed))
 
 
-def worthwhile(table):
-    """The best single stage of a table, and the last."""
+def best_and_last_stage(table):
+    """The best single stage of a table, and the last one."""
     rows = table.summary
     rows = rows[rows["stage"].isin(table.stages)]
     return tuple(dict.fromkeys((rows["stage"][rows["accuracy"].idxmax()], table.stages[-1])))
 
 
-def classed(taps):
-    """Labels and the names of all classes, each of which has images."""
+def check_labels(taps):
+    """Labels and class names; each class must have at least two images."""
     if taps.labels is None:
-        raise ValueError("`taps` should have labels. Received: images without")
-    classes = taps.classes or tuple(map(str, range(taps.labels.max() + 1)))
+        raise ValueError("`taps` should have labels. Received: unlabeled images")
+    classes = taps.class_names or tuple(map(str, range(taps.labels.max() + 1)))
     counts = np.bincount(taps.labels, minlength=len(classes))
     few = [name for name, images in zip(classes, counts, strict=True) if images < 2]
     if len(classes) < 2 or few:
-        came = f"one class, {classes[0]}" if len(classes) < 2 else f"{counts.min()} of {few[0]}"
-        raise ValueError(f"`taps` should have two classes or more, with 2 or more images each. Received: {came}")
+        received = f"one class, {classes[0]}" if len(classes) < 2 else f"{counts.min()} images of {few[0]}"
+        raise ValueError(f"`taps` should have at least two classes, with at least 2 images each. Received: {received}")
     return taps.labels, classes
 
 
-def scaled(features, some):
-    """All features (N, views, d) less the mean of ``some`` images', over their standard deviation; and these two."""
-    own = features[some].reshape(-1, features.shape[-1]).astype(np.float64)
+def standardize(features, selected):
+    """Features (N, crops, d) standardized by the selected images; also their mean and standard deviation."""
+    own = features[selected].reshape(-1, features.shape[-1]).astype(np.float64)
     mean, spread = own.mean(axis=0), own.std(axis=0)
-    spread = np.where(spread > 1e-6 * np.maximum(np.abs(mean), 1e-6), spread, 1.0)  # what is constant stays at 0
+    spread = np.where(spread > 1e-6 * np.maximum(np.abs(mean), 1e-6), spread, 1.0)  # constant features become 0
     return (features - mean) / spread, mean, spread
 
 
-def leave_one_out(head, features, labels, classes, fold, groups):
-    """What ridge says of each image without it, its views and those of its group, in closed form; train accuracies.
+def leave_one_out_scores(head, features, labels, classes, folds, groups):
+    """Ridge scores of each image without its crops and its group in training, in closed form; training accuracies.
 
-    Standardized by all images, whose labels play no part in that.
+    Features are standardized by all images, which uses no labels.
     """
-    rows, *_ = scaled(features, slice(None))
-    images, views, width = rows.shape
-    repeated, penalties = np.repeat(labels, views), HEADS[head].penalties
-    found, targets = decomposed(rows.reshape(-1, width)), signs(repeated, classes)
-    said = left_out(found, targets, penalties, np.repeat(np.asarray(groups), views))
-    learned = Linear(*solutions(found, targets, penalties))(rows[:, 0])
-    return said.reshape(-1, images, views, classes)[:, :, 0], (learned.argmax(axis=2) == labels).mean(axis=1)
+    rows, *_ = standardize(features, slice(None))
+    images, crops, width = rows.shape
+    repeated, penalties = np.repeat(labels, crops), HEADS[head].penalties
+    found, targets = center_and_decompose(rows.reshape(-1, width)), plus_minus_targets(repeated, classes)
+    said = leave_group_out_scores(found, targets, penalties, np.repeat(np.asarray(groups), crops))
+    learned = LinearScores(*ridge_solutions(found, targets, penalties))(rows[:, 0])
+    return said.reshape(-1, images, crops, classes)[:, :, 0], (learned.argmax(axis=2) == labels).mean(axis=1)
 
 
-def by_folds(head, features, labels, classes, fold, groups, penalties=None, fraction=1.0, seed=0):
-    """What heads say of each fold after learning from the others, or from a fraction of those; train accuracies."""
+def cross_validation_scores(head, features, labels, classes, folds, groups, penalties=None, fraction=1.0, seed=0):
+    """Scores of each fold after training on the others, or on a fraction of those; training accuracies."""
     penalties = HEADS[head].penalties if penalties is None else penalties
     logits, train = np.empty((len(penalties), len(labels), classes)), []
     order = np.random.default_rng(seed).permutation(len(labels))
-    for held in range(fold.max() + 1):
-        some = first(fold != held, labels, order, fraction)
-        rows, *_ = scaled(features, some)
+    for held in range(folds.max() + 1):
+        some = select_fraction(folds != held, labels, order, fraction)
+        rows, *_ = standardize(features, some)
         shown = rows[some].reshape(-1, rows.shape[-1])
-        learned = HEADS[head].learn(shown, np.repeat(labels[some], rows.shape[1]), classes, penalties)
-        logits[:, fold == held] = learned(rows[fold == held, 0])
+        learned = HEADS[head].fit(shown, np.repeat(labels[some], rows.shape[1]), classes, penalties)
+        logits[:, folds == held] = learned(rows[folds == held, 0])
         train.append((learned(rows[some, 0]).argmax(axis=2) == labels[some]).mean(axis=1))
     return logits, np.mean(train, axis=0)
 
 
-def distinct(rows, taps, stages, number):
-    """The best stages in their order, without those whose features another one has already, and not too ``WIDE``."""
+def select_distinct_stages(rows, taps, stages, number):
+    """The best stages in network order, without duplicates of their features, up to ``MAX_RIDGE_SIZE`` features."""
     best = {}
     for stage, _, _, accuracy, *_ in rows:
         best[stage] = max(best.get(stage, 0), accuracy)
     picked, width = [], 0
     for stage in sorted(stages, key=best.get, reverse=True):
         own = taps.features[stage]
-        fits = min(len(taps) * own.shape[1], width + own.shape[-1]) <= WIDE
+        fits = min(len(taps) * own.shape[1], width + own.shape[-1]) <= MAX_RIDGE_SIZE
         if fits and not any(np.array_equal(own, taps.features[other]) for other in picked):
             picked.append(stage)
             width += own.shape[-1]
     return sorted(picked[:number], key=stages.index)
 
 
-def learning(taps, found, fractions, seed):
-    """A DataFrame: the best head's accuracy after learning from these fractions of the images, and what each gained.
+def learning_curve(taps, table, fractions, seed):
+    """A DataFrame: accuracy of the best probe trained on fractions of the images, and the gain of each step.
 
-    ``images`` are those of a class that it learned from, on average; ``gain`` is over the fraction before, and
-    ``error`` its standard error, of the same images.
+    ``images`` are training images per class, on average; ``gain`` is over the fraction before, ``error`` its standard
+    error, paired by image.
     """
     import pandas as pd
 
-    best, labels, classes = found.best, found.labels, len(found.classes)
-    features, penalties = taps.joined(best["stage"].split(PLUS)), (best["penalty"],)
-    shown = len(labels) * (1 - 1 / (found.folds.max() + 1)) / classes
+    best, labels, classes = table.best, table.labels, len(table.class_names)
+    features, penalties = taps.concatenate(best["stage"].split(PLUS)), (best["penalty"],)
+    shown = len(labels) * (1 - 1 / (table.folds.max() + 1)) / classes
     rows, before = [], None
     for fraction in sorted(fractions):
         how = {"penalties": penalties, "fraction": fraction, "seed": seed}
-        logits, train = by_folds(best["head"], features, labels, classes, found.folds, taps.groups, **how)
+        logits, train = cross_validation_scores(
+            best["head"], features, labels, classes, table.folds, taps.groups, **how
+        )
         right = (logits[0].argmax(axis=1) == labels).astype(np.float64)
         gain = np.full(len(right), np.nan) if before is None else right - before
         error = gain.std() / np.sqrt(len(gain))
@@ -268,18 +321,17 @@ def learning(taps, found, fractions, seed):
     return pd.DataFrame(rows, columns=["fraction", "images", "accuracy", "low", "high", "train", "gain", "error"])
 
 
-def folded(labels, groups, folds=5, seed=0):
-    """The fold (N,) of each image, 0 .. folds - 1: as many of each class in each, and groups together.
-
-    Fewer folds where a class has fewer groups than that.
-    """
+def assign_folds(labels, groups, folds=5, seed=0):
+    """The fold (N,) of each image: stratified by class, groups together, fewer folds if a class has fewer groups."""
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     labels = np.asarray(labels)
     member = np.unique(np.asarray(groups), return_inverse=True)[1]
     least = min(len(np.unique(member[labels == each])) for each in np.unique(labels))
     if least < 2:
-        raise ValueError("`taps` should have 2 or more images of each class that are no copies. Received: 1")
+        raise ValueError(
+            "`taps` should have at least 2 images of each class that are not duplicates of each other. Received: 1"
+        )
     alone = len(np.unique(member)) == len(member)
     split = (StratifiedKFold if alone else StratifiedGroupKFold)(min(folds, least), shuffle=True, random_state=seed)
     found = np.empty(len(labels), np.int64)
@@ -288,51 +340,57 @@ def folded(labels, groups, folds=5, seed=0):
     return found
 
 
-def first(some, labels, order, fraction):
-    """Of the images marked in ``some``, those that come first in each class: this fraction of it, and at least one.
+def select_fraction(selected, labels, order, fraction):
+    """Of the selected images the first ones of each class: this fraction of it, and at least one.
 
-    Smaller fractions are in larger ones.
+    Smaller fractions are subsets of larger ones.
     """
     found = np.zeros(len(labels), bool)
-    for each in np.unique(labels[some]):
-        own = np.flatnonzero(some & (labels == each))
+    for each in np.unique(labels[selected]):
+        own = np.flatnonzero(selected & (labels == each))
         own = own[np.argsort(order[own])]
         found[own[: max(round(fraction * len(own)), 1)]] = True
     return found
 
 
-MORE = ("top_left", "flip_bottom_right"), ("top_left", "bottom_right")  # photos may be mirrored, digits may not
+EXTRA_CROPS = (
+    ("top_left", "flip_bottom_right"),
+    ("top_left", "bottom_right"),
+)  # mirrored crops suit photos, but not digits
 
 
-def widened(probed, images, ledger, clock, note, *, seed, size=None, cache=True):
-    """``Probed``s of the surest stage in more views, until one of them is surer: mirrored first."""
-    best, found = surest(probed.candidates), []
+def probe_more_crops(probed, images, ledger, clock, note, *, seed, size=None, cache=True):
+    """Multi-crop training for the best linear probe, mirrored crops first, until one improves held-out
+    log-likelihood."""
+    best, found = most_likely(probed.candidates), []
     width = probed.table.row(best.stage, best.head)["width"]
-    for views in MORE:
-        rows = (1 + len(views)) * len(probed.taps)
-        if min(rows, width) > WIDE or not clock.allows(len(views) * probed.seconds["features"]):
+    for crops in EXTRA_CROPS:
+        rows = (1 + len(crops)) * len(probed.taps)
+        if min(rows, width) > MAX_RIDGE_SIZE or not clock.allows(len(crops) * probed.seconds["features"]):
             break
-        found.append(wider(probed, images, best.stage, views, ledger, seed, size=size, cache=cache))
+        found.append(probe_crops(probed, images, best.stage, crops, ledger, seed, size=size, cache=cache))
         clock.spent += sum(found[-1].seconds.values())
         (wide,) = found[-1].candidates
-        note(f"{wide.name}: {wide.accuracy:.1%} of images not shown")
-        if lead(wide, best, "sure")[0] > 0:
+        note(f"{wide.name}: held-out accuracy {format_percent(wide.accuracy)}")
+        if mean_difference(wide, best, "log_likelihood")[0] > 0:
             break
     return tuple(found)
 
 
-def wider(probed, images, stage, views, ledger, seed, **how):
-    """A stage's ``Probed`` with these views beside those it has."""
+def probe_crops(probed, images, stage, crops, ledger, seed, **how):
+    """The `ProbedBackbone` of one stage with these crops in addition to those it has."""
     began = time.perf_counter()
-    known = beside(probed.taps, taps(probed.model, images, views=views, stages=stage.split(PLUS), verbose=0, **how))
-    table = depths(known, heads="ridge", stages=(stage,), together=(), fractions=(), seed=seed, verbose=0)
-    spent = {"views": time.perf_counter() - began}
-    key = make_key("clock", known.model, *known.views, *known.hashes)
+    known = concatenate_crops(
+        probed.taps, taps(probed.model, images, crops=crops, stages=stage.split(PLUS), verbose=0, **how)
+    )
+    table = train_probes(known, heads="ridge", stages=(stage,), concatenate=(), fractions=(), seed=seed, verbose=0)
+    spent = {"crops": time.perf_counter() - began}
+    key = make_key("clock", known.model, *known.crops, *known.hashes)
     seconds, _ = ledger.get_or_compute(key, lambda: (spent, {}))
     return replace(probed, taps=known, table=table, seconds=seconds)
 
 
-def beside(first, second):
-    """``Taps`` of the same images with the views of both, at the second's stages."""
+def concatenate_crops(first, second):
+    """`Taps` of the same images with the crops of both, at the stages of the second."""
     features = {stage: np.concatenate([first.features[stage], more], 1) for stage, more in second.features.items()}
-    return replace(first, features=features, views=(*first.views, *second.views))
+    return replace(first, features=features, crops=(*first.crops, *second.crops))

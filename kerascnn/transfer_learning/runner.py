@@ -1,4 +1,4 @@
-"""Where points are worked on: files that they share, networks that they begin with, a process for each."""
+"""How trials run: the files that they share, the networks that they start from, a worker process for each."""
 
 import os
 import signal
@@ -17,192 +17,221 @@ import numpy as np
 
 from ..inputs.classifier import classifier, open_model
 from ..support.store import Store, digest
-from .finetune import finetuned
-from .networks import Probed, fitted
-from .trials import KILLED, Failed, Point, certain, settled, surest
+from ..support.text import format_percent
+from .finetune import finetune
+from .networks import ProbedBackbone, fit_head
+from .trials import KILLED, Trial, TrialError, ignore_temperature_warning, most_likely, run_trial
 
-START = 5.0  # seconds that a point may take before its first step
+STARTUP_SECONDS = 5.0  # of a trial, before its first step
 
 
 @dataclass(frozen=True, eq=False)
-class Desk:
-    """``do`` is a `crew`'s; ``folder`` is for files that go with it, the ``ledger`` is what stays."""
+class TrialRunner:
+    """Runs trials on one backbone.
 
-    probed: Probed
-    wide: tuple  # it in more views
+    ``multi_crop`` are variants of ``probed`` with more crops, ``execute`` is the function from `workers`, ``folder``
+    holds temporary files, ``ledger`` the stored results.
+    """
+
+    probed: ProbedBackbone
+    multi_crop: tuple  # ProbedBackbone, each
     images: object
     folder: Path
-    do: Callable
+    execute: Callable
     ledger: Store
     seed: int
     note: Callable
 
-    def settled(self, point, weights=False):
-        """The ``Outcome`` of a point."""
-        context = self.own(point.stage).key(self.seed)
-        outcome = settled(point, partial(self.perform, weights=weights), self.ledger, context)
-        judged = "" if outcome.accuracy is None else f"{outcome.accuracy:.1%} of images held out, "
-        self.note(f"{point}: {outcome.failed or f'{judged}{outcome.seconds:.0f} s'}")
-        return outcome
+    def run(self, trial, return_weights=False):
+        """The stored or new `TrialResult` of a trial."""
+        context = self.backbone_for(trial.stage).key(self.seed)
+        result = run_trial(trial, partial(self.perform, return_weights=return_weights), self.ledger, context)
+        accuracy = "" if result.accuracy is None else f"held-out accuracy {format_percent(result.accuracy)}, "
+        self.note(f"{trial}: {result.failed or f'{accuracy}{result.seconds:.0f} s'}")
+        return result
 
-    def perform(self, point, batch, together, weights=False):
-        """The ``Finetuned`` of a point, from a process of its own."""
+    def perform(self, trial, batch_size, accumulation_steps, return_weights=False):
+        """The `FinetuneResult` of a trial, computed in a worker process."""
         if not (self.folder / "answers.npz").exists():
-            laid_out(self.folder, self.images, self.probed)
-        file = self.begun(point)
-        return self.do(worked, self.folder, file, asdict(point), batch, together, self.seed, weights)
+            write_trial_inputs(self.folder, self.images, self.probed)
+        file = self.initial_model(trial)
+        return self.execute(
+            perform_trial, self.folder, file, asdict(trial), batch_size, accumulation_steps, self.seed, return_weights
+        )
 
-    def own(self, stage):
-        """The ``Probed`` with those views of which the surest classifier of a stage learned."""
-        known = {each: probed for probed in (self.probed, *self.wide) for each in probed.candidates}
-        return known[surest([each for each in known if each.stage == stage])]
+    def backbone_for(self, stage):
+        """The `ProbedBackbone` with the crops of the best linear classifier of a stage."""
+        probed_of = {}
+        for probed in (self.probed, *self.multi_crop):
+            for candidate in probed.candidates:
+                if candidate.stage == stage:
+                    probed_of[candidate] = probed
+        return probed_of[most_likely([*probed_of])]
 
-    def begun(self, point):
-        """The file of the network that a point begins with: its head has learned from what does not judge the point."""
-        path, own = self.folder / f"{digest(point.stage, point.fold)}.keras", self.own(point.stage)
-        table = own.table
+    def initial_model(self, trial):
+        """File of the network that a trial starts from; its head is fitted without the images that the trial is
+        evaluated on."""
+        path = self.folder / f"{digest(trial.stage, trial.fold)}.keras"
         if not path.exists():
-            shown = own.taps.take(table.folds != point.fold)
-            with certain():
-                head = fitted(shown, table, point.stage, table.linear(point.stage)["head"])
+            probed = self.backbone_for(trial.stage)
+            table = probed.table
+            training = probed.taps.take(table.folds != trial.fold)
+            with ignore_temperature_warning():
+                head = fit_head(training, table, trial.stage, table.best_linear(trial.stage)["head"])
             head.model(self.probed.model).save(path)
         return path
 
-    def guess(self, point, outcomes):
-        """Seconds that a point may take: by those before it, else three times what a pass took for each epoch."""
-        known = [each for each in outcomes if each.point.freeze == point.freeze and len(each.history) > 1]
-        own = 3 * self.probed.seconds["features"]
-        own = max(row["seconds"] for row in known[-1].history) if known else own
-        return START + own * point.epochs
+    def estimate_seconds(self, trial, results):
+        """Estimated seconds of a trial: from earlier trials, else three forward passes per epoch."""
+        similar = [each for each in results if each.trial.freeze == trial.freeze and len(each.history) > 1]
+        if similar:
+            epoch = max(row["seconds"] for row in similar[-1].history)
+        else:
+            epoch = 3 * self.probed.seconds["features"]
+        return STARTUP_SECONDS + epoch * trial.epochs
 
-    def finished(self, winner):
-        """(the network that was chosen, the seconds that it took to learn again from all images)."""
-        point = replace(winner.point, fold=-1, stop=max(winner.epoch, 1))
-        outcome = self.settled(point, weights=True)
-        if outcome.failed:
-            raise RuntimeError(f"the network that was chosen cannot learn from all images: {outcome.failed}")
-        model = open_model(self.begun(point))
-        model.set_weights(outcome.weights)
+    def train_final(self, winner):
+        """(the chosen network trained on all images, its training time in seconds)."""
+        trial = replace(winner.trial, fold=-1, last_epoch=max(winner.epoch, 1))
+        result = self.run(trial, return_weights=True)
+        if result.failed:
+            raise RuntimeError(f"the chosen network could not be trained on all images: {result.failed}")
+        model = open_model(self.initial_model(trial))
+        model.set_weights(result.weights)
         dense = next(layer for layer in reversed(model.layers) if isinstance(layer, keras.layers.Dense))
         dense.set_weights([np.asarray(weight) / winner.temperature for weight in dense.get_weights()])
-        return model, outcome.seconds
+        return model, result.seconds
 
 
-def laid_out(folder, images, probed):
-    """Write the pixels of the images that have features, as the network is given them."""
-    found = probed.taps
-    cut, there = classifier(probed.model, size=found.size).preprocessing, {*found.names}
-    images = images.take([row for row, name in enumerate(images.names) if name in there])
+def write_trial_inputs(folder, images, probed):
+    """Write the pixels as the network takes them, the labels and the folds."""
+    taps, names = probed.taps, {*probed.taps.names}
+    preprocessing = classifier(probed.model, size=taps.size).preprocessing
+    images = images.take([row for row, name in enumerate(images.names) if name in names])
     failed = {}
-    head = {"descr": "|u1", "fortran_order": False, "shape": (len(found), *cut.size, cut.channels)}
+    shape = (len(taps), *preprocessing.size, preprocessing.channels)
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
     try:
-        with open(folder / "pixels.npy", "wb") as file:  # written: a map in memory ends the process on a full disk
-            np.lib.format.write_array_header_1_0(file, head)
-            for _, pixels in images.chunks(cut, 64, failed):
+        with open(folder / "pixels.npy", "wb") as file:  # a memory map would crash the process on a full disk
+            np.lib.format.write_array_header_1_0(file, header)
+            for _, pixels in images.chunks(preprocessing, 64, failed):
                 file.write(np.clip(np.rint(pixels), 0, 255).astype(np.uint8).tobytes())
         for error in failed.values():
             raise error
-        np.savez(folder / "answers.npz", labels=found.labels, folds=probed.table.folds)
+        np.savez(folder / "answers.npz", labels=taps.labels, folds=probed.table.folds)
     except OSError as error:
         (folder / "answers.npz").unlink(missing_ok=True)
-        raise OSError(f"{folder} has no room for the images, TMPDIR names another place: {error}") from error
+        raise OSError(f"no disk space for the images in {folder}; set TMPDIR to another folder: {error}") from error
 
 
-def worked(folder, file, fields, batch, together, seed, weights):
-    """A point, done in whatever process this is."""
-    if SPLITS:
+def perform_trial(folder, file, fields, batch_size, accumulation_steps, seed, return_weights):
+    """Run a trial in the current process."""
+    if CAN_FORK:
         keras.utils.set_random_seed(seed)
-    point = Point(**fields)
+    trial = Trial(**fields)
     pixels = np.load(folder / "pixels.npy", mmap_mode="r")
     with np.load(folder / "answers.npz") as answers:
         labels, folds = answers["labels"], answers["folds"]
     model = open_model(file)
-    how = {name: getattr(point, name) for name in ("rate", "augment", "epochs", "stop")}
-    how |= {"batch": batch, "together": together, "seed": seed, "weights": weights, "folder": folder}
-    name = f"maps-{digest(point.stage)}"
-    return finetuned(model, pixels, labels, folds == point.fold, freeze=point.freeze or None, name=name, **how)
+    return finetune(
+        model,
+        pixels,
+        labels,
+        folds == trial.fold,
+        freeze=trial.freeze or None,
+        learning_rate=trial.learning_rate,
+        augment=trial.augment,
+        epochs=trial.epochs,
+        last_epoch=trial.last_epoch,
+        batch_size=batch_size,
+        accumulation_steps=accumulation_steps,
+        seed=seed,
+        out=folder,
+        name=f"maps-{digest(trial.stage)}",
+        return_weights=return_weights,
+    )
 
 
-SPLITS = hasattr(os, "fork")  # elsewhere work is done in this process
+CAN_FORK = hasattr(os, "fork")  # on other systems trials run in this process
 
 
 @contextmanager
-def crew(soon=False):
-    """A function ``do(function, *arguments)`` that has it done in another process, which is gone afterwards.
+def workers(preload=False):
+    """Context manager of a function ``execute(function, *arguments)`` that runs a function in a worker process.
 
-    Errors are raised here as ``Failed``, also where the process died. Work that comes ``soon`` finds Keras loaded.
+    Errors are raised here as `TrialError`, also if the process died. ``preload`` imports Keras ahead of the first call.
 
-    The processes are forked from one that has imported Keras and computed nothing. multiprocessing's "forkserver"
-    would run the caller's script again, which scripts without ``if __name__ == "__main__"`` do not survive; its server
+    Workers are forked from a process that has imported Keras and computed nothing. The "forkserver" of multiprocessing
+    would run the caller's script again, which fails for scripts without ``if __name__ == "__main__"``; its server
     cannot be stopped, and its children outlive a caller that was killed.
     """
-    if not SPLITS:
+    if not CAN_FORK:
         yield lambda function, *arguments: function(*arguments)
         return
-    server = Server() if soon else None
+    server = WorkerServer() if preload else None
 
-    def do(function, *arguments):
+    def execute(function, *arguments):
         nonlocal server
-        server = server or Server()
+        server = server or WorkerServer()
         try:
             done, answer = server.ask(function, arguments)
         except (EOFError, OSError) as error:
             server.stop()
-            server = None  # the next work starts another one
-            raise Failed(KILLED, "the process that starts others is gone") from error
+            server = None  # the next call starts another one
+            raise TrialError(KILLED, "the worker server process has died") from error
         if not done:
-            raise Failed(*answer)
+            raise TrialError(*answer)
         return answer
 
     try:
-        yield do
+        yield execute
     finally:
         if server:
             server.stop()
 
 
-class Server:
-    """The process that forks another one for each piece of work, and the connection to it."""
+class WorkerServer:
+    """The process that forks a worker for each request, and the connection to it."""
 
     def __init__(self):
-        self.connection, theirs = Pipe()
+        self.connection, server_end = Pipe()
         self.idle = True
         paths = [str(Path(__file__).resolve().parents[2]), *filter(None, sys.path)]
         environment = {"TF_CPP_MIN_LOG_LEVEL": "3"} | os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
-        words = [sys.executable, "-m", __name__, str(theirs.fileno())]
-        self.process = Popen(words, env=environment, pass_fds=[theirs.fileno()], stderr=DEVNULL)
-        theirs.close()
+        command = [sys.executable, "-m", __name__, str(server_end.fileno())]
+        self.process = Popen(command, env=environment, pass_fds=[server_end.fileno()], stderr=DEVNULL)
+        server_end.close()
 
     def ask(self, function, arguments):
-        """(True, result) or (False, (kind of error, text))."""
+        """(True, result) or (False, (kind of error, message))."""
         self.idle = False
         self.connection.send((function, arguments))
-        found = None
+        answer = None
         while not isinstance(message := self.connection.recv(), int):
-            found = message
+            answer = message
         self.idle = True
-        if found is None:
-            name = signal.Signals(-message).name if message < 0 else f"exit {message}"
+        if answer is None:
+            name = signal.Signals(-message).name if message < 0 else f"exit code {message}"
             kind = KILLED if message == -signal.SIGKILL else "Died"
-            found = False, (kind, f"its process ended with {name}")
-        return found
+            answer = False, (kind, f"the worker process was killed by {name}")
+        return answer
 
     def stop(self):
         if self.idle:
-            self.process.terminate()  # it may still be loading Keras
-        self.connection.close()  # which ends it, and first the work that it has begun
+            self.process.terminate()  # it may still be importing Keras
+        self.connection.close()  # the server then kills its worker and ends
         self.process.wait()
 
 
-def serve(connection):
-    """Fork for each piece of work that comes, until nobody is there to ask; send the exit code, negative for a signal.
+def serve_requests(connection):
+    """Fork a worker for each request until the connection closes; send the exit code, negative for a signal.
 
-    A child is killed if whoever asked is gone: nothing is asked before the answer, so what comes then is the end.
+    A worker is killed if the caller is gone: the caller sends nothing while it waits, so any message is the end.
     """
     with suppress(EOFError, OSError):
         while True:
-            work = connection.recv()
-            child = get_context("fork").Process(target=attempt, args=(connection, *work))
+            request = connection.recv()
+            child = get_context("fork").Process(target=run_and_send, args=(connection, *request))
             child.start()
             if connection in wait([connection, child.sentinel]):
                 child.kill()
@@ -210,8 +239,8 @@ def serve(connection):
             connection.send(child.exitcode)
 
 
-def attempt(connection, function, arguments):
-    """Send (True, result) or (False, (kind of error, text)), and end this process at once."""
+def run_and_send(connection, function, arguments):
+    """Run a function, send (True, result) or (False, (kind of error, message)), and end the process."""
     try:
         answer = True, function(*arguments)
     except BaseException as error:
@@ -221,5 +250,5 @@ def attempt(connection, function, arguments):
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever asked decides
-    serve(Connection(int(sys.argv[1])))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller decides
+    serve_requests(Connection(int(sys.argv[1])))

@@ -1,12 +1,16 @@
-"""From labeled images to the best classifier that a budget allows, with the evidence: `study`."""
+"""From labeled images to the best classifier within a budget, with the evidence: `transfer`."""
+
+from __future__ import annotations
 
 import json
 import tempfile
 import time
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import keras
 import numpy as np
@@ -14,349 +18,495 @@ import numpy as np
 from ..data.dataset import Data
 from ..evaluation.compare import Comparison, compare
 from ..evaluation.evaluate import Evaluation, evaluate, from_probabilities
-from ..support.display import Drawn
-from ..support.files import replacing
+from ..evaluation.statistics import LEVEL
+from ..support.display import FigureResult
+from ..support.files import write_atomically
 from ..support.store import Store, make_key
-from ..support.text import check_names
-from .advice import Advice, advise
-from .networks import fitted, probed
-from .probes import ProbeTable, widened
-from .runner import Desk, crew
-from .sources import budgeted, describe, divided, opened, writable
+from ..support.text import check_names, format_percent
+from ..support.types import Dataset, DataSource, FilePath, Model, Size
+from .advice import Advice, advise, describe_dataset
+from .networks import fit_head, probe_backbone
+from .probes import ProbeTable, probe_more_crops
+from .runner import TrialRunner, workers
+from .sources import describe_data, make_ledger_folder, open_backbones, parse_budget, prepare_data
 from .trials import (
     AUGMENTATIONS,
     STRATEGIES,
     Candidate,
-    Clock,
-    certain,
-    chosen,
-    climbed,
-    lead,
-    neighbors,
-    planned,
-    ranked,
-    rungs,
-    surest,
+    TimeBudget,
+    choose_candidate,
+    ignore_temperature_warning,
+    mean_difference,
+    most_likely,
+    neighboring_trials,
+    plan_trials,
+    rank_by_loss,
+    rung_epochs,
+    successive_halving,
 )
 
-HEADS = ("ridge", "softmax")
-SURE, FOLDS = 2.0, 3  # standard errors beyond which, and folds after which, a finetuned network is judged enough
+STUDY_HEADS = ("ridge", "softmax")
+MAX_FOLDS = 3  # on which the best fine-tuned network is evaluated
+CONVINCING_GAIN = 2.0  # in standard errors; a larger gain over the best linear classifier needs no further fold
 BACKBONES = ("resnet20_cifar10",)
 
 
 def transfer(
-    data,
-    backbones=BACKBONES,
+    data: DataSource | Dataset,
+    backbones: Model | str | Sequence[Model | str] = BACKBONES,
     *,
-    out=None,
-    budget=None,
-    strategy="auto",
-    resume=True,
-    seed=0,
-    test=0.2,
-    groups=None,
-    size=None,
-    heads=HEADS,
-    augmentations=AUGMENTATIONS,
-    cache=True,
-    on_progress=None,
-):
-    """Find out how to classify images with networks that others have trained: a ``Study``.
+    out: FilePath | None = None,
+    budget: float | str | None = None,
+    strategy: Literal["auto", "linear", "layers", "finetune", "grid"] = "auto",
+    resume: bool = True,
+    seed: int = 0,
+    test: float = 0.2,
+    groups: str | None = None,
+    size: Size | None = None,
+    heads: str | Sequence[str] = STUDY_HEADS,
+    augmentations: Sequence[str] = AUGMENTATIONS,
+    cache: bool | FilePath = True,
+    on_progress: Callable[[float, float | None, str], object] | None = None,
+) -> Study:
+    """Find the best classifier for your images on top of pretrained networks.
 
-    ``data`` is what `kerascnn.data.load` takes or makes; ``test``, a share of what nobody has divided, is locked, and
-    looked at once, by the network that was chosen and by the usual one, a linear classifier on the last features.
-    ``backbones`` are names of networks with published weights, files, or models.
-    Linear classifiers on every stage come first. ``strategy`` says what is tried beyond them: "linear" nothing,
-    "layers" and "finetune" the last and all layers, "auto" what the advice orders, "grid" each depth with each rate.
-    Each point is a process of its own, for as long as the ``budget`` (seconds, or "90s", "10m", "1h") allows. What was
-    finished is kept in the folder ``out``, where ``resume`` finds it. ``on_progress(seconds, budget, what)`` is called
-    when something is done, and may raise to end the work.
+    Linear probes on every stage of each backbone come first; ``strategy`` says what is tried beyond them. Candidates
+    are ranked by the mean log-probability of the true class on held-out images, and the cheapest one within one
+    standard error of the best is chosen. The test set is used once: for the chosen network and for the baseline, a
+    linear classifier on the last features.
 
-    >>> study("photos", backbones="squeezenet1_1", budget="10m").export("classifier")
+    Args:
+        data: Anything that `kerascnn.data.load` takes or returns.
+        backbones: Name of a network with published weights, file or Keras model; or several of these.
+        out: Folder for finished steps and the results; None keeps nothing.
+        budget: Limit of the computing time: seconds, or a string such as "90s", "10m" or "1h". None is no limit.
+        strategy: "linear": linear probes only; "layers" or "finetune": also fine-tune the last or all layers; "auto":
+            as the advice orders; "grid": every frozen depth with every learning rate.
+        resume: Whether to continue the study in ``out``; if False, ``out`` must be new.
+        seed: Seed of the split, the folds, the order of the images and the augmentation.
+        test: Fraction of the images for the test set, if the data come without one.
+        groups: Regular expression; images whose names match alike stay together in the split.
+        size: Height and width for backbones of the zoo; None is their own size.
+        heads: Linear heads to train, names in `HEADS`.
+        augmentations: Augmentations to try in fine-tuning; the first one comes first.
+        cache: Where features are cached: True is the default folder, False none, or a folder.
+        on_progress: Function called with (seconds spent, budget, what); raising stops the study.
+
+    Returns:
+        A `Study`.
+
+    >>> transfer("photos", backbones="squeezenet1_1", budget="10m").export("classifier")
     """
     check_names("strategy", [strategy], STRATEGIES)
     began = time.perf_counter()
-    clock, ledger = Clock(budgeted(budget)), Store(writable(out, resume, "ledger"))
+    clock, ledger = TimeBudget(parse_budget(budget)), Store(make_ledger_folder(out, resume, "ledger"))
 
     def note(what):
         if on_progress is not None:
             on_progress(clock.spent, clock.budget, what)
 
-    data = divided(data, test, groups, seed)
-    models = opened(backbones, data.size, size)
-    describe(data, note)
-    how = {"seed": seed, "size": size, "cache": cache}
-    with crew(soon=strategy != "linear") as do, tempfile.TemporaryDirectory(prefix="kerascnn-") as folder:
-        given = data.train, ledger, clock, note
-        every = [probed(model, *given, heads=heads, ready=first(model, out), **how) for model in models]
-        best = max(every, key=lambda each: each.table.best["accuracy"])
-        desk = Desk(best, widened(best, *given, **how), data.train, Path(folder), do, ledger, seed, note)
+    dataset = prepare_data(data, test, groups, seed)
+    models = open_backbones(backbones, dataset.size, size)
+    describe_data(dataset, note)
+    settings = {"seed": seed, "size": size, "cache": cache}
+    with workers(preload=strategy != "linear") as execute, tempfile.TemporaryDirectory(prefix="kerascnn-") as folder:
+        probed = []
+        for model in models:
+            write_first = first_model_writer(model, out)
+            probed.append(
+                probe_backbone(
+                    model, dataset.train, ledger, clock, note, heads=heads, on_first_probe=write_first, **settings
+                )
+            )
+
+        best = max(probed, key=lambda backbone: backbone.table.best["accuracy"])
+        runner = TrialRunner(
+            probed=best,
+            multi_crop=probe_more_crops(best, dataset.train, ledger, clock, note, **settings),
+            images=dataset.train,
+            folder=Path(folder),
+            execute=execute,
+            ledger=ledger,
+            seed=seed,
+            note=note,
+        )
         advice = advise(best.table)
-        note(f"{advice.similarity} data, {advice.amount} of it: {', then '.join(advice.strategies)}")
-        linear = [candidate for each in (*every, *desk.wide) for candidate in each.candidates]
-        start = chosen(linear)
-        outcomes = searched(desk, start, advice, strategy, augmentations, clock)
-        tuned = judged(desk, start, outcomes, clock)
-        winner = chosen([start, *tuned[:1]])
-        note(f"chosen: {winner.name}, {winner.accuracy:.1%} of images not shown")
-        model = built(winner, desk, every, clock)
-    facts = {"strategy": strategy, "budget": clock.budget, "spent": clock.spent, "seconds": time.perf_counter() - began}
-    usual = next(each for each in best.candidates if each.stage == best.table.stages[-1])  # the best linear head there
-    seen = once(ledger, data, {winner: model, usual: built(usual, desk, every)}, best.key(seed))
+        note(f"{describe_dataset(advice)} Strategies to try, in this order: {', '.join(advice.strategies)}")
+        linear = [candidate for backbone in (*probed, *runner.multi_crop) for candidate in backbone.candidates]
+        start = choose_candidate(linear)
+        results = search_trials(runner, start, advice, strategy, augmentations, clock)
+        finetuned = rank_finetuned(runner, start, results, clock)
+        winner = choose_candidate([start, *finetuned[:1]])
+        note(f"chosen network: {describe_candidate(winner)}")
+        model = build_candidate(winner, runner, probed, clock)
+
+    last_stage = best.table.stages[-1]
+    baseline = next(candidate for candidate in best.candidates if candidate.stage == last_stage)
+    networks = [(winner, model), (baseline, build_candidate(baseline, runner, probed))]
+    evaluations = evaluate_test_once(ledger, dataset, networks, best.key(seed))
+    metadata = {
+        "strategy": strategy,
+        "budget": clock.budget,
+        "spent": clock.spent,
+        "seconds": time.perf_counter() - began,
+        "seed": seed,
+        "grid_search_seconds": estimate_grid_seconds(best, results),
+    }
     return Study(
-        data=data,
-        probes=tuple(each.table for each in every),
-        best=best.table,
+        data=dataset,
+        probes=tuple(backbone.table for backbone in probed),
+        best_probes=best.table,
         advice=advice,
-        candidates=(*linear, *tuned),
-        outcomes=tuple(outcomes),
+        candidates=(*linear, *finetuned),
+        trial_results=tuple(results),
         chosen=winner,
-        usual=usual,
+        baseline=baseline,
         model=model,
-        facts=facts | {"seed": seed, "naive": naive(best, outcomes)},
-        **seen,
+        metadata=metadata,
+        **evaluations,
     )
 
 
-def searched(desk, start, advice, strategy, augmentations, clock):
-    """The ``Outcome``s of what is tried beyond linear classifiers on the best backbone, ``start`` the best of them."""
-    table = desk.probed.table
-    points, thin = planned(strategy, advice, table, surest(desk.probed.candidates).stage, augmentations)
-    ways = {"rungs": rungs(len(table)), "near": neighbors, "augmentations": augmentations} if thin else {}
-    worth = partial(promising, desk.probed, start) if strategy == "auto" else None
-    return climbed(points, desk.settled, clock, desk.guess, worth=worth, **ways)
+def search_trials(runner, start, advice, strategy, augmentations, clock):
+    """Run the fine-tuning trials of a strategy on the best backbone; ``start`` is the best linear candidate."""
+    table = runner.probed.table
+    best = most_likely(runner.probed.candidates)
+    trials, halving = plan_trials(strategy, advice, table, best.stage, augmentations)
+    options = {}
+    if halving:
+        options = {"rungs": rung_epochs(len(table)), "neighbors": neighboring_trials, "augmentations": augmentations}
+    check = partial(is_promising, runner.probed, start) if strategy == "auto" else None
+    return successive_halving(trials, runner.run, clock, runner.estimate_seconds, is_promising=check, **options)
 
 
-def first(model, out):
-    """What writes the first usable classifier of a backbone, where files are wanted and there is none."""
+def first_model_writer(model, out):
+    """A function that saves a backbone's first classifier in ``out`` unless a model is there; None without ``out``."""
 
     def write(taps, table):
         path = Path(out) / MODEL
         if not path.exists():
             try:
-                with replacing(path) as draft, certain():
-                    fitted(taps, table).model(model).save(draft)
+                with write_atomically(path) as draft, ignore_temperature_warning():
+                    fit_head(taps, table).model(model).save(draft)
             except OSError as error:
-                warnings.warn(f"the first usable classifier is not kept: {error}", stacklevel=2)
+                warnings.warn(f"cannot save the first classifier: {error}", stacklevel=2)
 
     return None if out is None else write
 
 
-def judged(desk, start, outcomes, clock):
-    """Candidates of the points that got farthest, the best first: more images judge that one while it may matter."""
-    done = [each for each in ranked(outcomes) if each.epoch]
-    done = [each for each in done if each.point.epochs == max(other.point.epochs for other in done)]
-    made = [candidate(desk.probed, [each]) for each in done]
-    folds = done[:1]
-    while made and len(folds) < min(FOLDS, desk.probed.table.folds.max() + 1):
-        gap, error = lead(made[0], start, "sure")
-        point = replace(done[0].point, fold=len(folds))
-        if not 0 < gap <= SURE * error or not clock.allows(desk.guess(point, outcomes)):
+def rank_finetuned(runner, start, results, clock):
+    """Candidates of the longest trials, best first.
+
+    While the best one leads the best linear classifier, but not convincingly, it is evaluated on further folds.
+    """
+    finished = [result for result in rank_by_loss(results) if result.epoch]
+    longest = max((result.trial.epochs for result in finished), default=0)
+    finished = [result for result in finished if result.trial.epochs == longest]
+    candidates = [make_trial_candidate(runner.probed, [result]) for result in finished]
+    folds = finished[:1]
+    while candidates and len(folds) < min(MAX_FOLDS, runner.probed.table.folds.max() + 1):
+        gain, error = mean_difference(candidates[0], start, "log_likelihood")
+        trial = replace(finished[0].trial, fold=len(folds))
+        if not 0 < gain <= CONVINCING_GAIN * error or not clock.allows(runner.estimate_seconds(trial, results)):
             break
-        outcome = desk.settled(point)
-        clock.spent += outcome.seconds
-        if outcome.failed:
+        result = runner.run(trial)
+        clock.spent += result.seconds
+        if result.failed:
             break
-        folds.append(outcome)
-        made[0] = candidate(desk.probed, folds)
-    return made
+        folds.append(result)
+        candidates[0] = make_trial_candidate(runner.probed, folds)
+    return candidates
 
 
-def promising(probed, start, outcome):
-    """Whether a point is already surer than the best linear classifier, from which it set out."""
-    return lead(candidate(probed, [outcome]), start, "sure")[0] > 0
+def is_promising(probed, start, result):
+    """Whether a trial has a higher log-likelihood than the linear classifier that it started from."""
+    gain, _ = mean_difference(make_trial_candidate(probed, [result]), start, "log_likelihood")
+    return gain > 0
 
 
-def candidate(probed, outcomes):
-    """A point as it did on one or several folds."""
-    table, point = probed.table, outcomes[0].point
-    judged = np.concatenate([np.flatnonzero(table.folds == each.point.fold) for each in outcomes])
-    logits = np.concatenate([each.logits for each in outcomes])
-    epoch = round(np.mean([each.epoch for each in outcomes]))
-    how = {"point": point, "epoch": max(epoch, 1), "seconds": sum(each.seconds for each in outcomes)}
-    return Candidate(table.model, point.stage, probed.macs[point.stage], logits, table.labels[judged], judged, **how)
+def make_trial_candidate(probed, results):
+    """The candidate of a trial from its results on one or several folds."""
+    table, trial = probed.table, results[0].trial
+    held_out = np.concatenate([np.flatnonzero(table.folds == result.trial.fold) for result in results])
+    epoch = round(np.mean([result.epoch for result in results]))
+    return Candidate(
+        backbone=table.model,
+        stage=trial.stage,
+        macs=probed.macs[trial.stage],
+        logits=np.concatenate([result.logits for result in results]),
+        labels=table.labels[held_out],
+        held_out=held_out,
+        trial=trial,
+        epoch=max(epoch, 1),
+        seconds=sum(result.seconds for result in results),
+    )
 
 
-def built(winner, desk, every, clock=None):
-    """The network of a candidate, learned from all images."""
-    if winner.point:
-        model, seconds = desk.finished(winner)
+def build_candidate(candidate, runner, backbones, clock=None):
+    """The network of a candidate, trained on all training images."""
+    if candidate.trial:
+        model, seconds = runner.train_final(candidate)
         clock.spent += seconds
         return model
-    own = next(each for each in (*every, *desk.wide) if winner in each.candidates)
-    with certain():
-        return fitted(own.taps, own.table, winner.stage, winner.head).model(own.model)
+    probed = next(backbone for backbone in (*backbones, *runner.multi_crop) if candidate in backbone.candidates)
+    with ignore_temperature_warning():
+        return fit_head(probed.taps, probed.table, candidate.stage, candidate.head).model(probed.model)
 
 
-def tested(model, data):
-    """The ``Evaluation`` on the test, of images cut as those were that were learned from, and as `predict` does."""
+def evaluate_on_test(model, data):
+    """The `Evaluation` on the test set, preprocessed as in training and in `predict`."""
     test = data.test
-    return evaluate(model, test.items, test.labels, names=test.names, classes=data.classes, verbose=0)
+    return evaluate(model, test.items, test.labels, names=test.names, class_names=data.class_names, verbose=0)
 
 
-def once(ledger, data, models, context):
-    """What the chosen network and the usual one make of the locked test: looked at once in the life of a study."""
+def evaluate_test_once(ledger, data, networks, context):
+    """Evaluations of the chosen network and the baseline on the test set, computed once and then stored."""
     test = data.test
     if test is None or not len(test):
-        return {"tested": None, "usual_tested": None, "compared": None}
-    key = make_key("test", context, *(each.name for each in models))
-    names = ("chosen", "usual")
+        return {"evaluation": None, "baseline_evaluation": None, "comparison": None}
+    key = make_key("test", context, *(candidate.ledger_name for candidate, _ in networks))
+    names = ("chosen", "usual")  # keys of the ledger
 
-    def look():
+    def evaluate_both():
         if any(name.startswith("test-") for name in ledger.list_keys()):
-            warnings.warn("the locked test was looked at before, by another choice: it says less now", stacklevel=5)
-        found = [tested(model, data) for model in models.values()]
-        return {"names": found[0].names}, dict(zip(names, (each.probs for each in found), strict=True))
+            warnings.warn(
+                "an earlier choice was already evaluated on this test set, so the test accuracy may be optimistic",
+                stacklevel=5,
+            )
+        evaluations = [evaluate_on_test(model, data) for _, model in networks]
+        probs = [evaluation.probs for evaluation in evaluations]
+        return {"names": evaluations[0].names}, dict(zip(names, probs, strict=True))
 
-    facts, probs = ledger.get_or_compute(key, look)
-    labels = dict(zip(test.names, test.labels, strict=True))
-    labels = np.array([labels[name] for name in facts["names"]])
-    found = [
-        from_probabilities(probs[name], labels, data.classes, facts["names"], model=each.name)
-        for name, each in zip(names, models, strict=True)
-    ]
-    return {"tested": found[0], "usual_tested": found[1], "compared": compare(*found)}
+    metadata, probs = ledger.get_or_compute(key, evaluate_both)
+    label_of = dict(zip(test.names, test.labels, strict=True))
+    labels = np.array([label_of[name] for name in metadata["names"]])
+    chosen, baseline = (
+        from_probabilities(probs[name], labels, data.class_names, metadata["names"], model=candidate.name)
+        for name, (candidate, _) in zip(names, networks, strict=True)
+    )
+    return {
+        "evaluation": chosen,
+        "baseline_evaluation": baseline,
+        "comparison": compare(chosen, baseline, model_names=("chosen network", "baseline")),
+    }
 
 
-MODEL, LABELS, TABLE, POINTS = "model.keras", "labels.json", "table.csv", "points.csv"
-REPORT, CARD = "report.html", "study.json"
+MODEL, LABELS, TABLE, TRIALS = "model.keras", "labels.json", "table.csv", "points.csv"
+PAGE, CARD = "report.html", "study.json"
 COLUMNS = [
-    "name", "kind", "backbone", "stage", "head", "penalty", "views", "freeze", "rate", "augment", "epochs", "accuracy",
-    "low", "high", "images", "lead", "lead_error", "macs", "seconds", "chosen",
+    "name", "kind", "backbone", "stage", "head", "penalty", "crops", "freeze", "learning_rate", "augment", "epochs",
+    "accuracy", "low", "high", "images", "lead", "lead_error", "macs", "seconds", "chosen",
 ]  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class Study(Drawn):
-    """The evidence, and the ``model`` that was ``chosen`` of the ``candidates``.
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Study(FigureResult):
+    """The result of a study: its best model, and the evidence for it.
 
-    ``probes`` has a ``ProbeTable`` for each backbone, ``best`` is the best one's. ``outcomes`` are the points of the
-    grid. ``tested`` and ``usual_tested`` are ``Evaluation``s on the locked test, of the model and of the ``usual`` way,
-    a linear classifier on the last features; ``compared`` says how they differ. None where there is no test.
+    Attributes:
+        data: `Data` with the training images and the test set.
+        probes: A `ProbeTable` for each backbone.
+        best_probes: The `ProbeTable` of the best backbone.
+        advice: `Advice` on the data.
+        candidates: All candidates that were compared.
+        trial_results: Results of the fine-tuning trials, in the order in which they ran.
+        chosen: The candidate that was chosen.
+        baseline: The candidate to compare with: a linear classifier on the last features of the best backbone.
+        model: The chosen network as a Keras model from pixels 0..255 to calibrated probabilities.
+        metadata: Settings, seed and computing time.
+        evaluation: `Evaluation` of the chosen network on the test set; None if there is no test set.
+        baseline_evaluation: `Evaluation` of the baseline on the test set, or None.
+        comparison: `Comparison` of the two, or None.
     """
 
     data: Data
     probes: tuple = field(repr=False)
-    best: ProbeTable
+    best_probes: ProbeTable
     advice: Advice
     candidates: tuple = field(repr=False)
-    outcomes: tuple = field(repr=False)
+    trial_results: tuple = field(repr=False)
     chosen: Candidate
-    usual: Candidate
+    baseline: Candidate
     model: keras.Model
-    facts: dict
-    tested: Evaluation | None = None
-    usual_tested: Evaluation | None = None
-    compared: Comparison | None = None
+    metadata: dict
+    evaluation: Evaluation | None = None
+    baseline_evaluation: Evaluation | None = None
+    comparison: Comparison | None = None
 
     @property
     def table(self):
-        """A DataFrame with a row for each candidate, the best first: how it was made, accuracy on images not shown.
+        """DataFrame with a row per candidate, by held-out accuracy, best first.
 
-        ``lead`` is over the chosen one, of the ``images`` that judged both, with its standard error.
+        ``lead`` is the accuracy minus that of the chosen candidate, on the ``images`` held out for both;
+        ``lead_error`` is its standard error.
         """
         import pandas as pd
 
         rows = []
-        for each in self.candidates:
-            gap, error = lead(each, self.chosen)
-            rows.append(each.row | {"lead": gap, "lead_error": error, "chosen": each is self.chosen})
+        for candidate in self.candidates:
+            lead, error = mean_difference(candidate, self.chosen)
+            rows.append(candidate.row | {"lead": lead, "lead_error": error, "chosen": candidate is self.chosen})
         table = pd.DataFrame(rows, columns=COLUMNS)
         return table.sort_values("accuracy", ascending=False, kind="stable", ignore_index=True)
 
     @property
-    def points(self):
-        """A DataFrame with a row for each point of the grid in the order they were tried, failed ones too."""
+    def trials(self):
+        """DataFrame with a row per fine-tuning trial, failed ones included."""
         import pandas as pd
 
-        return pd.DataFrame([each.row for each in self.outcomes])
+        return pd.DataFrame([result.row for result in self.trial_results])
 
-    def best_model(self):
-        """The network that was chosen, from pixels 0..255 to probabilities that mean what they say."""
-        return self.model
+    def export(self, path, **options):
+        """Export the best model for deployment.
 
-    def export(self, path, **how):
-        """Write the network for others to run, as `kerascnn.export` does."""
+        Args:
+            path: Folder to write.
+            **options: Keyword arguments of `kerascnn.export`, such as `formats`; `class_names` are those of the data.
+
+        Returns:
+            What `kerascnn.export` returns.
+        """
         from ..exporting.export import export
 
-        return export(self.model, path, classes=self.data.classes, **{"facts": {"study": self.card}} | how)
+        options = {"metadata": {"study": self.card}} | options
+        return export(self.model, path, class_names=self.data.class_names, **options)
 
     @property
     def card(self):
-        """The numbers as JSON holds them."""
-        found = {"data": self.data.name, "classes": len(self.data.classes), "learned from": len(self.data.train)}
-        found |= {"chosen": self.chosen.row, "advice": [self.advice.similarity, self.advice.amount]}
-        if self.tested is not None:
-            gap = self.compared.difference
-            found |= {"test": measured(self.tested), "test of the usual way": measured(self.usual_tested)}
-            found |= {"difference": {"value": gap.value, "low": gap.low, "high": gap.high, "p": self.compared.p}}
-        return json.loads(json.dumps(found | self.facts, default=lambda value: value.item()))
+        """The results of the study as JSON-compatible data."""
+        card = {
+            "data": self.data.name,
+            "classes": len(self.data.class_names),
+            "training_images": len(self.data.train),
+            "chosen": self.chosen.row,
+            "advice": [self.advice.similarity, self.advice.amount],
+        }
+        if self.evaluation is not None:
+            gap = self.comparison.difference
+            card["test"] = summarize_evaluation(self.evaluation)
+            card["baseline_test"] = summarize_evaluation(self.baseline_evaluation)
+            card["difference"] = {"value": gap.value, "low": gap.low, "high": gap.high, "p": self.comparison.p}
+        return json.loads(json.dumps(card | self.metadata, default=lambda value: value.item()))
 
     def plot(self):
-        """Candidates by accuracy with intervals, and the grid."""
+        """Draw the candidates by accuracy with intervals, and the grid of trials."""
         from .figures import draw_study
 
         return draw_study(self)
 
-    def report(self, path):
-        """Write all of it as one HTML file that needs no other."""
-        from .page import written
+    def save_page(self, path):
+        """Write the study as one self-contained HTML page.
 
-        return written(self, path)
+        Args:
+            path: HTML file to write.
 
-    def save(self, folder):
-        """Write the network, the tables, the card and the report into a folder; return their paths."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        Returns:
+            The path.
+        """
+        from .page import write_page
+
+        return write_page(self, path)
+
+    def save(self, out):
+        """Write the model, the tables, the card and the page into a folder.
+
+        `kerascnn.report(study.model, transfer=out)` includes the study in a report on the network.
+
+        Args:
+            out: Folder; created if missing.
+
+        Returns:
+            {name of the file: its path}.
+        """
+        out = Path(out)
+        out.mkdir(parents=True, exist_ok=True)
         writers = {
             MODEL: self.model.save,
-            LABELS: lambda path: path.write_text(json.dumps(self.data.classes)),
+            LABELS: lambda path: path.write_text(json.dumps(self.data.class_names)),
             TABLE: lambda path: self.table.to_csv(path, index=False),
-            POINTS: lambda path: self.points.to_csv(path, index=False),
+            TRIALS: lambda path: self.trials.to_csv(path, index=False),
             CARD: lambda path: path.write_text(json.dumps(self.card, indent=1)),
         }
         for name, write in writers.items():
-            with replacing(folder / name) as draft:
+            with write_atomically(out / name) as draft:
                 write(draft)
-        self.report(folder / REPORT)
-        return {name: folder / name for name in (*writers, REPORT)}
+        self.save_page(out / PAGE)
+        return {name: out / name for name in (*writers, PAGE)}
 
     def __repr__(self):
-        tested = "no test" if self.tested is None else f"locked test {self.tested.interval['accuracy']}"
-        counts = f"{len(self.candidates)} candidates, {len(self.outcomes)} points"
+        tested = "not tested" if self.evaluation is None else f"test accuracy {self.evaluation.interval['accuracy']}"
+        counts = f"{len(self.candidates)} candidates, {len(self.trial_results)} trials"
         return f"<Study {self.data.name}: {counts}, chosen {self.chosen.name}, {tested}>"
 
     def __str__(self):
-        lines = [f"{self.data}", f"chosen: {self.chosen.name}, {self.chosen.accuracy:.1%} of images not shown"]
-        if self.tested is not None:
-            lines += [f"locked test: {self.tested.interval['accuracy']}", self.compared.text()]
-        return "\n".join([*lines, str(self.advice)])
+        facts = {"dataset": f"{self.data.name}, {describe_split(self.data)}"} | describe_result(self)
+        return "\n".join([*(f"{name}: {value}" for name, value in facts.items()), "", str(self.advice)])
 
 
-def measured(evaluation):
-    """Accuracy with its interval, and what else is said of a test."""
+def describe_split(data):
+    """The number of classes and images in words."""
+    training, tested = len(data.train), len(data.test or ())
+    return f"{len(data.class_names)} classes, {training:,} training images, {tested:,} test images"
+
+
+def describe_candidate(candidate):
+    """A candidate and its held-out accuracy in words."""
+    accuracy = format_percent(candidate.accuracy)
+    return f"{candidate.name} (accuracy {accuracy} on {len(candidate.right):,} held-out images)"
+
+
+def describe_result(study):
+    """The result in words: {what: its value}."""
+    facts = {"chosen network": describe_candidate(study.chosen)}
+    if study.evaluation is None:
+        return facts | {"test accuracy": "unknown, because there is no test set"}
+
+    value, low, high = (f"{100 * bound:+.1f}" for bound in study.comparison.difference)
+    p = study.comparison.p
+    significance = "significant" if p < 1 - LEVEL else "not significant"
+    test = f"McNemar's exact test: p = {p:.2g}, {significance}"
+    calibration = study.evaluation.calibration
+    error, chance = format_percent(calibration.ece), format_percent(calibration.chance)
+    return facts | {
+        "test accuracy": f"{describe_accuracy(study.evaluation)}; the test set took no part in the choice",
+        "baseline": f"{study.baseline.name}, a linear classifier on the last features",
+        "test accuracy of the baseline": describe_accuracy(study.baseline_evaluation),
+        "difference from the baseline": f"{value} percentage points (95 % interval {low} to {high}); {test}",
+        "calibration error on the test set": f"{error}; chance alone gives up to {chance}",
+    }
+
+
+def describe_accuracy(evaluation):
+    """The accuracy of an evaluation with its interval, in words."""
+    value, low, high = evaluation.interval["accuracy"]
+    interval = f"95 % interval {100 * low:.1f} to {100 * high:.1f}"
+    return f"{format_percent(value)} on {len(evaluation):,} images ({interval})"
+
+
+def summarize_evaluation(evaluation):
+    """Measures of an evaluation for the card."""
     value, low, high = evaluation.interval["accuracy"]
     return {
         "images": len(evaluation),
-        "right": int(evaluation.right.sum()),
+        "right": int(evaluation.correct.sum()),
         "accuracy": value,
         "low": low,
         "high": high,
-        "balanced": evaluation.balanced,
+        "balanced": evaluation.balanced_accuracy,
         "macro_f1": evaluation.macro_f1,
         "nll": evaluation.nll,
         "ece": evaluation.calibration.ece,
     }
 
 
-def naive(probed, outcomes):
-    """Seconds that a grid of 48 points would take that runs all layers in each of ten epochs: an estimate.
+def estimate_grid_seconds(probed, results):
+    """Estimated seconds of a full grid of 48 trials (4 depths, 4 rates, 3 augmentations), ten epochs each.
 
-    4 depths, 4 rates, 3 augmentations. By the fastest epoch that was measured, else by three times a pass; frozen
-    layers are spared the backward pass.
+    Based on the fastest measured epoch, else on three forward passes; frozen layers skip the backward pass.
     """
-    whole = [row["seconds"] for each in outcomes if not each.point.freeze for row in each.history if row["seconds"]]
-    forward = min(whole, default=3 * probed.seconds["features"]) / 3
-    shares = [1 + 2 * share for share in (0, 1 / 3, 2 / 3, 1)]  # forward through all, backward through what learns
+    unfrozen = [result for result in results if not result.trial.freeze]
+    epoch_seconds = [row["seconds"] for result in unfrozen for row in result.history if row["seconds"]]
+    forward = min(epoch_seconds, default=3 * probed.seconds["features"]) / 3
+    passes = [1 + 2 * share for share in (0, 1 / 3, 2 / 3, 1)]  # a backward pass costs two forward passes
     epochs, rates, augmentations = 10, 4, 3
-    return epochs * rates * augmentations * sum(shares) * forward
+    return epochs * rates * augmentations * sum(passes) * forward

@@ -1,4 +1,4 @@
-"""A point of the grid, and what came of it: tried, with smaller batches where memory is short, and written down."""
+"""Fine-tuning trials and candidates: which to run, with smaller batches if memory runs out, and which one to choose."""
 
 import math
 import warnings
@@ -14,149 +14,160 @@ from ..evaluation.calibration import temperature
 from ..evaluation.statistics import wilson
 from ..support.store import make_key
 from .advice import LITTLE
-from .taps import PLUS, told
+from .taps import PLUS, stage_label
 
-BATCH = 32
-TRIES = 3  # the first and two more, each with half of the batch
-MEMORY = ("MemoryError", "ResourceExhaustedError", "XlaRuntimeError")
-APART = ("point", "logits", "weights")  # which are no facts for JSON
-KILLED = "Killed"  # what the system does where memory is short
+BATCH_SIZE = 32
+MAX_ATTEMPTS = 3  # attempts at a trial; each halves the batch size of the one before
+MEMORY_ERRORS = ("MemoryError", "ResourceExhaustedError", "XlaRuntimeError")
+NOT_IN_RECORD = ("trial", "logits", "weights")  # not JSON
+STORED = {"attempts": "tries", "batch_size": "batch", "cached": "kept"}  # field -> its key in the ledger
+KILLED = "Killed"  # kind of failure of a process that the system ended, usually for lack of memory
 
 
 @dataclass(frozen=True)
-class Point:
-    """How to finetune: the network ends at ``stage`` (several joined by +), and learns beyond the stage ``freeze``.
+class Trial:
+    """Settings of one fine-tuning run.
 
-    ``freeze`` "" is none. The images of ``fold`` judge it; -1 is none of them, and then ``stop`` is its last epoch.
+    The network ends at ``stage`` (several joined by "+") and is trained behind the stage ``freeze`` ("" freezes
+    nothing). The images of ``fold`` are held out; -1 holds out none, and training stops after ``last_epoch``.
     """
 
     stage: str
     freeze: str
-    rate: float
+    learning_rate: float
     augment: str
     epochs: int
     fold: int = 0
-    stop: int | None = None
+    last_epoch: int | None = None
 
     def __str__(self):
         frozen = f"frozen up to {self.freeze}" if self.freeze else "nothing frozen"
-        changed = "" if self.augment == "none" else f", {self.augment}"
-        return f"{told(self.stage)}, {frozen}, rate {self.rate:g}{changed}, epochs {self.epochs}"
+        augment = "" if self.augment == "none" else f", {self.augment}"
+        return (
+            f"{stage_label(self.stage)}, {frozen}, learning rate {self.learning_rate:g}{augment}, {self.epochs} epochs"
+        )
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
-    """What came of a point: ``logits`` of the images that judged it, or why it failed."""
+class TrialResult:
+    """Result of a trial: ``logits`` of the held-out images, or why it ``failed``."""
 
-    point: Point
+    trial: Trial
     failed: str = ""
-    tries: int = 1
-    batch: int = BATCH
+    attempts: int = 1
+    batch_size: int = BATCH_SIZE
     seconds: float = 0.0
     accuracy: float | None = None
     loss: float | None = None
     epoch: int | None = None
-    kept: bool = False
+    cached: bool = False
     history: list = field(default_factory=list, repr=False)
     logits: np.ndarray | None = field(default=None, repr=False)
     weights: list | None = field(default=None, repr=False)
 
     @property
-    def facts(self):
-        """All but the point and the arrays."""
-        return {name: value for name, value in vars(self).items() if name not in APART}
+    def record(self):
+        """All fields except the trial and the arrays."""
+        return {name: value for name, value in vars(self).items() if name not in NOT_IN_RECORD}
 
     @property
     def row(self):
-        """Facts for a table."""
+        """Settings and results as a row of a table."""
         low = high = None
         if self.accuracy is not None:
             number = len(self.logits)
             _, low, high = wilson(round(self.accuracy * number), number)
-        found = asdict(self.point) | self.facts | {"low": low, "high": high}
+        found = asdict(self.trial) | self.record | {"low": low, "high": high}
         del found["history"]
         return found
 
 
-class Failed(RuntimeError):
-    """A point that could not be done; ``kind`` is the class of the error, or ``Killed``."""
+class TrialError(RuntimeError):
+    """A trial that failed; ``kind`` is the class of the error, or "Killed"."""
 
     def __init__(self, kind, text):
         super().__init__(text)
         self.kind = kind
 
 
-def settled(point, perform, ledger, context):
-    """The ``Outcome`` of a point: from the ledger, or of ``perform(point, batch, together)``, which may fail.
+def run_trial(trial, perform, ledger, context):
+    """The `TrialResult` from the ledger, or of ``perform(trial, batch_size, accumulation_steps)``, which may fail.
 
-    Batches are halved where memory ran out, and put together again to steps of as many images. What failed for want of
-    room on a disk is not written down: there may be some the next time.
+    If memory runs out, batches are halved and gradients accumulated, so that a step covers as many images.
+    Failures for lack of disk space are not stored, because the next run may have room.
     """
-    key = make_key("point", context, *asdict(point).values())
-    known = ledger.get(key)
-    if known is None:
-        outcome = tried(point, perform)
-        arrays = {f"weight{i}": array for i, array in enumerate(outcome.weights or ())}
-        if outcome.logits is not None:
-            arrays["logits"] = outcome.logits
-        if not outcome.failed.startswith("OSError"):
-            ledger.put(key, outcome.facts, **arrays)
-        return outcome
-    facts, arrays = known
+    key = make_key("point", context, *asdict(trial).values())
+    stored = ledger.get(key)
+    if stored is None:
+        result = attempt_trial(trial, perform)
+        arrays = {f"weight{i}": array for i, array in enumerate(result.weights or ())}
+        if result.logits is not None:
+            arrays["logits"] = result.logits
+        if not result.failed.startswith("OSError"):
+            record = {STORED.get(name, name): value for name, value in result.record.items()}
+            ledger.put(key, record, **arrays)
+        return result
+
+    record, arrays = stored
+    fields = {key: name for name, key in STORED.items()}
+    record = {fields.get(key, key): value for key, value in record.items()}
     weights = [array for name, array in arrays.items() if name != "logits"]
-    return Outcome(point, logits=arrays.get("logits"), weights=weights or None, **facts)
+    return TrialResult(trial, logits=arrays.get("logits"), weights=weights or None, **record)
 
 
-def tried(point, perform):
-    """The ``Outcome`` of a point that nobody has tried."""
-    for attempt in range(TRIES):
-        together = 2**attempt
-        batch = max(BATCH // together, 1)
+def attempt_trial(trial, perform):
+    """The `TrialResult` of a trial that is not in the ledger."""
+    for attempt in range(MAX_ATTEMPTS):
+        accumulation_steps = 2**attempt
+        batch_size = max(BATCH_SIZE // accumulation_steps, 1)
         try:
-            found = perform(point, batch, together)
-        except Exception as error:  # whatever it is, the other points go on
+            finetuned = perform(trial, batch_size, accumulation_steps)
+        except Exception as error:  # whatever it is, the other trials continue
             kind = getattr(error, "kind", type(error).__name__)
-            reason = f"{kind}: {str(error).splitlines()[0] if str(error) else 'no reason given'}"
-            if kind not in (*MEMORY, KILLED):
+            reason = f"{kind}: {str(error).splitlines()[0] if str(error) else 'unknown error'}"
+            if kind not in (*MEMORY_ERRORS, KILLED):
                 break
         else:
-            return Outcome(point, "", attempt + 1, batch, **vars(found))
-    return Outcome(point, reason, attempt + 1, batch)
+            return TrialResult(trial, attempts=attempt + 1, batch_size=batch_size, **vars(finetuned))
+    return TrialResult(trial, failed=reason, attempts=attempt + 1, batch_size=batch_size)
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """A classifier as it did on images (positions ``judged``) that it was not shown.
+    """A classifier with its scores of the images at the positions ``held_out``.
 
-    ``macs`` are multiply-adds for one image. A linear one has a ``head``, which learned from those ``views`` of each
-    image, a finetuned one the ``point`` that it came of and the ``epoch`` that was best.
+    ``macs`` are multiply-adds per image. A linear candidate has a ``head`` trained on ``crops`` of each image; a
+    fine-tuned one has its ``trial`` and the best ``epoch``.
     """
 
     backbone: str
     stage: str
     macs: int
     logits: np.ndarray = field(repr=False)
-    labels: np.ndarray = field(repr=False)  # of the judged images
-    judged: np.ndarray = field(repr=False)
+    labels: np.ndarray = field(repr=False)  # of the held-out images
+    held_out: np.ndarray = field(repr=False)  # positions of the held-out images
     head: str = ""
-    views: tuple = ("identity",)
+    crops: tuple = ("identity",)
     penalty: float | None = None
-    point: Point | None = None
+    trial: Trial | None = None
     epoch: int | None = None
     seconds: float = 0.0
 
     @property
     def right(self):
+        """Whether each held-out image is classified correctly."""
         return self.logits.argmax(axis=1) == self.labels
 
     @cached_property
-    def sure(self):
-        """Log of the probability that each image's true class is given, as if it had judged one image more, and knew
-        nothing of that: a few that are all right make nobody certain."""
+    def log_likelihood(self):
+        """Log-probability of the true class of each held-out image.
+
+        Add-one smoothing: a handful of correct images must not yield probability 1.
+        """
         scores = self.logits.astype(np.float64) / self.temperature
         count, classes = scores.shape
-        given = softmax(scores, axis=1)[np.arange(count), self.labels]
-        return np.log((count * given + 1 / classes) / (count + 1))
+        true_probs = softmax(scores, axis=1)[np.arange(count), self.labels]
+        return np.log((count * true_probs + 1 / classes) / (count + 1))
 
     @property
     def accuracy(self):
@@ -164,37 +175,53 @@ class Candidate:
 
     @property
     def cost(self):
-        """What sorts candidates, the cheapest first: linear ones, then by the work for an image."""
-        return self.point is not None, self.macs
+        """Sort key, cheapest first: linear candidates, then by multiply-adds."""
+        return self.trial is not None, self.macs
 
     @cached_property
     def temperature(self):
-        """By what its logits are divided, for probabilities that mean what they say of images not shown."""
-        with certain():
+        """Temperature that calibrates the held-out predictions."""
+        with ignore_temperature_warning():
             return temperature(self.logits, self.labels).value
 
     @property
     def name(self):
-        if self.point:
-            return f"{self.backbone}, {self.point}"
-        mirrored = ", some mirrored" if any(view.startswith("flip") for view in self.views) else ""
-        seen = f", {len(self.views)} views{mirrored}" if len(self.views) > 1 else ""
-        return f"{self.backbone}, {self.head} on {told(self.stage)}{seen}"
+        if self.trial:
+            return f"{self.backbone}, fine-tuned: {self.trial}"
+        mirrored = ", including mirrored" if any(crop.startswith("flip") for crop in self.crops) else ""
+        crops = f", {len(self.crops)} crops{mirrored}" if len(self.crops) > 1 else ""
+        return f"{self.backbone}, {self.head} on {stage_label(self.stage)}{crops}"
+
+    @property
+    def ledger_name(self):
+        """The name in keys of the ledger, whose wording does not change."""
+        stage = stage_label(self.stage)
+        if self.trial:
+            trial = self.trial
+            frozen = f"frozen up to {trial.freeze}" if trial.freeze else "nothing frozen"
+            augment = "" if trial.augment == "none" else f", {trial.augment}"
+            settings = f"{frozen}, rate {trial.learning_rate:g}{augment}, epochs {trial.epochs}"
+            return f"{self.backbone}, {stage}, {settings}"
+        mirrored = ", including mirrored" if any(crop.startswith("flip") for crop in self.crops) else ""
+        crops = f", {len(self.crops)} crops{mirrored}" if len(self.crops) > 1 else ""
+        return f"{self.backbone}, {self.head} on {stage}{crops}"
 
     @property
     def row(self):
-        """Facts for a table."""
+        """The candidate as a row of a table."""
         _, low, high = wilson(int(self.right.sum()), len(self.right))
-        point = self.point
-        way = {"freeze": point.freeze, "rate": point.rate, "augment": point.augment} if point else {}
-        return way | {
+        trial = self.trial
+        settings = {}
+        if trial:
+            settings = {"freeze": trial.freeze, "learning_rate": trial.learning_rate, "augment": trial.augment}
+        return settings | {
             "name": self.name,
-            "kind": "finetuned" if point else "linear",
+            "kind": "finetuned" if trial else "linear",
             "backbone": self.backbone,
             "stage": self.stage,
             "head": self.head or "finetuned",
             "penalty": self.penalty,
-            "views": len(self.views),
+            "crops": len(self.crops),
             "epochs": self.epoch,
             "accuracy": self.accuracy,
             "low": low,
@@ -206,168 +233,184 @@ class Candidate:
 
 
 @contextmanager
-def certain():
-    """Without the warning that no temperature is best, where no image is wrong."""
+def ignore_temperature_warning():
+    """Ignore the warning that no finite temperature is optimal, which is expected if every image is classified
+    correctly."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "no temperature is best")
+        warnings.filterwarnings("ignore", "no .*temperature")
         yield
 
 
-def lead(first, second, of="right"):
-    """(mean, standard error) of what the first has more than the second, of the images that judged both.
+def mean_difference(first, second, measure="right"):
+    """(mean, standard error) of first minus second, over the images held out for both.
 
-    ``of`` "right" is accuracy, "sure" the log of the probability of the true class.
+    ``measure`` is "right" for accuracy or "log_likelihood".
     """
-    _, one, two = np.intersect1d(first.judged, second.judged, return_indices=True)
-    gaps = getattr(first, of)[one].astype(np.float64) - getattr(second, of)[two]
+    _, in_first, in_second = np.intersect1d(first.held_out, second.held_out, return_indices=True)
+    gaps = getattr(first, measure)[in_first].astype(np.float64) - getattr(second, measure)[in_second]
     if not len(gaps):
-        raise ValueError("`second` should be judged by images that judged `first`. Received: others only")
+        raise ValueError("`second` should have validation images in common with `first`. Received: none")
     return float(gaps.mean()), float(gaps.std() / np.sqrt(len(gaps)))
 
 
-def surest(candidates):
-    """The candidate that gives the truth most probability, each beside the best so far on images that judged both."""
+def most_likely(candidates):
+    """The candidate with the highest mean log-likelihood, compared pairwise on the images held out for both."""
     best = candidates[0]
     for other in candidates[1:]:
-        best = other if lead(other, best, "sure")[0] > 0 else best
+        difference, _ = mean_difference(other, best, "log_likelihood")
+        best = other if difference > 0 else best
     return best
 
 
-def chosen(candidates):
-    """The cheapest candidate whose distance from the surest is at most its standard error; of equals the more right."""
-    best = surest(candidates)
-    near = [each for each in candidates if each is best or near_enough(best, each)]
-    cheap = min(each.cost for each in near)
-    found = [each for each in near if each.cost == cheap]
-    return best if best in found else max(found, key=lambda each: each.accuracy)
+def choose_candidate(candidates):
+    """The cheapest candidate within one standard error of the best; of equal cost the best, or the most accurate."""
+    best = most_likely(candidates)
+    near = [each for each in candidates if each is best or is_within_error(best, each)]
+    lowest = min(each.cost for each in near)
+    cheapest = [each for each in near if each.cost == lowest]
+    return best if best in cheapest else max(cheapest, key=lambda each: each.accuracy)
 
 
-def near_enough(best, other):
-    """Whether the other is neither less sure nor less right by more than the standard error."""
-    gaps = lead(best, other, "sure"), lead(best, other)
+def is_within_error(best, other):
+    """Whether neither log-likelihood nor accuracy is below the best by more than the standard error."""
+    gaps = mean_difference(best, other, "log_likelihood"), mean_difference(best, other)
     return all(gap <= error for gap, error in gaps)
 
 
-RATES = (3e-5, 1e-4, 3e-4, 1e-3)
-STEPS, EPOCHS = 150, (6, 20)  # of a point that gets to the end; the fewest and the most epochs that are for them
-ETA = 3  # one in so many points of a rung goes on, and learns so many times longer (Jamieson & Talwalkar 2016)
+LEARNING_RATES = (3e-5, 1e-4, 3e-4, 1e-3)
+STEPS, EPOCHS = 150, (6, 20)  # steps of a trial in the last rung; fewest and most epochs
+REDUCTION_FACTOR = 3  # a third of the trials continues with three times the epochs (Jamieson & Talwalkar 2016)
 AUGMENTATIONS = ("none", "shift")
 STRATEGIES = ("auto", "linear", "layers", "finetune", "grid")
-SHARES = {"last": 0.75, "half": 0.4}  # of the stages that stay frozen
-ADVISED = {"layers": ("last", "half"), "finetune": ("all",)}
-MIDDLE = 3e-4
+FROZEN_SHARES = {"last": 0.75, "half": 0.4}  # fraction of the stages that is frozen
+DEPTHS_OF_STRATEGY = {"layers": ("last", "half"), "finetune": ("all",)}
+DEFAULT_LEARNING_RATE = 3e-4
 
 
-def freezes(table, stage):
+def freeze_options(table, stage):
     """{name: stage up to which layers are frozen} for a network that ends at ``stage``: head, last, half, all."""
     deepest = max(map(table.stages.index, stage.split(PLUS)))
     before = table.stages[:deepest]
     found = {"head": table.stages[deepest]}
-    for name, share in SHARES.items():
+    for name, share in FROZEN_SHARES.items():
         if (number := round(share * len(before))) > 0:
             found[name] = before[number - 1]
     return found | {"all": ""}
 
 
-def rungs(images):
-    """Epochs of the first points and of those that go on: by steps, of which few images make few an epoch.
+def rung_epochs(images):
+    """Epochs of the first trials and of those that continue, set by a number of steps.
 
-    Rates that are high do worse than low ones at first and better in the end: what is thinned out has to be near it.
+    High learning rates start worse than low ones and end better, so the first rung must not be too short.
     """
-    last = min(max(-(-STEPS // -(-images // BATCH)), EPOCHS[0]), EPOCHS[1])
-    return -(-last // ETA), last
+    last = min(max(-(-STEPS // -(-images // BATCH_SIZE)), EPOCHS[0]), EPOCHS[1])
+    return -(-last // REDUCTION_FACTOR), last
 
 
-def planned(strategy, advice, table, stage, augmentations=AUGMENTATIONS):
-    """(points of the first rung in the order to try them, whether they are thinned out) of networks up to a stage."""
-    few, many = rungs(len(table))
-    depth = freezes(table, stage)
+def plan_trials(strategy, advice, table, stage, augmentations=AUGMENTATIONS):
+    """(trials of the first rung in order, whether successive halving applies) for networks up to a stage."""
+    few, many = rung_epochs(len(table))
+    depth = freeze_options(table, stage)
     first = augmentations[0]
     if strategy == "linear":
         return [], False
     if strategy == "grid":
-        return [Point(stage, freeze, rate, first, many) for freeze, rate in product(depth.values(), RATES)], False
+        return [
+            Trial(stage, freeze, rate, first, many) for freeze, rate in product(depth.values(), LEARNING_RATES)
+        ], False
     auto = strategy == "auto"
     ways = []
-    for name in [name for name in advice.strategies if name in ADVISED] if auto else [strategy]:
-        tried = ADVISED[name][:1] if auto and advice.amount == LITTLE else ADVISED[name]
-        ways += [(stage, depth.get(each, depth["all"]), MIDDLE) for each in tried]
+    for name in [name for name in advice.strategies if name in DEPTHS_OF_STRATEGY] if auto else [strategy]:
+        tried = DEPTHS_OF_STRATEGY[name][:1] if auto and advice.amount == LITTLE else DEPTHS_OF_STRATEGY[name]
+        ways += [(stage, depth.get(each, depth["all"]), DEFAULT_LEARNING_RATE) for each in tried]
     if auto:
         ways.append(challenger(table))
-    return [Point(*way, first, few) for way in dict.fromkeys(ways)], True
+    return [Trial(*way, first, few) for way in dict.fromkeys(ways)], True
 
 
-def neighbors(point):
-    """The point with the rates next to its own, the lower one first."""
-    place = RATES.index(point.rate)
-    return [replace(point, rate=RATES[at]) for at in (place - 1, place + 1) if 0 <= at < len(RATES)]
+def neighboring_trials(trial):
+    """The trial with the next lower and the next higher learning rate."""
+    place = LEARNING_RATES.index(trial.learning_rate)
+    neighbors = [at for at in (place - 1, place + 1) if 0 <= at < len(LEARNING_RATES)]
+    return [replace(trial, learning_rate=LEARNING_RATES[at]) for at in neighbors]
 
 
 def challenger(table):
-    """What many would try first, whatever the advice: the whole network, half of it frozen, at a high rate."""
+    """A common default tried regardless of the advice: the whole network, half of it frozen, a high learning rate."""
     last = table.stages[-1]
-    depth = freezes(table, last)
-    return last, depth.get("half", depth["all"]), RATES[-1]
+    depth = freeze_options(table, last)
+    return last, depth.get("half", depth["all"]), LEARNING_RATES[-1]
 
 
-SPARE = 0.15  # of the budget, for learning once more from all images
+RESERVE = 0.15  # fraction of the budget kept for training the chosen network on all images
 
 
-class Clock:
-    """Seconds that work took, wherever that was, so that a study that was resumed spends what one that was not does."""
+class TimeBudget:
+    """Seconds of work against a budget; a resumed study counts the work of earlier runs too."""
 
     def __init__(self, budget, spent=0.0):
         self.budget, self.spent = budget, spent
 
     def allows(self, seconds):
-        return self.budget is None or self.spent + seconds <= (1 - SPARE) * self.budget
+        return self.budget is None or self.spent + seconds <= (1 - RESERVE) * self.budget
 
 
-def climbed(points, attempt, clock, guess, rungs=(None,), augmentations=("none",), near=None, worth=None):
-    """Outcomes of points, rung by rung; ``attempt(point)`` gives one. Those that the budget forbids are left out.
+def successive_halving(
+    trials, run, clock, estimate_seconds, rungs=(None,), augmentations=("none",), neighbors=None, is_promising=None
+):
+    """Results of trials, rung by rung (Jamieson & Talwalkar 2016); trials beyond the budget are left out.
 
-    ``rungs`` are epochs; a single None stands for those of the points, of which none is thinned out then.
-    ``guess(point, outcomes)`` says how many seconds a point may take. Ranked by the loss of the images held out, which
-    has fewer ties than accuracy. If ``worth(outcome)`` says so of the best point of the first rung, it also tries what
-    is ``near(point)``, without rates that are ``too_high``, and the next rung follows. In the last one the best also
-    tries other augmentations, and the next ones take what was best for it.
+    ``rungs`` are epochs; a single None keeps those of the trials and drops none. ``run(trial)`` gives a result,
+    ``estimate_seconds(trial, results)`` its expected time. Trials are ranked by held-out loss, which has fewer ties
+    than accuracy. If ``is_promising(result)`` holds for the best of the first rung, its ``neighbors(trial)`` are also
+    tried, without learning rates above the optimum (`is_rate_too_high`), and the next rung follows. In the last rung
+    the best trial also tries the other augmentations, and later trials use its best one.
     """
-    outcomes, thin = [], len(rungs) > 1
+    results, halving = [], len(rungs) > 1
     for epochs in rungs:
-        names, here, queue = augmentations if thin and epochs == rungs[-1] else (), [], [*points]
+        tried_augmentations = augmentations if halving and epochs == rungs[-1] else ()
+        rung, queue = [], [*trials]
         while queue:
-            point = queue.pop(0)
-            for name in changes(point, here, names):
-                point = replace(point, epochs=epochs or point.epochs, augment=name)
-                if not (thin and too_high(point, here)) and clock.allows(guess(point, outcomes)):
-                    here.append(attempt(point))
-                    clock.spent += here[-1].seconds
-            if not queue and near and (good := ranked(here)) and (worth is None or worth(good[0])):
-                queue, near = near(good[0].point), None
-        outcomes += here
-        good = ranked(here)
-        points = [each.point for each in good[: math.ceil(len(here) / ETA)]]
-        if not points or (worth and not worth(good[0])):
+            trial = queue.pop(0)
+            for name in augmentations_to_try(trial, rung, tried_augmentations):
+                trial = replace(trial, epochs=epochs or trial.epochs, augment=name)
+                too_high = halving and is_rate_too_high(trial, rung)
+                if not too_high and clock.allows(estimate_seconds(trial, results)):
+                    rung.append(run(trial))
+                    clock.spent += rung[-1].seconds
+            if not queue and neighbors:
+                good = rank_by_loss(rung)
+                if good and (is_promising is None or is_promising(good[0])):
+                    queue, neighbors = neighbors(good[0].trial), None
+
+        results += rung
+        good = rank_by_loss(rung)
+        trials = [each.trial for each in good[: math.ceil(len(rung) / REDUCTION_FACTOR)]]
+        if not trials or (is_promising and not is_promising(good[0])):
             break
-    return outcomes
+    return results
 
 
-def ranked(outcomes):
-    """Those that did not fail, the best first."""
-    return sorted((each for each in outcomes if not each.failed), key=lambda each: each.loss)
+def rank_by_loss(results):
+    """Results of trials that did not fail, best first."""
+    return sorted((each for each in results if not each.failed), key=lambda each: each.loss)
 
 
-def changes(point, outcomes, augmentations):
-    """The augmentations to try a point with: its own, or all of them, or of those the one that was best before."""
+def augmentations_to_try(trial, results, augmentations):
+    """The trial's own augmentation, or all of them, or the best one of an earlier trial."""
     if not augmentations:
-        return (point.augment,)
-    good = ranked(outcomes)
-    return (good[0].point.augment,) if good else augmentations
+        return (trial.augment,)
+    good = rank_by_loss(results)
+    return (good[0].trial.augment,) if good else augmentations
 
 
-def too_high(point, outcomes):
-    """Whether of the lower rates, all else the same, the highest did worse than the one before: losses by the rate
-    have one valley."""
-    below = [each for each in ranked(outcomes) if replace(each.point, rate=point.rate) == point]
-    losses = [each.loss for each in sorted(below, key=lambda each: each.point.rate) if each.point.rate < point.rate]
+def is_rate_too_high(trial, results):
+    """Whether the two highest lower rates, all else equal, already got worse: the loss has a single minimum over
+    rates."""
+    lower = []
+    for result in rank_by_loss(results):
+        same_otherwise = replace(result.trial, learning_rate=trial.learning_rate) == trial
+        if same_otherwise and result.trial.learning_rate < trial.learning_rate:
+            lower.append(result)
+    losses = [each.loss for each in sorted(lower, key=lambda each: each.trial.learning_rate)]
     return len(losses) > 1 and losses[-1] > losses[-2]

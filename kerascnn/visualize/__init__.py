@@ -1,19 +1,19 @@
-"""What a network sees: which pixels speak for a class, what its filters and units look for.
+"""What a network sees: which pixels support a class, what its filters and units respond to.
 
-Every method takes any Keras model and images, and answers with data that draws itself.
+Every method takes a Keras model and images, and returns data that can draw itself.
 """
 
-from ..support.lazy import lazily
+from ..support.lazy import lazy_attributes
 from .registry import ROWS
 
 PUBLIC = {name: row.module.removeprefix(".") for name, row in ROWS.items()} | {  # name -> module
-    "Probe": "engine.lens",
-    "probe": "engine.lens",
+    "Lens": "engine.lens",
+    "lens": "engine.lens",
     "Attribution": "attribution.attribution",
     "METHODS": "registry",
     "Occlusion": "attribution.occlusion",
-    "convolutional": "features.convolutional",
-    "gabor": "features.gabor",
+    "to_fully_convolutional": "features.convolutional",
+    "fit_gabor": "features.gabor",
     "cka": "features.side_by_side",
     "Score": "engine.scores",
     "logit": "engine.scores",
@@ -25,10 +25,10 @@ PUBLIC = {name: row.module.removeprefix(".") for name, row in ROWS.items()} | { 
     "energy": "engine.scores",
     "distance": "engine.scores",
     "direction": "engine.scores",
-    "matching": "engine.scores",
+    "guide_similarity": "engine.scores",
     "variation": "synthesis.regularizers",
-    "climb": "synthesis.synthesize",
-    "Recipe": "synthesis.recipes",
+    "synthesize": "synthesis.synthesize",
+    "SynthesisRecipe": "synthesis.recipes",
     "RECIPES": "synthesis.recipes",
     "Synthesis": "synthesis.synthesize",
     "Inversion": "synthesis.invert",
@@ -44,8 +44,8 @@ PUBLIC = {name: row.module.removeprefix(".") for name, row in ROWS.items()} | { 
     "twin": "attacks.twins",
     "Twins": "attacks.twins",
     "hog_twin": "lectures.hog",
-    "dream_on": "synthesis.dream",
+    "dream_frames": "synthesis.dream",
     "ROWS": "registry",
 }
 __all__ = sorted(PUBLIC)
-__getattr__, __dir__ = lazily(__name__, PUBLIC)
+__getattr__, __dir__ = lazy_attributes(__name__, PUBLIC)

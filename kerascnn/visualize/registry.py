@@ -1,4 +1,4 @@
-"""Every way to see, a row each: its name, module, kind and title.
+"""The table of visualization methods: name, module, kind and title of each.
 
 The public name, `METHODS`, `kerascnn see`, `kerascnn.help`, the README, the report and the parametrized tests follow
 from the row. Options come from the function's signature, and what they mean from its docstring. Both are read from the
@@ -7,36 +7,38 @@ source, so that listing the methods imports neither Keras nor numpy.
 
 import ast
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import import_module
 from importlib.util import find_spec
 from inspect import cleandoc, signature
 from pathlib import Path
+from typing import TypeVar
 
-KINDS = {  # kind -> what its methods answer
-    "attribution": "Which pixels speak for a class",
-    "features": "Filters, maps, places",
-    "faithfulness": "Which map is to be believed",
-    "synthesis": "What a network would like to see",
-    "attack": "How little it takes to fool a network",
+KINDS = {  # kind -> heading
+    "attribution": "Attribution: which pixels support a class",
+    "features": "Features: filters, activation maps, class maps",
+    "faithfulness": "Faithfulness: which attribution can be trusted",
+    "synthesis": "Synthesis: images that the network responds to",
+    "attack": "Attacks: small changes that fool the network",
 }
-SHARED = {  # what all attribution methods take
-    "model": "any Keras model, or a `Probe` of one.",
-    "images": "an array (N, H, W, C) as the model takes it, or photos in any form that `predict` takes.",
-    "classes": "a class, or one for each image, numbers or names; by default those predicted.",
-    "score": "what is asked in place of the classes: a `Score`, or a function of the logits (N, classes).",
-    "labels": "the classes' names, by which `classes` may ask for them, and for titles.",
-    "batch": "images in the network at once; by default as many as memory allows. It changes no number.",
-    "on_progress": "called as `on_progress(done, total, what)` while it goes on; may raise to end it.",
+SHARED = {  # arguments of all attribution methods
+    "model": "a Keras model, or a `Lens` on one.",
+    "images": "an array (N, H, W, C) as the model takes it, or photos in any form that `predict` accepts.",
+    "classes": "a class, or one for each image, as numbers or names; by default the predicted classes.",
+    "score": "what to explain instead of classes: a `Score`, or a function of the logits (N, classes).",
+    "class_names": "names of all classes, used to look up `classes` and in titles.",
+    "batch_size": "batch size; by default as large as memory allows. It does not change the result.",
+    "on_progress": "called as `on_progress(done, total, what)` during the work; may raise to stop it.",
 }
+Function = TypeVar("Function", bound=Callable)
 ARGUMENT = re.compile(r"    (\w+(?:, \w+)*): (.*)")  # a line below "Args:"
 
 
 @dataclass(frozen=True)
 class Method:
-    """A way to see; ``module`` of its function is ".name" within this package."""
+    """A visualization method; ``module`` is relative to this package."""
 
     name: str
     module: str
@@ -109,13 +111,13 @@ _METHODS = (  # in the order in which they are listed
     Method("segment", ".attribution.segmentation", "faithfulness", "Segmentation by GrabCut"),
     Method("curves", ".attribution.faithfulness", "faithfulness", "Deletion and insertion curves"),
     Method("choose", ".attribution.faithfulness", "faithfulness", "The most faithful method"),
-    Method("sanity", ".attribution.sanity", "faithfulness", "Sanity check by random weights"),
+    Method("sanity", ".attribution.sanity", "faithfulness", "Sanity check with random weights"),
     Method("maximize", ".synthesis.maximize", "synthesis", "Activation maximization"),
     Method("facets", ".synthesis.maximize", "synthesis", "Facets of a class or unit"),
     Method("invert", ".synthesis.invert", "synthesis", "Inversion of activations"),
     Method("dream", ".synthesis.dream", "synthesis", "Deep dream"),
-    Method("unrecognizable", ".synthesis.maximize", "synthesis", "Fooling images by gradients"),
-    Method("evolve", ".synthesis.evolve", "synthesis", "Fooling images by evolution"),
+    Method("unrecognizable", ".synthesis.maximize", "synthesis", "Unrecognizable images by gradients"),
+    Method("evolve", ".synthesis.evolve", "synthesis", "Unrecognizable images by evolution"),
     Method("fool", ".attacks.fool", "attack", "Adversarial images"),
 )
 ROWS = {method.name: method for method in _METHODS}
@@ -152,7 +154,7 @@ def of_kind(kind):
 
 
 def argument_helps(docstring):
-    """{argument: what a docstring's "Args:" say of it}."""
+    """{argument: its description} from a docstring's "Args:"."""
     _, _, section = docstring.partition("\nArgs:\n")
     helps, names = {}, ()
     for line in section.split("\n"):
@@ -167,8 +169,8 @@ def argument_helps(docstring):
     return helps
 
 
-def attribution_method(function):
-    """Add to a docstring's "Args:" what all attribution methods take.
+def attribution_method(function: Function) -> Function:
+    """Add the shared arguments of attribution methods to a docstring's "Args:".
 
     Arguments stay spelled out in each signature, where Python, editors and help() look for them.
     """
@@ -179,7 +181,7 @@ def attribution_method(function):
     arguments = []
     for name in signature(function).parameters:
         if name not in helps:
-            raise ValueError(f'{function.__name__} should say under "Args:" what {name!r} is')
+            raise ValueError(f'{function.__name__} should document {name!r} under "Args:" in its docstring')
         arguments.append(f"    {name}: {helps[name]}")
     formula = docstring.partition("\nArgs:\n")[0].partition("\nReturns:\n")[0].rstrip()
     returns = docstring.partition("\nReturns:\n")[2] or "    An `Attribution`."

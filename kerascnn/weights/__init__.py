@@ -1,21 +1,21 @@
-"""Pretrained weights: where they are published, how their files are read, and which tensor fills which variable.
+"""Pretrained weights: published sources, readers of their files, and which tensor fills which variable.
 
-No PyTorch is needed, nothing that a file holds is executed, and a file that lies about its sizes is refused.
+No PyTorch is needed, no code from a file is executed, and a file with false sizes is refused.
 """
 
-from ..support.lazy import lazily
+from ..support.lazy import lazy_attributes
 
 PUBLIC = {  # name -> module; loaded when first asked for
-    "read": "formats.read",
-    "by_layer": "formats.read",
-    "nonfinite": "formats.read",
+    "read_weights": "formats.read",
+    "group_by_layer": "formats.read",
+    "count_nonfinite": "formats.read",
     "WeightsError": "formats",
     "DownloadError": "fetch",
     "load_weights": "load",
     "open_weights": "load",
-    "pretrain": "load",
-    "Loaded": "match",
+    "load_pretrained": "load",
+    "LoadReport": "match",
     "save_weights": "save",
 }
 __all__ = sorted(PUBLIC)
-__getattr__, __dir__ = lazily(__name__, PUBLIC)
+__getattr__, __dir__ = lazy_attributes(__name__, PUBLIC)

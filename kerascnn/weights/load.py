@@ -1,117 +1,160 @@
-"""From what a user calls weights ("imagenet", "timm/a1_in1k", a path) to a model that has them."""
+"""Load weights by the name of a source ("imagenet", "timm/a1_in1k") or from a file into a model."""
+
+from __future__ import annotations
 
 import os
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..support.text import unknown
+from ..support.text import unknown_name
+from ..support.types import FilePath, Model
 from ..zoo import layers  # noqa: F401  (a model file may need its layers, whatever was imported first)
 from ..zoo.layers import SCALES, Scale
-from ..zoo.registry import BEST, CARDS, PUBLISHERS, Source, sources
+from ..zoo.registry import BEST, CARDS, PUBLISHERS, WeightsSource, weights_sources
 from .formats import WeightsError
-from .formats.read import read
-from .formats.safetensors import remembered
-from .match import Loaded, best, fit, networks_for, plans
-from .names import CAFFE, caffe_scale, modern
-from .variables import slots
+from .formats.read import read_weights
+from .formats.safetensors import read_metadata
+from .match import LoadReport, best_plan, candidate_plans, match_arrays, networks_for
+from .names import CAFFE, caffe_scale, modern_tensor_name
+from .variables import model_slots
 
 
-@dataclass(frozen=True)
-class Pretrained:
-    """A file of weights, read: its arrays, and who published it."""
+@dataclass(frozen=True, kw_only=True)
+class WeightsFile:
+    """The arrays of a weights file, and its published source if it has one."""
 
     path: Path
     arrays: dict
-    source: Source | None = None
+    source: WeightsSource | None = None
 
     def scale(self, network, layout):
-        """The pixels that these weights want: as published, as saved with them, or as others of this layout do."""
+        """The preprocessing that the weights expect: published, saved in the file, or usual for the layout."""
         if self.source:
             return self.source.scale
-        saved = remembered(self.path).get("kerascnn.scale")
-        alike = (row.scale for row in sources().get(network, ()) if row.publisher == layout)
-        usual = caffe_scale(network) if layout == CAFFE else None
-        return saved if saved in SCALES else next(alike, usual)
 
-    def name(self):
-        return self.source.name if self.source else remembered(self.path).get("kerascnn.source", "")
+        saved = read_metadata(self.path).get("kerascnn.scale")
+        if saved in SCALES:
+            return saved
+
+        published = [row.scale for row in weights_sources().get(network, ()) if row.publisher == layout]
+        if published:
+            return published[0]
+        return caffe_scale(network) if layout == CAFFE else None
+
+    def source_name(self):
+        return self.source.name if self.source else read_metadata(self.path).get("kerascnn.source", "")
 
 
-def load_weights(model, weights, *, part=None) -> Loaded:
-    """Fill a model's variables from a file or a published source, all of them or none, and say what was done.
+def load_weights(model: Model, weights: FilePath, *, part: str | None = None) -> LoadReport:
+    """Load weights into a model from a file or a published source.
 
-    ``weights`` is a path, or "imagenet", "torchvision", "keras", "timm", "caffe", "torchvision/v1" for a network of
-    the zoo. A classifier for other classes stays as it is; a first convolution for other channels is adapted. ``part``
-    names one of several networks in a torch checkpoint ("state_dict_ema").
+    Either all variables are filled or none. A classifier for other classes keeps its weights; the kernel of the first
+    convolution is adapted to another number of input channels. Both are reported and warned of.
+
+    Args:
+        model: A network of the zoo, or any model for a file that was saved from it.
+        weights: Path of a file, or for a network of the zoo "imagenet" (the best published weights), a publisher
+            ("torchvision", "keras", "timm", "caffe") or one row of its card ("torchvision/v1").
+        part: Which of several networks in a PyTorch checkpoint, such as "state_dict_ema".
+
+    Returns:
+        A `LoadReport`: which tensors were used and ignored, which layers keep their initial weights.
     """
-    pretrained = open_weights(model.name, weights, part=part)
-    values, report = prepare(model, pretrained)
-    layer = scaling(model)
-    if layer and report.scale and not layer.like(report.scale):
+    weights_file = open_weights(model.name, weights, part=part)
+    values, report = prepare_values(model, weights_file)
+
+    layer = scale_layer(model)
+    if layer and report.scale and not layer.scales_like(report.scale):
         raise ValueError(
-            f"`weights` should be for pixels as the model scales them; these want scale={report.scale!r}: "
-            f"build_model({model.name!r}, weights={report.source or report.path!r}). Received: {report.path}"
+            f"`weights` should match the pixel scaling of the model. Received: {report.path}, which expects "
+            f"scale={report.scale!r}; use build_model({model.name!r}, weights={report.source or report.path!r})"
         )
-    fill(values, report, above=3)
+
+    assign_values(values, report, above=3)
     if layer:
         layer.source = report.source
     return report
 
 
-def pretrain(model, pretrained, scale=None):
-    """Fill a model that was just drawn, whose pixels are scaled as the weights want unless ``scale`` says how."""
-    values, report = prepare(model, pretrained)
+def load_pretrained(model: Model, weights_file: WeightsFile, scale: str | None = None) -> LoadReport:
+    """Load an opened weights file into a new model and set its preprocessing.
+
+    Args:
+        model: A network of the zoo that has just been built.
+        weights_file: What `open_weights` returned.
+        scale: Preprocessing inside the model; by default what the weights expect.
+
+    Returns:
+        A `LoadReport`, as of `load_weights`.
+    """
+    values, report = prepare_values(model, weights_file)
     if scale or report.scale:
-        scaling(model).become(scale or report.scale, report.source)
-    fill(values, report, above=4)
+        scale_layer(model).set_scale(scale or report.scale, report.source)
+    assign_values(values, report, above=4)
     return report
 
 
-def prepare(model, pretrained):
-    """What goes into each variable, and the report; the model is not changed yet."""
-    path, arrays = pretrained.path, {modern(name): array for name, array in pretrained.arrays.items()}
+def prepare_values(model, weights_file):
+    """The value of each variable, and the report; the model is not changed yet."""
+    path = weights_file.path
+    arrays = {modern_tensor_name(name): array for name, array in weights_file.arrays.items()}
+
     try:
-        plan = best(path, plans(model.name, slots(model), arrays, model), arrays, model.name)
-        scale = pretrained.scale(model.name, plan.layout)
-        values, report = fit(path, plan, arrays, bgr=bool(scale and SCALES[scale].get("bgr")))
+        plan = best_plan(path, candidate_plans(model.name, model_slots(model), arrays, model), arrays, model.name)
+        scale = weights_file.scale(model.name, plan.layout)
+        values, report = match_arrays(path, plan, arrays, bgr=bool(scale and SCALES[scale].get("bgr")))
     except WeightsError as error:
         others = networks_for(path, arrays, model.name)
         if not others:
             raise
         names = " or ".join(others)
-        advice = f"; its names and shapes are those of {names}: build_model({others[0]!r}, weights=...)"
+        advice = f"; its tensor names and shapes match {names}: build_model({others[0]!r}, weights=...)"
         raise WeightsError(path, error.expected, error.received, advice) from error
-    return values, replace(report, scale=scale, source=pretrained.name())
+
+    return values, replace(report, scale=scale, source=weights_file.source_name())
 
 
-def fill(values, report, above):
-    """Assign the values, and warn the caller ``above`` of layers that are not as they were trained."""
+def assign_values(values, report, above):
+    """Assign the values; the notes of the report become warnings, ``above`` is their stack level."""
     for slot, array in values.items():
         slot.variable.assign(array)
-    for remark in report.remarks:
-        warnings.warn(remark, stacklevel=above)
+    for note in report.notes:
+        warnings.warn(note, stacklevel=above)
 
 
-def scaling(model):
-    """The layer that scales the pixels, if the model has one of ours."""
+def scale_layer(model):
+    """The `Scale` layer of a model; None if it has none."""
     return next((layer for layer in model.layers if isinstance(layer, Scale)), None)
 
 
-def open_weights(network, weights, part=None):
-    """Find, download where needed, and read the file that a user asks for."""
-    source = weights if isinstance(weights, Source) else named(network, weights)
-    if source is None:
-        path = Path(weights)
-        source = next((row for row in sources().get(network, ()) if row.file == path.name), None)
+def open_weights(network: str, weights: FilePath | WeightsSource, part: str | None = None) -> WeightsFile:
+    """Find a weights file, download it if needed, and read it.
+
+    Args:
+        network: Name of the network that the weights are for.
+        weights: Path of a file, name of a source as in `load_weights`, or a row of the card's `weights`.
+        part: Which of several networks in a PyTorch checkpoint, such as "state_dict_ema".
+
+    Returns:
+        A `WeightsFile` with the arrays and their source, for `load_pretrained`.
+    """
+    source: WeightsSource | None
+    if isinstance(weights, WeightsSource):
+        source = weights
+        path = source_path(source)
+    elif source := find_source(network, weights):
+        path = source_path(source)
     else:
-        path = path_of(source)
-    return Pretrained(path, read(path, part=part), source)
+        path = Path(weights)
+        source = next((row for row in weights_sources().get(network, ()) if row.file == path.name), None)
+
+    return WeightsFile(path=path, arrays=read_weights(path, part=part), source=source)
 
 
-def path_of(source):
-    """Where a published file is, downloaded first where it is not here yet."""
-    if not source.shipped:
+def source_path(source):
+    """The local path of a published file, which is downloaded if needed."""
+    if not source.is_shipped:
         from .fetch import fetch
 
         return fetch(source.address, source.file, source.hash, what=f"weights of {source.network}, {source.name}")
@@ -119,34 +162,37 @@ def path_of(source):
 
     path = Path(kerascnn_saved_models.__file__).parent / source.file
     if not path.is_file():
-        raise FileNotFoundError(f"{path} should have come with kerascnn; install it again, whole")
+        raise FileNotFoundError(f"{path} should be part of the installation; reinstall kerascnn")
     return path
 
 
-def named(network, weights):
-    """The published source that a name stands for, None for a path."""
-    rows = sources().get(network, ())
+def find_source(network, weights):
+    """The published source that a name stands for; None for a path."""
+    rows = weights_sources().get(network, ())
     text = os.fspath(weights) if isinstance(weights, str | os.PathLike) else None
     if text is None:
         raise ValueError(f"`weights` should be None, {BEST!r}, a source or a path. Received: {weights!r}")
-    found = [row for row in rows if row.answers(text)]
-    asked = bool(found) or text == BEST or text.split("/")[0] in PUBLISHERS
-    if os.path.isfile(text) or (os.path.exists(text) and not asked):  # a folder may be called imagenet
+
+    matching = [row for row in rows if row.answers_to(text)]
+    is_source = bool(matching) or text == BEST or text.split("/")[0] in PUBLISHERS
+    if os.path.isfile(text) or (os.path.exists(text) and not is_source):  # a folder may be called imagenet
         return None
-    if not asked:
+
+    if not is_source:
         known = [BEST, *PUBLISHERS, *(row.name for row in rows)]
-        raise ValueError(unknown("weights", text, known, "nor is there such a file"))
+        raise ValueError(unknown_name("weights", text, known, "and there is no such file"))
     if not rows:
-        raise ValueError(nothing_published(network, text))
-    if not found:
-        best = [] if all(row.shipped for row in rows) else [BEST]
-        raise ValueError(unknown(f"weights of {network}", text, [*best, *(row.name for row in rows)]))
-    return found[0]
+        raise ValueError(message_without_sources(network, text))
+    if not matching:
+        best = [] if all(row.is_shipped for row in rows) else [BEST]
+        raise ValueError(unknown_name(f"weights for {network}", text, [*best, *(row.name for row in rows)]))
+    return matching[0]
 
 
-def nothing_published(network, asked):
-    """Why there is no source, and which networks of the family have one."""
+def message_without_sources(network, weights):
+    """Error text for a network without published weights, with those of its family that have some."""
     family = CARDS[network].family if network in CARDS else None
-    relatives = [name for name in sources() if name in CARDS and CARDS[name].family == family]
-    advice = f" Of its family these have some: {', '.join(relatives)}." if relatives else ""
-    return f"`weights` should be None or a file for {network}: nobody publishes any.{advice} Received: {asked!r}"
+    relatives = [name for name in weights_sources() if name in CARDS and CARDS[name].family == family]
+    advice = f" Networks of the same family with published weights: {', '.join(relatives)}." if relatives else ""
+    expected = f"`weights` should be None or a file for {network}, which has no published weights."
+    return f"{expected}{advice} Received: {weights!r}"

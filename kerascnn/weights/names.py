@@ -1,6 +1,6 @@
-"""What torchvision, timm and Caffe call the layers that we draw: one table a family, {our layer: theirs}.
+"""Names of our layers in torchvision, timm and Caffe: one table per family, {our layer: theirs}.
 
-In a name, {s} stands for a number, and in its translation {s0} for that number less one: torch counts from zero.
+In a name, {s} stands for a number, and in its translation {s0} for that number minus one: PyTorch counts from zero.
 """
 
 import re
@@ -69,41 +69,44 @@ ALEXNET = {
 }
 
 
-def units(table):
-    """A unit is a convolution and its norm."""
+def unit_names(table):
+    """Names of convolutions and of their norms."""
     convs = {ours: f"{theirs}.conv" for ours, theirs in table.items()}
     return convs | {f"{ours}_norm": f"{theirs}.bn" for ours, theirs in table.items()}
 
 
-def inside(modules, branches):
-    """Units of branches, the same ones in each of several modules."""
-    return units({f"{m}_{b}": f"{there}.{theirs}" for m, there in modules.items() for b, theirs in branches.items()})
+def branch_names(modules, branches):
+    """Names of the same branches in several modules."""
+    return unit_names(
+        {f"{m}_{b}": f"{there}.{theirs}" for m, there in modules.items() for b, theirs in branches.items()}
+    )
 
 
-def numbered(stage, names, start=1):
+def number_modules(stage, names, start=1):
+    """{our module: theirs} for the modules of a stage in order."""
     return {f"stage{stage}_{k}": name for k, name in enumerate(names, start=start)}
 
 
 GOOGLENET = {
-    **units({"stage1_1": "conv1", "stage1_3": "conv2", "stage1_4": "conv3"}),
-    **inside(
+    **unit_names({"stage1_1": "conv1", "stage1_3": "conv2", "stage1_4": "conv3"}),
+    **branch_names(
         {
-            **numbered(2, ("inception3a", "inception3b")),
-            **numbered(3, (f"inception4{letter}" for letter in "abcde")),
-            **numbered(4, ("inception5a", "inception5b")),
+            **number_modules(2, ("inception3a", "inception3b")),
+            **number_modules(3, (f"inception4{letter}" for letter in "abcde")),
+            **number_modules(4, ("inception5a", "inception5b")),
         },
         {"branch1_1": "branch1", "branch{b}_{n}": "branch{b}.{n0}"},
     ),
-    **units({"aux{a}_conv_1": "aux{a}.conv"}),
+    **unit_names({"aux{a}_conv_1": "aux{a}.conv"}),
     "aux{a}_fc": "aux{a}.fc1",
     "aux{a}_logits": "aux{a}.fc2",
     "logits": "fc",
 }
 STEM = {1: "1a_3x3", 2: "2a_3x3", 3: "2b_3x3", 5: "3b_1x1", 6: "4a_3x3"}
 INCEPTION_V3 = {
-    **units({f"stage1_{k}": f"Conv2d_{name}" for k, name in STEM.items()}),
-    **inside(
-        numbered(2, (f"Mixed_5{letter}" for letter in "bcd")),
+    **unit_names({f"stage1_{k}": f"Conv2d_{name}" for k, name in STEM.items()}),
+    **branch_names(
+        number_modules(2, (f"Mixed_5{letter}" for letter in "bcd")),
         {
             "branch1_1": "branch1x1",
             "branch2_{n}": "branch5x5_{n}",
@@ -111,9 +114,9 @@ INCEPTION_V3 = {
             "branch4_2": "branch_pool",
         },
     ),
-    **inside(numbered(3, ("Mixed_6a",)), {"branch1_1": "branch3x3", "branch2_{n}": "branch3x3dbl_{n}"}),
-    **inside(
-        numbered(3, (f"Mixed_6{letter}" for letter in "bcde"), start=2),
+    **branch_names(number_modules(3, ("Mixed_6a",)), {"branch1_1": "branch3x3", "branch2_{n}": "branch3x3dbl_{n}"}),
+    **branch_names(
+        number_modules(3, (f"Mixed_6{letter}" for letter in "bcde"), start=2),
         {
             "branch1_1": "branch1x1",
             "branch2_{n}": "branch7x7_{n}",
@@ -121,9 +124,11 @@ INCEPTION_V3 = {
             "branch4_2": "branch_pool",
         },
     ),
-    **inside(numbered(4, ("Mixed_7a",)), {"branch1_{n}": "branch3x3_{n}", "branch2_{n}": "branch7x7x3_{n}"}),
-    **inside(
-        numbered(4, ("Mixed_7b", "Mixed_7c"), start=2),
+    **branch_names(
+        number_modules(4, ("Mixed_7a",)), {"branch1_{n}": "branch3x3_{n}", "branch2_{n}": "branch7x7x3_{n}"}
+    ),
+    **branch_names(
+        number_modules(4, ("Mixed_7b", "Mixed_7c"), start=2),
         {
             "branch1_1": "branch1x1",
             "branch2_2_branch1_1": "branch3x3_2a",
@@ -135,27 +140,27 @@ INCEPTION_V3 = {
             "branch4_2": "branch_pool",
         },
     ),
-    **units({"aux1_conv_1": "AuxLogits.conv0", "aux1_conv_2": "AuxLogits.conv1"}),
+    **unit_names({"aux1_conv_1": "AuxLogits.conv0", "aux1_conv_2": "AuxLogits.conv1"}),
     "aux1_logits": "AuxLogits.fc",
     "logits": "fc",
 }
-BLOCK35 = numbered(2, (f"repeat.{i}" for i in range(10)), start=2)
-BLOCK17 = numbered(3, (f"repeat_1.{i}" for i in range(20)), start=2)
-BLOCK8 = numbered(4, (*(f"repeat_2.{i}" for i in range(9)), "block8"), start=2)
+BLOCK35 = number_modules(2, (f"repeat.{i}" for i in range(10)), start=2)
+BLOCK17 = number_modules(3, (f"repeat_1.{i}" for i in range(20)), start=2)
+BLOCK8 = number_modules(4, (*(f"repeat_2.{i}" for i in range(9)), "block8"), start=2)
 FIRST_ALONE = {"branch1_1": "branch0", "branch2_{n}": "branch1.{n0}", "branch3_{n}": "branch2.{n0}"}
 INCEPTION_RESNET_V2 = {
-    **units({f"stage1_{k}": f"conv2d_{name[:2]}" for k, name in STEM.items()}),
-    **inside({"stage2_1": "mixed_5b"}, FIRST_ALONE | {"branch4_2": "branch3.1"}),
-    **inside({"stage3_1": "mixed_6a"} | BLOCK35 | BLOCK17 | BLOCK8, FIRST_ALONE),
-    **inside({"stage4_1": "mixed_7a"}, {f"branch{b}_{{n}}": f"branch{b - 1}.{{n0}}" for b in (1, 2, 3)}),
+    **unit_names({f"stage1_{k}": f"conv2d_{name[:2]}" for k, name in STEM.items()}),
+    **branch_names({"stage2_1": "mixed_5b"}, FIRST_ALONE | {"branch4_2": "branch3.1"}),
+    **branch_names({"stage3_1": "mixed_6a"} | BLOCK35 | BLOCK17 | BLOCK8, FIRST_ALONE),
+    **branch_names({"stage4_1": "mixed_7a"}, {f"branch{b}_{{n}}": f"branch{b - 1}.{{n0}}" for b in (1, 2, 3)}),
     **{f"{ours}_up": f"{theirs}.conv2d" for ours, theirs in (BLOCK35 | BLOCK17 | BLOCK8).items()},
-    **units({"stage4_12": "conv2d_7b"}),
+    **unit_names({"stage4_12": "conv2d_7b"}),
     "logits": "classif",
 }
 
 
-def torch_vgg(layers, head):
-    """Torch counts what stands in a row: a convolution, its norm, its ReLU, and a pool after each stage."""
+def torch_vgg_names(layers, head):
+    """VGG: PyTorch numbers convolutions, norms, ReLUs, and a pool after each stage."""
     found, at, stage = dict(head), 0, "stage1"
     for name in (name for name in layers if re.fullmatch(r"stage\d+_conv\d+", name)):
         here = name.split("_")[0]
@@ -169,8 +174,8 @@ def torch_vgg(layers, head):
     return found
 
 
-def squeezenet(layers):
-    """Here too: a convolution, a ReLU, a pool; then fire modules, and a pool after each stage but the last."""
+def torch_squeezenet_names(layers):
+    """SqueezeNet: PyTorch numbers convolution, ReLU, pool, fire modules, and a pool after each stage but the last."""
     found, at, stage = {"stage1_conv1": "features.0", "logits_conv": "classifier.1"}, 2, "stage1"
     for name in (name for name in layers if name.endswith("_squeeze")):
         fire, here = name.removesuffix("_squeeze"), name.split("_")[0]
@@ -218,8 +223,8 @@ CAFFE_GOOGLENET = {
 BLOCK = re.compile(r"stage(?P<stage>\d+)_block(?P<block>\d+)_(?P<kind>conv|norm|skip|skip_norm)(?P<place>\d*)")
 
 
-def caffe_squeezenet(layers):
-    """Fire modules are numbered from 2 on, through all stages."""
+def caffe_squeezenet_names(layers):
+    """SqueezeNet: fire modules are numbered from 2 on, through all stages."""
     found = {"stage1_conv1": "conv1", "logits_conv": "conv10"}
     fires = [name.removesuffix("_squeeze") for name in layers if name.endswith("_squeeze")]
     for number, fire in enumerate(fires, start=2):
@@ -227,12 +232,12 @@ def caffe_squeezenet(layers):
     return found
 
 
-def caffe_resnet(layers, counted=()):
-    """Blocks have letters; in the stages that are ``counted`` they are a, b1, b2, b3 and so on."""
+def caffe_resnet_names(layers, numbered_stages=()):
+    """ResNet: blocks have letters, in ``numbered_stages`` a, b1, b2, b3 and so on."""
     found = {"stem_conv": "conv1", "stem_norm": "_conv1", "logits": "fc1000"}
     for match in filter(None, map(BLOCK.fullmatch, layers)):
         stage, block = int(match["stage"]), int(match["block"])
-        letter = f"b{block - 1}" if stage in counted and block > 1 else chr(ord("a") + block - 1)
+        letter = f"b{block - 1}" if stage in numbered_stages and block > 1 else chr(ord("a") + block - 1)
         branch = f"branch2{'abc'[int(match['place']) - 1]}" if match["place"] else "branch1"
         prefix = "" if "norm" in match["kind"] else "res"
         found[match[0]] = f"{prefix}{stage + 1}{letter}_{branch}"
@@ -241,7 +246,7 @@ def caffe_resnet(layers, counted=()):
 
 TORCHVISION = {  # networks -> table, or the function that makes it from our layers' names; the first that fits
     "alexnet_torchvision": ALEXNET,
-    "vgg*": partial(torch_vgg, head={"fc1": "classifier.0", "fc2": "classifier.3", "logits": "classifier.6"}),
+    "vgg*": partial(torch_vgg_names, head={"fc1": "classifier.0", "fc2": "classifier.3", "logits": "classifier.6"}),
     "googlenet_torchvision*": GOOGLENET,
     "inception_v3*": INCEPTION_V3,
     "resnet*v2*": {},
@@ -249,11 +254,11 @@ TORCHVISION = {  # networks -> table, or the function that makes it from our lay
     "resnext*": RESNET,
     "wide_resnet*_2": RESNET,
     "densenet*": DENSENET,
-    "squeezenet*": squeezenet,
+    "squeezenet*": torch_squeezenet_names,
 }
 TIMM = TORCHVISION | {
     "alexnet_torchvision": {},
-    "vgg*": partial(torch_vgg, head={"fc1": "pre_logits.fc1", "fc2": "pre_logits.fc2", "logits": "head.fc"}),
+    "vgg*": partial(torch_vgg_names, head={"fc1": "pre_logits.fc1", "fc2": "pre_logits.fc2", "logits": "head.fc"}),
     "resnet*v2*": RESNET_V2,
     "inception_resnet_v2*": INCEPTION_RESNET_V2,
     "dpn*": DPN,
@@ -267,37 +272,38 @@ CAFFE_NETWORKS = {  # networks -> table, or the function that makes it from our 
     "vgg1[69]": CAFFE_VGG,
     "googlenet": CAFFE_GOOGLENET,
     "googlenet_aux": CAFFE_GOOGLENET,
-    "squeezenet1_[01]": caffe_squeezenet,
-    "squeezenet1_[01]_caffe": caffe_squeezenet,
-    "resnet50_v1": caffe_resnet,
-    "resnet101_v1": partial(caffe_resnet, counted=(2, 3)),
-    "resnet152_v1": partial(caffe_resnet, counted=(2, 3)),
+    "squeezenet1_[01]": caffe_squeezenet_names,
+    "squeezenet1_[01]_caffe": caffe_squeezenet_names,
+    "resnet50_v1": caffe_resnet_names,
+    "resnet101_v1": partial(caffe_resnet_names, numbered_stages=(2, 3)),
+    "resnet152_v1": partial(caffe_resnet_names, numbered_stages=(2, 3)),
 }
-CAFFE_SCALES = {"vgg*": "caffe", "resnet*": "caffe", "*": "caffe_round"}  # networks -> the pixels that their files want
+CAFFE_SCALES = {"vgg*": "caffe", "resnet*": "caffe", "*": "caffe_round"}  # networks -> preprocessing of their files
 TABLES = {"torchvision": TORCHVISION, "timm": TIMM, CAFFE: CAFFE_NETWORKS}
-CONVOLVED = {"timm": {"vgg*": ("fc1", "fc2"), "resnet*v2*": ("logits",), "dpn*": ("logits",)}}  # dense here, 1x1 there
-OLD = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d)")  # as names were before dots meant modules
-ASIDE = ("*.num_batches_tracked", "aux*", "AuxLogits.*", "loss1/*", "loss2/*")  # in a file beside a network's weights
+# dense layers of ours that are 1x1 or full-size convolutions there
+DENSE_AS_CONVOLUTION = {"timm": {"vgg*": ("fc1", "fc2"), "resnet*v2*": ("logits",), "dpn*": ("logits",)}}
+OLD_DENSENET_NAME = re.compile(r"(denselayer\d+\.(?:norm|conv))\.(\d)")  # before PyTorch reserved dots for modules
+IGNORABLE = ("*.num_batches_tracked", "aux*", "AuxLogits.*", "loss1/*", "loss2/*")  # in files only
 
 
-def names_of(network, layers, layout):
-    """{our layer: its name in the layout} for ``layers``; empty where there is no table for the network."""
-    table = first_match(TABLES[layout], network, {})
-    return table(layers) if callable(table) else expand(table, layers)
+def layer_names_in(network, layers, layout):
+    """{our layer: its name in the layout} for ``layers``; empty if there is no table for the network."""
+    table = match_network(TABLES[layout], network, {})
+    return table(layers) if callable(table) else expand_table(table, layers)
 
 
-def first_match(rows, network, default=None):
-    """The value of the first row whose pattern of the shell fits a network's name."""
+def match_network(rows, network, default=None):
+    """The value of the first row whose shell pattern matches a network's name."""
     return next((value for pattern, value in rows.items() if fnmatchcase(network, pattern)), default)
 
 
 def caffe_scale(network):
-    """The pixels that Caffe's files for a network want: blue first, less means that Oxford and He did not round."""
-    return first_match(CAFFE_SCALES, network)
+    """The preprocessing of Caffe's files for a network: BGR minus the means, which most publishers rounded."""
+    return match_network(CAFFE_SCALES, network)
 
 
-def expand(table, layers):
-    """A table applied to the layers that there are; the first row that fits counts."""
+def expand_table(table, layers):
+    """Apply a table to layer names; the first row that matches counts."""
     patterns = [(re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>\\d+)", re.escape(ours))), table[ours]) for ours in table]
     found = {}
     for layer in layers:
@@ -310,12 +316,12 @@ def expand(table, layers):
     return found
 
 
-def modern(name):
-    """A tensor's name as files spell it today."""
-    return OLD.sub(r"\1\2", name)
+def modern_tensor_name(name):
+    """The current name of a tensor, for names in old files."""
+    return OLD_DENSENET_NAME.sub(r"\1\2", name)
 
 
-TWINS = {  # network -> the function of keras.applications that draws it
+APPLICATIONS = {  # network -> the function of keras.applications that builds it
     "vgg16": "VGG16",
     "vgg19": "VGG19",
     **{f"resnet{n}_keras": f"ResNet{n}" for n in (50, 101, 152)},
@@ -324,7 +330,7 @@ TWINS = {  # network -> the function of keras.applications that draws it
     "inception_resnet_v2_keras": "InceptionResNetV2",
     **{f"densenet{n}": f"DenseNet{n}" for n in (121, 169, 201)},
 }
-RESNEXT = {  # keras.applications has these files still, but no longer the function
+RESNEXT = {  # keras.applications has no function for it any more, but still the files
     "stem_conv": "conv1_conv",
     "stem_norm": "conv1_bn",
     **{
@@ -334,13 +340,13 @@ RESNEXT = {  # keras.applications has these files still, but no longer the funct
     },
     "logits": "probs",
 }
-SUMS = "conv*_gconv/*"  # the sums over groups, ones and zeros, that followed a depthwise convolution
+DEPTHWISE_SUMS = "conv*_gconv/*"  # the sums over groups, ones and zeros, that followed a depthwise convolution
 
 
-def by_connection(model):
-    """Layers with weights, each after all that it reads, branches in the order in which they are joined.
+def layers_by_connection(model):
+    """Layers with weights in topological order, branches in the order in which they are joined.
 
-    Two drawings of one network share this order, whatever they call their layers.
+    Two implementations of a network share this order, whatever their layer names.
     """
     found, seen = [], set()
     stack = [(output._keras_history.operation, False) for output in reversed(model.outputs)]
@@ -356,18 +362,18 @@ def by_connection(model):
     return [layer for layer in found if getattr(layer, "weights", ())]
 
 
-def twin(network):
-    """keras.applications' drawing of a network, without memory for its weights; None where it has none."""
+def keras_application(network):
+    """The network in keras.applications, without memory for its weights; None if there is none."""
     import keras
 
-    if network not in TWINS:
+    if network not in APPLICATIONS:
         return None
     with weightless():
-        return getattr(keras.applications, TWINS[network])(weights=None)
+        return getattr(keras.applications, APPLICATIONS[network])(weights=None)
 
 
-def ranked(names):
-    """Names that Keras numbered by itself (conv2d_94) numbered from zero in their order, the others as they are."""
+def renumber_automatic_names(names):
+    """Renumber automatic names (conv2d_94) from zero in their order; other names stay."""
     numbered = {}
     for name in names:
         match = re.fullmatch(r"(conv2d|batch_normalization)(?:_(\d+))?", name)

@@ -1,1 +1,1 @@
-"""The networks: their cards, the layers they are made of, and how a name becomes a model."""
+"""The zoo: cards of all networks, the layers they consist of, and how they are built."""

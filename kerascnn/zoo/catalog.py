@@ -1,4 +1,7 @@
-"""The zoo as plain data, so that listing it imports no Keras: written by ``python -m kerascnn.zoo.catalog``."""
+"""The zoo as plain data, so that listing it does not import Keras.
+
+``python -m kerascnn.zoo.catalog`` writes it.
+"""
 
 import json
 import os
@@ -7,30 +10,30 @@ from types import SimpleNamespace
 PATH = os.path.join(os.path.dirname(__file__), "catalog.json")
 
 
-def read(path=PATH):
-    """Every network with its card, its counts and its stages, in the registry's order."""
+def read_catalog(path=PATH):
+    """All networks with the fields of their cards, their counts and their stages, in the registry's order."""
     with open(path, encoding="utf-8") as file:
         return [SimpleNamespace(**row) for row in json.load(file)]
 
 
-def entry(name):
-    """One network's row: what its card says, and what is counted from an outline of it."""
+def catalog_row(name):
+    """The row of one network: the fields of its card, and counts from its outline."""
     from .build import outline
     from .registry import card
 
-    return stated(card(name)) | counted(outline(name))
+    return card_fields(card(name)) | count_model(outline(name))
 
 
-def counted(model):
+def count_model(model):
     """Parameters, multiply-adds and stages of a model."""
     from ..anatomy.table import dissect
 
     table = dissect(model)
-    return {"params": table.learned, "total": table.params, "macs": table.macs, "stages": stages(table.rows)}
+    return {"params": table.learnable, "total": table.params, "macs": table.macs, "stages": stage_rows(table.rows)}
 
 
-def stated(row):
-    """What the card itself says."""
+def card_fields(row):
+    """The fields of a card."""
     return {
         "name": row.name,
         "family": row.family,
@@ -45,14 +48,14 @@ def stated(row):
     }
 
 
-def stages(rows):
+def stage_rows(rows):
     """Shape, parameters and multiply-adds of each stage, of the auxiliary classifiers and of the head."""
     ahead = [row.name for row in rows if is_stage(row.name)] + ["head"]
     found = {name: {"name": name, "params": 0, "macs": 0} for name in ahead}
     for row in rows:
         place = row.name.split("_")[0] if row.name.startswith("aux") else ahead[0]
         stage = found.setdefault(place, {"name": place, "params": 0, "macs": 0})
-        stage["params"] += row.learned
+        stage["params"] += row.learnable
         stage["macs"] += row.macs
         stage["shape"] = list(row.shape)
         if row.name == ahead[0]:
@@ -64,17 +67,17 @@ def is_stage(name):
     return name.startswith("stage") and name[5:].isdigit()
 
 
-def write(path=PATH):
-    """Count every network and write the file; some minutes, most of them for the smallest inputs."""
+def write_catalog(path=PATH):
+    """Count every network and write the file; takes minutes, most of them for the smallest input sizes."""
     from .build import smallest_input
-    from .registry import CARDS, matching
+    from .registry import CARDS, filter_networks
 
-    cards = [*matching(CARDS.values()), *matching(CARDS.values(), "tiny*")]
-    rows = [entry(row.name) | {"min_size": smallest_input(row.name)} for row in cards]
+    cards = [*filter_networks(CARDS.values()), *filter_networks(CARDS.values(), "tiny*")]
+    rows = [catalog_row(row.name) | {"min_size": smallest_input(row.name)} for row in cards]
     text = "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n"
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
 
 
 if __name__ == "__main__":
-    write()
+    write_catalog()

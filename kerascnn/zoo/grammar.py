@@ -1,16 +1,16 @@
-"""[[CONV-RELU]*N-POOL?]*M-[FC-RELU]*K-FC: the grammar of early networks, parsed and built."""
+"""Patterns of early networks, such as [[CONV-RELU]*N-POOL?]*M-[FC-RELU]*K-FC: parser and layers."""
 
 import re
 
 from keras import layers
 
-from ..support.text import nearest
-from .layers import LocalResponseNorm, conv, logits, norm
+from ..support.text import close_matches
+from .layers import LocalResponseNorm, batch_norm, conv, logits
 
 STEPS = {
     "CONV": None,
     "FC": None,
-    "NORM": lambda name, **_: lambda x: norm(x, name=name),
+    "NORM": lambda name, **_: lambda x: batch_norm(x, name=name),
     "RELU": lambda name, **_: layers.ReLU(name=name),
     "TANH": lambda name, **_: layers.Activation("tanh", name=name),
     "SIGMOID": lambda name, **_: layers.Activation("sigmoid", name=name),
@@ -22,75 +22,80 @@ STEPS = {
 POOLS = ("POOL", "MEAN")
 
 
-def parse(text, letters=None, optional=True):
-    """The steps of a pattern in order, repeats written out.
+def parse_pattern(text, letters=None, optional=True):
+    """The steps of a pattern in order, with repeats written out.
 
     group := item ("-" item)*;  item := (STEP | "[" group "]") "?"? ("*" count)? "?"?
     """
     if not isinstance(text, str):
         raise ValueError(f"`text` should be a pattern such as '[CONV-RELU-POOL]*2-FC'. Received: {text!r}")
     tokens = [(m.group(), m.start()) for m in re.finditer(r"[A-Za-z_]+|\d+|\S", text)]
-    steps, rest = group(text, tokens + [("", len(text))], 0, letters or {}, optional)
+    steps, rest = parse_group(text, tokens + [("", len(text))], 0, letters or {}, optional)
     if tokens[rest:]:
-        raise wrong(text, tokens[rest][1], "'-' or the end")
+        raise pattern_error(text, tokens[rest][1], "'-' or the end of the pattern")
     if steps[-1] != "FC":
-        raise wrong(text, len(text), "the pattern to end with FC, the classifier")
+        raise pattern_error(text, len(text), "the pattern to end with FC (the classifier)")
     late = [i for i, step in enumerate(steps) if step in ("CONV", *POOLS) and "FC" in steps[:i]]
     if late:
-        raise wrong(text, text.upper().rfind(steps[late[0]]), f"no {steps[late[0]]} after an FC")
+        raise pattern_error(text, text.upper().rfind(steps[late[0]]), f"no {steps[late[0]]} after an FC")
     return steps
 
 
-def group(text, tokens, at, letters, optional):
-    """Items joined by dashes from token ``at`` on, and the token after them."""
-    steps, at = item(text, tokens, at, letters, optional)
+def parse_group(text, tokens, at, letters, optional):
+    """Steps of the items from token ``at`` on that dashes join, and the index of the token after them."""
+    steps, at = parse_item(text, tokens, at, letters, optional)
     while tokens[at][0] == "-":
-        more, at = item(text, tokens, at + 1, letters, optional)
+        more, at = parse_item(text, tokens, at + 1, letters, optional)
         steps = steps + more
     return steps, at
 
 
-def item(text, tokens, at, letters, optional):
+def parse_item(text, tokens, at, letters, optional):
+    """Steps of one item, with its repeats, and the index of the token after it."""
     word, place = tokens[at]
     if word == "[":
-        steps, at = group(text, tokens, at + 1, letters, optional)
+        steps, at = parse_group(text, tokens, at + 1, letters, optional)
         if tokens[at][0] != "]":
-            raise wrong(text, tokens[at][1], "']' or '-'")
+            raise pattern_error(text, tokens[at][1], "']' or '-'")
     elif word.upper() in STEPS:
         steps = [word.upper()]
     else:
-        raise wrong(text, place, f"'[' or a step ({', '.join(STEPS)})", word)
+        raise pattern_error(text, place, f"'[' or a step ({', '.join(STEPS)})", word)
+
     at += 1
     while tokens[at][0] in ("?", "*"):
         if tokens[at][0] == "?":
             steps, at = steps if optional else [], at + 1
         else:
-            steps, at = steps * count(text, *tokens[at + 1], letters), at + 2
+            steps, at = steps * parse_count(text, *tokens[at + 1], letters), at + 2
     return steps, at
 
 
-def count(text, word, place, letters):
+def parse_count(text, word, place, letters):
+    """The number behind ``*``: digits, or a letter with a value."""
     value = int(word) if word.isdigit() else letters.get(word)
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        known = (
-            f" or a letter with a whole value ({', '.join(letters)})" if letters else " or a letter given as a keyword"
+        named = (
+            f"a letter with an integer value ({', '.join(letters)})"
+            if letters
+            else "a letter given as a keyword argument"
         )
-        raise wrong(text, place, f"a number{known} after '*'")
+        raise pattern_error(text, place, f"a number or {named} after '*'")
     return value
 
 
-def wrong(text, place, expected, word=""):
-    """The error that shows where the pattern went wrong."""
-    near = nearest(word.upper(), STEPS, most=1)
+def pattern_error(text, place, expected, word=""):
+    """An error that points at the position in the pattern."""
+    near = close_matches(word.upper(), STEPS, most=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
-    found = text[place : place + 12] or "the end"
+    received = text[place : place + 12] or "the end of the pattern"
     return ValueError(
-        f"`text` should have {expected} at position {place}{hint}. Received: {found!r}\n{text}\n{' ' * place}^"
+        f"`text` should have {expected} at position {place}{hint}. Received: {received!r}\n{text}\n{' ' * place}^"
     )
 
 
 def pattern_net(x, *, steps, filters, size, pool, dropout):
-    """The steps before the first FC; a pool closes a stage."""
+    """The steps before the first FC; a stage ends with a pool."""
     steps = steps[: steps.index("FC")]
     stages, seen = [i for i, step in enumerate(steps) if step in POOLS], 1
     if steps and (not stages or stages[-1] < len(steps) - 1):
@@ -98,7 +103,7 @@ def pattern_net(x, *, steps, filters, size, pool, dropout):
     for i, step in enumerate(steps):
         name = f"stage{seen}" if i in stages else f"{step.lower()}{i + 1}"
         if step == "CONV":
-            x = conv(x, chosen(filters, seen, "filters"), size, bias=True, name=name)
+            x = conv(x, nth_value(filters, seen, "filters"), size, bias=True, name=name)
         else:
             x = STEPS[step](name, pool=pool, dropout=dropout)(x)
         seen += i in stages
@@ -106,24 +111,26 @@ def pattern_net(x, *, steps, filters, size, pool, dropout):
 
 
 def pattern_head(x, classes, *, steps, units, dropout):
-    """The steps from the first FC on; the last FC gives the logits."""
+    """The steps from the first FC on; the last FC returns the logits."""
     steps = steps[steps.index("FC") : -1]
     x, seen = layers.Flatten(name="flatten" if steps else "features")(x), 0
     for i, step in enumerate(steps, start=1):
         seen += step == "FC"
         name = "features" if i == len(steps) else f"head{i}_{step.lower()}"
         if step == "FC":
-            layer = layers.Dense(chosen(units, seen, "units"), kernel_initializer="he_normal", name=name)
+            layer = layers.Dense(nth_value(units, seen, "units"), kernel_initializer="he_normal", name=name)
         else:
             layer = STEPS[step](name, dropout=dropout)
         x = layer(x)
     return logits(x, classes)
 
 
-def chosen(values, nth, name):
-    """The value for the nth stage or layer: the one there is, or the nth of several."""
+def nth_value(values, nth, name):
+    """The value for the nth stage or layer: one number for all, or the nth of several."""
     if isinstance(values, int):
         return values
     if nth > len(values):
-        raise ValueError(f"`{name}` should have a value for each of at least {nth} places. Received: {tuple(values)}")
+        raise ValueError(
+            f"`{name}` should have at least {nth} values, one for each place where it occurs. Received: {tuple(values)}"
+        )
     return values[nth - 1]

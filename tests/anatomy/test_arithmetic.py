@@ -36,15 +36,15 @@ def test_sizes_agree_with_keras(kernel, stride, dilation, padding):
 
 def test_a_stride_that_does_not_fit():
     assert anatomy.output_size(7, 3, 3) == 2
-    with pytest.raises(ValueError, match="`stride` should divide .* = 4 exactly. Received: 3"):
+    with pytest.raises(ValueError, match="`stride` should divide .* = 4 without remainder. Received: 3"):
         anatomy.output_size(7, 3, 3, exact=True)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((2, 3), "`kernel` should fit the 2 padded pixels"),
-        ((5, 3, 0), "`stride` should be a whole number from 1. Received: 0"),
+        ((2, 3), "`kernel` should fit into the 2 padded pixels"),
+        ((5, 3, 0), "`stride` should be an integer of at least 1. Received: 0"),
         ((5, 3, 1, "full"), "`padding` should be .* Received: 'full'"),
         ((5, 3, 1, -1), "`padding` should be .* Received: -1"),
         ((5, 3, 1, 0, 3), "dilation 3, which spans 7"),
@@ -58,15 +58,18 @@ def test_errors_say_which_and_what(arguments, message):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: anatomy.stack("3"), "`kernel` should be a whole number from 1. Received: '3'"),
-        (lambda: anatomy.stack(3, 0), "`depth` should be a whole number from 1. Received: 0"),
-        (lambda: anatomy.single(7, None), "`channels` should be a whole number from 1. Received: None"),
-        (lambda: anatomy.connectivity(7, 3, "3"), "`reach` should be a whole number from 1. Received: '3'"),
-        (lambda: anatomy.dense_weights(256), "`shape` should be the sizes .* Received: 256"),
-        (lambda: anatomy.dense_weights((256, 256), 0), "`outputs` should be a whole number from 1. Received: 0"),
+        (lambda: anatomy.kernel_stack("3"), "`kernel` should be an integer of at least 1. Received: '3'"),
+        (lambda: anatomy.kernel_stack(3, 0), "`depth` should be an integer of at least 1. Received: 0"),
+        (lambda: anatomy.single_kernel(7, None), "`channels` should be an integer of at least 1. Received: None"),
+        (lambda: anatomy.connectivity(7, 3, "3"), "`reach` should be an integer of at least 1. Received: '3'"),
+        (lambda: anatomy.dense_weights(256), "`shape` should be the shape .* Received: 256"),
+        (lambda: anatomy.dense_weights((256, 256), 0), "`outputs` should be an integer of at least 1. Received: 0"),
         (lambda: anatomy.inception_cost(28), "`shape` should be \\(height, width, channels\\), .* Received: 28"),
-        (lambda: anatomy.naive_inception_cost(ones=None), "`ones` should be a whole number from 1. Received: None"),
-        (lambda: anatomy.inception_cost(reduce_fives=2.5), "`reduce_fives` should be a whole number .* Received: 2.5"),
+        (
+            lambda: anatomy.naive_inception_cost(filters_1x1=None),
+            "`filters_1x1` should be an integer of at least 1. Received: None",
+        ),
+        (lambda: anatomy.inception_cost(reduce_5x5=2.5), "`reduce_5x5` should be an integer .* Received: 2.5"),
     ],
 )
 def test_the_worked_examples_say_which_argument_is_wrong(call, message):
@@ -75,17 +78,17 @@ def test_the_worked_examples_say_which_argument_is_wrong(call, message):
 
 
 def test_three_threes_against_a_seven():
-    threes, seven = anatomy.stack(3, 3, channels=10), anatomy.single(7, channels=10)
-    assert threes.receptive == seven.receptive == 7
+    threes, seven = anatomy.kernel_stack(3, 3, channels=10), anatomy.single_kernel(7, channels=10)
+    assert threes.receptive_field == seven.receptive_field == 7
     assert (threes.weights, seven.weights) == (27 * 100, 49 * 100)
     assert threes.macs(5, 4) == 20 * 2700
 
 
 def test_five_threes_make_an_eleven():
-    assert anatomy.stacked_threes(11) == 5
-    assert anatomy.stack(3, 5).receptive == 11
+    assert anatomy.equivalent_3x3_depth(11) == 5
+    assert anatomy.kernel_stack(3, 5).receptive_field == 11
     with pytest.raises(ValueError, match="odd"):
-        anatomy.stacked_threes(4)
+        anatomy.equivalent_3x3_depth(4)
 
 
 def test_locality_and_sharing():

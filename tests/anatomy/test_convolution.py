@@ -86,11 +86,11 @@ def test_shifts_say_which_argument_is_wrong(image):
         equivariance(np.negative, image, 4)
     with pytest.raises(ValueError, match="`layer` should be a layer, a model or a function. Received: 'conv1'"):
         equivariance("conv1", image, (0, 1))
-    with pytest.raises(ValueError, match="`margin` should be a whole number from 0. Received: -1"):
+    with pytest.raises(ValueError, match="`margin` should be an integer of at least 0. Received: -1"):
         equivariance(np.negative, image, (0, 1), margin=-1)
-    with pytest.raises(ValueError, match="`shifts` should be whole numbers of pixels. Received: 4"):
+    with pytest.raises(ValueError, match="`shifts` should be integers in pixels. Received: 4"):
         invariance(np.negative, image, shifts=4)
-    with pytest.raises(ValueError, match="`pool` should be at most the response's 24x32 units. Received: 25"):
+    with pytest.raises(ValueError, match="`pool` should be at most the size of the response, 24x32. Received: 25"):
         invariance(np.negative, image, pool=25)
     with pytest.raises(ValueError, match="`layer` should be a layer"):
         invariance(None, image)
@@ -113,9 +113,9 @@ def test_convolutions_are_equivariant_and_position_weights_are_not(image):
 def test_strided_layers_are_equivariant_to_whole_steps(image):
     layer = keras.layers.Conv2D(2, 3, strides=2, padding="same")
     result = equivariance(layer, image, (4, 2))
-    assert result.step == (2, 1)
+    assert result.response_shift == (2, 1)
     assert result.difference < 1e-6
-    with pytest.raises(ValueError, match="multiples of the response's stride"):
+    with pytest.raises(ValueError, match="multiples of the layer's stride"):
         equivariance(layer, image, (0, 1))
 
 
@@ -143,5 +143,5 @@ def test_figures_are_drawn(make, image, tmp_path):
 def test_images_and_responses_have_to_be_maps(image):
     with pytest.raises(ValueError, match="`image` should be"):
         equivariance(lambda x: x, image[0], (1, 1))
-    with pytest.raises(ValueError, match="`layer` should give maps"):
+    with pytest.raises(ValueError, match="`layer` should return feature maps"):
         invariance(lambda x: x.mean((1, 2)), image)

@@ -6,7 +6,7 @@ import pytest
 from gradients import gradient_support, positive
 from keras import layers
 
-from kerascnn.anatomy import dissect, receptive_field, support
+from kerascnn.anatomy import dissect, receptive_field, receptive_field_mask
 from kerascnn.zoo.layers import weightless
 
 
@@ -62,7 +62,7 @@ def test_cross_of_two_bars():
     image = keras.Input((15, 15, 1))
     bars = [layers.Conv2D(1, size, padding="same")(image) for size in ((1, 7), (7, 1))]
     model = keras.Model(image, layers.Add(name="end")(bars))
-    mask = support(model, "end", (7, 7))
+    mask = receptive_field_mask(model, "end", (7, 7))
     expected = np.zeros((15, 15), bool)
     expected[7, 4:11] = expected[4:11, 7] = True
     np.testing.assert_array_equal(mask, expected)
@@ -71,7 +71,7 @@ def test_cross_of_two_bars():
 
 def test_dilation_leaves_holes():
     model = chain(layers.Conv2D(1, 3, dilation_rate=3, name="end"), shape=(9, 9, 1))
-    mask = support(model, "end", (0, 0))
+    mask = receptive_field_mask(model, "end", (0, 0))
     assert set(map(tuple, np.argwhere(mask))) == {(y, x) for y in (0, 3, 6) for x in (0, 3, 6)}
     assert receptive_field(model, "end").size == (7, 7)
 
@@ -84,7 +84,7 @@ def test_branches_of_different_stride_have_no_field_but_a_support():
     assert area.size is None
     assert area.stride is None
     assert "strides 2 and 1" in area.reason
-    np.testing.assert_array_equal(support(model, "end", (3, 0)), gradient_support(positive(model), (3, 0)))
+    np.testing.assert_array_equal(receptive_field_mask(model, "end", (3, 0)), gradient_support(positive(model), (3, 0)))
 
 
 @pytest.mark.parametrize("padding", ["same", "valid"])
@@ -96,7 +96,7 @@ def test_transposed_convolutions(kernel, stride, padding, dilation):
     model = positive(chain(layer, shape=(5, 6, 1)))
     height, width = model.output_shape[1:3]
     for unit in [(0, 0), (3, 4), (4, 3), (height - 1, width - 1)]:
-        np.testing.assert_array_equal(support(model, "end", unit), gradient_support(model, unit))
+        np.testing.assert_array_equal(receptive_field_mask(model, "end", unit), gradient_support(model, unit))
 
 
 def test_upsampled_and_pooled_back_is_a_plain_grid_again():
@@ -134,8 +134,8 @@ def test_unknown_layers_are_never_guessed():
     assert "mystery (Mystery)" in area.reason
     assert "unknown" in str(area)
     with pytest.raises(ValueError, match="mystery"):
-        support(model, "end", (0, 0))
-    assert dissect(model).row("end").receptive is None
+        receptive_field_mask(model, "end", (0, 0))
+    assert dissect(model).row("end").receptive_field is None
 
 
 def test_layers_may_declare_their_reach():
@@ -143,7 +143,7 @@ def test_layers_may_declare_their_reach():
     assert receptive_field(model, "end").whole
     model = chain(Ceil(name="end"), shape=(5, 5, 1))
     assert receptive_field(model, "end").size == (2, 2)
-    assert support(model, "end", (2, 2)).sum() == 1
+    assert receptive_field_mask(model, "end", (2, 2)).sum() == 1
 
 
 class Clock(layers.Layer):
@@ -162,7 +162,7 @@ def test_a_layer_that_ignores_the_pixels_adds_nothing():
     image = keras.Input((9, 9, 1))
     model = keras.Model(image, layers.Add(name="end")([layers.Conv2D(1, 3)(image), Clock()(image)]))
     assert receptive_field(model, "end").size == (3, 3)
-    assert support(model, "end", (0, 0)).sum() == 9
+    assert receptive_field_mask(model, "end", (0, 0)).sum() == 9
 
 
 def test_normalizing_over_the_map_sees_all_of_it():
@@ -189,7 +189,7 @@ def test_channel_shuffle_and_slices_are_pointwise():
     x = layers.Reshape((8, 8, 4))(x)[..., :2]
     model = positive(keras.Model(image, layers.Activation("linear", name="end")(x[:, 1:, ::2])))
     assert receptive_field(model, "end").size == (3, 3)
-    np.testing.assert_array_equal(support(model, "end", (2, 1)), gradient_support(model, (2, 1)))
+    np.testing.assert_array_equal(receptive_field_mask(model, "end", (2, 1)), gradient_support(model, (2, 1)))
 
 
 def test_two_inputs_are_told_apart():
@@ -235,5 +235,5 @@ def test_a_repr_is_one_line():
     model = keras.Sequential([keras.Input((32, 32, 3)), layers.Conv2D(4, 3, strides=2, name="conv")], name="small")
     found = receptive_field(model, "conv")
     assert repr(found) == f"<ReceptiveField {found}>"
-    assert repr(found).startswith("<ReceptiveField conv: receptive field 3x3 of ")
+    assert repr(found).startswith("<ReceptiveField conv: receptive field 3x3 pixels of ")
     assert "\n" not in repr(found)

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from keras import layers
 
-from kerascnn.anatomy import receptive_field, support
+from kerascnn.anatomy import receptive_field, receptive_field_mask
 
 SETTINGS = settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
@@ -89,7 +89,7 @@ def random_model(stack, average):
 def test_support_is_the_support_of_the_gradient(stack, pick):
     model = positive(random_model(stack, average=True))
     unit = np.unravel_index(pick % np.prod(model.output_shape[1:3]), model.output_shape[1:3])
-    np.testing.assert_array_equal(support(model, "end", unit), gradient_support(model, unit))
+    np.testing.assert_array_equal(receptive_field_mask(model, "end", unit), gradient_support(model, unit))
 
 
 @SETTINGS
@@ -97,7 +97,7 @@ def test_support_is_the_support_of_the_gradient(stack, pick):
 def test_pixels_outside_the_support_change_nothing(stack, pick):
     model = random_model(stack, average=False)
     unit = np.unravel_index(pick % np.prod(model.output_shape[1:3]), model.output_shape[1:3])
-    mask = support(model, "end", unit)
+    mask = receptive_field_mask(model, "end", unit)
     rng = np.random.default_rng(pick)
     image = rng.normal(size=(1, *model.input_shape[1:])).astype("float32")
     other = np.where(mask[None, :, :, None], image, rng.normal(size=image.shape).astype("float32"))
@@ -112,10 +112,10 @@ def test_boxes_bound_the_support(stack, pick):
     model = random_model(stack, average=True)
     units = np.unravel_index(pick % np.prod(model.output_shape[1:3]), model.output_shape[1:3])
     area = receptive_field(model, "end")
-    if not area.known:
+    if not area.is_known:
         assert "strides" in area.reason
         return
-    mask = support(model, "end", units)
+    mask = receptive_field_mask(model, "end", units)
     if not mask.any():
         return
     top, left, bottom, right = area.box(units)
@@ -140,4 +140,4 @@ def test_resized_units_see_what_weighs(side, way):
     model = keras.Model(image, layers.Resizing(7, 1, interpolation=way, name="end")(image))
     weights = np.asarray(model(np.eye(side, dtype="float32")[None, :, None]))[0, :, 0]
     for row in range(7):
-        np.testing.assert_array_equal(support(model, "end", (row, 0))[:, 0], weights[row] > 1e-5)
+        np.testing.assert_array_equal(receptive_field_mask(model, "end", (row, 0))[:, 0], weights[row] > 1e-5)

@@ -10,7 +10,7 @@ import pytest
 from keras import layers
 
 from kerascnn.anatomy import dissect
-from kerascnn.graph.walk import walk
+from kerascnn.graph.walk import build_graph
 from kerascnn.zoo.layers import weightless
 
 
@@ -93,10 +93,10 @@ def test_attention_counts_projections_and_products():
 def test_moving_statistics_and_frozen_layers():
     model = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(4, 3), layers.BatchNormalization()])
     norm = dissect(model).rows[-1]
-    assert (norm.params, norm.learned, norm.trainable) == (16, 8, 8)
+    assert (norm.params, norm.learnable, norm.trainable) == (16, 8, 8)
     model.layers[0].trainable = False
     anatomy = dissect(model)
-    assert (anatomy.learned, anatomy.trainable) == (112 + 8, 8)
+    assert (anatomy.learnable, anatomy.trainable) == (112 + 8, 8)
     assert anatomy.row(model.layers[0].name).trainable == 0
 
 
@@ -117,7 +117,7 @@ def test_nested_models_at_any_depth():
     outer_image = keras.Input((12, 12, 3))
     model = keras.Model(outer_image, layers.Flatten()(middle(outer_image[:, 1:11, 1:11])))
     row = dissect(model).row("middle/inner/conv")
-    assert (row.shape, row.macs, row.receptive) == ((8, 8, 4), 64 * 27 * 4, (3, 3))
+    assert (row.shape, row.macs, row.receptive_field) == ((8, 8, 4), 64 * 27 * 4, (3, 3))
     assert dissect(model).params == model.count_params()
 
 
@@ -129,7 +129,7 @@ def test_a_nested_model_called_twice_is_traced_at_each_size():
     shapes = {row.name: row.shape for row in anatomy.rows}
     assert shapes["inner/conv"] == (7, 7, 1)
     assert shapes["inner/conv#2"] == (5, 5, 1)
-    assert anatomy.rows[-1].receptive == (5, 5)
+    assert anatomy.rows[-1].receptive_field == (5, 5)
     assert anatomy.params == 10
 
 
@@ -138,19 +138,19 @@ def test_open_sizes_are_said_and_settled_by_input_shape():
     anatomy = dissect(model)
     assert anatomy.macs is None
     assert anatomy.rows[1].macs is None
-    assert anatomy.rows[-1].receptive == (5, 5)
+    assert anatomy.rows[-1].receptive_field == (5, 5)
     assert "?x?x4" in anatomy.to_text()
     assert np.isnan(anatomy.table.macs.iloc[1])
     settled = dissect(model, input_shape=(10, 8, 3))
     assert settled.macs == 8 * 6 * 27 * 4 + 6 * 4 * 36 * 4
-    with pytest.raises(ValueError, match="`input_shape` should fit"):
+    with pytest.raises(ValueError, match="`input_shape` should match"):
         dissect(model, input_shape=(10, 8, 1))
 
 
 def test_operations_are_nodes_too():
     image = keras.Input((8, 8, 4))
     model = keras.Model(image, keras.ops.relu(image[..., :2]) + 1.0)
-    assert [node.kind for node in walk(model).nodes] == ["InputLayer", "GetItem", "Relu", "Add"]
+    assert [node.kind for node in build_graph(model).nodes] == ["InputLayer", "GetItem", "Relu", "Add"]
     assert dissect(model).activations == 8 * 8 * 4, "slices and sums take no memory of their own"
 
 

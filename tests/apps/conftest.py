@@ -12,12 +12,12 @@ from kerascnn_apps.main import main
 
 @pytest.fixture(scope="session")
 def rows():
-    return catalog.read()
+    return catalog.read_catalog()
 
 
 @pytest.fixture(autouse=True)
 def nobody(monkeypatch):
-    """The settings of whoever runs the tests do not count."""
+    """Ignore the settings of the user who runs the tests."""
     monkeypatch.setenv("XDG_CONFIG_HOME", os.devnull)
 
 
@@ -48,7 +48,7 @@ def document(run):
 
 @pytest.fixture
 def fails(run):
-    """Run a command line that cannot be done; its one line of error."""
+    """Run a command line that fails; return its error."""
 
     def read(*words, code):
         outcome = run(*words)

@@ -1,4 +1,4 @@
-"""What holds for every command alike: help at once, one JSON document, names of options, how a wrong one ends."""
+"""All commands: fast help, one JSON document, names of options, errors."""
 
 import json
 import os
@@ -8,11 +8,11 @@ import click
 import pytest
 
 from kerascnn_apps.main import main
-from kerascnn_apps.settings import options_of, variable_name
+from kerascnn_apps.settings import command_options, variable_name
 
 
 def leaves(command=main, words=()):
-    """{words: command} of every command that does something."""
+    """{words: command} of every command without subcommands."""
     below = getattr(command, "commands", {})
     found = {} if below else {words: command}
     for name, each in below.items():
@@ -51,7 +51,7 @@ print(start + longest, *heavy, file=sys.stderr)
 """
 
 
-def test_help_at_once(process):
+def test_help_is_fast_and_imports_nothing_heavy(process):
     """Half a second of CPU time at most, nothing heavy imported."""
     done = process(*map(" ".join, ALL), code=HELPS)
     assert done.stdout.count("Usage: kerascnn") == len(ALL), done.stderr
@@ -62,13 +62,13 @@ def test_help_at_once(process):
 
 @pytest.mark.parametrize("words", ALL, ids=" ".join)
 def test_unknown_options_get_near_names(fails, words):
-    """Of each option, a letter is missing."""
-    name = max(options_of(ALL[words]), key=len)
+    """One letter of each option is missing."""
+    name = max(command_options(ALL[words]), key=len)
     assert f"--{name}" in fails(*words, f"--{name[:-2]}{name[-1]}x", code=2).splitlines()[0]
 
 
 @pytest.mark.parametrize("line", CHEAP, ids=lambda line: line or "none")
-def test_one_document(run, line, tmp_path, monkeypatch):
+def test_json_is_one_document(run, line, tmp_path, monkeypatch):
     monkeypatch.setenv("KERASCNN_HOME", str(tmp_path))
     outcome = run(*line.split(), "--json")
     assert outcome.exit_code == CHEAP[line], outcome.stderr
@@ -80,10 +80,10 @@ def test_one_document(run, line, tmp_path, monkeypatch):
 
 
 def test_every_option_has_a_variable_of_its_own():
-    """By the name that is typed, also where Python needs another word for it."""
+    """Named as the option is typed, even if its parameter has another name."""
     owners = defaultdict(list)
     for words, command in {(): main, **ALL}.items():
-        for name, option in options_of(command).items():
+        for name, option in command_options(command).items():
             assert option.envvar == variable_name(words, name)
             owners[option.envvar].append(words)
     assert {name for name, found in owners.items() if len(found) > 1} == {
@@ -92,7 +92,7 @@ def test_every_option_has_a_variable_of_its_own():
         "KERASCNN_VERBOSE",
         "KERASCNN_NO_COLOR",
     }
-    assert {"KERASCNN_TRAIN_BATCH", "KERASCNN_LIST_FROM", "KERASCNN_DIAGNOSE_RESIDUAL_WIDTHS"} <= set(owners)
+    assert {"KERASCNN_TRAIN_BATCH_SIZE", "KERASCNN_LIST_FROM", "KERASCNN_DIAGNOSE_RESIDUAL_WIDTHS"} <= set(owners)
     assert not set(owners) & {"KERASCNN_HOME", "KERASCNN_OFFLINE", "KERASCNN_SHARED"}
 
 
@@ -103,16 +103,16 @@ def kind(option):
     return "number" if option.type.name.startswith(("integer", "float", "count")) else "words"
 
 
-def test_options_of_the_same_name_take_the_same():
-    """In all commands alike; but `show` has switches for what it shows, and `bench` numbers of what it measures."""
+def test_options_of_the_same_name_have_the_same_type():
+    """In all commands except `show` and `bench`."""
     kinds = defaultdict(set)
     for words, command in ALL.items():
-        for name, option in options_of(command).items() if words[0] not in ("show", "bench") else ():
+        for name, option in command_options(command).items() if words[0] not in ("show", "bench") else ():
             kinds[name].add(kind(option))
     assert [name for name, found in kinds.items() if len(found) > 1] == []
 
 
-def test_colors_of_files_that_say_so(run, monkeypatch, tmp_path):
+def test_no_color_in_a_configuration_file(run, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "kerascnn.toml").write_text("no-color = true")
     monkeypatch.setenv("FORCE_COLOR", "1")

@@ -1,9 +1,9 @@
-"""Names of classes as options and files give them, and facts."""
+"""Class names from options and files, and metadata files."""
 
 import pytest
 
 from kerascnn_apps.errors import BadFile
-from kerascnn_apps.files import read_facts, read_names
+from kerascnn_apps.files import read_metadata, read_names
 
 GIVEN = {
     "words": ("red, green,blue", None),
@@ -25,9 +25,9 @@ def test_names(case, monkeypatch, tmp_path):
 
 
 WRONG = {
-    "none.txt": (None, "cannot be read"),
+    "none.txt": (None, "cannot read"),
     "a.json": ('{"0": "red"}', "should be a list of names"),
-    "b.json": ("[1", "is no JSON"),
+    "b.json": ("[1", "should be a JSON file"),
     "c.json": ('["red", ""]', "should be a list of names"),
 }
 
@@ -42,6 +42,6 @@ def test_wrong_names(name, monkeypatch, tmp_path):
         read_names(name)
 
 
-def test_facts(tmp_path):
+def test_metadata(tmp_path):
     (tmp_path / "facts.json").write_text('{"data": "three colors"}')
-    assert read_facts(str(tmp_path / "facts.json")) == {"data": "three colors"}
+    assert read_metadata(str(tmp_path / "facts.json")) == {"data": "three colors"}

@@ -43,7 +43,7 @@ def test_help(run, words):
 
 
 @pytest.mark.parametrize("name", ["show", "predict", "completion"])
-def test_common_options_stand_apart(run, name):
+def test_common_options_have_their_own_section(run, name):
     """Also help; --force is an option of those commands that have it."""
     own, common = run(name, "--help").stdout.split("Common options:")
     assert all(option in common for option in ("--json", "--config", "--help"))
@@ -68,13 +68,13 @@ def test_version(run):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_misspelled_words_get_near_ones(fails, words, hint):
+def test_misspelled_commands_get_near_names(fails, words, hint):
     assert f"Did you mean {hint}" in fails(*words, code=2).replace("'", "")
 
 
 @pytest.fixture
 def broken(monkeypatch):
-    """A command of the group that raises what it is given."""
+    """A command of the group that raises an error."""
 
     def add(error):
         @click.command("broken")
@@ -109,7 +109,7 @@ def test_failures(run, broken, error, code, text):
     assert "Traceback" not in outcome.stderr
 
 
-def test_verbose_shows_where(run, broken):
+def test_verbose_shows_the_traceback(run, broken):
     broken(RuntimeError("lost"))
     outcome = run("-v", "broken")
     assert outcome.exit_code == 1
@@ -138,8 +138,8 @@ def test_colors(run, monkeypatch, case, words):
     assert ("\x1b[" in run(*words, *options).output) == colored
 
 
-def test_a_reader_may_leave(tmp_path):
-    """A pipe that is closed before all is written, as by head."""
+def test_closed_pipe(tmp_path):
+    """A pipe that is closed early, as by head."""
     program = "from kerascnn_apps.main import main; main()"
     with open(tmp_path / "errors", "w+") as errors:
         words = [sys.executable, "-c", program, "list", "--json"]
@@ -150,7 +150,7 @@ def test_a_reader_may_leave(tmp_path):
     assert child.returncode == 0
 
 
-def test_letters_that_the_terminal_lacks(process):
+def test_characters_that_the_terminal_lacks(process):
     done = process("show", "vgg16", PYTHONIOENCODING="ascii")
     assert done.returncode == 0, done.stderr
     assert "  ##" in done.stdout

@@ -1,4 +1,4 @@
-"""Files whose names are not UTF-8: every command that writes names finishes, and what it wrote can be read."""
+"""File names that are not UTF-8: every command finishes, and its files can be read."""
 
 import json
 import os
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kerascnn.support.files import displayable
+from kerascnn.support.files import escape_surrogates
 
 ODD = os.fsdecode(b"caf\xe9")
 SHOWN = "caf\\udce9"
@@ -51,7 +51,7 @@ def network(tmp_path_factory):
 def here(tmp_path, monkeypatch):
     from kerascnn.transfer_learning import runner
 
-    monkeypatch.setattr(runner, "SPLITS", False)
+    monkeypatch.setattr(runner, "CAN_FORK", False)
     monkeypatch.setenv("KERASCNN_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -70,19 +70,22 @@ def texts_in(folder):
 
 COMMANDS = {
     "predict": ("predict NETWORK CLASS --save answers.csv", ("answers.csv",)),
-    "evaluate": ("evaluate NETWORK DATA --classes CLASS,plain --save out", ("images.csv", "per_class.csv")),
-    "evaluate json": ("evaluate NETWORK DATA --classes CLASS,plain --save out.json", ("out.json",)),
-    "evaluate csv": ("evaluate NETWORK DATA --classes CLASS,plain --save out.csv", ("out.csv",)),
-    "evaluate png": ("evaluate NETWORK DATA --classes CLASS,plain --save out.png", ()),
+    "evaluate": ("evaluate NETWORK DATA --class-names CLASS,plain --save out", ("images.csv", "per_class.csv")),
+    "evaluate json": ("evaluate NETWORK DATA --class-names CLASS,plain --save out.json", ("out.json",)),
+    "evaluate csv": ("evaluate NETWORK DATA --class-names CLASS,plain --save out.csv", ("out.csv",)),
+    "evaluate png": ("evaluate NETWORK DATA --class-names CLASS,plain --save out.png", ()),
     "data check csv": ("data check DATA --save found.csv", ("found.csv",)),
     "data check json": ("data check DATA --save found.json", ("found.json",)),
     "see": ("see grad_cam NETWORK PHOTO --out map.png --values map.npz", ()),
     "see maps": ("see activation_maps NETWORK PHOTO --layer stage1 --out maps.png", ()),
     "diagnose": ("diagnose units NETWORK CLASS --save units.png", ()),
-    "report": ("report NETWORK -o page.html --data DATA --images PHOTO --classes CLASS,plain --quick", ("page.html",)),
+    "report": (
+        "report NETWORK -o page.html --data DATA --images PHOTO --class-names CLASS,plain --quick",
+        ("page.html",),
+    ),
     "transfer": ("transfer DATA --models NETWORK --out run --strategy linear", ("labels.json", "report.html")),
     "train": ("train tiny_resnet --data DATA --epochs 1 --size 16 --out run", ()),
-    "export": ("export NETWORK out --classes CLASS,plain --sample PHOTO --no-verify", ("labels.json",)),
+    "export": ("export NETWORK out --class-names CLASS,plain --sample PHOTO --no-verify", ("labels.json",)),
 }
 
 
@@ -107,6 +110,6 @@ def test_a_name_that_is_not_utf8(case, more, run, photos, network, here):
 
 
 def test_displayable():
-    assert displayable(ODD) == SHOWN
-    assert displayable("café.png") == "café.png"
-    assert displayable({ODD: [ODD, 1, None, (ODD,)]}) == {SHOWN: [SHOWN, 1, None, [SHOWN]]}
+    assert escape_surrogates(ODD) == SHOWN
+    assert escape_surrogates("café.png") == "café.png"
+    assert escape_surrogates({ODD: [ODD, 1, None, (ODD,)]}) == {SHOWN: [SHOWN, 1, None, [SHOWN]]}

@@ -1,4 +1,4 @@
-"""`kerascnn see`: the picture, what it says of each image, and how it ends where something does not fit."""
+"""`kerascnn see`: figure, text, JSON, and errors of arguments."""
 
 import inspect
 import sys
@@ -23,21 +23,21 @@ SMALL = {  # method -> options that keep it small; without any where it has no r
     "grad_cam": ["--layer", "conv2"],
     "activation_maps": ["--layer", "conv2", "--sort", "max"],
     "heat_map": ["--scales", "1,2"],
-    "segment": ["--of", "grad_cam", "--layer", "conv2", "--foreground", 0.9, "--blur", 1],
-    "curves": ["--of", "integrated_gradients", "--steps", 4, "--fill", "mean", "--class", "frog"],
-    "choose": ["--of", "saliency", "--of", "grad_cam", "--steps", 3, "--layer", "conv2"],
-    "sanity": ["--of", "guided_backprop", "--independent"],
+    "segment": ["--method", "grad_cam", "--layer", "conv2", "--foreground", 0.9, "--blur", 1],
+    "curves": ["--method", "integrated_gradients", "--steps", 4, "--fill", "mean", "--classes", "frog"],
+    "choose": ["--method", "saliency", "--method", "grad_cam", "--steps", 3, "--layer", "conv2"],
+    "sanity": ["--method", "guided_backprop", "--independent"],
     "side_by_side": ["--layer", "conv2"],
     "facets": ["--layer", "conv2", "--unit", 1, "--count", 2, "--steps", 2],
     "invert": ["--layer", "conv1,conv2", "--copies", 2, "--steps", 2],
     "dream": ["--layer", "conv2", "--octaves", 2, "--steps", 2],
-    "fool": ["--of", "fgsm", "--target", "frog", "--size", 30, "--whole"],
-    "maximize": ["--class", "frog,truck", "--recipe", "brisk", "--steps", 2],
-    "unrecognizable": ["--class", "1", "--goal", 0.2],
+    "fool": ["--method", "fgsm", "--target", "frog", "--epsilon", 30, "--integer-pixels"],
+    "maximize": ["--classes", "frog,truck", "--recipe", "brisk", "--steps", 2],
+    "unrecognizable": ["--classes", "1", "--goal", 0.2],
     "evolve": ["--encoding", "direct", "--generations", 2],
 }
-TRIED = {name: SMALL.get(name, []) for name, row in ROWS.items() if see.images_of(row) != "none"}
-ALONE = {name: SMALL.get(name, []) for name, row in ROWS.items() if see.images_of(row) == "none"}
+TRIED = {name: SMALL.get(name, []) for name, row in ROWS.items() if see.image_requirement(row) != "none"}
+ALONE = {name: SMALL.get(name, []) for name, row in ROWS.items() if see.image_requirement(row) == "none"}
 SILENT = ("activation_maps", "heat_map", "segment", "curves", "choose", "sanity", "side_by_side")  # of single images
 SILENT += ("facets", "invert", "dream", "fool")
 
@@ -47,9 +47,9 @@ def here(tmp_path, monkeypatch):
     """Pictures without a name of their own are written into the current folder."""
 
     def imagenet():
-        warnings.warn("classes have numbers and no names: no connection", stacklevel=2)
+        warnings.warn("class names are not available, numbers are used instead: no connection", stacklevel=2)
 
-    monkeypatch.setattr(class_names, "imagenet", imagenet)
+    monkeypatch.setattr(class_names, "imagenet_class_names", imagenet)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -100,43 +100,43 @@ def blank(path):
     return matplotlib.image.imread(path)[..., :3].std() < 0.05
 
 
-def test_every_method_of_the_package_is_tried():
+def test_every_method_has_a_case():
     assert TRIED.keys() | ALONE.keys() == ROWS.keys()
     assert SMALL.keys() <= ROWS.keys()
     assert ALONE.keys() == {"filter_images", "maximize", "unrecognizable", "evolve"}
 
 
 @pytest.mark.parametrize("method", ALONE)
-def test_a_network_alone(run, here, network, method):
+def test_methods_without_images(run, here, network, method):
     outcome = run("see", method, network, *ALONE[method])
     assert outcome.exit_code == 0, outcome.stderr
     assert not blank(here / f"{method}.png")
 
 
-def test_dreamed_pictures_are_files_too(document, here, network, photos):
+def test_images_dir_and_frames(document, here, network, photos):
     words = ("see", "dream", network, photos / "a.png", "--layer", "conv1", "--steps", "1", "--octaves", "1")
-    found = document(*words, "--folder", "each")
+    found = document(*words, "--images-dir", "each")
     assert [str(file) for file in (here / "each").iterdir()] == [str(here / each) for each in found["result"]["files"]]
-    document(*words, "--folder", "flight", "--frames", "2", "--force")
+    document(*words, "--images-dir", "flight", "--frames", "2", "--force")
     assert len([*(here / "flight").iterdir()]) == 2
 
 
 @pytest.mark.parametrize(
     ("asked", "says"),
     [
-        (["maximize"], "one of classes, layer, score"),
-        (["maximize", "--class", "1", "--recipe", "lucit"], "lucid"),
-        (["saliency", "a", "--folder", "x"], "--folder goes with"),
-        (["fool", "a", "--of", "fgms"], "fgsm"),
-        (["fool", "a", "--size", "3"], "option of minimal"),
-        (["dream", "a", "--frames", "3"], "--frames needs a --folder"),
+        (["maximize"], "one of `classes`, `layer` and `score`"),
+        (["maximize", "--classes", "1", "--recipe", "lucit"], "lucid"),
+        (["saliency", "a", "--images-dir", "x"], "--images-dir is only for"),
+        (["fool", "a", "--method", "fgms"], "fgsm"),
+        (["fool", "a", "--epsilon", "3"], "option of minimal"),
+        (["dream", "a", "--frames", "3"], "--frames needs --images-dir"),
         (["dream", "a", "--copies", "2"], "dream does not take --copies"),
-        (["facets", "a", "--class", "1", "--copies", "2"], "facets does not take --copies"),
+        (["facets", "a", "--classes", "1", "--copies", "2"], "facets does not take --copies"),
         (["invert", "a", "--size", "9"], "invert does not take --size"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_is_wrong_with_a_dream(run, network, photos, asked, says):
+def test_errors_of_synthesis_options(run, network, photos, asked, says):
     method, *rest = asked
     outcome = run("see", method, network, *[photos / "a.png" if each == "a" else each for each in rest])
     assert outcome.exit_code == 2
@@ -144,13 +144,13 @@ def test_what_is_wrong_with_a_dream(run, network, photos, asked, says):
 
 
 @pytest.mark.parametrize("method", TRIED)
-def test_a_picture_and_what_it_says(run, here, network, photos, method):
+def test_figure_and_text(run, here, network, photos, method):
     other = ["--other", network] if method == "side_by_side" else []
     outcome = run("see", method, network, photos, *TRIED[method], *other)
     assert outcome.exit_code == 0, outcome.stderr
     assert not blank(here / f"{method}.png")
     said = outcome.stdout.splitlines()
-    assert said[-1] == f"drawn: {method}.png"
+    assert said[-1] == f"figure: {method}.png"
     if method in SILENT:
         return
     each = 2 if method == "deconvnet" else 1
@@ -159,10 +159,10 @@ def test_a_picture_and_what_it_says(run, here, network, photos, method):
     ]
 
 
-def test_json_and_numbers_agree(document, here, network, photos):
-    found = document("see", "integrated_gradients", network, photos / "a.png", "--class", "Truck", "--values", "x.npz")[
-        "result"
-    ]
+def test_json_and_values_agree(document, here, network, photos):
+    found = document(
+        "see", "integrated_gradients", network, photos / "a.png", "--classes", "Truck", "--values", "x.npz"
+    )["result"]
     assert {key: found[key] for key in ("method", "model", "picture", "values")} == {
         "method": "integrated_gradients",
         "model": "small_cifar10",
@@ -179,7 +179,7 @@ def test_json_and_numbers_agree(document, here, network, photos):
 
 
 def test_a_class_is_a_number_or_a_name(document, network, photos):
-    asked = ("see", "saliency", network, photos / "a.png", "--force", "--class")
+    asked = ("see", "saliency", network, photos / "a.png", "--force", "--classes")
     assert document(*asked, "frog")["result"] == document(*asked, 6)["result"]
 
 
@@ -189,22 +189,22 @@ def test_the_list_names_methods_and_their_own_options(document, method):
     function = ROWS[method].function
     assert (row["kind"], row["title"]) == (ROWS[method].kind, ROWS[method].title)
     assert row["what"] == inspect.getdoc(function).split("\n")[0]
-    own = {see.spelled(name) for name in inspect.signature(function).parameters if name in see.OPTIONS}
+    own = {see.option_flag(name) for name in inspect.signature(function).parameters if name in see.OPTIONS}
     assert own <= set(row["options"])
 
 
-def test_every_option_is_a_parameter_of_some_way():
+def test_every_option_is_a_parameter_of_some_method():
     for option in see.OPTIONS:
-        assert any(see.argument_of(row, option) for row in ROWS.values()), option
-    typed = {option.name for option in see.command.params}
+        assert any(see.argument_name(row, option) for row in ROWS.values()), option
+    typed = {option.name for option in see.see_command.params}
     assert set(see.OPTIONS) <= typed
-    assert {"classes", "of", "other", "layer", "unit", "steps", "seed", "batch"} <= set(see.OPTIONS)
+    assert {"classes", "method", "other", "layer", "unit", "steps", "seed", "batch_size"} <= set(see.OPTIONS)
 
 
-def test_the_list_says_all_options_also_where_there_is_little_room(run, monkeypatch):
+def test_list_shows_all_options_in_a_narrow_terminal(run, monkeypatch):
     said = run("see", "--list").stdout
     assert "--other" in said
-    monkeypatch.setattr(see, "width", lambda: 50)
+    monkeypatch.setattr(see, "terminal_width", lambda: 50)
     narrow = run("see", "--list").stdout
     assert max(map(len, narrow.splitlines())) <= 50
     assert narrow.count("--") == said.count("--")
@@ -220,47 +220,47 @@ def test_the_list_as_text(run):
     ("words", "text"),
     [
         (["salency"], "Did you mean saliency"),
-        (["saliency", "--patch", 4], "its own options: --class, --batch"),
+        (["saliency", "--patch", 4], "options of saliency: --classes, --batch-size"),
         (["occlusion", "--steps", 4], "--patch, --stride"),
         (["grad_cam", "--layer", "conv3"], "Did you mean conv"),
         (["guided_backprop", "--unit", 1], "--layer"),
-        (["activation_maps"], "needs a --layer"),
+        (["activation_maps"], "needs --layer"),
         (["deconvnet", "--layer", "conv2", "--unit", 4], "from 0 to 3"),
-        (["saliency", "--class", "frg"], "Did you mean frog"),
-        (["saliency", "--class", 10], "from 0 to 9"),
+        (["saliency", "--classes", "frg"], "Did you mean frog"),
+        (["saliency", "--classes", 10], "from 0 to 9"),
         (["saliency", "--out", "x.jpg"], "--out should end in"),
         (["saliency", "--values", "x.csv"], "--values should end in"),
-        (["saliency", "--of", "guided_backprop"], "does not take --of"),
-        (["smoothgrad", "--of", "salency"], "Did you mean saliency"),
-        (["segment", "--of", "salency"], "Did you mean saliency"),
-        (["sanity", "--of", "saliency", "--of", "guided_backprop"], "takes one --of"),
+        (["saliency", "--method", "guided_backprop"], "does not take --method"),
+        (["smoothgrad", "--method", "salency"], "Did you mean saliency"),
+        (["segment", "--method", "salency"], "Did you mean saliency"),
+        (["sanity", "--method", "saliency", "--method", "guided_backprop"], "`--method` should be one method"),
         (["curves", "--patch", 4], "and those of saliency"),
         (["curves", "--fill", "grye"], "Did you mean gray"),
-        (["occlusion", "--fill", "1,2"], "a number or 3 of them"),
+        (["occlusion", "--fill", "1,2"], "one number or 3 numbers"),
         (["segment", "--foreground", 0.1], "should be quantiles"),
         (["side_by_side"], "--other NAME|FILE"),
         (["activation_maps", "--layer", "conv2", "--sort", "mux"], "Did you mean max"),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else "",
 )
-def test_what_does_not_fit_is_said(fails, here, network, photos, words, text):
+def test_errors_of_arguments(fails, here, network, photos, words, text):
     assert text in fails("see", words[0], network, photos, *words[1:], code=2)
     assert not [*here.iterdir()]
 
 
-def test_what_is_there_stays(fails, run, here, network, photos):
+def test_existing_files_are_not_overwritten(fails, run, here, network, photos):
     (here / "saliency.png").write_text("mine")
-    assert "is there already" in fails("see", "saliency", network, photos, code=2)
+    assert "already exists" in fails("see", "saliency", network, photos, code=2)
     assert (here / "saliency.png").read_text() == "mine"
     assert run("see", "saliency", network, photos, "--force").exit_code == 0
     assert not blank(here / "saliency.png")
 
 
-def test_missing_words_and_files(fails, here, network):
+def test_missing_arguments_and_files(fails, here, network):
     assert "METHOD" in fails("see", code=2)
     assert "NAME|FILE" in fails("see", "saliency", code=2)
     assert "needs images" in fails("see", "saliency", network, code=2)
-    assert "no image" in fails("see", "saliency", network, "nowhere.jpg", code=4)
+    assert "image not found" in fails("see", "saliency", network, "nowhere.jpg", code=4)
     (here / "text.jpg").write_text("no image")
     assert "text.jpg" in fails("see", "saliency", network, "text.jpg", code=4)
 
@@ -287,16 +287,16 @@ def filters(model, *, layer=None):
 """
 
 
-def test_a_method_may_look_at_the_network_alone(monkeypatch, run, fails, here, network, photos):
+def test_images_for_a_method_without_images(monkeypatch, run, fails, here, network, photos):
     (here / "toy_filters.py").write_text(FILTERS)
     monkeypatch.syspath_prepend(here)
     monkeypatch.setitem(ROWS, "filters", Method("filters", "toy_filters", "features", "Filters"))
     outcome = run("see", "filters", network, "--layer", "conv1")
-    assert outcome.stdout == "two filters\ndrawn: filters.png\n"
-    assert "looks at the network alone" in fails("see", "filters", network, photos, "--force", code=2)
+    assert outcome.stdout == "two filters\nfigure: filters.png\n"
+    assert "takes no images" in fails("see", "filters", network, photos, "--force", code=2)
 
 
-def test_a_warning_is_remarked_once(monkeypatch, run, here, network):
+def test_a_warning_is_printed_once(monkeypatch, run, here, network):
     warning = "import warnings\n    warnings.warn('few')\n    return Found"
     (here / "toy_warnings.py").write_text(FILTERS.replace("return Found", warning))
     monkeypatch.syspath_prepend(here)
@@ -305,17 +305,30 @@ def test_a_warning_is_remarked_once(monkeypatch, run, here, network):
 
 
 @pytest.mark.parametrize("seconds", [0, 1e9], ids=["lines", "none yet"])
-def test_progress_where_there_is_no_terminal(monkeypatch, run, network, photos, seconds):
+def test_progress_without_a_terminal(monkeypatch, run, network, photos, seconds):
     monkeypatch.setattr(see, "EVERY", seconds)
-    words = ("see", "smoothgrad", network, photos / "a.png", "--samples", 8, "--batch", 2, "--force")
+    words = ("see", "smoothgrad", network, photos / "a.png", "--samples", 8, "--batch-size", 2, "--force")
     assert run(*words).stderr.splitlines() == ["2 of 8", "4 of 8", "6 of 8"] * (seconds == 0)
     assert run(*words, "--quiet").stderr == ""
 
 
-def test_what_judges_says_in_numbers_what_the_package_says(document, here, network, photos):
+def test_evaluations_equal_the_functions_of_the_package(document, here, network, photos):
     from kerascnn.visualize import choose, grad_cam, saliency
 
-    words = ("--of", "saliency", "--of", "grad_cam", "--layer", "conv2", "--steps", 3, "--seed", 4, "--fill", "1,2,3")
+    words = (
+        "--method",
+        "saliency",
+        "--method",
+        "grad_cam",
+        "--layer",
+        "conv2",
+        "--steps",
+        3,
+        "--seed",
+        4,
+        "--fill",
+        "1,2,3",
+    )
     found = document("see", "choose", network, photos, *words, "--values", "x.npz")["result"]
     methods = {"saliency": saliency, "grad_cam": lambda *given, **more: grad_cam(*given, layer="conv2", **more)}
     model = keras.saving.load_model(network)
@@ -327,9 +340,9 @@ def test_what_judges_says_in_numbers_what_the_package_says(document, here, netwo
         np.testing.assert_allclose(held["table_gain"], table.gain, rtol=1e-5)
 
 
-def test_a_method_smooths_the_one_that_is_named(document, here, network, photos):
+def test_smoothgrad_of_a_method(document, here, network, photos):
     words = (network, photos / "a.png", "--values", "x.npz", "--force")
-    document("see", "smoothgrad", *words, "--samples", 1, "--noise", 0, "--of", "gradient_x_input")
+    document("see", "smoothgrad", *words, "--samples", 1, "--noise", 0, "--method", "gradient_x_input")
     with np.load(here / "x.npz") as smoothed:
         found = smoothed["values"]
     document("see", "gradient_x_input", *words)
@@ -337,8 +350,8 @@ def test_a_method_smooths_the_one_that_is_named(document, here, network, photos)
         np.testing.assert_allclose(found, own["values"], rtol=1e-5)
 
 
-def test_a_judge_tells_of_each_image(document, network, photos):
-    found = document("see", "segment", network, photos / "a.png", "--of", "integrated_gradients", "--class", 3)[
+def test_an_evaluation_has_a_row_per_image(document, network, photos):
+    found = document("see", "segment", network, photos / "a.png", "--method", "integrated_gradients", "--classes", 3)[
         "result"
     ]
     assert [*found["table"][0]] == ["image", "found", "share", "y0", "x0", "y1", "x1"]
@@ -351,7 +364,7 @@ def test_two_networks_need_no_image(document, run, network):
     assert "small_cifar10 (a)" in run("see", "side_by_side", network, "--other", network, "--force").stdout
 
 
-def test_another_network_is_checked_as_the_first(fails, network, photos):
+def test_the_other_network_is_checked(fails, network, photos):
     assert "nowhere.keras" in fails("see", "side_by_side", network, "--other", "nowhere.keras", code=4)
     assert "--other-weights" in fails("see", "saliency", network, photos, "--other-weights", "imagenet", code=2)
 
@@ -359,14 +372,23 @@ def test_another_network_is_checked_as_the_first(fails, network, photos):
 TOY = '''
 from dataclasses import replace
 
-from kerascnn.visualize.attribution.attribution import aim
-from kerascnn.visualize.attribution.gradients import differentiate, slope
+from kerascnn.visualize.attribution.attribution import make_target
+from kerascnn.visualize.attribution.gradients import differentiate, read_gradient
 from kerascnn.visualize.registry import attribution_method
 
 
 @attribution_method
 def powered(
-    model, images, classes=None, *, power=2.0, sign=False, score=None, labels=None, batch=None, on_progress=None
+    model,
+    images,
+    classes=None,
+    *,
+    power=2.0,
+    sign=False,
+    score=None,
+    class_names=None,
+    batch_size=None,
+    on_progress=None,
 ):
     """The size of the gradient to a power (nobody 2026).
 
@@ -374,8 +396,9 @@ def powered(
         power: the exponent of the size of the gradient.
         sign: keep the sign of the gradient.
     """
-    aimed = aim(model, images, classes, score=score, labels=labels, batch=batch, on_progress=on_progress)
-    found = differentiate(aimed, ("powered",), "powered", slope)
+    options = {"score": score, "class_names": class_names, "batch_size": batch_size, "on_progress": on_progress}
+    target = make_target(model, images, classes, **options)
+    found = differentiate(target, ("powered",), "powered", read_gradient)
     sizes = abs(found.values) ** power
     return replace(found, values=sizes * (found.values > 0) if sign else sizes)
 '''
@@ -411,7 +434,7 @@ def test_a_row_is_all_that_a_new_method_needs_on_the_command_line(toy, document,
         "kind": "attribution",
         "title": "Powered gradient",
         "what": "The size of the gradient to a power (nobody 2026).",
-        "options": ["--class", "--batch", "--power", "--sign"],
+        "options": ["--classes", "--batch-size", "--power", "--sign"],
     }
     (row,) = document("see", toy, "--list")["result"]
     assert row["help"]["--power"] == "the exponent of the size of the gradient."
@@ -425,10 +448,10 @@ def test_a_row_is_all_that_a_new_method_needs_on_the_command_line(toy, document,
     with np.load(here / "x.npz") as held:
         np.testing.assert_allclose(cubes, held["values"] ** 3, rtol=1e-5)
     assert (cubes == 0).any()
-    table = document("see", "choose", *words, "--of", toy, "--power", 3, "--steps", 2)["result"]["table"]
+    table = document("see", "choose", *words, "--method", toy, "--power", 3, "--steps", 2)["result"]["table"]
     assert toy in [row["method"] for row in table]
-    assert run("see", "sanity", *words, "--of", toy, "--independent").exit_code == 0
-    assert run("see", "smoothgrad", *words, "--of", toy, "--samples", 2).exit_code == 0
+    assert run("see", "sanity", *words, "--method", toy, "--independent").exit_code == 0
+    assert run("see", "smoothgrad", *words, "--method", toy, "--samples", 2).exit_code == 0
 
 
 def test_an_option_of_a_new_method_has_near_names_a_variable_and_a_place_in_files(
@@ -451,7 +474,7 @@ def test_an_option_of_a_new_method_has_near_names_a_variable_and_a_place_in_file
     assert least() == 1
 
 
-def test_a_way_says_what_its_options_mean(run, document):
+def test_method_list_explains_its_options(run, document):
     said = run("see", "guided_backprop", "--list").stdout
     assert "Guided backpropagation" in said
     assert "--signal" in said
@@ -461,7 +484,7 @@ def test_a_way_says_what_its_options_mean(run, document):
     assert "Did you mean" in run("see", "guided_backprob", "--list").stderr
 
 
-def test_what_a_signal_starts_with_is_an_option(document, fails, here, network, photos):
+def test_signal_options(document, fails, here, network, photos):
     words = ("see", "deconvnet", network, photos / "a.png", "--force", "--values", "x.npz", "--signal")
     document(*words, "one")
     with np.load(here / "x.npz") as held:

@@ -1,16 +1,16 @@
-"""Options from variables and files: which counts, what is wrong with them, where each came from."""
+"""Options from variables and files: precedence, errors, sources."""
 
 import click
 import pytest
 
-from kerascnn_apps.settings import collect_settings, nested_defaults
+from kerascnn_apps.settings import build_default_map, collect_settings
 
 FAMILIES = {"flag": "vgg", "variable": "nin", "here": "lenet", "project": "squeezenet", "own": "densenet"}
 
 
 @pytest.fixture
 def place(monkeypatch, tmp_path):
-    """A working folder, and beside it the person's own."""
+    """A working folder and a user folder."""
     here = tmp_path / "here"
     here.mkdir()
     monkeypatch.chdir(here)
@@ -20,7 +20,7 @@ def place(monkeypatch, tmp_path):
 
 @pytest.fixture
 def said(place, tmp_path, monkeypatch):
-    """Say in one of the places which family to list; the words for the command line."""
+    """Set the family in one of the places; return the command line."""
 
     def say(where):
         table = f'family = "{FAMILIES[where]}"\n'
@@ -41,16 +41,16 @@ def said(place, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("winner", FAMILIES)
-def test_what_counts_first(document, said, winner):
-    """All from the winner on speak."""
+def test_precedence(document, said, winner):
+    """The winner and all weaker places set a value."""
     order = [*FAMILIES]
     words = [word for where in order[order.index(winner) :] for word in said(where)]
     assert {row["family"] for row in document("list", *words)["result"]} == {FAMILIES[winner]}
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
-def test_a_file_by_name(document, run, said, place, before):
-    """In place of the folder's, wherever on the line it is named; options of all commands count too."""
+def test_config_option(document, run, said, place, before):
+    """It replaces the folder's file, anywhere on the command line; also for options of all commands."""
     said("here")
     (place / "other.toml").write_text('quiet = true\n[list]\nmax_params = 1e6\nfamily = "squeezenet"')
     assert document("list", "--config", "other.toml")["result"] == []
@@ -75,43 +75,43 @@ def test_values_of_all_kinds(document, place):
     assert rows["list", "--pretrained"] is True
 
 
-def test_switches_that_choose():
+def test_several_flags_for_one_parameter():
     """Several switches for one parameter: in a file, the one that is true."""
     switches = [click.Option([f"--{name}", "effort"], flag_value=name) for name in ("quick", "full")]
     group = click.Group("main", {"report": click.Command("report", params=switches)})
     found = {}
     collect_settings({"report": {"full": True}}, group, "kerascnn.toml", (), found)
-    assert nested_defaults(found) == {"report": {"effort": "full"}}
+    assert build_default_map(found) == {"report": {"effort": "full"}}
 
 
 WRONG = {
-    "[train]\nepohcs = 5": (2, "kerascnn.toml: there is no 'epohcs' in [train]. Did you mean epochs?"),
-    "[trian]\nepochs = 5": (2, "kerascnn.toml: there is no 'trian'. Did you mean train"),
-    "[diagnose.unit]\nsave = 1": (2, "there is no 'unit' in [diagnose]. Did you mean units"),
+    "[train]\nepohcs = 5": (2, "kerascnn.toml: unknown option 'epohcs' in [train]. Did you mean epochs?"),
+    "[trian]\nepochs = 5": (2, "kerascnn.toml: unknown option 'trian'. Did you mean train"),
+    "[diagnose.unit]\nsave = 1": (2, "unknown option 'unit' in [diagnose]. Did you mean units"),
     "jsn = true": (2, "Did you mean json?"),
     '[train]\nepochs = "many"': (2, "kerascnn.toml: epochs in [train]: 'many' is not a valid integer"),
     "[train]\nepochs = 0": (2, "epochs in [train]: 0 is not in the range"),
     "[train]\nepochs = true": (2, "epochs in [train]: should be a value. Received: True"),
     "[train]\nresume = 1": (2, "resume in [train]: should be true or false. Received: 1"),
-    "[train]\nconfig = 'x.toml'": (2, "there is no 'config' in [train]"),
-    "[train\n": (4, "kerascnn.toml is no TOML"),
+    "[train]\nconfig = 'x.toml'": (2, "unknown option 'config' in [train]"),
+    "[train\n": (4, "kerascnn.toml should be a TOML file"),
 }
 
 
 @pytest.mark.parametrize("text", WRONG, ids=lambda text: text.replace("\n", " "))
-def test_what_is_wrong_is_named(fails, place, text):
+def test_errors_in_files(fails, place, text):
     (place / "kerascnn.toml").write_text(text)
     code, words = WRONG[text]
     assert words in fails("list", code=code)
 
 
-def test_files_that_are_not_there(fails, place):
-    assert "--config: there is no file none.toml" in fails("list", "--config", "none.toml", code=4)
-    assert "--config: there is no file none.toml" in fails("--config", "none.toml", "list", code=4)
+def test_missing_files(fails, place):
+    assert "--config: file not found: none.toml" in fails("list", "--config", "none.toml", code=4)
+    assert "--config: file not found: none.toml" in fails("--config", "none.toml", "list", code=4)
 
 
-def test_projects_of_others(run, place):
-    """A pyproject.toml that says nothing of kerascnn is not even read as TOML."""
+def test_pyproject_without_kerascnn(run, place):
+    """A pyproject.toml that does not mention kerascnn is not parsed."""
     (place / "pyproject.toml").write_text("[project\n")
     assert run("list", "lenet").exit_code == 0
 
@@ -121,7 +121,7 @@ def test_wrong_variables(fails, place, monkeypatch):
     assert "'old' is not a valid integer. (from KERASCNN_LIST_YEAR)" in fails("list", code=2)
 
 
-def test_where_from(document, run, said, place):
+def test_config_shows_the_source_of_each_value(document, run, said, place):
     for where in ("variable", "here", "own"):
         said(where)
     (place / "kerascnn.toml").write_text('[list]\nfamily = "lenet"\nyear = 1998')
@@ -139,7 +139,7 @@ def test_where_from(document, run, said, place):
     assert "kerascnn.toml" in text
 
 
-def test_settings_of_no_command(fails, place):
+def test_config_of_an_unknown_command(fails, place):
     assert "train" in fails("config", "show", "trian", code=2)
 
 
@@ -149,10 +149,10 @@ def test_completion_reads_no_file(process, place):
     assert "list" in done.stdout
 
 
-def test_force_of_a_file_allows_what_the_line_asks(run, fails, place):
-    """It counts before the option that it allows is looked at, wherever it is said."""
+def test_force_set_by_a_file(run, fails, place):
+    """It is read before the option that it affects."""
     (place / "net.svg").write_text("old")
-    assert "is there already" in fails("show", "lenet5", "--diagram", "net.svg", code=2)
+    assert "already exists" in fails("show", "lenet5", "--diagram", "net.svg", code=2)
     (place / "kerascnn.toml").write_text("[show]\nforce = true")
     assert run("show", "lenet5", "--diagram", "net.svg").exit_code == 0
     assert (place / "net.svg").read_text().startswith("<svg")

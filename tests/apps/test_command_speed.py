@@ -1,4 +1,4 @@
-"""What is asked often answers at once: no heavy import, at most ten times the CPU time of bare Python."""
+"""Frequent commands are fast: no heavy import, at most ten times the CPU time of bare Python."""
 
 import os
 import statistics

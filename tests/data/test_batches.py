@@ -9,7 +9,7 @@ from PIL import Image
 from planted import contents, photo, write
 
 from kerascnn.data import Batch, batches, load
-from kerascnn.data.augment import AUGMENTATIONS, areas, draws, windows
+from kerascnn.data.augment import AUGMENTATIONS, area_boxes, random_rows, window_boxes
 
 batching = import_module("kerascnn.data.batches")  # of that name the package has a function too
 
@@ -121,7 +121,7 @@ ORACLES = {
 
 @pytest.mark.parametrize("name", ORACLES)
 def test_augmentations_against_numpy(arrays, name):
-    rows = draws(11, seed=5, epoch=1)
+    rows = random_rows(11, seed=5, epoch=1)
     assert rows.min() >= 0
     assert rows.max() < 1
     found, _ = run(arrays, None, 4, augment=name, seed=5, epoch=1)
@@ -140,7 +140,7 @@ def test_every_place_comes(name):
 
 def test_photo_crop_is_a_window_of_the_resized_photo(files):
     """Short side 256/224 of the size, by Pillow; then any window of whole pixels, mirrored or not."""
-    size, rows = (28, 28), draws(13, 0, 0)  # 28 * 256 / 224 = 32
+    size, rows = (28, 28), random_rows(13, 0, 0)  # 28 * 256 / 224 = 32
     found, _ = run(files, size, 4, augment="photo_crop")
     for image, path, row in zip(found, files.items, rows, strict=True):
         photo = Image.open(path)
@@ -162,9 +162,9 @@ def test_crops_of_a_ramp_say_where_they_are(name):
     x = np.broadcast_to(RAMP, (200, 120, 200, 3))
     images = Batch(x, np.zeros(200, int), ("a",), tuple(map(str, range(200))))
     found, _ = run(images, (16, 24), 50, augment=name, seed=2)
-    rows = draws(200, 2, 0)
+    rows = random_rows(200, 2, 0)
     for image, row, box in zip(
-        found, rows, (areas if name == "resized_crop" else windows)(rows, 120, 200, (16, 24)), strict=True
+        found, rows, (area_boxes if name == "resized_crop" else window_boxes)(rows, 120, 200, (16, 24)), strict=True
     ):
         down = box.top + (np.arange(16) + 0.5) * box.height / 16 - 0.5
         right = box.left + (np.arange(24) + 0.5) * box.width / 24 - 0.5
@@ -176,8 +176,8 @@ def test_crops_of_a_ramp_say_where_they_are(name):
 
 @pytest.mark.parametrize("sides", [(480, 640), (640, 480), (100, 1000), (224, 224), (10, 10)], ids=str)
 def test_boxes_are_as_published(sides):
-    rows = draws(4000, 0, 0)
-    found = np.array(areas(rows, *sides, (224, 224)))
+    rows = random_rows(4000, 0, 0)
+    found = np.array(area_boxes(rows, *sides, (224, 224)))
     tops, lefts, high, wide = found.T
     assert min(tops.min(), lefts.min()) >= 0
     assert (tops + high).max() <= sides[0]
@@ -188,7 +188,7 @@ def test_boxes_are_as_published(sides):
     assert area.max() <= 1
     assert ratio.min() >= 3 / 4 - 1e-9
     assert ratio.max() <= 4 / 3 + 1e-9
-    tops, lefts, high, wide = np.array(windows(rows, *sides, (224, 224))).T
+    tops, lefts, high, wide = np.array(window_boxes(rows, *sides, (224, 224))).T
     np.testing.assert_allclose(high, min(sides) * 224 / 256)
     np.testing.assert_allclose(wide, high)
     assert min(tops.min(), lefts.min()) >= 0
@@ -206,7 +206,7 @@ def test_an_own_function_gets_floats_and_its_rows(arrays):
 
     found, _ = run(arrays, None, 4, augment=change)
     assert seen[0] == (tf.float32, 8)
-    np.testing.assert_allclose(found, arrays.items * draws(11, 0, 0)[:, :1, None, None], rtol=1e-6)
+    np.testing.assert_allclose(found, arrays.items * random_rows(11, 0, 0)[:, :1, None, None], rtol=1e-6)
 
 
 def test_the_last_batch(arrays):
@@ -220,8 +220,8 @@ def test_the_last_batch(arrays):
 
 def test_files_are_decoded_once(files, monkeypatch):
     fresh, read = files.take(range(13)), []
-    one = Batch.one
-    monkeypatch.setattr(Batch, "one", lambda self, i, *rest: read.append(i) or one(self, i, *rest))
+    one = Batch.decode_image
+    monkeypatch.setattr(Batch, "decode_image", lambda self, i, *rest: read.append(i) or one(self, i, *rest))
     for epoch in range(3):
         run(fresh, 24, 4, epoch=epoch, augment="flip")
     assert sorted(read) == [*range(13)]
@@ -234,9 +234,9 @@ def test_files_are_decoded_once(files, monkeypatch):
     [
         ({"augment": "crop_flp"}, "Did you mean crop_flip"),
         ({"augment": 3}, "Unknown augmentation 3"),
-        ({"batch_size": 0}, "`batch_size` should be a whole number of at least 1. Received: 0"),
+        ({"batch_size": 0}, "`batch_size` should be an integer of at least 1. Received: 0"),
         ({"size": None}, "`size` should be .* for images in files"),
-        ({"size": (1, 2, 3)}, r"`size` should be a number of pixels or \(h, w\)"),
+        ({"size": (1, 2, 3)}, r"`size` should be a number of pixels or \(height, width\)"),
     ],
     ids=str,
 )
@@ -251,5 +251,5 @@ def test_a_file_that_went_away_is_named(tmp_path, monkeypatch):
         write(tmp_path / "ab"[i % 2] / f"{i}.jpg", contents(photo(i, SHAPES[i]), "JPEG"))
     images = load(tmp_path, valid=0, test=0).train
     (tmp_path / "b" / "3.jpg").unlink()
-    with pytest.raises(tf.errors.OpError, match=r"3\.jpg should be an image. Received: nothing there"):
+    with pytest.raises(tf.errors.OpError, match=r"3\.jpg should be a readable image. Received: a path"):
         run(images, 24, 2)

@@ -8,7 +8,7 @@ import pytest
 from planted import contents, photo, write
 
 from kerascnn.data import DataError, load
-from kerascnn.data.load import divided, limited
+from kerascnn.data.load import limit_entries, split_by_hash
 
 SHARES = {"valid": 0.2, "test": 0.2}
 
@@ -37,7 +37,7 @@ def plant(folder, count, classes="ab", start=0):
 def test_the_part_is_the_hash(seed):
     keys = [f"key {i}" for i in range(2000)]
     expected = ["test" if place(k, seed) < 0.1 else "valid" if place(k, seed) < 0.3 else "train" for k in keys]
-    assert divided(keys, np.zeros(2000), 0.2, 0.1, seed).tolist() == expected
+    assert split_by_hash(keys, np.zeros(2000), 0.2, 0.1, seed).tolist() == expected
 
 
 def test_each_class_is_divided_in_these_shares():
@@ -110,7 +110,7 @@ def test_groups_of_arrays():
     part = part_of(load((noise(200), np.arange(200) % 2), groups=groups, **SHARES))
     counts = Counter((int(name[-5:]) // 10, part) for name, part in part.items())
     assert set(counts.values()) == {10}
-    with pytest.raises(ValueError, match="`groups` should have one for each of 200 images. Received: 3"):
+    with pytest.raises(ValueError, match="`groups` should have one value for each of the 200 images. Received: 3"):
         load((noise(200), np.arange(200) % 2), groups=[1, 2, 3])
 
 
@@ -167,4 +167,4 @@ def test_a_limit_takes_evenly_and_grows():
     assert np.bincount(small.labels).tolist() == [4, 4, 4]
     assert np.bincount(large.labels).tolist() == [20, 15, 5]
     assert set(small.names) < set(large.names)
-    assert limited([], 3) == []
+    assert limit_entries([], 3) == []

@@ -8,7 +8,7 @@ from PIL import Image
 from scipy.stats import binomtest
 
 from kerascnn import activity, build_model
-from kerascnn.diagnose.activity import ranks, treves_rolls, upper
+from kerascnn.diagnose.activity import effective_ranks, treves_rolls, upper_bound
 
 
 @pytest.fixture(scope="module")
@@ -105,11 +105,11 @@ def test_a_unit_without_a_threshold_is_dead_if_it_is_constant(images):
 @pytest.mark.parametrize("hits", [0, 1, 7, 20])
 def test_bounds_are_clopper_and_pearsons(hits):
     exact = binomtest(hits, 20).proportion_ci(0.90, "exact").high  # one-sided 95 %
-    np.testing.assert_allclose(upper(hits, 20), exact, rtol=1e-9)
+    np.testing.assert_allclose(upper_bound(hits, 20), exact, rtol=1e-9)
 
 
 def test_the_rule_of_three():
-    np.testing.assert_allclose(upper(0, 1000), 3 / 1000, rtol=0.01)
+    np.testing.assert_allclose(upper_bound(0, 1000), 3 / 1000, rtol=0.01)
 
 
 def test_sparsity_at_its_ends():
@@ -121,8 +121,8 @@ def test_sparsity_at_its_ends():
 def test_ranks_of_equal_directions():
     for size in (1, 3, 5):
         covariance = np.diag([2.0] * size + [0.0] * (6 - size))
-        np.testing.assert_allclose(ranks(covariance), (size, size))
-    assert np.isnan(ranks(np.zeros((3, 3)))).all()
+        np.testing.assert_allclose(effective_ranks(covariance), (size, size))
+    assert np.isnan(effective_ranks(np.zeros((3, 3)))).all()
 
 
 def test_photos_are_cut_as_for_predict(tmp_path, rng):
@@ -151,7 +151,7 @@ def test_pictures(network, images, tmp_path):
     ("options", "text"),
     [
         ({"confidence": 1.0}, "`confidence` should be between 0 and 1"),
-        ({"batch_size": 0}, "`batch_size` should be a whole number"),
+        ({"batch_size": 0}, "`batch_size` should be an integer"),
         ({"layers": "rel"}, "Did you mean relu"),
     ],
 )

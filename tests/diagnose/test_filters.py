@@ -7,7 +7,7 @@ from keras import layers
 
 from kerascnn import build_model
 from kerascnn.diagnose import filters
-from kerascnn.diagnose.filters import measures
+from kerascnn.diagnose.filters import measure_filters
 
 
 def gabor(size, rng):
@@ -109,7 +109,7 @@ def test_measures_in_closed_form(rng):
     kernel[..., 0, 1] = 1  # constant: one frequency, each weight its neighbor
     kernel[3, 3, 0, 2] = 1  # a point: all frequencies alike
     kernel[2, 4, 0, 3] = -2  # the same point elsewhere, other sign
-    each, bank = measures(kernel, np.arange(4))
+    each, bank = measure_filters(kernel, np.arange(4))
     np.testing.assert_allclose(each["separable"], 1)
     np.testing.assert_allclose(each["concentration"][1], 1)
     np.testing.assert_allclose(each["concentration"][2], 5 / 49)  # a tenth of 49 frequencies, rounded
@@ -120,14 +120,14 @@ def test_measures_in_closed_form(rng):
 
 def test_equal_directions_have_the_rank_of_their_number():
     kernel = np.eye(9).reshape(3, 3, 1, 9)
-    _, bank = measures(kernel, np.arange(9))
+    _, bank = measure_filters(kernel, np.arange(9))
     np.testing.assert_allclose(bank["entropy_rank"], 9)
 
 
 def test_chance_is_marchenko_and_pasturs():
     """The largest singular value of an m x n matrix of Gaussians is near sqrt(m) + sqrt(n)."""
     kernel = np.random.default_rng(0).normal(size=(11, 11, 3, 96))
-    _, bank = measures(kernel, np.arange(0))
+    _, bank = measure_filters(kernel, np.arange(0))
     expected = (np.sqrt(363) + np.sqrt(96)) / np.sqrt(363 * 96)
     np.testing.assert_allclose(bank["largest"], expected, rtol=0.03)
 
@@ -156,5 +156,5 @@ def test_what_cannot_be_asked(layer, options, text):
 
 
 def test_a_model_without_convolutions():
-    with pytest.raises(ValueError, match="should have a convolution"):
+    with pytest.raises(ValueError, match="should have a 2D convolution"):
         filters(keras.Sequential([keras.Input((4,)), layers.Dense(2)]))

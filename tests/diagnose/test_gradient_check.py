@@ -142,7 +142,7 @@ def test_pictures(rng, tmp_path):
     ("options", "text"),
     [
         ({"layers": "befor"}, "Did you mean before"),
-        ({"samples": 0}, "`samples` and `eps` should be positive"),
+        ({"samples": 0}, "`samples` and `step_size` should be positive"),
         ({"loss": 3}, "`loss` should be"),
     ],
 )
@@ -162,5 +162,5 @@ def test_a_model_that_its_configuration_cannot_build(rng):
 
     model = Own(3)
     model(np.zeros((1, 4)))
-    with pytest.raises(ValueError, match="that its configuration can build again"):
+    with pytest.raises(ValueError, match="rebuildable from its configuration"):
         gradient_check(model, rng.normal(size=(2, 4)), np.arange(2))

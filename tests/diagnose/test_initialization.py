@@ -11,14 +11,20 @@ from kerascnn import build_model, initialization
 
 # std by layer as the lecture notes print them (CS231n 2016, lecture 5), for ten layers of 500 units and another seed
 LECTURE = {
-    "small, tanh": ({"std": 0.01}, [0.213081, 0.047551, 0.010630, 0.002378, 0.000532, 0.000119, 0.000026, 6e-6]),
-    "large, tanh": ({"std": 1.0}, [0.981879, 0.981649, 0.981566, 0.981656, 0.981601]),
+    "small, tanh": ({"stddev": 0.01}, [0.213081, 0.047551, 0.010630, 0.002378, 0.000532, 0.000119, 0.000026, 6e-6]),
+    "large, tanh": ({"stddev": 1.0}, [0.981879, 0.981649, 0.981566, 0.981656, 0.981601]),
     "Xavier, tanh": (
-        {"init": "xavier"},
+        {"initializer": "xavier"},
         [0.627953, 0.486051, 0.407723, 0.357108, 0.320917, 0.292116, 0.273387, 0.254935, 0.239266, 0.228008],
     ),
-    "Xavier, ReLU": ({"init": "xavier", "act": "relu"}, [0.582273, 0.403795, 0.276912, 0.198685, 0.140299, 0.103280]),
-    "He, ReLU": ({"init": "he", "act": "relu"}, [0.825232, 0.827835, 0.813855, 0.826902, 0.834092, 0.860035]),
+    "Xavier, ReLU": (
+        {"initializer": "xavier", "activation": "relu"},
+        [0.582273, 0.403795, 0.276912, 0.198685, 0.140299, 0.103280],
+    ),
+    "He, ReLU": (
+        {"initializer": "he", "activation": "relu"},
+        [0.825232, 0.827835, 0.813855, 0.826902, 0.834092, 0.860035],
+    ),
 }
 
 
@@ -32,7 +38,7 @@ def test_the_figures_of_the_lecture(case):
 
 
 def test_small_weights_kill_signals_both_ways():
-    table = initialization(std=0.01).table
+    table = initialization(stddev=0.01).table
     ratio = 0.01 * np.sqrt(500)  # tanh is linear for signals as small as these
     np.testing.assert_allclose(table["std"][3:].to_numpy() / table["std"][2:9].to_numpy(), ratio, rtol=0.02)
     backward = table.gradient.to_numpy()
@@ -51,7 +57,7 @@ SATURATED = {  # of the first layer: unit Gaussian inputs make its sums Gaussian
 @pytest.mark.parametrize("act", SATURATED)
 def test_saturation_is_that_of_gaussian_sums(act):
     std, share = SATURATED[act]
-    table = initialization((500,) * 3, std=std, act=act).table
+    table = initialization((500,) * 3, stddev=std, activation=act).table
     np.testing.assert_allclose(table.saturated[0], share, atol=0.01)
     if act == "tanh":
         assert (table.saturated > 0.9).all()
@@ -59,14 +65,14 @@ def test_saturation_is_that_of_gaussian_sums(act):
 
 def test_he_keeps_the_mean_square_of_a_relu_net():
     """He et al. 2015, eq. 10: E[a^2] of a layer is that of the layer before."""
-    table = initialization((1000,) * 3, init="he", act="relu").table
+    table = initialization((1000,) * 3, initializer="he", activation="relu").table
     np.testing.assert_allclose(table["mean"] ** 2 + table["std"] ** 2, 1, rtol=0.1)
 
 
 @pytest.mark.parametrize(("init", "power"), [("xavier", 1), ("glorot", 1), ("he", 2)])
 def test_the_rules_by_what_a_linear_layer_does(init, power):
     """One linear layer of as many units multiplies the variance by n std^2: 1 for Xavier's and Glorot's, 2 for He's."""
-    table = initialization((800,), init=init, act="linear").table
+    table = initialization((800,), initializer=init, activation="linear").table
     np.testing.assert_allclose(table["std"][0] ** 2, power, rtol=0.05)
 
 
@@ -106,8 +112,8 @@ def test_the_gradients_of_a_model_are_tensorflows(network, rng):
 def test_a_model_stays_what_it_was(network, rng):
     before = [weight.copy() for weight in network.get_weights()]
     x = rng.normal(size=(4, 8, 8, 3)).astype("float32")
-    small = initialization(network, inputs=x, init="normal", std=1e-3, training=False).table
-    large = initialization(network, inputs=x, init="normal", std=1.0, training=False).table
+    small = initialization(network, inputs=x, initializer="normal", stddev=1e-3, training=False).table
+    large = initialization(network, inputs=x, initializer="normal", stddev=1.0, training=False).table
     assert small["std"][0] < 0.05 < 0.5 < large["std"][0]
     for old, new in zip(before, network.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
@@ -116,7 +122,7 @@ def test_a_model_stays_what_it_was(network, rng):
 def test_batch_norm_rescues_small_weights(rng):
     """With it a plain net's activations keep their spread whatever the weights' (Ioffe & Szegedy 2015)."""
     x = rng.integers(0, 256, (8, 32, 32, 3)).astype("float32")
-    table = initialization(build_model("tiny_vgg"), inputs=x, init="normal", std=0.01).table
+    table = initialization(build_model("tiny_vgg"), inputs=x, initializer="normal", stddev=0.01).table
     with_norm = table[table.layer.str.contains("stage")]
     assert (with_norm["std"] > 0.3).all()
 
@@ -129,17 +135,17 @@ def test_a_sequence_of_layers_may_be_nested(rng):
 
 
 def test_pictures(tmp_path):
-    path = initialization((20, 20), std=0.1).save(tmp_path / "init.png")
+    path = initialization((20, 20), stddev=0.1).save(tmp_path / "init.png")
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(
     ("network", "options", "text"),
     [
-        ((500, 500), {"init": "xavir"}, "Did you mean xavier"),
-        ((500, 500), {"act": "tanhh"}, "Did you mean tanh"),
-        ((), {}, "`network` should be the widths"),
-        ("resnet50", {}, "`network` should be the widths"),
+        ((500, 500), {"initializer": "xavir"}, "Did you mean xavier"),
+        ((500, 500), {"activation": "tanhh"}, "Did you mean tanh"),
+        ((), {}, "`network` should be a list of layer widths"),
+        ("resnet50", {}, "`network` should be a list of layer widths"),
     ],
 )
 def test_what_cannot_be_asked(network, options, text):
@@ -148,5 +154,5 @@ def test_what_cannot_be_asked(network, options, text):
 
 
 def test_a_model_needs_inputs():
-    with pytest.raises(ValueError, match="`inputs` should be a batch for tiny_vgg"):
+    with pytest.raises(ValueError, match="`inputs` should be a batch of inputs of tiny_vgg"):
         initialization(build_model("tiny_vgg"))

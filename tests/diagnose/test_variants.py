@@ -12,8 +12,15 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from kerascnn import build_model, card
-from kerascnn.diagnose import activation_effect, compare, dropout_effect, norm_effect, plain_against_residual, variants
-from kerascnn.diagnose.images import labeled
+from kerascnn.diagnose import (
+    activation_effect,
+    compare_training,
+    dropout_effect,
+    norm_effect,
+    plain_against_residual,
+    variants,
+)
+from kerascnn.diagnose.images import training_images
 from kerascnn.inputs.batch import Batch
 
 
@@ -39,7 +46,7 @@ def test_the_losses_of_gradient_descent_by_hand(points):
         expected.append(-np.log(p[np.arange(30), y]).mean())
         v = 0.9 * v - 0.5 * inputs.T @ (p - np.eye(3)[y]) / 30
         w = w + v
-    found = compare({"by hand": linear}, points, 4, rate=0.5, batch_size=30)
+    found = compare_training({"by hand": linear}, points, 4, learning_rate=0.5, batch_size=30)
     np.testing.assert_allclose(found.losses["by hand"], expected, rtol=1e-5)
     assert list(found.table.epoch) == [1, 2, 3, 4]
     assert list(found.final.params) == [15]
@@ -48,7 +55,7 @@ def test_the_losses_of_gradient_descent_by_hand(points):
 
 def test_validation_is_of_the_trained_weights(points):
     model = linear()
-    found = compare({"model": model}, points, 1, validation=points, rate=0.1, batch_size=30)
+    found = compare_training({"model": model}, points, 1, validation=points, learning_rate=0.1, batch_size=30)
     assert found.final.val_loss[0] < found.final.loss[0] == pytest.approx(np.log(3), rel=1e-5)
     assert not np.any(model.get_weights()[0]), "the model given is copied"
 
@@ -62,14 +69,14 @@ def test_variants_see_the_same_batches(points):
     def larger():
         return keras.Sequential([keras.Input((4,)), layers.Dense(64, "relu"), layers.Dense(3, "softmax")])
 
-    found = compare({"one": drawn, "larger": larger, "twin": drawn}, points, 3, batch_size=7).losses
+    found = compare_training({"one": drawn, "larger": larger, "twin": drawn}, points, 3, batch_size=7).losses
     np.testing.assert_array_equal(found.one, found.twin)
     assert (found.one != found.larger).all()
 
 
 def test_what_is_told(points):
     told = []
-    compare({"a": linear}, points, 2, batch_size=10, on_progress=lambda *what: told.append(what))
+    compare_training({"a": linear}, points, 2, batch_size=10, on_progress=lambda *what: told.append(what))
     assert [(what.split()[0], round(epoch, 2)) for epoch, _, what in told] == [
         ("a", 0.33), ("a", 0.67), ("a", 1), ("a", 1.33), ("a", 1.67), ("a", 2),
     ]  # fmt: skip
@@ -78,23 +85,23 @@ def test_what_is_told(points):
 
 def test_an_interrupted_comparison_goes_on(points, tmp_path):
     networks = {"a": linear, "b/2": linear}
-    whole = compare(networks, points, 2, batch_size=30).table
+    whole = compare_training(networks, points, 2, batch_size=30).table
 
     def stop(epoch, epochs, what):
         if what.startswith("b/2 "):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        compare(networks, points, 2, batch_size=30, folder=tmp_path / "runs", on_progress=stop)
+        compare_training(networks, points, 2, batch_size=30, out=tmp_path / "runs", on_progress=stop)
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["a.csv", "settings.json"]
     trained = []
-    options = {"batch_size": 30, "folder": tmp_path / "runs"}
+    options = {"batch_size": 30, "out": tmp_path / "runs"}
     options["on_progress"] = lambda epoch, epochs, what: trained.append(what.split()[0])
-    found = compare(networks, points, 2, **options).table
+    found = compare_training(networks, points, 2, **options).table
     assert set(trained) == {"b/2"}
     assert found.equals(whole)
     trained.clear()
-    assert compare(networks, points, 2, **options).table.equals(whole)
+    assert compare_training(networks, points, 2, **options).table.equals(whole)
     assert not trained
 
 
@@ -102,23 +109,23 @@ def test_an_interrupted_comparison_goes_on(points, tmp_path):
     ("change", "text"),
     [
         ({"epochs": 3}, "epochs 2, not 3"),
-        ({"rate": 0.2}, "rate 0.1, not 0.2"),
+        ({"learning_rate": 0.2}, "rate 0.1, not 0.2"),
         ({"limit": 20}, "images 30, not 20"),
-        ({"variants": {"a": partial(linear, 4)}}, "15 instead of 20"),
+        ({"variants": {"a": partial(linear, 4)}}, "15 parameters instead of 20"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
 def test_other_runs_are_not_mixed_in(points, tmp_path, change, text):
-    options = {"variants": {"a": linear}, "data": points, "epochs": 2, "folder": tmp_path}
-    compare(**options)
+    options = {"variants": {"a": linear}, "data": points, "epochs": 2, "out": tmp_path}
+    compare_training(**options)
     with pytest.raises(ValueError, match=text):
-        compare(**options | change)
+        compare_training(**options | change)
 
 
 def test_other_data_of_the_same_size_are_not_mixed_in(points, tmp_path):
-    compare({"a": linear}, points, 1, folder=tmp_path)
-    with pytest.raises(ValueError, match="`folder` should have runs with the same settings"):
-        compare({"a": linear}, (points[0] + 1, points[1]), 1, folder=tmp_path)
+    compare_training({"a": linear}, points, 1, out=tmp_path)
+    with pytest.raises(ValueError, match="`out` should contain runs with the same settings"):
+        compare_training({"a": linear}, (points[0] + 1, points[1]), 1, out=tmp_path)
 
 
 @pytest.fixture
@@ -130,8 +137,8 @@ def recorded(monkeypatch):
         found.update(networks)
         return SimpleNamespace(data=data, epochs=epochs, **options)
 
-    monkeypatch.setattr(variants, "compare", instead)
-    monkeypatch.setattr(variants, "compare", instead)
+    monkeypatch.setattr(variants, "compare_training", instead)
+    monkeypatch.setattr(variants, "compare_training", instead)
     return found
 
 
@@ -153,7 +160,7 @@ def test_the_networks_are_those_of_the_paper(recorded, rng):
 
 EFFECTS = {
     "dropout": (dropout_effect, ["no dropout", "dropout 0.25", "dropout 0.5"], layers.Dropout, [0, 1, 1]),
-    "norm": (norm_effect, ["no norm", "batch norm"], layers.BatchNormalization, [0, 5]),
+    "norm": (norm_effect, ["no normalization", "batch norm"], layers.BatchNormalization, [0, 5]),
     "activation": (activation_effect, ["sigmoid", "tanh", "relu", "leaky_relu"], layers.ReLU, [0, 0, 5, 0]),
 }
 
@@ -179,13 +186,15 @@ def digits():
 def test_batch_norm_learns_faster_and_sigmoids_slower(digits):
     """Ioffe & Szegedy 2015, fig. 1; Krizhevsky et al. 2012, fig. 1."""
     norm = norm_effect(digits, 3, 600, batch_size=32).losses.iloc[-1]
-    assert norm["batch norm"] < norm["no norm"]
-    act = activation_effect(digits, 3, 600, acts=("sigmoid", "relu"), batch_size=32).losses.iloc[-1]
+    assert norm["batch norm"] < norm["no normalization"]
+    act = activation_effect(digits, 3, 600, activations=("sigmoid", "relu"), batch_size=32).losses.iloc[-1]
     assert act.relu < act.sigmoid
 
 
 def test_pictures(points, tmp_path):
-    found = compare({"plain": linear, "twin": linear}, points, 2, validation=points, group={"plain": "a", "twin": "a"})
+    found = compare_training(
+        {"plain": linear, "twin": linear}, points, 2, validation=points, group={"plain": "a", "twin": "a"}
+    )
     assert found.save(tmp_path / "losses.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -203,22 +212,22 @@ def files(values):
 def test_images_and_datasets(wrapped):
     images = files(range(10))
     given = SimpleNamespace(train=images, valid=None) if wrapped else images
-    found = labeled("data", given, 4)
+    found = training_images("data", given, 4)
     assert found.items.shape == (4, 2, 2, 3)
-    assert len(found.classes) == 3, "though no image shows the last"
+    assert len(found.class_names) == 3, "though no image shows the last"
     np.testing.assert_array_equal(found.items[:, 0, 0, 0] % 2, found.labels)
-    assert len(labeled("data", given).labels) == 10
+    assert len(training_images("data", given).labels) == 10
 
 
 def test_a_limit_draws_of_all():
     """Sorted by class, as folders are: the first images would all be alike."""
     y = np.repeat(np.arange(10), 100)
-    found = labeled("data", (np.arange(1000), y), 100)
+    found = training_images("data", (np.arange(1000), y), 100)
     assert len(set(found.labels)) == 10
     np.testing.assert_array_equal(found.items // 100, found.labels)
     assert list(found.items) == sorted(set(found.items))
-    assert len(found.classes) == 10
-    np.testing.assert_array_equal(labeled("data", (np.arange(1000), y[:, None])).labels, y)
+    assert len(found.class_names) == 10
+    np.testing.assert_array_equal(training_images("data", (np.arange(1000), y[:, None])).labels, y)
 
 
 @pytest.mark.parametrize(
@@ -226,25 +235,25 @@ def test_a_limit_draws_of_all():
     [
         ("cifar10", "should be arrays"),
         ((np.zeros(3), np.zeros(2, int)), "for 3 images"),
-        ((np.zeros(3), np.zeros(3)), "whole numbers"),
-        ((np.zeros(3), np.eye(3)), "whole numbers"),
+        ((np.zeros(3), np.zeros(3)), "integer class numbers"),
+        ((np.zeros(3), np.eye(3)), "integer class numbers"),
         ((np.zeros(0), np.zeros(0, int)), "at least one image"),
     ],
     ids=["a name", "lengths", "floats", "one-hot", "empty"],
 )
 def test_what_is_no_data(data, text):
     with pytest.raises(ValueError, match=text):
-        compare({"a": linear}, data, 1)
+        compare_training({"a": linear}, data, 1)
 
 
 @pytest.mark.parametrize(
     ("call", "text"),
     [
-        (partial(compare, {}), "`variants` should be a dictionary"),
-        (partial(compare, {"a": linear}, epochs=0), "`epochs` should be a whole number"),
-        (partial(compare, {"a": linear}, limit=-1), "`limit` should be a whole number"),
+        (partial(compare_training, {}), "`variants` should be a dictionary"),
+        (partial(compare_training, {"a": linear}, epochs=0), "`epochs` should be an integer"),
+        (partial(compare_training, {"a": linear}, limit=-1), "`limit` should be an integer"),
         (partial(plain_against_residual, depths=(18,)), "of the form 6n"),
-        (partial(activation_effect, acts=("rellu",)), "Did you mean relu"),
+        (partial(activation_effect, activations=("rellu",)), "Did you mean relu"),
     ],
     ids=["none", "epochs", "limit", "depths", "acts"],
 )

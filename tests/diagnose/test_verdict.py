@@ -53,4 +53,4 @@ def test_filters_that_learned_nothing(images):
 
 def test_few_images_say_little(images):
     verdict = training_verdict(activity(network(), images[:10]))
-    assert "10 images are few: up to 30%" in str(verdict)
+    assert "only 10 images: up to 30%" in str(verdict)

@@ -10,7 +10,7 @@ from keras import layers
 import kerascnn
 from kerascnn import ablate
 from kerascnn.data import Batch
-from kerascnn.evaluation import NotRemovable, without
+from kerascnn.evaluation import NotRemovable, without_part
 
 
 def residual():
@@ -43,7 +43,7 @@ def read(model, name, x):
 def test_a_branch_leaves_its_shortcut(images):
     model, (x, _) = residual(), images
     assert read(model, "block1", x) == pytest.approx(3 * x)
-    cut = without(model, "block1")
+    cut = without_part(model, "block1")
     assert "block1_conv" not in [layer.name for layer in cut.layers]
     assert cut.count_params() == model.count_params() - 16
     behind = keras.Model(model.get_layer("block1").output, model.output)
@@ -52,7 +52,7 @@ def test_a_branch_leaves_its_shortcut(images):
 
 def test_a_projection_is_the_shorter_way(images):
     model, (x, _) = residual(), images
-    cut = without(model, "block2")
+    cut = without_part(model, "block2")
     names = [layer.name for layer in cut.layers]
     assert "block2_skip" in names
     assert not {"block2_conv1", "block2_conv2"} & {*names}
@@ -65,16 +65,16 @@ def test_a_projection_is_the_shorter_way(images):
 def test_what_adds_nothing_is_not_missed(images, name, how):
     """Also where the sum behind the block has another name."""
     model, (x, _) = residual(), images
-    assert np.asarray(without(model, name, how)(x)) == pytest.approx(np.asarray(model(x)), abs=1e-6)
+    assert np.asarray(without_part(model, name, how)(x)) == pytest.approx(np.asarray(model(x)), abs=1e-6)
 
 
 def test_a_layer_of_a_branch_is_bypassed_and_the_branch_stays(images):
     model, (x, _) = residual(), images
-    names = [layer.name for layer in without(model, "block2_conv2").layers]
+    names = [layer.name for layer in without_part(model, "block2_conv2").layers]
     assert "block2_conv2" not in names
     assert "block2_conv1" in names
     halves = [read(model, name, x) for name in ("block2_conv1", "block2_skip")]
-    cut = read(without(model, "block2_conv2"), "block2_add", x)
+    cut = read(without_part(model, "block2_conv2"), "block2_add", x)
     assert cut == pytest.approx(sum(halves), rel=1e-4, abs=1e-3)
 
 
@@ -96,14 +96,14 @@ def test_the_model_itself_stays_as_it_is(images):
 def test_units_give_zero_or_their_mean(images):
     model, (x, y) = residual(), images
     maps = read(model, "block2", x)
-    zero = read(without(model, "block2", "zero", units=[1, 5]), "block2_ablated", x)
+    zero = read(without_part(model, "block2", "zero", units=[1, 5]), "block2_ablated", x)
     kept = [0, 2, 3, 4, 6, 7]
     assert (zero[..., [1, 5]] == 0).all()
     assert zero[..., kept] == pytest.approx(maps[..., kept])
     means = maps.reshape(-1, 8).mean(0)
-    whole = read(without(model, "block2", "mean", means=means), "block2_ablated", x)
+    whole = read(without_part(model, "block2", "mean", means=means), "block2_ablated", x)
     assert whole == pytest.approx(np.broadcast_to(means, maps.shape), rel=1e-5)
-    found = ablate(model, "block2", x, y, how="mean")  # then all images get one answer
+    found = ablate(model, "block2", x, y, mode="mean")  # then all images get one answer
     probs = found.evaluations["block2"].probs
     assert np.ptp(probs, axis=0).max() < 1e-6
     features = means  # nothing comes after block2 but a branch of zeros
@@ -114,9 +114,9 @@ def test_units_give_zero_or_their_mean(images):
 
 REFUSED = {
     "input": ("input", "remove", "the model's input"),
-    "output": ("probs", "remove", "the model's output"),
-    "shape": ("logits", "remove", "makes 3 of 8"),
-    "zeroed output": ("probs", "zero", "the model's output"),
+    "output": ("probs", "remove", "the output of the model"),
+    "shape": ("logits", "remove", "changes the shape from 8 to 3"),
+    "zeroed output": ("probs", "zero", "the output of the model"),
 }
 
 
@@ -124,7 +124,7 @@ REFUSED = {
 def test_what_cannot_be_left_out(case):
     name, how, reason = REFUSED[case]
     with pytest.raises(NotRemovable, match=reason):
-        without(residual(), name, how)
+        without_part(residual(), name, how)
 
 
 def test_equal_branches_and_shared_layers():
@@ -133,14 +133,14 @@ def test_equal_branches_and_shared_layers():
     x = shared(shared(x))
     x = layers.Add(name="sum")([layers.Conv2D(3, 1, name="left")(x), layers.Conv2D(3, 1, name="right")(x)])
     model = keras.Model(inputs, layers.GlobalAveragePooling2D()(x))
-    with pytest.raises(NotRemovable, match="equal length"):
-        without(model, "sum")
+    with pytest.raises(NotRemovable, match="equal depth"):
+        without_part(model, "sum")
     with pytest.raises(NotRemovable, match="more than once"):
-        without(model, "shared")
+        without_part(model, "shared")
     with pytest.raises(ValueError, match="Did you mean|sum"):
-        without(model, "summ")
+        without_part(model, "summ")
     with pytest.raises(ValueError, match="`units`"):
-        without(model, "left", "zero", units=[3])
+        without_part(model, "left", "zero", units=[3])
 
 
 def test_a_sequential_model_and_a_layer_of_its_shape(rng):
@@ -149,7 +149,9 @@ def test_a_sequential_model_and_a_layer_of_its_shape(rng):
     )
     x = rng.uniform(0, 255, (5, 4, 4, 2)).astype(np.float32)
     kernel, bias = model.layers[-1].get_weights()
-    assert np.asarray(without(model, "conv")(x)) == pytest.approx(x.reshape(5, -1) @ kernel + bias, rel=1e-4, abs=1e-3)
+    assert np.asarray(without_part(model, "conv")(x)) == pytest.approx(
+        x.reshape(5, -1) @ kernel + bias, rel=1e-4, abs=1e-3
+    )
 
 
 ZOO = {
@@ -169,7 +171,7 @@ def built(network):
 @pytest.mark.parametrize(("network", "part"), BRANCHES, ids=str)
 def test_blocks_of_the_zoo_lose_their_convolutions(network, part):
     model = built(network)
-    cut = without(model, part)
+    cut = without_part(model, part)
     gone = {layer.name for layer in model.layers} - {layer.name for layer in cut.layers}
     convs = {layer.name for layer in model.layers if layer.name.startswith(f"{part}_") and "_conv" in layer.name}
     assert gone >= convs > set()
@@ -188,17 +190,17 @@ def test_the_table(rng):
         network.get_layer("logits").bias.assign(100 * np.eye(10)[3])
 
     found = ablate(
-        model, ["stage1_block1", "stage2_block2", ("stage2", [0, 1]), "logits"], x, y, how="zero", retrain=retrain
+        model, ["stage1_block1", "stage2_block2", ("stage2", [0, 1]), "logits"], x, y, mode="zero", retrain=retrain
     )
     assert found.table["part"].tolist() == ["stage1_block1", "stage2_block2", "stage2:0,1", "logits"]
-    assert not found.refused
+    assert not found.not_removable
     assert len(given) == 5
     for row in found.table.itertuples():
-        assert row.drop == pytest.approx(found.intact.accuracy - row.accuracy)
+        assert row.drop == pytest.approx(found.baseline.accuracy - row.accuracy)
         assert row.drop_low <= row.drop <= row.drop_high
     same = found.table[found.table["part"] != "logits"]
     assert same["retrained_accuracy"].tolist() == pytest.approx([np.mean(y == 3)] * 3)  # always class 3
-    assert found.retrained.accuracy == pytest.approx(np.mean(y == 3))
+    assert found.retrained_baseline.accuracy == pytest.approx(np.mean(y == 3))
     assert f"{100 * found.table['drop'][0]:.1f} (" in str(found)
     assert max(map(len, str(found).splitlines())) <= 120
 
@@ -206,11 +208,11 @@ def test_the_table(rng):
 def test_refusals_are_listed_beside_results(images, tmp_path):
     model, (x, y) = residual(), images
     found = ablate(model, ["block3", "logits"], x, y)
-    assert found.refused == {"logits": "logits makes 3 of 8"}
+    assert found.not_removable == {"logits": "logits changes the shape from 8 to 3"}
     assert found.table["drop"].tolist() == [0]
     assert found.save(tmp_path / "drops.png").stat().st_size > 5000
-    assert found.save(tmp_path / "drops.csv").read_text().startswith("part,how,params")
-    with pytest.raises(NotRemovable, match="logits makes"):
+    assert found.save(tmp_path / "drops.csv").read_text().startswith("part,mode,params")
+    with pytest.raises(NotRemovable, match="logits changes"):
         ablate(model, "logits", x, y)
     with pytest.raises(ValueError, match="logits"):
         ablate(model, "logitz", x, y)
@@ -222,9 +224,9 @@ def test_names_that_keras_gave_are_no_parts_of_one_another(rng):
     for name in ("conv", "conv_1", "conv_2", "conv_2_norm"):
         x = layers.Conv2D(2, 1, name=name)(x)
     model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(x)))
-    left = [layer.name for layer in without(model, "conv").layers if layer.name.startswith("conv")]
+    left = [layer.name for layer in without_part(model, "conv").layers if layer.name.startswith("conv")]
     assert left == ["conv_1", "conv_2", "conv_2_norm"]
-    left = [layer.name for layer in without(model, "conv_2").layers if layer.name.startswith("conv")]
+    left = [layer.name for layer in without_part(model, "conv_2").layers if layer.name.startswith("conv")]
     assert left == ["conv", "conv_1"]
 
 
@@ -233,5 +235,5 @@ def test_a_dataset_and_its_means_are_as_its_arrays(images):
     x = np.round(x).astype(np.uint8)
     given = Batch(x, y, ("a", "b", "c"), tuple(map(str, range(12))))
     for how in ("remove", "mean"):
-        one, two = (ablate(model, "block2", *each, how=how) for each in ((given,), (x, y)))
+        one, two = (ablate(model, "block2", *each, mode=how) for each in ((given,), (x, y)))
         assert one.evaluations["block2"].probs == pytest.approx(two.evaluations["block2"].probs, abs=1e-6)

@@ -84,16 +84,16 @@ def test_it_is_the_best_one_that_scipy_finds(rng):
 def test_the_likeliest_class_stays(logits, value):
     probs = softmax(np.round(logits, 3) + np.arange(5) * 1e-4, 1)  # apart by more than rounding
     found = from_probabilities(probs, np.zeros(8, int))
-    assert (found.tempered(value).predicted == found.predicted).all()
+    assert (found.with_temperature(value).predicted == found.predicted).all()
 
 
 def test_scores_of_sigmoids_are_not_tempered():
     with pytest.raises(ValueError, match="add up to 1"):
-        from_probabilities(np.array([[0.9, 0.8]]), [0]).tempered(2)
+        from_probabilities(np.array([[0.9, 0.8]]), [0]).with_temperature(2)
 
 
 def test_limits_are_said():
-    with pytest.warns(UserWarning, match="all images right"):
+    with pytest.warns(UserWarning, match="all images are correct"):
         assert float(temperature(np.array([[2.0, 0.0], [0.0, 1.0]]), np.array([0, 1]))) == pytest.approx(0.01)
     with pytest.warns(UserWarning, match="no better than chance"):
         assert float(temperature(np.array([[2.0, 0.0], [0.0, 1.0]]), np.array([1, 0]))) == pytest.approx(100)

@@ -8,8 +8,8 @@ from scipy.stats import binomtest, ttest_rel
 from sklearn.metrics import cohen_kappa_score
 
 from kerascnn import compare, ensemble, from_probabilities, human_against_network
-from kerascnn.evaluation import corrected_t
-from kerascnn.evaluation.statistics import kappa
+from kerascnn.evaluation import nadeau_bengio_test
+from kerascnn.evaluation.statistics import cohen_kappa
 
 CLASSES = ("cat", "dog", "owl")
 
@@ -33,9 +33,9 @@ def test_a_pair_by_hand():
     assert found.difference.value == pytest.approx(0.3)
     assert found.difference.low < 0.3 < found.difference.high
     assert found.p == pytest.approx(binomtest(4, 5).pvalue)
-    assert found.differ["image"].tolist() == [f"image {i}" for i in (1, 2, 4, 7, 8)]
-    assert found.differ["right"].tolist() == ["a", "a", "a", "a", "b"]
-    assert "+30.0 points" in str(found)
+    assert found.disagreements["image"].tolist() == [f"image {i}" for i in (1, 2, 4, 7, 8)]
+    assert found.disagreements["right"].tolist() == ["a", "a", "a", "a", "b"]
+    assert "+30.0 percentage points" in str(found)
 
 
 def test_the_order_of_images_does_not_matter(rng):
@@ -50,7 +50,7 @@ def test_the_order_of_images_does_not_matter(rng):
 def test_with_itself_there_is_no_difference():
     found = compare(answers(FIRST, LABELS), answers(FIRST, LABELS))
     assert (found.p, *found.difference) == (1, 0, 0, 0)
-    assert len(found.differ) == 0
+    assert len(found.disagreements) == 0
 
 
 @pytest.mark.parametrize(
@@ -71,20 +71,20 @@ def test_unpaired_sets_are_refused(options, text):
 def test_corrected_t_by_hand():
     """Mean 0.02, variance 0.0002; of 5 splits of 80 and 20: sqrt((1/5 + 1/4) 0.00025)."""
     first, second = np.array([0.91, 0.92, 0.93, 0.94, 0.95]), np.array([0.89, 0.92, 0.89, 0.92, 0.93])
-    found = corrected_t(first, second, train=80, test=20)
+    found = nadeau_bengio_test(first, second, train=80, test=20)
     spread = np.sqrt(0.45 * np.var([0.02, 0.0, 0.04, 0.02, 0.02], ddof=1))
     assert (found.value, found.t) == pytest.approx((0.02, 0.02 / spread))
     plain = ttest_rel(first, second)
     assert found.t == pytest.approx(plain.statistic * np.sqrt(0.2 / 0.45))
     assert found.p > plain.pvalue
-    no_overlap = corrected_t(first, second, train=1e12, test=1)  # then nothing is corrected
+    no_overlap = nadeau_bengio_test(first, second, train=1e12, test=1)  # then nothing is corrected
     assert (no_overlap.t, no_overlap.p) == pytest.approx((plain.statistic, plain.pvalue))
 
 
 @pytest.mark.parametrize("how", ["probabilities", "logarithms"])
 def test_an_ensemble_of_equals_is_each_of_them(how):
     one = answers(FIRST, LABELS)
-    found = ensemble([one, one, one], how=how)
+    found = ensemble([one, one, one], mode=how)
     assert found.evaluation.probs == pytest.approx(one.probs)
     assert (*found.gain, found.comparison.p) == (0, 0, 0, 1)
 
@@ -95,7 +95,7 @@ def test_an_ensemble_is_the_weighted_mean(rng):
     found = ensemble([first, second], weights=[3, 1])
     assert found.evaluation.probs == pytest.approx(0.75 * probs[0] + 0.25 * probs[1])
     geometric = np.sqrt(probs[0] * probs[1])
-    found = ensemble([first, second], how="logarithms")
+    found = ensemble([first, second], mode="logarithms")
     assert found.evaluation.probs == pytest.approx(geometric / geometric.sum(1, keepdims=True))
     assert found.members[found.best].accuracy == max(first.accuracy, second.accuracy)
     assert found.gain.value == pytest.approx(found.evaluation.accuracy - found.members[found.best].accuracy)
@@ -109,7 +109,7 @@ def test_an_ensemble_is_the_weighted_mean(rng):
         ([], {}, "`members`"),
         ([3], {}, "int"),
         ([answers(FIRST, LABELS)], {"weights": [-1]}, "`weights`"),
-        ([answers(FIRST, LABELS)], {"how": "vote"}, "`how`"),
+        ([answers(FIRST, LABELS)], {"mode": "vote"}, "`mode`"),
     ],
     ids=["none", "number", "weights", "how"],
 )
@@ -120,9 +120,9 @@ def test_refused_ensembles(members, options, text):
 
 def test_kappa_is_scikit_learns(rng):
     first, second = rng.integers(0, 4, (2, 200))
-    assert kappa(first, second) == pytest.approx(cohen_kappa_score(first, second))
-    assert kappa(first, first) == 1
-    assert abs(kappa(*rng.integers(0, 2, (2, 200_000)))) < 0.01
+    assert cohen_kappa(first, second) == pytest.approx(cohen_kappa_score(first, second))
+    assert cohen_kappa(first, first) == 1
+    assert abs(cohen_kappa(*rng.integers(0, 2, (2, 200_000)))) < 0.01
 
 
 @pytest.fixture
@@ -152,12 +152,12 @@ def test_several_persons_and_their_majority(sheet):
     network = answers([0, 1, 2], [0, 1, 0], names="abc")
     rows = ["a,cat,Ann", "a,cat,Bob", "a,dog,Cy", "b,dog,Ann", "b,owl,Bob", "c,0,Ann"]
     found = human_against_network(network, sheet("Image,Answer,Person", *rows))
-    assert (found.evaluation.names, found.tied) == (("a", "c"), ("b",))
+    assert (found.evaluation.names, found.ties) == (("a", "c"), ("b",))
     assert found.table.to_numpy().tolist() == [[1, 1], [0, 0]]
-    assert {name: len(each.answers) for name, each in found.each.items()} == {"Ann": 3, "Bob": 2, "Cy": 1}
+    assert {name: len(each.answers) for name, each in found.individuals.items()} == {"Ann": 3, "Bob": 2, "Cy": 1}
     assert found.people["who"].tolist() == ["Ann", "Bob", "Cy", "majority", "network"]
     assert found.people["accuracy"].tolist() == pytest.approx([1, 0.5, 0, 1, 0.5])
-    assert "without a majority: 1" in str(found)
+    assert "no answer has a majority: 1 images" in str(found)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_several_persons_and_their_majority(sheet):
         (["image,answer", "d,cat"], "line 2: `image`"),
         (["image,answer", "a,cta"], "line 2: .*cat"),
         (["image,answer", "a,7"], "0 to 2"),
-        (["image,answer", "a,cat", "a,dog"], "line 3: human should answer once"),
+        (["image,answer", "a,cat", "a,dog"], "line 3: human should have only one answer"),
         (["image,answer"], "none"),
     ],
     ids=["columns", "image", "near name", "number", "twice", "empty"],

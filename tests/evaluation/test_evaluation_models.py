@@ -14,7 +14,7 @@ import kerascnn
 from kerascnn import evaluate
 from kerascnn.data import Batch, DataError, load
 from kerascnn.inputs import class_names
-from kerascnn.inputs.class_names import aligned
+from kerascnn.inputs.class_names import align_labels
 from kerascnn.inputs.decode import ImageError
 from kerascnn.support import progress
 
@@ -22,7 +22,7 @@ from kerascnn.support import progress
 @pytest.fixture(autouse=True)
 def no_names(monkeypatch):
     """ImageNet's names without a download."""
-    monkeypatch.setattr(class_names, "imagenet", lambda: None)
+    monkeypatch.setattr(class_names, "imagenet_class_names", lambda: None)
 
 
 @pytest.fixture(scope="module")
@@ -47,11 +47,11 @@ def dataset(x, y, classes=("red", "green", "blue")):
 
 def test_probabilities_are_the_models(colors, rng):
     x, y = photos(rng)
-    found = evaluate(colors, x, y, classes=["red", "green", "blue"])
+    found = evaluate(colors, x, y, class_names=["red", "green", "blue"])
     scores = x.reshape(20, -1, 3).mean(1) / 25.5
     expected = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
     assert found.probs == pytest.approx(expected, abs=1e-5)
-    assert (found.accuracy, found.model, found.classes) == (1, "colors", ("red", "green", "blue"))
+    assert (found.accuracy, found.model, found.class_names) == (1, "colors", ("red", "green", "blue"))
     assert found.names[:2] == ("image 0", "image 1")
 
 
@@ -88,7 +88,7 @@ def test_a_dataset_is_as_its_arrays(colors, rng):
     given = dataset(x, y)
     found, plain = evaluate(colors, given, batch_size=1), evaluate(colors, x, y)
     assert found.probs == pytest.approx(plain.probs, abs=1e-6)
-    assert (found.classes, found.names) == (given.classes, given.names)
+    assert (found.class_names, found.names) == (given.class_names, given.names)
 
 
 def test_larger_images_of_a_dataset_are_cut_as_for_training(colors, rng):
@@ -103,8 +103,8 @@ def test_data_means_its_locked_test_part(colors, rng):
     data = load((x, y), seed=3)
     found = evaluate(colors, data)
     assert found.names == data.test.names
-    assert found.data == "arrays, test part"
-    assert "(arrays, test part)" in found.text().splitlines()[0]
+    assert found.data == "arrays, test split"
+    assert "(arrays, test split)" in found.text().splitlines()[0]
     assert evaluate(colors, data, part="valid").names == data.valid.names
     with pytest.raises(ValueError, match="`part`"):
         evaluate(colors, load((x, y), test=0))
@@ -129,10 +129,10 @@ def test_a_folder_counts_as_its_test_part_or_whole(colors, rng, tmp_path, parts,
                 pixels = rng.integers(0, 90, (8, 8, 3), np.uint8)
                 pixels[..., 2 - i] += 100
                 Image.fromarray(pixels).save(folder / f"{j}.png")
-    found = evaluate(colors, tmp_path / "photos", classes=["red", "green", "blue"])
+    found = evaluate(colors, tmp_path / "photos", class_names=["red", "green", "blue"])
     part, count = expected
     assert (found.accuracy, len(found)) == (1, count)
-    assert found.data == ("photos" if part == "all" else f"photos, {part} part")
+    assert found.data == ("photos" if part == "all" else f"photos, {part} split")
     assert all(name.startswith(part[:3]) for name in found.names) or part == "all"
 
 
@@ -140,27 +140,27 @@ def test_a_known_name_means_what_load_locks_away():
     model = kerascnn.build_model("lenet5", input_shape=(32, 32, 1))
     found, data = evaluate(model, "digits"), load("digits")
     assert found.names == data.test.names
-    assert found.classes == tuple("0123456789")
+    assert found.class_names == tuple("0123456789")
     assert found.labels.tolist() == data.test.labels.tolist()
 
 
 def test_fewer_classes_find_theirs_by_name(colors, rng):
     x, y = photos(rng)
     given = dataset(x, np.where(y == 0, 0, 1), ("blue", "red"))
-    found = evaluate(colors, given, classes=["red", "green", "blue"])
+    found = evaluate(colors, given, class_names=["red", "green", "blue"])
     assert found.labels.tolist() == np.where(y == 0, 2, 0).tolist()
-    with pytest.raises(ValueError, match="`classes` should name the model's 3 classes"):
+    with pytest.raises(ValueError, match="`class_names` should be the model's 3 class names"):
         evaluate(colors, given)
 
 
 def test_as_many_in_another_order_find_theirs_by_name(colors, rng):
     x, y = photos(rng)
     given = dataset(x, 2 - y, ("blue", "green", "red"))
-    assert evaluate(colors, given, classes=["red", "green", "blue"]).accuracy == 1
+    assert evaluate(colors, given, class_names=["red", "green", "blue"]).accuracy == 1
     with pytest.raises(ValueError, match="'red'.*[Dd]id you mean read"):
-        evaluate(colors, given, classes=["read", "green", "blue"])
-    with pytest.raises(ValueError, match="`classes` should name the model's 3"):
-        evaluate(colors, given, classes=["red", "green"])
+        evaluate(colors, given, class_names=["read", "green", "blue"])
+    with pytest.raises(ValueError, match="`class_names` should have one name for each of the 3"):
+        evaluate(colors, given, class_names=["red", "green"])
 
 
 def test_classes_called_by_numbers(colors, rng):
@@ -170,19 +170,21 @@ def test_classes_called_by_numbers(colors, rng):
     assert evaluate(colors, dataset(x, y, ("5", "6", "7"))).accuracy == 1
     known = tuple(sorted(map(str, range(11))))
     with pytest.warns(UserWarning, match="0, 1, 10"):
-        assert aligned(np.arange(11), known, None, 11, colors)[0].tolist() == [*range(11)]
+        assert align_labels(np.arange(11), known, None, 11, colors)[0].tolist() == [*range(11)]
     numbers = [*map(str, range(11))]
-    assert aligned(np.arange(11), known, numbers, 11, colors)[0].tolist() == [0, 1, 10, *range(2, 10)]
+    assert align_labels(np.arange(11), known, numbers, 11, colors)[0].tolist() == [0, 1, 10, *range(2, 10)]
     thousand = tuple(sorted(map(str, range(1000))))
-    assert aligned(np.arange(1000), thousand, None, 1000, colors)[0].tolist() == [*map(int, thousand)]
+    assert align_labels(np.arange(1000), thousand, None, 1000, colors)[0].tolist() == [*map(int, thousand)]
 
 
 def test_wordnets_numbers(colors, monkeypatch):
-    monkeypatch.setattr(class_names, "imagenet", lambda: {f"n{3 * i:08}": f"thing {i}" for i in range(1000)})
-    numbers, names = aligned([0, 1, 1], ("n00000006", "n00002997"), None, 1000, colors)
+    monkeypatch.setattr(
+        class_names, "imagenet_class_names", lambda: {f"n{3 * i:08}": f"thing {i}" for i in range(1000)}
+    )
+    numbers, names = align_labels([0, 1, 1], ("n00000006", "n00002997"), None, 1000, colors)
     assert (numbers.tolist(), names[999]) == ([2, 999, 999], "thing 999")
     with pytest.raises(ValueError, match="n00000007"):
-        aligned([0], ("n00000007",), None, 1000, colors)
+        align_labels([0], ("n00000007",), None, 1000, colors)
 
 
 def test_parts_of_what_has_none(colors, rng):
@@ -191,7 +193,7 @@ def test_parts_of_what_has_none(colors, rng):
         ({"images": x, "labels": y, "part": "test"}, "`labels` should be None"),
         ({"images": dataset(x, y), "part": "test"}, "`part` should be None"),
         ({"images": dataset(x, y), "labels": y}, "`labels` should be None"),
-        ({"images": "digits", "part": "exam"}, "`part` should be test"),
+        ({"images": "digits", "part": "exam"}, "`part` should be None or one of test"),
         ({"images": "digitz"}, "digits"),
     ):
         with pytest.raises(ValueError, match=text):
@@ -206,8 +208,8 @@ def test_what_is_bad_in_a_folder_is_said(colors, rng, tmp_path):
             pixels[..., 2 - i] += 100
             Image.fromarray(pixels).save(tmp_path / "set" / name / f"{j}.png")
     (tmp_path / "set" / "red" / "bad.jpg").write_text("hello")
-    with pytest.warns(UserWarning, match="1 of 25 left out"):
-        found = evaluate(colors, tmp_path / "set", classes=["red", "green", "blue"])
+    with pytest.warns(UserWarning, match="excluded 1 of 25 images"):
+        found = evaluate(colors, tmp_path / "set", class_names=["red", "green", "blue"])
     assert (len(found), found.accuracy, found.failed) == (24, 1, {"red/bad.jpg": "no image"})
     for i in range(2):
         (tmp_path / "set" / "red" / f"bad{i}.jpg").write_text("hello")
@@ -233,10 +235,10 @@ def test_files_that_are_no_images_are_left_out(colors, rng, tmp_path):
 @pytest.mark.parametrize(
     ("given", "text"),
     [
-        (None, "`labels` should say"),
+        (None, "`labels` should have the class"),
         ([0, 1], "each of the 20 images"),
         ([3] * 20, "0 to 2"),
-        (["red"] * 20, "no names"),
+        (["red"] * 20, "class names are unknown"),
     ],
     ids=["none", "length", "number", "names"],
 )
@@ -247,9 +249,9 @@ def test_refused_labels(colors, rng, given, text):
 
 def test_what_is_written_is_what_was_found(colors, rng, tmp_path):
     x, y = photos(rng, 60)
-    found = evaluate(colors, x, rng.permutation(y), classes=["red", "green", "blue"])
+    found = evaluate(colors, x, rng.permutation(y), class_names=["red", "green", "blue"])
     folder = found.save(tmp_path / "all")
-    names = {"images", "per_class", "confused", "confusion", "calibration"}
+    names = {"images", "per_class", "confusions", "confusion", "calibration"}
     assert {path.name for path in folder.iterdir()} == {
         *(f"{name}.csv" for name in names), "evaluation.json", "evaluation.txt", "evaluation.png"
     }  # fmt: skip
@@ -270,8 +272,8 @@ def test_squeezenet_is_as_good_as_measured_before(squeezenet, shared):
     folder = shared("data", "imagenet_sample")
     rows = list(csv.DictReader((folder / "labels.csv").open()))
     numbers = [int(row["class_index"]) for row in rows]
-    found = evaluate(squeezenet, [folder / row["file"] for row in rows], numbers, classes=False)
+    found = evaluate(squeezenet, [folder / row["file"] for row in rows], numbers, class_names=False)
     assert (found.accuracy, found.top(5)) == pytest.approx((0.648, 0.844), abs=0.0021)
-    assert found.balanced == pytest.approx(found.accuracy)  # one photo a class
+    assert found.balanced_accuracy == pytest.approx(found.accuracy)  # one photo a class
     assert found.interval["accuracy"].low < 0.582 + 0.05  # published on the validation set
     assert found.calibration.ece < 0.1

@@ -29,9 +29,9 @@ def test_measures_as_scikit_learn_has_them(case):
     every, there = range(probs.shape[1]), np.unique(labels)
     assert found.accuracy == pytest.approx(metrics.accuracy_score(labels, predicted))
     recalls = metrics.recall_score(labels, predicted, labels=there, average=None)
-    assert found.balanced == pytest.approx(recalls.mean())
+    assert found.balanced_accuracy == pytest.approx(recalls.mean())
     if len(there) == 7:
-        assert found.balanced == pytest.approx(metrics.balanced_accuracy_score(labels, predicted))
+        assert found.balanced_accuracy == pytest.approx(metrics.balanced_accuracy_score(labels, predicted))
     assert found.macro_f1 == pytest.approx(metrics.f1_score(labels, predicted, labels=there, average="macro"))
     assert found.nll == pytest.approx(metrics.log_loss(labels, probs, labels=every))
     assert found.brier == pytest.approx(np.mean(np.sum((probs - np.eye(7)[labels]) ** 2, axis=1)))
@@ -73,8 +73,8 @@ def test_few_images_are_flagged():
 def test_pairs_add_up_to_the_mistakes(case):
     probs, labels = case
     found = from_probabilities(probs, labels)
-    assert found.confused["count"].sum() == (~found.right).sum()
-    first = found.confused.iloc[0]
+    assert found.confusions["count"].sum() == (~found.correct).sum()
+    first = found.confusions.iloc[0]
     assert first["count"] == (found.confusion.to_numpy() * (1 - np.eye(7))).max()
     assert first["share"] == pytest.approx(first["count"] / (labels == first["class_number"]).sum())
 
@@ -85,18 +85,19 @@ def test_of_equal_probabilities_the_first_class_counts():
     for label in range(4):
         order = np.argsort(-probs, axis=1, kind="stable")
         expected = [row.tolist().index(label) for row in order]
-        assert statistics.ranks(probs, np.full(3, label)).tolist() == expected
+        assert statistics.true_class_ranks(probs, np.full(3, label)).tolist() == expected
 
 
 def test_perfect_and_constant_classifiers():
     labels = np.repeat(np.arange(4), 5)
     perfect = from_probabilities(np.eye(4)[labels], labels)
-    assert (perfect.accuracy, perfect.balanced, perfect.macro_f1, perfect.nll, perfect.brier) == (1, 1, 1, 0, 0)
-    assert len(perfect.confused) == 0
+    assert (perfect.accuracy, perfect.balanced_accuracy, perfect.macro_f1) == (1, 1, 1)
+    assert (perfect.nll, perfect.brier) == (0, 0)
+    assert len(perfect.confusions) == 0
     assert perfect.calibration.ece == 0
     assert "100.0 %" in perfect.text()
     constant = from_probabilities(np.eye(4)[np.zeros(20, int)], labels)
-    assert (constant.accuracy, constant.balanced) == (0.25, 0.25)
+    assert (constant.accuracy, constant.balanced_accuracy) == (0.25, 0.25)
     assert constant.macro_f1 == pytest.approx(0.1)  # 2 * 5 / (5 + 20) in one class of four
     assert constant.brier == pytest.approx(1.5)
 
@@ -106,7 +107,7 @@ def test_each_class_is_on_the_page_once_at_most(rng, classes):
     lines = from_probabilities(*drawn(rng, 900, classes)).text().splitlines()
     shown = [line for line in lines if " % of " in line and line.startswith("  ")]
     assert len(shown) == len({*shown}) == min(classes, 10)
-    assert ("hardest classes, the hardest last" in lines) == (classes > 10)
+    assert ("hardest classes, hardest last" in lines) == (classes > 10)
 
 
 def test_hardest_and_easiest_images_by_margin():
@@ -152,11 +153,11 @@ def test_intervals_hold_their_values(rng):
         ((np.ones((3, 2), int), [0, 1, 1]), "`probs`"),
         ((np.array([[3.0, -1.0]]), [0]), "are they logits"),
         ((np.full((2, 2), 0.5), [0, 2]), "0 to 1"),
-        ((np.full((2, 2), 0.5), [0]), "one for each image"),
+        ((np.full((2, 2), 0.5), [0]), "one label per image"),
         ((np.full((2, 2), 0.5), np.eye(2)), "argmax"),
         ((np.full((2, 2), 0.5), ["cat", "dgo"], ["cat", "dog"]), "dog"),
-        ((np.full((2, 2), 0.5), ["cat", "dog"]), "no names"),
-        ((np.full((2, 2), 0.5), [0, 1], ["cat"]), "`classes`"),
+        ((np.full((2, 2), 0.5), ["cat", "dog"]), "class names are unknown"),
+        ((np.full((2, 2), 0.5), [0, 1], ["cat"]), "`class_names`"),
         ((np.full((2, 2), 0.5), [0, 1], None, ["a"]), "`names`"),
     ],
     ids=["integers", "logits", "number", "length", "one-hot", "near name", "nameless", "classes", "names"],

@@ -12,7 +12,7 @@ from keras import layers
 from PIL import Image
 
 import kerascnn
-from kerascnn.graph.ends import final
+from kerascnn.graph.ends import final_activation
 from kerascnn.inputs import class_names, classifier, resize
 from kerascnn.inputs.decode import ImageError, decode
 from kerascnn.zoo import registry
@@ -25,7 +25,7 @@ def preprocessing(model, **options):
 @pytest.fixture(autouse=True)
 def no_names(monkeypatch):
     """ImageNet's names without a download."""
-    monkeypatch.setattr(class_names, "imagenet", lambda: None)
+    monkeypatch.setattr(class_names, "imagenet_class_names", lambda: None)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def torchvision_cut(image, resize, crop, interpolation):
     return np.asarray(image.crop((left, top, left + crop, top + crop)))
 
 
-SOURCE = registry.Source(
+SOURCE = registry.WeightsSource(
     "tiny_vgg", "torchvision/v2", "", "", "", "bsd-3-clause", None, None, "torch", 37, 32, "bicubic"
 )
 
@@ -59,7 +59,7 @@ SOURCE = registry.Source(
 def loaded(monkeypatch, input_shape=(32, 32, 3), **changes):
     """A network as if published weights had been loaded."""
     source = dataclasses.replace(SOURCE, **changes)
-    monkeypatch.setattr(classifier, "sources", lambda: {"tiny_vgg": (source,)})
+    monkeypatch.setattr(classifier, "weights_sources", lambda: {"tiny_vgg": (source,)})
     model = kerascnn.build_model("tiny_squeezenet", input_shape=input_shape)
     model.name = "tiny_vgg"
     model.get_layer("scale").source = "torchvision/v2"
@@ -116,7 +116,7 @@ def test_open_sizes(monkeypatch):
     oblong = preprocessing(model, size=(60, 40))
     assert (oblong.size, oblong.resize) == ((60, 40), round(40 * 37 / 32))
     assert preprocessing(model, size=48).size == (48, 48)
-    assert kerascnn.predict(model, np.zeros((90, 90, 3)), size=(60, 40), labels=False).probs.shape == (1, 10)
+    assert kerascnn.predict(model, np.zeros((90, 90, 3)), size=(60, 40), class_names=False).probs.shape == (1, 10)
     fixed = loaded(monkeypatch)
     assert preprocessing(fixed, size=(32, 32)) == preprocessing(fixed)
     for wrong in ((32, 40), (32,), (0, 32)):
@@ -201,7 +201,7 @@ def test_gray_and_color():
 def test_other_channels_only_as_arrays(photos):
     five = mean_colors(5)
     assert kerascnn.predict(five, flat((0, 0, 0, 9, 0))).top(1)[0][0].number == 3
-    with pytest.raises(ValueError, match="arrays with 5 channels for means. Received: photos"):
+    with pytest.raises(ValueError, match="arrays with 5 channels for means. Received: image files"):
         kerascnn.predict(five, photos)
     with pytest.raises(ImageError, match="have 3 channels, .* Received: 4 channels"):
         kerascnn.predict(mean_colors(), flat((0, 0, 0, 0)))
@@ -266,7 +266,7 @@ def test_sigmoids_are_probabilities():
 
 def test_our_networks_end_in_softmax():
     for name in ("tiny_googlenet", "tiny_resnet"):
-        assert final(kerascnn.build_model(name)) == "softmax"
+        assert final_activation(kerascnn.build_model(name)) == "softmax"
     found = kerascnn.predict(kerascnn.build_model("tiny_googlenet", aux=True), np.zeros((32, 32, 3), np.uint8))
     assert found.probs.sum() == pytest.approx(1)
 
@@ -278,14 +278,14 @@ def test_models_that_do_not_classify_images():
     maps = keras.Sequential([keras.Input((16, 16, 3)), layers.Conv2D(3, 1)])
     broken = wrapped(layers.Lambda(lambda x: x / 0))
     for wrong, text in [
-        (vector, "one input"),
+        (vector, "one image input"),
         ("resnet50", "Keras model"),
         (keras.Sequential([layers.Dense(2)]), "built"),
         (first, "one output"),
-        (maps, "scores .N, classes."),
-        (wrapped(layers.Dense(1)), "scores .N, classes."),
+        (maps, "scores of shape .N, classes."),
+        (wrapped(layers.Dense(1)), "scores of shape .N, classes."),
         (broken, "finite scores"),
-        (keras.Sequential([keras.Input((3, 32, 32)), layers.Flatten()]), "channels last"),
+        (keras.Sequential([keras.Input((3, 32, 32)), layers.Flatten()]), "channels_last"),
     ]:
         with pytest.raises(ValueError, match=f"`model` should .*{text}.* Received:|`model` should .*{text}"):
             kerascnn.predict(wrong, flat((0, 1, 2)))
@@ -294,12 +294,12 @@ def test_models_that_do_not_classify_images():
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"top": 0}, "`top` should be a whole number of at least 1. Received: 0"),
+        ({"top": 0}, "`top` should be an integer of at least 1. Received: 0"),
         ({"batch_size": 1.5}, "`batch_size` should be"),
-        ({"resize": 8}, "`resize` should be at least the 16 pixels"),
+        ({"resize": 8}, "`resize` should be at least the crop size, 16 pixels"),
         ({"interpolation": "bicubicc"}, "Did you mean bicubic"),
-        ({"labels": ["a", "b"]}, "a name for each of the 3 classes. Received: 2"),
-        ({"labels": "abc"}, "Received: 'abc'"),
+        ({"class_names": ["a", "b"]}, "one name for each of the 3 classes. Received: 2"),
+        ({"class_names": "abc"}, "Received: 'abc'"),
     ],
     ids=str,
 )
@@ -337,10 +337,12 @@ def test_bad_images_among_good_ones(photos, tmp_path):
     assert list(found.names) == [str(path) for path in good]
     assert list(found.failed) == [str(tmp_path / "none.jpg"), str(tmp_path / "page.jpg")]
     assert found.failed[str(tmp_path / "page.jpg")].startswith("an HTML page")
-    assert "page.jpg: no image, an HTML page" in str(found)
-    with pytest.raises(ImageError, match="page.jpg should be an image. Received: an HTML page"):
+    assert "page.jpg: not an image, an HTML page" in str(found)
+    with pytest.raises(ImageError, match="page.jpg should be a readable image. Received: an HTML page"):
         kerascnn.predict(mean_colors(), tmp_path / "page.jpg")
-    with pytest.raises(ImageError, match="Received: 2 that cannot be read, the first .*none.jpg: nothing there"):
+    with pytest.raises(
+        ImageError, match="Received: 2 unreadable images; the first is .*none.jpg: a path that does not exist"
+    ):
         kerascnn.predict(mean_colors(), paths[1::2])
 
 
@@ -356,7 +358,7 @@ def test_an_error_of_the_model_ends_the_threads(photos):
 
 
 def test_what_comes_back():
-    found = kerascnn.predict(mean_colors(), flat((0, 1, 2), (5, 5, 1)), labels=["red", "green", "blue"], top=2)
+    found = kerascnn.predict(mean_colors(), flat((0, 1, 2), (5, 5, 1)), class_names=["red", "green", "blue"], top=2)
     assert [guess.label for guess in found.top()[0]] == ["blue", "green"]
     assert [guess.number for guess in found.top(3)[1]] == [0, 1, 2]  # of equals the first comes first
     table = found.table
@@ -371,11 +373,13 @@ def test_what_comes_back():
 
 def test_names_of_classes(monkeypatch):
     names = tuple(f"name {i}" for i in range(1000))
-    monkeypatch.setattr(class_names, "imagenet", lambda: {f"n{i:08d}": name for i, name in enumerate(names)})
-    assert kerascnn.predict(mean_colors(1000), flat([1] * 1000)).labels == names
-    assert kerascnn.predict(mean_colors(10, name="resnet20_cifar10"), flat([1] * 10)).labels == class_names.CIFAR10
-    assert kerascnn.predict(mean_colors(10, name="lenet5"), flat([1] * 10)).labels is None
-    assert kerascnn.predict(mean_colors(1000), flat([1] * 1000), labels=False).labels is None
+    monkeypatch.setattr(
+        class_names, "imagenet_class_names", lambda: {f"n{i:08d}": name for i, name in enumerate(names)}
+    )
+    assert kerascnn.predict(mean_colors(1000), flat([1] * 1000)).class_names == names
+    assert kerascnn.predict(mean_colors(10, name="resnet20_cifar10"), flat([1] * 10)).class_names == class_names.CIFAR10
+    assert kerascnn.predict(mean_colors(10, name="lenet5"), flat([1] * 10)).class_names is None
+    assert kerascnn.predict(mean_colors(1000), flat([1] * 1000), class_names=False).class_names is None
 
 
 def test_predict_stays_a_function():
@@ -398,7 +402,7 @@ def test_names_of_a_room_are_not_those_of_its_modules(room):
 
 def test_squeezenet_on_real_photos(shared):
     """Weights rounded to 16 bits; torchvision's own modules get 64.8 % of the 500 right at this cut."""
-    arrays = kerascnn.weights.read(shared("weights", "squeezenet1_1_torchvision.safetensors"))
+    arrays = kerascnn.weights.read_weights(shared("weights", "squeezenet1_1_torchvision.safetensors"))
     model = kerascnn.build_model("squeezenet1_1")
     known = {layer.name: layer for layer in model.layers if layer.weights}
     start = {3: (2, 1), 4: (2, 2), 6: (3, 1), 7: (3, 2), 9: (4, 1), 10: (4, 2), 11: (4, 3), 12: (4, 4)}

@@ -10,7 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 from kerascnn.exporting import photos
-from kerascnn.exporting.photos import orientation
+from kerascnn.exporting.photos import exif_orientation
 from kerascnn.inputs.resize import Preprocessing
 
 CUT = Preprocessing((32, 32), 3, 37, "bilinear", "none")
@@ -90,7 +90,7 @@ KINDS = {
 def cutter(cut):
     """Encoded images to arrays, as one graph for all of them."""
     shape = tf.TensorSpec((None,), tf.string)
-    graph = tf.function(lambda files: photos.batch_of(files, cut), input_signature=[shape], autograph=False)
+    graph = tf.function(lambda files: photos.decode_batch(files, cut), input_signature=[shape], autograph=False)
     return lambda *files: graph(tf.constant(files)).numpy()
 
 
@@ -170,7 +170,7 @@ def test_what_is_refused(usual, kind):
 def test_damaged_exif_is_no_exif():
     """Cut off anywhere, or pointing anywhere: an orientation 1..8, and never an endless search."""
     whole = turned(6)
-    find = tf.function(orientation, input_signature=[tf.TensorSpec((), tf.string)], autograph=False)
+    find = tf.function(exif_orientation, input_signature=[tf.TensorSpec((), tf.string)], autograph=False)
     rng = np.random.default_rng(0)
     for end in range(2, 80):
         assert 1 <= int(find(whole[:end])) <= 8

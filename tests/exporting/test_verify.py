@@ -19,14 +19,14 @@ import kerascnn
 from kerascnn import export
 from kerascnn.exporting import ExportError, standalone, verify
 from kerascnn.exporting.__main__ import main as check_again
-from kerascnn.exporting.export import answers, decode, given
+from kerascnn.exporting.export import answers_to_check, decode, encode_samples
 
 samples = import_module("kerascnn.exporting.export")  # of that name the package has a function too
 
 KINDS = CUSTOM  # every layer of ours; models of all other kinds are tried in this process
 ALONE = """
 import json, runpy, sys
-checks = runpy.run_path(sys.argv.pop())["checks"]
+run_checks = runpy.run_path(sys.argv.pop())["run_checks"]
 """
 RELOAD = """
 import json, keras, sys
@@ -40,10 +40,10 @@ try:
     said = "loaded"
 except Exception as error:
     said = str(error).splitlines()[-1]
-from kerascnn.exporting.reload import checks
+from kerascnn.exporting.reload import run_checks
 """
 ALL = """
-rows = [[folder, *row.values()] for folder in sys.argv[1:] for row in checks(folder, folder + "/check")]
+rows = [[folder, *row.values()] for folder in sys.argv[1:] for row in run_checks(folder, folder + "/check")]
 print(json.dumps([globals().get("said"), rows]))
 """
 
@@ -78,8 +78,10 @@ def test_networks_of_all_layers_where_nothing_was_imported(tmp_path, rng):
     assert not [row for row in rows if not row[-1]]
     for name in KINDS:
         words = [what for folder, _, what, *_ in rows if Path(folder).name == name]
-        assert {"bytes: first class", "images: probabilities", "features: the same twice"} <= {*words}
-        assert "photos: the same answer twice" in words
+        assert {"bytes: predicted class", "images: probabilities", "features: repeated call gives the same result"} <= {
+            *words
+        }
+        assert "photos: repeated call gives the same result" in words
 
 
 @pytest.mark.nightly
@@ -98,43 +100,43 @@ def test_real_weights_on_real_photos(squeezenet, shared, in_process, tmp_path):
     photo.quantize().save(folder / "palette.png")
     photo.resize((99, 70)).save(folder / "tiny.webp", lossless=True)
     names = [f"thing {i}" for i in range(1000)]
-    written = export(squeezenet, tmp_path / "out", classes=names, samples=folder)
+    written = export(squeezenet, tmp_path / "out", class_names=names, samples=folder)
     assert all(check.passed for check in written.checks)
-    first = next(check for check in written.checks if check.what == "bytes: first class")
-    assert first.found == "17 of 17 the same"  # the four drawn ones too
+    first = next(check for check in written.checks if check.what == "bytes: predicted class")
+    assert first.found == "17 of 17 equal"  # the four drawn ones too
     assert json.loads((tmp_path / "out" / "card.json").read_text())["needs"] == {"model.keras": ["kerascnn"]}
 
 
 def test_what_is_right_passes_in_fresh_processes(means, tmp_path):
-    written = export(means(layers.Softmax()), tmp_path / "out", classes=["a", "b", "c"], temperature=2)
+    written = export(means(layers.Softmax()), tmp_path / "out", class_names=["a", "b", "c"], temperature=2)
     assert {check.file for check in written.checks} == {"card.json", "labels.json", "saved_model", "model.keras"}
     assert all(check.passed for check in written.checks)
 
 
 def test_what_changed_later_is_found(means, in_process, tmp_path, capsys):
     """What `python -m kerascnn.exporting` says of a bit that flips."""
-    export(means(layers.Softmax()), tmp_path / "out", classes=["a", "b", "c"], temperature=2)
+    export(means(layers.Softmax()), tmp_path / "out", class_names=["a", "b", "c"], temperature=2)
     names = tmp_path / "out" / "labels.json"
     names.write_text(names.read_text().replace("b", "B"))
     assert check_again([str(tmp_path / "out")]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert "FAIL  card.json: sha256 of all files: labels.json" in lines
-    assert "FAIL  labels.json: names of classes: other names or another order" in lines
+    assert "FAIL  card.json: SHA-256 of all files: labels.json" in lines
+    assert "FAIL  labels.json: class names: different names or order" in lines
     assert [line for line in lines if not line.startswith("FAIL")] == [x for x in lines if x.startswith("ok    ")]
 
 
 def test_an_export_that_says_something_else(means, in_process, tmp_path, monkeypatch):
     """Nothing is removed, neither what was written nor the export that was to be replaced."""
-    options = {"formats": "saved_model", "classes": ["a", "b", "c"]}
+    options = {"formats": "saved_model", "class_names": ["a", "b", "c"]}
     export(means(), tmp_path / "out", **options)
     before = (tmp_path / "out" / "card.json").read_bytes()
-    right = answers
+    right = answers_to_check
 
     def wrong(*arguments):
         found = right(*arguments)
         return found | {"answers": found["answers"][:, ::-1]}
 
-    monkeypatch.setattr(samples, "answers", wrong)
+    monkeypatch.setattr(samples, "answers_to_check", wrong)
     with pytest.raises(ExportError, match="saved_model: bytes: probabilities: ") as caught:
         export(means(), tmp_path / "out", replace=True, **options)
     assert (tmp_path / "out" / "card.json").read_bytes() == before
@@ -159,15 +161,15 @@ def test_live_noise_is_found(in_process, tmp_path):
     with pytest.raises(ExportError) as caught:
         export(model, tmp_path / "out", formats="saved_model")
     wrong = [check.what for check in caught.value.checks if not check.passed]
-    assert "bytes: the same answer twice" in wrong
+    assert "bytes: repeated call gives the same result" in wrong
 
 
 def test_replacing(means, in_process, tmp_path):
     options = {"formats": "saved_model", "verify": False}
-    export(means(), tmp_path / "out", classes=["a", "b", "c"], **options)
-    with pytest.raises(FileExistsError, match="which is there already"):
+    export(means(), tmp_path / "out", class_names=["a", "b", "c"], **options)
+    with pytest.raises(FileExistsError, match="which exists"):
         export(means(), tmp_path / "out", **options)
-    export(means(), tmp_path / "out", classes=["x", "y", "z"], replace=True, **options)
+    export(means(), tmp_path / "out", class_names=["x", "y", "z"], replace=True, **options)
     assert json.loads((tmp_path / "out" / "labels.json").read_text()) == ["x", "y", "z"]
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
@@ -176,14 +178,14 @@ def test_interrupted(means, tmp_path, monkeypatch):
     def stop(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(samples, "answers", stop)
+    monkeypatch.setattr(samples, "answers_to_check", stop)
     with pytest.raises(KeyboardInterrupt):
         export(means(), tmp_path / "out", formats="keras")
     assert not [*tmp_path.iterdir()]
 
 
 def test_no_export(tmp_path):
-    with pytest.raises(ValueError, match="`folder` should be what kerascnn.export wrote"):
+    with pytest.raises(ValueError, match="`folder` should be an export written by kerascnn.export"):
         verify(tmp_path)
 
 
@@ -192,7 +194,7 @@ def test_samples_of_all_kinds(tmp_path):
     array = np.random.default_rng(0).integers(0, 256, (8, 9, 3), np.uint8)
     Image.fromarray(array).save(tmp_path / "a.jpg")
     Image.fromarray(array).save(tmp_path / "b.webp", lossless=True)
-    jpeg, webp, gray = given([tmp_path / "a.jpg", tmp_path / "b.webp", array[..., :1]])
+    jpeg, webp, gray = encode_samples([tmp_path / "a.jpg", tmp_path / "b.webp", array[..., :1]])
     assert jpeg[1] == (tmp_path / "a.jpg").read_bytes()
     np.testing.assert_array_equal(decode(webp[1]), array)
     np.testing.assert_array_equal(decode(gray[1]), array[..., :1].repeat(3, -1))

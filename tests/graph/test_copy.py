@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from kerascnn.graph.copy import clone, rebuild, truncate
-from kerascnn.graph.walk import walk
+from kerascnn.graph.copy import build_submodel, clone_with_changes, rebuild_model
+from kerascnn.graph.walk import build_graph
 
 
 @pytest.fixture
@@ -22,12 +22,12 @@ def adapted(rng):
 
 def ended(model):
     """A copy up to the last call of a model."""
-    graph = walk(model)
-    copy = truncate(graph, {"end": graph.outputs[0]}, keras.Input((6, 6, 3)))
+    graph = build_graph(model)
+    copy = build_submodel(graph, {"end": graph.outputs[0]}, keras.Input((6, 6, 3)))
     return keras.Model(copy.inputs, copy.output["end"])
 
 
-@pytest.mark.parametrize("copied", [rebuild, clone, ended], ids=["rebuilt", "cloned", "truncated"])
+@pytest.mark.parametrize("copied", [rebuild_model, clone_with_changes, ended], ids=["rebuilt", "cloned", "truncated"])
 def test_what_was_adapted_is_copied_too(adapted, copied, rng):
     images = rng.normal(5, 3, (4, 6, 6, 3)).astype("float32")
     before = adapted.predict_on_batch(images)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from kerascnn.graph.ends import features
+from kerascnn.graph.ends import feature_extractor
 
 
 def flat(last=True, name="features"):
@@ -38,4 +38,4 @@ def test_features(case, rng):
     images = rng.normal(size=(3, 4, 4, 3)).astype("float32")
     inner = next((layer for layer in model.layers if isinstance(layer, keras.Model)), model)
     expected = keras.Model(inner.inputs[0], inner.get_layer(name).output)(images)
-    np.testing.assert_allclose(features(model)(images), expected, rtol=1e-6)
+    np.testing.assert_allclose(feature_extractor(model)(images), expected, rtol=1e-6)

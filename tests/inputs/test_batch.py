@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kerascnn.inputs.batch import Batch, batch_of
+from kerascnn.inputs.batch import Batch, as_batch
 from kerascnn.inputs.decode import ImageError
 from kerascnn.inputs.resize import Preprocessing
 
@@ -22,7 +22,7 @@ def png(value):
 
 @pytest.mark.parametrize("decoded", [False, True], ids=["files", "pixels"])
 def test_chunks_keep_the_order_and_are_full(decoded):
-    images = batch_of([png(value) for value in range(10)])
+    images = as_batch([png(value) for value in range(10)])
     images = Batch(images.pixels()) if decoded else images
     chunks = [*images.chunks(AS_THEY_ARE, 4)]
     assert [rows for rows, _ in chunks] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
@@ -32,7 +32,7 @@ def test_chunks_keep_the_order_and_are_full(decoded):
 
 
 def test_what_cannot_be_read_is_left_out_of_chunks():
-    images, failed = batch_of([png(0), b"<html>", png(2), png(3), b""]), {}
+    images, failed = as_batch([png(0), b"<html>", png(2), png(3), b""]), {}
     rows = [rows for rows, _ in images.chunks(AS_THEY_ARE, 2, failed)]
     assert rows == [[0, 2], [3]]
     assert list(failed) == [1, 4]
@@ -42,7 +42,7 @@ def test_what_cannot_be_read_is_left_out_of_chunks():
         images.array(AS_THEY_ARE)
     none = images.take([1, 4])
     assert [*none.chunks(AS_THEY_ARE, 2, failed := {})] == []
-    with pytest.raises(ImageError, match="2 that cannot be read, the first image 1: an HTML page"):
+    with pytest.raises(ImageError, match="2 unreadable images; the first is image 1: an HTML page"):
         none.check_readable(failed)
 
 
@@ -54,7 +54,7 @@ def test_no_more_is_read_ahead_than_a_chunk():
             read.append(image)
             return super().__call__(image)
 
-    chunks = batch_of([png(0)] * 100).chunks(Seen((2, 2), 3, 2, "bilinear", "all"), 4)
+    chunks = as_batch([png(0)] * 100).chunks(Seen((2, 2), 3, 2, "bilinear", "all"), 4)
     next(chunks)
     assert len(read) <= 10
     chunks.close()
@@ -62,10 +62,10 @@ def test_no_more_is_read_ahead_than_a_chunk():
 
 
 def test_take_and_names():
-    images = batch_of(np.zeros((4, 2, 2, 3), np.uint8), ["a", "b", "a", "c"])
+    images = as_batch(np.zeros((4, 2, 2, 3), np.uint8), ["a", "b", "a", "c"])
     some = images.take([3, 1])
     assert some.names == ("image 3", "image 1")
     assert some.labels.tolist() == ["c", "b"]
-    assert batch_of(some) is some
-    with pytest.raises(ValueError, match="`names` should name each of the 4 images. Received: 1"):
-        batch_of(images.items, names=["a"])
+    assert as_batch(some) is some
+    with pytest.raises(ValueError, match="`names` should have one name for each of the 4 images. Received: 1"):
+        as_batch(images.items, names=["a"])

@@ -15,8 +15,8 @@ LABELS = np.arange(12) % 2
 CALLS = {
     "predict": lambda model, folder: kerascnn.predict(model, IMAGES),
     "evaluate": lambda model, folder: kerascnn.evaluate(model, IMAGES, labels=LABELS),
-    "probe": lambda model, folder: visualize.probe(model),
-    "Probe": lambda model, folder: visualize.Probe(model, preprocess=keras.ops.negative),
+    "lens": lambda model, folder: visualize.lens(model),
+    "Lens": lambda model, folder: visualize.Lens(model, preprocess=keras.ops.negative),
     "saliency": lambda model, folder: visualize.saliency(model, IMAGES),
     "maximize": lambda model, folder: visualize.maximize(model, 0, steps=1),
     "heat_map": lambda model, folder: visualize.heat_map(model, IMAGES),
@@ -38,12 +38,12 @@ def model():
 
 @pytest.mark.parametrize("name", CALLS)
 def test_channels_first_is_said_to_be_wrong(name, model, tmp_path):
-    with pytest.raises(ValueError, match=r"`model` should take its channels last. Received: first, with the input "):
+    with pytest.raises(ValueError, match=r"`model` should use channels_last. Received: first with input "):
         CALLS[name](model, tmp_path)
 
 
 def test_a_report_says_it_and_what_needs_no_image(model):
     found = kerascnn.report(model, only=("anatomy", "health"))
-    assert found.of("finished") == {"anatomy": ""}
-    reasons = [*found.of("skipped").values()]
-    assert any("should take its channels last" in reason for reason in reasons), reasons
+    assert found.sections_in("finished") == {"anatomy": ""}
+    reasons = [*found.sections_in("skipped").values()]
+    assert any("should use channels_last" in reason for reason in reasons), reasons

@@ -16,9 +16,9 @@ INDEX = {str(i): [f"n{i:08d}", f"class_number_{i}"] for i in range(1000)} | {
 
 @pytest.fixture(autouse=True)
 def forgotten_names():
-    class_names.imagenet.cache_clear()
+    class_names.imagenet_class_names.cache_clear()
     yield
-    class_names.imagenet.cache_clear()
+    class_names.imagenet_class_names.cache_clear()
 
 
 @pytest.fixture
@@ -34,17 +34,17 @@ def downloaded(monkeypatch, tmp_path):
 
 
 def test_cifar():
-    assert class_names.class_names(10)[3] == "cat"
-    assert class_names.class_names(7) is None
+    assert class_names.published_class_names(10)[3] == "cat"
+    assert class_names.published_class_names(7) is None
 
 
 def test_imagenet(downloaded):
     downloaded(INDEX)
-    names = class_names.class_names(1000)
+    names = class_names.published_class_names(1000)
     assert names[7] == "class number 7"
     assert names[134] == "crane (n00000134)"
     assert len(set(names)) == 1000
-    assert list(class_names.imagenet())[517] == "n00000517"
+    assert list(class_names.imagenet_class_names())[517] == "n00000517"
 
 
 DAMAGED = {
@@ -62,8 +62,8 @@ DAMAGED = {
 @pytest.mark.parametrize("kind", DAMAGED)
 def test_a_damaged_file_counts_as_none(downloaded, kind):
     downloaded(DAMAGED[kind])
-    with pytest.warns(UserWarning, match="numbers and no names"):
-        assert class_names.class_names(1000) is None
+    with pytest.warns(UserWarning, match="numbers are used instead"):
+        assert class_names.published_class_names(1000) is None
 
 
 def test_offline_there_is_one_remark(monkeypatch):
@@ -71,8 +71,8 @@ def test_offline_there_is_one_remark(monkeypatch):
         raise DownloadError("no connection")
 
     monkeypatch.setattr(class_names, "fetch", fetch)
-    with pytest.warns(UserWarning, match="no names: no connection"):
-        assert class_names.class_names(1000) is None
+    with pytest.warns(UserWarning, match="numbers are used instead: no connection"):
+        assert class_names.published_class_names(1000) is None
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert class_names.class_names(1000) is None
+        assert class_names.published_class_names(1000) is None

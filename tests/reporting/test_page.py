@@ -14,23 +14,23 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from kerascnn import reporting
-from kerascnn.reporting.page import STYLE, code, within
+from kerascnn.reporting.page import STYLE, code, fit_to_budget
 
 HOSTILE = "</title></script><script>alert('x')</script><img src=x onerror=alert(1)>\"'&"
 PHOTO = np.random.default_rng(0).integers(0, 256, (24, 32, 3)).astype(np.uint8)
 BLOCKS = {
     "paragraph": lambda text: reporting.paragraph(text),
     "heading": lambda text: reporting.heading(text),
-    "facts": lambda text: reporting.facts({text: text}),
-    "table": lambda text: reporting.table(pd.DataFrame({text: [text], "n": [1]}), caption=text),
+    "definition_list": lambda text: reporting.definition_list({text: text}),
+    "data_table": lambda text: reporting.data_table(pd.DataFrame({text: [text], "n": [1]}), caption=text),
     "figure": lambda text: reporting.figure(Figure((2, 2)), text, text, text, text),
     "picture": lambda text: reporting.picture(PHOTO, text, text, text, name=text),
-    "photos": lambda text: reporting.photos([(PHOTO, text)]),
+    "photo_grid": lambda text: reporting.photo_grid([(PHOTO, text)]),
     "cards": lambda text: reporting.cards([(text, text, text, text)]),
-    "folded": lambda text: reporting.folded(text, reporting.paragraph(text)),
+    "details": lambda text: reporting.details(text, reporting.paragraph(text)),
     "box": lambda text: reporting.box(reporting.paragraph(text), failed=True),
-    "row": lambda text: reporting.row([reporting.paragraph(text)]),
-    "drawn": lambda text: reporting.drawn("<svg></svg>", text, text),
+    "block_row": lambda text: reporting.block_row([reporting.paragraph(text)]),
+    "svg_figure": lambda text: reporting.svg_figure("<svg></svg>", text, text),
     "code": code,
 }
 
@@ -80,7 +80,7 @@ def test_text_stays_text(name):
 def text():
     sections = [
         reporting.Section(f"Part {HOSTILE}", tuple(block("some words") for block in BLOCKS.values())),
-        reporting.Section("Two", (reporting.table(pd.DataFrame({"class": ["a", "b"], "n": [1, 2]})),)),
+        reporting.Section("Two", (reporting.data_table(pd.DataFrame({"class": ["a", "b"], "n": [1, 2]})),)),
     ]
     return reporting.page(f"Title {HOSTILE}", sections, HOSTILE, note=HOSTILE, data=json.dumps({"name": HOSTILE}))
 
@@ -138,21 +138,21 @@ def test_gray_and_floats_are_pictures_too():
 def test_a_page_above_its_budget_gets_smaller_pictures_and_says_so():
     noise = np.random.default_rng(1).integers(0, 256, (1200, 1200, 3)).astype(np.uint8)
     text = str(reporting.picture(noise, "noise")) * 3
-    found, said = within(text, 300_000)
+    found, said = fit_to_budget(text, 300_000)
     assert len(found) <= 300_000
     assert "pixels wide" in said
-    assert within(text, len(text)) == (text, "")
+    assert fit_to_budget(text, len(text)) == (text, "")
 
 
 def test_a_table_says_its_first_column_as_rows_and_marks():
     frame = pd.DataFrame({"class": ["a", "b"], "n": [1000, 2], "share": [0.12345678, np.nan], "best": [False, True]})
-    block = reporting.table(frame, marked="best", most=1)
+    block = reporting.data_table(frame, highlight="best", max_rows=1)
     assert '<th scope="row" class="text">a</th>' in block
     assert "<td>1,000</td>" in block
     assert "0.1235" in block
     assert "best" not in block
     assert "and 1 more" in block
-    assert '<tr class="marked">' in reporting.table(frame, marked="best")
+    assert '<tr class="marked">' in reporting.data_table(frame, highlight="best")
 
 
 def luminance(color):

@@ -20,7 +20,7 @@ def page(model, data, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "x.html"
     names = ["a", "b" * 80, "<script>alert(1)</script>", "d"]
     only = ["cards", "anatomy", "filters", "health", "transfer", "appendix"]
-    kerascnn.report(model, data, effort="quick", classes=names, only=only, out=path)
+    kerascnn.report(model, data, effort="quick", class_names=names, only=only, out=path)
     return path
 
 
@@ -71,7 +71,7 @@ def test_it_opens_without_complaint_request_or_overhang(opened, page, width, the
 def test_it_says_the_same_without_javascript(opened):
     text = [opened(java_script_enabled=on).locator("main").inner_text() for on in (True, False)]
     assert text[0] == text[1]
-    assert "Verdict" in text[0]
+    assert "Summary" in text[0]
 
 
 @pytest.mark.nightly

@@ -17,7 +17,7 @@ from kerascnn import build_model
 from kerascnn.reporting import Section, context, paragraph
 from kerascnn.reporting.context import Skipped
 from kerascnn.reporting.sections import SECTIONS
-from kerascnn.visualize import probe
+from kerascnn.visualize import lens
 
 making = import_module("kerascnn.reporting.report")  # of that name the package has a function too
 
@@ -32,7 +32,7 @@ def planned(monkeypatch):
     def plan(**functions):
         rows = {
             name: SimpleNamespace(
-                title=name.title(), needs="luck", seconds=(1, 1, 1), asks=True, load=lambda made=function: made
+                title=name.title(), needs="luck", seconds=(1, 1, 1), runs_network=True, load=lambda made=function: made
             )
             for name, function in functions.items()
         }
@@ -60,20 +60,20 @@ def stopped(about):
 def test_what_fails_is_boxed_and_the_rest_is_there(planned, model):
     planned(first=fine, second=broken, third=lacking, fourth=lambda about: None, fifth=fine)
     report = kerascnn.report(model)
-    assert report.of("finished").keys() == {"first", "fifth"}
-    assert report.of("failed") == {"second": "RuntimeError: the map is <empty>"}
-    assert report.of("skipped") == {"third": "no photos: --images", "fourth": "it needs luck"}
-    assert not report.complete
-    text = report.html()
+    assert report.sections_in("finished").keys() == {"first", "fifth"}
+    assert report.sections_in("failed") == {"second": "RuntimeError: the map is <empty>"}
+    assert report.sections_in("skipped") == {"third": "no photos: --images", "fourth": "needs luck"}
+    assert not report.is_complete
+    text = report.to_html()
     assert "Failed: RuntimeError: the map is &lt;empty&gt;" in text
     assert "test_report.py" in text
-    assert "Left out: no photos: --images" in text
+    assert "Skipped: no photos: --images" in text
     assert str(report).endswith("2 finished, 2 skipped, 1 failed")
 
 
 def test_text_in_place_of_blocks_is_refused(planned, model):
     planned(first=lambda about: Section("First", ("text",)))
-    assert "blocks" in kerascnn.report(model).of("failed")["first"]
+    assert "blocks" in kerascnn.report(model).sections_in("failed")["first"]
 
 
 def test_ctrl_c_leaves_a_page_and_the_next_run_goes_on(planned, model):
@@ -86,19 +86,19 @@ def test_ctrl_c_leaves_a_page_and_the_next_run_goes_on(planned, model):
     appendix = SECTIONS["appendix"].load()
     planned(one=counted, two=stopped, three=fine, appendix=appendix)
     report = kerascnn.report(model, seed=11)
-    assert report.of("interrupted").keys() == {"two", "three"}
-    assert "Not computed: interrupted" in report.html()
-    assert report.of("finished").keys() == {"one", "appendix"}
+    assert report.sections_in("interrupted").keys() == {"two", "three"}
+    assert "Not computed: interrupted" in report.to_html()
+    assert report.sections_in("finished").keys() == {"one", "appendix"}
     planned(one=counted, two=fine, three=fine, appendix=appendix)
     again = kerascnn.report(model, seed=11)
-    assert again.complete
-    assert again.meta["reused"] == ["one"]
+    assert again.is_complete
+    assert again.metadata["reused"] == ["one"]
     assert ran == ["counted"]
     assert again.results["one"] == report.results["one"]
     planned(one=stopped, two=stopped, three=fine, appendix=appendix)
     stopped_again = kerascnn.report(model, seed=11)
-    assert stopped_again.of("interrupted").keys() == {"one", "two"}
-    assert stopped_again.meta["reused"] == ["three"]  # what was done before needs no time
+    assert stopped_again.sections_in("interrupted").keys() == {"one", "two"}
+    assert stopped_again.metadata["reused"] == ["three"]  # what was done before needs no time
 
 
 def test_a_section_is_made_again_where_anything_changed(planned, model):
@@ -153,14 +153,14 @@ def test_progress_never_goes_back(planned, model):
 
 @pytest.fixture(scope="module")
 def report(model, data):
-    return kerascnn.report(model, data, effort="quick", only=OWN, classes=["a", "b", HOSTILE, "d"])
+    return kerascnn.report(model, data, effort="quick", only=OWN, class_names=["a", "b", HOSTILE, "d"])
 
 
 def test_the_twin_is_the_same_from_run_to_run(report, model, data, home, monkeypatch, tmp_path):
     monkeypatch.setenv("KERASCNN_HOME", str(tmp_path))  # so that nothing is reused
-    again = kerascnn.report(model, data, effort="quick", only=OWN, classes=["a", "b", HOSTILE, "d"])
-    assert again.meta["reused"] == []
-    first, second = (json.loads(each.json()) for each in (report, again))
+    again = kerascnn.report(model, data, effort="quick", only=OWN, class_names=["a", "b", HOSTILE, "d"])
+    assert again.metadata["reused"] == []
+    first, second = (json.loads(each.to_json()) for each in (report, again))
     first.pop("meta")
     second.pop("meta")
     assert first == second
@@ -185,21 +185,21 @@ def test_page_twin_and_evaluation_agree(report, model, data, tmp_path):
 
 
 def test_names_are_text(report, model, data):
-    text = report.html()
+    text = report.to_html()
     assert HOSTILE not in text
     assert "<script>" not in text
     renamed = keras.Model(model.inputs, model.outputs, name="<img src=x onerror=alert(1)>")
-    assert "<img src=x" not in kerascnn.report(renamed, only=["anatomy", "appendix"]).html()
+    assert "<img src=x" not in kerascnn.report(renamed, only=["anatomy", "appendix"]).to_html()
 
 
 def test_where_a_report_comes_from_is_in_it(report, model):
-    meta = report.meta
+    meta = report.metadata
     assert meta["model"]["name"] == "small"
     assert len(meta["model"]["hash"]) == 32
     assert meta["data"]["images"] == {"judged": 48, "statistics": 48}
     assert meta["layers"] == ["conv1", "conv2"]
     assert meta["seconds"].keys() == {*OWN}
-    assert all(each in report.html() for each in (meta["model"]["hash"], meta["data"]["hash"], meta["date"]))
+    assert all(each in report.to_html() for each in (meta["model"]["hash"], meta["data"]["hash"], meta["date"]))
 
 
 def test_photos_are_what_pictures_are_drawn_of(planned, model, data):
@@ -234,19 +234,20 @@ def test_several_inputs_leave_out_what_needs_images():
     a, b = keras.Input((8, 8, 3)), keras.Input((8, 8, 3))
     x = layers.Flatten()(layers.Conv2D(2, 3)(layers.Add()([a, b])))
     report = kerascnn.report(keras.Model([a, b], layers.Dense(2)(x), name="two"))
-    assert report.of("failed") == {}
-    assert {"anatomy", "filters", "cards", "appendix"} <= report.of("finished").keys()
-    assert "several inputs" in report.of("skipped")["explanations"]
+    assert report.sections_in("failed") == {}
+    assert {"anatomy", "filters", "cards", "appendix"} <= report.sections_in("finished").keys()
+    assert "several inputs" in report.sections_in("skipped")["explanations"]
 
 
 @pytest.mark.parametrize(
     ("options", "text"),
     [
         ({"only": ["helth"]}, "Did you mean health"),
+        ({"only": "helth"}, "Unknown section 'helth'. Did you mean health"),
         ({"skip": ["appendx"]}, "Did you mean appendix"),
         ({"effort": "fast"}, "effort"),
         ({"layers": ["conv3"]}, "conv"),
-        ({"classes": ["a", "b"]}, "4 classes"),
+        ({"class_names": ["a", "b"]}, "4 classes"),
     ],
     ids=str,
 )
@@ -265,7 +266,7 @@ def test_what_cannot_be_is_said(model, options, text):
 )  # fmt: skip
 def test_a_layer_stands_for_each_stage(name, expected):
     model = kerascnn.outline(name) if name == "vgg16" else build_model(name)
-    assert context.stage_layers(probe(model)) == expected
+    assert context.stage_layers(lens(model)) == expected
 
 
 def test_two_reports_beside_each_other(planned, model, tmp_path):
@@ -276,11 +277,11 @@ def test_two_reports_beside_each_other(planned, model, tmp_path):
     kerascnn.report(model, seed=1, out=tmp_path / "old.html")
     report = kerascnn.report(model, seed=3, compare=tmp_path / "old.json")
     assert report.results["comparison"] == {"differ": 1, "compared": 2}
-    text = report.html()
+    text = report.to_html()
     assert "numbers.accuracy</th>" in text
     assert [f"<td>{number}</td>" in text for number in ("0.8", "0.6", "0.2")] == [True] * 3
     (tmp_path / "bad.json").write_text("[]")
-    assert "bad.json" in kerascnn.report(model, compare=tmp_path / "bad.json").of("skipped")["comparison"]
+    assert "bad.json" in kerascnn.report(model, compare=tmp_path / "bad.json").sections_in("skipped")["comparison"]
 
 
 @pytest.fixture
@@ -315,30 +316,39 @@ def study(tmp_path):
 
 def test_a_transfer_is_told_from_its_files(model, study):
     report = kerascnn.report(model, transfer=study, only=["transfer"])
-    assert report.complete
-    text = report.html()
-    assert all(each in text for each in ("90.0 % (79.0 % to 96.0 %)", "+5.0 points (+1.0 to +9.0)", "Different from"))
+    assert report.is_complete
+    text = report.to_html()
+    assert all(
+        each in text
+        for each in ("90.0 % (79.0 % to 96.0 %)", "+5.0 percentage points (+1.0 to +9.0)", "Different from")
+    )
     assert HOSTILE not in text
     assert report.results["transfer"]["candidates"] == 2
-    assert "no folder" in kerascnn.report(model, transfer=study / "no", only=["transfer"]).of("skipped")["transfer"]
+    assert (
+        "folder of a finished study"
+        in kerascnn.report(model, transfer=study / "no", only=["transfer"]).sections_in("skipped")["transfer"]
+    )
     (study / "study.json").unlink()
-    assert "no folder" in kerascnn.report(model, transfer=study, only=["transfer"]).of("skipped")["transfer"]
+    assert (
+        "folder of a finished study"
+        in kerascnn.report(model, transfer=study, only=["transfer"]).sections_in("skipped")["transfer"]
+    )
 
 
 def test_a_name_or_a_file_is_a_model_too(model, tmp_path):
     model.save(tmp_path / "small.keras")
     assert kerascnn.report(tmp_path / "small.keras", only=["anatomy"]).title == "Report on small"
     found = kerascnn.report("resnet20", only=["appendix"])
-    assert found.meta["model"]["weights"].startswith("kerascnn/")
+    assert found.metadata["model"]["weights"].startswith("kerascnn/")
     with pytest.raises(ValueError, match="resnet20"):
         kerascnn.report("resnet21_cifar10")
 
 
 def test_kept_sections_can_be_cleared(planned, model):
-    from kerascnn.support.store import REPORTS, cached_folders, clear_folders
+    from kerascnn.support.store import REPORTS, clear_cached_folders, list_cached_folders
 
     planned(one=fine)
     kerascnn.report(model, seed=41)
-    assert [row.file for row in cached_folders(REPORTS, "small-*")]
-    assert clear_folders(REPORTS, "small-*")
-    assert not cached_folders(REPORTS, "small-*")
+    assert [row.file for row in list_cached_folders(REPORTS, "small-*")]
+    assert clear_cached_folders(REPORTS, "small-*")
+    assert not list_cached_folders(REPORTS, "small-*")

@@ -16,16 +16,26 @@ import kerascnn
 from kerascnn import visualize
 from kerascnn.data import Batch
 from kerascnn.reporting.context import Skipped, Subject
-from kerascnn.reporting.figures import concentration, place_of
+from kerascnn.reporting.figures import concentration, describe_position
 from kerascnn.reporting.page import page
-from kerascnn.reporting.sections.errors import errors
-from kerascnn.reporting.sections.explanations import explanations
-from kerascnn.reporting.sections.fooling import SIZES, fooling
-from kerascnn.reporting.sections.synthesis import classes, inversion
-from kerascnn.reporting.sections.units import units
-from kerascnn.support.text import probability
+from kerascnn.reporting.sections.errors import errors_section
+from kerascnn.reporting.sections.explanations import explanations_section
+from kerascnn.reporting.sections.fooling import SIZES, fooling_section
+from kerascnn.reporting.sections.synthesis import classes_section, inversion_section
+from kerascnn.reporting.sections.units import units_section
+from kerascnn.support.text import format_probability
 
-SECTIONS = {each.__name__: each for each in (units, classes, explanations, errors, fooling, inversion)}
+SECTIONS = {
+    each.__name__.removesuffix("_section"): each
+    for each in (
+        units_section,
+        classes_section,
+        explanations_section,
+        errors_section,
+        fooling_section,
+        inversion_section,
+    )
+}
 SIZE, COUNT = (16, 12), 4
 HOSTILE = "<script>alert(1)</script>"
 
@@ -46,7 +56,7 @@ def network(channels=3, count=COUNT, end="softmax", act="relu"):
 
 def about(model, *, names=("a", "b", "c", "d"), images=6, labeled=True, layers=("second",), file="p.jpg"):
     """A quick report's `Subject` of random images, the first two of them its samples."""
-    asked = visualize.probe(model)
+    asked = visualize.lens(model)
     rng = np.random.default_rng(3)
     pixels = rng.uniform(0, 255, (images, *asked.shape)).round().astype(np.float32)
     labels = np.arange(images) % 3
@@ -54,7 +64,16 @@ def about(model, *, names=("a", "b", "c", "d"), images=6, labeled=True, layers=(
     data = Batch(pixels.astype(np.uint8), labels, names, files) if labeled else None
     shown = {"samples": pixels[:2], "sample_names": files[:2], "pool": pixels} if images else {}
     shown |= {"sample_labels": labels[:2]} if labeled and images else {}
-    return Subject(model, model.name, asked, names, **shown, data=data, layers=layers, effort="quick")
+    return Subject(
+        model=model,
+        name=model.name,
+        lens=asked,
+        given_class_names=names,
+        **shown,
+        data=data,
+        layers=layers,
+        effort="quick",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +81,7 @@ def subject():
     return about(network())
 
 
-METHODS = {classes: "maximize", fooling: "fool", inversion: "invert"}
+METHODS = {classes_section: "maximize", fooling_section: "fool", inversion_section: "invert"}
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +108,7 @@ def made(subject, found):
             patch.setattr(module, method, heard(getattr(module, method)))
         registered = visualize.METHODS
         listening = {**registered, "saliency": heard(registered["saliency"])}
-        patch.setattr(sys.modules[explanations.__module__], "METHODS", listening)
+        patch.setattr(sys.modules[explanations_section.__module__], "METHODS", listening)
         return {name: section(subject) for name, section in SECTIONS.items()}
 
 
@@ -158,9 +177,9 @@ def test_fooled_photos_are_as_far_as_is_told_and_are_something_else(subject, mad
         np.testing.assert_allclose(told["linf"], np.abs(change).max(), rtol=1e-3)
         assert told["fooled"] == bool(again.success[i])
         before, after = (said(subject, each[i : i + 1]).argmax() for each in (subject.samples, again.images))
-        assert (told["before"], told["after"]) == (subject.classes[before], subject.classes[after])
+        assert (told["before"], told["after"]) == (subject.class_names[before], subject.class_names[after])
     rates = made["fooling"].results["rates"]
-    sign = visualize.fgsm(subject.model, subject.pool, size=8, labels=False)
+    sign = visualize.fgsm(subject.model, subject.pool, epsilon=8, class_names=False)
     changed = said(subject, sign.images).argmax(1) != said(subject, subject.pool).argmax(1)
     assert rates["one step (FGSM)"][SIZES.index(8)] == pytest.approx(changed.mean())
 
@@ -207,17 +226,19 @@ def test_without_images_there_is_none_and_why(name, subject):
 
 
 def test_unlabeled_images_are_not_judged(subject):
-    section = errors(about(subject.model, labeled=False))
+    section = errors_section(about(subject.model, labeled=False))
     assert "accuracy" not in section.results
     probs = said(subject, subject.pool)
     counts = {each["class"]: each["images"] for each in section.results["predicted"]}
-    assert counts == {subject.classes[k]: n for k, n in enumerate(np.bincount(probs.argmax(1), minlength=COUNT)) if n}
-    assert "not known" in markup(section)
+    assert counts == {
+        subject.class_names[k]: n for k, n in enumerate(np.bincount(probs.argmax(1), minlength=COUNT)) if n
+    }
+    assert "unknown" in markup(section)
 
 
 def test_names_are_hostile(subject):
     given = about(subject.model, names=tuple(f"{HOSTILE}{i}" for i in range(COUNT)), file=HOSTILE)
-    text = page("names", [errors(given), errors(replace(given, data=None))])
+    text = page("names", [errors_section(given), errors_section(replace(given, data=None))])
     assert "alert(1)" in text
     assert HOSTILE not in text
     assert "<script" not in text
@@ -238,8 +259,8 @@ def test_half_of_a_map_and_where_it_is():
     values[2, 27] = 5
     assert concentration(values) == (1 / 900, "top right")
     assert concentration(np.ones((30, 30)))[0] == 0.5
-    assert place_of((29, 0), (30, 30)) == "bottom left"
-    assert [probability(p) for p in (1.0, 0.5, 1e-9)] == ["> 99.9%", "50.0%", "< 0.1%"]
+    assert describe_position((29, 0), (30, 30)) == "bottom left"
+    assert [format_probability(p) for p in (1.0, 0.5, 1e-9)] == ["> 99.9%", "50.0%", "< 0.1%"]
 
 
 def dense(count):
@@ -267,12 +288,12 @@ def test_networks_of_others(kind):
     assert ("grad_cam" in refused) == (not given.layers)
     if not given.layers:
         with pytest.raises(Skipped, match="layer"):
-            units(given)
+            units_section(given)
 
 
 @pytest.mark.nightly
 def test_many_classes_become_pairs_and_a_matrix_is_of_few():
     model = network(count=30)
     given = about(model, names=tuple(map(str, range(30))))
-    assert kerascnn.evaluate(model, given.data, verbose=0).accuracy == errors(given).results["accuracy"][0]
-    assert "confused pairs" in markup(errors(given))
+    assert kerascnn.evaluate(model, given.data, verbose=0).accuracy == errors_section(given).results["accuracy"][0]
+    assert "most frequent" in markup(errors_section(given))

@@ -27,7 +27,7 @@ def made(request, model, data):
 @pytest.mark.parametrize("name", LIGHT)
 def test_a_section_is_made_or_says_what_it_needs(made, name):
     report, given = made
-    assert report.of("failed") == {}
+    assert report.sections_in("failed") == {}
     (part,) = (part for part in report.parts if part.name == name)
     if name == "health" and given is None:
         assert "--data" in part.reason
@@ -39,16 +39,16 @@ def test_a_section_is_made_or_says_what_it_needs(made, name):
 
 def test_all_sections_on_images(model, data):
     report = kerascnn.report(model, data, effort="quick", skip=["transfer"])
-    assert report.of("failed") == {}
-    assert report.of("finished").keys() == SECTIONS.keys() - {"transfer"}
-    assert len(report.html()) < 20e6
+    assert report.sections_in("failed") == {}
+    assert report.sections_in("finished").keys() == SECTIONS.keys() - {"transfer"}
+    assert len(report.to_html()) < 20e6
 
 
 @pytest.mark.nightly
 def test_all_sections_without_images(model):
     report = kerascnn.report(model, effort="quick")
-    assert report.of("failed") == {}
-    assert {*ALONE} <= report.of("finished").keys()
+    assert report.sections_in("failed") == {}
+    assert {*ALONE} <= report.sections_in("finished").keys()
 
 
 @pytest.mark.nightly
@@ -57,18 +57,18 @@ def test_tiny_networks_of_the_zoo(name):
     tiny = build_model(name)
     pixels = np.random.default_rng(0).integers(0, 256, (6, *tiny.input_shape[1:])).astype(np.uint8)
     report = kerascnn.report(tiny, images=pixels, effort="quick", only=LIGHT)
-    assert report.of("failed") == {}
-    assert report.of("finished").keys() == {*LIGHT}
+    assert report.sections_in("failed") == {}
+    assert report.sections_in("finished").keys() == {*LIGHT}
 
 
 def test_the_drawing_and_the_table_of_layers_are_there(made):
-    text = made[0].html()
+    text = made[0].to_html()
     assert 'class="kc-diagram"' in text
     assert all(f">{layer}</th>" in text for layer in ("conv1", "pool1", "conv2", "probs"))
 
 
 def test_norms_are_those_of_the_weights(model):
-    table = filters.norms(model).set_index("layer")
+    table = filters.filter_norms(model).set_index("layer")
     for name in ("conv1", "conv2"):
         norm = np.linalg.norm(model.get_layer(name).get_weights()[0].reshape(-1, table.filters[name]), axis=0)
         assert table["median norm"][name] == pytest.approx(np.median(norm))
@@ -80,7 +80,7 @@ def test_a_filter_without_weight_is_counted():
     model = keras.Model(x, layers.Conv2D(6, 3, name="conv")(x))
     kernel = model.get_layer("conv").kernel
     kernel.assign(kernel.numpy() * np.array([1, 1, 0, 1, 1, 1]))
-    assert filters.norms(model).weak.tolist() == [1]
+    assert filters.filter_norms(model).weak.tolist() == [1]
 
 
 def test_dead_units_are_found_and_named(model, data):
@@ -91,7 +91,7 @@ def test_dead_units_are_found_and_named(model, data):
     found = {row["layer"]: row["dead"] for row in report.results["health"]["layers"]}
     assert found["conv2"] == 2
     assert report.results["cards"]["dead_units"] == sum(found.values())
-    assert "0, 3" in report.html()
+    assert "0, 3" in report.to_html()
 
 
 @pytest.mark.parametrize(
@@ -108,8 +108,8 @@ def test_dead_units_are_found_and_named(model, data):
 )
 def test_networks_of_all_kinds_have_a_page(odd):
     report = kerascnn.report(odd(), only=LIGHT)
-    assert report.of("failed") == {}
-    assert {"cards", "anatomy", "appendix"} <= report.of("finished").keys()
+    assert report.sections_in("failed") == {}
+    assert {"cards", "anatomy", "appendix"} <= report.sections_in("finished").keys()
 
 
 def test_a_gray_network_takes_photos():
@@ -117,5 +117,5 @@ def test_a_gray_network_takes_photos():
     gray.add(layers.Dense(3))
     color = np.random.default_rng(0).integers(0, 256, (5, 30, 20, 3)).astype(np.uint8)
     report = kerascnn.report(gray, images=color, only=LIGHT, effort="quick")
-    assert report.of("failed") == {}
+    assert report.sections_in("failed") == {}
     assert report.results["health"]["images"] == 5

@@ -2,7 +2,7 @@
 
 import tracemalloc
 
-from kerascnn.weights import WeightsError, read
+from kerascnn.weights import WeightsError, read_weights
 
 LIMIT = 6, 16 << 20  # bytes of memory: times the file, plus what reading anything takes
 
@@ -29,7 +29,7 @@ def outcome(path, content):
     path.write_bytes(content)
     tracemalloc.start()
     try:
-        found = read(path)
+        found = read_weights(path)
     except WeightsError as error:
         found = error
     finally:

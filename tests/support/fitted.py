@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from kerascnn import outline
-from kerascnn.weights.load import Pretrained, prepare
+from kerascnn.weights.load import WeightsFile, prepare_values
 
 
 def blank(rows):
@@ -16,5 +16,5 @@ def blank(rows):
 def fitted(network, arrays):
     """The report of fitting arrays to a network, and the network, without memory for either."""
     model = outline(network)
-    _, report = prepare(model, Pretrained(Path("weights"), arrays))
+    _, report = prepare_values(model, WeightsFile(path=Path("weights"), arrays=arrays))
     return report, model

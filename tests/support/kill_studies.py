@@ -39,7 +39,7 @@ def short_of_memory(original):
     """The work on a point, which some of them have no memory for."""
 
     def worked(folder, file, fields, *rest):
-        if (fields["freeze"], fields["rate"]) in SHORT:
+        if (fields["freeze"], fields["learning_rate"]) in SHORT:
             raise MemoryError("injected")
         return original(folder, file, fields, *rest)
 
@@ -48,12 +48,12 @@ def short_of_memory(original):
 
 def studied(out, images):
     """The study, with its points in this process, and its tables as files."""
-    runner.SPLITS = False
-    runner.worked = short_of_memory(runner.worked)
+    runner.CAN_FORK = False
+    runner.perform_trial = short_of_memory(runner.perform_trial)
     found = transfer(photos(images), varied(), out=out, on_progress=lambda done, budget, what: print(what), **QUICK)
     found.table.drop(columns="seconds").to_csv(out / "table.csv", index=False)
-    found.points.drop(columns=["seconds"]).to_csv(out / "points.csv", index=False)
-    np.save(out / "tested.npy", found.tested.probs)
+    found.trials.drop(columns=["seconds"]).to_csv(out / "points.csv", index=False)
+    np.save(out / "tested.npy", found.evaluation.probs)
 
 
 def start(out, images, log):

@@ -9,11 +9,18 @@ from kerascnn.training.schedules import Constant, Poly
 
 
 def made(**fields):
-    base = {"name": "test", "rate": 0.1, "schedule": Constant(), "batch": 1, "epochs": 1, "source": "test"}
+    base = {
+        "name": "test",
+        "learning_rate": 0.1,
+        "schedule": Constant(),
+        "batch_size": 1,
+        "epochs": 1,
+        "source": "test",
+    }
     return Recipe(**base | fields)
 
 
-QUICK = made(rate=0.05, momentum=0.9, nesterov=True, l2=1e-3, batch=8, epochs=4, schedule=Poly())
+QUICK = made(learning_rate=0.05, momentum=0.9, nesterov=True, l2=1e-3, batch_size=8, epochs=4, schedule=Poly())
 
 
 def images(number=24, side=6, channels=1, classes=3, seed=0):

@@ -15,8 +15,8 @@ from kerascnn.zoo.registry import card, list_models
 TINY = list_models("tiny*")
 ALL = list_models()
 CUSTOM = ["tiny_alexnet", "tiny_resnet_a", "tiny_fractalnet", "tiny_dpn"]  # have every layer of ours
-SMALLEST = {row.name: row.min_size for row in catalog.read()}
-WORK = {row.name: row.macs for row in catalog.read()}
+SMALLEST = {row.name: row.min_size for row in catalog.read_catalog()}
+WORK = {row.name: row.macs for row in catalog.read_catalog()}
 LIGHT = ["lenet1", "lenet5", "lenet5_tanh", "resnet20_cifar10", "squeezenet1_1", "densenet_40_12_cifar10"]
 
 

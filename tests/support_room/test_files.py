@@ -2,12 +2,12 @@
 
 import pytest
 
-from kerascnn.support.files import replacing
+from kerascnn.support.files import write_atomically
 
 
 def test_a_file_is_replaced_when_all_of_it_is_written(tmp_path):
     path = tmp_path / "notes.txt"
-    with replacing(path) as draft:
+    with write_atomically(path) as draft:
         assert draft.suffix == ".txt"
         draft.write_text("one")
         assert not path.exists()
@@ -22,6 +22,6 @@ def test_what_fails_leaves_the_old_file_and_no_draft(tmp_path):
         draft.write_text("half")
         raise OSError("disk full")
 
-    with pytest.raises(OSError, match="disk"), replacing(path) as draft:
+    with pytest.raises(OSError, match="disk"), write_atomically(path) as draft:
         half(draft)
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("notes.txt", "old")]

@@ -6,10 +6,10 @@ import sys
 import pytest
 
 from kerascnn.support.progress import progress
-from kerascnn.training.fit import counted, described
+from kerascnn.training.fit import epoch_label, epoch_note
 
 ROW = {"epoch": 3, "loss": 0.5, "accuracy": 0.8, "val_loss": 0.6, "val_accuracy": 0.75, "rate": 0.1, "seconds": 2.0}
-TOLD = "epoch 3 of 4  loss 0.500   80.0 %   valid 0.600   75.0 %   rate 0.1   2.0 s"
+TOLD = "epoch 3 of 4  loss 0.500  accuracy  80.0 %   val_loss 0.600  val_accuracy  75.0 %   learning rate 0.1   2.0 s"
 
 
 def terminal(monkeypatch):
@@ -27,8 +27,8 @@ def terminal(monkeypatch):
 
 def learn(shown):
     """An epoch of a run as `fit` reports it."""
-    shown(25, 40, f"{counted(2, 4)}  step 5 of 10  loss 1.000")
-    shown.note(30, 40, f"{counted(2, 4)}  {described(ROW)}")
+    shown(25, 40, f"{epoch_label(2, 4)}  step 5 of 10  loss 1.000")
+    shown.note(30, 40, f"{epoch_label(2, 4)}  {epoch_note(ROW)}")
 
 
 def test_a_line_an_epoch_elsewhere_than_on_a_terminal(capsys):
@@ -39,7 +39,7 @@ def test_a_line_an_epoch_elsewhere_than_on_a_terminal(capsys):
 
 def test_a_line_a_minute_in_long_epochs(capsys):
     with progress(unit="text", wait=0, every=-1) as shown:
-        shown(25, 120, f"{counted(2, 12)}  step 5 of 10  loss 1.000")
+        shown(25, 120, f"{epoch_label(2, 12)}  step 5 of 10  loss 1.000")
     assert capsys.readouterr().err == "epoch  3 of 12  step 5 of 10  loss 1.000\n"
 
 
@@ -85,7 +85,7 @@ def test_a_bar_goes_when_the_work_is_done(monkeypatch):
     assert told.endswith("\x1b[1A\x1b[2K")
 
 
-LINES = {"count": "reading 1,000 of 4,000", "seconds": " 25%  reading, about 50 min left", "text": "reading"}
+LINES = {"count": "reading 1,000 of 4,000", "seconds": " 25%  reading, about 50 min remaining", "text": "reading"}
 
 
 @pytest.mark.parametrize(("unit", "line"), LINES.items())

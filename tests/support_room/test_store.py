@@ -66,7 +66,7 @@ def test_what_the_disk_refuses_stays_in_memory(tmp_path, monkeypatch):
 
     store = Store(tmp_path)
     monkeypatch.setattr(np, "savez", full)
-    with pytest.warns(UserWarning, match="is not kept: No space left on device"):
+    with pytest.warns(UserWarning, match="cannot cache .*: No space left on device"):
         assert not store.put("maps", {}, maps=MAPS)
     assert store.get("maps") == ({}, {"maps": MAPS})
     assert not [*tmp_path.iterdir()]

@@ -19,9 +19,9 @@ from learners import QUICK, images, small
 from kerascnn import fit
 from kerascnn.training import learner
 found = []
-for strategy in (learner.strategy, lambda: None):
-    learner.strategy = strategy
-    devices = strategy()
+for device_strategy in (learner.device_strategy, lambda: None):
+    learner.device_strategy = device_strategy
+    devices = device_strategy()
     print("devices:", devices.num_replicas_in_sync if devices else 1)
     model = small(dropout=0.0)
     model.get_layer("norm").trainable = False  # two halves of a batch have other statistics

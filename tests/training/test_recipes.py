@@ -28,7 +28,7 @@ PUBLISHED = {  # recipe: {epoch, counted from 0: rate}, as written by the author
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_rates_as_published(name):
     row = RECIPES[name]
-    rates = {epoch: row.rate * row.schedule.factor(epoch / row.epochs) for epoch in PUBLISHED[name]}
+    rates = {epoch: row.learning_rate * row.schedule.factor(epoch / row.epochs) for epoch in PUBLISHED[name]}
     assert rates == pytest.approx(PUBLISHED[name])
 
 
@@ -103,14 +103,14 @@ def test_the_recipe_of_a_network(network):
 
 
 def test_every_family_has_a_published_recipe_or_is_known_to_have_none():
-    families = {row.family for row in catalog.read()}
+    families = {row.family for row in catalog.read_catalog()}
     assert families - set(FAMILIES) == {"dpn"}
-    assert {recipe_of(row).name for row in catalog.read()} <= set(RECIPES)
+    assert {recipe_of(row).name for row in catalog.read_catalog()} <= set(RECIPES)
 
 
 @pytest.mark.parametrize("row", RECIPES.values(), ids=lambda row: row.name)
 def test_a_recipe_is_data(row):
-    stated = json.loads(json.dumps(row.stated()))
+    stated = json.loads(json.dumps(row.to_dict()))
     assert stated["name"] == row.name
     assert len(row.source) > 20
     assert all(0 <= row.schedule.factor(share) <= 1 for share in np.linspace(0, 1 - 1e-6, 50))
@@ -127,8 +127,8 @@ CASES = {
     "nesterov": {"momentum": 0.9, "nesterov": True},
     "l2": {"momentum": 0.9, "l2": 0.1},
     "nesterov l2": {"momentum": 0.9, "nesterov": True, "l2": 0.1},
-    "l2 on all": {"momentum": 0.9, "l2": 0.1, "everything": True},
-    "biases twice": {"momentum": 0.9, "l2": 0.1, "bias_rate": 2.0},
+    "l2 on all": {"momentum": 0.9, "l2": 0.1, "l2_on_all": True},
+    "biases twice": {"momentum": 0.9, "l2": 0.1, "bias_rate_factor": 2.0},
 }
 
 
@@ -144,8 +144,8 @@ def test_descent_is_that_of_the_papers(case, rng):
     usual = {"momentum": row.momentum, "nesterov": row.nesterov}
     kernel, bias = (np.array(variable) for variable in (layer.kernel, layer.bias))
     kernel = descended(kernel, [g for g, _ in gradients], rates, l2=row.l2, **usual)
-    l2 = row.l2 if row.everything else 0.0
-    bias = descended(bias, [g for _, g in gradients], rates, l2=l2, times=row.bias_rate, **usual)
+    l2 = row.l2 if row.l2_on_all else 0.0
+    bias = descended(bias, [g for _, g in gradients], rates, l2=l2, times=row.bias_rate_factor, **usual)
     for rate, pair in zip(rates, gradients, strict=True):
         optimizer.learning_rate = rate
         optimizer.apply([keras.ops.convert_to_tensor(g, "float32") for g in pair], [layer.kernel, layer.bias])
@@ -157,7 +157,7 @@ def test_clipping_is_by_the_norm_of_all_gradients():
     layer = keras.layers.Dense(2, kernel_initializer="zeros")
     layer.build((None, 1))
     pair = [keras.ops.convert_to_tensor(g, "float32") for g in ([[3.0, 0.0]], [0.0, 4.0])]
-    optimizer_of(made(momentum=0.0, clip=1.0, rate=1.0)).apply(pair, [layer.kernel, layer.bias])
+    optimizer_of(made(momentum=0.0, clip_norm=1.0, learning_rate=1.0)).apply(pair, [layer.kernel, layer.bias])
     np.testing.assert_allclose(layer.kernel, [[-0.6, 0.0]], atol=1e-6)
     np.testing.assert_allclose(layer.bias, [0.0, -0.8], atol=1e-6)
 

@@ -14,8 +14,8 @@ import pytest
 from learners import QUICK, images, same, small, values
 
 from kerascnn import fit
-from kerascnn.training import Diverged
-from kerascnn.training.fit import Plan
+from kerascnn.training import TrainingDiverged
+from kerascnn.training.fit import TrainingPlan
 from kerascnn.training.history import COLUMNS, history_of
 from kerascnn.training.schedules import Steps
 
@@ -25,7 +25,7 @@ def at_step(monkeypatch):
     """Do something in the middle of an epoch (counted from 1)."""
 
     def arrange(epoch, action):
-        original, done = Plan.rate, []
+        original, done = TrainingPlan.learning_rate, []
 
         def rate(plan, step, errors):
             if step == (epoch - 1) * plan.steps + 1 and not done:
@@ -33,7 +33,7 @@ def at_step(monkeypatch):
                 action()
             return original(plan, step, errors)
 
-        monkeypatch.setattr(Plan, "rate", rate)
+        monkeypatch.setattr(TrainingPlan, "learning_rate", rate)
 
     return arrange
 
@@ -81,7 +81,7 @@ def test_a_broken_run_goes_on_to_the_same_bits(epoch, whole, at_step, tmp_path):
         fit(small(), data, QUICK, out=tmp_path, verbose=False)
     history = fit(other, data, QUICK, out=tmp_path, resume=True, verbose=False)
     assert same(values(model), values(other))
-    kept = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "rate"]
+    kept = ["epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"]
     pd.testing.assert_frame_equal(history.table[kept], expected.table[kept], check_exact=True)
 
 
@@ -103,7 +103,7 @@ def test_kills_at_random_moments(tmp_path):
 
 @pytest.mark.parametrize("epoch", [3, pytest.param(1, marks=pytest.mark.nightly)])
 def test_nan_stops_with_a_reason_and_leaves_the_last_good_state(epoch, monkeypatch, tmp_path):
-    original, folder = Plan.rate, tmp_path / "run"
+    original, folder = TrainingPlan.learning_rate, tmp_path / "run"
 
     def rate(plan, step, errors):
         return 1e38 if step == (epoch - 1) * plan.steps else original(plan, step, errors)
@@ -112,10 +112,12 @@ def test_nan_stops_with_a_reason_and_leaves_the_last_good_state(epoch, monkeypat
     if epoch > 1:
         row = replace(QUICK, schedule=Steps(()))
         fit(good, images(), replace(row, epochs=epoch - 1), verbose=False)
-    monkeypatch.setattr(Plan, "rate", rate)
+    monkeypatch.setattr(TrainingPlan, "learning_rate", rate)
     model = small()
     row = replace(QUICK, schedule=Steps(()))
-    with pytest.raises(Diverged, match=rf"epoch {epoch}, at a rate of .*Try a rate of 0.005") as caught:
+    with pytest.raises(
+        TrainingDiverged, match=rf"epoch {epoch}, at a learning rate of .*Try a learning rate of 0.005"
+    ) as caught:
         fit(model, images(), row, out=folder, verbose=False)
     assert len(caught.value.history.table) == epoch - 1
     assert same(model.get_weights(), good.get_weights())
@@ -150,16 +152,16 @@ def test_the_folder_of_a_run(tmp_path):
 
 def test_a_run_is_not_written_over_nor_resumed_as_another(tmp_path):
     fit(small(), images(), QUICK, epochs=1, out=tmp_path, verbose=False)
-    with pytest.raises(ValueError, match="`out` should be a new folder, or `resume` be True"):
+    with pytest.raises(ValueError, match="`out` should be a new folder, unless `resume=True`"):
         fit(small(), images(), QUICK, epochs=1, out=tmp_path)
-    with pytest.raises(ValueError, match=r"whose recipe was rate=0.05. Received: rate=0.1"):
-        fit(small(), images(), QUICK, epochs=1, rate=0.1, out=tmp_path, resume=True)
-    with pytest.raises(ValueError, match=r"whose seed was 0. Received: 1"):
+    with pytest.raises(ValueError, match=r"`recipe` should be as in the run .* rate=0.05. Received: rate=0.1"):
+        fit(small(), images(), QUICK, epochs=1, learning_rate=0.1, out=tmp_path, resume=True)
+    with pytest.raises(ValueError, match=r"`seed` should be as in the run .* 0. Received: 1"):
         fit(small(), images(), QUICK, epochs=1, seed=1, out=tmp_path, resume=True)
     whole = (tmp_path / "state.npz").read_bytes()
     for damaged in (b"", b"no state", whole[:-100], whole[:100]):
         (tmp_path / "state.npz").write_bytes(damaged)
-        with pytest.raises(ValueError, match="`out` should hold a run that can be read"):
+        with pytest.raises(ValueError, match="`out` should contain a readable run"):
             fit(small(), images(), QUICK, epochs=1, out=tmp_path, resume=True)
 
 

@@ -7,7 +7,7 @@ from keras import layers
 
 from kerascnn import fit
 from kerascnn.training import Recipe
-from kerascnn.training.fit import settle
+from kerascnn.training.fit import refresh_batch_norm
 from kerascnn.training.schedules import Cosine
 
 
@@ -23,7 +23,7 @@ def test_statistics_are_the_means_over_batches(rng):
     batches = [(rng.normal(3, 2, (8, 4, 4, 2)).astype(np.float32), None) for _ in range(5)]
     first = model.get_layer("first")
     before = {weight.path: weight.numpy() for weight in model.variables}
-    settle(model, batches)
+    refresh_batch_norm(model, batches)
     means = np.mean([x.mean((0, 1, 2)) for x, _ in batches], 0)
     variances = np.mean([x.var((0, 1, 2)) for x, _ in batches], 0)
     np.testing.assert_allclose(first.moving_mean, means, rtol=1e-4)
@@ -35,7 +35,7 @@ def test_statistics_are_the_means_over_batches(rng):
 @pytest.mark.parametrize("images", [0, 32])
 def test_a_recipe_says_on_how_many_images(images, rng):
     x, y = rng.uniform(0, 255, (40, 4, 4, 2)).astype(np.float32), rng.integers(0, 3, 40)
-    recipe = Recipe("tried", 0.01, Cosine(), batch=8, epochs=1, source="ours", settle=images)
+    recipe = Recipe("tried", 0.01, Cosine(), batch_size=8, epochs=1, source="ours", batch_norm_images=images)
     model = network()
     fit(model, (x, y), recipe=recipe, verbose=0)
     whole = np.abs(model.get_layer("first").moving_mean - x.mean((0, 1, 2))).max()

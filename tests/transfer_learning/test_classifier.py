@@ -6,9 +6,9 @@ import pytest
 from networks import known, varied
 
 from kerascnn import export, predict
-from kerascnn.transfer_learning import depths, fitted, head_model, taps, truncated
+from kerascnn.transfer_learning import fit_head, head_model, taps, train_probes, truncate_at_stages
 
-pytestmark = pytest.mark.filterwarnings("ignore:no temperature is best")  # colors are easy
+pytestmark = pytest.mark.filterwarnings("ignore:no .*temperature")  # colors are easy
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def model(request):
 
 def probed(model, images, labels, **how):
     found = taps(model, images, labels, cache=False, half=False, **how)
-    return found, depths(found, heads="softmax", fractions=(1.0,))
+    return found, train_probes(found, heads="softmax", fractions=(1.0,))
 
 
 @pytest.mark.parametrize("grid", [1, 2], ids=["means", "quarters"])
@@ -38,14 +38,14 @@ def test_model_says_what_the_probe_says(model, images, labels, grid):
     found, table = probed(model, images, labels, grid=grid)
     before = [np.array(weight) for weight in model.get_weights()]
     for stage in (table.stages[0], table.summary["stage"].iloc[-1]):
-        head = fitted(found, table, stage, "softmax")
-        said = predict(head.model(model), images, labels=False).probs
+        head = fit_head(found, table, stage, "softmax")
+        said = predict(head.model(model), images, class_names=False).probs
         np.testing.assert_allclose(said, head.probs(found), atol=1e-4)
     assert all(np.array_equal(one, other) for one, other in zip(before, model.get_weights(), strict=True))
 
 
 def test_what_lies_behind_the_stage_is_gone(model):
-    short = truncated(model, "stage1")
+    short = truncate_at_stages(model, "stage1")
     assert "stage1" in {layer.name for layer in short.layers}
     assert not any(layer.name.startswith(("stage2", "features", "logits")) for layer in short.layers)
     assert short.count_params() < model.count_params()
@@ -72,7 +72,7 @@ def test_nested_and_shared_layers(images):
     inputs = keras.Input((32, 32, 3))
     outputs = keras.layers.Dense(2)(keras.layers.GlobalAveragePooling2D()(inner(inner(inputs)) + inputs))
     model = keras.Model(inputs, outputs)
-    short = truncated(model, "in/conv#2")
+    short = truncate_at_stages(model, "in/conv#2")
     expected = inner(inner(images.astype(np.float32)))
     np.testing.assert_allclose(short.predict(images, verbose=0)["in/conv#2"], expected, rtol=1e-3, atol=1e-2)
     assert short.count_params() == inner.count_params()
@@ -81,16 +81,18 @@ def test_nested_and_shared_layers(images):
 def test_open_sizes_are_closed(images, labels):
     model = varied("tiny_squeezenet", input_shape=(None, None, 3))
     found = taps(model, images, labels, size=24, cache=False, half=False)
-    table = depths(found, heads="ridge", fractions=(1.0,))
-    made = fitted(found, table).model(model)
+    table = train_probes(found, heads="ridge", fractions=(1.0,))
+    made = fit_head(found, table).model(model)
     assert made.input_shape == (None, 24, 24, 3)
-    np.testing.assert_allclose(predict(made, images, labels=False).probs, fitted(found, table).probs(found), atol=1e-4)
+    np.testing.assert_allclose(
+        predict(made, images, class_names=False).probs, fit_head(found, table).probs(found), atol=1e-4
+    )
 
 
 def test_saved_and_loaded(images, labels, tmp_path):
     model = known()
     found, table = probed(model, images, labels)
-    made = fitted(found, table).model(model)
+    made = fit_head(found, table).model(model)
     made.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(again.predict(images, verbose=0), made.predict(images, verbose=0), atol=1e-6)
@@ -101,7 +103,10 @@ def test_export(images, labels, in_process, tmp_path):
     model = known()
     found, table = probed(model, images, labels, grid=2)
     done = export(
-        fitted(found, table).model(model), tmp_path / "photos", classes=("red", "green", "blue"), formats="saved_model"
+        fit_head(found, table).model(model),
+        tmp_path / "photos",
+        class_names=("red", "green", "blue"),
+        formats="saved_model",
     )
     assert done.checks
     assert all(check.passed for check in done.checks)
@@ -109,11 +114,11 @@ def test_export(images, labels, in_process, tmp_path):
 
 def test_neighbors_are_no_layer(images, labels):
     found = taps(known(), images, labels, cache=False)
-    table = depths(found, heads=("ridge", "knn"), fractions=(1.0,))
-    with pytest.raises(ValueError, match="`head` should be a linear one"):
-        fitted(found, table, "stage1", "knn")
+    table = train_probes(found, heads=("ridge", "knn"), fractions=(1.0,))
+    with pytest.raises(ValueError, match="`head` should be linear"):
+        fit_head(found, table, "stage1", "knn")
 
 
 def test_bad_weights():
-    with pytest.raises(ValueError, match="`weights` should be"):
+    with pytest.raises(ValueError, match="`weights` should have shape"):
         head_model(known(), "stage1", np.zeros((3, 2)), np.zeros(2))

@@ -11,8 +11,8 @@ import pytest
 from networks import varied
 
 from kerascnn.transfer_learning import head_model
-from kerascnn.transfer_learning.finetune import DECAY, compiled, finetuned
-from kerascnn.transfer_learning.networks import depths_behind, parted
+from kerascnn.transfer_learning.finetune import STAGE_DECAY, compile_suffix, finetune
+from kerascnn.transfer_learning.networks import split_model, stages_above
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +55,18 @@ HELD = np.arange(30) % 5 == 0
     ids=["one stage", "two stages", "one stage, two views", "two stages, two views"],
 )
 def test_kept_is_as_not_kept(started, pixels, labels, tmp_path, stages, augment):
-    how = {"freeze": "stage1", "rate": 1e-2, "epochs": 3, "augment": augment, "batch": 8, "weights": True}
-    plain = finetuned(started(stages), pixels, labels, HELD, **how)
+    how = {
+        "freeze": "stage1",
+        "learning_rate": 1e-2,
+        "epochs": 3,
+        "augment": augment,
+        "batch_size": 8,
+        "return_weights": True,
+    }
+    plain = finetune(started(stages), pixels, labels, HELD, **how)
     for _ in range(2):  # the second finds what the first has kept
-        quick = finetuned(started(stages), pixels, labels, HELD, folder=tmp_path, name="it", **how)
-        assert (plain.kept, quick.kept) == (False, True)
+        quick = finetune(started(stages), pixels, labels, HELD, out=tmp_path, name="it", **how)
+        assert (plain.cached, quick.cached) == (False, True)
         for one, other in zip(plain.history, quick.history, strict=True):
             assert one["held_loss"] == pytest.approx(other["held_loss"], abs=1e-5)
         for one, other in zip(plain.weights, quick.weights, strict=True):
@@ -70,9 +77,9 @@ def test_kept_is_as_not_kept(started, pixels, labels, tmp_path, stages, augment)
 def test_frozen_stay_and_others_move(started, pixels, labels, tmp_path, freeze):
     model = started()
     before = {v.path: np.array(v) for v in model.variables}
-    parted(model, freeze)
+    split_model(model, freeze)
     frozen = {layer.name for layer in model.layers if not layer.trainable}
-    finetuned(model, pixels, labels, None, freeze=freeze, rate=1e-2, epochs=1, folder=tmp_path)
+    finetune(model, pixels, labels, None, freeze=freeze, learning_rate=1e-2, epochs=1, out=tmp_path)
     norms = {layer.name for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)}
     moved = {v.path for v in model.variables if not np.array_equal(before[v.path], v)}
     expected = {
@@ -88,15 +95,15 @@ def test_frozen_stay_and_others_move(started, pixels, labels, tmp_path, freeze):
 
 
 def test_an_augmentation_that_is_no_view_is_not_kept(started, pixels, labels, tmp_path):
-    found = finetuned(started(), pixels, labels, HELD, freeze="stage1", augment="shift", epochs=1, folder=tmp_path)
-    assert not found.kept
+    found = finetune(started(), pixels, labels, HELD, freeze="stage1", augment="shift", epochs=1, out=tmp_path)
+    assert not found.cached
     assert not [*tmp_path.iterdir()]
 
 
 def test_it_learns_and_epoch_0_is_the_classifier_it_began_with(started, pixels, labels):
     model = started()
     before = model.predict(pixels[HELD].astype("float32"), verbose=0)
-    found = finetuned(model, pixels, labels, HELD, rate=3e-3, epochs=6, batch=8)
+    found = finetune(model, pixels, labels, HELD, learning_rate=3e-3, epochs=6, batch_size=8)
     own = -np.log(before[np.arange(HELD.sum()), labels[HELD]]).mean()
     assert found.history[0]["held_loss"] == pytest.approx(own, rel=1e-4)
     assert found.loss == min(row["held_loss"] for row in found.history[1:])
@@ -107,32 +114,36 @@ def test_it_learns_and_epoch_0_is_the_classifier_it_began_with(started, pixels, 
 
 @pytest.mark.nightly
 def test_two_half_batches_together_are_one(started, pixels, labels):
-    how = {"freeze": "stage1", "epochs": 4, "rate": 3e-3}
+    how = {"freeze": "stage1", "epochs": 4, "learning_rate": 3e-3}
     some = np.arange(30) >= 16  # 16 to learn from: no batch is only part full
     whole, halves, small = (
-        finetuned(started(), pixels, labels, some, batch=batch, together=together, **how).history[-1]["held_loss"]
+        finetune(started(), pixels, labels, some, batch_size=batch, accumulation_steps=together, **how).history[-1][
+            "held_loss"
+        ]
         for batch, together in ((8, 1), (4, 2), (4, 1))
     )
     assert abs(whole - halves) < 0.3 * abs(whole - small)  # but for the rate, which moves with each batch
 
 
 def test_rates_fall_toward_the_image(started):
-    behind = depths_behind(started())
-    rates = [DECAY ** behind[name] for name in ("stage1_block1_conv1", "stage2_block1_conv1", "logits")]
-    assert rates == [DECAY**2, DECAY, 1]
+    behind = stages_above(started())
+    rates = [STAGE_DECAY ** behind[name] for name in ("stage1_block1_conv1", "stage2_block1_conv1", "logits")]
+    assert rates == [STAGE_DECAY**2, STAGE_DECAY, 1]
 
 
 def test_no_room_for_maps(started, pixels, labels, tmp_path, monkeypatch):
-    how = {"freeze": "stage1", "rate": 1e-2, "epochs": 1, "batch": 8}
-    plain = finetuned(started(), pixels, labels, HELD, **how)
+    how = {"freeze": "stage1", "learning_rate": 1e-2, "epochs": 1, "batch_size": 8}
+    plain = finetune(started(), pixels, labels, HELD, **how)
 
     def full(*given):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(np, "save", full)
-    with pytest.warns(UserWarning, match="maps are not kept in .*, but computed anew in each epoch: .*No space left"):
-        found = finetuned(started(), pixels, labels, HELD, folder=tmp_path, **how)
-    assert not found.kept
+    with pytest.warns(
+        UserWarning, match="cannot cache feature maps in .*; they are computed again in each epoch: .*No space left"
+    ):
+        found = finetune(started(), pixels, labels, HELD, out=tmp_path, **how)
+    assert not found.cached
     assert found.loss == pytest.approx(plain.loss, abs=1e-5)
     assert not [*tmp_path.iterdir()]
 
@@ -144,29 +155,30 @@ import numpy as np
 import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from test_finetune import HELD, finetuned, network
-from kerascnn.transfer_learning import finetune
+from test_finetune import HELD, finetune, network
+import importlib
+module = importlib.import_module("kerascnn.transfer_learning.finetune")
 labels = np.arange(30) % 3
 pixels = np.random.default_rng(1).integers(0, 256, (30, 32, 32, 3)).astype("uint8")
 pixels[np.arange(30), :, :, labels] |= 128
-devices = finetune.strategy
+devices = module.device_strategy
 found = []
 for number, strategy in enumerate((devices, lambda: None)):
-    finetune.strategy = strategy
+    module.device_strategy = strategy
     model = network()
-    how = dict(freeze="stage1", rate=1e-2, epochs=2, batch=8, weights=True, folder=sys.argv[1])
-    told = finetuned(model, pixels, labels, HELD, name=str(number), **how)
-    print("devices:", strategy().num_replicas_in_sync if strategy() else 1, told.kept, told.logits.shape)
+    how = dict(freeze="stage1", learning_rate=1e-2, epochs=2, batch_size=8, return_weights=True, out=sys.argv[1])
+    told = finetune(model, pixels, labels, HELD, name=str(number), **how)
+    print("devices:", strategy().num_replicas_in_sync if strategy() else 1, told.cached, told.logits.shape)
     assert all(np.array_equal(a, b) for a, b in zip(told.weights, model.get_weights(), strict=True))
     found.append([told.logits, *told.weights])
 for two, one in zip(*found, strict=True):
     np.testing.assert_allclose(two, one, rtol=1e-3, atol=1e-4)
-finetune.strategy = devices
+module.device_strategy = devices
 import warnings
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
-    finetuned(network(), pixels, labels, HELD, epochs=1, batch=4, together=2)
-print([str(each.message) for each in caught if "one device only" in str(each.message)])
+    finetune(network(), pixels, labels, HELD, epochs=1, batch_size=4, accumulation_steps=2)
+print([str(each.message) for each in caught if "on a single device" in str(each.message)])
 """
 
 
@@ -178,14 +190,14 @@ def test_two_devices_learn_what_one_does(tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     lines = done.stdout.splitlines()
     assert lines[:2] == ["devices: 2 True (6, 3)", "devices: 1 True (6, 3)"]
-    assert "one device only" in lines[2]
+    assert "on a single device" in lines[2]
 
 
 def test_steps_are_those_of_keras_own_adam(rng):
     start, slopes = rng.normal(0, 1, (5, 4)), rng.normal(0, 1, (9, 5, 4))
     inputs = keras.Input((5,))
     model = keras.Model(inputs, keras.layers.Dense(4, use_bias=False, name="logits")(inputs))
-    ours = compiled(model, model, 1e-2, len(slopes), 1).optimizer
+    ours = compile_suffix(model, model, 1e-2, len(slopes), 1).optimizer
     cosine = keras.optimizers.schedules.CosineDecay(1e-3, len(slopes) - 1, warmup_target=1e-2, warmup_steps=1)
     found = []
     for optimizer in (ours, keras.optimizers.Adam(cosine)):
@@ -199,4 +211,4 @@ def test_steps_are_those_of_keras_own_adam(rng):
 
 def test_a_loss_that_is_no_number_is_an_error(started, pixels, labels):
     with pytest.raises(ArithmeticError, match=r"NaN or infinite in epoch \d"):
-        finetuned(started(), pixels, labels, HELD, rate=1e30, epochs=3)
+        finetune(started(), pixels, labels, HELD, learning_rate=1e30, epochs=3)

@@ -12,38 +12,44 @@ import numpy as np
 import pytest
 
 from kerascnn.support.store import Store
-from kerascnn.transfer_learning.finetune import Finetuned
-from kerascnn.transfer_learning.runner import crew
-from kerascnn.transfer_learning.trials import BATCH, Failed, Point, settled
+from kerascnn.transfer_learning.finetune import FinetuneResult
+from kerascnn.transfer_learning.runner import workers
+from kerascnn.transfer_learning.trials import BATCH_SIZE, Trial, TrialError, run_trial
 
 POINTS = [
-    Point("stage2", freeze, rate, "none", 3) for freeze, rate in product(("", "stage1"), (1e-4, 3e-4, 1e-3, 3e-3))
+    Trial("stage2", freeze, rate, "none", 3) for freeze, rate in product(("", "stage1"), (1e-4, 3e-4, 1e-3, 3e-3))
 ]
 
 
 def worked(point, batch, together, seconds=0.0):
     """A result that follows from the point alone."""
     time.sleep(seconds)
-    logits = np.random.default_rng(round(1e5 * point.rate) + len(point.freeze)).normal(size=(10, 3)).astype("float32")
+    logits = (
+        np.random.default_rng(round(1e5 * point.learning_rate) + len(point.freeze))
+        .normal(size=(10, 3))
+        .astype("float32")
+    )
     history = [{"epoch": 0, "loss": None, "held_loss": 1.5}]
-    return Finetuned(float(logits[0, 0] > 0), 0.5, 1, logits, history, False, 1.0)
+    return FinetuneResult(
+        accuracy=float(logits[0, 0] > 0), loss=0.5, epoch=1, logits=logits, history=history, cached=False, seconds=1.0
+    )
 
 
 def short(point, batch, together):
     """Two points need more memory than there is: one finds it with smaller batches."""
-    if point.rate == 1e-3 and (point.freeze or batch > BATCH // 2):
+    if point.learning_rate == 1e-3 and (point.freeze or batch > BATCH_SIZE // 2):
         raise MemoryError("no room")
     return worked(point, batch, together)
 
 
 def rows(ledger, perform=worked):
-    return [settled(point, perform, ledger, "data").row for point in POINTS]
+    return [run_trial(point, perform, ledger, "data").row for point in POINTS]
 
 
 def test_found_again_as_it_was(tmp_path):
-    before = [settled(point, worked, Store(tmp_path), "data") for point in POINTS]
+    before = [run_trial(point, worked, Store(tmp_path), "data") for point in POINTS]
     asked = []
-    after = [settled(point, lambda *given: asked.append(given), Store(tmp_path), "data") for point in POINTS]
+    after = [run_trial(point, lambda *given: asked.append(given), Store(tmp_path), "data") for point in POINTS]
     assert not asked
     for one, other in zip(before, after, strict=True):
         assert one.row == other.row
@@ -54,21 +60,25 @@ def test_found_again_as_it_was(tmp_path):
 def test_other_data_is_another_point(tmp_path):
     asked = []
     for context in ("data", "other data"):
-        settled(POINTS[0], lambda *given: asked.append(given) or worked(*given), Store(tmp_path), context)
+        run_trial(POINTS[0], lambda *given: asked.append(given) or worked(*given), Store(tmp_path), context)
     assert len(asked) == 2
 
 
 def test_memory_runs_out():
-    found = {(row["freeze"], row["rate"]): row for row in rows(Store(), short)}
-    assert (found["", 1e-3]["tries"], found["", 1e-3]["batch"], found["", 1e-3]["failed"]) == (2, BATCH // 2, "")
-    assert (found["stage1", 1e-3]["tries"], found["stage1", 1e-3]["accuracy"]) == (3, None)
+    found = {(row["freeze"], row["learning_rate"]): row for row in rows(Store(), short)}
+    assert (found["", 1e-3]["attempts"], found["", 1e-3]["batch_size"], found["", 1e-3]["failed"]) == (
+        2,
+        BATCH_SIZE // 2,
+        "",
+    )
+    assert (found["stage1", 1e-3]["attempts"], found["stage1", 1e-3]["accuracy"]) == (3, None)
     assert found["stage1", 1e-3]["failed"] == "MemoryError: no room"
     assert sum(not row["failed"] for row in found.values()) == len(POINTS) - 1
 
 
 def test_other_errors_are_not_tried_again():
-    found = settled(POINTS[0], lambda *given: 1 / 0, Store(), "data")
-    assert (found.tries, found.failed) == (1, "ZeroDivisionError: division by zero")
+    found = run_trial(POINTS[0], lambda *given: 1 / 0, Store(), "data")
+    assert (found.attempts, found.failed) == (1, "ZeroDivisionError: division by zero")
 
 
 def test_a_full_disk_keeps_in_memory(tmp_path, monkeypatch):
@@ -77,7 +87,7 @@ def test_a_full_disk_keeps_in_memory(tmp_path, monkeypatch):
 
     ledger = Store(tmp_path)
     monkeypatch.setattr(np, "savez", full)
-    with pytest.warns(UserWarning, match="is not kept: No space left on device"):
+    with pytest.warns(UserWarning, match="cannot cache .*: No space left on device"):
         expected = rows(ledger)
     assert rows(ledger, None) == expected
     assert not [*tmp_path.iterdir()]
@@ -120,7 +130,7 @@ def test_kill_9(tmp_path):
 
 @pytest.fixture(scope="module")
 def do():
-    with crew() as do:
+    with workers() as do:
         yield do
 
 
@@ -132,10 +142,10 @@ def dies(how):
 def test_a_process_of_its_own(do):
     assert do(max, 2, 3) == 3
     assert do(os.getpid) != do(os.getpid) != os.getpid()
-    with pytest.raises(Failed, match="negative"):
+    with pytest.raises(TrialError, match="negative"):
         do(np.zeros, -1)
     for how, kind in ((signal.SIGKILL, "Killed"), (signal.SIGSEGV, "Died")):
-        with pytest.raises(Failed, match=how.name) as caught:
+        with pytest.raises(TrialError, match=how.name) as caught:
             do(dies, how)
         assert caught.value.kind == kind
     assert do(max, 2, 3) == 3
@@ -143,8 +153,8 @@ def test_a_process_of_its_own(do):
 
 ASKING = """
 import sys
-from kerascnn.transfer_learning.runner import crew
-with crew() as do:
+from kerascnn.transfer_learning.runner import workers
+with workers() as do:
     do(exec, "import os, time; open(" + repr(sys.argv[1]) + ", 'w').write(str(os.getpid())); time.sleep(60)")
 """
 

@@ -7,10 +7,15 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import LinearSVC
 
 from kerascnn.evaluation import wilson
-from kerascnn.transfer_learning import HEADS, Taps, depths, probes
-from kerascnn.transfer_learning.heads import decomposed, left_out, signs, solutions
-from kerascnn.transfer_learning.probes import first, folded
-from kerascnn.transfer_learning.taps import PLUS, told
+from kerascnn.transfer_learning import HEADS, Taps, probes, train_probes
+from kerascnn.transfer_learning.heads import (
+    center_and_decompose,
+    leave_group_out_scores,
+    plus_minus_targets,
+    ridge_solutions,
+)
+from kerascnn.transfer_learning.probes import assign_folds, select_fraction
+from kerascnn.transfer_learning.taps import PLUS, stage_label
 
 CLASSES, IMAGES = 3, 90
 
@@ -28,7 +33,21 @@ def made(features, labels, groups=None, **how):
     names = tuple(map(str, range(images)))
     views = tuple(f"view{i}" for i in range(next(iter(features.values())).shape[1]))
     groups = names if groups is None else tuple(map(str, groups))
-    return Taps(features, labels, None, names, names, groups, views, "drawn", (8, 8), 1, {}, 0, 0.0)
+    return Taps(
+        features=features,
+        labels=labels,
+        class_names=None,
+        names=names,
+        hashes=names,
+        groups=groups,
+        crops=views,
+        model="drawn",
+        size=(8, 8),
+        grid=1,
+        failed={},
+        computed=0,
+        seconds=0.0,
+    )
 
 
 def standard(rows, some):
@@ -38,13 +57,13 @@ def standard(rows, some):
 @pytest.mark.parametrize("width", [6, 200], ids=["narrow", "wide"])
 def test_ridge_is_scikit_learns(rng, width):
     rows, labels = drawn(rng, width)
-    targets, penalties = signs(labels, CLASSES), (0.1, 3.0, 100.0)
-    weights, bias = solutions(decomposed(rows[:, 0]), targets, penalties)
+    targets, penalties = plus_minus_targets(labels, CLASSES), (0.1, 3.0, 100.0)
+    weights, bias = ridge_solutions(center_and_decompose(rows[:, 0]), targets, penalties)
     for i, penalty in enumerate(penalties):
         theirs = Ridge(alpha=penalty).fit(rows[:, 0].astype(np.float64), targets)
         np.testing.assert_allclose(weights[i], theirs.coef_.T, atol=1e-6)
         np.testing.assert_allclose(bias[i], theirs.intercept_, atol=1e-5)
-        alone = HEADS["ridge"].learn(rows[:, 0], labels, CLASSES, (penalty,))  # in another way
+        alone = HEADS["ridge"].fit(rows[:, 0], labels, CLASSES, (penalty,))  # in another way
         np.testing.assert_allclose(alone.weights[0], theirs.coef_.T, atol=1e-6)
         np.testing.assert_allclose(alone.bias[0], theirs.intercept_, atol=1e-5)
 
@@ -53,11 +72,11 @@ def test_ridge_is_scikit_learns(rng, width):
 @pytest.mark.parametrize("groups", ["images", "pairs", "uneven"])
 def test_leave_one_out_is_brute_force(rng, width, groups):
     rows, labels = drawn(rng, width)
-    rows, targets = rows[:, 0].astype(np.float64), signs(labels, CLASSES)
+    rows, targets = rows[:, 0].astype(np.float64), plus_minus_targets(labels, CLASSES)
     member = {"images": np.arange(IMAGES), "pairs": np.arange(IMAGES) // 2, "uneven": rng.integers(0, 30, IMAGES)}[
         groups
     ]
-    said = left_out(decomposed(rows), targets, (0.5, 20.0), member)
+    said = leave_group_out_scores(center_and_decompose(rows), targets, (0.5, 20.0), member)
     for penalty, answers in zip((0.5, 20.0), said, strict=True):
         for group in np.unique(member)[:12]:
             own = member == group
@@ -78,7 +97,7 @@ def test_linear_heads_are_scikit_learns(rng, head, classes, width):
     rows, labels = drawn(rng, width, classes=classes)
     rows = standard(rows[:, 0].astype(np.float64), slice(None))
     penalties, (theirs, gap) = HEADS[head].penalties, THEIRS[head]
-    scores = HEADS[head].learn(rows, labels, classes, penalties)(rows)
+    scores = HEADS[head].fit(rows, labels, classes, penalties)(rows)
     for penalty, found in zip(penalties, scores, strict=True):
         expected = theirs(penalty).fit(rows, labels).decision_function(rows)
         found = found[:, 1] - found[:, 0] if classes == 2 else found
@@ -88,7 +107,7 @@ def test_linear_heads_are_scikit_learns(rng, head, classes, width):
 def test_neighbors_are_scikit_learns(rng):
     rows, labels = drawn(rng)
     rows = rows[:, 0].astype(np.float64)
-    scores = HEADS["knn"].learn(rows[:60], labels[:60], CLASSES, (20, 5, 1))(rows[60:])
+    scores = HEADS["knn"].fit(rows[:60], labels[:60], CLASSES, (20, 5, 1))(rows[60:])
     for k, found in zip((20, 5, 1), scores, strict=True):
         theirs = KNeighborsClassifier(k, metric="cosine").fit(rows[:60], labels[:60])
         votes = np.exp(found) * (k + 1) - 1 / CLASSES
@@ -97,7 +116,7 @@ def test_neighbors_are_scikit_learns(rng):
 
 def test_table_is_cross_validation_by_hand(rng):
     rows, labels = drawn(rng)
-    found = depths(made({"stage1": rows}, labels), heads="softmax", fractions=(1.0,))
+    found = train_probes(made({"stage1": rows}, labels), heads="softmax", fractions=(1.0,))
     row = found.best
     right = []
     for fold in range(5):
@@ -114,7 +133,7 @@ def test_table_is_cross_validation_by_hand(rng):
 def test_columns(rng):
     rows, labels = drawn(rng, views=2)
     stages = {"stage1": rows[..., :2], "stage2": rows, "features": rows[..., :3]}
-    found = depths(made(stages, labels), heads=("ridge", "svm"))
+    found = train_probes(made(stages, labels), heads=("ridge", "svm"))
     assert list(found.table) == [
         "stage", "head", "penalty", "accuracy", "low", "high", "train", "width", "seconds"
     ]  # fmt: skip
@@ -129,7 +148,7 @@ def test_columns(rng):
 def test_shuffled_labels_are_chance(rng, head):
     rows, labels = drawn(rng, 20, apart=3, images=300)
     shuffled = rng.permutation(labels)
-    found = depths(made({"stage1": rows}, shuffled), heads=tuple({"ridge", head}), fractions=(1.0,))
+    found = train_probes(made({"stage1": rows}, shuffled), heads=tuple({"ridge", head}), fractions=(1.0,))
     rows = found.table[found.table["head"] == head]
     _, low, high = wilson(100, 300, level=1 - 0.05 / len(rows))
     assert rows["accuracy"].max() < high
@@ -142,24 +161,26 @@ def test_copies_do_not_leak(rng):
     rows, _ = drawn(rng, 60, images=60)
     labels = np.repeat(rng.permutation(np.arange(60) % 2), 2)
     rows = np.repeat(rows, 2, axis=0)
-    kept = depths(made({"stage1": rows}, labels, np.repeat(np.arange(60), 2)), heads=("ridge", "knn"), fractions=(1.0,))
-    loose = depths(made({"stage1": rows}, labels), heads=("ridge", "knn"), fractions=(1.0,))
+    kept = train_probes(
+        made({"stage1": rows}, labels, np.repeat(np.arange(60), 2)), heads=("ridge", "knn"), fractions=(1.0,)
+    )
+    loose = train_probes(made({"stage1": rows}, labels), heads=("ridge", "knn"), fractions=(1.0,))
     assert kept.summary["accuracy"].max() < 0.75
     assert loose.summary["accuracy"].min() > 0.9
 
 
 def test_folds_are_stratified_and_keep_groups(rng):
     labels, groups = np.repeat([0, 1, 2], 40), np.arange(120) // 2
-    fold = folded(labels, groups, 5)
+    fold = assign_folds(labels, groups, 5)
     assert all(len({*fold[groups == group]}) == 1 for group in range(60))
     assert all((np.bincount(labels[fold == each]) == 8).all() for each in range(5))
-    assert folded(np.array([0, 0, 0, 1, 1, 1]), np.arange(6), 5).max() == 2  # as many folds as images of a class
+    assert assign_folds(np.array([0, 0, 0, 1, 1, 1]), np.arange(6), 5).max() == 2  # as many folds as images of a class
 
 
 def test_fractions_are_nested(rng):
     labels, order = rng.integers(0, 3, 50), rng.permutation(50)
     some = rng.random(50) < 0.8
-    small, large, whole = (first(some, labels, order, fraction) for fraction in (0.01, 0.5, 1.0))
+    small, large, whole = (select_fraction(some, labels, order, fraction) for fraction in (0.01, 0.5, 1.0))
     assert [*np.bincount(labels[small], minlength=3)] == [1, 1, 1]
     assert (small <= large).all()
     assert (large <= whole).all()
@@ -170,9 +191,9 @@ def test_fractions_are_nested(rng):
     ("labels", "how", "message"),
     [
         (None, {}, "`taps` should have labels"),
-        ([0, 0, 0, 0], {}, "two classes or more"),
-        ([0, 0, 2, 2], {}, "0 of 1"),
-        ([0, 0, 0, 1], {}, "1 of 1"),
+        ([0, 0, 0, 0], {}, "at least two classes"),
+        ([0, 0, 2, 2], {}, "0 images of 1"),
+        ([0, 0, 0, 1], {}, "1 images of 1"),
         ([0, 0, 1, 1], {"heads": "sofmax"}, "Did you mean"),
         ([0, 0, 1, 1], {"stages": ["stage2"]}, "stage"),
     ],
@@ -184,13 +205,13 @@ def test_bad_input(rng, labels, how, message):
     if labels is None:
         given = Taps(**{**vars(given), "labels": None})
     with pytest.raises(ValueError, match=message):
-        depths(given, **how)
+        train_probes(given, **how)
 
 
 @pytest.mark.parametrize("images", [2, 3], ids=["2 a class", "3 a class"])
 def test_few_images(rng, images):
     rows, labels = drawn(rng, images=images * CLASSES)
-    found = depths(made({"stage1": rows}, labels))
+    found = train_probes(made({"stage1": rows}, labels))
     assert found.folds.max() == images - 1
     assert found.table["accuracy"].between(0, 1).all()
 
@@ -201,25 +222,27 @@ def test_stages_side_by_side(rng, monkeypatch):
     noisy = lambda size: rows + rng.normal(0, size, rows.shape)  # noqa: E731
     given = made({"a": noisy(9), "b": noisy(1), "c": noisy(2), "copy": rows, "e": rows, "f": noisy(3)}, labels)
     tried = lambda **how: {  # noqa: E731
-        (row.stage, row.head) for row in depths(given, fractions=(), **how).summary.itertuples() if PLUS in row.stage
+        (row.stage, row.head)
+        for row in train_probes(given, fractions=(), **how).summary.itertuples()
+        if PLUS in row.stage
     }
     assert tried(heads=("ridge", "svm")) == {("b+c+copy", "ridge"), ("b+c+copy", "svm"), ("a+b+c+copy+f", "ridge")}
-    assert tried(heads="ridge", together=()) == set()
-    first = depths(given, heads="ridge", fractions=(), together=(3,))
-    assert tried(heads="softmax", after=first) == {("b+c+copy", "ridge"), ("a+b+c+copy+f", "ridge")}
-    monkeypatch.setattr(probes, "WIDE", 4 * rows.shape[-1])
+    assert tried(heads="ridge", concatenate=()) == set()
+    first = train_probes(given, heads="ridge", fractions=(), concatenate=(3,))
+    assert tried(heads="softmax", previous=first) == {("b+c+copy", "ridge"), ("a+b+c+copy+f", "ridge")}
+    monkeypatch.setattr(probes, "MAX_RIDGE_SIZE", 4 * rows.shape[-1])
     assert tried(heads="ridge") == {("b+c+copy", "ridge"), ("b+c+copy+f", "ridge")}
-    assert told("b+c+copy") == "b+c+copy"
-    assert told("a+b+c+copy+f") == "5 stages, a to f"
+    assert stage_label("b+c+copy") == "b+c+copy"
+    assert stage_label("a+b+c+copy+f") == "5 stages, a to f"
 
 
 def test_other_heads_after_ridge_on_the_best_stage_and_the_last(rng):
     rows, labels = drawn(rng)
     stages = {"stage1": rng.normal(0, 1, rows.shape), "stage2": rows, "stage3": rng.normal(0, 1, rows.shape)}
     given = made(stages, labels)
-    first = depths(given, heads="ridge", fractions=())
-    found = depths(given, heads="softmax", after=first)
-    whole = depths(given, heads=("ridge", "softmax"))
+    first = train_probes(given, heads="ridge", fractions=())
+    found = train_probes(given, heads="softmax", previous=first)
+    whole = train_probes(given, heads=("ridge", "softmax"))
     tried = {(row.stage, row.head) for row in found.summary.itertuples()}
     assert {stage for stage, head in tried if head == "softmax"} == {"stage2", "stage3"}
     assert {stage for stage, head in tried if head == "ridge"} == {*first.summary["stage"]}

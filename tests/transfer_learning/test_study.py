@@ -22,24 +22,25 @@ from kerascnn import predict, transfer
 from kerascnn.data import DataError
 from kerascnn.data.inspection import KINDS
 from kerascnn.inputs.classifier import classifier
+from kerascnn.support.store import Store
 from kerascnn.transfer_learning import runner, study
-from kerascnn.transfer_learning.sources import budgeted, divided
+from kerascnn.transfer_learning.sources import parse_budget, prepare_data
 from kerascnn.transfer_learning.trials import (
-    SPARE,
+    RESERVE,
     Candidate,
-    Clock,
-    Outcome,
-    Point,
-    chosen,
-    climbed,
-    freezes,
-    lead,
-    neighbors,
-    planned,
-    rungs,
+    TimeBudget,
+    Trial,
+    TrialResult,
+    choose_candidate,
+    freeze_options,
+    mean_difference,
+    neighboring_trials,
+    plan_trials,
+    rung_epochs,
+    successive_halving,
 )
 
-pytestmark = pytest.mark.filterwarnings("ignore:no temperature is best")
+pytestmark = pytest.mark.filterwarnings("ignore:no .*temperature")
 
 
 def photos(count=60, classes=3, side=32):
@@ -59,7 +60,7 @@ def backbone():
 @pytest.fixture
 def here(monkeypatch):
     """Points in this process, which spares a start of TensorFlow."""
-    monkeypatch.setattr(runner, "SPLITS", False)
+    monkeypatch.setattr(runner, "CAN_FORK", False)
 
 
 QUICK = {"heads": "ridge", "cache": False, "augmentations": ("none",)}
@@ -70,7 +71,7 @@ def whole(tmp_path_factory):
     """A backbone, a study of it from end to end in this process, and the folder."""
     folder, backbone = tmp_path_factory.mktemp("whole"), varied()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "SPLITS", False)
+        patch.setattr(runner, "CAN_FORK", False)
         return backbone, transfer(photos(), backbone, out=folder, strategy="finetune", **QUICK), folder
 
 
@@ -83,81 +84,84 @@ def test_from_images_to_a_tested_network(whole, tmp_path, monkeypatch):
     table = found.table
     assert table["chosen"].sum() == 1
     assert table["lead"][table["chosen"]].tolist() == [0]
-    assert {"linear", "finetuned"} == {*table["kind"]} or not found.outcomes
+    assert {"linear", "finetuned"} == {*table["kind"]} or not found.trial_results
     assert (table["low"] <= table["accuracy"]).all()
-    few, many = rungs(len(found.data.train))
-    *first, last = found.points["epochs"]
+    few, many = rung_epochs(len(found.data.train))
+    *first, last = found.trials["epochs"]
     assert {*first} == {few}
     assert last == many
-    again = predict(found.best_model(), found.data.test.items, labels=False).probs
-    np.testing.assert_allclose(again, found.tested.probs, atol=1e-4)
-    assert found.compared.first.accuracy == found.tested.accuracy
+    again = predict(found.model, found.data.test.items, class_names=False).probs
+    np.testing.assert_allclose(again, found.evaluation.probs, atol=1e-4)
+    assert found.comparison.first.accuracy == found.evaluation.accuracy
 
     def never(*given, **how):
         raise AssertionError
 
-    for module, name in ((runner, "worked"), (study, "evaluate")):  # all of it is found, the test is not looked at
+    for module, name in (
+        (runner, "perform_trial"),
+        (study, "evaluate"),
+    ):  # all of it is found, the test is not looked at
         monkeypatch.setattr(module, name, never)
     resumed = transfer(photos(), backbone, out=folder, strategy="finetune", **QUICK)
     columns = [name for name in table.columns if name != "seconds"]
     pd.testing.assert_frame_equal(resumed.table[columns], table[columns])
-    pd.testing.assert_frame_equal(resumed.points, found.points)
-    np.testing.assert_array_equal(resumed.tested.probs, found.tested.probs)
-    with pytest.raises(FileExistsError, match="`out` should be new, or resume=True"):
+    pd.testing.assert_frame_equal(resumed.trials, found.trials)
+    np.testing.assert_array_equal(resumed.evaluation.probs, found.evaluation.probs)
+    with pytest.raises(FileExistsError, match="`out` should be a new folder, unless `resume=True`"):
         transfer(photos(), backbone, out=folder, resume=False)
     files = resumed.save(tmp_path / "files")
     page = files["report.html"].read_text()
     assert not re.search(r"<script|https?://|src=\"(?!data:)", page)
-    assert all(f">{title}</h2>" in page for title in ("Answer", "Stages", "Candidates", "Points of the grid", "Time"))
+    assert all(f">{title}</h2>" in page for title in ("Result", "Stages", "Candidates", "Fine-tuning trials", "Time"))
     kept = keras.saving.load_model(files["model.keras"], compile=False)
-    np.testing.assert_allclose(predict(kept, found.data.test.items, labels=False).probs, again, atol=1e-5)
+    np.testing.assert_allclose(predict(kept, found.data.test.items, class_names=False).probs, again, atol=1e-5)
 
 
 @pytest.mark.usefixtures("here")
 def test_points_without_memory_do_not_end_it(backbone, monkeypatch):
-    original, asked = runner.worked, []
+    original, asked = runner.perform_trial, []
 
     def short(folder, file, fields, batch, *rest):
-        asked.append((fields["rate"], batch))
-        if fields["rate"] == 1e-4 or (fields["rate"] == 3e-4 and batch == 32):
+        asked.append((fields["learning_rate"], batch))
+        if fields["learning_rate"] == 1e-4 or (fields["learning_rate"] == 3e-4 and batch == 32):
             raise MemoryError("no room")
         return original(folder, file, fields, batch, *rest)
 
-    monkeypatch.setattr(runner, "worked", short)
+    monkeypatch.setattr(runner, "perform_trial", short)
     found = transfer(photos(30), backbone, strategy="finetune", **QUICK)
-    few = rungs(len(found.data.train))[0]
-    first = found.points[found.points["epochs"] == few].drop_duplicates("rate").set_index("rate")
+    few = rung_epochs(len(found.data.train))[0]
+    first = found.trials[found.trials["epochs"] == few].drop_duplicates("learning_rate").set_index("learning_rate")
     assert first["failed"].to_dict() == {1e-4: "MemoryError: no room", 3e-4: "", 1e-3: ""}
-    assert first["tries"].to_dict() == {1e-4: 3, 3e-4: 2, 1e-3: 1}
-    assert first["batch"][3e-4] == 16
+    assert first["attempts"].to_dict() == {1e-4: 3, 3e-4: 2, 1e-3: 1}
+    assert first["batch_size"][3e-4] == 16
     assert {batch for rate, batch in asked if rate == 1e-4} == {32, 16, 8}
-    assert found.tested is not None
+    assert found.evaluation is not None
 
 
 @pytest.mark.usefixtures("here", "in_process")
 def test_linear_only(backbone, tmp_path):
     found = transfer(photos(), backbone, strategy="linear", **QUICK)
-    assert not found.outcomes
+    assert not found.trial_results
     assert {*found.table["kind"]} == {"linear"}
     assert len(found.plot().axes) == 1
     written = found.export(tmp_path / "classifier", formats="keras")
     assert written.table["passed"].all()
     card = json.loads((tmp_path / "classifier" / "card.json").read_text())
-    assert card["study"]["test"]["right"] == found.tested.right.sum()
+    assert card["study"]["test"]["right"] == found.evaluation.correct.sum()
 
 
 def test_two_images_of_a_class(backbone):
-    with pytest.warns(UserWarning, match="too few images of a class for a test"):
+    with pytest.warns(UserWarning, match="too few images in a class to set aside a test set"):
         found = transfer(photos(6), backbone, strategy="linear", **QUICK)
-    assert found.tested is None
+    assert found.evaluation is None
     assert len(found.data.train) == 6
 
 
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        (photos(10, 1), "two classes or more.*Received: one class, class 0"),
-        ((photos(7)[0], np.array([*"aaabbbc"])), "Received: 1 of c"),
+        (photos(10, 1), "at least two classes.*Received: only one class, class 0"),
+        ((photos(7)[0], np.array([*"aaabbbc"])), "Received: class c with 1"),
     ],
     ids=["one class", "one image"],
 )
@@ -173,7 +177,7 @@ def test_an_empty_class_is_no_class(tmp_path):
         (tmp_path / name).mkdir(exist_ok=True)
         Image.fromarray(image).save(tmp_path / name / f"{i}.png")
     (tmp_path / "empty").mkdir()
-    assert divided(tmp_path, 0.0, None, 0).classes == ("class 0", "class 1", "class 2")
+    assert prepare_data(tmp_path, 0.0, None, 0).class_names == ("class 0", "class 1", "class 2")
 
 
 @pytest.fixture
@@ -200,8 +204,11 @@ def test_bad_files_and_leaks_are_named_before_anything_is_learned(planted_folder
         given.extend(images.names)
         raise InterruptedError
 
-    monkeypatch.setattr(study, "probed", stop)
-    with pytest.warns(UserWarning, match="left out|leakage|not learned from") as told, pytest.raises(InterruptedError):
+    monkeypatch.setattr(study, "probe_backbone", stop)
+    with (
+        pytest.warns(UserWarning, match="excluded|left out|leakage|excluded|duplicates") as told,
+        pytest.raises(InterruptedError),
+    ):
         transfer(folder, backbone, strategy="linear", on_progress=lambda done, budget, what: said.append(what), **QUICK)
     assert len(defects) == 24
     assert len({kind for _, kind in defects}) >= 12
@@ -212,7 +219,10 @@ def test_bad_files_and_leaks_are_named_before_anything_is_learned(planted_folder
     for pair in zip(originals, copies, strict=True):
         assert {*pair} & {*named["leakage"]}, pair
     assert not {*given} & {*originals}  # the test has them
-    assert any("5 images are, or are like, some of the test: they are not learned from" in str(each) for each in told)
+    assert any(
+        "5 training images are duplicates or near duplicates of test images and are excluded" in str(each)
+        for each in told
+    )
 
 
 def test_images_of_another_test_are_not_confused_with_those_of_the_same_name(tmp_path, backbone):
@@ -220,8 +230,8 @@ def test_images_of_another_test_are_not_confused_with_those_of_the_same_name(tmp
         for part in ("one", "other"):
             image = photo(i + 100 * (part == "other"), (24, 32))
             write(tmp_path / part / "ab"[i % 2] / f"{i}.png", contents(image, "PNG"))
-    first, second = (divided(tmp_path / part, 0.0, None, 0) for part in ("one", "other"))
-    assert len(divided(replace(first, test=second.train), 0.0, None, 0).train) == 12
+    first, second = (prepare_data(tmp_path / part, 0.0, None, 0) for part in ("one", "other"))
+    assert len(prepare_data(replace(first, test=second.train), 0.0, None, 0).train) == 12
 
 
 def test_images_of_a_test_from_elsewhere_are_not_learned_from(tmp_path):
@@ -230,14 +240,16 @@ def test_images_of_a_test_from_elsewhere_are_not_learned_from(tmp_path):
         write(tmp_path / "one" / "ab"[i % 2] / f"{i}.png", contents(photo(i), "PNG"))
         again, kind = (i, ("PNG", "JPEG")[i % 2]) if i < 4 else (100 + i, "PNG")
         write(tmp_path / "other" / "ab"[i % 2] / f"test{i}.{kind.lower()}", contents(photo(again), kind))
-    first, second = (divided(tmp_path / part, 0.0, None, 0) for part in ("one", "other"))
-    with pytest.warns(UserWarning, match="4 images are, or are like, some of the test: they are not learned from"):
-        found = divided(replace(first, test=second.train), 0.0, None, 0)
+    first, second = (prepare_data(tmp_path / part, 0.0, None, 0) for part in ("one", "other"))
+    with pytest.warns(
+        UserWarning, match="4 training images are duplicates or near duplicates of test images and are excluded"
+    ):
+        found = prepare_data(replace(first, test=second.train), 0.0, None, 0)
     assert {Path(name).stem for name in found.train.names} == {str(i) for i in range(4, 12)}
 
 
 def test_small_images_are_enlarged(backbone):
-    with pytest.warns(UserWarning, match="tiny_resnet takes 32 pixels, images have 16x16: they are enlarged"):
+    with pytest.warns(UserWarning, match="tiny_resnet takes 32 pixels; images of 16x16 pixels are enlarged"):
         transfer(photos(side=16), backbone, strategy="linear", **QUICK)
 
 
@@ -245,9 +257,12 @@ def test_small_images_are_enlarged(backbone):
     ("options", "words"),
     [
         ({"strategy": "linaer"}, "Did you mean.*linear|linear"),
-        ({"budget": "ten"}, "`budget` should be seconds, or as in 90s, 10m or 1h. Received: 'ten'"),
+        (
+            {"budget": "ten"},
+            "`budget` should be a number of seconds, or a string such as 90s, 10m or 1h. Received: 'ten'",
+        ),
         ({"backbones": "resnet20_cifra10"}, "resnet20_cifar10"),
-        ({"backbones": ()}, "`backbones` should be one or more networks"),
+        ({"backbones": ()}, "`backbones` should contain at least one network"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -262,8 +277,8 @@ def test_the_test_is_cut_as_what_was_learned_from(backbone):
     cut = classifier(backbone).preprocessing
     assert cut.resize > min(cut.size)
     pixels = found.data.test.array(cut)
-    expected = found.best_model().predict(pixels, verbose=0)
-    np.testing.assert_allclose(found.tested.probs, expected, atol=1e-5)
+    expected = found.model.predict(pixels, verbose=0)
+    np.testing.assert_allclose(found.evaluation.probs, expected, atol=1e-5)
 
 
 def test_nowhere_to_write(tmp_path):
@@ -282,17 +297,17 @@ def test_no_room_for_temporary_files_leaves_linear_classifiers(backbone, monkeyp
     said = []
     listen = lambda done, budget, what: said.append(what)  # noqa: E731
     found = transfer(photos(30), backbone, strategy="layers", on_progress=listen, **QUICK)
-    assert all("has no room for the images, TMPDIR names another place" in each.failed for each in found.outcomes)
+    assert all("no disk space for the images" in each.failed for each in found.trial_results)
     assert any("No space left on device" in line for line in said)
-    assert not found.chosen.point
-    assert found.tested is not None
+    assert not found.chosen.trial
+    assert found.evaluation is not None
 
 
 def test_no_room_for_the_first_classifier(backbone, tmp_path, monkeypatch):
-    monkeypatch.setattr(study, "replacing", refuse)
-    with pytest.warns(UserWarning, match="the first usable classifier is not kept: .*No space left"):
+    monkeypatch.setattr(study, "write_atomically", refuse)
+    with pytest.warns(UserWarning, match="cannot save the first classifier: .*No space left"):
         found = transfer(photos(30), backbone, out=tmp_path, strategy="linear", **QUICK)
-    assert found.tested is not None
+    assert found.evaluation is not None
 
 
 def test_no_permission_to_write(tmp_path, monkeypatch):
@@ -306,7 +321,7 @@ def test_no_permission_to_write(tmp_path, monkeypatch):
 
 def test_labels_that_do_not_match(backbone):
     x, y = photos(12)
-    with pytest.raises(DataError, match="a label for each of its 12 images"):
+    with pytest.raises(DataError, match="one label for each of its 12 images"):
         transfer((x, y[:-1]), backbone, **QUICK)
 
 
@@ -319,14 +334,14 @@ def test_photos_in_folders_and_two_backbones(shared, tmp_path):
         write(tmp_path / f"brightness{place // 12}" / files[i].name, files[i].read_bytes())
     backbones = ["resnet20_cifar10", varied()]
     found = transfer(tmp_path, backbones, strategy="linear", **QUICK)
-    assert len(found.data.classes) == 5
+    assert len(found.data.class_names) == 5
     assert {*found.table["backbone"]} == {"resnet20_cifar10", "tiny_resnet"}
     assert found.chosen.accuracy > 0.4  # five classes by chance: 0.2
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("10m", 600), ("1.5h", 5400), (7, 7), (None, None)])
 def test_budgets(text, seconds):
-    assert budgeted(text) == seconds
+    assert parse_budget(text) == seconds
 
 
 def candidate(right, macs, **how):
@@ -339,9 +354,9 @@ def candidate(right, macs, **how):
 def test_the_lead_is_paired():
     first, second = candidate(np.arange(100) < 90, 2), candidate(np.arange(100) < 86, 1)
     gaps = np.r_[np.zeros(96), np.ones(4)]  # of these four only does one say more than the other
-    assert lead(first, second) == pytest.approx((0.04, gaps.std() / 10))
-    other = replace(second, judged=np.arange(50, 150))
-    assert lead(first, other)[0] == pytest.approx(first.right[50:].mean() - second.right[:50].mean())
+    assert mean_difference(first, second) == pytest.approx((0.04, gaps.std() / 10))
+    other = replace(second, held_out=np.arange(50, 150))
+    assert mean_difference(first, other)[0] == pytest.approx(first.right[50:].mean() - second.right[:50].mean())
 
 
 @pytest.mark.parametrize(
@@ -351,8 +366,8 @@ def test_the_lead_is_paired():
 )
 def test_one_standard_error_toward_the_cheaper(cheap_right, wins):
     dear, cheap = candidate(np.arange(100) < 90, 2), candidate(cheap_right, 1)
-    assert chosen([dear, cheap]) is {"cheap": cheap, "dear": dear}[wins]
-    assert chosen([cheap, dear]) is {"cheap": cheap, "dear": dear}[wins]
+    assert choose_candidate([dear, cheap]) is {"cheap": cheap, "dear": dear}[wins]
+    assert choose_candidate([cheap, dear]) is {"cheap": cheap, "dear": dear}[wins]
 
 
 def test_less_sure_of_the_truth_is_worse_too():
@@ -361,26 +376,26 @@ def test_less_sure_of_the_truth_is_worse_too():
     dear = replace(dear, logits=np.where(dear.right[:, None], [[6.0, 0.0]], [[0.0, 0.5]]))
     powers = np.exp(dear.logits / dear.temperature)
     given = powers[:, 0] / powers.sum(axis=1)
-    assert dear.sure == pytest.approx(np.log((100 * given + 0.5) / 101))
-    gaps = dear.sure - cheap.sure
-    assert lead(dear, cheap, "sure") == pytest.approx((gaps.mean(), gaps.std() / 10))
-    assert lead(dear, cheap) == (0, 0)
-    assert chosen([dear, cheap]) is dear
+    assert dear.log_likelihood == pytest.approx(np.log((100 * given + 0.5) / 101))
+    gaps = dear.log_likelihood - cheap.log_likelihood
+    assert mean_difference(dear, cheap, "log_likelihood") == pytest.approx((gaps.mean(), gaps.std() / 10))
+    assert mean_difference(dear, cheap) == (0, 0)
+    assert choose_candidate([dear, cheap]) is dear
 
 
 def test_a_few_images_that_are_all_right_make_nobody_certain():
     """Its temperature goes to 0, its probabilities to 1: no evidence against one that judged ten times as many."""
-    few = candidate(np.ones(100, bool), 2, point=Point("stage2", "", 1e-3, "none", 9))
-    assert few.sure == pytest.approx(np.log(100.5 / 101), abs=1e-4)
+    few = candidate(np.ones(100, bool), 2, trial=Trial("stage2", "", 1e-3, "none", 9))
+    assert few.log_likelihood == pytest.approx(np.log(100.5 / 101), abs=1e-4)
     many = candidate(np.arange(1000) >= 4, 1)
-    many = replace(many, logits=6 * many.logits, judged=np.r_[500:1000, 0:500])
-    assert chosen([few, many]) is many
+    many = replace(many, logits=6 * many.logits, held_out=np.r_[500:1000, 0:500])
+    assert choose_candidate([few, many]) is many
 
 
 def test_of_equals_the_linear_one():
     same = np.arange(50) < 40
-    point = Point("stage2", "", 1e-3, "none", 9)
-    assert not chosen([candidate(same, 1, point=point), candidate(same, 5)]).point
+    point = Trial("stage2", "", 1e-3, "none", 9)
+    assert not choose_candidate([candidate(same, 1, trial=point), candidate(same, 5)]).trial
 
 
 class Images(SimpleNamespace):
@@ -406,92 +421,98 @@ STAGES = Images(stages=("one", "two", "three", "four", "features"))
 )
 def test_points_that_are_planned(strategy, amount, expected):
     advice = SimpleNamespace(amount=amount, strategies=("layers", "linear", "finetune"))
-    points, _ = planned(strategy, advice, STAGES, "two+features")
+    points, _ = plan_trials(strategy, advice, STAGES, "two+features")
     assert len({*points}) == len(points) == expected
 
 
 def test_the_whole_network_is_always_tried_once():
     advice = SimpleNamespace(amount="little", strategies=("interior", "layers", "linear", "finetune"))
-    points, _ = planned("auto", advice, STAGES, "two+features")
-    assert (points[-1].stage, points[-1].freeze, points[-1].rate) == ("features", "two", 1e-3)
+    points, _ = plan_trials("auto", advice, STAGES, "two+features")
+    assert (points[-1].stage, points[-1].freeze, points[-1].learning_rate) == ("features", "two", 1e-3)
 
 
 @pytest.mark.parametrize(
     ("rate", "expected"), [(3e-5, [1e-4]), (3e-4, [1e-4, 1e-3]), (1e-3, [3e-4])], ids=lambda value: str(value)
 )
 def test_rates_next_to_one(rate, expected):
-    point = Point("stage2", "", rate, "none", 9)
-    assert [each.rate for each in neighbors(point)] == expected
-    assert {replace(each, rate=rate) for each in neighbors(point)} == {point}
+    point = Trial("stage2", "", rate, "none", 9)
+    assert [each.learning_rate for each in neighboring_trials(point)] == expected
+    assert {replace(each, learning_rate=rate) for each in neighboring_trials(point)} == {point}
 
 
 @pytest.mark.parametrize(
     ("images", "expected"), [(20, (7, 20)), (300, (5, 15)), (1000, (2, 6)), (100_000, (2, 6))], ids=str
 )
 def test_few_images_are_learned_from_more_often(images, expected):
-    assert rungs(images) == expected
+    assert rung_epochs(images) == expected
 
 
 def test_what_is_frozen():
-    assert freezes(STAGES, "two+features") == {"head": "features", "last": "three", "half": "two", "all": ""}
-    assert freezes(STAGES, "two") == {"head": "two", "last": "one", "all": ""}
-    assert freezes(STAGES, "one") == {"head": "one", "all": ""}
+    assert freeze_options(STAGES, "two+features") == {"head": "features", "last": "three", "half": "two", "all": ""}
+    assert freeze_options(STAGES, "two") == {"head": "two", "last": "one", "all": ""}
+    assert freeze_options(STAGES, "one") == {"head": "one", "all": ""}
 
 
 def outcome(point):
     """The higher the rate, the lower the loss; a second for each epoch."""
-    return Outcome(point, loss=1 / point.rate, seconds=float(point.epochs))
+    return TrialResult(point, loss=1 / point.learning_rate, seconds=float(point.epochs))
 
 
 def test_halving_keeps_the_best():
-    points = [Point("stage", "", rate, "none", 1) for rate in range(1, 10)]
-    found = climbed(points, outcome, Clock(None), lambda *given: 0.0, (1, 2, 6), ("none", "shift"))
-    rates = {epochs: [each.point.rate for each in found if each.point.epochs == epochs] for epochs in (1, 2, 6)}
+    points = [Trial("stage", "", rate, "none", 1) for rate in range(1, 10)]
+    found = successive_halving(points, outcome, TimeBudget(None), lambda *given: 0.0, (1, 2, 6), ("none", "shift"))
+    rates = {
+        epochs: [each.trial.learning_rate for each in found if each.trial.epochs == epochs] for epochs in (1, 2, 6)
+    }
     assert rates == {1: [*range(1, 10)], 2: [9, 8, 7], 6: [9, 9]}
-    assert [each.point.augment for each in found][-2:] == ["none", "shift"]
+    assert [each.trial.augment for each in found][-2:] == ["none", "shift"]
 
 
 def test_only_the_best_of_the_first_points_tries_what_is_near():
-    points = [Point("stage", freeze, 5.0, "none", 1) for freeze in "ab"]
-    lower = lambda point: Outcome(point, loss=1 / point.rate + (point.freeze == "b"), seconds=0.0)  # noqa: E731
-    near = lambda point: [replace(point, rate=rate) for rate in (4.0, 6.0)]  # noqa: E731
-    found = climbed(points, lower, Clock(None), lambda *given: 0.0, (1, 6), near=near)
-    tried = [(each.point.freeze, each.point.rate, each.point.epochs) for each in found]
+    points = [Trial("stage", freeze, 5.0, "none", 1) for freeze in "ab"]
+    lower = lambda point: TrialResult(point, loss=1 / point.learning_rate + (point.freeze == "b"), seconds=0.0)  # noqa: E731
+    near = lambda point: [replace(point, learning_rate=rate) for rate in (4.0, 6.0)]  # noqa: E731
+    found = successive_halving(points, lower, TimeBudget(None), lambda *given: 0.0, (1, 6), neighbors=near)
+    tried = [(each.trial.freeze, each.trial.learning_rate, each.trial.epochs) for each in found]
     assert tried == [("a", 5, 1), ("b", 5, 1), ("a", 4, 1), ("a", 6, 1), ("a", 6, 6), ("a", 5, 6)]
 
 
 def test_what_does_not_look_worth_it_ends_after_the_first_rung():
-    points = [Point("stage", "", rate, "none", 1) for rate in range(1, 10)]
+    points = [Trial("stage", "", rate, "none", 1) for rate in range(1, 10)]
     asked = []
-    no = lambda outcome: asked.append(outcome.point.rate)  # noqa: E731
-    assert len(climbed(points, outcome, Clock(None), lambda *given: 0.0, (1, 2, 6), worth=no)) == 9
+    no = lambda outcome: asked.append(outcome.trial.learning_rate)  # noqa: E731
+    assert (
+        len(successive_halving(points, outcome, TimeBudget(None), lambda *given: 0.0, (1, 2, 6), is_promising=no)) == 9
+    )
     assert asked == [9]  # the best
 
 
 def test_rates_beyond_the_valley_are_left_out():
     losses = {1: 3.0, 2: 1.0, 3: 2.0, 4: 0.0}
-    points = [Point("stage", freeze, rate, "none", 1) for freeze in ("a", "b") for rate in losses]
-    attempt = lambda point: Outcome(point, loss=losses[point.rate] * (1 if point.freeze == "a" else -1))  # noqa: E731
+    points = [Trial("stage", freeze, rate, "none", 1) for freeze in ("a", "b") for rate in losses]
+    attempt = lambda point: TrialResult(point, loss=losses[point.learning_rate] * (1 if point.freeze == "a" else -1))  # noqa: E731
     tried = lambda thin: [  # noqa: E731
-        (each.point.freeze, each.point.rate)
-        for each in climbed(points, attempt, Clock(None), lambda *given: 0.0, (1, 2, 6) if thin else (None,))
-        if each.point.epochs == 1
+        (each.trial.freeze, each.trial.learning_rate)
+        for each in successive_halving(
+            points, attempt, TimeBudget(None), lambda *given: 0.0, (1, 2, 6) if thin else (None,)
+        )
+        if each.trial.epochs == 1
     ]
     assert tried(True) == [("a", 1), ("a", 2), ("a", 3), ("b", 1), ("b", 2)]
     assert len(tried(False)) == 8
 
 
 def test_halving_stays_within_the_budget():
-    points = [Point("stage", "", rate, "none", 1) for rate in range(1, 10)]
-    clock = Clock(12.0)
-    found = climbed(points, outcome, clock, lambda point, before: point.epochs, (1, 2, 6))
-    assert clock.spent == sum(each.point.epochs for each in found) <= (1 - SPARE) * 12
+    points = [Trial("stage", "", rate, "none", 1) for rate in range(1, 10)]
+    clock = TimeBudget(12.0)
+    found = successive_halving(points, outcome, clock, lambda point, before: point.epochs, (1, 2, 6))
+    assert clock.spent == sum(each.trial.epochs for each in found) <= (1 - RESERVE) * 12
     assert len(found) == 9  # one for 2 epochs more would not fit
 
 
 def alone(out):
     """A study for a process of its own."""
-    runner.SPLITS = False
+    runner.CAN_FORK = False
     told = lambda done, budget, what: print(what, flush=True)  # noqa: E731
     transfer(photos(), varied(), out=out, strategy="finetune", on_progress=told, **QUICK)
 
@@ -505,7 +526,7 @@ def test_killed_and_resumed_says_the_same_as_in_one_go(whole, tmp_path):
     process = subprocess.Popen(words, env=os.environ | {"PYTHONPATH": paths}, stdout=subprocess.PIPE, text=True)
     points = 0
     while points < 2:
-        points += "images held out" in process.stdout.readline()
+        points += "learning rate" in process.stdout.readline()
         assert process.poll() is None
     process.kill()
     process.communicate()
@@ -516,11 +537,19 @@ def test_killed_and_resumed_says_the_same_as_in_one_go(whole, tmp_path):
     _, found, _ = whole
     columns = [name for name in found.table.columns if name != "seconds"]
     pd.testing.assert_frame_equal(resumed.table[columns], found.table[columns])
-    np.testing.assert_allclose(resumed.points["loss"], found.points["loss"], rtol=1e-5)
+    np.testing.assert_allclose(resumed.trials["loss"], found.trials["loss"], rtol=1e-5)
 
 
 def test_a_repr_of_a_study_is_one_line(whole):
     found = whole[1]
     assert repr(found).startswith(f"<Study {found.data.name}: {len(found.candidates)} candidates, ")
-    assert f"chosen {found.chosen.name}, locked test {found.tested.interval['accuracy']}>" in repr(found)
+    assert f"chosen {found.chosen.name}, test accuracy {found.evaluation.interval['accuracy']}>" in repr(found)
     assert "\n" not in repr(found)
+
+
+def test_the_baseline_may_be_what_is_chosen(whole):
+    _, found, _ = whole
+    networks = [(found.baseline, found.model)] * 2
+    both = study.evaluate_test_once(Store(None), found.data, networks, "both")
+    assert both["comparison"].difference.value == 0
+    np.testing.assert_array_equal(both["evaluation"].probs, both["baseline_evaluation"].probs)

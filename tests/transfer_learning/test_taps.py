@@ -16,8 +16,8 @@ from kerascnn import build_model, features
 from kerascnn.data import load
 from kerascnn.evaluation import wilson
 from kerascnn.transfer_learning import taps
-from kerascnn.transfer_learning.store import halved
-from kerascnn.transfer_learning.taps import Pooled
+from kerascnn.transfer_learning.store import as_float16_if_lossless
+from kerascnn.transfer_learning.taps import PooledFeatures
 
 
 @pytest.fixture(scope="module")
@@ -33,13 +33,13 @@ def images():
 @pytest.fixture
 def passes(monkeypatch):
     """How many images went through each batch of a network."""
-    seen, ask = [], Pooled.predict_on_batch
+    seen, ask = [], PooledFeatures.predict_on_batch
 
     def counted(self, batch):
         seen.append(len(batch))
         return ask(self, batch)
 
-    monkeypatch.setattr(Pooled, "predict_on_batch", counted)
+    monkeypatch.setattr(PooledFeatures, "predict_on_batch", counted)
     return seen
 
 
@@ -104,12 +104,12 @@ def test_logits_of_a_trained_network_have_its_accuracy(shared):
 
 @pytest.mark.parametrize("batch", [1, 3, 10, 64])
 def test_batches_change_nothing(model, images, batch):
-    whole = taps(model, images, cache=False, half=False, batch=5)
-    same(taps(model, images, cache=False, half=False, batch=batch), whole, rtol=1e-4, atol=1e-5)
+    whole = taps(model, images, cache=False, half=False, batch_size=5)
+    same(taps(model, images, cache=False, half=False, batch_size=batch), whole, rtol=1e-4, atol=1e-5)
 
 
 def test_views(model, images):
-    found = taps(model, images, views=("identity", "flip", "top_left"), cache=False, half=False)
+    found = taps(model, images, crops=("identity", "flip", "top_left"), cache=False, half=False)
     plain, flipped = (taps(model, x, cache=False, half=False) for x in (images, images[:, :, ::-1]))
     for stage in found.stages:
         np.testing.assert_array_equal(found.features[stage][:, 0], plain.features[stage][:, 0])
@@ -122,10 +122,10 @@ def test_views(model, images):
 
 
 def test_second_call_computes_nothing(model, images, tmp_path, passes):
-    first = taps(model, images, cache=tmp_path, views=("identity", "flip"))
+    first = taps(model, images, cache=tmp_path, crops=("identity", "flip"))
     assert (first.computed, sum(passes)) == (10, 20)
     passes.clear()
-    second = taps(model, images, cache=tmp_path, views=("identity", "flip"))
+    second = taps(model, images, cache=tmp_path, crops=("identity", "flip"))
     assert (second.computed, passes) == (0, [])
     same(first, second, rtol=0)
 
@@ -136,7 +136,7 @@ def test_only_what_is_new_is_computed(model, images, tmp_path, passes):
     found = taps(model, images, cache=tmp_path)
     assert (found.computed, passes) == (3, [3])
     passes.clear()
-    taps(model, images[::-1], cache=tmp_path, views=("identity", "flip"))
+    taps(model, images[::-1], cache=tmp_path, crops=("identity", "flip"))
     assert passes == [10]  # the other view only
     same(found, taps(model, images, cache=False), rtol=2e-3, atol=1e-3)
 
@@ -204,7 +204,7 @@ def test_a_disk_that_refuses_costs_only_the_cache(model, images, tmp_path, monke
     ids=["plain", "overflows", "far from 0", "tiny", "constant"],
 )
 def test_halves_only_where_nothing_is_lost(rows, kind):
-    found = halved(rows)
+    found = as_float16_if_lossless(rows)
     assert found.dtype == kind
     assert np.abs(found.astype(np.float64) - rows).max() <= 0.01 * max(rows.std(), 1e-30)
 
@@ -217,17 +217,17 @@ def test_files_that_are_no_images_are_left_out(model, images, tmp_path):
     found = taps(model, paths, labels=["a", "b", "a", "b", "b"], cache=False)
     assert [os.path.basename(name) for name in found.names] == ["0.png", "1.png", "2.png"]
     assert sorted(os.path.basename(name) for name in found.failed) == ["bad.png", "gone.png"]
-    assert found.classes == ("a", "b")
+    assert found.class_names == ("a", "b")
     assert found.labels.tolist() == [0, 0, 1]
 
 
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ({"views": "upside"}, "view"),
-        ({"views": ()}, "`views` should be"),
+        ({"crops": "upside"}, "crop"),
+        ({"crops": ()}, "`crops` should be"),
         ({"stages": "stage9"}, "should be a layer of tiny_resnet"),
-        ({"labels": [1, 2]}, "`labels` should say"),
+        ({"labels": [1, 2]}, "`labels` should have the class"),
         ({"grid": 0}, "`grid` should be"),
     ],
     ids=["view", "no view", "stage", "labels", "grid"],
@@ -242,10 +242,10 @@ import sys, numpy as np, keras
 from importlib import import_module
 from kerascnn import build_model
 from kerascnn.transfer_learning import taps
-import_module("kerascnn.transfer_learning.taps").CHUNK = 8
+import_module("kerascnn.transfer_learning.taps").CHUNK_IMAGES = 8
 keras.utils.set_random_seed(0)
 images = np.random.default_rng(0).integers(0, 256, (400, 32, 32, 3), dtype=np.uint8)
-taps(build_model("tiny_resnet"), images, cache=sys.argv[1], batch=8)
+taps(build_model("tiny_resnet"), images, cache=sys.argv[1], batch_size=8)
 """
 
 

@@ -9,15 +9,15 @@ from networks import known
 
 from kerascnn.data import load
 from kerascnn.support.store import Store
-from kerascnn.transfer_learning import Taps, depths, probes, taps
-from kerascnn.transfer_learning.networks import Probed, probed
-from kerascnn.transfer_learning.probes import MORE, widened
-from kerascnn.transfer_learning.runner import Desk
+from kerascnn.transfer_learning import Taps, probes, taps, train_probes
+from kerascnn.transfer_learning.networks import ProbedBackbone, probe_backbone
+from kerascnn.transfer_learning.probes import EXTRA_CROPS, probe_more_crops
+from kerascnn.transfer_learning.runner import TrialRunner
 from kerascnn.transfer_learning.taps import PLUS
-from kerascnn.transfer_learning.trials import Clock, surest
+from kerascnn.transfer_learning.trials import TimeBudget, most_likely
 
 IMAGES, CLASSES, WIDTH, STAGE = 120, 4, 40, "stage1"
-MIRRORED, PLAIN = (("identity", *views) for views in MORE)
+MIRRORED, PLAIN = (("identity", *views) for views in EXTRA_CROPS)
 
 
 def silent(line):
@@ -32,7 +32,21 @@ def shown(noise, views, rng):
     rows = (middle + own + rng.normal(0, noise, (IMAGES, len(views), WIDTH))).astype(np.float32)
     names = tuple(map(str, range(IMAGES)))
     classes = tuple("abcd")
-    return Taps({STAGE: rows}, labels, classes, names, names, names, views, "drawn", (8, 8), 1, {}, 0, 0.0)
+    return Taps(
+        features={STAGE: rows},
+        labels=labels,
+        class_names=classes,
+        names=names,
+        hashes=names,
+        groups=names,
+        crops=views,
+        model="drawn",
+        size=(8, 8),
+        grid=1,
+        failed={},
+        computed=0,
+        seconds=0.0,
+    )
 
 
 @pytest.fixture
@@ -42,62 +56,62 @@ def drawn(monkeypatch):
     def make(noise, clock=None, known=1.0):
         rng = np.random.default_rng(1)
         first = shown(known, ("identity",), rng)
-        monkeypatch.setattr(probes, "taps", lambda model, images, views, **how: shown(noise, views, rng))
-        table = depths(first, heads="ridge", fractions=(), verbose=0)
-        start = Probed(SimpleNamespace(layers=(), name="drawn"), first, table, {STAGE: 1}, {"features": 2.0})
-        clock = clock or Clock(None)
-        return start, widened(start, None, Store(None), clock, silent, seed=0)
+        monkeypatch.setattr(probes, "taps", lambda model, images, crops, **how: shown(noise, crops, rng))
+        table = train_probes(first, heads="ridge", fractions=(), verbose=0)
+        start = ProbedBackbone(SimpleNamespace(layers=(), name="drawn"), first, table, {STAGE: 1}, {"features": 2.0})
+        clock = clock or TimeBudget(None)
+        return start, probe_more_crops(start, None, Store(None), clock, silent, seed=0)
 
     return make
 
 
 def test_views_that_help_are_learned_from(drawn):
     start, found = drawn(1.0)
-    assert [each.taps.views for each in found] == [MIRRORED]
+    assert [each.taps.crops for each in found] == [MIRRORED]
     (first,), (wide,) = start.candidates, found[0].candidates
-    assert wide.sure.mean() > first.sure.mean()
-    assert (first.views, wide.views) == (("identity",), MIRRORED)
-    assert wide.name == "drawn, ridge on stage1, 3 views, some mirrored"
-    assert wide.row["views"] == 3
+    assert wide.log_likelihood.mean() > first.log_likelihood.mean()
+    assert (first.crops, wide.crops) == (("identity",), MIRRORED)
+    assert wide.name == "drawn, ridge on stage1, 3 crops, including mirrored"
+    assert wide.row["crops"] == 3
 
 
 def test_views_that_do_not_help_are_given_up(drawn):
     start, found = drawn(5.0)
-    assert [each.taps.views for each in found] == [MIRRORED, PLAIN]
+    assert [each.taps.crops for each in found] == [MIRRORED, PLAIN]
     candidates = [each for probed in (start, *found) for each in probed.candidates]
-    assert surest(candidates) is candidates[0]
+    assert most_likely(candidates) is candidates[0]
 
 
 def test_points_begin_with_the_surest_views(drawn, tmp_path):
     for noise, number in ((1.0, 3), (5.0, 1)):
         start, found = drawn(noise)
-        desk = Desk(start, found, None, tmp_path, None, None, 0, silent)
-        assert len(desk.own(STAGE).taps.views) == number
-        assert desk.own(STAGE).key(0) != replace(start, taps=replace(start.taps, views=("other",))).key(0)
+        desk = TrialRunner(start, found, None, tmp_path, None, None, 0, silent)
+        assert len(desk.backbone_for(STAGE).taps.crops) == number
+        assert desk.backbone_for(STAGE).key(0) != replace(start, taps=replace(start.taps, crops=("other",))).key(0)
 
 
 @pytest.mark.parametrize(("budget", "times"), [(4.0, 0), (None, 2)], ids=str)
 def test_budget(drawn, budget, times):
-    _, found = drawn(5.0, Clock(budget))  # two views take 4 seconds, of 85 % of the budget
+    _, found = drawn(5.0, TimeBudget(budget))  # two views take 4 seconds, of 85 % of the budget
     assert len(found) == times
 
 
 def test_not_of_what_is_too_much(drawn, monkeypatch):
-    monkeypatch.setattr(probes, "WIDE", WIDTH - 1)
+    monkeypatch.setattr(probes, "MAX_RIDGE_SIZE", WIDTH - 1)
     assert not drawn(1.0)[1]
 
 
 def test_with_a_network():
-    """The classifier that learned from five views is the one that `depths` makes of five views taken at once."""
+    """The classifier that learned from five views is the one that `train_probes` makes of five views taken at once."""
     model = known()
     labels = np.arange(30) % 3
     images = np.random.default_rng(0).normal(0, 40, (30, 32, 32, 3)) + 40 * labels[:, None, None, None] + 90
     data = load((images.clip(0, 255).astype(np.uint8), labels.astype(str)), valid=0.0, test=0.0).train
-    start = probed(model, data, Store(None), Clock(None), silent, heads="ridge", seed=0, cache=False)
-    more = widened(start, data, Store(None), Clock(None), silent, seed=0, cache=False)[0]
-    once = taps(model, data, views=more.taps.views, cache=False, verbose=0)
+    start = probe_backbone(model, data, Store(None), TimeBudget(None), silent, heads="ridge", seed=0, cache=False)
+    more = probe_more_crops(start, data, Store(None), TimeBudget(None), silent, seed=0, cache=False)[0]
+    once = taps(model, data, crops=more.taps.crops, cache=False, verbose=0)
     ((stage, _),) = more.table.logits
     for part in stage.split(PLUS):
         np.testing.assert_array_equal(more.taps.features[part], once.features[part])
-    expected = depths(once, heads="ridge", stages=(stage,), together=(), fractions=(), verbose=0)
+    expected = train_probes(once, heads="ridge", stages=(stage,), concatenate=(), fractions=(), verbose=0)
     np.testing.assert_allclose(more.table.logits[stage, "ridge"], expected.logits[stage, "ridge"], atol=1e-6)

@@ -9,10 +9,10 @@ from damage import outcome
 
 from kerascnn import build_model, features
 from kerascnn.weights import WeightsError, load_weights, open_weights
-from kerascnn.weights.load import Pretrained, prepare
+from kerascnn.weights.load import WeightsFile, prepare_values
 from kerascnn.zoo.build import outline
 from kerascnn.zoo.layers import Conv
-from kerascnn.zoo.registry import sources
+from kerascnn.zoo.registry import weights_sources
 
 pytestmark = pytest.mark.usefixtures("forgotten")
 PATH = Path("net.caffemodel")
@@ -92,9 +92,9 @@ def shared(name):
 @pytest.mark.parametrize("name", NETS)
 def test_published_names_and_shapes_fill_the_network(name):
     model, arrays = outline(name), shared(name)
-    values, report = prepare(model, Pretrained(PATH, arrays))
+    values, report = prepare_values(model, WeightsFile(path=PATH, arrays=arrays))
     assert report.layout == "caffe"
-    assert not report.remarks
+    assert not report.notes
     assert report.used == len(values) == len(model.weights)
     assert all(array.shape == slot.shape for slot, array in values.items())
     assert set(report.ignored) == {key for key in arrays if key.startswith(("loss1", "loss2")) and name == "googlenet"}
@@ -102,7 +102,9 @@ def test_published_names_and_shapes_fill_the_network(name):
     for key in list(arrays)[:: max(1, len(arrays) // 7)]:
         if not key.startswith(("loss1", "loss2")):
             with pytest.raises(WeightsError):
-                prepare(model, Pretrained(PATH, {other: arrays[other] for other in arrays if other != key}))
+                prepare_values(
+                    model, WeightsFile(path=PATH, arrays={other: arrays[other] for other in arrays if other != key})
+                )
 
 
 def test_what_the_files_add_up_to():
@@ -188,7 +190,7 @@ def test_pixels_are_scaled_as_the_file_wants(small, tmp_path):
     _, layers = small
     (tmp_path / "net").write_bytes(net(layers))
     model = build_model("resnet50_v1", weights=tmp_path / "net", **SMALL)
-    assert model.get_layer("scale").like("caffe")
+    assert model.get_layer("scale").scales_like("caffe")
 
 
 @pytest.mark.parametrize(
@@ -196,17 +198,20 @@ def test_pixels_are_scaled_as_the_file_wants(small, tmp_path):
     [
         (
             lambda arrays: arrays.pop("bn2a_branch1/2"),
-            "one factor for them in the layer bn2a_branch1. Received: no factor",
+            "one scale factor of layer bn2a_branch1. Received: no scale factor",
         ),
-        (lambda arrays: arrays.update({"bn_conv1/2": np.ones(3, "f4")}), "Received: a factor of 3 numbers"),
-        (lambda arrays: arrays.update({"conv1/1": np.ones(63, "f4")}), "conv1/1 left over"),
-        (lambda arrays: arrays.pop("bn2a_branch1/0"), "no bn2a_branch1/0"),
-        (lambda arrays: arrays.pop("fc1000/0"), "no fc1000/0"),
+        (lambda arrays: arrays.update({"bn_conv1/2": np.ones(3, "f4")}), "Received: a scale factor of 3 values"),
+        (lambda arrays: arrays.update({"conv1/1": np.ones(63, "f4")}), "unexpected: conv1/1"),
+        (lambda arrays: arrays.pop("bn2a_branch1/0"), "missing: bn2a_branch1/0"),
+        (lambda arrays: arrays.pop("fc1000/0"), "missing: fc1000/0"),
         (
             lambda arrays: arrays.update({"bn_conv1/2": np.full(1, np.nan, "f4")}),
-            "64 NaN or infinite of 64 in bn_conv1/0",
+            "64 NaN or infinite values of 64 in bn_conv1/0",
         ),
-        (lambda arrays: arrays.update({"res2a_branch2a/0": np.ones((8, 64, 1, 1), "f4")}), "8x64x1x1, not 64x64x1x1"),
+        (
+            lambda arrays: arrays.update({"res2a_branch2a/0": np.ones((8, 64, 1, 1), "f4")}),
+            "8x64x1x1 instead of 64x64x1x1",
+        ),
     ],
     ids=["no factor", "factors", "another bias", "no mean", "no classifier", "not a number", "another shape"],
 )
@@ -215,13 +220,15 @@ def test_what_does_not_fit_is_named(change, message, small, tmp_path):
     arrays = flat(layers)
     change(arrays)
     with pytest.raises(WeightsError, match=message):
-        prepare(model, Pretrained(PATH, arrays))
+        prepare_values(model, WeightsFile(path=PATH, arrays=arrays))
 
 
 def test_a_factor_of_zero_means_nothing_seen(small):
     model, layers = small
     arrays = flat(layers) | {"bn_conv1/2": np.zeros(1, "f4"), "conv1/1": np.zeros(64, "f4")}
-    values = {slot.name: array for slot, array in prepare(model, Pretrained(PATH, arrays))[0].items()}
+    values = {
+        slot.name: array for slot, array in prepare_values(model, WeightsFile(path=PATH, arrays=arrays))[0].items()
+    }
     assert not values["stem_norm.moving_mean"].any()
     assert not values["stem_norm.moving_variance"].any()
     assert values["stage1_block1_norm1.moving_mean"].all()
@@ -271,15 +278,15 @@ def test_where_caffe_normalizes():
 
 def test_another_number_of_classes():
     model = outline("squeezenet1_1_caffe", classes=7)
-    _, report = prepare(model, Pretrained(PATH, shared("squeezenet1_1_caffe")))
-    assert report.fresh == ("logits_conv",)
-    assert "1000 classes, the model 7" in report.why
+    _, report = prepare_values(model, WeightsFile(path=PATH, arrays=shared("squeezenet1_1_caffe")))
+    assert report.untrained == ("logits_conv",)
+    assert "1000 classes, the model has 7" in report.reason
 
 
 def test_a_file_is_known_by_its_name(tmp_path, rng):
     for name in ("alexnet_caffe", "googlenet", "googlenet_aux", "squeezenet1_0_caffe"):
-        (source,) = (row for row in sources()[name] if row.publisher == "caffe")
+        (source,) = (row for row in weights_sources()[name] if row.publisher == "caffe")
         (tmp_path / source.file).write_bytes(net(some(rng)))
         assert open_weights(name, tmp_path / source.file).source == source
-    with pytest.raises(ValueError, match="nobody publishes any.*: .*alexnet_caffe, caffenet"):
+    with pytest.raises(ValueError, match="no published weights.*: .*alexnet_caffe, caffenet"):
         open_weights("alexnet", "caffe")

@@ -38,35 +38,35 @@ def test_a_file_that_was_cut_off(tmp_path, rng):
     content = net(small(rng))
     for share in (0.3, 0.6, 0.9):
         found = outcome(tmp_path / "net", content[: int(share * len(content))])
-        assert "should be a whole caffemodel. Received: a field" in str(found)
-        assert "cut off or damaged?" in str(found)
+        assert "should be a complete caffemodel file. Received: a field" in str(found)
+        assert "truncated or damaged?" in str(found)
 
 
 BLOBS = {
-    "fewer numbers than its shape": (shape((7,)) + NUMBERS, "as many numbers in 'fc/0' as its shape .7,. has"),
-    "more numbers than its shape": (shape((5,)) + NUMBERS, "6 numbers"),
-    "no numbers": (shape((5,)), "0 numbers"),
-    "no shape": (NUMBERS, "as its shape .. has"),
-    "an absurd shape": (shape((2**40, 2**40)) + NUMBERS, "arrays of a sensible shape"),
-    "no elements, too many rows": (shape((0, 2**62)), "arrays of a sensible shape"),
-    "negative sides": (b"".join(whole(i, -1) for i in (1, 2, 3, 4)) + NUMBERS, "arrays of a sensible shape"),
+    "fewer numbers than its shape": (shape((7,)) + NUMBERS, "as many values in 'fc/0' as its shape .7,. requires"),
+    "more numbers than its shape": (shape((5,)) + NUMBERS, "6 values"),
+    "no numbers": (shape((5,)), "0 values"),
+    "no shape": (NUMBERS, "as its shape .. requires"),
+    "an absurd shape": (shape((2**40, 2**40)) + NUMBERS, "arrays of a plausible shape"),
+    "no elements, too many rows": (shape((0, 2**62)), "arrays of a plausible shape"),
+    "negative sides": (b"".join(whole(i, -1) for i in (1, 2, 3, 4)) + NUMBERS, "arrays of a plausible shape"),
     "a thousand axes": (shape((1,) * 1000) + text(5, b"\0\0\0\0"), "at most 32 axes"),
     "a thousand axes, one by one": (shape((1,) * 1000, packed=False) + text(5, b"\0\0\0\0"), "at most 32 axes"),
     "two pieces": (shape((12,)) + NUMBERS + NUMBERS, "in one piece"),
     "a row in two pieces": (single(5, 1.0) + shape((2,)) + single(5, 1.0), "in one piece"),
-    "half a number": (shape((1,)) + text(5, b"\0\0\0"), "a part of a number in 'fc/0'"),
-    "numbers of another width": (shape((1,)) + varint(5 << 3 | 1) + bytes(8), "a part of a number"),
-    "a side without an end": (text(7, text(1, b"\xff\xff")) + NUMBERS, "half a number"),
-    "a side of eleven bytes": (text(7, text(1, b"\xff" * 11 + b"\0")) + NUMBERS, "half a number"),
+    "half a number": (shape((1,)) + text(5, b"\0\0\0"), "a truncated number in 'fc/0'"),
+    "numbers of another width": (shape((1,)) + varint(5 << 3 | 1) + bytes(8), "a truncated number"),
+    "a side without an end": (text(7, text(1, b"\xff\xff")) + NUMBERS, "a truncated number"),
+    "a side of eleven bytes": (text(7, text(1, b"\xff" * 11 + b"\0")) + NUMBERS, "a truncated number"),
     "a row that is cut off": (shape((2,)) + single(5, 1.0) + b"\x2d\0\0", "a field 5 of"),
     "numbers behind the end": (
         shape((2**28,)) + varint(5 << 3 | 2) + varint(2**30),
         "a field 5 of 1,073,741,824 bytes",
     ),
     "an exabyte": (varint(5 << 3 | 2) + varint(2**60), "a field 5 of 1,152,921,504,606,846,976 bytes"),
-    "a group": (varint(9 << 3 | 3), "a field written in way 3"),
+    "a group": (varint(9 << 3 | 3), "a field with unknown wire type 3"),
     "number zero": (varint(2) + varint(1) + b"a", "a field 0"),
-    "deep nesting": (b"\x3a\xff\xff\x7f" * 1000, "cut off or damaged"),
+    "deep nesting": (b"\x3a\xff\xff\x7f" * 1000, "truncated or damaged"),
 }
 
 
@@ -80,11 +80,11 @@ def test_blobs_that_lie(content, message, form, tmp_path):
 
 
 LAYERS = {
-    "no name": (layer("", [blob(ONES)]), "a layer with 1 blobs and no name"),
-    "a name that is no text": (layer(b"\xff\xfe", [blob(ONES)]), "a name that is no text"),
-    "an endless name": (layer("a" * 100_000, [blob(ONES)]), "at most 500 letters. Received: 100,000"),
-    "the same layer twice": (2 * layer("fc", [blob(ONES)]), "hold each layer once. Received: two layers 'fc'"),
-    "nothing": (layer("relu"), "hold the weights of a Caffe network"),
+    "no name": (layer("", [blob(ONES)]), "an unnamed layer with 1 blobs"),
+    "a name that is no text": (layer(b"\xff\xfe", [blob(ONES)]), "a layer name that is not valid text"),
+    "an endless name": (layer("a" * 100_000, [blob(ONES)]), "at most 500 characters. Received: 100,000"),
+    "the same layer twice": (2 * layer("fc", [blob(ONES)]), "contain each layer once. Received: layer 'fc' twice"),
+    "nothing": (layer("relu"), "contain the weights of a Caffe network"),
     "a million blobs": (layer("fc", [b""] * 300_000), "at most [0-9,]+ bytes"),
     "a million fields": (text(100, whole(10, 1) * 250_000), "at most 200,000 fields"),
 }
@@ -125,9 +125,9 @@ def test_fields_that_nobody_asked_for(tmp_path):
     ],
 )
 def test_other_files_are_not_taken_for_caffe(content):
-    assert not caffe.begins(content, len(content))
+    assert not caffe.is_caffemodel_start(content, len(content))
 
 
 def test_random_bytes_are_not_taken_for_caffe(rng):
-    taken = sum(caffe.begins(start, 10_000) for start in (rng.bytes(64) for _ in range(20_000)))
+    taken = sum(caffe.is_caffemodel_start(start, 10_000) for start in (rng.bytes(64) for _ in range(20_000)))
     assert taken < 20

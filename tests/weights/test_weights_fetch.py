@@ -19,9 +19,9 @@ import pytest
 from server import Server, act, chunks, drip, endless, ranged, stall, status, until_closed, whole
 
 from kerascnn.support import store
-from kerascnn.support.store import cached, clear, home
+from kerascnn.support.store import clear_cached_files, home, list_cached_files
 from kerascnn.weights import fetch as transfer
-from kerascnn.weights.fetch import DownloadError, Redirects, fetch
+from kerascnn.weights.fetch import DownloadError, SafeRedirects, fetch
 
 CONTENT = np.random.default_rng(0).bytes(100_000)
 SHA256 = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
@@ -141,24 +141,29 @@ def test_in_the_end_the_right_file(server, folder, case, hash):
 
 
 BAD = {  # acts -> words of the error, number of requests, what stays in the cache
-    "404": ([status(404)], "be at http://127.0.0.1:.*: status 404 .Not Found", 1, []),
+    "404": ([status(404)], "be available at http://127.0.0.1:.*: HTTP status 404 .Not Found", 1, []),
     "403": ([status(403)], "status 403 .Forbidden", 1, []),
     "204": ([status(204)], "status 204", 1, []),
-    "500 always": ([status(500)], f"status 500 .Internal Server Error., {TRIES} times in a row", TRIES, []),
+    "500 always": ([status(500)], f"status 500 .Internal Server Error., in {TRIES} attempts in a row", TRIES, []),
     "redirect to file://": ([status(302, Location="file:///etc/passwd")], "a redirect to 'file:///etc/passwd'", 1, []),
     "redirect to ftp://": ([status(302, Location="ftp://127.0.0.1/x")], "a redirect to 'ftp://127.0.0.1/x'", 1, []),
-    "redirects in a circle": ([status(302, Location="/file")], "a circle", 5, []),
+    "redirects in a circle": ([status(302, Location="/file")], "leads back to itself", 5, []),
     "page by its type": ([act(whole, kind="text/html; charset=utf-8")], "a web page .text/html.", 1, []),
     "page by its text": ([act(whole, body=PAGE)], "a web page .HTML or XML.", 1, []),
     "304": ([status(304)], "status 304 .Not Modified", 1, []),
     "empty": ([act(whole, body=b"")], "an empty file", 1, []),
-    "compressed": ([status(200, Content_Encoding="gzip")], "another coding .'gzip'.", 1, []),
-    "wrong hash": ([act(whole, body=OTHER)], f"have the hash {SHA256}. Received: sha256:.{{64}}, twice", 2, []),
+    "compressed": ([status(200, Content_Encoding="gzip")], "content encoding 'gzip'", 1, []),
+    "wrong hash": (
+        [act(whole, body=OTHER)],
+        f"have the hash {SHA256}. Received: sha256:.{{64}}, in two attempts",
+        2,
+        [],
+    ),
     "truncates": ([act(whole, upto=HALF)], "50,000 of 100,000 bytes, .*; the 50,000 bytes .* kept", TRIES, ["part"]),
-    "stalls": ([act(stall, upto=HALF)], "nothing for 0.25 seconds", TRIES, ["part"]),
+    "stalls": ([act(stall, upto=HALF)], "no data for 0.25 seconds", TRIES, ["part"]),
     "drips": ([drip], r"only \d+ bytes in 0.25 seconds", TRIES, ["part"]),
-    "no HTTP": ([lambda web: web.wfile.write(b"220 ftp\r\n")], "broke off", TRIES, []),
-    "absurd length": ([act(whole, length=10**15)], "at most 8,589,934,592 bytes. Received: 1,0{3},0", 1, []),
+    "no HTTP": ([lambda web: web.wfile.write(b"220 ftp\r\n")], "a connection that was lost", TRIES, []),
+    "absurd length": ([act(whole, length=10**15)], "at most 8,589,934,592 bytes long. Received: 1,0{3},0", 1, []),
 }
 
 
@@ -168,25 +173,25 @@ def test_in_the_end_one_error(server, folder, case):
     assert re.search(words, failure(server))
     assert len(server.asked) == requests
     assert not (folder / "net.pth").exists()
-    assert [row.file for row in cached() if row.complete] == []
-    assert ["part" for row in cached() if not row.complete] == left
+    assert [row.file for row in list_cached_files() if row.complete] == []
+    assert ["part" for row in list_cached_files() if not row.complete] == left
 
 
 def test_endless_body(server, folder, monkeypatch):
-    monkeypatch.setattr(transfer, "MOST", 10 * len(CONTENT))
+    monkeypatch.setattr(transfer, "MAX_BYTES", 10 * len(CONTENT))
     server.acts = [endless]
-    assert "have at most 1,000,000 bytes. Received: more, and no end of it" in failure(server)
+    assert "be at most 1,000,000 bytes long. Received: more, and the transfer goes on" in failure(server)
     assert (folder / "net.pth.part").stat().st_size < 2_000_000
 
 
 def test_full_disk(server, folder, monkeypatch):
     monkeypatch.setattr(transfer.shutil, "disk_usage", lambda path: SimpleNamespace(free=5000))
-    assert f"find 100,000 bytes free in {folder}. Received: 5,000 bytes free" in failure(server)
+    assert f"have 100,000 bytes of free disk space in {folder}. Received: 5,000 bytes free" in failure(server)
     assert names(folder) == []
 
 
 def test_many_breaks_with_progress_each_time(server, monkeypatch):
-    monkeypatch.setattr(transfer, "WORTH", 5000)
+    monkeypatch.setattr(transfer, "PROGRESS_BYTES", 5000)
     server.acts = [act(ranged, upto=10_000)]
     assert fetch(server.address, "net.pth").read_bytes() == CONTENT
     assert len(server.asked) == 10 > TRIES
@@ -243,20 +248,20 @@ def test_damaged_file_is_replaced(server, folder, capsys, hash, case):
     keep(folder, "net.pth", DAMAGED[case])
     assert fetch(server.address, "net.pth", hash).read_bytes() == CONTENT
     assert len(server.asked) == 2
-    assert "net.pth in the cache is damaged" in capsys.readouterr().err
+    assert "the cached file net.pth is damaged" in capsys.readouterr().err
 
 
 def test_damaged_file_is_reported_if_it_cannot_be_replaced(server, folder):
     keep(folder, "net.pth", OTHER)
     server.acts = [act(whole, body=OTHER)]
-    assert "twice" in failure(server)
+    assert "in two attempts" in failure(server)
     assert names(folder) == []
 
 
 def test_good_file_costs_neither_network_nor_reading(server, folder, monkeypatch):
     path = fetch(server.address, "net.pth", SHA256)
-    monkeypatch.setattr(transfer, "digest", None)
-    monkeypatch.setattr(transfer, "download", None)
+    monkeypatch.setattr(transfer, "file_hash", None)
+    monkeypatch.setattr(transfer, "download_with_retries", None)
     for hash in (SHA256, SHA256[:15], ""):
         assert fetch(server.address, "net.pth", hash) == path
 
@@ -307,8 +312,8 @@ def test_offline(folder, monkeypatch, case):
     with pytest.raises(DownloadError) as caught:
         fetch(address, "net.pth", SHA256, what="weights of net")
     text, place = str(caught.value), folder / "net.pth"
-    assert text.startswith("net.pth (weights of net) is not in the cache, and there is no connection (")
-    assert text.endswith(f". Put it at {place}; it is published at {address}")
+    assert text.startswith("net.pth (weights of net) is not in the cache and cannot be downloaded (")
+    assert text.endswith(f". Save it as {place}; it is published at {address}")
     assert reason in text
     assert "\n" not in text
     assert str(place) in caught.value.advice
@@ -354,7 +359,7 @@ def test_two_processes_download_once(server, folder):
     with process(server) as first:
         assert first.stderr.readline().startswith("downloading net.pth")
         with process(server) as second:
-            assert second.stderr.readline().startswith("waiting for another download of net.pth")
+            assert second.stderr.readline().startswith("waiting for another process that is downloading net.pth")
             server.gate.set()
             for child in (first, second):
                 out, errors = child.communicate(timeout=30)
@@ -388,7 +393,7 @@ def test_stopped_process_leaves_its_part_and_no_lock(server, folder, number):
                 break
         child.send_signal(getattr(signal, number))
         child.wait(30)
-    assert [(row.file, row.complete) for row in cached()] == [("net.pth", False)]
+    assert [(row.file, row.complete) for row in list_cached_files()] == [("net.pth", False)]
     assert fetch(server.address, "net.pth", SHA256).read_bytes() == CONTENT
     assert server.asked[0] is None
     assert server.asked[1].startswith("bytes=")
@@ -410,7 +415,7 @@ ADDRESSES = ["file:///etc/passwd", "ftp://127.0.0.1/x", "/etc/passwd", "http://"
 
 @pytest.mark.parametrize("address", ADDRESSES, ids=repr)
 def test_bad_addresses(address):
-    with pytest.raises(ValueError, match="`address` should begin with https://.*Received: "):
+    with pytest.raises(ValueError, match="`address` should be a URL that begins with https://.*Received: "):
         fetch(address, "net.pth")
 
 
@@ -428,7 +433,7 @@ def test_bad_hashes(hash):
 )
 def test_redirects_keep_the_protection(before, after, followed):
     request = Request(f"{before}://127.0.0.1/x")
-    found = Redirects().redirect_request(request, None, 302, "Found", {}, f"{after}://127.0.0.1/y")
+    found = SafeRedirects().redirect_request(request, None, 302, "Found", {}, f"{after}://127.0.0.1/y")
     assert (found is not None) == followed
 
 
@@ -469,7 +474,7 @@ def test_home(tmp_path, monkeypatch, case):
 def test_lines_of_progress(server, capsys):
     fetch(server.address, "net.pth", what="weights of net")
     first, *others = capsys.readouterr().err.splitlines()
-    assert first == "downloading net.pth (weights of net), 0.1 MB"
+    assert first == "downloading net.pth (weights of net) (0.1 MB)"
     assert others[-1] == "  100 %  0.1 MB"
     assert len(others) <= 10
 
@@ -489,15 +494,15 @@ def test_silence(server, capsys, monkeypatch, how):
 
 
 def test_cached_and_clear(folder):
-    assert cached() == []
-    assert clear() == []
+    assert list_cached_files() == []
+    assert clear_cached_files() == []
     for name in ("b.pth", "a.pth", "a.pth.sha256", "c.h5.part", "c.h5.part.json", "c.h5.lock"):
         keep(folder, name, b"1234")
-    assert cached() == [("a.pth", 4, True), ("b.pth", 4, True), ("c.h5", 4, False)]
-    assert clear("a*") == [("a.pth", 4, True)]
+    assert list_cached_files() == [("a.pth", 4, True), ("b.pth", 4, True), ("c.h5", 4, False)]
+    assert clear_cached_files("a*") == [("a.pth", 4, True)]
     assert names(folder) == ["b.pth", "c.h5.lock", "c.h5.part", "c.h5.part.json"]
-    with store.locked(folder / "c.h5", store.busy):
-        assert clear() == [("b.pth", 4, True)]
-        assert [row.file for row in cached()] == ["c.h5"]
-    assert clear() == [("c.h5", 4, False)]
+    with store.file_lock(folder / "c.h5", store.raise_busy):
+        assert clear_cached_files() == [("b.pth", 4, True)]
+        assert [row.file for row in list_cached_files()] == ["c.h5"]
+    assert clear_cached_files() == [("c.h5", 4, False)]
     assert names(folder) == []

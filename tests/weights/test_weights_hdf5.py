@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from damage import mutations
 
-from kerascnn.weights import WeightsError, read
+from kerascnn.weights import WeightsError, read_weights
 
 
 def hdf5_bytes(path, rng):
@@ -27,11 +27,11 @@ def hdf5_bytes(path, rng):
 CHILD = """
 import resource, sys
 from pathlib import Path
-from kerascnn.weights import WeightsError, read
+from kerascnn.weights import WeightsError, read_weights
 resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
 for path in sorted(Path(sys.argv[1]).glob("*.h5")):
     try:
-        print(path.name, "read", len(read(path)), flush=True)
+        print(path.name, "read", len(read_weights(path)), flush=True)
     except WeightsError:
         print(path.name, "refused", flush=True)
 """
@@ -63,14 +63,14 @@ def test_a_keras_file_that_is_none(tmp_path, rng):
                 file.writestr(member.replace("__", "."), content)
         return tmp_path / name
 
-    assert len(read(build("whole.keras", model__weights__h5=inner))) == 4
+    assert len(read_weights(build("whole.keras", model__weights__h5=inner))) == 4
     for path, reason in {
         build("empty.keras"): "no such record",
-        build("cut.keras", model__weights__h5=inner[:700]): "hold a whole model.weights.h5",
-        build("bomb.keras", model__weights__h5=bytes(1 << 28)): "bytes declared",
+        build("cut.keras", model__weights__h5=inner[:700]): "contain a complete model.weights.h5",
+        build("bomb.keras", model__weights__h5=bytes(1 << 28)): "a declared size of",
     }.items():
         with pytest.raises(WeightsError, match=f"{path.name} should .*{reason}"):
-            read(path)
+            read_weights(path)
 
 
 def test_hdf5_that_points_elsewhere(tmp_path):
@@ -84,7 +84,7 @@ def test_hdf5_that_points_elsewhere(tmp_path):
             file.create_group("conv").attrs["weight_names"] = ["kernel"]
             add(file["conv"])
         with pytest.raises(WeightsError) as caught:
-            read(tmp_path / name)
+            read_weights(tmp_path / name)
         return str(caught.value)
 
     def linked(group):
@@ -111,10 +111,10 @@ def test_hdf5_that_points_elsewhere(tmp_path):
     def text(group):
         group["kernel"] = "weights"
 
-    assert "a link to elsewhere, which is not followed" in build("a.h5", linked)
-    assert "lies in another file" in build("b.h5", virtual)
-    assert "lies in another file" in build("c.h5", outside)
-    assert "4 times its own size" in build("d.h5", unwritten)
-    assert "4 times its own size" in build("e.h5", bomb)
+    assert "a link to another file, which is not followed for safety" in build("a.h5", linked)
+    assert "stored in another file" in build("b.h5", virtual)
+    assert "stored in another file" in build("c.h5", outside)
+    assert "4 times the size of the file" in build("d.h5", unwritten)
+    assert "4 times the size of the file" in build("e.h5", bomb)
     assert "have chunks of 800 bytes" in build("g.h5", overfull)
-    assert "hold numbers" in build("f.h5", text)
+    assert "contain numbers" in build("f.h5", text)

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from fitted import blank, fitted
 
-from kerascnn.weights.names import TWINS
-from kerascnn.weights.variables import from_keras, slots
+from kerascnn.weights.names import APPLICATIONS
+from kerascnn.weights.variables import array_from_keras, model_slots
 from kerascnn.zoo.layers import SCALES, Scale, weightless
-from kerascnn.zoo.registry import sources
+from kerascnn.zoo.registry import weights_sources
 
 
 def resnext_file(network):
@@ -39,11 +39,11 @@ OWN_NUMBERS = ["inception_v3_keras", "densenet121"]  # layers named by Keras its
 
 
 @pytest.mark.parametrize(
-    ("network", "style"), [*((name, "old") for name in TWINS), *((name, "new") for name in OWN_NUMBERS)]
+    ("network", "style"), [*((name, "old") for name in APPLICATIONS), *((name, "new") for name in OWN_NUMBERS)]
 )
 def test_files_of_keras_applications_fill_everything(network, style):
     with weightless():
-        theirs = getattr(keras.applications, TWINS[network])(weights=None)
+        theirs = getattr(keras.applications, APPLICATIONS[network])(weights=None)
     rows = {}
     for layer in theirs.layers:
         for i, weight in enumerate(layer.weights):
@@ -51,19 +51,19 @@ def test_files_of_keras_applications_fill_everything(network, style):
     if style == "new":  # groups of Keras 3 files are in order of the alphabet
         rows = dict(sorted(rows.items()))
     report, model = fitted(network, blank(rows))
-    assert (report.used, report.ignored, report.remarks) == (len(model.weights), (), [])
+    assert (report.used, report.ignored, report.notes) == (len(model.weights), (), [])
 
 
 @pytest.mark.parametrize("network", ["resnext50_32x4d", "resnext101_32x4d"])
 def test_old_resnext_files_fill_everything(network):
     report, model = fitted(network, blank(resnext_file(network)))
-    assert (report.used, report.remarks) == (len(model.weights), [])
+    assert (report.used, report.notes) == (len(model.weights), [])
     assert all(name.endswith("_gconv/kernel") for name in report.ignored)
 
 
 def test_every_keras_source_is_among_them():
-    found = {network for network, rows in sources().items() for row in rows if row.publisher == "keras"}
-    assert found == {*TWINS, "resnext50_32x4d", "resnext101_32x4d"}
+    found = {network for network, rows in weights_sources().items() for row in rows if row.publisher == "keras"}
+    assert found == {*APPLICATIONS, "resnext50_32x4d", "resnext101_32x4d"}
 
 
 def test_depthwise_sums_are_a_grouped_convolution(rng):
@@ -78,12 +78,12 @@ def test_depthwise_sums_are_a_grouped_convolution(rng):
     expected = keras.ops.conv(keras.ops.depthwise_conv(x, depthwise), sums)
     layer = keras.layers.Conv2D(filters, 3, groups=filters // c, use_bias=False, name="grouped")
     model = keras.Sequential([keras.Input((5, 5, filters)), layer])
-    layer.kernel.assign(from_keras(depthwise, slots(model)[0]))
+    layer.kernel.assign(array_from_keras(depthwise, model_slots(model)[0]))
     np.testing.assert_allclose(model(x), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(
-    "row", [row for rows in sources().values() for row in rows if row.publisher == "keras"], ids=str
+    "row", [row for rows in weights_sources().values() for row in rows if row.publisher == "keras"], ids=str
 )
 def test_keras_scales_as_keras_does(row):
     """The layer against keras.applications' own preprocessing."""

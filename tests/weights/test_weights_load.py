@@ -11,8 +11,8 @@ from published import PUBLISHED, checkpoint, shapes
 from safetensors.numpy import save_file
 
 from kerascnn import build_model, card, features, load_weights, rehead, save_weights
-from kerascnn.weights import WeightsError, read
-from kerascnn.zoo.registry import sources
+from kerascnn.weights import WeightsError, read_weights
+from kerascnn.zoo.registry import weights_sources
 
 ASIDE = ("*.num_batches_tracked", "aux?.*", "AuxLogits.*")
 
@@ -31,13 +31,13 @@ def test_published_checkpoints_fill_everything(network, publisher, flags):
     rows = shapes(network, publisher, **flags)
     report, model = fitted(network, blank(rows))
     assert report.used == len(model.weights)
-    assert report.remarks == []
+    assert report.notes == []
     assert all(any(fnmatchcase(name, pattern) for pattern in ASIDE) for name in report.ignored)
     assert report.used + len(report.ignored) == len(rows)
 
 
 def test_every_torch_source_is_among_them():
-    for network, rows in sources().items():
+    for network, rows in weights_sources().items():
         for row in rows:
             if row.publisher in PUBLISHED:
                 assert network in PUBLISHED[row.publisher], row.name
@@ -58,7 +58,7 @@ def stored(tmp_path):
 
     def store(change=lambda arrays: arrays, model=None):
         path = save_weights(model or small_resnet(), tmp_path / "torch.safetensors", layout="torchvision")
-        arrays = {name: array.copy() for name, array in read(path).items()}
+        arrays = {name: array.copy() for name, array in read_weights(path).items()}
         save_file(change(arrays) or arrays, path)
         return path
 
@@ -71,7 +71,9 @@ def kernels(model):
 
 def test_another_class_count_keeps_the_backbone(stored):
     path = stored()
-    with pytest.warns(UserWarning, match="logits untrained: the file has 1000 classes, the model 7"):
+    with pytest.warns(
+        UserWarning, match="logits keep their initial weights: the file has 1000 classes, the model has 7"
+    ):
         model = small_resnet(classes=7, weights=path)
     reference = kernels(small_resnet(weights=path))
     for name, array in kernels(model).items():
@@ -80,7 +82,7 @@ def test_another_class_count_keeps_the_backbone(stored):
 
 def test_a_file_without_its_classifier(stored):
     path = stored(lambda arrays: {name: array for name, array in arrays.items() if not name.startswith("fc.")})
-    with pytest.warns(UserWarning, match="logits untrained: the file has no such classifier"):
+    with pytest.warns(UserWarning, match="logits keep their initial weights: the file has no such classifier layer"):
         small_resnet(weights=path)
 
 
@@ -96,7 +98,9 @@ def test_another_size_of_input_keeps_the_convolutions(tmp_path):
     path = save_weights(
         build_model("vgg11", input_shape=(64, 64, 3), **small), tmp_path / "vgg.safetensors", layout="timm"
     )
-    with pytest.warns(UserWarning, match="fc1, fc2, logits untrained: fc1 sees 72 numbers here, 32 in the file"):
+    with pytest.warns(
+        UserWarning, match="fc1, fc2, logits keep their initial weights: fc1 .*: 72 in the model, 32 in the file"
+    ):
         build_model("vgg11", input_shape=(96, 96, 3), **small, weights=path)
 
 
@@ -104,10 +108,10 @@ def test_a_new_head_on_any_layer(stored):
     path = stored()
     model = rehead(small_resnet(), 5, at="stage2")
     before = kernels(model)
-    with pytest.raises(WeightsError, match=r"layer3\.0\.bn1\.bias, .* left over"):  # the file holds more than half
+    with pytest.raises(WeightsError, match=r"unexpected: .*layer3\.0\.bn1\.bias, "):  # the file holds more than half
         load_weights(model, path)
     assert all(np.array_equal(before[name], array) for name, array in kernels(model).items())
-    with pytest.warns(UserWarning, match="1000 classes, the model 5"):
+    with pytest.warns(UserWarning, match="1000 classes, the model has 5"):
         load_weights(rehead(small_resnet(), 5), path)
     report = load_weights(features(small_resnet(), "stage4"), path)
     assert {"fc.weight", "fc.bias"} < set(report.ignored)
@@ -140,13 +144,16 @@ def test_bgr_weights_on_four_channels(tmp_path):
 
 
 WRONG = {
-    "missing": (lambda a: a.pop("layer2.0.conv1.weight") * 0, "no layer2.0.conv1.weight"),
-    "left over": (lambda a: a.update(extra=np.ones(2, "f4")), "extra left over"),
+    "missing": (lambda a: a.pop("layer2.0.conv1.weight") * 0, "missing: layer2.0.conv1.weight"),
+    "left over": (lambda a: a.update(extra=np.ones(2, "f4")), "unexpected: extra"),
     "transposed": (
         lambda a: a.update({"conv1.weight": a["conv1.weight"].T.copy()}),
-        "conv1.weight of 7x7x3x64, not 64x3x7x7",
+        "conv1.weight of shape 7x7x3x64 instead of 64x3x7x7",
     ),
-    "NaN": (lambda a: a["layer1.0.bn1.bias"].__setitem__(3, np.nan), "1 NaN or infinite of 8 in layer1.0.bn1.bias"),
+    "NaN": (
+        lambda a: a["layer1.0.bn1.bias"].__setitem__(3, np.nan),
+        "1 NaN or infinite values of 8 in layer1.0.bn1.bias",
+    ),
     "other names": (lambda a: [a.pop(k) for k in list(a)] and a.update(weird=np.ones(2, "f4")), "names such as weird"),
 }
 
@@ -194,12 +201,12 @@ def test_arrays_of_any_shape(name, shape, stored):
 
 
 CALLS = {
-    "nobody publishes any": ("lenet5", "imagenet", ["lenet5", "nobody publishes any", "'imagenet'"]),
+    "nobody publishes any": ("lenet5", "imagenet", ["lenet5", "no published weights", "'imagenet'"]),
     "relatives have some": ("resnet18_a", "imagenet", ["resnet18, resnet34"]),
     "a near name": ("resnet50", "torchvison", ["torchvision"]),
     "a near tag": ("resnet50", "torchvision/v3", ["torchvision/v1", "torchvision/v2"]),
     "another publisher": ("squeezenet1_1", "timm", ["'timm'", "torchvision/v1"]),
-    "no file": ("resnet18", "weights/mine.pth", ["'weights/mine.pth'", "nor is there such a file"]),
+    "no file": ("resnet18", "weights/mine.pth", ["'weights/mine.pth'", "and there is no such file"]),
     "no name": ("resnet18", 7, ["`weights`", "7"]),
 }
 
@@ -241,19 +248,19 @@ def test_published_weights_by_name(weights, published_file):
 
 
 def test_the_best_published_weights_come_first():
-    first = {name: rows[0].name for name, rows in sources().items()}
+    first = {name: rows[0].name for name, rows in weights_sources().items()}
     assert first["resnet50"] == "torchvision/v2"  # checkable by a hash, 80.9 % against 76.1
     assert first["densenet121"] == "keras/imagenet"
     assert first["dpn92"].startswith("timm/")
-    assert all(rows[0].free for rows in sources().values() if any(row.free for row in rows))
+    assert all(rows[0].is_free for rows in weights_sources().values() if any(row.is_free for row in rows))
 
 
 def test_weights_bring_their_scaling(tmp_path):
 
     row = {"depths": (1, 1, 1, 1, 1), "widths": (4, 4, 4, 4, 4), "units": (8, 8), "input_shape": (32, 32, 3)}
     path = save_weights(build_model("vgg16", scale="caffe", **row), tmp_path / "mine.safetensors")
-    assert build_model("vgg16", **row, weights=path).get_layer("scale").like("caffe")
-    assert build_model("vgg16", **row, weights=path, scale="unit").get_layer("scale").like("unit")
+    assert build_model("vgg16", **row, weights=path).get_layer("scale").scales_like("caffe")
+    assert build_model("vgg16", **row, weights=path, scale="unit").get_layer("scale").scales_like("unit")
     with pytest.raises(ValueError, match="scale='caffe'"):
         load_weights(build_model("vgg16", **row), path)
 
@@ -271,9 +278,9 @@ def test_a_file_of_another_network_of_the_family_is_named(asked, network, shape,
     model = build_model(network, input_shape=shape)
     path = save_weights(model, tmp_path / "net.safetensors", layout="torchvision")
     small = build_model(asked, input_shape=shape if "alexnet" not in asked else (96, 96, 3))
-    with pytest.raises(WeightsError, match=rf"names and shapes are those of {network}: build_model\('{network}', "):
+    with pytest.raises(WeightsError, match=rf"tensor names and shapes match {network}: build_model\('{network}', "):
         load_weights(small, path)
-    with pytest.raises(WeightsError, match=f"are those of {network}"):
+    with pytest.raises(WeightsError, match=f"names and shapes match {network}"):
         build_model(asked, weights=path, input_shape=small.input_shape[1:])
 
 
@@ -281,4 +288,4 @@ def test_a_file_of_no_network_names_none(tmp_path):
     save_file({"features.0.weight": np.zeros((3, 3), "f4")}, tmp_path / "net.safetensors")
     with pytest.raises(WeightsError) as caught:
         build_model("squeezenet1_0", weights=tmp_path / "net.safetensors")
-    assert "those of" not in str(caught.value)
+    assert "names and shapes match" not in str(caught.value)

@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 from torch_files import legacy_bytes, same, small_net, tensor, zip_bytes
 
-from kerascnn.weights import WeightsError, by_layer, nonfinite, read
+from kerascnn.weights import WeightsError, count_nonfinite, group_by_layer, read_weights
 
 WRITERS = {"zip": zip_bytes, "legacy": legacy_bytes}
 written = pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS)
@@ -30,7 +30,7 @@ def stored(tmp_path):
 @written
 def test_every_kind_of_tensor(write, stored, rng):
     content, expected = small_net(rng)
-    same(read(stored(write(content))), expected)
+    same(read_weights(stored(write(content))), expected)
 
 
 @written
@@ -44,24 +44,24 @@ def test_wrapped_weights(write, stored, rng):
         "optimizer": {"state": {0: {"step": 1}}},
         "rng": tensor([1]),
     }
-    same(read(stored(write(wrapped))), expected)
+    same(read_weights(stored(write(wrapped))), expected)
 
 
 @written
 def test_two_networks_in_one_file(write, stored):
     path = stored(write({"model": {"a": tensor(np.ones(2))}, "state_dict_ema": {"a": tensor(np.zeros(2))}}))
     with pytest.raises(WeightsError, match="`part`. Received: the parts model, state_dict_ema"):
-        read(path)
-    assert read(path, part="state_dict_ema")["a"].tolist() == [0, 0]
+        read_weights(path)
+    assert read_weights(path, part="state_dict_ema")["a"].tolist() == [0, 0]
     with pytest.raises(WeightsError, match="the part 'teacher'. Received: the parts 'model', 'state_dict_ema'"):
-        read(path, part="teacher")
+        read_weights(path, part="teacher")
 
 
 @pytest.mark.parametrize("options", [{"compress": True}, {"order": "big"}, {"extra": [("../../evil", b"x")]}], ids=str)
 def test_other_ways_to_zip(options, stored, rng):
     content, expected = small_net(rng)
     path = stored(zip_bytes(content, **options))
-    same(read(path), expected)
+    same(read_weights(path), expected)
     assert [file.name for file in path.parent.iterdir()] == ["weights.bin"]
 
 
@@ -80,12 +80,12 @@ def test_torch_writes_the_same(tmp_path, rng):
         torch.save(content, tmp_path / "net.pth", _use_new_zipfile_serialization=new)
         loaded = torch.load(tmp_path / "net.pth", weights_only=True)
         loaded = {name: value.float() if value.dtype == torch.bfloat16 else value for name, value in loaded.items()}
-        same(read(tmp_path / "net.pth"), {name: value.detach().numpy() for name, value in loaded.items()})
+        same(read_weights(tmp_path / "net.pth"), {name: value.detach().numpy() for name, value in loaded.items()})
 
 
 def test_torch_is_not_imported(stored, rng):
     before = "torch" in sys.modules
-    read(stored(zip_bytes(small_net(rng)[0])))
+    read_weights(stored(zip_bytes(small_net(rng)[0])))
     assert ("torch" in sys.modules) == before
 
 
@@ -94,15 +94,15 @@ def test_safetensors(tmp_path, rng):
 
     values = {"a": rng.normal(size=(2, 3)), "b": np.array([1.5, -2], ml_dtypes.bfloat16), "c": np.array([True, False])}
     save_file(values | {"d": np.array(3, "f4")}, tmp_path / "net")
-    found = read(tmp_path / "net")
+    found = read_weights(tmp_path / "net")
     same({name: found[name] for name in "abcd"}, values | {"b": np.array([1.5, -2], "f4"), "d": np.array(3, "f4")})
 
 
 def test_the_shared_squeezenet(shared):
-    found = read(shared("weights", "squeezenet1_1_torchvision.safetensors"))
+    found = read_weights(shared("weights", "squeezenet1_1_torchvision.safetensors"))
     assert sum(array.size for array in found.values()) == 1_235_496  # torchvision's num_params
     assert found["features.0.weight"].shape == (64, 3, 3, 3)
-    assert not nonfinite(found)
+    assert not count_nonfinite(found)
 
 
 @pytest.fixture
@@ -117,7 +117,7 @@ def model():
 @pytest.mark.parametrize("name", ["net.weights.h5", "net.h5", "net.keras"])
 def test_keras_files(name, model, tmp_path):
     (model.save_weights if name == "net.weights.h5" else model.save)(tmp_path / name)
-    found = by_layer(read(tmp_path / name))
+    found = group_by_layer(read_weights(tmp_path / name))
     assert set(found) == {"first", "norm", "second", "head/dense"}
     layers = {layer.name: layer for layer in model.layers} | {"head/dense": model.get_layer("head")}
     for layer, arrays in found.items():
@@ -134,10 +134,12 @@ def test_the_old_applications_layout(tmp_path):
             group.attrs["weight_names"] = weights
             for name in weights:
                 group.create_dataset(name.decode(), data=np.arange(3.0), compression="gzip")
-    assert list(read(tmp_path / "vgg")) == ["conv/kernel", "conv/bias", "fc/fc_W_1"]
+    assert list(read_weights(tmp_path / "vgg")) == ["conv/kernel", "conv/bias", "fc/fc_W_1"]
 
 
 def test_nonfinite_weights_are_counted(stored):
     values = np.array([1, np.nan, np.inf], "f4")
-    found = read(stored(zip_bytes({"good": tensor(np.ones(2)), "bad": tensor(values), "steps": tensor(np.array(3))})))
-    assert nonfinite(found) == {"bad": 2}
+    found = read_weights(
+        stored(zip_bytes({"good": tensor(np.ones(2)), "bad": tensor(values), "steps": tensor(np.array(3))}))
+    )
+    assert count_nonfinite(found) == {"bad": 2}

@@ -8,7 +8,7 @@ from oracles.squeezenet import logits
 from PIL import Image
 
 from kerascnn import build_model, features
-from kerascnn.weights import read
+from kerascnn.weights import read_weights
 
 MEASURED = {  # file, network, crop -> top-1, top-5 in % of the 500 photos, with torchvision's modules
     ("squeezenet1_1_torchvision", "squeezenet1_1", 224): (64.8, 84.4),
@@ -57,6 +57,6 @@ def test_logits(file, network, side, photos, shared):
     images = cropped(photos[0][[0, 250]], side).astype("f4")
     model = features(build_model(network, input_shape=(side, side, 3), weights=path), "logits")
     caffe = network.endswith("caffe")
-    tensors = {name: array.astype("f4") for name, array in read(path).items()}
+    tensors = {name: array.astype("f4") for name, array in read_weights(path).items()}
     expected = logits(tensors, SCALED[network](images), "1.0" if caffe else "1.1", margin=int(caffe))
     np.testing.assert_allclose(model(images), expected, rtol=1e-4, atol=1e-4)

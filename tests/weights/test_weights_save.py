@@ -7,7 +7,7 @@ from published import shapes
 
 from kerascnn import build_model, load_weights, save_weights
 from kerascnn.weights.save import torch_tensors
-from kerascnn.weights.variables import from_torch, slots, to_torch
+from kerascnn.weights.variables import array_from_torch, array_to_torch, model_slots
 
 TINY = {"input_shape": (64, 64, 3)}
 DEPTHS = TINY | {"depths": (1, 1, 1, 1), "widths": (8, 8, 8, 8)}
@@ -55,16 +55,16 @@ def test_the_names_are_the_published_ones(tmp_path):
 def test_torch_counts_channels_first():
     """Numbers, not only shapes, of a dense layer behind a map."""
     layers = [keras.Input((2, 2, 2)), keras.layers.Flatten(), keras.layers.Dropout(0.5), keras.layers.Dense(3)]
-    dense = slots(keras.Sequential(layers))[0]
-    assert dense.maps == (2, 2, 2)
+    dense = model_slots(keras.Sequential(layers))[0]
+    assert dense.map_shape == (2, 2, 2)
     theirs = np.arange(24, dtype="f4").reshape(3, 8)  # out, then channel, row, column
-    ours = from_torch(theirs, dense)
+    ours = array_from_torch(theirs, dense)
     for row, column, channel, out in np.ndindex(2, 2, 2, 3):
         assert ours[(row * 2 + column) * 2 + channel, out] == theirs[out, (channel * 2 + row) * 2 + column]
-    np.testing.assert_array_equal(to_torch(ours, dense), theirs)
+    np.testing.assert_array_equal(array_to_torch(ours, dense), theirs)
     convolved = theirs.reshape(3, 2, 2, 2)
-    np.testing.assert_array_equal(from_torch(convolved, dense), ours)
-    np.testing.assert_array_equal(to_torch(ours, dense, convolved=True), convolved)
+    np.testing.assert_array_equal(array_from_torch(convolved, dense), ours)
+    np.testing.assert_array_equal(array_to_torch(ours, dense, as_convolution=True), convolved)
 
 
 WRONG = {
@@ -96,9 +96,9 @@ def test_a_failure_leaves_the_old_file(tmp_path, monkeypatch):
 
 def test_what_was_finetuned_says_where_it_began(tmp_path):
     model = build_model("resnet18", **DEPTHS)
-    model.get_layer("scale").become("tf", "timm/gluon_in1k")
+    model.get_layer("scale").set_scale("tf", "timm/gluon_in1k")
     path = save_weights(model, tmp_path / "net.safetensors", layout="torchvision")
     again = build_model("resnet18", **DEPTHS, weights=path)
-    assert again.get_layer("scale").like("tf")
+    assert again.get_layer("scale").scales_like("tf")
     assert again.get_layer("scale").source == "timm/gluon_in1k"
     assert load_weights(again, path).source == "timm/gluon_in1k"

@@ -10,9 +10,9 @@ from networks import ALL, TINY
 
 import kerascnn
 from kerascnn import build_model, card, features, list_models, outline, pattern, rehead
-from kerascnn.support.text import natural
+from kerascnn.support.text import natural_key
 from kerascnn.zoo import catalog
-from kerascnn.zoo.registry import CARDS, PUBLISHERS, matching, register, timm_name
+from kerascnn.zoo.registry import CARDS, PUBLISHERS, filter_networks, register, translate_timm_name
 
 SMALL = {"input_shape": (32, 32, 3), "classes": 10}
 
@@ -20,7 +20,7 @@ SMALL = {"input_shape": (32, 32, 3), "classes": 10}
 def test_names_come_in_natural_order_and_tiny_ones_only_when_asked_for():
     names = list_models("resnet*")
     assert names.index("resnet18") < names.index("resnet101")
-    assert names == sorted(names, key=natural)
+    assert names == sorted(names, key=natural_key)
     assert not any(name.startswith("tiny") for name in ALL)
     assert all(name.startswith("tiny") for name in TINY)
     assert TINY
@@ -45,9 +45,9 @@ def test_networks_with_published_weights():
 
 
 def test_rows_of_the_catalog_are_filtered_like_cards():
-    rows = catalog.read()
+    rows = catalog.read_catalog()
     for asked in (True, False, *PUBLISHERS):
-        assert [row.name for row in matching(rows, pretrained=asked)] == list_models(pretrained=asked)
+        assert [row.name for row in filter_networks(rows, pretrained=asked)] == list_models(pretrained=asked)
 
 
 def test_weights_of_a_card_of_ones_own_count(monkeypatch):
@@ -169,7 +169,7 @@ WRONG = [  # a call, and what its answer has to name
     (tiny(input_shape=(2, 2)), ["`input_shape`", "(height, width, channels)", "(2, 2)"]),
     (tiny(input_shape=32), ["`input_shape`", "32"]),
     (tiny(input_shape="32x32"), ["`input_shape`", "'32x32'"]),
-    (tiny(input_shape=(3, 224, 224)), ["`input_shape`", "channels first"]),
+    (tiny(input_shape=(3, 224, 224)), ["`input_shape`", "channels-first"]),
     (tiny(input_shape=(32, 32, 0)), ["`input_shape`", "(32, 32, 0)"]),
     (tiny(input_shape=(32, 32, None)), ["`input_shape`", "None"]),
     (tiny(input_shape=(32, -1, 3)), ["`input_shape`", "-1"]),
@@ -179,7 +179,7 @@ WRONG = [  # a call, and what its answer has to name
     (lambda: build_model("inception_v3_keras", input_shape=(64, 80, 3)), ["at least 75x75", "(64, 80, 3)"]),
     (lambda: build_model("lenet5", input_shape=(28, 28, 1)), ["at least 32x32", "(28, 28, 1)"]),
     (lambda: build_model("googlenet_aux", input_shape=(64, 64, 3)), ["at least 79x79", "aux=False"]),
-    (lambda: build_model("alexnet", input_shape=(None, None, 3)), ["fixed sizes", "fully connected"]),
+    (lambda: build_model("alexnet", input_shape=(None, None, 3)), ["fixed sizes", "dense layers"]),
     (tiny(classes=1), ["`classes`", "at least 2", "1"]),
     (tiny(classes=0), ["`classes`", "0"]),
     (tiny(classes=-3), ["`classes`", "-3"]),
@@ -201,12 +201,12 @@ WRONG = [  # a call, and what its answer has to name
     (tiny(depths=(1, 1, 1)), ["`depths`", "`widths`", "(1, 1, 1)"]),
     (tiny(dropout="half"), ["`dropout`", "'half'"]),
     (tiny(dropout=1.5), ["dropout=1.5"]),
-    (tiny(drop_path=2.0), ["drop_path=2.0", "probability"]),
+    (tiny(drop_path=2.0), ["drop_path=2.0", "between 0 and 1"]),
     (tiny(branch="bottleneck"), ["`branch`", "'bottleneck'"]),
     (lambda: build_model("tiny_vgg", units=(32, "wide")), ["units=(32, 'wide')"]),
     (lambda: features(build_model("tiny_resnet"), "stage9"), ["'stage9'", "stage2"]),
     (lambda: features(build_model("tiny_resnet"), ["stage1", "feature"]), ["'feature'", "features"]),
-    (lambda: features(build_model("tiny_resnet"), 3), ["`names`", "3"]),
+    (lambda: features(build_model("tiny_resnet"), 3), ["`layers`", "3"]),
     (lambda: features("resnet50", "stage1"), ["`model`", "'resnet50'"]),
     (lambda: rehead(build_model("tiny_resnet"), 1), ["`classes`", "1"]),
     (lambda: rehead(build_model("tiny_resnet"), 3, at="pool"), ["'pool'"]),
@@ -214,7 +214,7 @@ WRONG = [  # a call, and what its answer has to name
     (text("[CONV-RELU"), ["position 10", "']'"]),
     (text("CONV-RELU"), ["end with FC", "the end"]),
     (text("[CONV]*N-FC"), ["position 7", "letter"]),
-    (text("[CONV]*N-FC", N=1.5), ["position 7", "whole value"]),
+    (text("[CONV]*N-FC", N=1.5), ["position 7", "integer value"]),
     (text("FC-CONV-FC"), ["no CONV after an FC"]),
     (text("CONV RELU-FC"), ["position 5"]),
     (text(""), ["the end"]),
@@ -257,7 +257,7 @@ def test_there_are_fifty_wrong_calls():
 )
 def test_the_names_of_timm_are_told_apart(theirs, advice):
     for find in (build_model, card):
-        with pytest.raises(ValueError, match=f"timm's name of .*: {re.escape(advice)}"):
+        with pytest.raises(ValueError, match=f"timm's name for .*: {re.escape(advice)}"):
             find(theirs)
 
 
@@ -266,7 +266,7 @@ def test_every_name_in_timms_table_leads_to_its_network():
     assert len(rows) > 80
     for row in rows:
         theirs = row.file.removesuffix(".safetensors")
-        assert timm_name(theirs) == (row.network, row.name)
+        assert translate_timm_name(theirs) == (row.network, row.name)
 
 
 @pytest.mark.parametrize("name", ["resnetv2_51", "resnetv2_50x1_bit", "mobilenet.a1_in1k"])

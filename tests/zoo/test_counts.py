@@ -14,14 +14,14 @@ from kerascnn.zoo import catalog
 
 BIG = [name for name in ALL if re.search(r"1001|1202", name)]
 FAST = [*TINY, *(name for name in ALL if name not in BIG)]
-SAID = {row.name: row for row in catalog.read()}
+SAID = {row.name: row for row in catalog.read_catalog()}
 
 
 @pytest.mark.parametrize("name", rows(FAST, [*ALL, *TINY]))
 def test_names_that_every_model_keeps_and_counts_as_published_and_cataloged(name):
     row, model = card(name), outline(name)
     check_names(model, row)
-    found = catalog.stated(row) | catalog.counted(model)
+    found = catalog.card_fields(row) | catalog.count_model(model)
     if row.params is None:
         assert row.source.startswith(("no published", "none")), "a row without a figure should say so"
     else:
@@ -42,7 +42,7 @@ def test_the_catalog_says_what_was_published(name):
         assert said.params == row.params
     if row.gmacs is not None:
         assert said.macs == pytest.approx(row.gmacs * 1e9, rel=1e-3, abs=0.5e5)
-    assert {key: getattr(said, key) for key in catalog.stated(row)} == catalog.stated(row)
+    assert {key: getattr(said, key) for key in catalog.card_fields(row)} == catalog.card_fields(row)
 
 
 def check_names(model, row):

@@ -6,8 +6,8 @@ import pytest
 from networks import outline
 
 from kerascnn import build_model, card, features
-from kerascnn.weights.names import by_connection
-from kerascnn.zoo.architectures.resnet import plain
+from kerascnn.weights.names import layers_by_connection
+from kerascnn.zoo.architectures.resnet import no_shortcut
 
 
 def strides(name):
@@ -32,7 +32,7 @@ def test_keras_applications_v2_halves_at_the_end_of_a_stage():
 def test_v1_and_v15_have_the_same_weights_and_not_the_same_scores(rng):
     options = {"input_shape": (64, 64, 3), "classes": 10, "scale": "tf"}
     old, new = (build_model(name, **options) for name in ("resnet50_v1", "resnet50"))
-    for a, b in zip(by_connection(old), by_connection(new), strict=True):
+    for a, b in zip(layers_by_connection(old), layers_by_connection(new), strict=True):
         a.set_weights(b.get_weights())
     x = rng.uniform(0, 255, (2, 64, 64, 3)).astype("float32")
     assert np.abs(features(old, "logits")(x) - features(new, "logits")(x)).max() > 1e-3
@@ -46,7 +46,7 @@ def test_a_plain_net_is_the_residual_net_without_its_sums(rng):
     # a residual net whose branches return zero passes its input on; a plain net cannot
     deep = {
         n: build_model("tiny_resnet_a", drop_path=0.0, **o)
-        for n, o in {"sum": {}, "plain": {"shortcut": plain}}.items()
+        for n, o in {"sum": {}, "plain": {"shortcut": no_shortcut}}.items()
     }
     for other in deep.values():
         for layer in other.layers:
@@ -162,11 +162,11 @@ def test_simple_bypass_is_around_every_other_fire_module():
 
 def test_averages_of_inception_count_the_padding_in_torch_and_not_in_keras():
     ones = np.ones((1, 5, 5, 1), "float32")
-    from kerascnn.zoo.architectures.inception import mean, padded_mean
+    from kerascnn.zoo.architectures.inception import average_pool_3x3, average_pool_3x3_with_padding
 
     inputs = keras.Input((5, 5, 1))
-    excluded = np.array(keras.Model(inputs, mean(inputs, None, "a", "a"))(ones))
-    included = np.array(keras.Model(inputs, padded_mean(inputs, None, "b", "b"))(ones))
+    excluded = np.array(keras.Model(inputs, average_pool_3x3(inputs, None, "a", "a"))(ones))
+    included = np.array(keras.Model(inputs, average_pool_3x3_with_padding(inputs, None, "b", "b"))(ones))
     assert np.all(excluded == 1)
     assert included[0, 0, 0, 0] == pytest.approx(4 / 9)
     assert included[0, 2, 2, 0] == pytest.approx(1)

@@ -3,7 +3,7 @@
 import pytest
 
 from kerascnn import pattern
-from kerascnn.zoo.grammar import parse
+from kerascnn.zoo.grammar import parse_pattern
 from kerascnn.zoo.layers import weightless
 
 CASES = {
@@ -21,12 +21,12 @@ CASES = {
 
 @pytest.mark.parametrize("text", CASES)
 def test_patterns_unfold(text):
-    assert " ".join(parse(text)) == CASES[text]
+    assert " ".join(parse_pattern(text)) == CASES[text]
 
 
 def test_letters_count_and_a_question_mark_may_leave_out():
     text = "[[CONV-RELU]*N-POOL?]*M-[FC-RELU]*K-FC"
-    steps = parse(text, {"N": 1, "M": 2, "K": 1}, optional=False)
+    steps = parse_pattern(text, {"N": 1, "M": 2, "K": 1}, optional=False)
     assert steps == ["CONV", "RELU", "CONV", "RELU", "FC", "RELU", "FC"]
 
 

@@ -118,7 +118,7 @@ def test_drop_path_at_its_limits(rate, kept):
 
 
 def test_drop_path_refuses_a_rate_that_is_no_probability():
-    with pytest.raises(ValueError, match=r"`rate` should be a probability, 0 to 1. Received: 1.5"):
+    with pytest.raises(ValueError, match=r"`rate` should be between 0 and 1. Received: 1.5"):
         DropPath(1.5)
 
 

@@ -15,10 +15,10 @@ from PIL import Image
 import kerascnn_saved_models
 from kerascnn import build_model, evaluate, load_weights, predict
 from kerascnn.inputs import class_names
-from kerascnn.zoo.registry import sources
+from kerascnn.zoo.registry import weights_sources
 
 FOLDER = Path(kerascnn_saved_models.__file__).parent
-SHIPPED = [source for name in ALL for source in card(name).weights if source.shipped]
+SHIPPED = [source for name in ALL for source in card(name).weights if source.is_shipped]
 ids = [source.network for source in SHIPPED]
 MIB = 2**20
 
@@ -72,7 +72,7 @@ def test_weights_file_and_savedmodel_say_the_same(source, pixels):
 
 
 def test_other_classes_keep_the_backbone(source):
-    with pytest.warns(UserWarning, match="untrained"):
+    with pytest.warns(UserWarning, match="initial weights"):
         model = build_model(source.network, weights=source.name, classes=3)
     whole = build_model(source.network, weights=source.name)
     np.testing.assert_array_equal(model.get_layer("stem_conv").kernel, whole.get_layer("stem_conv").kernel)
@@ -85,7 +85,7 @@ def test_ways_to_ask(asked):
 
 
 def test_imagenet_is_something_else():
-    with pytest.raises(ValueError, match="weights of resnet20_cifar10 'imagenet'.*kerascnn/cifar10"):
+    with pytest.raises(ValueError, match="weights for resnet20_cifar10 'imagenet'.*kerascnn/cifar10"):
         build_model("resnet20", weights="imagenet")
 
 
@@ -94,13 +94,13 @@ def test_a_photo_gets_a_name(shared):
         names = [name for name in archive.namelist() if name.endswith(".jpg")][::100]
         photos = [np.array(Image.open(archive.open(name))) for name in names]
     found = predict(build_model("resnet20", weights="cifar10"), np.stack(photos))
-    assert found.labels == class_names.CIFAR10
+    assert found.class_names == class_names.CIFAR10
     right = [guess.label == name.split("/")[-2] for (guess,), name in zip(found.top(1), names, strict=True)]
     assert np.mean(right) > 0.7
 
 
 @pytest.mark.nightly
 def test_it_is_as_accurate_as_its_card_says(shared):
-    (source,) = sources()["resnet20_cifar10"]
+    (source,) = weights_sources()["resnet20_cifar10"]
     found = evaluate(build_model("resnet20", weights="cifar10"), shared("data", "cifar10_test_a.zip"))
     assert 100 * found.accuracy == pytest.approx(source.top1, abs=0.05)

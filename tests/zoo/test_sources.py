@@ -9,12 +9,12 @@ import pytest
 from networks import ALL, card
 
 from kerascnn.zoo.layers import SCALES
-from kerascnn.zoo.registry import CARDS, PUBLISHERS, Source, sources, table
+from kerascnn.zoo.registry import CARDS, PUBLISHERS, WeightsSource, read_csv, weights_sources
 
-FIELDS = [field.name for field in fields(Source)]
-ROWS = {name: table("weights", "tables", f"{name}.csv") for name in PUBLISHERS}
-SOURCES = [source for name in ALL for source in card(name).weights if not source.shipped]
-SHIPPED = [source for name in ALL for source in card(name).weights if source.shipped]
+FIELDS = [field.name for field in fields(WeightsSource)]
+ROWS = {name: read_csv("weights", "tables", f"{name}.csv") for name in PUBLISHERS}
+SOURCES = [source for name in ALL for source in card(name).weights if not source.is_shipped]
+SHIPPED = [source for name in ALL for source in card(name).weights if source.is_shipped]
 LICENSES = {"unrestricted", "BSD-2-Clause", "BSD-3-Clause", "Apache-2.0", "MIT", "CC-BY-4.0", "CC-BY-NC-4.0"}
 BERKELEY = "http", "dl.caffe.berkeleyvision.org"  # knows no https; the hash says whether the right file came
 HOSTS = {
@@ -41,13 +41,13 @@ def test_every_row_is_on_the_card_of_a_network():
     }
     for rows in ROWS.values():
         assert all(list(row) == FIELDS for row in rows)
-    assert set(sources()) <= set(CARDS)
+    assert set(weights_sources()) <= set(CARDS)
     assert len(SOURCES) + len(SHIPPED) == sum(map(len, ROWS.values()))
     assert all(source.network == name for name in ALL for source in card(name).weights)
 
 
 def test_publishers_are_those_of_the_tables():
-    assert {source.publisher for rows in sources().values() for source in rows} == set(PUBLISHERS)
+    assert {source.publisher for rows in weights_sources().values() for source in rows} == set(PUBLISHERS)
     assert {source.publisher for source in [*SOURCES, *SHIPPED]} == set(PUBLISHERS)
 
 
@@ -82,7 +82,7 @@ def test_where_it_is_and_how_it_is_checked(source):
 def test_what_it_wants_and_reaches(source):
     assert source.scale in SCALES
     assert source.license in LICENSES
-    assert source.free == (source.license != "CC-BY-NC-4.0")
+    assert source.is_free == (source.license != "CC-BY-NC-4.0")
     assert source.interpolation in ("bilinear", "bicubic")
     assert 224 <= source.crop <= source.resize <= 1.2 * source.crop
     assert (source.top1 is None) == (source.top5 is None)
@@ -102,12 +102,12 @@ def test_only_what_nobody_published_is_left_empty():
     }
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if name in sources()])
+@pytest.mark.parametrize("name", [name for name in ALL if name in weights_sources()])
 def test_the_best_comes_first(name):
     found = card(name).weights
-    order = [(not source.free, not source.hash, -(source.top1 or 0)) for source in found]
+    order = [(not source.is_free, not source.hash, -(source.top1 or 0)) for source in found]
     assert order == sorted(order)
-    assert found[0].free
+    assert found[0].is_free
 
 
 def test_how_many_networks_have_weights():
@@ -155,6 +155,6 @@ def test_a_card_is_one_line_and_prints_as_a_few():
     )
     lines = str(found).splitlines()
     assert lines[0].startswith("resnet18: ")
-    assert lines[1] == "input 224x224x3, pixels scaled as torch, 1,000 classes"
+    assert lines[1] == "input 224x224x3, preprocessing torch, 1,000 classes"
     assert len([line for line in lines if line.startswith("weights ")]) == len(found.weights)
     assert all("\n" not in repr(each) and len(repr(each)) < 160 for each in CARDS.values())

@@ -6,7 +6,7 @@ import pytest
 from networks import vary
 
 from kerascnn import build_model, features, outline
-from kerascnn.weights.names import by_connection, twin
+from kerascnn.weights.names import keras_application, layers_by_connection
 
 pytestmark = pytest.mark.usefixtures("forgotten")
 
@@ -32,7 +32,7 @@ DEEPER = {  # theirs with the same functions: other numbers of blocks
 
 def copy(ours, theirs):
     """Their weights into our layers, matched by the order of connections."""
-    pairs = list(zip(by_connection(ours), by_connection(theirs), strict=True))
+    pairs = list(zip(layers_by_connection(ours), layers_by_connection(theirs), strict=True))
     for mine, other in pairs:
         mine.set_weights(other.get_weights())
     return pairs
@@ -63,7 +63,7 @@ def test_twin(name, theirs, side, rng):
 
 def drawn(model):
     """Each layer with weights: what it is, its maps, and the layers with weights that it reads."""
-    layers = by_connection(model)
+    layers = layers_by_connection(model)
     place = {id(layer): i for i, layer in enumerate(layers)}
 
     def read(layer):
@@ -86,7 +86,7 @@ def drawn(model):
 @pytest.mark.parametrize("name", DEEPER)
 def test_deeper_ones_are_drawn_alike(name):
     """Layer by layer, without weights; that such layers give the same scores is shown on the first of the family."""
-    ours, theirs = outline(name), twin(name)
+    ours, theirs = outline(name), keras_application(name)
     assert drawn(ours) == drawn(theirs)
     assert ours.count_params() == theirs.count_params()
 

@@ -1,54 +1,60 @@
-"""What the network is made of: its blocks drawn, its layers in a table."""
+"""The architecture: a block diagram and a table of layers."""
 
 import pandas as pd
 
 from ...anatomy.diagram import diagram
-from ...support.text import sides
-from ..page import Section, drawn, facts, folded, paragraph, table
+from ...support.text import format_shape
+from ..page import Section, data_table, definition_list, details, paragraph, svg_figure
 
 WIDTH = 1100  # of the drawing, about that of the page
 
 
-def anatomy(subject):
+def anatomy_section(subject):
     """The block diagram and the table of layers."""
     found = subject.anatomy
     totals = {name: value for name, value in found.totals.items() if value is not None}
     rows = [row for row in found.rows if row.inputs]
     said = {
-        "input": ", ".join(sides(row.shape) for row in found.rows if not row.inputs),
-        "layers": f"{len(rows):,} calls, {sum(1 for row in rows if row.learned):,} with weights",
-        "parameters": f"{found.learned:,} learned, {found.params:,} with the statistics of norms",
-        "trainable now": f"{found.trainable:,}",
-        "multiply-adds": f"{found.macs:,} for one image" if found.macs else "unknown",
-        "activations": f"{found.activations:,} numbers for one image" if found.activations else "unknown",
+        "input": ", ".join(format_shape(row.shape) for row in found.rows if not row.inputs),
+        "layers": f"{len(rows):,} layers in execution order, {sum(1 for row in rows if row.learnable):,} with weights",
+        "parameters": f"{found.learnable:,} learned, {found.params:,} including the statistics of normalization layers",
+        "currently trainable": f"{found.trainable:,}",
+        "multiply-adds": f"{found.macs:,} per image" if found.macs else "unknown",
+        "activations": f"{found.activations:,} values per image" if found.activations else "unknown",
     }
-    caption = "Convolutions, pools and dense layers as boxes; repeats are folded, skips are arcs."
-    blocks = [facts(said)]
+    caption = (
+        "Convolution, pooling and dense layers are boxes; repeated blocks are drawn once, skip connections are arcs."
+    )
+    blocks = [definition_list(said)]
     try:
         given = {row.name: row.shape for row in found.rows if not row.inputs}
         open_sizes = any(None in tensor.shape[1:] for tensor in subject.model.inputs)
         picture = diagram(subject.model, width=WIDTH, input_shape=given if open_sizes else None)
-        blocks.append(drawn(picture.svg, f"block diagram of {subject.name}: {said['layers']}", caption))
+        blocks.append(svg_figure(picture.svg, f"block diagram of {subject.name}: {said['layers']}", caption))
     except ValueError as error:
-        blocks.append(paragraph(f"No drawing: {error}", soft=True))
-    blocks.append(folded(f"All {len(found.rows):,} layers", table(layers(found))))
+        blocks.append(paragraph(f"No diagram: {error}", soft=True))
+    blocks.append(details(f"All {len(found.rows):,} layers", data_table(layers_frame(found))))
     results = {"totals": totals, "layers": [{"name": row.name, "kind": row.kind, "shape": row.shape,
                 "parameters": row.params, "multiply_adds": row.macs} for row in found.rows]}  # fmt: skip
     return Section("Architecture", tuple(blocks), results)
 
 
-def layers(found):
-    """The table, as a reader wants it."""
+def layers_frame(found):
+    """The table of layers."""
     rows = [
         {
             "layer": row.name,
             "kind": row.kind,
-            "output": sides(row.shape),
+            "output": format_shape(row.shape),
             "parameters": row.params or None,
             "multiply-adds": row.macs or None,
             "activations": row.activations,
-            "sees": "all" if row.sees == "whole" else sides(row.receptive) if row.receptive else "",
-            "stride": sides(f"{step:g}" for step in row.stride) if row.stride else "",
+            "sees": "all"
+            if row.receptive_status == "whole"
+            else format_shape(row.receptive_field)
+            if row.receptive_field
+            else "",
+            "stride": format_shape(f"{step:g}" for step in row.stride) if row.stride else "",
         }
         for row in found.rows
     ]

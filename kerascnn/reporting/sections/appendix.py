@@ -1,62 +1,97 @@
-"""Where it all comes from: versions, hashes, times, what each method shows and does not show."""
+"""Provenance: versions, hashes, times; what each method shows and does not show."""
 
 import pandas as pd
 
-from ..page import Section, facts, heading, paragraph, table
+from ..page import Section, data_table, definition_list, heading, paragraph
 
 METHODS = {  # section -> (method, paper, what it shows, what it does not show)
     "cards": (
-        ("95 % interval", "Wilson 1927", "how far an accuracy may be off by the images drawn", "a shift of the data"),
+        (
+            "95 % interval",
+            "Wilson 1927",
+            "how much an accuracy may vary with the choice of images",
+            "a shift of the data distribution",
+        ),
         (
             "calibration error",
             "Guo et al. 2017",
-            "whether probabilities mean what they say",
-            "whether answers are right",
+            "whether confidence matches accuracy",
+            "whether a single answer is correct",
         ),
     ),
     "filters": (
         (
             "filters as images",
             "Krizhevsky et al. 2012",
-            "what the first layer looks for",
-            "what later layers make of it",
+            "which patterns the first layer detects",
+            "how later layers use them",
         ),
-        ("verdict on filters", "Marchenko and Pastur 1967", "structure beyond chance", "whether the network is good"),
+        (
+            "quality of filters",
+            "Marchenko and Pastur 1967",
+            "structure that random filters do not have",
+            "whether the network is accurate",
+        ),
     ),
     "units": (
-        ("top patches and deconvnet", "Zeiler and Fergus 2014", "what drives a unit most", "what else drives it"),
+        ("top patches and deconvnet", "Zeiler and Fergus 2014", "what activates a unit most", "what else activates it"),
     ),
     "classes": (
         (
             "activation maximization",
             "Simonyan et al. 2014",
-            "what scores highest",
-            "what photos of the class look like",
+            "what gives the highest score",
+            "how photos of the class look",
         ),
     ),
     "explanations": (
-        ("saliency", "Simonyan et al. 2014", "where small changes matter", "what large changes would do"),
-        ("guided backpropagation", "Springenberg et al. 2015", "edges that pass", "the class: it hardly depends on it"),
-        ("Grad-CAM", "Selvaraju et al. 2017", "which region speaks for a class", "detail below a cell of the last map"),
-        ("occlusion", "Zeiler and Fergus 2014", "what is missed when covered", "what is there twice"),
+        (
+            "saliency",
+            "Simonyan et al. 2014",
+            "where small changes of pixels affect the score",
+            "what large changes would do",
+        ),
+        (
+            "guided backpropagation",
+            "Springenberg et al. 2015",
+            "which edges contribute",
+            "which class: it hardly depends on it",
+        ),
+        (
+            "Grad-CAM",
+            "Selvaraju et al. 2017",
+            "which regions support a class",
+            "detail below one cell of the last feature map",
+        ),
+        ("occlusion", "Zeiler and Fergus 2014", "which regions the prediction depends on", "redundant evidence"),
     ),
-    "errors": (("confusion matrix", "", "who is taken for whom", "why"),),
+    "errors": (("confusion matrix", "", "which classes are confused", "why"),),
     "fooling": (
-        ("adversarial images", "Szegedy et al. 2014", "how near the boundary is", "how often this happens by itself"),
+        (
+            "adversarial images",
+            "Szegedy et al. 2014",
+            "how close the decision boundary is",
+            "how often such changes occur naturally",
+        ),
     ),
     "inversion": (
-        ("inversion", "Mahendran and Vedaldi 2015", "what a layer still knows", "what the network uses of it"),
+        (
+            "inversion",
+            "Mahendran and Vedaldi 2015",
+            "which information a layer preserves",
+            "which of it the network uses",
+        ),
     ),
     "health": (
-        ("sparsity", "Treves and Rolls 1991", "how selective units are", "for what"),
-        ("effective rank", "Roy and Vetterli 2007", "directions that a layer uses", "which of them matter"),
+        ("sparsity", "Treves and Rolls 1991", "how selective units are", "what they are selective for"),
+        ("effective rank", "Roy and Vetterli 2007", "how many directions a layer uses", "which of them matter"),
     ),
 }
 
 
-def appendix(subject):
-    """Provenance, the sections with their times, methods, remarks."""
-    meta, parts = subject.facts["meta"], subject.facts["parts"]
+def appendix_section(subject):
+    """Provenance, computing times, methods, notes."""
+    meta, parts = subject.metadata["meta"], subject.metadata["parts"]
     images = meta["data"]["images"]
     said = {
         "made": meta["date"],
@@ -64,14 +99,20 @@ def appendix(subject):
         "versions": ", ".join(f"{name} {number}" for name, number in meta["versions"].items()),
         "device": meta["device"],
         "effort and seed": f"{meta['effort']}, {meta['seed']}",
-        "weights": f"{meta['model']['weights']}; {meta['model']['hash']} (BLAKE2 of configuration and weights)",
+        "weights": f"{meta['model']['weights']}; {meta['model']['hash']} (BLAKE2 hash of configuration and weights)",
         "data": f"{meta['data']['name']} {meta['data']['hash'] or 'none'}".strip(),
-        "images": f"{images.get('judged', 0):,} labeled to judge by, {images.get('statistics', 0):,} for statistics",
+        "images": (
+            f"{images.get('judged', 0):,} labeled images for evaluation, {images.get('statistics', 0):,} "
+            "images for statistics"
+        ),
         "layers": ", ".join(subject.layers) or "none",
     }
-    blocks = [facts(said), table(sections(parts), caption="Sections, and the seconds each took")]
-    if subject.remarks:
-        blocks += [heading("Remarks"), *map(paragraph, subject.remarks)]
+    blocks = [
+        definition_list(said),
+        data_table(sections_frame(parts), caption="Sections and computing time in seconds"),
+    ]
+    if subject.notes:
+        blocks += [heading("Notes"), *map(paragraph, subject.notes)]
     rows = [
         {"method": name, "after": paper, "shows": shows, "does not show": not_shown}
         for part in parts
@@ -81,13 +122,13 @@ def appendix(subject):
     if rows:
         blocks += [
             heading("Methods"),
-            table(pd.DataFrame(rows), caption="What each method shows, and what it does not"),
+            data_table(pd.DataFrame(rows), caption="What each method shows and does not show"),
         ]
     return Section("Appendix", tuple(blocks), {"images": images, "layers": list(subject.layers)})
 
 
-def sections(parts):
-    """A row for each section: what became of it."""
+def sections_frame(parts):
+    """A row per section: its state and computing time."""
     rows = [
         {
             "section": part.title,

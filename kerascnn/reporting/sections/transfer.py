@@ -1,75 +1,93 @@
-"""What a finished transfer found: the answer, the candidates, where the data lies; read from the study's own files."""
+"""A finished transfer-learning study: result, dataset, candidates; read from the study's own files."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
 
-from ...plots.primitives import spans
-from ...plots.style import BLUE, PALE, RED, new_figure, tidy
-from ...support.text import percent
+from ...plots.primitives import error_bars
+from ...plots.style import BLUE, PALE, RED, new_figure, style_axis
+from ...support.text import format_percent
 from ..context import Skipped
 from ..figures import TITLE
-from ..page import Section, facts, figure, folded, heading, paragraph, table
+from ..page import Section, data_table, definition_list, details, figure, heading, paragraph
 
 SHOWN = 20  # candidates in the figure
 CARD, TABLE, POINTS = "study.json", "table.csv", "points.csv"
-LIES = {
-    "similar": "similar to what the network learned from: its last features are the best ones",
-    "different": "different from what the network learned from: features of earlier stages are better than the last",
-    "little": "little data: not enough images of a class to move weights by",
-    "much": "much data: enough images of a class to finetune",
+ADVICE_TEXTS = {
+    "similar": "similar to the pretraining data: the last features are best",
+    "different": "different from the pretraining data: features of earlier stages are better",
+    "little": "few images per class: fine-tuning is unlikely to help",
+    "much": "many images per class: enough for fine-tuning",
 }
 
 
-def transfer(subject):
-    """The section."""
+def transfer_section(subject):
+    """The section of a study."""
     if subject.transfer is None:
-        raise Skipped("no transfer was given: --transfer RUN, the folder that `kerascnn transfer` wrote")
+        raise Skipped("no study was given: use --transfer RUN, the folder of a finished `kerascnn transfer`")
     try:
-        card = json.loads((subject.transfer / CARD).read_text(encoding="utf-8"))
+        card = read_card(subject.transfer / CARD)
         rows = pd.read_csv(subject.transfer / TABLE)
     except (OSError, ValueError) as error:
-        raise Skipped(f"{subject.transfer.name} is no folder of a finished study: {error}") from error
-    points = read(subject.transfer / POINTS)
-    blocks = [facts(answer(card)), heading("Where the data lies")]
-    blocks += [paragraph(f"{LIES.get(word, word)[0].upper()}{LIES.get(word, word)[1:]}.") for word in card["advice"]]
+        raise Skipped(f"{subject.transfer.name} should be the folder of a finished study. Received: {error}") from error
+    points = read_table(subject.transfer / POINTS)
+    blocks = [definition_list(study_result(card)), heading("Dataset")]
+    blocks += [
+        paragraph(f"{ADVICE_TEXTS.get(word, word)[0].upper()}{ADVICE_TEXTS.get(word, word)[1:]}.")
+        for word in card["advice"]
+    ]
     best = rows.head(SHOWN)
     low, high = best.accuracy.min(), best.accuracy.max()
-    alt = f"accuracies of {len(best)} candidates, {percent(low)} to {percent(high)}; chosen: {chosen(rows)['name']}"
+    chosen = row_of_choice(rows)["name"]
+    alt = f"accuracies of {len(best)} candidates, {format_percent(low)} to {format_percent(high)}; chosen: {chosen}"
     caption = (
-        f"The best {len(best)} of {len(rows)} candidates on images that they were not shown, with 95 % intervals. Of "
-        "those not worse than the best by more than one standard error, the cheapest is chosen."
+        f"The best {len(best)} of {len(rows)} candidates by accuracy on held-out images, with 95 % "
+        "intervals. The cheapest candidate within one standard error of the best is chosen."
     )
-    blocks += [heading("Candidates"), figure(draw(best), alt, caption, name="transfer-candidates")]
-    blocks.append(folded(f"All {len(rows)} candidates", table(candidates(rows), marked="chosen")))
+    blocks += [heading("Candidates"), figure(draw_best_candidates(best), alt, caption, name="transfer-candidates")]
+    blocks.append(details(f"All {len(rows)} candidates", data_table(candidates_frame(rows), highlight="chosen")))
     if len(points):
-        blocks.append(folded(f"The {len(points)} points of the grid", table(points.dropna(axis=1, how="all"))))
+        blocks.append(details(f"All {len(points)} fine-tuning trials", data_table(points.dropna(axis=1, how="all"))))
     results = {
         "card": card,
         "candidates": len(rows),
         "points": len(points),
         "best": rows.head(SHOWN).to_dict("records"),
     }
-    return Section("Transfer", tuple(blocks), results)
+    return Section("Transfer learning", tuple(blocks), results)
 
 
-def read(path):
-    """A table, empty where a study had nothing to put into it."""
+def read_card(path):
+    """The card of a study; keys of earlier versions are mapped to the current ones."""
+    card = json.loads(path.read_text(encoding="utf-8"))
+    return {current_key(key): value for key, value in card.items()}
+
+
+def current_key(key):
+    """Today's name of a key in a study's card."""
+    if re.fullmatch("learn(ed|t) from", key):
+        return "training_images"
+    return "baseline_test" if key == "test of the usual way" else key
+
+
+def read_table(path):
+    """A table; empty if the study had no rows for it."""
     try:
         return pd.read_csv(path)
     except (OSError, pd.errors.EmptyDataError):
         return pd.DataFrame()
 
 
-def candidates(rows):
-    """A row for each candidate, as a reader wants it."""
+def candidates_frame(rows):
+    """A row per candidate."""
     shown = {
         "candidate": rows["name"],
-        "accuracy %": 100 * rows.accuracy,
-        "from": 100 * rows.low,
-        "to": 100 * rows.high,
-        "images": rows.images,
+        "held-out accuracy, %": 100 * rows.accuracy,
+        "95 % from": 100 * rows.low,
+        "95 % to": 100 * rows.high,
+        "held-out images": rows.images,
         "multiply-adds": rows.macs,
         "seconds": rows.seconds,
         "chosen": rows.chosen.astype(bool),
@@ -77,32 +95,34 @@ def candidates(rows):
     return pd.DataFrame(shown)
 
 
-def answer(card):
-    """The study's answer in words."""
-    found = {"data": f"{card['data']}, {card['classes']:,} classes, {card['learned from']:,} images learned from"}
+def study_result(card):
+    """The result of the study in words."""
+    found = {"data": f"{card['data']}, {card['classes']:,} classes, {card['training_images']:,} training images"}
     found["chosen"] = card["chosen"]["name"]
-    found["on images not shown"] = interval(card["chosen"])
+    found["held-out accuracy"] = accuracy_interval(card["chosen"])
     if "test" in card:
-        found["locked test"] = f"{interval(card['test'])} of {card['test']['images']:,} images, looked at once"
-        found["the usual way"] = f"{interval(card['test of the usual way'])}: a linear classifier on the last features"
+        found["test accuracy"] = f"{accuracy_interval(card['test'])} on {card['test']['images']:,} images, used once"
+        found["baseline"] = f"{accuracy_interval(card['baseline_test'])}: a linear classifier on the last features"
         gap = card["difference"]
         points = [f"{100 * gap[key]:+.1f}" for key in ("value", "low", "high")]
-        found["difference"] = f"{points[0]} points ({points[1]} to {points[2]}), McNemar's p = {gap['p']:.2g}"
-    return found | {"work": f"{card['spent']:,.0f} s"}
+        found["difference"] = (
+            f"{points[0]} percentage points ({points[1]} to {points[2]}), McNemar's test p = {gap['p']:.2g}"
+        )
+    return found | {"computing time": f"{card['spent']:,.0f} s"}
 
 
-def interval(row):
-    return f"{percent(row['accuracy'])} ({percent(row['low'])} to {percent(row['high'])})"
+def accuracy_interval(row):
+    return f"{format_percent(row['accuracy'])} ({format_percent(row['low'])} to {format_percent(row['high'])})"
 
 
-def chosen(rows):
-    """The row that was chosen, the first where the file does not say."""
+def row_of_choice(rows):
+    """The row of the chosen candidate; the first one if the file does not mark any."""
     marked = rows[rows.chosen.astype(bool)] if "chosen" in rows else rows
     return (marked if len(marked) else rows).iloc[0]
 
 
-def draw(rows):
-    """Accuracies with intervals, the chosen one in color, finetuned ones as squares."""
+def draw_best_candidates(rows):
+    """Accuracies with intervals; the chosen candidate in color, fine-tuned ones as squares."""
     drawing = new_figure(10, 1.2 + 0.3 * len(rows))
     axis, places = drawing.subplots(), np.arange(len(rows))
     for kind, mark in (("linear", "o"), ("finetuned", "s")):
@@ -110,12 +130,12 @@ def draw(rows):
         if not some.any():
             continue
         value, low, high = 100 * rows.loc[some, ["accuracy", "low", "high"]].to_numpy().T
-        bars = spans(value, low, high)
+        bars = error_bars(value, low, high)
         axis.errorbar(value, places[some], xerr=bars, fmt=mark, color=BLUE, ecolor=PALE, label=kind)
     place = int(np.flatnonzero((rows.chosen.astype(bool)).to_numpy())[0]) if rows.chosen.any() else 0
     axis.plot(100 * rows.accuracy.iloc[place], place, "D", color=RED, markersize=9, label="chosen", zorder=3)
     axis.set_yticks(places, rows["name"], fontsize=9)
     axis.invert_yaxis()
     drawing.legend(*axis.get_legend_handles_labels(), loc="outside lower right", ncols=3, frameon=False)
-    tidy(axis, "accuracy (%)", **TITLE)
+    style_axis(axis, "accuracy (%)", **TITLE)
     return drawing

@@ -1,35 +1,47 @@
 """Every way to fool a network by its gradients, by name."""
 
-from inspect import signature
+from __future__ import annotations
 
-from ...support.text import unknown
-from .attack import victim
+from inspect import signature
+from typing import Any
+
+from ...support.text import unknown_name
+from ...support.types import Classes, Images, Model
+from ..engine.lens import Lens
+from .attack import Fooled
 from .lbfgs import lbfgs
 from .minimal import minimal
-from .pgd import bim, bounded, fgsm, pgd
+from .pgd import bim, fgsm, pgd
 
 ATTACKS = {attack.__name__: attack for attack in (fgsm, bim, pgd, minimal, lbfgs)}
 
 
-def taken(attack):
-    """The options of an attack, those of all included."""
-    called = (attack, victim, bounded) if attack in (fgsm, bim, pgd) else (attack, victim)
-    parameters = {name: each for call in called for name, each in signature(call).parameters.items()}
-    given = ("name", "model", "images", "target")
-    return tuple(name for name, each in parameters.items() if name not in given and each.kind is not each.VAR_KEYWORD)
+def attack_options(attack):
+    """The names of an attack's options."""
+    return tuple(name for name in signature(attack).parameters if name not in ("model", "images", "target"))
 
 
-def fool(model, images, target=None, *, method="minimal", **options):
-    """`Fooled`: images changed as little as can be seen until a network takes them for something else.
+def fool(
+    model: Model | Lens, images: Images, target: Classes | None = None, *, method: str = "minimal", **options: Any
+) -> Fooled:
+    """Change images as little as possible until a network predicts another class.
 
-    Away from the class that is predicted now, or to the ``target``: a class, or one for each image, numbers or names.
-    ``method`` is one of `ATTACKS`, to which the ``options`` go. Those of all: ``bounds``, the range of the pixels that
-    you give (before the probe's ``preprocess``), which sizes and distances count as 0..255; ``lead``, by how many
-    logits the wrong class should win (attacks go on by 1e-5 of the largest logit, more than rounding undoes);
-    ``whole``, for a change that survives 8 bits; ``labels``, ``batch``, ``on_progress``.
+    Args:
+        model: Keras model, or a `Lens` of one.
+        images: images to attack: paths, arrays or a batch.
+        target: class to reach, by number or name, one or one per image; by default any other class than now.
+        method: name of the attack, in `ATTACKS`.
+        **options: options of the attack. All take `bounds`, `lead` (attacks go beyond it by 1e-5 of the largest logit,
+            more than rounding undoes), `integer_pixels`, `class_names`, `batch_size` and `on_progress`; most take
+            `epsilon` or `norm`, `steps` and `seed`.
+
+    Returns:
+        A `Fooled`.
     """
     if method not in ATTACKS:
-        raise ValueError(unknown("method", method, ATTACKS))
-    for name in set(options) - set(taken(ATTACKS[method])):
-        raise ValueError(unknown(f"option of {method}", name, taken(ATTACKS[method])))
+        raise ValueError(unknown_name("method", method, ATTACKS))
+    known = attack_options(ATTACKS[method])
+    for name in options:
+        if name not in known:
+            raise ValueError(unknown_name(f"option of {method}", name, known))
     return ATTACKS[method](model, images, target, **options)

@@ -1,70 +1,112 @@
 """The first attack: box-constrained L-BFGS with the weight of the change found by search (Szegedy et al. 2014)."""
 
+from __future__ import annotations
+
 import numpy as np
 from keras import ops
 
+from ...support.types import Classes, ClassNames, Images, Model, OnProgress
+from ..engine.lens import Lens
 from ..engine.query import RANGE
-from .attack import judge, victim
-from .minimal import nearest
-from .norms import NORMS, TINY, dot, l2_of_224, rows, whole_steps, with_best
+from .attack import Fooled, check_least, prepare_attack, summarize_attack
+from .minimal import shrink_to_boundary
+from .norms import NORMS, TINY, dot, expand_axes, keep_best, round_change, scale_l2_to_shape
 
-FIRST, GROWTH, SEARCHES = 0.1, 10.0, 9  # the first c, by what it grows or shrinks until both sides are known, how many
-REACH = 20.0  # L2 of the first step at 224x224
+FIRST_WEIGHT = 0.1  # the first c
+GROWTH = 10.0  # factor by which c grows or shrinks until one value fools and one does not
+SEARCHES = 9  # values of c
+FIRST_STEP = 20.0  # L2 of the first step at 224x224
 
 
-def lbfgs(model, images, target=None, *, steps=40, whole=False, **options):
-    """min c |r|^2 + J(x + r), x + r in the range, for the largest c that still fools (Szegedy et al. 2014).
+def lbfgs(
+    model: Model | Lens,
+    images: Images,
+    target: Classes | None = None,
+    *,
+    steps: int = 40,
+    bounds: tuple[float, float] = (0.0, 255.0),
+    lead: float = 0.0,
+    integer_pixels: bool = False,
+    class_names: ClassNames | None = None,
+    batch_size: int | None = None,
+    on_progress: OnProgress | None = None,
+) -> Fooled:
+    """The shortest change that fools, by box-constrained L-BFGS (Szegedy et al. 2014).
 
-    r in units of the range; J = log(1 + exp(margin)), the cross-entropy where there is a ``target``. Each c takes
-    ``steps`` looks by L-BFGS in the box, from the best so far; c grows or shrinks tenfold until one fools and one does
-    not, then by halving (on a logarithmic scale), for each image by itself. The shortest r of all that fooled is cut to
-    what just fools.
+    min c |r|^2 + J(x + r), x + r within the bounds, for the largest c that still fools; r in units of the range,
+    J = log(1 + exp(margin)), the cross-entropy of a ``target``. Each c takes ``steps`` steps of L-BFGS from the best
+    change so far; c grows or shrinks tenfold until one value fools and one does not, then by bisection on a logarithmic
+    scale, for each image by itself. The shortest r is shrunk to the decision boundary.
+
+    Args:
+        model: Keras model, or a `Lens` of one.
+        images: images to attack: paths, arrays or a batch.
+        target: class to reach, by number or name, one or one per image; by default any other class than now.
+        steps: number of steps for each c.
+        bounds: (lowest, highest) value of the pixels you pass; distances are always in pixel values 0..255.
+        lead: number of logits by which the wrong class should win.
+        integer_pixels: whether pixels change by integers, so that the result survives saving as an 8-bit image.
+        class_names: names of all classes, in order; False for none.
+        batch_size: images in the network at once; by default as many as memory allows.
+        on_progress: function called with (done, total, what); raising stops the attack.
+
+    Returns:
+        A `Fooled`.
     """
-    if steps < 1:
-        raise ValueError(f"`steps` should be at least 1. Received: {steps}")
-    case, history = victim(model, images, target, **options), []
-    count = len(case.pixels)
-    low, high, weight = np.zeros(count), np.full(count, np.inf), np.full(count, FIRST)
-    best, least = case.pixels, np.full(count, np.inf, np.float32)
+    check_least("steps", steps, 1)
+    task = prepare_attack(
+        model,
+        images,
+        target,
+        bounds=bounds,
+        lead=lead,
+        class_names=class_names,
+        batch_size=batch_size,
+        on_progress=on_progress,
+    )
+    history = []
+    count = len(task.pixels)
+    low, high, weight = np.zeros(count), np.full(count, np.inf), np.full(count, FIRST_WEIGHT)
+    best, least = task.pixels, np.full(count, np.inf, np.float32)
     last = best
-    reach = l2_of_224(REACH, case.pixels.shape[1:])
+    reach = scale_l2_to_shape(FIRST_STEP, task.pixels.shape[1:])
     for _ in range(SEARCHES):
-        state = first_state(np.where(rows(np.isfinite(least)), best, last), reach)
+        state = initial_state(np.where(expand_axes(np.isfinite(least)), best, last), reach)
         state |= {"best": best, "least": least}
         more = {"weight": weight.astype(np.float32)}
-        course = case.iterate("lbfgs", step, state, {"sharp": np.ones((steps, 1), np.float32)}, more)
+        course = task.iterate("lbfgs", lbfgs_step, state, {"sharp": np.ones((steps, 1), np.float32)}, more)
         best, least, last = (course.state[name] for name in ("best", "least", "x"))
-        history.append(course.said["margin"])
+        history.append(course.history["margin"])
         fooled = (history[-1] < 0).any(0)
         low, high = np.where(fooled, weight, low), np.where(fooled, high, weight)
         known = (low > 0) & np.isfinite(high)
         outward = np.where(fooled, weight * GROWTH, weight / GROWTH)
         weight = np.where(known, np.sqrt(low * np.where(known, high, 1.0)), outward)
-    change = np.where(rows(np.isfinite(least)), best, last) - case.pixels
-    found, _ = nearest(case, NORMS["l2"], change, change, np.sqrt(least))
-    if whole:
-        found = whole_steps(case, found)
-    return judge(case, found, "L-BFGS", np.concatenate(history), whole)
+    change = np.where(expand_axes(np.isfinite(least)), best, last) - task.pixels
+    found, _ = shrink_to_boundary(task, NORMS["l2"], change, change, np.sqrt(least))
+    if integer_pixels:
+        found = round_change(task, found)
+    return summarize_attack(task, found, "L-BFGS", np.concatenate(history), integer_pixels)
 
 
-def step(see, state, now, given):
+def lbfgs_step(see, state, now, given):
     """One look of the descent."""
-    tried = next_place(state, 0.0, 255.0)
+    tried = next_point(state, 0.0, 255.0)
     margin, slope, smooth = see(tried, given, now["sharp"])
     change, weight = tried - given["origin"], given["weight"] / RANGE**2
     size = dot(change, change)
     value = weight * size + ops.softplus(smooth)
-    slope = rows(2 * weight) * change + rows(ops.sigmoid(smooth)) * slope
-    after = descend(state, tried, value, slope, 0.0, 255.0)
-    return after | with_best(state, tried, size, margin < 0), {"margin": margin}
+    slope = expand_axes(2 * weight) * change + expand_axes(ops.sigmoid(smooth)) * slope
+    after = update_state(state, tried, value, slope, 0.0, 255.0)
+    return after | keep_best(state, tried, size, margin < 0), {"margin": margin}
 
 
 MEMORY = 6  # pairs of changes
-ENOUGH = 1e-4  # of the descent that the slope promises (Armijo)
-SHORTEST = 1e-3  # of a direction: after that the memory is forgotten
+SUFFICIENT_DECREASE = 1e-4  # of the descent that the slope promises (Armijo)
+SHORTEST_STEP = 1e-3  # of a direction: after that the memory is forgotten
 
 
-def first_state(pixels, first):
+def initial_state(pixels, first):
     """The state of a descent from ``pixels``, whose first step has the length ``first``."""
     count, shape = len(pixels), pixels.shape
     zeros, past = np.zeros(shape, np.float32), np.zeros((count, MEMORY, *shape[1:]), np.float32)
@@ -73,27 +115,29 @@ def first_state(pixels, first):
     return places | {"value": np.inf * one, "share": 0 * one, "scale": 0 * one, "first": np.float32(first) * one}
 
 
-def descend(state, tried, value, slope, low, high):
-    """The state after a look at ``tried``, the place that `next_place` gave."""
+def update_state(state, tried, value, slope, low, high):
+    """The state after a look at ``tried``, the place that `next_point` gave."""
     promised = dot(state["slope"], tried - state["x"])
-    taken = (value <= state["value"] + ENOUGH * promised) | (state["share"] == 0)  # the first look is where it begins
+    taken = (value <= state["value"] + SUFFICIENT_DECREASE * promised) | (
+        state["share"] == 0
+    )  # the first look is where it begins
     begins = state["share"] == 0
     move, bend = tried - state["x"], slope - state["slope"]
     product = dot(move, bend)
     learns = taken & ~begins & (product > 1e-8 * dot(bend, bend))
-    forgets = ~taken & (state["share"] <= SHORTEST)
+    forgets = ~taken & (state["share"] <= SHORTEST_STEP)
     fresh = {"moves": move, "bends": bend}
-    past = {name: remember(state[name], new, learns, forgets) for name, new in fresh.items()}
-    slope = ops.where(rows(taken), slope, state["slope"])
-    x = ops.where(rows(taken), tried, state["x"])
+    past = {name: update_memory(state[name], new, learns, forgets) for name, new in fresh.items()}
+    slope = ops.where(expand_axes(taken), slope, state["slope"])
+    x = ops.where(expand_axes(taken), tried, state["x"])
     scale = ops.where(learns, product / (dot(bend, bend) + TINY), state["scale"])
     steepest = state["first"] / (ops.sqrt(dot(slope, slope)) + TINY)
     scale = ops.where(begins | forgets, steepest * ops.where(forgets, 0.1, 1.0), scale)
-    along = direction(x, slope, past, scale, low, high)
+    along = search_direction(x, slope, past, scale, low, high)
     return past | {
         "x": x,
         "slope": slope,
-        "along": ops.where(rows(taken | forgets), along, state["along"]),
+        "along": ops.where(expand_axes(taken | forgets), along, state["along"]),
         "value": ops.where(taken, value, state["value"]),
         "share": ops.where(taken | forgets, 1.0, 0.5 * state["share"]),
         "scale": scale,
@@ -101,19 +145,19 @@ def descend(state, tried, value, slope, low, high):
     }
 
 
-def next_place(state, low, high):
+def next_point(state, low, high):
     """Where to look next."""
-    return ops.clip(state["x"] + rows(state["share"]) * state["along"], low, high)
+    return ops.clip(state["x"] + expand_axes(state["share"]) * state["along"], low, high)
 
 
-def remember(past, new, learns, forgets):
+def update_memory(past, new, learns, forgets):
     """The newest change last."""
     wide = lambda choice: choice[:, None, None, None, None]  # noqa: E731
     past = ops.where(wide(learns), ops.concatenate([past[:, 1:], new[:, None]], 1), past)
     return ops.where(wide(forgets), 0.0, past)
 
 
-def direction(x, slope, past, scale, low, high):
+def search_direction(x, slope, past, scale, low, high):
     """- H g of the pixels that are free, H by the two loops over the memory."""
     free = ~(((x <= low) & (slope > 0)) | ((x >= high) & (slope < 0)))
     found = ops.where(free, slope, 0.0)
@@ -125,9 +169,9 @@ def direction(x, slope, past, scale, low, high):
         inverse.append(ops.where(product > TINY, 1 / ops.maximum(product, TINY), 0.0))  # empty, or all of it stuck
     for i in reversed(range(MEMORY)):
         weights.append(inverse[i] * dot(moves[i], found))
-        found = found - rows(weights[-1]) * bends[i]
-    found = rows(scale) * found
+        found = found - expand_axes(weights[-1]) * bends[i]
+    found = expand_axes(scale) * found
     for i, weight in enumerate(reversed(weights)):
-        found = found + rows(weight - inverse[i] * dot(bends[i], found)) * moves[i]
-    found = ops.where(rows(dot(found, start) > 0), found, rows(scale) * start)
+        found = found + expand_axes(weight - inverse[i] * dot(bends[i], found)) * moves[i]
+    found = ops.where(expand_axes(dot(found, start) > 0), found, expand_axes(scale) * start)
     return -found

@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from ...support.store import digest
-from ...support.text import unknown
+from ...support.text import unknown_name
 from ..engine.query import RANGE
 
 WINDOW, SIGMA = 11, 1.5  # pixels a side and spread of the Gaussian window (Wang et al. 2004, section III.B)
@@ -35,7 +35,7 @@ def ssim(one, other):
     within the image; smaller images have one window as large as they are.
     """
     one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)
-    mean = windows(one.shape[1:3])
+    mean = gaussian_windows(one.shape[1:3])
     c1, c2 = (0.01 * RANGE) ** 2, (0.03 * RANGE) ** 2
     m1, m2 = mean(one), mean(other)
     v1, v2, cov = mean(one * one) - m1 * m1, mean(other * other) - m2 * m2, mean(one * other) - m1 * m2
@@ -43,7 +43,7 @@ def ssim(one, other):
     return same.mean((1, 2, 3))
 
 
-def windows(size):
+def gaussian_windows(size):
     """The function that takes the mean in every window that lies within (N, H, W, C)."""
     from scipy.ndimage import correlate1d
 
@@ -67,107 +67,108 @@ TINY = 1e-20
 class Norm:
     """A norm of changes (N, H, W, C).
 
-    ``shortest(slope, by)`` is the shortest change whose product with ``slope`` is ``by`` (N,); ``within(change, size)``
-    the nearest change of at most that size; ``steepest(slope)`` the change of size 1 whose product is largest.
+    ``shortest_step(slope, by)`` is the shortest change whose product with ``slope`` is ``by`` (N,);
+    ``project(change, size)`` the nearest change of at most that size; ``steepest_step(slope)`` the change of size 1
+    whose product with ``slope`` is largest.
     """
 
     name: str
     measure: Callable  # of numpy arrays
     length: Callable  # the same of tensors
-    shortest: Callable
-    within: Callable
-    steepest: Callable
-    inside: Callable  # (rng, shape) -> a change drawn evenly from the ball of size 1
+    shortest_step: Callable
+    project: Callable
+    steepest_step: Callable
+    sample: Callable  # (rng, shape) -> a change drawn evenly from the ball of size 1
 
 
-def rows(values):
+def expand_axes(values):
     """(N,) beside (N, H, W, C)."""
     return values[:, None, None, None]
 
 
-def dot(one, other):
-    return ops.sum(one * other, (1, 2, 3))
+def dot(a, b):
+    return ops.sum(a * b, (1, 2, 3))
 
 
-def length(change):
+def l2_norm(change):
     return ops.sqrt(dot(change, change))
 
 
-def largest(change):
+def linf_norm(change):
     return ops.max(ops.abs(change), (1, 2, 3))
 
 
-def l2_shortest(slope, by):
-    return rows(by / (dot(slope, slope) + TINY)) * slope
+def l2_shortest_step(slope, by):
+    return expand_axes(by / (dot(slope, slope) + TINY)) * slope
 
 
-def l2_within(change, size):
-    return change * rows(ops.minimum(1.0, size / (length(change) + TINY)))
+def l2_project(change, size):
+    return change * expand_axes(ops.minimum(1.0, size / (l2_norm(change) + TINY)))
 
 
-def l2_steepest(slope):
-    return slope / (rows(length(slope)) + TINY)
+def l2_steepest_step(slope):
+    return slope / (expand_axes(l2_norm(slope)) + TINY)
 
 
-def l2_inside(rng, shape):
+def l2_sample(rng, shape):
     drawn = rng.standard_normal(shape)
     return drawn / np.linalg.norm(drawn) * rng.uniform() ** (1 / drawn.size)
 
 
-def linf_shortest(slope, by):
-    return rows(by / (ops.sum(ops.abs(slope), (1, 2, 3)) + TINY)) * ops.sign(slope)
+def linf_shortest_step(slope, by):
+    return expand_axes(by / (ops.sum(ops.abs(slope), (1, 2, 3)) + TINY)) * ops.sign(slope)
 
 
-def linf_within(change, size):
-    return ops.clip(change, -rows(size), rows(size))
+def linf_project(change, size):
+    return ops.clip(change, -expand_axes(size), expand_axes(size))
 
 
-def linf_inside(rng, shape):
+def linf_sample(rng, shape):
     return rng.uniform(-1, 1, shape)
 
 
 NORMS = {
-    "l2": Norm("l2", l2, length, l2_shortest, l2_within, l2_steepest, l2_inside),
-    "linf": Norm("linf", linf, largest, linf_shortest, linf_within, ops.sign, linf_inside),
+    "l2": Norm("l2", l2, l2_norm, l2_shortest_step, l2_project, l2_steepest_step, l2_sample),
+    "linf": Norm("linf", linf, linf_norm, linf_shortest_step, linf_project, ops.sign, linf_sample),
 }
 
 
-def l2_of_224(reach, shape):
+def scale_l2_to_shape(reach, shape):
     """An L2 length for images of a shape (H, W, C) that is ``reach`` for 224x224x3: the same for each value."""
     return reach * np.sqrt(np.prod(shape) / (224 * 224 * 3))
 
 
-def near(pixels, norm, size, *seed):
+def random_start(pixels, norm, size, *seed):
     """A random place in the ball around each image (N, H, W, C) of 0..255, and in the range.
 
     It is the image's own: the seed and the pixels say where it is, not what else is in the batch.
     """
-    places = [norm.inside(np.random.default_rng(int(digest(*seed, each), 16)), each.shape) for each in pixels]
+    places = [norm.sample(np.random.default_rng(int(digest(*seed, each), 16)), each.shape) for each in pixels]
     return np.clip(pixels + np.float32(size) * np.stack(places).astype(np.float32), 0, 255).astype(np.float32)
 
 
-def norm_of(name):
+def find_norm(name):
     if name not in NORMS:
-        raise ValueError(unknown("norm", name, NORMS))
+        raise ValueError(unknown_name("norm", name, NORMS))
     return NORMS[name]
 
 
 FACTORS, HALVINGS = 1.25 ** np.arange(0, 16), 5  # of the change: which are tried, and how often the gap is halved
 
 
-def whole_steps(case, found, size=np.inf, norm=None):
+def round_change(task, changed, size=np.inf, norm=None):
     """The least multiple of each change that fools in whole steps of 0..255; unrounded as it was where none does.
 
     Rounding keeps a change where it is more than half a step: where the gradient is large. With a ``size``, rounding is
     toward the image, and multiples beyond it do not count.
     """
-    change = found - case.pixels
-    low, high = np.zeros(len(found)), np.full(len(found), np.inf)
-    best = found.copy()
+    change = changed - task.pixels
+    low, high = np.zeros(len(changed)), np.full(len(changed), np.inf)
+    best = changed.copy()
 
     def try_on(factor):
-        tried = rounded(case.pixels, change * rows(factor), size, norm)
-        fooled = case.margins(tried)[0] < 0
+        tried = round_within(task.pixels, change * expand_axes(factor), size, norm)
+        fooled = task.margins(tried)[0] < 0
         better = fooled & (factor < high)
         best[better], high[better] = tried[better], factor[better]
         low[~fooled] = np.maximum(low, factor)[~fooled]
@@ -181,7 +182,7 @@ def whole_steps(case, found, size=np.inf, norm=None):
     return best
 
 
-def rounded(pixels, change, size, norm):
+def round_within(pixels, change, size, norm):
     """Whole steps near pixels + change, no further from the pixels than ``size``."""
     tried = np.round(np.clip(pixels + change, 0, 255))
     if norm is None or not np.isfinite(size):
@@ -189,11 +190,14 @@ def rounded(pixels, change, size, norm):
     if norm.name == "linf":
         inside = np.clip(tried, np.ceil(pixels - size), np.floor(pixels + size))
     else:
-        inside = np.where(rows(norm.measure(tried - pixels)) <= size, tried, pixels)
+        inside = np.where(expand_axes(norm.measure(tried - pixels)) <= size, tried, pixels)
     return np.clip(inside, 0, 255).astype(np.float32)
 
 
-def with_best(state, tried, value, valid=True):
+def keep_best(state, tried, value, valid=True):
     """{best, least} of a state after a look: the place of the least value of those that are valid."""
     better = (value < state["least"]) & valid
-    return {"best": ops.where(rows(better), tried, state["best"]), "least": ops.where(better, value, state["least"])}
+    return {
+        "best": ops.where(expand_axes(better), tried, state["best"]),
+        "least": ops.where(better, value, state["least"]),
+    }

@@ -1,27 +1,48 @@
 """Two images, one code: an image that looks like one and is to a layer of the network another (Sabour et al. 2016)."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ...inputs.classifier import resolve_class_names
-from ..attribution.attribution import predicted
-from ..engine.lens import probe
+from ...support.types import ClassNames, Images, Model, OnProgress
+from ..attribution.attribution import predict_probabilities
+from ..engine.lens import Lens, lens
 from ..engine.loop import Loop, iterate
-from ..engine.query import RANGE, Pictures, pictures, read, steps, unsteps
+from ..engine.query import RANGE, Pictures, from_pixel_range, pictures, read_activations, to_pixel_range
 from ..engine.scores import distance
-from .attack import Changed, as_images, checked_bounds, confidence, draw_twins
-from .lbfgs import descend, first_state, next_place
-from .norms import l2, linf, ssim, with_best
+from .attack import AttackResult, check_bounds, check_least, confidence, draw_twins, to_input_range
+from .lbfgs import initial_state, next_point, update_state
+from .norms import keep_best, l2, linf, ssim
 
 
-@dataclass(frozen=True, eq=False)
-class Twins(Changed):
-    """Sources, guides and the twins (``images``) that look like the one and have the code of the other at ``layer``.
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Twins(AttackResult):
+    """Images that look like their sources and have the activations of their guides.
 
-    ``distance`` (N,): of a twin's activations from the guide's, as a share of the source's from the guide's;
-    ``history`` (steps, N) the same at each step. ``l2``, ``linf`` and ``ssim`` compare twins with sources, in steps of
-    0..255. ``class_..`` and ``confidence_..`` of source, guide and twin.
+    Attributes:
+        sources: images that the twins look like, (N, H, W, C).
+        guides: images whose activations the twins have.
+        images: the twins, (N, H, W, C).
+        layer: name of the layer.
+        radius: largest change of a pixel allowed, in pixel values 0..255.
+        names: names of the sources.
+        guide_names: names of the guides.
+        distance: of a twin's activations from the guide's, as a fraction of the source's distance, (N,).
+        l2: Euclidean length of the change, in pixel values 0..255.
+        linf: largest change of a pixel.
+        ssim: structural similarity of twin and source.
+        class_source: predicted class of each source.
+        class_guide: predicted class of each guide.
+        class_twin: predicted class of each twin.
+        confidence_source: probability of that class.
+        confidence_guide: likewise, of the guide.
+        confidence_twin: likewise, of the twin.
+        history: the distance at each step, (steps, N).
+        bounds: (lowest, highest) value of the pixels.
+        class_names: names of all classes, or None.
     """
 
     sources: np.ndarray = field(repr=False)
@@ -43,7 +64,7 @@ class Twins(Changed):
     confidence_twin: np.ndarray
     history: np.ndarray = field(repr=False)
     bounds: tuple = (0.0, RANGE)
-    labels: tuple | None = field(default=None, repr=False)
+    class_names: tuple | None = field(default=None, repr=False)
 
     def __str__(self):
         return (
@@ -54,7 +75,7 @@ class Twins(Changed):
     @property
     def difference(self):
         """Twin minus source, in steps of 0..255."""
-        return self.change_of(self.sources)
+        return self.difference_from(self.sources)
 
     @property
     def table(self):
@@ -73,62 +94,82 @@ class Twins(Changed):
 
 
 def twin(
-    model,
-    source,
-    guide,
+    model: Model | Lens,
+    source: Images,
+    guide: Images,
     *,
-    layer=None,
-    radius=10.0,
-    steps=200,
-    bounds=(0, 255),
-    labels=None,
-    batch=None,
-    on_progress=None,
-):
-    """`Twins`: min |phi(x) - phi(guide)|^2 subject to |x - source| <= radius at every pixel (Sabour et al. 2016).
+    layer: str | None = None,
+    radius: float = 10.0,
+    steps: int = 200,
+    bounds: tuple[float, float] = (0.0, 255.0),
+    class_names: ClassNames | None = None,
+    batch_size: int | None = None,
+    on_progress: OnProgress | None = None,
+) -> Twins:
+    """An image like ``source`` with the activations of ``guide`` (Sabour et al. 2016).
 
-    phi are the activations of ``layer``, by default the last features; ``radius`` is in steps of 0..255. One guide
-    serves for all sources, or each has its own; they may be as many images as fit the model.
+    min |phi(x) - phi(guide)|^2 subject to |x - source| <= radius at every pixel; phi are the activations of a layer.
+
+    Args:
+        model: Keras model with one input, or a `Lens` of one.
+        source: one or several images.
+        guide: one image for all sources, or one for each.
+        layer: name of the layer; by default the last features.
+        radius: largest change of a pixel, in pixel values 0..255.
+        steps: number of steps.
+        bounds: (lowest, highest) value of the pixels you pass.
+        class_names: names of all classes, in order; False for none.
+        batch_size: images in the network at once; by default as many as memory allows.
+        on_progress: function called with (done, total, what); raising stops the search.
+
+    Returns:
+        A `Twins`.
     """
-    asked = probe(model)
-    layer = asked.tap(asked.features() if layer is None else layer)
-    bounds = checked_bounds(bounds)
-    source, guide = pictures(asked, source), pictures(asked, guide)
-    if not np.isfinite(radius) or radius < 0 or steps < 1:
-        raise ValueError(f"`radius` and `steps` should be at least 0 and 1. Received: {radius}, {steps}")
-    if source.others:
+    asked = lens(model)
+    layer = asked.tap(asked.last_feature_maps() if layer is None else layer)
+    bounds = check_bounds(bounds)
+    sources, guides = pictures(asked, source), pictures(asked, guide)
+    check_least("radius", radius, 0)
+    check_least("steps", steps, 1)
+    if sources.others:
         raise ValueError(f"`model` should have one input. Received: {asked.name}")
-    if len(guide) not in (1, len(source)):
-        raise ValueError(f"`guide` should be one image, or one a source, {len(source)}. Received: {len(guide)}")
-    pixels = as_steps(source.pixels, bounds)
+    if len(guides) not in (1, len(sources)):
+        raise ValueError(f"`guide` should be one image, or one a source, {len(sources)}. Received: {len(guides)}")
+    pixels = to_pixel_values(sources.pixels, bounds)
     box = {"low": np.maximum(pixels - np.float32(radius), 0), "high": np.minimum(pixels + np.float32(radius), 255)}
-    state = first_state(pixels, 0.2 * radius * np.sqrt(np.prod(pixels.shape[1:])) / 4)
+    state = initial_state(pixels, 0.2 * radius * np.sqrt(np.prod(pixels.shape[1:])) / 4)
     state |= {"best": pixels, "least": np.full(len(pixels), np.inf, np.float32)}
-    codes = {"guide": read(asked, guide, [layer], batch)[layer]}
-    loop = Loop(("twin", *bounds), stepping(bounds), distance(layer, codes["guide"]), says=("distance",))
+    codes = {"guide": read_activations(asked, guides, [layer], batch_size)[layer]}
+    loop = Loop(("twin", *bounds), twin_step(bounds), distance(layer, codes["guide"]), reports=("distance",))
     course = iterate(
-        asked, loop, state, {"none": np.zeros((steps + 1, 1), np.float32)}, box, batch=batch, on_progress=on_progress
+        asked,
+        loop,
+        state,
+        {"none": np.zeros((steps + 1, 1), np.float32)},
+        box,
+        batch_size=batch_size,
+        on_progress=on_progress,
     )
     found = course.state["best"]
-    twins = Pictures(as_images(found, pixels, source.pixels, bounds), source.names)
-    shown = {"source": source, "guide": guide, "twin": twins}
-    codes |= {what: read(asked, shown[what], [layer], batch)[layer] for what in ("source", "twin")}
+    twins = Pictures(to_input_range(found, pixels, sources.pixels, bounds), sources.names)
+    shown = {"source": sources, "guide": guides, "twin": twins}
+    codes |= {what: read_activations(asked, shown[what], [layer], batch_size)[layer] for what in ("source", "twin")}
     gaps = {what: (codes[what] - codes["guide"]).reshape(len(twins), -1) for what in ("source", "twin")}
     lengths = {what: np.linalg.norm(gap, axis=1) for what, gap in gaps.items()}
-    probs = {what: predicted(asked, images, batch) for what, images in shown.items()}
+    probs = {what: predict_probabilities(asked, images, batch_size) for what, images in shown.items()}
     probs["guide"] = np.broadcast_to(probs["guide"], probs["twin"].shape)
     classes = {what: each.argmax(-1) for what, each in probs.items()}
     measured = {f"class_{what}": numbers for what, numbers in classes.items()}
     measured |= {f"confidence_{what}": confidence(probs[what], numbers) for what, numbers in classes.items()}
-    said = course.said["distance"]
+    said = course.history["distance"]
     return Twins(
-        sources=source.pixels,
-        guides=np.broadcast_to(guide.pixels, twins.pixels.shape),
+        sources=sources.pixels,
+        guides=np.broadcast_to(guides.pixels, twins.pixels.shape),
         images=twins.pixels,
         layer=layer,
         radius=float(radius),
-        names=source.names,
-        guide_names=guide.names if len(guide) == len(twins) else guide.names * len(twins),
+        names=sources.names,
+        guide_names=guides.names if len(guides) == len(twins) else guides.names * len(twins),
         distance=lengths["twin"] / np.maximum(lengths["source"], 1e-30),
         l2=l2(found - pixels),
         linf=linf(found - pixels),
@@ -136,22 +177,22 @@ def twin(
         **measured,
         history=np.sqrt(said / np.maximum(said[:1], 1e-30)),
         bounds=bounds,
-        labels=resolve_class_names(labels, probs["twin"].shape[-1], asked.model),
+        class_names=resolve_class_names(class_names, probs["twin"].shape[-1], asked.model),
     )
 
 
-def stepping(bounds):
+def twin_step(bounds):
     """One look of a descent, in steps of 0..255."""
 
     def step(look, state, now, given):
-        tried = next_place(state, given["low"], given["high"])
-        run = look(unsteps(tried, bounds))
+        tried = next_point(state, given["low"], given["high"])
+        run = look(from_pixel_range(tried, bounds))
         value = look.score(run)
-        after = descend(state, tried, value, run.gradient(value, tried), given["low"], given["high"])
-        return after | with_best(state, tried, value), {"distance": value}
+        after = update_state(state, tried, value, run.gradient(value, tried), given["low"], given["high"])
+        return after | keep_best(state, tried, value), {"distance": value}
 
     return step
 
 
-def as_steps(pixels, bounds):
-    return steps(pixels, bounds).astype(np.float32)
+def to_pixel_values(pixels, bounds):
+    return to_pixel_range(pixels, bounds).astype(np.float32)

@@ -1,32 +1,48 @@
-"""Is a map faithful to the network? Delete or insert the pixels it calls important, and watch the class (RISE).
+"""Is a map faithful to the network? Delete or insert the pixels it ranks highest, and follow the class (RISE).
 
-Deletion: p(class) while the most important pixels first are replaced by a plain color; a good map lets it fall fast.
-Insertion: p(class) while they first are put into a blurred copy; a good map lets it rise fast. Each is one number, the
-area under its curve over the share of pixels (Petsiuk et al. 2018), which says something only beside the areas of a
-random ranking: networks also fail at scattered gray pixels, whichever these are.
+Deletion: p(class) while pixels are replaced by a plain color, most important first; with a good map it falls fast.
+Insertion: p(class) while pixels are copied into a blurred image in the same order; with a good map it rises fast. Each
+gives one number, the area under its curve over the fraction of pixels (Petsiuk et al. 2018). Compare it with the areas
+of a random order, because networks also fail at scattered gray pixels wherever these are.
 """
 
+from __future__ import annotations
+
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from keras import ops
 
-from ...support.display import Drawn
-from ...support.text import count, unknown
-from ..engine.lens import probe
-from ..engine.query import Pictures, Question, ask, pictures
+from ...support.display import FigureResult
+from ...support.text import pluralize, unknown_name
+from ...support.types import Classes, Images, Model, OnProgress
+from ..engine.lens import Lens, lens
+from ..engine.query import Pictures, Query, pictures, run_query
 from ..engine.scores import probability
-from .attribution import classes_of_images, maps_of
+from .attribution import as_maps, resolve_classes
 
 FILLS = {"gray": lambda images: np.float32(127.5), "mean": lambda images: images.mean((1, 2), keepdims=True)}
 RADIUS = 5  # pixels on each side of the blur's kernel of 11
 RESAMPLES = 2000
 
 
-@dataclass(frozen=True, eq=False)
-class Curves(Drawn):
-    """p(class) of each image (N, S) at each of ``shares`` (S,) of its pixels; the same for a random ranking."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Curves(FigureResult):
+    """Deletion and insertion curves: p(class) of each image over the fraction of its pixels.
+
+    Attributes:
+        shares: (S,), fractions of the pixels.
+        deletion: (N, S), p(class) while pixels are deleted.
+        insertion: (N, S), p(class) while pixels are inserted.
+        random_deletion: (N, S), the same in a random order.
+        random_insertion: (N, S), the same in a random order.
+        classes: the class of each image.
+        names: names of the images.
+        method: name of the attribution method.
+    """
 
     shares: np.ndarray = field(repr=False)
     deletion: np.ndarray = field(repr=False)
@@ -39,64 +55,105 @@ class Curves(Drawn):
 
     @property
     def areas(self):
-        """A DataFrame with a row for each image: deletion (less is better), insertion (more is), and by chance."""
+        """Areas under the curves of each image, as a DataFrame."""
         import pandas as pd
 
         kinds = ("deletion", "insertion", "random_deletion", "random_insertion")
-        areas = {kind: area(self.shares, getattr(self, kind)) for kind in kinds}
+        areas = {kind: curve_area(self.shares, getattr(self, kind)) for kind in kinds}
         return pd.DataFrame({"image": self.names, "class": self.classes, **areas})
 
     table = areas
 
     @property
     def mean(self):
-        """The areas' means over images, a Series."""
+        """The areas, averaged over images, as a Series."""
         return self.areas.drop(columns=["image", "class"]).mean()
 
     @property
     def gain(self):
-        """(N,) insertion less deletion, less the same of the random ranking: above 0 the map knows something."""
+        """(N,): insertion minus deletion, minus that of the random order."""
         areas = self.areas
         return (areas.insertion - areas.deletion - areas.random_insertion + areas.random_deletion).to_numpy()
 
     def __str__(self):
         mean = self.mean
         return (
-            f"{self.method or 'map'}, {count(len(self.names), 'image')}: deletion {mean.deletion:.3f} (by chance "
-            f"{mean.random_deletion:.3f}, less is better), insertion {mean.insertion:.3f} ({mean.random_insertion:.3f})"
+            f"{self.method or 'map'}, {pluralize(len(self.names), 'image')}: "
+            f"deletion {mean.deletion:.3f} (random order {mean.random_deletion:.3f}; lower is better), "
+            f"insertion {mean.insertion:.3f} (random order {mean.random_insertion:.3f}; higher is better)"
         )
 
     def plot(self):
-        """The mean curves, and those of the random ranking in gray."""
+        """Draw the mean curves, and those of the random order in gray."""
         from .figures import draw_curves
 
         return draw_curves(self)
 
 
-def curves(model, attribution, *, classes=None, steps=28, fill="gray", blur=5.0, seed=0, batch=None, on_progress=None):
-    """Deletion and insertion of an attribution's images, the most important pixels first: `Curves`.
+def curves(
+    model: Model | Lens,
+    attribution: Any,
+    *,
+    classes: Classes | None = None,
+    steps: int = 28,
+    fill: str | float | Sequence[float] = "gray",
+    blur: float = 5.0,
+    seed: int = 0,
+    batch_size: int | None = None,
+    on_progress: OnProgress | None = None,
+) -> Curves:
+    """Deletion and insertion curves of an attribution (Petsiuk et al. 2018).
 
-    The largest values of the map are the most important; equal ones are ordered by chance. ``classes`` are numbers,
-    or names, one for each image: the attribution's, or else those that the model finds likeliest. ``fill`` is "gray"
-    (127.5), "mean" (the image's color), or a value or color 0..255; ``blur`` the sigma of a Gaussian of 11x11 pixels.
+    Pixels are deleted or inserted in the order of the map, largest values first; ties are broken at random. A random
+    order is evaluated for comparison.
+
+    Args:
+        model: a Keras model, or a `Lens` on one.
+        attribution: an `Attribution` of the model.
+        classes: class numbers or names, one for each image; by default those of the attribution, else the predicted
+            classes.
+        steps: number of steps from the first to the last pixel.
+        fill: what replaces deleted pixels: "gray" (127.5), "mean" (the mean color of the image), or a value or color
+            from 0 to 255.
+        blur: standard deviation in pixels of the Gaussian filter (11x11) of the images that pixels are inserted into.
+        seed: random seed for the random order and for ties.
+        batch_size: batch size; by default as large as memory allows. It does not change the result.
+        on_progress: called as `on_progress(done, total, what)` during the work; may raise to stop it.
+
+    Returns:
+        `Curves`.
     """
-    maps, images, names = maps_of(attribution)
+    maps, images, names = as_maps(attribution)
     classes = getattr(attribution, "classes", None) if classes is None else classes
-    shown = Pictures(images, names, getattr(attribution, "others", {}))
-    follow, classes = curve_function(probe(model), shown, classes, steps, fill, blur, batch, on_progress)
+    inputs = Pictures(images, names, getattr(attribution, "others", {}))
+    follow, numbers = curve_function(lens(model), inputs, classes, steps, fill, blur, batch_size, on_progress)
     chance = np.random.default_rng(seed).random(maps.shape, np.float32)
-    shares, deletion, insertion = follow(ranks(maps, chance))
-    _, *by_chance = follow(ranks(np.zeros_like(maps), chance))
+    shares, deletion, insertion = follow(rank_pixels(maps, chance))
+    _, random_deletion, random_insertion = follow(rank_pixels(np.zeros_like(maps), chance))
     method = str(getattr(attribution, "method", ""))
-    return Curves(shares, deletion, insertion, *by_chance, classes=classes, names=names, method=method)
+    return Curves(
+        shares=shares,
+        deletion=deletion,
+        insertion=insertion,
+        random_deletion=random_deletion,
+        random_insertion=random_insertion,
+        classes=numbers,
+        names=names,
+        method=method,
+    )
 
 
-@dataclass(frozen=True, eq=False)
-class Choice(Drawn):
-    """``table``: method, deletion, insertion, gain, low, high, seconds; the most faithful first, chance among them.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Choice(FigureResult):
+    """Attribution methods ranked by faithfulness.
 
-    ``gain`` is insertion less deletion, less the same of a random ranking, the mean over ``images``; ``low`` and
-    ``high`` are the 95 % bootstrap interval of it, paired by image. ``seconds`` an image include compilation.
+    ``gain`` is insertion minus deletion, minus that of a random order, averaged over images; ``low`` and ``high`` are
+    its 95 % bootstrap interval, paired by image. ``seconds`` per image include compilation.
+
+    Attributes:
+        table: DataFrame of method, deletion, insertion, gain, low, high, seconds; best first, with "random".
+        model: name of the model.
+        images: number of images.
     """
 
     table: object
@@ -105,70 +162,90 @@ class Choice(Drawn):
 
     @property
     def best(self):
-        """The name of the most faithful method; None where pixels by chance are."""
+        """Name of the most faithful method; None if no method beats a random order."""
         first = self.table.method.iloc[0]
         return None if first == "random" else first
 
     def __str__(self):
-        images = count(self.images, "image")
-        return f"{self.table.round(3).to_string(index=False, na_rep='-')}\non {images} of {self.model}"
+        images = pluralize(self.images, "image")
+        return f"{self.table.round(3).to_string(index=False, na_rep='-')}\n{images}, model {self.model}"
 
     def plot(self):
-        """The gain of each method with its interval, and the two areas that it comes from."""
+        """Draw the gain of each method with its interval, and its two areas."""
         from .figures import draw_choice
 
         return draw_choice(self)
 
 
 def choose(
-    model,
-    images,
-    classes=None,
+    model: Model | Lens,
+    images: Images,
+    classes: Classes | None = None,
     *,
-    methods,
-    steps=28,
-    fill="gray",
-    blur=5.0,
-    seed=0,
-    batch=None,
-    on_progress=None,
-    **options,
-):
-    """Which method of attribution is most faithful to a model on these images? `Choice`, with a table, best first.
+    methods: Mapping[str, Any],
+    steps: int = 28,
+    fill: str | float | Sequence[float] = "gray",
+    blur: float = 5.0,
+    seed: int = 0,
+    batch_size: int | None = None,
+    on_progress: OnProgress | None = None,
+    **options: Any,
+) -> Choice:
+    """Rank attribution methods by their faithfulness to a model on these images.
 
-    ``methods`` maps names to functions ``method(model, images, classes=..., **options)``, or to what they gave for
-    these images. Images are decoded once, and given as an array, or as a dict of several inputs. All methods are judged
-    by the same ``classes``, numbers or the likeliest ones. Other arguments are those of `curves`.
+    Args:
+        model: a Keras model, or a `Lens` on one.
+        images: an array (N, H, W, C) as the model takes it, or photos in any form that `predict` accepts.
+        classes: a class, or one for each image, as numbers or names; by default the predicted classes. They are the
+            same for all methods.
+        methods: dictionary of functions ``method(model, images, classes=..., **options)``, or of attributions of these
+            images, by name; required.
+        steps: number of steps from the first to the last pixel.
+        fill: what replaces deleted pixels: "gray" (127.5), "mean" (the mean color of the image), or a value or color
+            from 0 to 255.
+        blur: standard deviation in pixels of the Gaussian filter (11x11) of the images that pixels are inserted into.
+        seed: random seed for the random order, for ties and for the bootstrap.
+        batch_size: batch size for the curves; by default as large as memory allows. It does not change the result.
+        on_progress: called as `on_progress(done, total, what)` during the work; may raise to stop it.
+        **options: passed to each function in ``methods``, such as `layer`, `samples` or `class_names`.
+
+    Returns:
+        `Choice`, with a table, the most faithful method first.
     """
     import pandas as pd
 
     if not hasattr(methods, "items") or not methods:
-        raise ValueError(f"`methods` should map names to functions or attributions. Received: {methods!r}")
-    asked = probe(model)
-    shown = pictures(asked, images)
-    follow, classes = curve_function(asked, shown, classes, steps, fill, blur, batch, on_progress)
+        raise ValueError(
+            f"`methods` should be a dictionary of functions or attributions by name. Received: {methods!r}"
+        )
+    view = lens(model)
+    inputs = pictures(view, images)
+    follow, classes = curve_function(view, inputs, classes, steps, fill, blur, batch_size, on_progress)
     found = {
-        name: run_timed(method, model, shown.plain(asked.input), classes, options) for name, method in methods.items()
+        name: time_method(method, model, inputs.plain(view.input), classes, options) for name, method in methods.items()
     }
-    maps = {name: maps_of(attribution) for name, (attribution, _) in found.items()}
+    maps = {name: as_maps(attribution) for name, (attribution, _) in found.items()}
     for name, each in maps.items():
-        if not np.array_equal(each.images, shown.pixels):
-            raise ValueError(f"`methods` should be of the same images. Received: others for {name!r}")
-    chance = np.random.default_rng(seed).random(shown.pixels.shape[:3], np.float32)
+        if not np.array_equal(each.images, inputs.pixels):
+            raise ValueError(
+                f"`methods` should be attributions of the same images. Received: other images for {name!r}"
+            )
+    chance = np.random.default_rng(seed).random(inputs.pixels.shape[:3], np.float32)
     rows = []
     for name in ("random", *maps):
-        shares, *pair = follow(ranks(maps[name].maps if name in maps else np.zeros_like(chance), chance))
-        deletion, insertion = (area(shares, p) for p in pair)
+        shares, *pair = follow(rank_pixels(maps[name].maps if name in maps else np.zeros_like(chance), chance))
+        deletion, insertion = (curve_area(shares, p) for p in pair)
         if name == "random":
             base = insertion - deletion
         gain = insertion - deletion - base
-        seconds = found[name][1] / len(shown) if name in found else np.nan
-        rows.append((name, deletion.mean(), insertion.mean(), gain.mean(), *interval(gain, seed), seconds))
+        seconds = found[name][1] / len(inputs) if name in found else np.nan
+        rows.append((name, deletion.mean(), insertion.mean(), gain.mean(), *bootstrap_interval(gain, seed), seconds))
     table = pd.DataFrame(rows, columns=["method", "deletion", "insertion", "gain", "low", "high", "seconds"])
-    return Choice(table.sort_values("gain", ascending=False, ignore_index=True), asked.name, len(shown))
+    table = table.sort_values("gain", ascending=False, ignore_index=True)
+    return Choice(table=table, model=view.name, images=len(inputs))
 
 
-def run_timed(method, model, images, classes, options):
+def time_method(method, model, images, classes, options):
     """(attribution, seconds) of a method; no seconds where it was computed before."""
     if not callable(method):
         return method, np.nan
@@ -176,14 +253,14 @@ def run_timed(method, model, images, classes, options):
     return method(model, images, classes=classes, **options), time.perf_counter() - start
 
 
-def curve_function(asked, shown, classes, steps, fill, blur, batch, on_progress):
+def curve_function(lens, inputs, classes, steps, fill, blur, batch_size, on_progress):
     """A function: ranks of pixels -> shares (S,), p(class) by deletion, by insertion (N, S); and the classes."""
-    for name, number in (("steps", steps), ("batch", 1 if batch is None else batch)):
+    for name, number in (("steps", steps), ("batch_size", 1 if batch_size is None else batch_size)):
         if not isinstance(number, int) or number < 1:
-            raise ValueError(f"`{name}` should be a whole number of at least 1. Received: {number!r}")
-    images = shown.pixels
+            raise ValueError(f"`{name}` should be an integer of at least 1. Received: {number!r}")
+    images = inputs.pixels
     plain, smooth = fill_images(images, fill), blur_images(images, blur)
-    classes = classes_of_images(asked, shown, classes, batch=batch)
+    classes = resolve_classes(lens, inputs, classes, batch_size=batch_size)
     size = images[0, ..., 0].size
     counts = np.unique(np.linspace(0, size, steps + 1).round().astype(np.int32))
     score, read = probability(np.array(classes)), lambda run, score: {"p": score}
@@ -194,8 +271,8 @@ def curve_function(asked, shown, classes, steps, fill, blur, batch, on_progress)
             drawn = {"count": counts[None, within.start : within.stop], "rank": ranks[rows, None]}
             return drawn | {"after": after[rows, None]}
 
-        question = Question(("exchanged",), read, score, None, len(counts), draw, exchange, backward=False)
-        return ask(asked, question, before, shown.others, batch=batch, on_progress=on_progress)["p"]
+        question = Query(("exchanged",), read, score, None, len(counts), draw, exchange, backward=False)
+        return run_query(lens, question, before, inputs.others, batch_size=batch_size, on_progress=on_progress)["p"]
 
     def follow(ranks):
         return counts / size, probabilities(ranks, images, plain), probabilities(ranks, smooth, images)
@@ -208,7 +285,7 @@ def exchange(pixels, count, rank, after):
     return ops.where(rank < count[..., None, None, None], after, pixels)
 
 
-def ranks(maps, ties):
+def rank_pixels(maps, ties):
     """Of each pixel its rank in its map, (N, H, W, 1), the largest value first; equal ones in the order of ``ties``."""
     flat = [each.reshape(len(maps), -1) for each in (ties, -maps)]
     order = np.lexsort(flat)
@@ -220,7 +297,7 @@ def ranks(maps, ties):
 def fill_images(images, fill):
     """Images of one color each."""
     if isinstance(fill, str) and fill not in FILLS:
-        raise ValueError(unknown("fill", fill, FILLS))
+        raise ValueError(unknown_name("fill", fill, FILLS))
     color = FILLS[fill](images) if isinstance(fill, str) else np.asarray(fill, np.float32)
     if color.ndim == 1 and len(color) != images.shape[-1]:
         raise ValueError(f"`fill` should have {images.shape[-1]} channels. Received: {fill}")
@@ -232,16 +309,16 @@ def blur_images(images, sigma):
     from scipy.ndimage import gaussian_filter
 
     if not sigma > 0:
-        raise ValueError(f"`blur` should be above 0. Received: {sigma!r}")
+        raise ValueError(f"`blur` should be positive. Received: {sigma!r}")
     return gaussian_filter(images, (sigma, sigma), axes=(1, 2), radius=RADIUS, mode="nearest")
 
 
-def area(shares, values):
+def curve_area(shares, values):
     """The area under each curve, by trapezoids."""
     return ((values[..., 1:] + values[..., :-1]) / 2 * np.diff(shares)).sum(-1)
 
 
-def interval(gain, seed):
+def bootstrap_interval(gain, seed):
     """The 95 % percentile interval of a mean over images (Efron 1979)."""
     drawn = np.random.default_rng(seed).integers(0, len(gain), (RESAMPLES, len(gain)))
     return np.quantile(gain[drawn].mean(-1), [0.025, 0.975])

@@ -8,55 +8,68 @@ from ...plots.primitives import (
     COVERED,
     GRADIENTS,
     GUTTER,
-    MOST,
-    blur,
-    draw_key,
-    hatch,
-    looks,
+    MAX_IMAGES,
+    blur_sigma,
+    display_images,
+    draw_color_bar,
+    draw_overlay,
+    error_bars,
+    evenly_spaced,
+    hatch_constant,
     mosaic,
-    overlay,
-    paint,
-    scale_of,
-    signals,
-    spaced,
-    spans,
+    paint_map,
+    scale_for,
+    signals_to_colors,
 )
-from ...plots.style import BLACK, BLUE, GRAY, GREEN, LARGE, RED, YELLOW, bare, new_figure, small_print, tidy, unframe
-from ...support.text import compact, count, cut, file_name, last_part
+from ...plots.style import (
+    BLACK,
+    BLUE,
+    GRAY,
+    GREEN,
+    LARGE,
+    RED,
+    YELLOW,
+    add_footnote,
+    hide_frame,
+    hide_ticks,
+    new_figure,
+    style_axis,
+)
+from ...support.text import file_name, format_number, last_part, pluralize, shorten_end
 
 PERCENT = {"max": 99, "sum": 99.5}  # of |value|, where the colors end
 SIGNALS = 99.9  # the same of signals in color
 LECTURE = 16 / 9
 
 
-def draw_attribution(found):
+def draw_attribution(result):
     """Image, map and overlay, a row an image; signals through ReLUs in color beside the image."""
-    if "units" in found.facts:
-        return draw_projections(found)
-    drawn = min(len(found), MOST)
-    shown, said = looks(found.images[:drawn])
-    draw = draw_signal if found.rule else draw_map
-    figure, axes = grid(drawn, 2 if found.rule else 3, shown.shape[1:3])
+    if "units" in result.metadata:
+        return draw_projections(result)
+    drawn = min(len(result), MAX_IMAGES)
+    shown, said = display_images(result.images[:drawn])
+    draw = draw_signal if result.rule else draw_map
+    figure, axes = attribution_axes(drawn, 2 if result.rule else 3, shown.shape[1:3])
     for i, (image, axis) in enumerate(zip(shown, axes, strict=False)):
         axis[0].imshow(image)
-        bare(axis[0], cut(found.title(i), 30), file_name(found.names[i], 34))
-        draw(axis[1:], found, i, image)
+        hide_ticks(axis[0], shorten_end(result.title(i), 30), file_name(result.names[i], 34))
+        draw(axis[1:], result, i, image)
     hide_empty(axes[drawn:])
-    small_print(figure, said, drawn_of(drawn, len(found), "images"), told(found))
-    figure.suptitle(f"{found.method}: {found.score}", fontsize=LARGE)
+    add_footnote(figure, said, count_caption(drawn, len(result), "images"), map_caption(result))
+    figure.suptitle(f"{result.method}: {result.score}", fontsize=LARGE)
     return figure
 
 
-def grid(count, columns, size):
+def attribution_axes(count, columns, size):
     """A figure about as wide as a lecture's screen, and the axes of each image: banks side by side, of rows."""
     side, ratio = 2.6 if count < 3 else 2.3, float(np.clip(size[0] / size[1], 0.4, 2.0))
 
-    def measured(banks):
+    def figure_size(banks):
         rows = -(-count // banks)
         return banks * (columns * (side + 0.1) + 0.6), rows * (side * ratio + 0.55) + 0.9
 
-    banks = min(range(1, count + 1), key=lambda banks: abs(np.log(np.divide(*measured(banks)) / LECTURE)))
-    figure = new_figure(*measured(banks))
+    banks = min(range(1, count + 1), key=lambda banks: abs(np.log(np.divide(*figure_size(banks)) / LECTURE)))
+    figure = new_figure(*figure_size(banks))
     parts = np.ravel(figure.subfigures(1, banks, wspace=0.04, squeeze=False))
     drawn = [part.subplots(-(-count // banks), columns, squeeze=False) for part in parts]
     return figure, [row for rows in zip(*drawn, strict=True) for row in rows]
@@ -68,41 +81,41 @@ def hide_empty(axes):
         axis.axis("off")
 
 
-def drawn_of(drawn, total, what):
+def count_caption(drawn, total, what):
     """That not all are drawn, if so."""
-    return f"{drawn} of {total} {what} are drawn" if drawn < total else ""
+    return f"showing {drawn} of {total} {what}" if drawn < total else ""
 
 
-def told(found):
+def map_caption(result):
     """What a reader of the figure has to know."""
-    if found.rule:
-        return f"signal: 0.5 + x / (2 p{SIGNALS}), gray is exactly 0, each on its own scale"
-    several = found.values.shape[-1] > 1
-    what = {"max": "map: largest |value| of the colors", "sum": "map: sum over the colors"}[found.reduce]
-    sign = ", red for and blue against" if found.signed else ""
-    laid = f"over the image: smoothed by {blur(found.map.shape[1:]):.0f} px, line at half of its largest value"
-    return f"{what if several else 'map'}, each on its own scale{sign}\n{laid}"
+    if result.rule:
+        return f"signal: 0.5 + x / (2 p{SIGNALS}), gray is 0, each image scaled on its own"
+    several = result.values.shape[-1] > 1
+    what = {"max": "map: largest absolute value over the colors", "sum": "map: sum over the colors"}[result.reduce]
+    sign = ", red for positive and blue for negative evidence" if result.is_signed else ""
+    laid = f"overlay: smoothed by {blur_sigma(result.map.shape[1:]):.0f} px, contour at half of the maximum"
+    return f"{what if several else 'map'}, each image scaled on its own{sign}\n{laid}"
 
 
-def draw_map(axes, found, i, image):
+def draw_map(axes, result, i, image):
     """The map with its scale, then over the image."""
-    values, percent = found.map[i], PERCENT[found.reduce]
-    colors = GRADIENTS if found.reduce == "max" else COVERED
-    scale = scale_of(values, found.signed, percent, colors)
-    draw_key(paint(axes[0], values, scale), axes[0])
-    bare(axes[0], "map", scale.words)
-    overlay(axes[1], image, values, found.signed, percent, colors)
-    bare(axes[1], "over the image")
+    values, percent = result.map[i], PERCENT[result.reduce]
+    colors = GRADIENTS if result.reduce == "max" else COVERED
+    scale = scale_for(values, result.is_signed, percent, colors)
+    draw_color_bar(paint_map(axes[0], values, scale), axes[0])
+    hide_ticks(axes[0], "map", scale.words)
+    draw_overlay(axes[1], image, values, result.is_signed, percent, colors)
+    hide_ticks(axes[1], "overlay on the image")
 
 
-def draw_signal(axes, found, i, image):
+def draw_signal(axes, result, i, image):
     """The signal that arrives at the pixels, in color."""
-    scale = scale_of(found.values[i], True, SIGNALS)
+    scale = scale_for(result.values[i], True, SIGNALS)
     if scale.high == 0:
-        hatch(axes[0], image.shape[:2], 0.0)
+        hatch_constant(axes[0], image.shape[:2], 0.0)
     else:
-        axes[0].imshow(signals(found.values[i], scale.high), interpolation="nearest")
-    bare(axes[0], "signal at the pixels", scale.words)
+        axes[0].imshow(signals_to_colors(result.values[i], scale.high), interpolation="nearest")
+    hide_ticks(axes[0], "signal at the input", scale.words)
 
 
 TITLE = 9.5  # points
@@ -119,8 +132,8 @@ def draw_segmentation(result):
         show_image(row[0], result.images[i], file_name(result.names[i], 34))
         show_seeds(row[1], result.maps[i], result.seeds[i])
         show_object(row[2], result.images[i], result.masks[i], result.boxes[i])
-    more = f"; {len(result.images) - drawn} more images" if len(result.images) > drawn else ""
-    figure.suptitle(f"The object, by the map and color alone{more}", fontsize=LARGE)
+    more = f"; {len(result.images) - drawn} more images not shown" if len(result.images) > drawn else ""
+    figure.suptitle(f"Object segmented from the map and color alone{more}", fontsize=LARGE)
     return figure
 
 
@@ -128,8 +141,10 @@ def show_seeds(axis, values, seeds):
     """The map in gray, object seeds in red and surroundings in blue."""
     show_map(axis, np.abs(values), "", cmap="gray")
     for side, color in ((1, RED), (-1, BLUE)):
-        axis.imshow(flat(seeds == side, color, 0.9 if side > 0 else 0.45), interpolation="nearest")
-    bare(axis, "|map|: seeds of object (red), rest (blue)" if seeds.any() else "nothing stands out")
+        axis.imshow(color_mask(seeds == side, color, 0.9 if side > 0 else 0.45), interpolation="nearest")
+    hide_ticks(
+        axis, "|map|: seeds of object (red) and background (blue)" if seeds.any() else "no region above the threshold"
+    )
 
 
 def show_object(axis, image, mask, box):
@@ -139,8 +154,8 @@ def show_object(axis, image, mask, box):
     if not mask.any():
         show_image(axis, image, "nothing found")
         return
-    show_image(axis, image, f"object: {mask.mean():.0%} of the pixels")
-    axis.imshow(flat(~mask, BLACK, 0.55), interpolation="nearest")
+    show_image(axis, image, f"object: {mask.mean():.0%} of the image")
+    axis.imshow(color_mask(~mask, BLACK, 0.55), interpolation="nearest")
     axis.contour(np.pad(mask, 1)[1:-1, 1:-1], [0.5], colors=[YELLOW], linewidths=1.5)
     top, left, bottom, right = box
     frame = Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, fill=False, edgecolor=RED, linewidth=2)
@@ -153,22 +168,25 @@ def draw_curves(result):
     figure = new_figure(10, 4.4)
     mean = result.mean
     for axis, kind, words in zip(
-        figure.subplots(1, 2, sharey=True), ("deletion", "insertion"), ("less is better", "more is better"), strict=True
+        figure.subplots(1, 2, sharey=True),
+        ("deletion", "insertion"),
+        ("lower is better", "higher is better"),
+        strict=True,
     ):
         own, chance = getattr(result, kind), getattr(result, f"random_{kind}")
         percent = 100 * result.shares
         if 1 < len(own) <= 30:
             axis.plot(percent, own.T, color=BLUE, alpha=0.18, linewidth=0.8)
         axis.plot(
-            percent, chance.mean(0), color=GRAY, linewidth=2, label=f"at random: area {mean[f'random_{kind}']:.3f}"
+            percent, chance.mean(0), color=GRAY, linewidth=2, label=f"random order: area {mean[f'random_{kind}']:.3f}"
         )
-        axis.plot(percent, own.mean(0), color=BLUE, linewidth=2.5, label=f"by the map: area {mean[kind]:.3f}")
+        axis.plot(percent, own.mean(0), color=BLUE, linewidth=2.5, label=f"order of the map: area {mean[kind]:.3f}")
         axis.fill_between(percent, own.mean(0), color=BLUE, alpha=0.1, linewidth=0)
         below = f"% of the pixels {'deleted' if kind == 'deletion' else 'inserted'}, most important first"
-        tidy(axis, f"{kind}: {words}", xlabel=below, xlim=(0, 100), ylim=(0, 1.02))
+        style_axis(axis, f"{kind}: {words}", xlabel=below, xlim=(0, 100), ylim=(0, 1.02))
         axis.legend(frameon=False, fontsize=9)
     figure.axes[0].set_ylabel("p(class)")
-    figure.suptitle(f"{result.method or 'Map'}: {count(len(result.names), 'image')}", fontsize=LARGE)
+    figure.suptitle(f"{result.method or 'Map'}: {pluralize(len(result.names), 'image')}", fontsize=LARGE)
     return figure
 
 
@@ -178,23 +196,23 @@ def draw_choice(result):
     chance = result.table[result.table.method == "random"].iloc[0]
     figure, places = new_figure(10.5, 1.6 + 0.42 * len(table)), np.arange(len(table))
     gains, areas = figure.subplots(1, 2, sharey=True)
-    bars = spans(table.gain, table.low, table.high)
+    bars = error_bars(table.gain, table.low, table.high)
     gains.errorbar(table.gain, places, xerr=bars, fmt="o", color=BLUE, ecolor=BLUE, elinewidth=1.5, capsize=3)
     gains.axvline(0, color="0.4", linewidth=1)
-    gains.set_xlabel("gain over chance, 95 % interval: more is better")
+    gains.set_xlabel("improvement over random order, 95 % interval (higher is better)")
     gains.set_yticks(places, table.method)
     gains.set_ylim(len(table) - 0.5, -0.5)
-    for kind, color, words in (("deletion", RED, "less is better"), ("insertion", BLUE, "more is better")):
+    for kind, color, words in (("deletion", RED, "lower is better"), ("insertion", BLUE, "higher is better")):
         areas.plot(table[kind], places, "o", color=color, label=f"{kind}: {words}")
-        areas.axvline(chance[kind], color=color, linestyle=":", linewidth=1.5, label=f"{kind} by chance")
+        areas.axvline(chance[kind], color=color, linestyle=":", linewidth=1.5, label=f"{kind}, random order")
     areas.hlines(places, table.deletion, table.insertion, color="0.85", zorder=0)
     areas.set_xlim(0, 1)
-    areas.set_xlabel("area under p(class)")
+    areas.set_xlabel("area under the curve of p(class)")
     areas.legend(frameon=False, fontsize=8.5, loc="center left", bbox_to_anchor=(1, 0.5))
     for axis in (gains, areas):
         axis.grid(alpha=0.25, axis="x")
-        unframe(axis)
-    title = f"Which method finds the pixels that {result.model} needs? {count(result.images, 'image')}"
+        hide_frame(axis)
+    title = f"Which attribution is most faithful to {result.model}? {pluralize(result.images, 'image')}"
     figure.suptitle(title, fontsize=LARGE)
     return figure
 
@@ -205,15 +223,15 @@ def draw_sanity(result):
     above, below = figure.subfigures(2, 1, height_ratios=(1.7, 1))
     draw_resemblance(above.subplots(), result)
     labels = ["trained", *result.table.layer]
-    rows = spaced(len(labels), DEPTHS)
+    rows = evenly_spaced(len(labels), DEPTHS)
     axes = below.subplots(1, len(rows) + 1)
     show_image(axes[0], result.images[0], "image")
     for axis, row in zip(axes[1:], rows, strict=True):
         show_map(axis, result.maps[row][0], last_part(labels[row], 22))
     below.supxlabel("maps of the first image, each scaled on its own", fontsize=9, color="0.35")
-    how = "one layer at a time" if result.independent else "from the scores down"
-    verdict = {True: "depends", False: "does not depend", None: "may depend"}[result.passed]
-    figure.suptitle(f"{result.method} {verdict} on what was learned: weights randomized {how}", fontsize=LARGE)
+    how = "one layer at a time" if result.independent else "cumulatively from the output layer"
+    verdict = {True: "depends", False: "does not depend", None: "may depend"}[result.passes]
+    figure.suptitle(f"{result.method} {verdict} on the trained weights: weights randomized {how}", fontsize=LARGE)
     return figure
 
 
@@ -221,11 +239,11 @@ def draw_resemblance(axis, result):
     table, places = result.table, np.arange(len(result.table) + 1)
     lines = {
         "rank_correlation": ("rank correlation of |map|", BLUE, "o-"),
-        "signed_rank_correlation": ("rank correlation of the map (decides)", RED, "s--"),
+        "signed_rank_correlation": ("rank correlation of the signed map (decides)", RED, "s--"),
         "ssim": ("structural similarity", GREEN, "^:"),
     }
     axis.axhspan(-1, result.limit, color="0.93", zorder=0)
-    axis.annotate(f"no resemblance: below {result.limit:.2f}", (0, result.limit), (2, -4), textcoords="offset points",
+    axis.annotate(f"below {result.limit:.2f}: no resemblance", (0, result.limit), (2, -4), textcoords="offset points",
                   va="top", fontsize=8.5, color="0.4")  # fmt: skip
     for key, (label, color, style) in lines.items():
         axis.plot(places, [1, *table[key]], style, color=color, label=label, markersize=6)
@@ -233,23 +251,23 @@ def draw_resemblance(axis, result):
         places, ["trained", *(last_part(name, 20) for name in table.layer)], rotation=35, ha="right", fontsize=8
     )
     lowest = table[[*lines]].min().min()
-    tidy(axis, ylim=(min(-0.1, lowest - 0.05), 1.05), ylabel="like the original map")
+    style_axis(axis, ylim=(min(-0.1, lowest - 0.05), 1.05), ylabel="similarity to the original map")
     axis.legend(frameon=False, fontsize=9, loc="lower right", bbox_to_anchor=(1, 1), ncols=3)
 
 
 def show_image(axis, image, title):
     """Pixels as they are shown."""
-    axis.imshow(looks(image[None])[0][0])
-    bare(axis, title)
+    axis.imshow(display_images(image[None])[0][0])
+    hide_ticks(axis, title)
 
 
 def show_map(axis, values, title, cmap="gray"):
     """A map from 0 in gray, or around 0 in red and blue; up to its 99th percentile."""
-    paint(axis, values, scale_of(values, values.min() < 0, PERCENTILE, cmap))
-    bare(axis, title)
+    paint_map(axis, values, scale_for(values, values.min() < 0, PERCENTILE, cmap))
+    hide_ticks(axis, title)
 
 
-def flat(mask, color, alpha):
+def color_mask(mask, color, alpha):
     """One color over a mask, as RGBA."""
     from matplotlib.colors import to_rgba
 
@@ -260,34 +278,36 @@ TILES = 9  # of a unit, its strongest
 MID_GRAY = 0.5
 
 
-def draw_projections(found):
+def draw_projections(result):
     """A block for each unit that all images were asked of; else image, projection and patch of each image's own."""
-    every = groups(found)
-    drawn = every[:MOST]
-    shown, said = looks(found.images)
+    every = unit_groups(result)
+    drawn = every[:MAX_IMAGES]
+    shown, said = display_images(result.images)
     alone = all(len(rows) == 1 for rows in drawn)
-    figure, axes = blocks(len(drawn), 3 if alone else 2)
+    figure, axes = unit_axes(len(drawn), 3 if alone else 2)
     for rows, axis in zip(drawn, axes, strict=False):
-        draw_unit(axis, found, rows, shown)
+        draw_unit(axis, result, rows, shown)
     hide_empty(axes[len(drawn) :])
-    left = drawn_of(len(drawn), len(every), "units")
-    scale = f"projection: 0.5 + x / (2 p{SIGNALS}), gray is exactly 0, one scale for each unit"
-    field = "both cut to what the unit sees, gray where that is outside the image"
-    small_print(figure, said, left, scale + "\n" + field)
-    figure.suptitle(f"{found.method} from {found.facts['layer']}: projections beside patches", fontsize=LARGE)
+    left = count_caption(len(drawn), len(every), "units")
+    scale = f"projection: 0.5 + x / (2 p{SIGNALS}), gray is 0, one scale per unit"
+    field = "both cropped to the receptive field of the unit; gray outside the image"
+    add_footnote(figure, said, left, scale + "\n" + field)
+    figure.suptitle(
+        f"{result.method} from {result.metadata['layer']}: projections next to image patches", fontsize=LARGE
+    )
     return figure
 
 
-def groups(found):
+def unit_groups(result):
     """The rows to draw together: a unit's, its strongest first, where all images have the same units; else each."""
-    units, images = found.facts["units"], len(np.unique(found.facts["of"]))
+    units, images = result.metadata["units"], len(np.unique(result.metadata["of"]))
     each = [np.flatnonzero(units == unit) for unit in dict.fromkeys(units.tolist())]
     if any(len(rows) != images for rows in each):
         return [np.array([row]) for row in range(len(units))]
-    return [rows[np.argsort(-found.scores[rows], kind="stable")][:TILES] for rows in each]
+    return [rows[np.argsort(-result.scores[rows], kind="stable")][:TILES] for rows in each]
 
 
-def blocks(count, columns):
+def unit_axes(count, columns):
     """A figure, and the axes of each unit, several units a row."""
     most = 2 if columns == 3 or count in (2, 4) else 3 if count in (3, 5, 6, 9) else 4
     across = min(count, most)
@@ -297,28 +317,30 @@ def blocks(count, columns):
     return figure, [part.subplots(1, columns, squeeze=False)[0] for part in parts]
 
 
-def draw_unit(axes, found, rows, shown):
+def draw_unit(axes, result, rows, shown):
     """Projections, patches, and before them the image with a frame around the patch, if there is one image."""
-    boxes, unit, scores = found.facts["boxes"], found.facts["units"][rows[0]], found.scores[rows]
-    scale = scale_of(np.stack([cut_out(found.values[row], boxes[row], 0.0) for row in rows]), True, SIGNALS)
-    projections = [cut_out(signals(found.values[row], scale.high), boxes[row]) for row in rows]
-    patches, columns = [cut_out(shown[row], boxes[row]) for row in rows], math.ceil(math.sqrt(len(rows)))
+    boxes, unit, scores = result.metadata["boxes"], result.metadata["units"][rows[0]], result.scores[rows]
+    scale = scale_for(np.stack([crop_box(result.values[row], boxes[row], 0.0) for row in rows]), True, SIGNALS)
+    projections = [crop_box(signals_to_colors(result.values[row], scale.high), boxes[row]) for row in rows]
+    patches, columns = [crop_box(shown[row], boxes[row]) for row in rows], math.ceil(math.sqrt(len(rows)))
     if len(axes) == 3:
-        frame(axes[0], shown[rows[0]], boxes[rows[0]])
-        name = found.names[rows[0]].removesuffix(f", {found.facts['layer']}:{unit}")
-        bare(axes[0], "image", file_name(name, 34))
+        draw_framed(axes[0], shown[rows[0]], boxes[rows[0]])
+        name = result.names[rows[0]].removesuffix(f", {result.metadata['layer']}:{unit}")
+        hide_ticks(axes[0], "image", file_name(name, 34))
     if scale.high == 0:
-        hatch(axes[-2], patches[0].shape[:2], 0.0)
+        hatch_constant(axes[-2], patches[0].shape[:2], 0.0)
     else:
-        axes[-2].imshow(side_by_side(projections, columns), interpolation="nearest")
-    axes[-1].imshow(side_by_side(patches, columns), interpolation="nearest")
-    bare(axes[-2], f"unit {unit}", scale.words)
-    activation = compact(scores[0]) if len(rows) == 1 else f"{compact(scores[0])} to {compact(scores[-1])}"
+        axes[-2].imshow(tile_patches(projections, columns), interpolation="nearest")
+    axes[-1].imshow(tile_patches(patches, columns), interpolation="nearest")
+    hide_ticks(axes[-2], f"unit {unit}", scale.words)
+    activation = (
+        format_number(scores[0]) if len(rows) == 1 else f"{format_number(scores[0])} to {format_number(scores[-1])}"
+    )
     high, wide = patches[0].shape[:2]
-    bare(axes[-1], f"activation {activation}", f"sees {high}×{wide} px")
+    hide_ticks(axes[-1], f"activation {activation}", f"receptive field {high}×{wide} px")
 
 
-def frame(axis, image, box):
+def draw_framed(axis, image, box):
     """The image with a frame around what the unit sees of it."""
     from matplotlib.patches import Rectangle
 
@@ -332,7 +354,7 @@ def frame(axis, image, box):
     axis.set(xlim=limits[0], ylim=limits[1])
 
 
-def cut_out(image, box, outside=MID_GRAY):
+def crop_box(image, box, outside=MID_GRAY):
     """The part of an image (H, W, C) in a box that may leave it."""
     top, left, bottom, right = (int(edge) for edge in box)
     beyond = max(0, -top, -left, bottom - image.shape[0], right - image.shape[1])
@@ -341,7 +363,7 @@ def cut_out(image, box, outside=MID_GRAY):
     return wide[top + beyond : bottom + beyond, left + beyond : right + beyond]
 
 
-def side_by_side(tiles, columns):
+def tile_patches(tiles, columns):
     """Tiles of one size, a white gutter between them."""
     gap = max(GUTTER, round(max(tiles[0].shape[:2]) / 40))
     return mosaic(np.stack(tiles), columns, gap, shade=1)[gap:-gap, gap:-gap]

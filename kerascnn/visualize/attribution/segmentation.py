@@ -1,29 +1,42 @@
-"""Objects cut out by their saliency, with no segmentation ever learned (Simonyan et al. 2014, section 3.2).
+"""Objects segmented by their saliency, without training on segmentations (Simonyan et al. 2014, section 3.2).
 
-The pixels of the largest saliency tell the object's colors, those of the least the background's: two mixtures of five
-Gaussians. GrabCut (Rother et al. 2004) then gives every pixel to one of them, so that few edges are cut,
+The pixels of the largest saliency give the colors of the object, those of the least the colors of the background: two
+mixtures of five Gaussians. GrabCut (Rother et al. 2004) then assigns every pixel to one of them, so that few edges are
+cut,
 
     E(a) = sum_i -log p(z_i | colors of a_i) + gamma sum_ij [a_i != a_j] exp(-beta |z_i - z_j|^2) / dist(i, j),
 
 and fits the colors again. The largest connected component is the object, and its tight box says where it is.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from ...support.display import Drawn
-from .attribution import maps_of
+from ...support.display import FigureResult
+from ...support.types import Array
+from .attribution import as_maps
 
-HELD = 0.1  # least share of the object's seeds in what is cut out; below it the colors are too alike
+SEEDS = 0.1  # least share of the object's seeds in what is cut out; below it the colors are too alike
 
 
-@dataclass(frozen=True, eq=False)
-class Segmentation(Drawn):
-    """``masks`` (N, H, W) of objects; ``boxes`` (N, 4) y0, x0, y1, x1, so that ``image[y0:y1, x0:x1]`` holds one.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Segmentation(FigureResult):
+    """Masks and boxes of objects.
 
-    ``seeds`` (N, H, W) are 1 where the object's colors were taken, -1 where the background's, else 0. Where nothing
-    is ``found``, in a constant map or where colors do not tell the object apart, a mask is empty, its box 0, 0, 0, 0.
+    Where a map is constant, or colors do not separate the object, ``has_object`` is False, the mask is empty and the
+    box is 0, 0, 0, 0.
+
+    Attributes:
+        masks: (N, H, W), True for pixels of the object.
+        boxes: (N, 4) y0, x0, y1, x1, so that ``image[y0:y1, x0:x1]`` contains the object.
+        images: (N, H, W, C), pixels 0..255.
+        maps: (N, H, W), the maps that the seeds come from.
+        seeds: (N, H, W), 1 for seeds of the object, -1 for seeds of the background, else 0.
+        names: names of the images.
     """
 
     masks: np.ndarray = field(repr=False)
@@ -34,79 +47,102 @@ class Segmentation(Drawn):
     names: tuple
 
     @property
-    def found(self):
-        """(N,) whether there is an object."""
+    def has_object(self):
+        """(N,): whether an object was found."""
         return self.masks.any((1, 2))
 
     @property
     def table(self):
-        """A DataFrame with a row for each image: found, the object's share of the pixels, and its box."""
+        """Fraction and box of the object of each image, as a DataFrame."""
         import pandas as pd
 
         sides = pd.DataFrame(self.boxes, columns=["y0", "x0", "y1", "x1"])
-        return pd.DataFrame({"image": self.names, "found": self.found, "share": self.areas}).join(sides)
+        return pd.DataFrame({"image": self.names, "found": self.has_object, "share": self.areas}).join(sides)
 
     def __str__(self):
         lines = []
         for name, found, share, y0, x0, y1, x1 in self.table.itertuples(index=False):
-            where = f"object in {x1 - x0}x{y1 - y0} pixels at ({x0}, {y0}), {share:.0%} of the image"
+            where = f"object of {x1 - x0}x{y1 - y0} pixels at ({x0}, {y0}), {share:.0%} of the image"
             lines.append(f"{name}: {where if found else 'nothing found'}")
         return "\n".join(lines)
 
     @property
     def areas(self):
-        """(N,) the objects' share of the pixels."""
+        """(N,): fraction of the image that the object covers."""
         return self.masks.mean((1, 2))
 
     def plot(self):
-        """Each image, its map with the seeds, and the object's outline and box."""
+        """Draw each image, its map with the seeds, and the object."""
         from .figures import draw_segmentation
 
         return draw_segmentation(self)
 
 
-def segment(attribution, images=None, *, foreground=0.95, background=0.30, blur=0.0, steps=5, seed=0):
-    """Cut the object out of each image: `Segmentation`.
+def segment(
+    attribution: Any,
+    images: Array | None = None,
+    *,
+    foreground: float = 0.95,
+    background: float = 0.30,
+    blur: float = 0.0,
+    steps: int = 5,
+    seed: int = 0,
+) -> Segmentation:
+    """Segment the object of each image by GrabCut, from an attribution.
 
-    ``attribution`` is what a method of attribution gives, or maps (N, H, W) of ``images`` (N, H, W, C), pixels 0..255.
-    Pixels are ranked by |map|, as Simonyan's are; of a map whose negative values speak against the class, as those of
-    CAM and occlusion do, give ``np.maximum(map, 0)``. Above the quantile ``foreground`` they tell the object's colors,
-    up to the quantile ``background`` the surroundings'; any pixel may still change sides, for saliency is scattered
-    over both. ``blur`` first smooths |map| by a Gaussian of so many pixels, which gathers the seeds of a noisy one.
-    ``steps`` is the number of graph cuts.
+    Pixels are ranked by |map|, as in Simonyan et al. 2014. For maps whose negative values are evidence against the
+    class, as those of occlusion, pass ``np.maximum(map, 0)``. Seeds only initialize the colors of object and
+    background: any pixel may still change sides.
+
+    Args:
+        attribution: an `Attribution`, or maps (N, H, W) together with ``images``.
+        images: pixels (N, H, W, C), 0..255; by default those of the attribution.
+        foreground: quantile of |map| above which pixels are seeds of the object.
+        background: quantile of |map| up to which pixels are seeds of the background.
+        blur: standard deviation in pixels of a Gaussian filter of |map|, which joins the seeds of a noisy map.
+        steps: number of graph cuts.
+        seed: random seed for the initial clusters of colors.
+
+    Returns:
+        `Segmentation`.
     """
     from scipy.ndimage import gaussian_filter
 
     if not 0 <= background < foreground <= 1:
         came = f"{foreground}, {background}"
-        raise ValueError(f"`foreground` and `background` should be quantiles, the first larger. Received: {came}")
+        raise ValueError(
+            f"`foreground` and `background` should be quantiles from 0 to 1, `foreground` the larger. Received: {came}"
+        )
     if not isinstance(steps, int) or steps < 1:
-        raise ValueError(f"`steps` should be a whole number of at least 1. Received: {steps!r}")
-    maps, images, names = maps_of(attribution, images)
+        raise ValueError(f"`steps` should be an integer of at least 1. Received: {steps!r}")
+    maps, images, names = as_maps(attribution, images)
     if not 0 <= blur < np.inf:
         raise ValueError(f"`blur` should be at least 0. Received: {blur!r}")
     if images.shape[-1] not in (1, 3):
         raise ValueError(f"`images` should have 1 or 3 channels. Received: {images.shape[-1]}")
-    seeds = np.stack([seeded(each, foreground, background) for each in gaussian_filter(np.abs(maps), (0, blur, blur))])
-    masks = np.stack([object_of(*pair, steps, seed) for pair in zip(images, seeds, strict=True)])
-    return Segmentation(masks, np.stack([box(mask) for mask in masks]), images, maps, seeds, names)
+    seeds = np.stack(
+        [seed_pixels(each, foreground, background) for each in gaussian_filter(np.abs(maps), (0, blur, blur))]
+    )
+    masks = np.stack([extract_object(*pair, steps, seed) for pair in zip(images, seeds, strict=True)])
+    boxes = np.stack([bounding_box(mask) for mask in masks])
+    return Segmentation(masks=masks, boxes=boxes, images=images, maps=maps, seeds=seeds, names=names)
 
 
-def seeded(saliency, foreground, background):
+def seed_pixels(saliency, foreground, background):
     """1 for pixels above the one quantile, -1 for those up to the other, 0 between; all 0 where nothing stands out."""
     low, high = np.quantile(saliency, [background, foreground])
     fore = saliency >= high if high > low else saliency > high  # a map that is mostly 0 has both at 0
     return fore.astype(np.int8) - (saliency <= low) if fore.any() else np.zeros(saliency.shape, np.int8)
 
 
-def object_of(image, seeds, steps, seed):
+def extract_object(image, seeds, steps, seed):
     """The largest part of what is cut out, if it holds enough of the seeds, and more than its size alone explains."""
-    mask = largest(cut(image, seeds, steps, seed))
+    mask = largest_component(grab_cut(image, seeds, steps, seed))
     held = mask[seeds > 0].mean() if mask.any() else 0
-    return mask if held >= HELD and held > mask.mean() else np.zeros_like(mask)
+    return mask if held >= SEEDS and held > mask.mean() else np.zeros_like(mask)
 
 
-def cut(image, seeds, steps, seed):
+def grab_cut(image, seeds, steps, seed):
     """The mask that GrabCut finds; the first colors come from the seeds alone."""
     import cv2
 
@@ -124,7 +160,7 @@ def cut(image, seeds, steps, seed):
     return sides == cv2.GC_PR_FGD
 
 
-def largest(mask):
+def largest_component(mask):
     """The largest component of a mask, neighbors also being those at corners."""
     import cv2
 
@@ -133,7 +169,7 @@ def largest(mask):
     return numbers == 1 + areas.argmax() if len(areas) else mask
 
 
-def box(mask):
+def bounding_box(mask):
     """y0, x0, y1, x1 around a mask; four 0 around nothing."""
     if not mask.any():
         return np.zeros(4, np.int64)

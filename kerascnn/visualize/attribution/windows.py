@@ -1,8 +1,8 @@
 """Occlusion at the price of a window: calls run again only where a patch can have changed their maps.
 
-Every call of a `plan` reads the clean map with the changed window laid over it, and runs without padding of its own.
-Where the windows end they are pasted into clean maps, and the network goes on as usual: no approximation, the same
-numbers up to rounding.
+Every call of a `WindowPlan` reads the clean map with the changed window laid over it, and runs without padding of its
+own. Where the windows end they are pasted into clean maps, and the network continues as usual: no approximation, the
+same numbers up to rounding.
 """
 
 from collections.abc import Callable
@@ -17,8 +17,8 @@ import tensorflow as tf
 from ...anatomy import connections
 from ...anatomy.table import multiply_adds
 from ...graph import walk as kinds
-from ...graph.run import call, part
-from ...graph.walk import show_shape, walk
+from ...graph.run import call_node, subgraph
+from ...graph.walk import build_graph, describe_shape
 
 MOST = 0.65  # of a map's area: to read and paste a larger window costs more than it saves
 LEAST = 1.3  # times less work, or it is not worth compiling
@@ -34,18 +34,18 @@ class Span:
 
 
 @dataclass(frozen=True, eq=False)
-class Local:
+class LocalCall:
     """One call on windows: what it reads of each input (None: the window as it comes), what it gives, how it runs."""
 
     window: tuple  # a Span for each axis
     regions: tuple = ()
-    run: Callable = None
+    run: Callable | None = None
     empty: float = 0.0  # what is read beyond the map
     averages: bool = False  # over what lies on the map only
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class WindowPlan:
     """Which calls run on windows, for one size of image and of patch; the others run on whole maps."""
 
     graph: object = field(repr=False)
@@ -60,14 +60,14 @@ class Plan:
         nodes = self.graph.nodes
         works = {node: (multiply_adds(node) or 0) + MOVED * prod(node.shape) for node in nodes}
         windowed = sum(work * self.share(node) for node, work in works.items())
-        read = sum(area(region) * source.shape[-1] for node in nodes for source, region in self.reads(node))
+        read = sum(window_area(region) * source.shape[-1] for node in nodes for source, region in self.reads(node))
         pasted = sum(prod(node.shape) for node in self.frontier(nodes))
         clean = sum(works[node] for node in self.local) / self.corners
         return sum(works.values()) / (windowed + MOVED * (read + pasted) + clean)
 
     def share(self, node):
         """The part of a call's map that is computed again."""
-        return area(self.local[node].window) / prod(node.shape[:2]) if node in self.local else 1.0
+        return window_area(self.local[node].window) / prod(node.shape[:2]) if node in self.local else 1.0
 
     def reads(self, node):
         """(input, region) of each clean map that a call on windows looks into."""
@@ -79,7 +79,7 @@ class Plan:
         whole = {source for node in nodes if node not in self.local for source, _ in node.inputs} | set(ends)
         return [node for node in nodes if node in self.local and node in whole]
 
-    def knows(self, corner):
+    def has_corner(self, corner):
         """Whether the patch may start there."""
         return all(start in known for start, known in zip(corner, self.places, strict=True))
 
@@ -89,45 +89,50 @@ class Plan:
         return tuple(node.name for node in self.frontier(self.graph.nodes))
 
     def __str__(self):
-        where = f"{show_shape(self.patch)} in {show_shape(self.graph.inputs[0].shape)}"
-        return f"{self.graph.name}, {where}: {self.gain:.1f}x less work, windows up to {', '.join(self.stops)}"
+        where = f"{describe_shape(self.patch)} in {describe_shape(self.graph.inputs[0].shape)}"
+        return (
+            f"{self.graph.name}, {where}: {self.gain:.1f}x fewer operations, recomputed windows end at "
+            f"{', '.join(self.stops)}"
+        )
 
 
-def plan(model, patch, corners, shape=None, *, least=LEAST):
-    """The `Plan` for a patch (height, width) at corners (N, 2), in images of ``shape``; None where it does not pay."""
-    graph = walk(model, shape)
+def plan_windows(model, patch, corners, shape=None, *, least=LEAST):
+    """The `WindowPlan` of a patch (height, width) at corners (N, 2) in images of ``shape``; None where not faster."""
+    graph = build_graph(model, shape)
     image = graph.inputs[0]
     if len(graph.inputs) != 1 or len(image.shape) != 3:
         return None
     if None in image.shape:
-        raise ValueError(f"`shape` should be given for inputs {show_shape(image.shape)}. Received: {shape}")
+        raise ValueError(
+            f"`shape` should be given if the input size is open, as in {describe_shape(image.shape)}. Received: {shape}"
+        )
     if len(patch) != 2 or min(patch) < 1:
         raise ValueError(f"`patch` should be (height, width) in pixels. Received: {patch}")
     corners = np.asarray(corners)
     if corners.ndim != 2 or corners.shape[1] != 2 or not len(corners):
-        raise ValueError(f"`corners` should be (N, 2): top and left of each patch. Received: {corners.shape}")
+        raise ValueError(f"`corners` should have shape (N, 2): top and left of each patch. Received: {corners.shape}")
     places = tuple(tuple(np.unique(axis).tolist()) for axis in corners.T)
     axes = zip(places, patch, image.shape[:2], strict=True)
-    local = {image: Local(tuple(place(starts, min(side, size), size) for starts, side, size in axes))}
+    local = {image: LocalCall(tuple(clip_span(starts, min(side, size), size) for starts, side, size in axes))}
     for node in graph.nodes[1:]:
         found = localize(node, local)
-        if found and area(found.window) <= MOST * prod(node.shape[:2]):
+        if found and window_area(found.window) <= MOST * prod(node.shape[:2]):
             local[node] = found
-    made = Plan(graph, tuple(patch), places, local, len(corners))
+    made = WindowPlan(graph, tuple(patch), places, local, len(corners))
     return made if made.gain >= least else None
 
 
-def place(starts, size, places):
+def clip_span(starts, size, places):
     """A `Span` moved into its map."""
     return Span(tuple(np.clip(starts, 0, places - size).tolist()), int(size))
 
 
-def sizes(window):
+def span_sizes(window):
     return [span.size for span in window]
 
 
-def area(window):
-    return prod(sizes(window))
+def window_area(window):
+    return prod(span_sizes(window))
 
 
 def localize(node, local):
@@ -135,60 +140,60 @@ def localize(node, local):
     sources = [source for source, _ in node.inputs]
     if len(node.outputs) != 1 or len(node.shape) != 3 or not local.keys() >= set(sources):
         return None
-    taps = [connections.link(node, index, 2) for index in range(len(sources))]
+    taps = [connections.input_link(node, index, 2) for index in range(len(sources))]
     if any(isinstance(look, str) or any(axis.period > 1 or axis.step < 1 for axis in look) for look in taps):
         return None
     windows = [local[source].window for source in sources]
     if isinstance(node.operation, (*kinds.CONVOLUTIONS, *kinds.POOLS)):
-        return slide(node, windows[0], taps[0])
+        return slide_window(node, windows[0], taps[0])
     if isinstance(node.operation, kinds.PADDINGS):
-        return shift(windows[0], taps[0])
+        return shift_window(windows[0], taps[0])
     if any(look != (connections.SAME, connections.SAME) for look in taps) or not alike_everywhere(node):
         return None
-    joint = tuple(union(spans, n) for *spans, n in zip(*windows, node.shape[:2], strict=True))
+    joint = tuple(join_spans(spans, n) for *spans, n in zip(*windows, node.shape[:2], strict=True))
     regions = tuple(None if window == joint else joint for window in windows)
-    return Local(joint, regions, lambda *tensors: call(node, tensors)[0])
+    return LocalCall(joint, regions, lambda *tensors: call_node(node, tensors)[0])
 
 
-def slide(node, window, taps):
+def slide_window(node, window, taps):
     """A convolution or pool, run on just what its outputs read."""
     layer, pools = node.operation, isinstance(node.operation, kinds.POOLS)
     largest = isinstance(layer, keras.layers.MaxPooling2D)
     averages = pools and not largest and layer.padding == "same"
-    axes = [reach(*axis) for axis in zip(window, taps, node.shape[:2], strict=True)]
+    axes = [output_window(*axis) for axis in zip(window, taps, node.shape[:2], strict=True)]
     made, region = zip(*axes, strict=True)
-    return Local(made, (region,), unpadded(layer), -inf if largest else 0.0, averages)
+    return LocalCall(made, (region,), without_padding(layer), -inf if largest else 0.0, averages)
 
 
-def reach(span, taps, places):
+def output_window(span, taps, places):
     """(the outputs that read a window, the inputs that those read) along one axis: q reads q step + t, low to high."""
     low, high = min(taps.taps[0]), max(taps.taps[0])
     starts = np.array(span.starts)
     first = np.clip(-((high - starts) // taps.step), 0, places - 1)
     last = np.clip((starts + span.size - 1 - low) // taps.step, 0, places - 1)
-    made = place(first, max((last - first).max() + 1, 1), places)
+    made = clip_span(first, max((last - first).max() + 1, 1), places)
     region = tuple(start * taps.step + low for start in made.starts)
     return made, Span(region, (made.size - 1) * taps.step + high - low + 1)
 
 
-def unpadded(layer):
+def without_padding(layer):
     """The same layer, weights shared, without padding; the one it is made from stays as it is."""
     twin = object.__new__(type(layer))
     twin.__dict__.update(layer.__dict__, padding="valid")
     return twin
 
 
-def shift(window, taps):
+def shift_window(window, taps):
     """Padding: the same numbers in another place."""
     moved = [tuple(start - axis.taps[0][0] for start in span.starts) for span, axis in zip(window, taps, strict=True)]
     made = tuple(Span(starts, span.size) for starts, span in zip(moved, window, strict=True))
-    return Local(made, (None,), lambda tensor: tensor)
+    return LocalCall(made, (None,), lambda tensor: tensor)
 
 
-def union(spans, places):
+def join_spans(spans, places):
     starts = np.min([span.starts for span in spans], 0)
     ends = np.max([np.add(span.starts, span.size) for span in spans], 0)
-    return place(starts, (ends - starts).max(), places)
+    return clip_span(starts, (ends - starts).max(), places)
 
 
 def alike_everywhere(node):
@@ -202,35 +207,35 @@ def alike_everywhere(node):
 
 
 @dataclass(frozen=True, eq=False)
-class Occluded:
+class OcclusionProgram:
     """A plan compiled for one question: ``clean`` maps once an image, ``rows`` once a chunk of corners."""
 
-    plan: Plan
+    plan: WindowPlan
     clean: Callable = field(repr=False)  # image (H, W, C) -> maps
     rows: Callable = field(repr=False)  # maps, corners (N, 2), fill (C,) -> what `answer` made of them
 
     def __call__(self, image, corners, fill, chunk=32):
         """The answers for patches of one color at corners (top, left), which may lie beyond the image."""
         corners = np.asarray(corners, np.int32)
-        strange = [corner for corner in corners.tolist() if not self.plan.knows(corner)]
+        strange = [corner for corner in corners.tolist() if not self.plan.has_corner(corner)]
         if strange:
-            raise ValueError(f"`corners` should be some that were planned for. Received: {strange[0]}")
+            raise ValueError(f"`corners` should be among those the plan was made for. Received: {strange[0]}")
         maps, fill = self.clean(tf.constant(image, tf.float32)), tf.constant(fill, tf.float32)
         parts = [self.rows(maps, corners[i : i + chunk], fill) for i in range(0, len(corners), chunk)]
         return tf.nest.map_structure(lambda *rows: np.concatenate(rows), *parts)
 
 
-def occluded(made, wanted, answer=dict):
+def compile_occlusion(plan, layers, answer=dict):
     """Compile a plan: ``answer({name: activations (N, ...)})`` of the ``wanted`` calls gives rows, in the graph."""
-    image, local = made.graph.inputs[0], made.local
-    ends = {name: made.graph.find(name) for name in wanted}
-    nodes = part(made.graph, ends.values()).nodes
-    stops = made.frontier(nodes, ends.values())
-    kept = {image, *stops, *(source for node in nodes for source, _ in made.reads(node))}
+    image, local = plan.graph.inputs[0], plan.local
+    ends = {name: plan.graph.find(name) for name in layers}
+    nodes = subgraph(plan.graph, ends.values()).nodes
+    stops = plan.frontier(nodes, ends.values())
+    kept = {image, *stops, *(source for node in nodes for source, _ in plan.reads(node))}
     kept = [node for node in nodes if node in kept]
 
     def outputs(node, values):
-        return call(node, [values[source][i] for source, i in node.inputs])
+        return call_node(node, [values[source][i] for source, i in node.inputs])
 
     def clean(picture):
         values = {image: [picture[None]]}
@@ -241,31 +246,35 @@ def occluded(made, wanted, answer=dict):
 
     def rows(maps, corners, fill):
         maps, values, windows = dict(zip(kept, maps, strict=True)), {}, {}
-        start = cache(lambda window: starts(window, corners, made.places))
+        start = cache(lambda window: window_starts(window, corners, plan.places))
         for node in nodes:
             if node is image:
-                patch = tf.broadcast_to(fill, (tf.shape(corners)[0], *made.patch, *fill.shape))
-                windows[node] = read(maps[node], patch, corners, start(local[node].window), sizes(local[node].window))
+                patch = tf.broadcast_to(fill, (tf.shape(corners)[0], *plan.patch, *fill.shape))
+                windows[node] = gather_regions(
+                    maps[node], patch, corners, start(local[node].window), span_sizes(local[node].window)
+                )
             elif node in local:
                 windows[node] = run_on_windows(node, local, maps, windows, start)
             else:
                 values[node] = outputs(node, values)
             if node in stops:
                 origin = tf.zeros((1, 2), tf.int32)
-                values[node] = [read(maps[node], windows[node], start(local[node].window), origin, node.shape)]
+                values[node] = [
+                    gather_regions(maps[node], windows[node], start(local[node].window), origin, node.shape)
+                ]
         return answer({name: values[node][0] for name, node in ends.items()})
 
-    return compile_plan(made, clean, rows)
+    return compile_plan(plan, clean, rows)
 
 
-def compile_plan(made, clean, rows):
+def compile_plan(plan, clean, rows):
     """Both functions, traced once for chunks of any size."""
-    shape = made.graph.inputs[0].shape
+    shape = plan.graph.inputs[0].shape
     clean, rows = stateless(clean), stateless(rows)
     clean = tf.function(clean, input_signature=[tf.TensorSpec(shape)], autograph=False)
     maps = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in clean.get_concrete_function().structured_outputs]
     signature = [maps, tf.TensorSpec((None, 2), tf.int32), tf.TensorSpec(shape[-1:])]
-    return Occluded(made, clean, tf.function(rows, input_signature=signature, autograph=False))
+    return OcclusionProgram(plan, clean, tf.function(rows, input_signature=signature, autograph=False))
 
 
 def stateless(function):
@@ -278,7 +287,7 @@ def stateless(function):
     return run
 
 
-def starts(window, corners, places):
+def window_starts(window, corners, places):
     """(N, 2): where a window lies for each corner."""
     which = [tf.searchsorted(tf.constant(known, tf.int32), corners[:, i]) for i, known in enumerate(places)]
     return tf.stack([tf.gather(span.starts, at) for span, at in zip(window, which, strict=True)], -1)
@@ -292,14 +301,14 @@ def run_on_windows(node, local, maps, windows, start):
             tensors.append(windows[source])
             continue
         clean, dirty = maps[source], windows[source]
-        places = start(local[source].window), start(region), sizes(region)
-        tensors.append(read(clean, dirty, *places, own.empty))
+        places = start(local[source].window), start(region), span_sizes(region)
+        tensors.append(gather_regions(clean, dirty, *places, own.empty))
         if own.averages:
-            weights.append(read(tf.ones_like(clean[..., :1]), tf.ones_like(dirty[..., :1]), *places))
+            weights.append(gather_regions(tf.ones_like(clean[..., :1]), tf.ones_like(dirty[..., :1]), *places))
     return own.run(*tensors) / own.run(*weights) if own.averages else own.run(*tensors)
 
 
-def read(clean, dirty, at, start, size, empty=0.0):
+def gather_regions(clean, dirty, at, start, size, empty=0.0):
     """Regions (N, *size, C) of a clean map (H, W, C) with windows ``dirty`` laid over it, ``empty`` beyond it.
 
     All three are one table of places, gathered at once.
@@ -309,17 +318,17 @@ def read(clean, dirty, at, start, size, empty=0.0):
     y, x = rows - at[:, :1], columns - at[:, 1:]
     count = tf.range(tf.shape(dirty)[0])[:, None]
     beyond = height * width
-    index = tf.where(inside(rows, columns, height, width), grid(rows * width, columns), beyond)
-    index = tf.where(inside(y, x, h, w), grid((count * h + y) * w, x) + beyond + 1, index)
+    index = tf.where(is_on_map(rows, columns, height, width), outer_sum(rows * width, columns), beyond)
+    index = tf.where(is_on_map(y, x, h, w), outer_sum((count * h + y) * w, x) + beyond + 1, index)
     nothing = tf.fill((1, channels), tf.cast(empty, clean.dtype))
     table = [tf.reshape(clean, (-1, channels)), nothing, tf.reshape(tf.cast(dirty, clean.dtype), (-1, channels))]
     return tf.gather(tf.concat(table, 0), index)
 
 
-def grid(rows, columns):
+def outer_sum(rows, columns):
     return rows[:, :, None] + columns[:, None]
 
 
-def inside(rows, columns, height, width):
+def is_on_map(rows, columns, height, width):
     """(N, h, w): which places lie on a map."""
     return ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None]

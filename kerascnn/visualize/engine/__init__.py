@@ -1,1 +1,1 @@
-"""One engine asks networks questions: activations by name, scores of images, signals on their way back."""
+"""The engine of all visualizations: activations by name, scores of images, gradients, and loops over images."""

@@ -1,4 +1,4 @@
-"""One engine asks a network questions: it taps activations by name, scores images, and sends signals back.
+"""A lens on a model: activations by name, scores of images, and gradients by the rules of several papers.
 
 Any Functional or Sequential model, nested or shared, is run call by call inside one compiled function, so that each
 call can be read and its ReLUs given another gradient. The user's model is not cloned, changed or called from outside.
@@ -11,57 +11,62 @@ deconvnet   max(R, 0)             Zeiler & Fergus 2014
 guided      1[z > 0] max(R, 0)    Springenberg et al. 2015
 redirected  max(R, 0) where z <= 0, if no unit of this image would let R pass; else the gradient
 
-The last is no way to look but a way to begin: a unit that is off has no gradient to climb (Olah et al. 2017).
+The last is not an attribution but a way to start: a unit that is off has no gradient to follow (Olah et al. 2017).
 TensorFlow is told so for the operations that one call of a layer makes, so that every way to write a ReLU is met, and a
 sigmoid that gates or a layer of another kind that happens to compute with one is not. No layer is changed.
 """
 
+from __future__ import annotations
+
 import weakref
+from collections.abc import Callable
 from functools import cached_property
 
 import keras
 import tensorflow as tf
 
-from ...graph.ends import check_channels_last, weightless_end
-from ...graph.run import act_of, call, graph_of, part, run
-from .scores import INPUT, LOGITS, OWN, PROBS
+from ...graph.ends import check_channels_last, nodes_from_last_weights
+from ...graph.run import activation_name, build_graph_for, call_node, run_graph, subgraph
+from ...support.types import Model
+from .scores import ALIASES, INPUT, LOGITS, PROBS
 
-PASSING = ("Identity", "Reshape", "Squeeze", "Cast", "Transpose", "StopGradient")
-ENDS = ("Softmax", "LogSoftmax", "Sigmoid")
+PASS_THROUGH = ("Identity", "Reshape", "Squeeze", "Cast", "Transpose", "StopGradient")
+OUTPUT_ACTIVATIONS = ("Softmax", "LogSoftmax", "Sigmoid")
 LOSS_SCALE = 128.0  # of scores in half precision, whose small gradients would vanish
 SMALL = 1e-30  # the least probability whose logarithm is taken
 RELUS = ("Relu", "Relu6", "LeakyRelu")
 SMOOTH = {"Elu", "Selu", "Softplus", "Softsign", "Tanh", "Erf", "Erfc"}
-CLOSED = {"PartitionedCall", "StatefulPartitionedCall", "While", "StatelessWhile", "If", "StatelessIf"}
-NO_RELU = {"prelu", "hardsigmoid", "hardsilu", "hardswish"}  # made of some
-_PROBES = weakref.WeakKeyDictionary()
+CONTROL_FLOW = {"PartitionedCall", "StatefulPartitionedCall", "While", "StatelessWhile", "If", "StatelessIf"}
+MADE_OF_RELUS = {"prelu", "hardsigmoid", "hardsilu", "hardswish"}  # made of some
+_LENSES: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
-class Probe:
-    """A model with what cannot be read from it: how pixels become its input, which input they are, which output counts.
+class Lens:
+    """A model with its preprocessing, its image input and the output to explain.
 
-    ``preprocess`` makes of pixels (N, H, W, C), 0..255, what the model expects, in keras.ops; kerascnn's own networks
-    do that by themselves. ``input`` and ``output`` are names, needed where there are several. Compiled functions stay
-    with the probe: the next call of the same kind does not trace again.
+    ``preprocess`` converts pixels (N, H, W, C), 0..255, to what the model expects, in keras.ops; networks of kerascnn
+    do that themselves. ``input`` and ``output`` are names, needed where there are several. Compiled functions stay with
+    the lens, so that the next call of the same kind does not trace again.
     """
 
     def __init__(self, model, *, preprocess=None, input=None, output=None):
         check_channels_last(model)
         self._model = weakref.ref(model)
-        self.given = {"preprocess": preprocess, "input": input, "output": output}
+        self.settings = {"preprocess": preprocess, "input": input, "output": output}
         self.name = model.name
-        self.prepared = preprocess is not None
+        self.has_preprocessing = preprocess is not None
         self.preprocess = preprocess or (lambda pixels: pixels)
-        self.graph = graph_of(model)
+        self.graph = build_graph_for(model)
         self.inputs = tuple(node.name for node in self.graph.inputs)
         self.input = self._input(input)
         self.output = self._output(model, output)
         self.programs, self.limits = {}, {}
-        self.state = state(self.graph)
+        self.kept_model = None
+        self.layer_identities = layer_identities(self.graph)
 
     @property
     def model(self):
-        """The user's model itself."""
+        """The model."""
         return self._model()
 
     def _input(self, name):
@@ -71,7 +76,7 @@ class Probe:
         if name not in self.inputs:
             what = "several inputs" if images else "no input of images (N, H, W, C)"
             said = f"{self.name} has {what}: {', '.join(self.inputs)}"
-            raise ValueError(f"`input` should say which input takes the images; {said}. Received: {name!r}")
+            raise ValueError(f"`input` should be the name of the image input; {said}. Received: {name!r}")
         return name
 
     def _output(self, model, name):
@@ -88,7 +93,7 @@ class Probe:
             return nodes[name]
         if name not in keys:
             raise ValueError(
-                f"`output` should say which output counts, one of {', '.join(keys)} of {self.name}. Received: {name!r}"
+                f"`output` should be one of the outputs of {self.name}: {', '.join(keys)}. Received: {name!r}"
             )
         return nodes[keys.index(name)]
 
@@ -97,17 +102,17 @@ class Probe:
 
         A layer called "input", "logits" or "probs" comes before what is read of every network by that name.
         """
-        if layer in OWN.values():
+        if layer in ALIASES.values():
             return layer
-        if layer in OWN and not any(node.name.rsplit("/", 1)[-1] == layer for node in self.graph.nodes):
-            return OWN[layer]
+        if layer in ALIASES and not any(node.name.rsplit("/", 1)[-1] == layer for node in self.graph.nodes):
+            return ALIASES[layer]
         return self.graph.find(layer).name
 
-    def part(self, layers=()):
+    def subgraph(self, layers=()):
         """The graph of what ``layers`` depend on; all of it where none are named."""
         taps = {self.tap(layer) for layer in layers} - {INPUT}
-        nodes = [self.output if tap in OWN.values() else self.graph.find(tap) for tap in taps]
-        return part(self.graph, nodes) if nodes else self.graph
+        nodes = [self.output if tap in ALIASES.values() else self.graph.find(tap) for tap in taps]
+        return subgraph(self.graph, nodes) if nodes else self.graph
 
     @cached_property
     def shape(self):
@@ -115,46 +120,67 @@ class Probe:
         return next(node.shape for node in self.graph.inputs if node.name == self.input)
 
     @cached_property
-    def half(self):
+    def uses_float16(self):
         """Whether something in it is computed in float16."""
         return any(getattr(node.operation, "compute_dtype", "") == "float16" for node in self.graph.nodes)
 
-    def places(self, layer=None):
+    def feature_map_layer(self, layer=None):
         """The name of a layer that has places and channels, by default `features`."""
-        node = self.graph.find(self.features() if layer is None else layer)
+        node = self.graph.find(self.last_feature_maps() if layer is None else layer)
         if len(node.shape) != 3:
-            raise ValueError(f"`layer` should have places and channels, (h, w, C). Received: {node.name}, {node.shape}")
+            raise ValueError(f"`layer` should have feature maps (h, w, C). Received: {node.name} of shape {node.shape}")
         return node.name
 
-    def features(self, otherwise=None):
-        """The last call with places before the last weights, which make maps of the classes where they make maps."""
-        calls = [node for node in part(self.graph, [self.output]).nodes if not node.is_input]
+    def last_feature_maps(self, otherwise=None):
+        """The last feature maps before the layer of the logits."""
+        calls = [node for node in subgraph(self.graph, [self.output]).nodes if not node.is_input]
         maps = [node for node in calls if len(node.shape) == 3 and node.shape[:2] != (1, 1)]
-        ends = weightless_end(self.output)
+        ends = nodes_from_last_weights(self.output)
         hidden = [node for node in maps if node not in ends] or maps
         if not hidden and otherwise is None:
-            raise ValueError(f"`layer` should be given: {self.name} has no layer with places and channels")
+            raise ValueError(
+                f"`layer` should be given, because no layer of {self.name} has feature maps. Received: None"
+            )
         return hidden[-1].name if hidden else otherwise
 
 
-def probe(model, *, preprocess=None, input=None, output=None):
-    """A `Probe` of a model; each model's is kept for as long as the model is there."""
-    if isinstance(model, Probe):
+def lens(
+    model: Model | Lens,
+    *,
+    preprocess: Callable | None = None,
+    input: str | None = None,
+    output: str | int | None = None,
+) -> Lens:
+    """A `Lens` on a model that needs preprocessing or has several inputs.
+
+    Without options the lens of a model is created once and reused.
+
+    Args:
+        model: a Functional or built Sequential Keras model, or a `Lens`, which is returned as it is.
+        preprocess: function in keras.ops from pixels (N, H, W, C), 0..255, to what the model expects. Networks of
+            kerascnn need none.
+        input: name of the image input, where there are several.
+        output: name or number of the output to explain, where there are several.
+
+    Returns:
+        `Lens`.
+    """
+    if isinstance(model, Lens):
         return model
     plain = preprocess is None and input is None and output is None
     if not isinstance(model, keras.Model):
         raise ValueError(f"`model` should be a Functional or built Sequential Keras model. Received: {model!r}")
-    kept = _PROBES.get(model) if plain else None
-    if kept is None or kept.state != state(kept.graph):  # someone gave a layer another activation
-        kept = Probe(model, preprocess=preprocess, input=input, output=output)
+    kept = _LENSES.get(model) if plain else None
+    if kept is None or kept.layer_identities != layer_identities(kept.graph):  # someone gave a layer another activation
+        kept = Lens(model, preprocess=preprocess, input=input, output=output)
         if plain:
-            _PROBES[model] = kept
+            _LENSES[model] = kept
         else:
-            kept.keep = model  # the model lives as long as the probe that the user holds
+            kept.kept_model = model  # the model lives as long as the lens that the user holds
     return kept
 
 
-def state(graph):
+def layer_identities(graph):
     """What of a model is compiled in, besides its graph."""
     return tuple((id(getattr(node.operation, "activation", None)), id(node.operation)) for node in graph.nodes)
 
@@ -162,37 +188,37 @@ def state(graph):
 class Run:
     """One batch on its way through a network, while a function is compiled: activations, score, signals back."""
 
-    def __init__(self, probe, pixels, others, rule=None, wanted=()):
+    def __init__(self, lens, pixels, others, rule=None, layers=()):
         """With ``wanted`` layers, only what they depend on is run, so that it takes images of any size that fits."""
-        self.probe, self.pixels = probe, pixels
-        given = {**others, probe.input: probe.preprocess(pixels)}
+        self.lens, self.pixels = lens, pixels
+        given = {**others, lens.input: lens.preprocess(pixels)}
         self.rule = rule
-        graph = probe.part(wanted)
+        graph = lens.subgraph(layers)
         with keras.StatelessScope():  # no variable changes, no loss is kept
-            values = run(graph, [given[node.name] for node in graph.inputs], perform=self._perform)
-        ends = ended(values[probe.output.name]) if probe.output.name in values else {}
+            values = run_graph(graph, [given[node.name] for node in graph.inputs], perform=self._perform)
+        ends = logits_and_probs(values[lens.output.name]) if lens.output.name in values else {}
         self.values = values | ends | {INPUT: pixels}
 
     def _perform(self, node, tensors):
         if self.rule is None:
-            return call(node, tensors)
+            return call_node(node, tensors)
         graph = tf.compat.v1.get_default_graph()
         before = len(graph.get_operations())
-        with override_gradients(node, self.rule, self.probe.output.name):
-            outputs = call(node, route(node, tensors, self.rule))
-        if node.name != self.probe.output.name:
+        with override_gradients(node, self.rule, self.lens.output.name):
+            outputs = call_node(node, stop_gate_gradients(node, tensors, self.rule))
+        if node.name != self.lens.output.name:
             check_rule(node, graph.get_operations()[before:], self.rule)
         return skip_normalization(node, tensors, outputs, self.rule)
 
     def __getitem__(self, layer):
         """The activations of a layer, in float32."""
-        return tf.cast(self.values[self.probe.tap(layer)], tf.float32)
+        return tf.cast(self.values[self.lens.tap(layer)], tf.float32)
 
     def score(self, score, feeds):
         """A `Score` of each image, (N,)."""
         value = tf.cast(score.of({layer: self[layer] for layer in score.layers}, *feeds), tf.float32)
         if len(value.shape) != 1:
-            raise ValueError(f"`score` should give one number an image, (N,). Received: {tuple(value.shape)}")
+            raise ValueError(f"`score` should return one number per image, shape (N,). Received: {tuple(value.shape)}")
         return value
 
     def gradient(self, score, layer=INPUT, start=None):
@@ -200,8 +226,8 @@ class Run:
 
         ``layer`` may also be a tensor that the pixels were made from.
         """
-        target = layer if tf.is_tensor(layer) else self.values[self.probe.tap(layer)]
-        scale = LOSS_SCALE if self.probe.half else 1.0
+        target = layer if tf.is_tensor(layer) else self.values[self.lens.tap(layer)]
+        scale = LOSS_SCALE if self.lens.uses_float16 else 1.0
         start = tf.ones_like(score) if start is None else start
         found = tf.gradients(score, target, grad_ys=scale * start)[0]
         if found is None:
@@ -209,16 +235,16 @@ class Run:
         return tf.cast(tf.convert_to_tensor(found), tf.float32) / scale
 
 
-def ended(output):
+def logits_and_probs(output):
     """{LOGITS, PROBS}: the scores before a last softmax or sigmoid, found in the graph of operations, and after."""
     tensor = output
-    while tensor.op.type in PASSING:
+    while tensor.op.type in PASS_THROUGH:
         tensor = tensor.op.inputs[0]
     output = tf.cast(output, tf.float32)
-    if tensor.op.type in ENDS:
+    if tensor.op.type in OUTPUT_ACTIVATIONS:
         logits = tf.ensure_shape(tf.reshape(tensor.op.inputs[0], tf.shape(output)), output.shape)
         probs = tf.exp(output) if tensor.op.type == "LogSoftmax" else output
-    elif by_hand(tensor):
+    elif is_handwritten_softmax(tensor):
         logits, probs = tf.math.log(tf.maximum(output, SMALL)), output
     else:
         logits = tf.identity(output)
@@ -226,16 +252,16 @@ def ended(output):
     return {LOGITS: tf.cast(logits, tf.float32), PROBS: probs}
 
 
-def by_hand(tensor):
+def is_handwritten_softmax(tensor):
     """Whether a tensor is exp(x) / sum: a softmax that someone wrote out."""
     numerator = tensor.op.inputs[0] if tensor.op.type in ("RealDiv", "Div") else tensor
-    while numerator.op.type in PASSING:
+    while numerator.op.type in PASS_THROUGH:
         numerator = numerator.op.inputs[0]
     return numerator is not tensor and numerator.op.type == "Exp"
 
 
 @tf.RegisterGradient("kerascnn_guided")
-def _guided(op, signal):
+def _gradient_guided(op, signal):
     signal, z = tf.nn.relu(signal), op.inputs[0]
     if op.type == "Relu6":
         return tf.raw_ops.Relu6Grad(gradients=signal, features=z)
@@ -245,12 +271,12 @@ def _guided(op, signal):
 
 
 @tf.RegisterGradient("kerascnn_deconvnet")
-def _deconvnet(op, signal):
+def _gradient_deconvnet(op, signal):
     return tf.nn.relu(signal)
 
 
 @tf.RegisterGradient("kerascnn_redirected")
-def _redirected(op, signal):
+def _gradient_redirected(op, signal):
     z = op.inputs[0]
     passed = tf.where(z > 0, signal, tf.zeros_like(signal))
     through = tf.where((z > 0) | (signal > 0), signal, tf.zeros_like(signal))
@@ -259,13 +285,13 @@ def _redirected(op, signal):
 
 
 @tf.RegisterGradient("kerascnn_open")
-def _open(op, signal):
+def _gradient_unlimited(op, signal):
     """A limit that the signal does not see: the upper one of ReLU(max_value=...)."""
     return signal, None
 
 
 @tf.RegisterGradient("kerascnn_switch")
-def _switch(op, signal):
+def _gradient_to_first_maximum(op, signal):
     """To the first of the largest values, as max pooling does; TensorFlow's own divides among equal ones."""
     x = op.inputs[0]
     rows, places, channels = tf.shape(x)[0], tf.reduce_prod(tf.shape(x)[1:3]), tf.shape(x)[3]
@@ -275,9 +301,9 @@ def _switch(op, signal):
 
 
 @tf.RegisterGradient("kerascnn_refused")
-def _refused(op, signal):
+def _gradient_error(op, signal):
     """A sigmoid that a signal reaches is none that gates."""
-    raise ValueError(refusal(op.name))
+    raise ValueError(nonlinearity_message(op.name))
 
 
 def override_gradients(node, rule, output):
@@ -301,24 +327,25 @@ def check_rule(node, operations, rule):
     types = {op.type for op in operations}
     smooth = types & SMOOTH or {"Sigmoid", "Mul"} <= types or getattr(node.operation, "threshold", 0)
     if smooth or is_made_of_relus(node):
-        raise ValueError(refusal(f"{node.name}, {act_of(node) or node.kind}"))
-    if types & CLOSED and "Conv" not in node.kind:  # Keras compiles grouped convolutions apart
-        raise ValueError(f"`model` should be made of layers that can be looked into for {rule}. Received: {node.name}")
+        raise ValueError(nonlinearity_message(f"{node.name}, {activation_name(node) or node.kind}"))
+    if types & CONTROL_FLOW and "Conv" not in node.kind:  # Keras compiles grouped convolutions apart
+        raise ValueError(f"`model` should consist of layers that {rule} supports. Received: {node.name}")
 
 
 def is_made_of_relus(node):
     """Whether a nonlinearity that is no ReLU computes with some."""
-    return act_of(node).replace("_", "") in NO_RELU
+    return activation_name(node).replace("_", "") in MADE_OF_RELUS
 
 
-def refusal(received):
+def nonlinearity_message(received):
     return (
-        "`model` should have no nonlinearity but ReLU (also ReLU6 and leaky): guided_backprop and deconvnet are not "
-        f"defined for others. Received: {received}"
+        "`model` should have no nonlinearities other than ReLU (also ReLU6 and leaky ReLU), because "
+        "guided_backprop and "
+        f"deconvnet are not defined for others. Received: {received}"
     )
 
 
-def route(node, tensors, rule):
+def stop_gate_gradients(node, tensors, rule):
     """What a call is given under a rule: gates are constants, so that the signal takes the way of what they gate."""
     if node.kind != "Multiply" or rule == "redirected":
         return tensors
@@ -339,7 +366,7 @@ def with_gradient(function):
     """``function(x, *constants)``, in keras.ops and with one number as its value, compiled: (value, its gradient by x).
 
     Args:
-        function: of tensors; compiled once for each shape and type of what it is given.
+        function: takes tensors; it is compiled once for each combination of shapes and types.
 
     Returns:
         A function of arrays or tensors, whose precision is kept.

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from .lens import Run
-from .query import compiled, most, rows_for
+from .query import batch_limit, broadcast_rows, compile_once
 from .scores import Score
 
 STRETCH = 16  # steps between two times of telling
@@ -30,22 +30,22 @@ class Loop:
     key: tuple
     step: Callable
     score: Score | None = None
-    says: tuple = ("score",)
+    reports: tuple = ("score",)
     rule: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class LoopNetwork:
     """The network as a step sees it: ``look(pixels)`` runs what the score needs of it."""
 
-    probe: object
+    lens: object
     loop: Loop
     feeds: tuple
     others: dict
 
     def __call__(self, pixels):
         wanted = self.loop.score.layers if self.loop.score else ()
-        return Run(self.probe, pixels, self.others, self.loop.rule, wanted=wanted)
+        return Run(self.lens, pixels, self.others, self.loop.rule, layers=wanted)
 
     def score(self, run):
         """The loop's score of each image of a run."""
@@ -53,44 +53,44 @@ class Look:
 
 
 @dataclass(frozen=True, eq=False)
-class Course:
+class Trajectory:
     """What came of a loop: the last ``state``, what was ``said`` at each step (steps, N), and what was kept between."""
 
     state: dict = field(repr=False)
-    said: dict = field(repr=False)
-    kept: list = field(default_factory=list, repr=False)
+    history: dict = field(repr=False)
+    snapshots: list = field(default_factory=list, repr=False)
 
 
 def iterate(
-    probe,
+    lens,
     loop,
     state,
     now,
-    given=None,
+    constants=None,
     *,
     others=None,
     size=None,
     rows=None,
     group=1,
-    keep=(),
-    over=None,
-    batch=None,
+    snapshots=(),
+    is_done=None,
+    batch_size=None,
     on_progress=None,
 ):
     """Run a `Loop` from ``state``, arrays with a row an image, over the steps of ``now``, arrays (steps, N or 1, ..).
 
     ``size``: (H, W, C) of the images, where the state writes them otherwise. ``rows``: which images, if not all.
     ``group``: so many, one after the other, are always in one chunk. ``keep`` has rising counts of steps after which
-    the state is kept, and ``over(state, said)`` says whether a chunk may end before.
+    the state is kept, and ``is_done(state, said)`` says whether a chunk may end before.
     ``on_progress(done, total, what)`` hears of steps of images and may raise to end it.
     """
     count, steps = len(next(iter(state.values()))), len(next(iter(now.values())))
     order = np.arange(count) if rows is None else np.flatnonzero(rows)
     now = {"k": np.arange(steps, dtype=np.int32)[:, None], **now}
     feeds = loop.score.feeds if loop.score else ()
-    beside = rows_for(count, {"given": given or {}, "score": tuple(feeds), "inputs": others or {}})
-    size, first, parts, total = size or image_shape(probe, state), 0, [], len(order) * steps
-    limit = max((batch or most(probe, size, True)) // group, 1) * group
+    beside = broadcast_rows(count, {"given": constants or {}, "score": tuple(feeds), "inputs": others or {}})
+    size, first, parts, total = size or image_shape(lens, state), 0, [], len(order) * steps
+    limit = max((batch_size or batch_limit(lens, size, True)) // group, 1) * group
     while first < len(order):
         some = order[first : first + limit]
         chunk = [tf.nest.map_structure(lambda a, some=some: a[some], arrays) for arrays in (state, beside)]
@@ -99,76 +99,78 @@ def iterate(
             lambda done, first=first, some=some: on_progress(first * steps + len(some) * done, total, "steps")
         )
         try:
-            parts.append(stretches(probe, loop, *chunk, mine, keep, over, heard))
+            parts.append(run_chunk(lens, loop, *chunk, mine, snapshots, is_done, heard))
         except tf.errors.ResourceExhaustedError:
             if limit == group:
                 raise
-            limit = probe.limits[size, True] = max(limit // 2 // group, 1) * group
+            limit = lens.limits[size, True] = max(limit // 2 // group, 1) * group
             continue
         first += len(some)
-    return together(parts)
+    return join_chunks(parts)
 
 
-def stretches(probe, loop, state, beside, now, keep, over, heard):
+def run_chunk(lens, loop, state, beside, now, snapshots, is_done, progress):
     """One chunk through all its steps."""
     steps, done, said, kept = len(now["k"]), 0, [], []
-    marks = sorted({*range(STRETCH, steps, STRETCH), *(k for k in keep if 0 < k < steps), steps})
+    marks = sorted({*range(STRETCH, steps, STRETCH), *(k for k in snapshots if 0 < k < steps), steps})
     for mark in marks:
         part = {name: tf.constant(array[done:mark]) for name, array in now.items()}
-        run = program(probe, loop, state, beside, part)
+        run = loop_program(lens, loop, state, beside, part)
         tensors = tf.nest.map_structure(tf.constant, (state, beside))
         state, more = tf.nest.map_structure(lambda a: a.numpy(), run(*tensors, part))
         said.append(more)
         done = mark
-        if mark in keep:
+        if mark in snapshots:
             kept.append(state)
-        if heard:
-            heard(done)
-        if over and over(state, more):
+        if progress:
+            progress(done)
+        if is_done and is_done(state, more):
             break
-    said = {name: np.concatenate([each[name] for each in said]) for name in loop.says}
+    said = {name: np.concatenate([each[name] for each in said]) for name in loop.reports}
     still = {name: np.pad(a, ((0, steps - done), (0, 0)), mode="edge") for name, a in said.items()}
-    if heard and done < steps:
-        heard(steps)
-    return Course(state, still, kept + [state] * (len(keep) - len(kept)))
+    if progress and done < steps:
+        progress(steps)
+    return Trajectory(state, still, kept + [state] * (len(snapshots) - len(kept)))
 
 
-def together(parts):
+def join_chunks(parts):
     """The courses of all chunks as one."""
     join = lambda *arrays: np.concatenate(arrays)  # noqa: E731
     state = tf.nest.map_structure(join, *[part.state for part in parts])
-    said = {name: np.concatenate([part.said[name] for part in parts], axis=1) for name in parts[0].said}
-    kept = [tf.nest.map_structure(join, *states) for states in zip(*[part.kept for part in parts], strict=True)]
-    return Course(state, said, kept)
+    said = {name: np.concatenate([part.history[name] for part in parts], axis=1) for name in parts[0].history}
+    kept = [tf.nest.map_structure(join, *states) for states in zip(*[part.snapshots for part in parts], strict=True)]
+    return Trajectory(state, said, kept)
 
 
-def program(probe, loop, state, beside, now):
+def loop_program(lens, loop, state, beside, now):
     """The compiled loop for states of this shape; made once, for any number of images and steps."""
     rows = lambda a: tf.TensorSpec((None, *a.shape[1:]), a.dtype)  # noqa: E731
     specs = (
         *tf.nest.map_structure(rows, (state, beside)),
         {name: tf.TensorSpec((None, None, *a.shape[2:]), a.dtype) for name, a in now.items()},
     )
-    return compiled(probe, loop, specs, lambda: looping(probe, loop))
+    return compile_once(lens, loop, specs, lambda: build_loop(lens, loop))
 
 
-def looping(probe, loop):
+def build_loop(lens, loop):
     """The function that is compiled: the gradient is taken inside the loop's body, where its operations are.
 
     A step stays a function of its own: TensorFlow optimizes functions that are called, and not the body of a loop,
     which would take half as long again.
     """
 
-    def stepped(state, here, beside):
-        after, more = loop.step(Look(probe, loop, beside["score"], beside["inputs"]), state, here, beside["given"])
+    def run_step(state, here, beside):
+        after, more = loop.step(
+            LoopNetwork(lens, loop, beside["score"], beside["inputs"]), state, here, beside["given"]
+        )
         after = {name: tf.cast(tf.ensure_shape(after[name], a.shape), a.dtype) for name, a in state.items()}
-        return after, {name: tf.cast(more[name], tf.float32) for name in loop.says}
+        return after, {name: tf.cast(more[name], tf.float32) for name in loop.reports}
 
-    step = tf.function(stepped, autograph=False, experimental_attributes={"_noinline": True})
+    step = tf.function(run_step, autograph=False, experimental_attributes={"_noinline": True})
 
-    def looped(state, beside, now):
+    def run_loop(state, beside, now):
         steps, count = tf.shape(now["k"])[0], tf.shape(next(iter(state.values())))[0]
-        said = {name: tf.TensorArray(tf.float32, steps) for name in loop.says}
+        said = {name: tf.TensorArray(tf.float32, steps) for name in loop.reports}
 
         def body(k, state, said):
             after, more = step(state, {name: array[k] for name, array in now.items()}, beside)
@@ -181,10 +183,10 @@ def looping(probe, loop):
         said = {name: tf.reshape(array.stack(), (steps, count)) for name, array in said.items()}
         return state, said
 
-    return looped
+    return run_loop
 
 
-def image_shape(probe, state):
+def image_shape(lens, state):
     """The size of the images in a state: of its largest (N, H, W, C), else that of the model."""
     found = [array.shape[1:] for array in state.values() if np.ndim(array) == 4]
-    return max(found, key=np.prod) if found else tuple(side or 0 for side in probe.shape)
+    return max(found, key=np.prod) if found else tuple(side or 0 for side in lens.shape)

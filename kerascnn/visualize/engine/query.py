@@ -1,6 +1,6 @@
 """The one way in which images reach a network: in chunks of bounded memory, expanded inside one compiled function.
 
-A `Question` says how an image becomes many (noise, steps, patches, masks), what is read of each, and what is averaged.
+A `Query` says how an image becomes many (noise, steps, patches, masks), what is read of each, and what is averaged.
 Numbers do not depend on the size of a chunk.
 """
 
@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import tensorflow as tf
 
-from ...inputs.batch import batch_of
+from ...inputs.batch import as_batch
 from ...inputs.classifier import classifier
+from ...inputs.resize import check_count
 from .lens import Run
 from .scores import Score
 
@@ -43,7 +44,7 @@ class Pictures:
         return Pictures(self.pixels[rows], names, others)
 
 
-def pictures(probe, images):
+def pictures(lens, images):
     """`Pictures` from paths, folders, Pillow images or arrays; a dict of inputs for a model that has several.
 
     Arrays that fit the model are taken as they are, whatever their range; the rest is cut as `predict` cuts.
@@ -52,29 +53,32 @@ def pictures(probe, images):
         return images
     others = {}
     if isinstance(images, dict):
-        wrong = set(images) ^ set(probe.inputs)
+        wrong = set(images) ^ set(lens.inputs)
         if wrong:
-            expected = ", ".join(probe.inputs)
+            expected = ", ".join(lens.inputs)
             raise ValueError(f"`images` should have the inputs {expected}. Received: {', '.join(images)}")
-        others = {name: np.asarray(array) for name, array in images.items() if name != probe.input}
-        images = images[probe.input]
-    elif len(probe.inputs) > 1:
-        raise ValueError(f"`images` should be a dict with the inputs {', '.join(probe.inputs)} of {probe.name}")
-    array = fitting(images, probe.shape)
+        others = {name: np.asarray(array) for name, array in images.items() if name != lens.input}
+        images = images[lens.input]
+    elif len(lens.inputs) > 1:
+        raise ValueError(f"`images` should be a dict with the inputs {', '.join(lens.inputs)} of {lens.name}")
+    array = as_model_input(images, lens.shape)
     if array is not None:
         found = Pictures(array, tuple(f"image {i}" for i in range(len(array))), others)
     else:
-        photos = batch_of(images)
-        found = Pictures(photos.array(classifier(probe.model).preprocessing), photos.names, others)
+        photos = as_batch(images)
+        found = Pictures(photos.array(classifier(lens.model).preprocessing), photos.names, others)
     if not len(found):
         raise ValueError("`images` should have at least one image. Received: none")
     for name, array in others.items():
         if len(array) not in (1, len(found)):
-            raise ValueError(f"`images` should have as many rows of {name} as images. Received: {len(array)}")
+            raise ValueError(
+                f"`images` should have the same number of rows for {name} as for the other inputs. Received: "
+                f"{len(array)}"
+            )
     return found
 
 
-def fitting(images, shape):
+def as_model_input(images, shape):
     """Arrays of the model's own size as float32 (N, H, W, C); None for anything else."""
     if not isinstance(images, np.ndarray):
         convertible = hasattr(images, "__array__") and hasattr(images, "dtype")  # tensors of any framework
@@ -87,20 +91,20 @@ def fitting(images, shape):
     return np.asarray(images, np.float32) if fits else None
 
 
-def steps(pixels, bounds):
+def to_pixel_range(pixels, bounds):
     """Pixels of a network's range as 0..255."""
     low, high = bounds
     return pixels if (low, high) == (0, RANGE) else (pixels - np.float32(low)) * np.float32(RANGE / (high - low))
 
 
-def unsteps(pixels, bounds):
+def from_pixel_range(pixels, bounds):
     """The way back, of arrays or tensors."""
     low, high = bounds
     return pixels if (low, high) == (0, RANGE) else pixels * np.float32((high - low) / RANGE) + np.float32(low)
 
 
 @dataclass(frozen=True, eq=False)
-class Question:
+class Query:
     """What is asked of images; questions of equal ``key``, score and rule share a compiled function.
 
     ``answer(run, score, **extra)`` -> {name: tensor with a row an image}. With ``samples``, each image is asked that
@@ -115,29 +119,31 @@ class Question:
     rule: str | None = None
     samples: int | None = None
     draw: Callable | None = None
-    make: Callable | None = None
+    expand: Callable | None = None
     mean: tuple = ()
     extra: dict = field(default_factory=dict)  # arrays with a row an image or one for all, given to ``answer``
     backward: bool = True
 
 
-def ask(probe, question, pixels, others=None, *, batch=None, on_progress=None):
+def run_query(lens, query, pixels, others=None, *, batch_size=None, on_progress=None):
     """{name: array} of answers to a question.
 
     ``on_progress(done, total, what)`` hears how far it is and may raise to end it.
     """
+    if batch_size is not None:
+        check_count("batch_size", batch_size)
     pixels = np.asarray(pixels, np.float32)
-    count, samples = len(pixels), question.samples or 1
-    feeds = question.score.feeds if question.score else ()
-    beside = rows_for(count, {"answer": question.extra, "score": tuple(feeds), "inputs": others or {}})
-    found, done, limit = {}, 0, batch or most(probe, pixels.shape[1:], question.backward)
+    count, samples = len(pixels), query.samples or 1
+    feeds = query.score.feeds if query.score else ()
+    beside = broadcast_rows(count, {"answer": query.extra, "score": tuple(feeds), "inputs": others or {}})
+    found, done, limit = {}, 0, batch_size or batch_limit(lens, pixels.shape[1:], query.backward)
     while done < count * samples:
-        images, within = chunk(done, count, samples, limit)
-        drawn = question.draw(images, within) if question.samples else {}
+        images, within = chunk_ranges(done, count, samples, limit)
+        drawn = query.draw(images, within) if query.samples else {}
         weight = drawn.pop("weight", np.full((1, len(within)), 1 / samples, np.float32))
         rows = slice(images.start, images.stop)
         try:
-            answers = program(probe, question, pixels, drawn, beside)(
+            answers = query_program(lens, query, pixels, drawn, beside)(
                 tf.constant(pixels[rows]),
                 tf.constant(weight),
                 {name: tf.constant(array) for name, array in drawn.items()},
@@ -146,24 +152,24 @@ def ask(probe, question, pixels, others=None, *, batch=None, on_progress=None):
         except tf.errors.ResourceExhaustedError:
             if limit == 1:
                 raise
-            limit = probe.limits[pixels.shape[1:], question.backward] = limit // 2
+            limit = lens.limits[pixels.shape[1:], query.backward] = limit // 2
             continue
         for name, answer in answers.items():
-            keep(found, name, answer.numpy(), question, (count, samples), (images, within))
+            store_answer(found, name, answer.numpy(), query, (count, samples), (images, within))
         done += len(images) * len(within)
         if on_progress:
             on_progress(done, count * samples, "images")
     return found
 
 
-def read(probe, shown, layers, batch=None):
+def read_activations(lens, shown, layers, batch_size=None):
     """{layer: its activations (N, ..), float32} of `Pictures`, in inference."""
     layers = tuple(layers)
-    question = Question(("read", *layers), lambda run, score: {layer: run[layer] for layer in layers}, backward=False)
-    return ask(probe, question, shown.pixels, shown.others, batch=batch)
+    question = Query(("read", *layers), lambda run, score: {layer: run[layer] for layer in layers}, backward=False)
+    return run_query(lens, question, shown.pixels, shown.others, batch_size=batch_size)
 
 
-def chunk(done, count, samples, limit):
+def chunk_ranges(done, count, samples, limit):
     """The images and samples that come next, two ranges: many samples of one image, or several images whole."""
     image, sample = divmod(done, samples)
     if sample or samples > limit:
@@ -171,74 +177,76 @@ def chunk(done, count, samples, limit):
     return range(image, min(image + max(limit // samples, 1), count)), range(samples)
 
 
-def keep(found, name, answer, question, shape, part):
+def store_answer(found, name, answer, query, shape, part):
     """Put a chunk's answer in its place, averaged answers added up."""
     images, within = (slice(r.start, r.stop) for r in part)
-    if name in question.mean:
+    if name in query.mean:
         whole = found.setdefault(name, np.zeros((shape[0], *answer.shape[1:]), np.float32))
         whole[images] += answer
         return
-    answer = answer if question.samples else answer[:, 0]
-    dims = shape if question.samples else shape[:1]
+    answer = answer if query.samples else answer[:, 0]
+    dims = shape if query.samples else shape[:1]
     whole = found.setdefault(name, np.empty((*dims, *answer.shape[len(dims) :]), answer.dtype))
     whole[(images, within)[: len(dims)]] = answer
 
 
-def program(probe, question, pixels, drawn, beside):
+def query_program(lens, query, pixels, samples_drawn, beside):
     """The compiled function for a question about images of this size; made once."""
     signature = (
         tf.TensorSpec((None, *pixels.shape[1:]), tf.float32),
         tf.TensorSpec((None, None), tf.float32),
-        {name: tf.TensorSpec((None, None, *np.shape(a)[2:]), a.dtype) for name, a in drawn.items()},
+        {name: tf.TensorSpec((None, None, *np.shape(a)[2:]), a.dtype) for name, a in samples_drawn.items()},
         tf.nest.map_structure(lambda a: tf.TensorSpec((None, *a.shape[1:]), a.dtype), beside),
     )
-    return compiled(probe, question, signature, lambda: answering(probe, question))
+    return compile_once(lens, query, signature, lambda: build_answer(lens, query))
 
 
-def compiled(probe, asked, signature, make):
-    """The function that ``make`` makes for a `Question` or a `Loop`, compiled once for tensors of a signature."""
-    key = (asked.key, type(asked).__name__, asked.score and asked.score.key, asked.rule, str(signature))
-    if key not in probe.programs:
-        probe.programs[key] = tf.function(make(), input_signature=signature, autograph=False)
-        probe.programs[key].get_concrete_function()
-    return probe.programs[key]
+def compile_once(lens, query, signature, make):
+    """The function that ``make`` makes for a `Query` or a `Loop`, compiled once for tensors of a signature."""
+    key = (query.key, type(query).__name__, query.score and query.score.key, query.rule, str(signature))
+    if key not in lens.programs:
+        lens.programs[key] = tf.function(make(), input_signature=signature, autograph=False)
+        lens.programs[key].get_concrete_function()
+    return lens.programs[key]
 
 
-def rows_for(count, arrays):
+def broadcast_rows(count, arrays):
     """Nested arrays with a row for each of ``count`` images, of those that have one for all too."""
     return tf.nest.map_structure(lambda array: np.broadcast_to(array, (count, *np.shape(array)[1:])), arrays)
 
 
-def answering(probe, question):
+def build_answer(lens, query):
     """The function that is compiled: expand, run, answer, average."""
 
-    def answered(pixels, weight, drawn, beside):
+    def answer_batch(pixels, weight, samples_drawn, beside):
         images, samples = tf.shape(pixels)[0], tf.shape(weight)[1]
-        if question.make:
-            made = question.make(pixels[:, None], **drawn)
+        if query.expand:
+            made = query.expand(pixels[:, None], **samples_drawn)
             pixels = tf.ensure_shape(tf.reshape(made, (-1, *pixels.shape[1:])), pixels.shape)
             beside = tf.nest.map_structure(lambda a: tf.repeat(a, samples, axis=0), beside)
-        asked = Run(probe, pixels, beside["inputs"], question.rule)
-        score = asked.score(question.score, beside["score"]) if question.score else None
-        answers = question.answer(asked, score, **beside["answer"])
-        return {name: gathered(name, answer, images, samples, weight) for name, answer in answers.items()}
+        run = Run(lens, pixels, beside["inputs"], query.rule)
+        score = run.score(query.score, beside["score"]) if query.score else None
+        answers = query.answer(run, score, **beside["answer"])
+        return {name: average_samples(name, answer, images, samples, weight) for name, answer in answers.items()}
 
-    def gathered(name, answer, images, samples, weight):
+    def average_samples(name, answer, images, samples, weight):
         answer = tf.reshape(answer, tf.concat([[images, samples], tf.shape(answer)[1:]], 0))
-        return tf.einsum("ns...,ms->n...", answer, weight) if name in question.mean else answer
+        return tf.einsum("ns...,ms->n...", answer, weight) if name in query.mean else answer
 
-    return answered
+    return answer_batch
 
 
-def most(probe, shape, backward):
+def batch_limit(lens, shape, backward):
     """How many images of a shape may be in a network at once, from the size of its activations."""
-    if (shape, backward) not in probe.limits:
-        each = 4 * sum(math.prod(side or 0 for side in scaled(node.shape, probe, shape)) for node in probe.graph.nodes)
+    if (shape, backward) not in lens.limits:
+        each = 4 * sum(
+            math.prod(side or 0 for side in fill_open_sides(node.shape, lens, shape)) for node in lens.graph.nodes
+        )
         each = each * 1.5 if backward else each / 2
-        probe.limits[shape, backward] = int(min(max(MEMORY // max(each, 1), 1), MOST))
-    return probe.limits[shape, backward]
+        lens.limits[shape, backward] = int(min(max(MEMORY // max(each, 1), 1), MOST))
+    return lens.limits[shape, backward]
 
 
-def scaled(shape, probe, size):
+def fill_open_sides(shape, lens, size):
     """A shape with its open sides taken for those of the image."""
     return [side if side is not None else max(size[:2]) for side in shape]

@@ -1,9 +1,11 @@
-"""Scores: what a network is asked, one number an image, read from named layers.
+"""Scores: one number per image, computed from named layers.
 
-The same score says what to differentiate (attribution), what to climb (synthesis), and by what to rank images. Besides
-layers, by name or path, a score may read of every network what `OWN` has: the pixels, the scores before a last softmax
-or sigmoid, and the probabilities. "input", "logits" and "probs" say the same where no layer has that name.
+The same score is differentiated (attribution), maximized (synthesis) and used to rank images. Besides layers, by name
+or path, a score may read "input" (the pixels), "logits" (before a last softmax or sigmoid) and "probs" of every
+network, unless a layer has that name (`ALIASES`).
 """
+
+from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,16 +13,24 @@ from dataclasses import dataclass, field
 import numpy as np
 from keras import ops
 
+from ...support.types import Array
+
 INPUT, LOGITS, PROBS = "//input", "//logits", "//probs"  # no layer can be called so
-OWN = {key.removeprefix("//"): key for key in (INPUT, LOGITS, PROBS)}
+ALIASES = {key.removeprefix("//"): key for key in (INPUT, LOGITS, PROBS)}
 
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """One number an image; ``+ - *`` make new scores.
+    """One number per image, computed from named layers.
 
-    ``of`` takes {layer: activations} and the ``feeds``, arrays with a row for each image or one row for all. Scores of
-    equal ``key`` compute the same from other feeds, so that one compiled function serves them all.
+    ``+``, ``-`` and ``*`` combine scores.
+
+    Attributes:
+        layers: names of the layers that are read.
+        of: function of {layer: activations} and the ``feeds`` that returns shape (N,).
+        name: name of the score in titles.
+        feeds: arrays with one row per image, or one row for all.
+        key: scores of equal key compute the same from other feeds and share a compiled function.
     """
 
     layers: tuple
@@ -67,82 +77,166 @@ class Score:
         return self.name
 
 
-def logit(classes):
-    """The score of a class before the softmax; one class for all images, or one each."""
-    return _class(classes, "logit", LOGITS, lambda scores: scores)
+def logit(classes: int | Array) -> Score:
+    """The logit of a class: its output before the softmax.
+
+    Args:
+        classes: class number for all images, or one per image.
+
+    Returns:
+        `Score`.
+    """
+    return _class_score(classes, "logit", LOGITS, lambda scores: scores)
 
 
-def probability(classes):
-    """The probability of a class."""
-    return _class(classes, "p", PROBS, both)
+def probability(classes: int | Array) -> Score:
+    """The probability of a class.
+
+    Args:
+        classes: class number for all images, or one per image.
+
+    Returns:
+        `Score`.
+    """
+    return _class_score(classes, "p", PROBS, both_classes)
 
 
-def log_probability(classes):
-    """The logarithm of the probability of a class, S - log sum exp S, which does not round to 0."""
-    return _class(classes, "log p", LOGITS, lambda scores: ops.log_softmax(both(scores, lambda s: 0 * s)))
+def log_probability(classes: int | Array) -> Score:
+    """The logarithm of the probability of a class, computed from the logits.
+
+    S - log sum exp S, which does not round to 0 where the probability does.
+
+    Args:
+        classes: class number for all images, or one per image.
+
+    Returns:
+        `Score`.
+    """
+
+    def log_softmax(scores):
+        return ops.log_softmax(both_classes(scores, lambda s: 0 * s))
+
+    return _class_score(classes, "log probability", LOGITS, log_softmax)
 
 
-def neuron(layer, channel, y=None, x=None):
-    """One unit of a layer: ``channel`` at (y, x), by default the middle; of a layer without places ``channel``."""
+def neuron(layer: str, unit: int | Array, y: int | None = None, x: int | None = None) -> Score:
+    """The activation of one unit of a layer.
+
+    Args:
+        layer: name of a layer.
+        unit: channel number, or one per image.
+        y: row of the feature map; by default the middle. Ignored for layers without feature maps.
+        x: column of the feature map; by default the middle.
+
+    Returns:
+        `Score`.
+    """
 
     def of(acts, channel, place):
         a = acts[layer]
         if len(a.shape) == 2:
-            return _picked(a, channel)
+            return _take_entry(a, channel)
         height, width = a.shape[1:3]
         place = ops.where(place < 0, ops.convert_to_tensor([[height // 2, width // 2]]), place)
         flat = ops.reshape(a, (-1, height * width, a.shape[-1]))
         here = place[:, 0] * width + place[:, 1]
-        return _picked(ops.take_along_axis(flat, ops.reshape(here, (-1, 1, 1)), 1)[:, 0], channel)
+        return _take_entry(ops.take_along_axis(flat, ops.reshape(here, (-1, 1, 1)), 1)[:, 0], channel)
 
     where = "" if y is None else f" at ({y}, {x})"
     place = np.array([[-1 if y is None else y, -1 if x is None else x]], np.int32)
     return Score(
-        (layer,), of, f"{called(layer)}:{_said(channel)}{where}", (_numbers(channel), place), ("neuron", layer)
+        (layer,), of, f"{layer_label(layer)}:{_unit_label(unit)}{where}", (_as_numbers(unit), place), ("neuron", layer)
     )
 
 
-def channel(layer, number):
-    """The mean of a channel of a layer over all places."""
-    of = lambda acts, k: _picked(_over_places(acts[layer], ops.mean), k)  # noqa: E731
-    return Score((layer,), of, f"{called(layer)}:{_said(number)}", (_numbers(number),), ("channel", layer))
+def channel(layer: str, unit: int | Array) -> Score:
+    """The mean of a channel of a layer over all positions.
+
+    Args:
+        layer: name of a layer.
+        unit: channel number, or one per image.
+
+    Returns:
+        `Score`.
+    """
+    of = lambda acts, k: _take_entry(_reduce_places(acts[layer], ops.mean), k)  # noqa: E731
+    return Score((layer,), of, f"{layer_label(layer)}:{_unit_label(unit)}", (_as_numbers(unit),), ("channel", layer))
 
 
-def peak(layer, number):
-    """A channel of a layer where it is strongest, the first place of equal ones."""
+def peak(layer: str, unit: int | Array) -> Score:
+    """The maximum of a channel of a layer over all positions.
+
+    Its gradient goes to the first of equal maxima.
+
+    Args:
+        layer: name of a layer.
+        unit: channel number, or one per image.
+
+    Returns:
+        `Score`.
+    """
 
     def of(acts, k):
         a = acts[layer]
         if len(a.shape) == 2:
-            return _picked(a, k)
+            return _take_entry(a, k)
         flat = ops.reshape(a, (-1, a.shape[1] * a.shape[2], a.shape[-1]))
         mine = ops.take_along_axis(flat, ops.reshape(k, (-1, 1, 1)), 2)[..., 0]
         return ops.take_along_axis(mine, ops.argmax(mine, 1)[:, None], 1)[:, 0]
 
-    return Score((layer,), of, f"{called(layer)}:{_said(number)} where strongest", (_numbers(number),), ("peak", layer))
+    name = f"strongest position of {layer_label(layer)}:{_unit_label(unit)}"
+    return Score((layer,), of, name, (_as_numbers(unit),), ("peak", layer))
 
 
-def energy(layer):
-    """Half the mean square of a layer's activations: what deep dreams climb."""
-    of = lambda acts: 0.5 * ops.mean(ops.square(_flat(acts[layer])), 1)  # noqa: E731
-    return Score((layer,), of, f"energy of {called(layer)}", (), ("energy", layer))
+def energy(layer: str) -> Score:
+    """Half the mean square of a layer's activations, which deep dreams maximize.
+
+    Args:
+        layer: name of a layer.
+
+    Returns:
+        `Score`.
+    """
+    of = lambda acts: 0.5 * ops.mean(ops.square(_flatten_rows(acts[layer])), 1)  # noqa: E731
+    return Score((layer,), of, f"energy of {layer_label(layer)}", (), ("energy", layer))
 
 
-def direction(layer, vector, power=0.0):
-    """A layer along a direction of its channels, a . v, times cos(a, v)^power, the cosine at least 0.1."""
+def direction(layer: str, vector: Array, power: float = 0.0) -> Score:
+    """The projection of a layer's channels onto a direction.
+
+    a . v cos(a, v)^power, for the mean a of the activations over all positions; the cosine is at least 0.1.
+
+    Args:
+        layer: name of a layer.
+        vector: direction v (channels,), or one per image.
+        power: exponent of the cosine; 0 leaves it out.
+
+    Returns:
+        `Score`.
+    """
 
     def of(acts, vector):
-        a = _over_places(acts[layer], ops.mean)
+        a = _reduce_places(acts[layer], ops.mean)
         along = ops.sum(a * vector, -1)
         lengths = ops.sqrt(ops.sum(a * a, -1) * ops.sum(vector * vector, -1) + 1e-24)
         return along * ops.maximum(along / lengths, 0.1) ** power if power else along
 
     vectors = np.atleast_2d(np.asarray(vector, np.float32))
-    return Score((layer,), of, f"direction of {called(layer)}", (vectors,), ("direction", layer, power))
+    return Score((layer,), of, f"direction of {layer_label(layer)}", (vectors,), ("direction", layer, power))
 
 
-def matching(layer, guide):
-    """How well each place of a layer goes with the place of a guide (h, w, C) that it goes with best, a . g."""
+def guide_similarity(layer: str, guide: Array) -> Score:
+    """Similarity of a layer's activations to those of a guide image.
+
+    The mean over positions of the largest a . g, for activations a and any position g of the guide.
+
+    Args:
+        layer: name of a layer.
+        guide: activations (h, w, C) of the guide at this layer, or one per image.
+
+    Returns:
+        `Score`.
+    """
 
     def of(acts, guide):
         a = acts[layer]
@@ -151,21 +245,33 @@ def matching(layer, guide):
 
     guide = np.asarray(guide, np.float32)
     guide = guide if guide.ndim == 4 else guide[None]
-    return Score((layer,), of, f"likeness to a guide at {called(layer)}", (guide,), ("matching", layer))
+    return Score((layer,), of, f"similarity to the guide at {layer_label(layer)}", (guide,), ("matching", layer))
 
 
-def distance(layer, target):
-    """||a - target||^2 / ||target||^2 of a layer's activations (Mahendran & Vedaldi 2015)."""
+def distance(layer: str, target: Array) -> Score:
+    """Relative squared distance of a layer's activations from a target.
+
+    ||a - target||^2 / ||target||^2 (Mahendran & Vedaldi 2015).
+
+    Args:
+        layer: name of a layer.
+        target: activations, one row for all images or one per image.
+
+    Returns:
+        `Score`.
+    """
 
     def of(acts, target):
-        gap = ops.sum(ops.square(_flat(acts[layer]) - _flat(target)), 1)
-        return gap / ops.maximum(ops.sum(ops.square(_flat(target)), 1), 1e-12)
+        gap = ops.sum(ops.square(_flatten_rows(acts[layer]) - _flatten_rows(target)), 1)
+        return gap / ops.maximum(ops.sum(ops.square(_flatten_rows(target)), 1), 1e-12)
 
-    return Score((layer,), of, f"distance at {called(layer)}", (np.asarray(target, np.float32),), ("distance", layer))
+    return Score(
+        (layer,), of, f"distance at {layer_label(layer)}", (np.asarray(target, np.float32),), ("distance", layer)
+    )
 
 
 def as_score(given):
-    """What a user gives as a `Score`: one already, a score of tf-keras-vis, or a function of the logits."""
+    """A `Score` from a `Score`, a score of tf-keras-vis, or a function of the logits."""
     if isinstance(given, Score):
         return given
     kind = type(given).__name__
@@ -174,63 +280,65 @@ def as_score(given):
     if kind == "BinaryScore":
         return logit([int(value) for value in given.target_values])
     if not callable(given):
-        raise ValueError(f"`score` should be a Score or a function of the scores (N, classes). Received: {given!r}")
+        raise ValueError(f"`score` should be a Score, or a function of the logits (N, classes). Received: {given!r}")
 
     def of(acts):
         value = given(acts[LOGITS])
         value = ops.stack(value) if isinstance(value, list | tuple) else ops.convert_to_tensor(value)
         if len(value.shape) != 1:
-            raise ValueError(f"`score` should give one number an image, (N,). Received: {tuple(value.shape)}")
+            raise ValueError(f"`score` should return one number per image, shape (N,). Received: {tuple(value.shape)}")
         return value
 
     return Score((LOGITS,), of, getattr(given, "__name__", kind), (), ("function", given))
 
 
-def called(layer):
-    """What a layer, or what is read in place of one, is called."""
+def layer_label(layer):
+    """The name of a layer in titles."""
     return getattr(layer, "name", layer).removeprefix("//")
 
 
-def both(probs, other=lambda p: 1 - p):
-    """Of a single sigmoid's p, (1 - p, p); else what is given."""
+def both_classes(probs, other=lambda p: 1 - p):
+    """(1 - p, p) of a single sigmoid's p; other outputs unchanged."""
     return ops.concatenate([other(probs), probs], -1) if probs.shape[-1] == 1 else probs
 
 
-def _class(classes, word, layer, change):
-    numbers = _numbers(classes)
-    name = f"{word} {numbers[0]}" if len(set(numbers.tolist())) == 1 else f"{word} of each image's class"
-    return Score((layer,), lambda acts, k: _of_class(change(acts[layer]), k), name, (numbers,), (word,))
+def _class_score(classes, word, layer, change):
+    numbers = _as_numbers(classes)
+    name = f"{word} {numbers[0]}" if len(set(numbers.tolist())) == 1 else f"{word} of the class of each image"
+    return Score((layer,), lambda acts, k: _take_class(change(acts[layer]), k), name, (numbers,), (word,))
 
 
-def _said(given):
-    """A number, or that it is another one for each image."""
+def _unit_label(given):
+    """The number of a unit, or that it differs between images."""
     numbers = set(np.atleast_1d(given).tolist())
-    return numbers.pop() if len(numbers) == 1 else "one unit each"
+    return numbers.pop() if len(numbers) == 1 else "a different unit for each image"
 
 
-def _numbers(given):
+def _as_numbers(given):
     numbers = np.atleast_1d(np.asarray(given))
     if numbers.dtype.kind not in "iu" or numbers.ndim != 1 or (numbers < 0).any():
-        raise ValueError(f"A score should have one whole number, or one an image, from 0 up. Received: {given!r}")
+        raise ValueError(
+            f"`classes` or `unit` should be one non-negative integer, or one per image. Received: {given!r}"
+        )
     return numbers.astype(np.int32)
 
 
-def _of_class(a, k):
+def _take_class(a, k):
     """Entry k of each row; of a single sigmoid's logit, itself for class 1 and its negative for class 0."""
-    a = _over_places(a, ops.mean)
+    a = _reduce_places(a, ops.mean)
     if a.shape[-1] == 1:
         return ops.cast(2 * ops.minimum(k, 1) - 1, a.dtype) * a[:, 0]
-    return _picked(a, k)
+    return _take_entry(a, k)
 
 
-def _picked(a, k):
+def _take_entry(a, k):
     """Entry k of each row."""
     return ops.take_along_axis(a, ops.broadcast_to(k, ops.shape(a)[:1])[:, None], 1)[:, 0]
 
 
-def _over_places(a, reduce):
+def _reduce_places(a, reduce):
     return reduce(a, axis=tuple(range(1, len(a.shape) - 1))) if len(a.shape) > 2 else a
 
 
-def _flat(a):
+def _flatten_rows(a):
     return ops.reshape(a, (ops.shape(a)[0], -1))

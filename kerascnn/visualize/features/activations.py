@@ -1,6 +1,9 @@
-"""The maps of a layer for a few images: what each unit answers, and where."""
+"""The feature maps of a layer for a few images: the activation of each unit at each position."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,222 +13,263 @@ from ...plots.primitives import (
     DPI,
     MARGIN,
     SIGNED,
-    colors_of,
-    columns_for,
-    looks,
-    place,
-    scale_of,
-    sheet,
-    some,
+    colormap_for,
+    display_images,
+    enlarge_tiles,
+    grid_columns,
+    pixel_figure,
+    place_image,
+    scale_for,
+    selection_note,
     tile_grid,
-    zoom_for,
-    zoomed,
+    zoom_factor,
 )
 from ...plots.style import RED
-from ...support.display import Drawn
+from ...support.display import FigureResult
 from ...support.files import save_figure
-from ...support.text import file_name, unknown
-from ..engine.lens import probe
-from ..engine.query import pictures, read
-from ..engine.scores import called
+from ...support.text import file_name, unknown_name
+from ...support.types import Images, Model, Units
+from ..engine.lens import lens
+from ..engine.query import pictures, read_activations
+from ..engine.scores import layer_label
+
+if TYPE_CHECKING:
+    from ..engine.lens import Lens
 
 SORTS, NORMS = ("index", "max", "mean", "sparsity"), ("unit", "layer")
 
 
-@dataclass(frozen=True, eq=False)
-class ActivationMaps(Drawn):
-    """``values`` (N, h, w, units), float32, of the units in ``table``, in its order: unit, max, mean, positive.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ActivationMaps(FigureResult):
+    """Feature maps of a layer for images; a layer without maps has maps of 1x1.
 
-    ``positive`` is the share of places and images where a unit is above 0. ``images``: the pixels that went in.
-    ``boxes`` (N, 4) is what the strongest unit of each image sees, at its strongest place: top, left, bottom, right;
-    None where that is not known. A layer without maps has those of 1x1.
+    Attributes:
+        layer: name of the layer.
+        values: activations (N, h, w, units), float32, of the units in ``table`` and in its order.
+        images: the pixels (N, H, W, C) that the model was given.
+        table: a DataFrame with unit, max, mean and positive, the fraction of positions and images with a value above 0.
+        boxes: receptive fields (N, 4) of the strongest activation of each image: top, left, bottom, right; None if
+            unknown.
+        units: number of units of the layer, of which ``values`` may have fewer.
+        sort: how the units are sorted.
+        names: names of the images.
     """
 
     layer: str
     values: np.ndarray = field(repr=False)
     images: np.ndarray = field(repr=False)
-    table: object = field(repr=False)
+    table: Any = field(repr=False)
     boxes: np.ndarray | None = field(repr=False)
-    units: int  # of the layer, of which ``values`` may have but some
+    units: int
     sort: str
     names: tuple = ()
 
     @property
-    def signed(self):
-        """Whether anything is below 0, as before a ReLU."""
+    def has_negative(self):
+        """Whether any value is below 0, as before a ReLU."""
         return bool((self.values < 0).any())
 
     def strongest(self, image=0):
-        """(position in ``values``, row, column) of the largest activation of an image."""
+        """The largest activation of an image: (index in ``values``, row, column)."""
         row, column, i = np.unravel_index(self.values[image].argmax(), self.values.shape[1:])
         return int(i), int(row), int(column)
 
     def __str__(self):
         height, width = self.values.shape[1:3]
         silent = int((self.table["max"] <= 0).sum())
-        said = f", {silent} never above 0" if silent else ""
-        return f"{self.layer}: {len(self.table)} units, maps of {height}x{width}{said}"
+        note = f", {silent} of them never above 0" if silent else ""
+        return f"{self.layer}: {len(self.table)} units, maps of {height}x{width}{note}"
 
     def plot(self, image=0, *, norm="unit"):
-        """The image and its strongest unit at the left, the maps at the right, each scaled alone or all together."""
+        """Draw the image and its strongest unit at the left, the maps at the right.
+
+        Args:
+            image: index of the image.
+            norm: "unit" for one scale per map, "layer" for one scale for all.
+
+        Returns:
+            The figure.
+        """
         if norm not in NORMS:
-            raise ValueError(unknown("norm", norm, NORMS))
+            raise ValueError(unknown_name("norm", norm, NORMS))
         if not 0 <= image < len(self.images):
             raise ValueError(f"`image` should be 0 to {len(self.images) - 1}. Received: {image!r}")
         return draw_activation_maps(self, image, norm)
 
     def save(self, path, image=0, *, norm="unit"):
-        """Draw into a file; its suffix says which kind."""
+        """Save the figure of `plot` to a file, whose suffix is the format.
+
+        Args:
+            path: the file.
+            image: index of the image.
+            norm: as in `plot`.
+        """
         return save_figure(self.plot(image, norm=norm), path)
 
 
-def activation_maps(model, images, layer, *, units=None, sort="index"):
-    """What the units of a layer, at any depth of nesting ("inner/conv"), answer to images: `ActivationMaps`.
+def activation_maps(
+    model: Model | Lens, images: Images, layer: str, *, units: Units | None = None, sort: str = "index"
+) -> ActivationMaps:
+    """Feature maps of a layer for images, with statistics of each unit.
 
-    ``images`` are an array (N, H, W, C) as the model takes it, or photos in any form that `predict` takes. ``units``:
-    their numbers, if not all. ``sort``: the largest "max" or "mean" first, or the rarest ("sparsity"), silent ones
-    last.
+    Args:
+        model: any Keras model, or a `Lens` of one.
+        images: an array (N, H, W, C) as the model takes it, or photos in any form that `predict` takes.
+        layer: name of the layer, at any depth of nesting ("inner/conv").
+        units: channel numbers; by default all.
+        sort: "index", "max" or "mean" (descending), or "sparsity" (most sparse first, units that are always 0 last).
+
+    Returns:
+        `ActivationMaps`.
     """
     if sort not in SORTS:
-        raise ValueError(unknown("sort", sort, SORTS))
-    asked = probe(model)
-    shown, layer = pictures(asked, images), asked.tap(layer)
-    values = read(asked, shown, [layer])[layer]
+        raise ValueError(unknown_name("sort", sort, SORTS))
+    model_lens = lens(model)
+    batch = pictures(model_lens, images)
+    layer = model_lens.tap(layer)
+    values = read_activations(model_lens, batch, [layer])[layer]
     if values.ndim not in (2, 4):
-        raise ValueError(f"`layer` should give maps (h, w, units) or units. Received: {layer}, {values.shape[1:]}")
+        raise ValueError(
+            f"`layer` should return feature maps (h, w, units) or a vector of units. Received: {layer}, "
+            f"{values.shape[1:]}"
+        )
     values = values if values.ndim == 4 else values[:, None, None]
-    every = values.shape[-1]
-    chosen = check_units(units, every, called(layer))
-    values = values[..., chosen]
-    table = statistics(values, chosen)
-    order = sort_order(table, sort)
+    unit_count = values.shape[-1]
+    numbers = unit_numbers(units, unit_count, layer_label(layer))
+    values = values[..., numbers]
+    table = unit_table(values, numbers)
+    order = order_units(table, sort)
     table, values = table.iloc[order].reset_index(drop=True), values[..., order]
-    boxes = seen_boxes(asked, layer, shown.pixels.shape[1:], values)
+    boxes = receptive_boxes(model_lens, layer, batch.pixels.shape[1:], values)
     return ActivationMaps(
-        layer=called(layer),
+        layer=layer_label(layer),
         values=values,
-        images=shown.pixels,
+        images=batch.pixels,
         table=table,
         boxes=boxes,
-        units=every,
+        units=unit_count,
         sort=sort,
-        names=shown.names,
+        names=batch.names,
     )
 
 
-def check_units(units, count, layer):
-    """The numbers of units as an array."""
+def unit_numbers(units, count, layer):
+    """Channel numbers as an array."""
     if units is None:
         return np.arange(count)
-    chosen = np.atleast_1d(np.asarray(units))
-    whole = chosen.dtype.kind in "iu" and chosen.ndim == 1 and chosen.size
-    if not whole or chosen.min() < 0 or chosen.max() >= count:
-        raise ValueError(f"`units` should be numbers from 0 to {count - 1} of {layer}. Received: {units!r}")
-    return chosen
+    numbers = np.atleast_1d(np.asarray(units))
+    integers = numbers.dtype.kind in "iu" and numbers.ndim == 1 and numbers.size
+    if not integers or numbers.min() < 0 or numbers.max() >= count:
+        raise ValueError(f"`units` should be integers from 0 to {count - 1}, channels of {layer}. Received: {units!r}")
+    return numbers
 
 
-def statistics(values, chosen):
-    """The table of units, over all images and places."""
+def unit_table(values, numbers):
+    """Statistics of units over all images and positions, as a DataFrame."""
     import pandas as pd
 
     flat = values.reshape(-1, values.shape[-1])
-    columns = {"unit": chosen, "max": flat.max(0), "mean": flat.mean(0, np.float64), "positive": (flat > 0).mean(0)}
+    columns = {"unit": numbers, "max": flat.max(0), "mean": flat.mean(0, np.float64), "positive": (flat > 0).mean(0)}
     return pd.DataFrame(columns)
 
 
-def sort_order(table, sort):
-    """Positions of the units in the order asked for."""
+def order_units(table, sort):
+    """Indices of the units, sorted."""
     if sort == "sparsity":
         return np.lexsort((table.positive, table.positive == 0))
     return np.arange(len(table)) if sort == "index" else np.argsort(-table[sort].to_numpy(), kind="stable")
 
 
-def seen_boxes(asked, layer, shape, values):
-    """The boxes of the strongest units' receptive fields, cut to the image, or None."""
+def receptive_boxes(model_lens, layer, shape, values):
+    """The receptive fields of the strongest activations, clipped to the image, or None."""
     try:
-        fields = receptive_field(asked.model, layer, asked.input, input_shape=shape if None in asked.shape else None)
-        places = [np.unravel_index(each.argmax(), each.shape)[:2] for each in values]
+        fields = receptive_field(
+            model_lens.model, layer, model_lens.input, input_shape=shape if None in model_lens.shape else None
+        )
+        places = [np.unravel_index(maps.argmax(), maps.shape)[:2] for maps in values]
         return np.array([fields.clip(None if fields.whole else place) for place in places])
-    except ValueError:  # it says why; the maps are as good without
+    except ValueError:  # an unknown receptive field is no reason to fail
         return None
 
 
 TILES = 100
-WIDE, LEFT = 1200, 400  # pixels of the grid and of what is beside it, about
-LARGEST = 120  # pixels of a map in the grid; of larger ones every second is drawn, or third ..
-LONGEST = 30  # letters of the name of a photo
+WIDE, LEFT = 1200, 400  # pixels of the grid and of the image at its left, about
+LARGEST = 120  # pixels of a map in the grid; larger maps are subsampled
+LONGEST = 30  # characters of a photo's name
 CLIP = 99.5  # percentile that is the end of a scale
 
 
 def draw_activation_maps(result, image, norm):
-    """Input and strongest unit left, grid right, a color bar where all share a scale."""
+    """Draw input and strongest unit at the left, the grid at the right, and a color bar for a common scale."""
     maps = np.moveaxis(result.values[image], 2, 0)[:TILES]
-    shown, step = thin(maps)
-    painted, limits = colors(shown, norm, result.signed)
-    columns = columns_for(len(shown), 1.3)
-    zoom = min(zoom_for(shown.shape[1:], columns, WIDE), max(1, LARGEST // min(shown.shape[1:])))
-    grid = tile_grid(zoomed(painted, zoom), columns)
+    shown, step = subsample_maps(maps)
+    painted, limits = color_maps(shown, norm, result.has_negative)
+    columns = grid_columns(len(shown), 1.3)
+    zoom = min(zoom_factor(shown.shape[1:], columns, WIDE), max(1, LARGEST // min(shown.shape[1:])))
+    grid = tile_grid(enlarge_tiles(painted, zoom), columns)
     unit, row, column = result.strongest(image)
-    photo, factor = picture(result.images[image])
-    one = enlarge(result.values[image, ..., unit], result.signed)
+    photo, factor = enlarge_photo(result.images[image])
+    one = enlarge_map(result.values[image, ..., unit], result.has_negative)
     bar = 90 if norm == "layer" else 0
     gap = 34  # for the title above each
     high, wide = grid.image.shape[:2]
     height = max(high + gap, photo.shape[0] + one.shape[0] + 2 * gap + 12)
     side = max(photo.shape[1], one.shape[1])
-    says = caption(result, image, norm, limits, step)
-    figure, top = sheet(side + MARGIN + wide + bar, height, str(result), says)
-    axis = place(figure, photo, MARGIN, top + gap, title(result, image))
+    says = activation_caption(result, image, norm, limits, step)
+    figure, top = pixel_figure(side + MARGIN + wide + bar, height, str(result), says)
+    axis = place_image(figure, photo, MARGIN, top + gap, image_title(result, image))
     if result.boxes is not None:
-        outline(axis, result.boxes[image], factor, photo.shape)
+        draw_box(axis, result.boxes[image], factor, photo.shape)
     number, value = int(result.table.unit[unit]), result.values[image, row, column, unit]
     lower = top + 2 * gap + 12 + photo.shape[0]
-    axis = place(figure, one, MARGIN, lower, f"strongest: unit {number}, max {value:.3g} at ({row}, {column})")
+    axis = place_image(
+        figure, one, MARGIN, lower, f"strongest unit: {number}, maximum {value:.3g} at ({row}, {column})"
+    )
     ratio = one.shape[0] / result.values.shape[1], one.shape[1] / result.values.shape[2]
     axis.plot((column + 0.5) * ratio[1] - 0.5, (row + 0.5) * ratio[0] - 0.5, "o", mfc="none", mec=RED, ms=9, mew=1.8)
     start = 2 * MARGIN + side
-    words = some(TILES, len(result.table), "units") + order(result)
+    words = selection_note(TILES, len(result.table), "units") + sort_note(result)
     grid.place(figure, start, top + gap, words, silent=~maps.any((1, 2)))
     if bar:
-        color_bar(figure, limits[0], result.signed, start + wide + 12, top + gap, high)
+        draw_color_bar(figure, limits[0], result.has_negative, start + wide + 12, top + gap, high)
     return figure
 
 
-def title(result, image):
-    """Which image it is, of how many."""
+def image_title(result, image):
+    """Name of the image, and its number of several."""
     name = file_name(result.names[image]) if result.names else f"image {image}"
     several = f" ({image + 1} of {len(result.images)})" if len(result.images) > 1 else ""
     return name[-LONGEST:] + several
 
 
-def thin(maps):
-    """(every ``step``-th row and column, step)."""
+def subsample_maps(maps):
+    """(maps with every ``step``-th row and column, step)."""
     step = max(1, -(-max(maps.shape[1:]) // LARGEST))
     return maps[:, ::step, ::step], step
 
 
-def colors(maps, norm, signed):
-    """(maps as colors (n, h, w, 3), the end of each one's scale): viridis from 0, or blue-white-red around 0."""
-    together = scale_of(maps, signed, CLIP) if norm == "layer" else None
-    scales = [together or scale_of(each, signed, CLIP) for each in maps]
-    painted = [colors_of(scale)(scale(each))[..., :3] for scale, each in zip(scales, maps, strict=True)]
+def color_maps(maps, norm, signed):
+    """(maps as colors (n, h, w, 3), end of each scale): viridis from 0, or blue-white-red around 0."""
+    together = scale_for(maps, signed, CLIP) if norm == "layer" else None
+    scales = [together or scale_for(each, signed, CLIP) for each in maps]
+    painted = [colormap_for(scale)(scale(each))[..., :3] for scale, each in zip(scales, maps, strict=True)]
     return np.stack(painted).astype(np.float32), np.array([scale.high or 1 for scale in scales])
 
 
-def picture(pixels):
-    """(the image 0..1, enlarged by a whole factor, the factor)."""
+def enlarge_photo(pixels):
+    """(the image 0..1 enlarged by an integer factor, the factor)."""
     factor = max(1, round(LEFT / pixels.shape[1]))
-    return zoomed(looks(pixels[None])[0], factor)[0], factor
+    return enlarge_tiles(display_images(pixels[None])[0], factor)[0], factor
 
 
-def enlarge(one, signed):
-    """One map in colors, by a whole factor."""
-    painted = colors(one[None], "unit", signed)[0]
-    return zoomed(painted, max(1, round(LEFT / max(one.shape))))[0]
+def enlarge_map(one, signed):
+    """One map in colors, enlarged by an integer factor."""
+    painted = color_maps(one[None], "unit", signed)[0]
+    return enlarge_tiles(painted, max(1, round(LEFT / max(one.shape))))[0]
 
 
-def outline(axis, box, factor, shape):
-    """A frame around the pixels that a unit sees."""
+def draw_box(axis, box, factor, shape):
+    """Draw a frame around a receptive field."""
     from matplotlib.patches import Rectangle
 
     top, left, bottom, right = np.asarray(box) * factor
@@ -235,8 +279,8 @@ def outline(axis, box, factor, shape):
     axis.add_patch(Rectangle(place, width, height, fill=False, edgecolor=RED, linewidth=1.8))
 
 
-def color_bar(figure, end, signed, left, top, height):
-    """One scale for all maps, three ticks."""
+def draw_color_bar(figure, end, signed, left, top, height):
+    """Draw the common scale of all maps."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
@@ -248,20 +292,24 @@ def color_bar(figure, end, signed, left, top, height):
     figure.colorbar(scale, cax=room, ticks=ticks, format="%.2g").ax.tick_params(labelsize=7.5)
 
 
-def order(result):
-    """How the units are sorted, in words."""
-    says = {"max": "largest max first", "mean": "largest mean first", "sparsity": "rarest first"}
+def sort_note(result):
+    """How the units are sorted."""
+    says = {
+        "max": "sorted by maximum, descending",
+        "mean": "sorted by mean, descending",
+        "sparsity": "most sparse first",
+    }
     return f", {says[result.sort]}" if result.sort != "index" else ""
 
 
-def caption(result, image, norm, limits, step):
-    """How the maps are scaled, and what the frame is."""
-    ends = "0 is white, red above, blue below" if result.signed else "0 is dark"
+def activation_caption(result, image, norm, limits, step):
+    """How the maps are scaled, and what the marks mean."""
+    ends = "white is 0, red positive, blue negative" if result.has_negative else "dark is 0"
     if norm == "unit":
-        parts = [f"Each map on its own scale ({CLIP} % of it at {limits.min():.2g} to {limits.max():.2g}); {ends}"]
+        parts = [f"Each map has its own scale ({CLIP} % of it at {limits.min():.2g} to {limits.max():.2g}); {ends}"]
     else:
-        parts = [f"All maps on one scale, up to {limits[0]:.3g} ({CLIP} % of the values); {ends}"]
-    parts += [f"every {step}. pixel of a map drawn"] if step > 1 else []
-    parts += ["hatched: 0 everywhere"] if not result.values[image].any((0, 1)).all() else []
-    parts += ["orange: the strongest place and the pixels that it sees"] if result.boxes is not None else []
+        parts = [f"All maps share one scale up to {limits[0]:.3g} ({CLIP} % of the values); {ends}"]
+    parts += [f"maps are subsampled by {step}"] if step > 1 else []
+    parts += ["hatched: 0 at all positions"] if not result.values[image].any((0, 1)).all() else []
+    parts += ["orange: the strongest position and its receptive field"] if result.boxes is not None else []
     return "; ".join(parts) + "."

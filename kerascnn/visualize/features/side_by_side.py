@@ -1,115 +1,152 @@
-"""Two networks side by side: their first filters, what these let through, and what the layers make of images."""
+"""Two networks side by side: their first filters, the frequencies of these, and the feature maps of images."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from keras import ops
 
-from ...graph.run import act_of
-from ...plots.primitives import MARGIN, columns_for, place, sheet, tile_grid, zoom_for, zoomed
-from ...support.display import Drawn
+from ...graph.run import activation_name
+from ...plots.primitives import MARGIN, enlarge_tiles, grid_columns, pixel_figure, place_image, tile_grid, zoom_factor
+from ...support.display import FigureResult
 from ...support.files import save_figure
-from ..engine.lens import probe
-from ..engine.query import pictures, read
-from .activations import activation_maps, colors, picture, thin
-from .filters import SAYS, filter_images, grid, is_convolution, readers_of
+from ...support.types import Array, Images, Layers, Model
+from ..engine.lens import lens
+from ..engine.query import pictures, read_activations
+from .activations import activation_maps, color_maps, enlarge_photo, subsample_maps
+from .filters import SCALE_NOTES, filter_grid, filter_images, is_2d_convolution, readers_of
 
-FEWEST = 4  # images of which similarity can be told
+if TYPE_CHECKING:
+    from ..engine.lens import Lens
+
+FEWEST = 4  # images that similarity needs
 
 
-@dataclass(frozen=True, eq=False)
-class SideBySide(Drawn):
-    """``table``: a row for each measure, a column for each network, and the second's minus the first's.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SideBySide(FigureResult):
+    """Comparison of the first layers of two networks.
 
-    side and stride of the first filters; dead (share); dispersion (of rms: std / mean); low, mid and high (shares of
-    the filters' energy by frequency) and coverage (of the mid band); with images aliasing and near_nyquist (`spectra`).
-    ``filters`` and ``power`` (mean power spectra of the filters) have one of each network, ``maps`` a pair for each
-    pair of ``layers``. ``similarity``: linear CKA, layers of the first network by layers of the second.
+    Attributes:
+        names: names of the networks.
+        layers: pairs of layer names.
+        filters: the `FilterImages` of each network.
+        power: mean power spectrum of the first filters of each network.
+        table: a DataFrame with a row per measure and a column per network, and their difference: side and stride of the
+            first filters; dead (fraction); dispersion (of rms: std / mean); low, mid and high (fractions of energy by
+            frequency) and coverage (of the mid band); with images also aliasing and near_nyquist.
+        maps: a pair of `ActivationMaps` for each pair of layers.
+        similarity: a DataFrame of linear CKA, layers of the first network by layers of the second; None without images.
     """
 
     names: tuple
     layers: tuple
     filters: tuple = field(repr=False)
     power: tuple = field(repr=False)
-    table: object
+    table: Any
     maps: tuple = field(repr=False)
-    similarity: object
+    similarity: Any
 
     def __str__(self):
         shown = self.table.rename_axis(None).to_string(float_format="{:.3g}".format, na_rep="-")
         if self.similarity is None:
             return shown
         alike = self.similarity.to_string(float_format="{:.2f}".format)
-        return f"{shown}\nsimilarity (linear CKA), {self.names[0]} down, {self.names[1]} across\n{alike}"
+        return f"{shown}\nsimilarity (linear CKA), rows {self.names[0]}, columns {self.names[1]}\n{alike}"
 
     def plot(self, image=0):
-        """Filters to one scale, their spectra with the numbers, and the maps of the last layers for an image."""
+        """Draw the filters at one size, their spectra and measures, and the maps of the last layers for an image."""
         return draw_side_by_side(self, image)
 
     def save(self, path, image=0):
-        """Draw into a file; its suffix says which kind."""
+        """Save the figure of `plot` for an image to a file, whose suffix is the format."""
         return save_figure(self.plot(image), path)
 
 
-def side_by_side(model_a, model_b, images=None, layers=None, *, scale="filter"):
-    """Compare two networks, such as AlexNet and ZFNet, in their first two layers: `SideBySide`.
+def side_by_side(
+    model_a: Model | Lens,
+    model_b: Model | Lens,
+    images: Images | None = None,
+    layers: Layers | Sequence[tuple[str, str]] | None = None,
+    *,
+    scale: str = "filter",
+) -> SideBySide:
+    """Compare the first two layers of two networks, such as AlexNet and ZFNet.
 
-    ``images`` are photos in any form that `predict` takes, cut for each network as it takes them. ``layers`` are names,
-    or pairs of names where they differ; without them, what follows the first two convolutions. ``scale`` of the filters
-    as in `filter_images`. Similarity needs at least 4 images, and hardly depends on their number (it is debiased).
+    Args:
+        model_a: any Keras model, or a `Lens` of one.
+        model_b: the model to compare with.
+        images: photos in any form that `predict` takes, preprocessed for each network; similarity needs at least 4, and
+            hardly depends on their number, because it is debiased.
+        layers: layer names, or pairs of them; by default the activations after the first two convolutions.
+        scale: scale of the filters, as in `filter_images`.
+
+    Returns:
+        A `SideBySide`.
     """
     import pandas as pd
 
-    asked = tuple(probe(model) for model in (model_a, model_b))
+    asked = tuple(lens(model) for model in (model_a, model_b))
     pairs = pair_layers([each.graph for each in asked], layers)
     shown = tuple(filter_images(each, scale=scale) for each in asked)
-    spectra = [power_of(each.kernel) for each in shown]
-    rows = [numbers(each, power) for each, power in zip(shown, spectra, strict=True)]
-    maps, similarity = (), None
+    spectra = [power_spectra(each.kernel) for each in shown]
+    rows = [filter_measures(each, power) for each, power in zip(shown, spectra, strict=True)]
+    maps: tuple[Any, ...] = ()
+    similarity = None
     if images is not None:
         ways = tuple((each, pictures(each, images)) for each in asked)
         for way, each, row in zip(ways, shown, rows, strict=True):
-            row |= aliasing(way[0], way[0].graph.find(each.layer), way[1])
+            row |= aliasing_measures(way[0], way[0].graph.find(each.layer), way[1])
         maps = tuple(
             tuple(activation_maps(*way, layer) for way, layer in zip(ways, pair, strict=True)) for pair in pairs
         )
-        similarity = similarities(ways, pairs) if len(ways[0][1]) >= FEWEST else None
+        similarity = cka_table(ways, pairs) if len(ways[0][1]) >= FEWEST else None
     names = tuple(each.name for each in asked)
     names = names if names[0] != names[1] else (f"{names[0]} (a)", f"{names[1]} (b)")
     table = pd.DataFrame(dict(zip(names, rows, strict=True)))
     table["difference"] = table[names[1]] - table[names[0]]
     power = tuple(each.mean(0) if len(each) else np.zeros(each.shape[1:]) for each in spectra)
-    return SideBySide(names, pairs, shown, power, table.rename_axis("measure"), maps, similarity)
+    return SideBySide(
+        names=names,
+        layers=pairs,
+        filters=shown,
+        power=power,
+        table=table.rename_axis("measure"),
+        maps=maps,
+        similarity=similarity,
+    )
 
 
 def pair_layers(graphs, layers):
-    """Pairs of names of calls, one of each network."""
+    """Pairs of layer names, one of each network."""
     if layers is None:
-        return tuple(zip(*([node.name for node in first_two(graph)] for graph in graphs), strict=False))
+        return tuple(zip(*([node.name for node in first_two_activations(graph)] for graph in graphs), strict=False))
     given = [layers] if isinstance(layers, str) else layers
     pairs = [(each, each) if isinstance(each, str) else tuple(each) for each in given]
     if not pairs or any(len(pair) != 2 for pair in pairs):
-        raise ValueError(f"`layers` should be names, or pairs of names. Received: {layers!r}")
+        raise ValueError(f"`layers` should be layer names, or pairs of them. Received: {layers!r}")
     return tuple(tuple(graph.find(name).name for graph, name in zip(graphs, pair, strict=True)) for pair in pairs)
 
 
-def first_two(graph):
-    """What the first two convolutions answer: after their norm and nonlinearity."""
-    return [answer(graph, node) for node in graph.nodes if is_convolution(node)][:2]
+def first_two_activations(graph):
+    """The activations after the first two convolutions."""
+    return [activation_after(graph, node) for node in graph.nodes if is_2d_convolution(node)][:2]
 
 
-def answer(graph, node):
-    """The nonlinear call that alone reads a convolution, maybe through a norm; else the convolution."""
+def activation_after(graph, node):
+    """The nonlinear call that is the only reader of a convolution, possibly after a norm; else the convolution."""
     after = node
-    while not act_of(after):
+    while not activation_name(after):
         readers = readers_of(graph, after)
-        if len(readers) != 1 or (readers[0].kind != "BatchNormalization" and not act_of(readers[0])):
+        if len(readers) != 1 or (readers[0].kind != "BatchNormalization" and not activation_name(readers[0])):
             return node
         after = readers[0]
     return after
 
 
-def numbers(shown, power):
+def filter_measures(shown, power):
     """The measures of one network's first filters."""
     rms, dead = shown.table.rms, shown.table.verdict == "dead"
     return {
@@ -117,35 +154,42 @@ def numbers(shown, power):
         "stride": float(shown.stride[0]),
         "dead": float(dead.mean()),
         "dispersion": float(rms.std(ddof=0) / (rms.mean() or 1)),
-        **bands(power),
+        **band_energies(power),
     }
 
 
-def similarities(ways, pairs):
+def cka_table(ways, pairs):
     """Linear CKA of every layer of one network with every layer of the other."""
     import pandas as pd
 
     lists = [list(dict.fromkeys(names)) for names in zip(*pairs, strict=True)]
-    values = [read(*way, layers) for way, layers in zip(ways, lists, strict=True)]
-    grams = [{name: gram(array) for name, array in found.items()} for found in values]
-    table = [[alignment(one, other) for other in grams[1].values()] for one in grams[0].values()]
+    values = [read_activations(*way, layers) for way, layers in zip(ways, lists, strict=True)]
+    grams = [{name: gram_matrix(array) for name, array in found.items()} for found in values]
+    table = [[normalized_hsic(one, other) for other in grams[1].values()] for one in grams[0].values()]
     return pd.DataFrame(table, index=list(grams[0]), columns=list(grams[1]))
 
 
-def cka(x, y):
-    """Linear CKA of two representations (N, ...) of the same images: 1 where one is the other, rotated or scaled.
+def cka(x: Array, y: Array) -> float:
+    """Linear CKA, the similarity of two representations of the same images.
 
-    Kornblith et al. 2019, debiased (Song et al. 2012; Nguyen et al. 2021), so that more units than images do not raise
-    it: about 0 where nothing is shared, and then sometimes below.
+    Kornblith et al. 2019, debiased (Song et al. 2012; Nguyen et al. 2021), so that it does not grow with the number of
+    units.
+
+    Args:
+        x: representation (N, ...) of N images, at least 4.
+        y: another representation (N, ...) of the same images.
+
+    Returns:
+        1 for representations that differ by rotation and scale, about 0 (possibly negative) for unrelated ones.
     """
     if len(x) != len(y) or len(x) < FEWEST:
-        came = f"{len(x)} and {len(y)}"
-        raise ValueError(f"`x` and `y` should be of the same images, at least {FEWEST}. Received: {came}")
-    return alignment(gram(x), gram(y))
+        came = f"{len(x)} and {len(y)} images"
+        raise ValueError(f"`x` and `y` should have the same number of images, at least {FEWEST}. Received: {came}")
+    return normalized_hsic(gram_matrix(x), gram_matrix(y))
 
 
-def gram(values):
-    """Products of all pairs of images, the diagonal left out; the mean does not matter to what follows."""
+def gram_matrix(values):
+    """Gram matrix of centered representations, with a zero diagonal."""
     flat = np.asarray(values, np.float64).reshape(len(values), -1)
     flat = flat - flat.mean(0)
     products = flat @ flat.T
@@ -153,13 +197,13 @@ def gram(values):
     return products
 
 
-def alignment(one, other):
-    """HSIC(x, y) / sqrt(HSIC(x, x) HSIC(y, y)); NaN where a layer says the same of all images."""
-    own = independence(one, one) * independence(other, other)
-    return float(independence(one, other) / np.sqrt(own)) if own > 0 else float("nan")
+def normalized_hsic(one, other):
+    """HSIC(x, y) / sqrt(HSIC(x, x) HSIC(y, y)); NaN for a layer that is constant over images."""
+    own = unbiased_hsic(one, one) * unbiased_hsic(other, other)
+    return float(unbiased_hsic(one, other) / np.sqrt(own)) if own > 0 else float("nan")
 
 
-def independence(one, other):
+def unbiased_hsic(one, other):
     """n (n - 3) times the unbiased HSIC of two Gram matrices without diagonals."""
     n = len(one)
     sums = one.sum() * other.sum() / ((n - 1) * (n - 2))
@@ -171,56 +215,60 @@ TITLE = 46  # above an image
 MAPS, SIDE, ACROSS = 36, 72, 9  # maps of a network, pixels of each, about, and how many in a row
 SPECTRUM = 4  # pixels of a cell
 LINE, LONGEST = 24, 38  # pixels of a row of numbers, letters that it begins with
-ROWS = {  # measure -> what it is called, and how it is written
+MEASURE_LABELS = {  # measure -> what it is called, and how it is written
     "dead": ("dead filters", "{:.0%}"),
-    "dispersion": ("dispersion of their strength", "{:.2f}"),
-    "low": ("energy below 1/8 cycle a pixel", "{:.0%}"),
-    "mid": ("energy from 1/8 to 1/4", "{:.0%}"),
-    "high": ("energy above 1/4", "{:.0%}"),
-    "coverage": ("coverage of 1/8 to 1/4", "{:.0%}"),
-    "aliasing": ("aliased by the stride", "{:.0%}"),
-    "near_nyquist": ("map energy near Nyquist", "{:.0%}"),
+    "dispersion": ("variation of filter strength", "{:.2f}"),
+    "low": ("energy below 1/8 cycle/pixel", "{:.0%}"),
+    "mid": ("energy from 1/8 to 1/4 cycle/pixel", "{:.0%}"),
+    "high": ("energy above 1/4 cycle/pixel", "{:.0%}"),
+    "coverage": ("spectrum covered from 1/8 to 1/4", "{:.0%}"),
+    "aliasing": ("energy aliased by the stride", "{:.0%}"),
+    "near_nyquist": ("energy of maps near Nyquist", "{:.0%}"),
 }
 
 
 def draw_side_by_side(result, image):
-    """Row by row: filters at one scale, spectra and the numbers, maps of the last pair of layers."""
-    zoom = min(zoom_for(each.images.shape[1:], columns_for(len(each.images)), COLUMN) for each in result.filters)
-    grids = [grid(each, np.arange(len(each.images)), zoom).image for each in result.filters]
-    spectra = [spectrum(power) for power in result.power]
+    """Draw row by row: filters at one size, spectra and measures, maps of the last pair of layers."""
+    zoom = min(zoom_factor(each.images.shape[1:], grid_columns(len(each.images)), COLUMN) for each in result.filters)
+    grids = [filter_grid(each, np.arange(len(each.images)), zoom).image for each in result.filters]
+    spectra = [spectrum_image(power) for power in result.power]
     last = result.maps[-1] if result.maps else ()
     tiles = [map_tiles(each, image) for each in last]
-    photos = [picture(each.images[image])[0][::2, ::2] for each in last]
+    photos = [enlarge_photo(each.images[image])[0][::2, ::2] for each in last]
     rows = [grids, spectra, [each.image for each in tiles] + photos]
     heights = [max(part.shape[0] for part in parts) for parts in rows if parts]
     widths = [photo.shape[1] + MARGIN + each.image.shape[1] for photo, each in zip(photos, tiles, strict=True)]
     column = max([COLUMN, *widths, *(part.shape[1] for part in grids)])
     across = [MARGIN + i * (column + 2 * MARGIN) for i in range(2)]
     high = sum(heights) + TITLE * len(heights)
-    figure, top = sheet(2 * column + 2 * MARGIN, high, " | ".join(result.names), caption(result, zoom))
+    figure, top = pixel_figure(
+        2 * column + 2 * MARGIN, high, " | ".join(result.names), comparison_caption(result, zoom)
+    )
     tops = top + TITLE + np.cumsum([0, *(height + TITLE for height in heights)])
     for i, name in enumerate(result.names):
-        place(figure, grids[i], across[i], tops[0], f"{name}  {result.filters[i]}")
-        rings(place(figure, spectra[i], MARGIN + i * (spectra[i].shape[1] + MARGIN), tops[1], name), len(spectra[i]))
+        place_image(figure, grids[i], across[i], tops[0], f"{name}  {result.filters[i]}")
+        draw_rings(
+            place_image(figure, spectra[i], MARGIN + i * (spectra[i].shape[1] + MARGIN), tops[1], name), len(spectra[i])
+        )
         if result.maps:
-            place(figure, photos[i], across[i], tops[2], f"{name}, {result.layers[-1][i]}")
+            place_image(figure, photos[i], across[i], tops[2], f"{name}, {result.layers[-1][i]}")
             silent = ~last[i].values[image].any((0, 1))
             tiles[i].place(figure, across[i] + photos[i].shape[1] + MARGIN, tops[2], silent=silent)
-    table(figure, result, across[1], tops[1])
+    draw_table(figure, result, across[1], tops[1])
     return figure
 
 
-def spectrum(power):
-    """Decibels below the largest, 30 of them, the frequency 0 in the middle."""
+def spectrum_image(power):
+    """A power spectrum as image, over 30 decibels, with frequency 0 in the center."""
     from matplotlib import colormaps
 
     decibels = 10 * np.log10(np.maximum(power / (power.max() or 1), 1e-9))
     painted = colormaps["magma"](np.clip(1 + np.fft.fftshift(decibels) / 30, 0, 1))[None, ..., :3]
-    return zoomed(painted, SPECTRUM)[0]
+    return enlarge_tiles(painted, SPECTRUM)[0]
 
 
-def rings(axis, size):
-    """The edges of the mid band."""
+def draw_rings(axis, size):
+    """Draw the limits of the mid band."""
     from matplotlib.patches import Circle
 
     middle = size / 2 + SPECTRUM / 2 - 0.5
@@ -231,16 +279,16 @@ def rings(axis, size):
 def map_tiles(maps, image):
     """The `TileGrid` of the first maps for an image, each on its own scale."""
     values = np.moveaxis(maps.values[image], 2, 0)[:MAPS]
-    painted = colors(thin(values)[0], "unit", maps.signed)[0]
-    tiles = zoomed(painted, max(1, SIDE // max(painted.shape[1:3])))
+    painted = color_maps(subsample_maps(values)[0], "unit", maps.has_negative)[0]
+    tiles = enlarge_tiles(painted, max(1, SIDE // max(painted.shape[1:3])))
     return tile_grid(tiles, min(ACROSS, len(tiles)))
 
 
-def table(figure, result, left, top):
-    """The numbers of both networks beside the spectra."""
+def draw_table(figure, result, left, top):
+    """Draw the measures of both networks next to the spectra."""
     wide, high = figure.get_size_inches() * figure.dpi
     lines = [("", *result.names)]
-    for key, (says, form) in ROWS.items():
+    for key, (says, form) in MEASURE_LABELS.items():
         if key in result.table.index:
             values = result.table.loc[key, [*result.names]]
             lines.append((says, *(form.format(value) if np.isfinite(value) else "-" for value in values)))
@@ -254,13 +302,14 @@ def table(figure, result, left, top):
             figure.text((left + x * COLUMN) / wide, y, text, fontsize=8.5, va="center")
 
 
-def caption(result, zoom):
+def comparison_caption(result, zoom):
     """How filters, spectra and maps are scaled."""
     most = [np.abs(each.kernel).max((0, 1, 2)) for each in result.filters]
-    says = SAYS[result.filters[0].scale].format(low=min(map(np.min, most)), high=max(map(np.max, most)))
-    parts = [f"{says}; {zoom} pixels a weight in both", "power: 30 decibels, rings at 1/8 and 1/4 cycle a pixel"]
+    says = SCALE_NOTES[result.filters[0].scale].format(low=min(map(np.min, most)), high=max(map(np.max, most)))
+    parts = [f"{says}; {zoom} screen pixels per weight in both"]
+    parts += ["power spectrum: range of 30 dB, rings at 1/8 and 1/4 cycle/pixel"]
     if result.maps:
-        parts.append(f"maps each on its own scale, the first {MAPS}")
+        parts.append(f"the first {MAPS} maps, each with its own scale")
     return "; ".join(parts) + "."
 
 
@@ -269,7 +318,7 @@ LOW, HIGH = 1 / 8, 1 / 4  # cycles a pixel: the octave between is "mid"
 UPPER = 0.375  # cycles a place of a map: the upper quarter, up to Nyquist's 0.5
 
 
-def power_of(kernel):
+def power_spectra(kernel):
     """Power spectra (filters, 64, 64) of the filters that are not 0, channels together, each of sum 1."""
     size = tuple(max(SIZE, side) for side in kernel.shape[:2])
     power = np.square(np.abs(np.fft.fft2(np.moveaxis(kernel, (3, 2), (0, 1)), size))).sum(1)
@@ -277,7 +326,7 @@ def power_of(kernel):
     return power[total > 0] / total[total > 0, None, None]
 
 
-def bands(power):
+def band_energies(power):
     """Mean shares of the filters' energy by frequency, and ``coverage`` of the mid band.
 
     Coverage: the share of its frequencies at which at least one filter has half of its largest power.
@@ -292,7 +341,7 @@ def bands(power):
     return found | {"coverage": float(reached[mid].mean())}
 
 
-def share_above(maps, limit):
+def energy_above(maps, limit):
     """Share of the energy of maps (N, h, w, C), means removed, above a frequency (vertical, horizontal)."""
     from scipy.fft import next_fast_len, rfft2
 
@@ -310,7 +359,7 @@ def share_above(maps, limit):
     return float(above / total) if total else float("nan")
 
 
-def aliasing(asked, node, shown):
+def aliasing_measures(asked, node, shown):
     """What the stride of a convolution does to its responses to images, before any nonlinearity.
 
     ``aliasing``: share of the energy, at stride 1, above what the stride keeps. ``near_nyquist``: share of the energy
@@ -323,9 +372,9 @@ def aliasing(asked, node, shown):
     kernel = ops.cast(layer.kernel, "float32")
     folded, upper = [], []
     for i in range(len(shown)):  # one by one, as maps at stride 1 may be large
-        entering = ops.convert_to_tensor(read(asked, shown.at(slice(i, i + 1)), [source])[source])
+        entering = ops.convert_to_tensor(read_activations(asked, shown.at(slice(i, i + 1)), [source])[source])
         response = ops.convert_to_numpy(ops.conv(entering, kernel, 1, layer.padding, dilation_rate=layer.dilation_rate))
         down, right = layer.strides
-        folded.append(share_above(response, (0.5 / down, 0.5 / right)))
-        upper.append(share_above(response[:, ::down, ::right], (UPPER, UPPER)))
+        folded.append(energy_above(response, (0.5 / down, 0.5 / right)))
+        upper.append(energy_above(response[:, ::down, ::right], (UPPER, UPPER)))
     return {"aliasing": float(np.nanmean(folded)), "near_nyquist": float(np.nanmean(upper))}

@@ -1,8 +1,10 @@
 """Two images that look different and have nearly one HOG descriptor (Tatu, Lauze, Nielsen & Kimia 2011).
 
 min |d(z) - d(image)|^2 / 2 over the pixels z in 0..255, by L-BFGS-B with the exact gradient, from noise or
-from another image. What the descriptor does not hold stays as it was at the start: brightness, contrast, sign.
+from another image. What the descriptor does not contain stays as it was initially: brightness, contrast, sign.
 """
+
+from __future__ import annotations
 
 from dataclasses import dataclass, field
 
@@ -10,17 +12,26 @@ import numpy as np
 from keras import ops
 
 from ...inputs.resize import Preprocessing
-from ...plots.style import LARGE, bare, new_figure, small_print
-from ...support.display import Drawn
+from ...plots.style import LARGE, add_footnote, hide_ticks, new_figure
+from ...support.display import FigureResult
+from ...support.types import Array, FilePath, OnProgress
 from ..engine.lens import with_gradient
 
 
-@dataclass(frozen=True, eq=False)
-class HogTwin(Drawn):
-    """``image``, ``start`` and ``twin`` (H, W), 0..255, and the ``descriptors`` of the three by these names.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class HogTwin(FigureResult):
+    """Two images with nearly the same HOG descriptor.
 
-    ``distance`` is that of the twin's descriptor from the image's, ``apart`` that of the start's; ``pixels`` the root
-    mean square of twin less image, ``correlation`` theirs.
+    Attributes:
+        image: pixels (H, W), 0..255.
+        start: the initial pixels.
+        twin: the final pixels.
+        descriptors: the descriptors of "image", "start" and "twin".
+        distance: distance of the twin's descriptor from the image's.
+        initial_distance: distance of the start's descriptor from the image's.
+        rms_difference: root mean square of twin minus image.
+        correlation: correlation of twin and image.
+        steps: number of steps.
     """
 
     image: np.ndarray = field(repr=False)
@@ -28,47 +39,65 @@ class HogTwin(Drawn):
     twin: np.ndarray = field(repr=False)
     descriptors: dict = field(repr=False)
     distance: float
-    apart: float
-    pixels: float
+    initial_distance: float
+    rms_difference: float
     correlation: float
     steps: int
 
     @property
     def ratio(self):
-        """How much of the start's distance is left; 0 for the same descriptor."""
-        return self.distance / self.apart if self.apart else 0.0
+        """Fraction of the initial distance that remains; 0 for the same descriptor."""
+        return self.distance / self.initial_distance if self.initial_distance else 0.0
 
     def __str__(self):
-        looks = f"{self.pixels:.0f} of 255 apart (rms), correlation {self.correlation:.2f}"
+        looks = f"rms difference {self.rms_difference:.0f} of 255, correlation {self.correlation:.2f}"
         return (
-            f"descriptors {self.distance:.3g} apart, {self.ratio:.1%} of the start's {self.apart:.3g}; pixels {looks}"
+            f"distance of the descriptors {self.distance:.3g}, {self.ratio:.1%} of the initial "
+            f"{self.initial_distance:.3g}; pixels: {looks}"
         )
 
     def plot(self):
-        """Image, start and twin, above what the descriptors hold of them."""
-        return draw_twin(self)
+        """Draw image, start and twin, and below them their descriptors."""
+        return draw_hog_twin(self)
 
 
-def hog_twin(image, start=None, *, size=(128, 128), steps=300, seed=0, on_progress=None):
-    """Change ``start``, another image or by default noise, until its HOG is that of ``image``: `HogTwin`.
+def hog_twin(
+    image: FilePath | Array,
+    start: FilePath | Array | None = None,
+    *,
+    size: tuple[int, int] = (128, 128),
+    steps: int = 300,
+    seed: int = 0,
+    on_progress: OnProgress | None = None,
+) -> HogTwin:
+    """Another image with nearly the same HOG descriptor.
 
-    Images are paths, Pillow images or arrays of pixels 0..255; they become gray, of ``size``, whole cells of 8 pixels.
+    Args:
+        image: a path, a Pillow image or pixels 0..255, converted to gray.
+        start: the image to start from; by default noise.
+        size: (height, width), multiples of 8.
+        steps: largest number of steps.
+        seed: random seed of the noise.
+        on_progress: called as ``on_progress(done, total, what)`` after each step; may raise to stop.
+
+    Returns:
+        A `HogTwin`.
     """
     from scipy.optimize import minimize
 
     good = len(size) == 2 and all(side % CELL == 0 and side >= 2 * CELL for side in size)
     if not good:
-        raise ValueError(f"`size` should be two multiples of {CELL} from {2 * CELL}. Received: {size!r}")
-    image = gray(image, size)
-    noise = np.random.default_rng(seed).uniform(0, 255, image.shape)
-    start = noise if start is None else gray(start, size)
-    target, done = descriptor(image), 0
+        raise ValueError(f"`size` should be two multiples of {CELL}, at least {2 * CELL}. Received: {size!r}")
+    original = gray_pixels(image, size)
+    noise = np.random.default_rng(seed).uniform(0, 255, original.shape)
+    first = noise if start is None else gray_pixels(start, size)
+    target, done = descriptor(original), 0
 
     def objective(pixels):
-        value, gradient = mismatch_and_gradient(pixels.reshape(image.shape), target)
+        value, gradient = mismatch_and_gradient(pixels.reshape(original.shape), target)
         return float(value), gradient.numpy().ravel()
 
-    def told(_):
+    def count_step(_):
         nonlocal done
         done += 1
         if on_progress:
@@ -76,23 +105,33 @@ def hog_twin(image, start=None, *, size=(128, 128), steps=300, seed=0, on_progre
 
     found = minimize(
         objective,
-        start.ravel(),
+        first.ravel(),
         jac=True,
         method="L-BFGS-B",
-        bounds=[(0, 255)] * image.size,
-        callback=told,
+        bounds=[(0, 255)] * original.size,
+        callback=count_step,
         options={"maxiter": steps, "maxfun": 2 * steps, "maxcor": 20, "ftol": 1e-12, "gtol": 1e-10},
     )
-    twin = found.x.reshape(image.shape)
-    descriptors = {"image": target, "start": descriptor(start), "twin": descriptor(twin)}
+    twin = found.x.reshape(original.shape)
+    descriptors = {"image": target, "start": descriptor(first), "twin": descriptor(twin)}
     apart = {name: float(np.linalg.norm(each - target)) for name, each in descriptors.items()}
-    pixels = float(np.sqrt(np.square(twin - image).mean()))
+    pixels = float(np.sqrt(np.square(twin - original).mean()))
     with np.errstate(invalid="ignore", divide="ignore"):
-        correlation = float(np.corrcoef(twin.ravel(), image.ravel())[0, 1])
-    return HogTwin(image, start, twin, descriptors, apart["twin"], apart["start"], pixels, correlation, done)
+        correlation = float(np.corrcoef(twin.ravel(), original.ravel())[0, 1])
+    return HogTwin(
+        image=original,
+        start=first,
+        twin=twin,
+        descriptors=descriptors,
+        distance=apart["twin"],
+        initial_distance=apart["start"],
+        rms_difference=pixels,
+        correlation=correlation,
+        steps=done,
+    )
 
 
-def gray(image, size):
+def gray_pixels(image, size):
     """One image as gray pixels (h, w)."""
     if isinstance(image, np.ndarray) and image.ndim == 2:
         image = image[..., None]
@@ -101,7 +140,7 @@ def gray(image, size):
 
 CELL, BINS, SIGMA, CUT = 8, 9, 4.0, 0.2
 BLOCK = 2 * CELL
-LEAST = 0.1 * 4 * BINS, 1e-3  # added to the lengths of blocks, before and after the cut
+STABILIZERS = 0.1 * 4 * BINS, 1e-3  # added to the lengths of blocks, before and after the cut
 TINY = 1e-12  # a shorter vector has no length and no direction, and a gradient of 0
 
 
@@ -112,11 +151,11 @@ def descriptor(image):
 
 def hog(image):
     """The `descriptor` in keras.ops, which can be differentiated."""
-    raw = blocks(votes(image))
+    raw = block_histograms(gradient_votes(image))
     raw = ops.reshape(raw, (*raw.shape[:2], 4 * BINS))
-    once = raw / (length(raw) + LEAST[0])
+    once = raw / (vector_lengths(raw) + STABILIZERS[0])
     once = ops.minimum(once, CUT)
-    return once / (length(once) + LEAST[1])
+    return once / (vector_lengths(once) + STABILIZERS[1])
 
 
 def mismatch(image, target):
@@ -127,26 +166,26 @@ def mismatch(image, target):
 mismatch_and_gradient = with_gradient(mismatch)
 
 
-def votes(image):
+def gradient_votes(image):
     """(H, W, 9): the length of each pixel's gradient, shared between the two nearest directions."""
     wide = ops.pad(image, ((1, 1), (1, 1)), mode="reflect")
     down = wide[2:, 1:-1] - wide[:-2, 1:-1]
     right = wide[1:-1, 2:] - wide[1:-1, :-2]
-    strength = length(ops.stack([down, right], -1))
+    strength = vector_lengths(ops.stack([down, right], -1))
     turned = ops.arctan2(down, ops.where(strength[..., 0] > TINY, right, 1.0))
     away = turned[..., None] * BINS / np.pi - np.arange(BINS) - 0.5  # from each direction, in steps between them
     away = ops.mod(away + BINS / 2, BINS) - BINS / 2
     return strength * ops.maximum(1 - ops.abs(away), 0)
 
 
-def blocks(vote):
+def block_histograms(vote):
     """(rows, columns, 2, 2, 9): the cells of each block, not yet normalized."""
-    down, across = (sharing(side) for side in vote.shape[:2])
+    down, across = (block_weights(side) for side in vote.shape[:2])
     halfway = ops.tensordot(down, vote, 1)  # (rows, 2, W, 9)
     return ops.einsum("riwd,cjw->rcijd", halfway, across)
 
 
-def sharing(side):
+def block_weights(side):
     """(blocks, 2, pixels): how much each pixel along a side counts in each of the two cells of a block."""
     places = np.arange(BLOCK)
     cells = np.clip(1 - np.abs((places + 0.5) / CELL - 0.5 - np.arange(2)[:, None]), 0, None)
@@ -157,12 +196,12 @@ def sharing(side):
     return shares
 
 
-def length(vectors):
+def vector_lengths(vectors):
     """The lengths of vectors along the last axis, which stays; their gradient is 0 where they are."""
     return ops.sqrt(ops.maximum(ops.sum(ops.square(vectors), -1, keepdims=True), TINY**2))
 
 
-def cells(found):
+def cell_histograms(found):
     """(rows, columns, 9) of the cells: the mean over the blocks that a cell is in. For drawing."""
     rows, columns = found.shape[:2]
     total, count = np.zeros((rows + 1, columns + 1, BINS)), np.zeros((rows + 1, columns + 1, 1))
@@ -173,8 +212,8 @@ def cells(found):
     return total / count
 
 
-def draw_twin(found):
-    """Image, start and twin; below each the edges that its descriptor holds."""
+def draw_hog_twin(found):
+    """Draw image, start and twin; below each the edges of its descriptor."""
     figure = new_figure(11.5, 8.2)
     above, below = figure.subplots(2, 3)
     images = {"image": found.image, "start": found.start, "twin": found.twin}
@@ -182,17 +221,21 @@ def draw_twin(found):
     for axis, (name, image) in zip(above, images.items(), strict=True):
         axis.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         apart = np.sqrt(np.square(image - found.image).mean())
-        bare(axis, name, "" if name == "image" else f"{apart:.0f} of 255 from the image (rms)")
+        hide_ticks(axis, name, "" if name == "image" else f"rms difference from the image: {apart:.0f} of 255")
     for axis, (name, each) in zip(below, found.descriptors.items(), strict=True):
-        glyphs(axis, cells(each))
-        bare(axis, f"HOG of the {name}", "" if name == "image" else f"{norm[name]:.3g} from that of the image")
-    small_print(figure, "a line for each direction of the edges in a cell of 8x8 pixels")
-    title = f"Two images, nearly one descriptor: {found.ratio:.1%} of the start's distance is left"
+        draw_edges(axis, cell_histograms(each))
+        hide_ticks(
+            axis, f"HOG of the {name}", "" if name == "image" else f"distance from HOG of the image: {norm[name]:.3g}"
+        )
+    add_footnote(figure, "one line for each edge direction in a cell of 8x8 pixels")
+    title = (
+        f"Two different images with nearly the same HOG descriptor: {found.ratio:.1%} of the initial distance remains"
+    )
     figure.suptitle(title, fontsize=LARGE)
     return figure
 
 
-def glyphs(axis, each):
+def draw_edges(axis, each):
     """A line along the edge, across its gradient, for each direction of each cell; the brighter the stronger."""
     from matplotlib.collections import LineCollection
 

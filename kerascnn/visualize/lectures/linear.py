@@ -3,15 +3,18 @@
 The smallest change that brings f to 0 is |f| / ||w||_1 in every pixel, or |f| / ||w||_2 in Euclidean length.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.special import expit, softmax
 
-from ...plots.primitives import looks, signals
-from ...plots.style import BLUE, LARGE, PLAIN, RED, SMALL, bare, new_figure, small_print, unframe
-from ...support.display import Drawn
-from ...support.text import cut
+from ...plots.primitives import display_images, signals_to_colors
+from ...plots.style import BLUE, LARGE, PLAIN, RED, SMALL, add_footnote, hide_frame, hide_ticks, new_figure
+from ...support.display import FigureResult
+from ...support.text import shorten_end
+from ...support.types import Array, Classes, ClassNames, Labels
 
 X = (2, -1, 3, -2, 2, 2, 1, -4, 5, 1)
 W = (-1, -1, 1, -1, 1, -1, 1, 1, -1, 1)  # the ten numbers of Karpathy's lecture (CS231n)
@@ -19,7 +22,7 @@ WHITE = 255.0
 
 
 @dataclass(frozen=True, eq=False)
-class TenNumbers(Drawn):
+class TenNumbers(FigureResult):
     """Ten inputs ``x``, weights ``w``, inputs ``fooled`` by a step; w . x and sigmoid(w . x) before and after."""
 
     x: np.ndarray
@@ -27,7 +30,7 @@ class TenNumbers(Drawn):
     fooled: np.ndarray
     scores: tuple
     probabilities: tuple
-    step: float
+    step_size: float
 
     @property
     def table(self):
@@ -39,29 +42,39 @@ class TenNumbers(Drawn):
 
     def __str__(self):
         before, after = self.probabilities
-        return f"w.x {self.scores[0]:g} -> {self.scores[1]:g}, p {before:.2%} -> {after:.2%}, by {self.step:g} an input"
+        return (
+            f"w·x {self.scores[0]:g} -> {self.scores[1]:g}, p {before:.2%} -> {after:.2%}, "
+            f"changing each input by {self.step_size:g}"
+        )
 
     def plot(self):
         """The inputs, products and probabilities before and after, and the same step in more inputs."""
         return draw_ten_numbers(self)
 
 
-def ten_numbers(step=0.5):
-    """Ten numbers that a linear classifier takes for 5 % of a class, and for 88 % after a step of 0.5: `TenNumbers`."""
-    step = check_step(step)
+def ten_numbers(step_size: float = 0.5) -> TenNumbers:
+    """Ten inputs whose class probability a small step raises from 5 % to 88 %.
+
+    Args:
+        step_size: change of each input, in the direction of its weight's sign.
+
+    Returns:
+        A `TenNumbers`.
+    """
+    step_size = check_step_size(step_size)
     x, w = np.array(X, np.float64), np.array(W, np.float64)
-    fooled = x + step * np.sign(w)
+    fooled = x + step_size * np.sign(w)
     scores = float(w @ x), float(w @ fooled)
-    return TenNumbers(x, w, fooled, scores, tuple(expit(scores).tolist()), step)
+    return TenNumbers(x, w, fooled, scores, tuple(expit(scores).tolist()), step_size)
 
 
 @dataclass(frozen=True, eq=False)
-class LinearFooling(Drawn):
+class LinearFooling(FigureResult):
     """A softmax regression, ``templates`` (K, H, W, C) and ``biases`` (K,) on pixels 0..255, and what fools it.
 
-    Of image i, ``fooled[i]`` is ``step`` away in each pixel, toward class ``targets[i]``; ``probabilities`` (N, 2, K)
-    are before and after. ``linf`` and ``l2`` are the smallest changes at which the target is as likely as the class of
-    the image: the same in every pixel, and in Euclidean length. The range of pixels is not heeded, as f is linear.
+    Each pixel of ``fooled[i]`` is ``step_size`` away from image i, toward class ``targets[i]``; ``probabilities``
+    (N, 2, K) are before and after. ``linf`` and ``l2`` are the smallest changes at which the target is as likely as the
+    class of the image: the same in every pixel, and in Euclidean length. Pixels may leave 0..255, since f is linear.
     """
 
     images: np.ndarray = field(repr=False)
@@ -73,8 +86,8 @@ class LinearFooling(Drawn):
     targets: np.ndarray = field(repr=False)
     linf: np.ndarray = field(repr=False)
     l2: np.ndarray = field(repr=False)
-    labels: tuple
-    step: float
+    class_names: tuple
+    step_size: float
     accuracy: float
 
     @property
@@ -83,7 +96,7 @@ class LinearFooling(Drawn):
         import pandas as pd
 
         rows = np.arange(len(self.images))
-        names = np.array(self.labels, object)
+        names = np.array(self.class_names, object)
         columns = {"class": names[self.predicted], "target": names[self.targets]}
         for word, probs in zip(("before", "after"), self.probabilities.swapaxes(0, 1), strict=True):
             columns[f"p(class) {word}"] = probs[rows, self.predicted]
@@ -93,29 +106,51 @@ class LinearFooling(Drawn):
 
     def __str__(self):
         fooled = self.table.fooled.mean()
-        said = f"{fooled:.0%} of {len(self.images)} images fooled by {self.step:.3g} of 255 in each pixel"
-        return f"softmax regression, {self.accuracy:.1%} of its training images right: {said}"
+        result = (
+            f"{fooled:.0%} of {len(self.images)} images fooled by changing each pixel by {self.step_size:.3g} of 255"
+        )
+        return f"softmax regression with training accuracy {self.accuracy:.1%}: {result}"
 
     def plot(self):
         """Template, image, fooled image and ten times their difference, a row an image."""
         return draw_linear_fooling(self)
 
 
-def fool_linear(images=None, labels=None, targets=None, *, names=None, step=None, count=4, strength=1.0, seed=0):
-    """Fit a softmax regression to images and fool it with small steps: `LinearFooling`.
+def fool_linear(
+    images: Array | None = None,
+    labels: Labels | None = None,
+    targets: Classes | None = None,
+    *,
+    class_names: ClassNames | None = None,
+    step_size: float | None = None,
+    limit: int = 4,
+    strength: float = 1.0,
+    seed: int = 0,
+) -> LinearFooling:
+    """Fit a softmax regression to images and fool it by small steps.
 
-    ``images`` (N, H, W, C) of pixels 0..255 with ``labels``, by default scikit-learn's digits. ``count`` of those it
-    gets right are fooled, toward ``targets``, one class or one for each, by default the nearest other class; ``step``
-    is by default a tenth more than all of them need. ``strength`` is the C of scikit-learn's LogisticRegression, on
-    pixels / 255.
+    Args:
+        images: pixels 0..255 (N, H, W, C); by default scikit-learn's digits.
+        labels: their true classes.
+        targets: the class that each image should become, or one for all; by default the nearest other class.
+        class_names: names of the classes.
+        step_size: change of each pixel, of 255; by default a tenth more than all images need.
+        limit: number of correctly classified images to fool.
+        strength: C of scikit-learn's LogisticRegression, on pixels / 255.
+        seed: random seed of the selected images.
+
+    Returns:
+        A `LinearFooling`.
     """
-    images, labels = examples(images, labels)
+    images, labels = training_examples(images, labels)
     kinds, numbers = np.unique(labels, return_inverse=True)
     templates, biases, accuracy, right = fit_regression(images, numbers, strength, seed)
     if not len(right):
-        raise ValueError("`images` should be such that the regression gets one right. Received: none that it does")
+        raise ValueError(
+            "`images` should contain at least one image that the regression classifies correctly. Received: none"
+        )
     order = np.random.default_rng(seed).permutation(right)
-    shown, predicted = images[order[:count]], numbers[order[:count]]
+    shown, predicted = images[order[:limit]], numbers[order[:limit]]
     flat = templates.reshape(len(kinds), -1)
     scores = shown.reshape(len(shown), -1) @ flat.T + biases
     gaps = np.take_along_axis(scores, predicted[:, None], 1) - scores  # (n, K)
@@ -124,13 +159,15 @@ def fool_linear(images=None, labels=None, targets=None, *, names=None, step=None
         linf, l2 = gaps / np.abs(apart).sum(-1), gaps / np.sqrt(np.square(apart).sum(-1))
     rows = np.arange(len(shown))
     linf[rows, predicted] = np.inf
-    chosen = linf.argmin(-1) if targets is None else targets_of(targets, kinds, predicted)
-    step = check_step(1.1 * linf[rows, chosen].max() if step is None else step)
+    chosen = linf.argmin(-1) if targets is None else target_positions(targets, kinds, predicted)
+    step_size = check_step_size(1.1 * linf[rows, chosen].max() if step_size is None else step_size)
     toward = np.sign(flat[chosen] - flat[predicted]).reshape(shown.shape)
-    fooled = shown + step * toward
+    fooled = shown + step_size * toward
     after = fooled.reshape(len(shown), -1) @ flat.T + biases
     probs = softmax(np.stack([scores, after], 1), axis=-1)
-    names = tuple(str(each) for each in (kinds if names is None else np.asarray(names, object)[kinds]))
+    class_names = tuple(
+        str(each) for each in (kinds if class_names is None else np.asarray(class_names, object)[kinds])
+    )
     return LinearFooling(
         images=shown,
         fooled=fooled,
@@ -141,8 +178,8 @@ def fool_linear(images=None, labels=None, targets=None, *, names=None, step=None
         targets=chosen,
         linf=linf[rows, chosen],
         l2=l2[rows, chosen],
-        labels=names,
-        step=step,
+        class_names=class_names,
+        step_size=step_size,
         accuracy=float(accuracy),
     )
 
@@ -160,7 +197,7 @@ def fit_regression(images, numbers, strength, seed):
     return (weights / WHITE).reshape(-1, *images.shape[1:]), biases, right.mean(), np.flatnonzero(right)
 
 
-def examples(images, labels):
+def training_examples(images, labels):
     """(images (N, H, W, C) as float64, labels)."""
     if images is None:
         from sklearn.datasets import load_digits
@@ -171,30 +208,32 @@ def examples(images, labels):
     images = images[..., None] if images.ndim == 3 else images
     if images.ndim != 4 or labels.shape != images.shape[:1]:
         said = f"{images.shape} and {labels.shape}"
-        raise ValueError(f"`images` should be (N, H, W, C) with as many `labels`. Received: {said}")
+        raise ValueError(
+            f"`images` should have shape (N, H, W, C), and `labels` should have N values. Received: {said}"
+        )
     if len(np.unique(labels)) < 2:
-        raise ValueError(f"`labels` should have two classes at least. Received: {np.unique(labels).tolist()}")
+        raise ValueError(f"`labels` should contain at least two classes. Received: {np.unique(labels).tolist()}")
     return images, labels
 
 
-def targets_of(targets, kinds, predicted):
+def target_positions(targets, kinds, predicted):
     """Targets, labels as given, as places among the classes."""
     targets = np.broadcast_to(np.asarray(targets), predicted.shape)
     if not np.isin(targets, kinds).all():
         raise ValueError(f"`targets` should be among the labels {kinds.tolist()}. Received: {targets.tolist()}")
     places = np.searchsorted(kinds, targets)
     if (places == predicted).any():
-        raise ValueError(f"`targets` should differ from the images' own classes. Received: {targets.tolist()}")
+        raise ValueError(f"`targets` should differ from the true classes of the images. Received: {targets.tolist()}")
     return places
 
 
-def check_step(step):
-    if not np.isfinite(step) or step < 0:
-        raise ValueError(f"`step` should be a number from 0. Received: {step!r}")
-    return float(step)
+def check_step_size(step_size):
+    if not np.isfinite(step_size) or step_size < 0:
+        raise ValueError(f"`step_size` should be a non-negative number. Received: {step_size!r}")
+    return float(step_size)
 
 
-BEFORE, AFTER = BLUE, RED
+BEFORE_COLOR, AFTER_COLOR = BLUE, RED
 SIZES = np.unique(np.logspace(0.5, 5, 120).round().astype(int))  # numbers of inputs
 ROWS = 4
 
@@ -204,28 +243,30 @@ def draw_ten_numbers(found):
     figure = new_figure(13, 6.4)
     axes = figure.subplot_mosaic([["x", "p"], ["wx", "n"]], width_ratios=(1.9, 1))
     before, after = f"x: w·x = {found.scores[0]:g}", f"x′: w·x′ = {found.scores[1]:g}"
-    pairs(axes["x"], found.x, found.fooled, before, after)
-    axes["x"].set_title(f"ten inputs, each {found.step:g} along the sign of its weight", fontsize=LARGE)
+    draw_bar_pairs(axes["x"], found.x, found.fooled, before, after)
+    axes["x"].set_title(
+        f"ten inputs, each changed by {found.step_size:g} in the direction of its weight's sign", fontsize=LARGE
+    )
     signs = [f"w = {weight:+g}" for weight in found.w]
     axes["x"].set_xticks(range(len(found.x)), signs, fontsize=SMALL)
-    pairs(axes["wx"], found.w * found.x, found.w * found.fooled, "w x", "w x′")
-    gain = found.step * np.abs(found.w).sum()
-    axes["wx"].set_title(f"products: each {found.step:g} larger, their sum {gain:g}", fontsize=LARGE)
+    draw_bar_pairs(axes["wx"], found.w * found.x, found.w * found.fooled, "w x", "w x′")
+    gain = found.step_size * np.abs(found.w).sum()
+    axes["wx"].set_title(f"products: each grows by {found.step_size:g}, their sum by {gain:g}", fontsize=LARGE)
     axes["wx"].set_xticks(range(len(found.x)), range(1, len(found.x) + 1), fontsize=SMALL)
-    bars = axes["p"].bar(["x", "x′"], found.probabilities, color=[BEFORE, AFTER], width=0.55)
+    bars = axes["p"].bar(["x", "x′"], found.probabilities, color=[BEFORE_COLOR, AFTER_COLOR], width=0.55)
     axes["p"].bar_label(bars, [f"{p:.2%}" for p in found.probabilities], fontsize=LARGE, padding=2)
     axes["p"].set_title("p = 1 / (1 + exp(−w·x))", fontsize=LARGE)
     axes["p"].set_ylim(0, 1.12)
-    growth(axes["n"], found)
+    draw_growth(axes["n"], found)
     for axis in axes.values():
-        unframe(axis)
-    figure.suptitle("A small step in every input is a large step of the score", fontsize=LARGE + 2)
+        hide_frame(axis)
+    figure.suptitle("A small step in every input adds up to a large step of the score", fontsize=LARGE + 2)
     return figure
 
 
-def pairs(axis, first, second, *names):
+def draw_bar_pairs(axis, first, second, *names):
     places = np.arange(len(first))
-    for values, shift, color, name in ((first, -0.2, BEFORE, names[0]), (second, 0.2, AFTER, names[1])):
+    for values, shift, color, name in ((first, -0.2, BEFORE_COLOR, names[0]), (second, 0.2, AFTER_COLOR, names[1])):
         bars = axis.bar(places + shift, values, 0.38, color=color, label=name)
         axis.bar_label(bars, [f"{value:g}" for value in values], fontsize=7.5, padding=1, color="0.3")
     low, high = min(first.min(), second.min()), max(first.max(), second.max())
@@ -234,17 +275,17 @@ def pairs(axis, first, second, *names):
     axis.legend(frameon=False, fontsize=PLAIN, ncols=2, loc="upper left")
 
 
-def growth(axis, found):
+def draw_growth(axis, found):
     """p after the step, had the score of x the same value and w as many entries of the same mean size."""
     size = np.abs(found.w).mean()
     start = found.scores[0]
-    for step, style in ((found.step, "-"), (found.step / 10, "--"), (found.step / 100, ":")):
+    for step, style in ((found.step_size, "-"), (found.step_size / 10, "--"), (found.step_size / 100, ":")):
         axis.semilogx(
-            SIZES, expit(start + step * size * SIZES), style, color=AFTER, label=f"step {step:g}", linewidth=2
+            SIZES, expit(start + step * size * SIZES), style, color=AFTER_COLOR, label=f"step {step:g}", linewidth=2
         )
-    axis.plot(len(found.x), found.probabilities[1], "o", color=AFTER, markersize=8)
-    axis.axhline(found.probabilities[0], color=BEFORE, linewidth=1)
-    axis.set_title(f"the change is step × ‖w‖₁: from w·x = {start:g}", fontsize=LARGE)
+    axis.plot(len(found.x), found.probabilities[1], "o", color=AFTER_COLOR, markersize=8)
+    axis.axhline(found.probabilities[0], color=BEFORE_COLOR, linewidth=1)
+    axis.set_title(f"change = step × ‖w‖₁, starting from w·x = {start:g}", fontsize=LARGE)
     axis.set_xlabel("inputs", fontsize=PLAIN)
     axis.set_ylabel("p", fontsize=PLAIN)
     axis.set_ylim(-0.03, 1.05)
@@ -257,32 +298,34 @@ def draw_linear_fooling(found):
     count = min(len(found.images), ROWS)
     figure = new_figure(11.5, 0.9 + 2.25 * count)
     most = np.percentile(np.abs(found.templates), 99.5)
-    both, _ = looks(np.concatenate([found.images[:count], found.fooled[:count].clip(0, 255)]))
+    both, _ = display_images(np.concatenate([found.images[:count], found.fooled[:count].clip(0, 255)]))
     for i, row in enumerate(figure.subplots(count, 5, squeeze=False)):
         own, target = found.predicted[i], found.targets[i]
         for axis, number in zip(row, (own, target), strict=False):
-            axis.imshow(template(found.templates[number], most), **tones(found.templates))
-            bare(axis, f"template of {cut(found.labels[number], 16)}")
+            axis.imshow(template_image(found.templates[number], most), **template_colors(found.templates))
+            hide_ticks(axis, f"weights of {shorten_end(found.class_names[number], 16)}")
         draw_prediction(row[2], both[i], found, found.probabilities[i, 0], "")
-        draw_prediction(row[3], both[count + i], found, found.probabilities[i, 1], f"needs {found.linf[i]:.2g} a pixel")
-        row[4].imshow(signals(10 * (found.fooled[i] - found.images[i]), 2 * 127.5))
-        bare(row[4], "difference × 10", f"±{found.step:.3g} of 255 in each pixel")
-    sign = "red for, blue against" if found.templates.shape[-1] == 1 else "gray is 0"
-    small_print(figure, f"templates: weights, ±p99.5 of all, {sign}; difference: 127.5 + 10 d")
-    figure.suptitle(f"A linear classifier ({found.accuracy:.0%} right) is fooled by its own templates", fontsize=LARGE)
+        draw_prediction(
+            row[3], both[count + i], found, found.probabilities[i, 1], f"fooled by {found.linf[i]:.2g} per pixel"
+        )
+        row[4].imshow(signals_to_colors(10 * (found.fooled[i] - found.images[i]), 2 * 127.5))
+        hide_ticks(row[4], "difference × 10", f"±{found.step_size:.3g} of 255 in each pixel")
+    sign = "red is positive, blue negative" if found.templates.shape[-1] == 1 else "gray is 0"
+    add_footnote(figure, f"weights: one scale of ±p99.5, {sign}; difference: 127.5 + 10 d")
+    figure.suptitle(f"A linear classifier (accuracy {found.accuracy:.0%}) is fooled by its own weights", fontsize=LARGE)
     return figure
 
 
-def template(weights, most):
+def template_image(weights, most):
     """Weights of one channel as they are, of three as colors on mid-gray."""
-    return weights[..., 0] / most if weights.shape[-1] == 1 else signals(weights, most)
+    return weights[..., 0] / most if weights.shape[-1] == 1 else signals_to_colors(weights, most)
 
 
-def tones(templates):
+def template_colors(templates):
     return {"cmap": "RdBu_r", "vmin": -1, "vmax": 1} if templates.shape[-1] == 1 else {}
 
 
 def draw_prediction(axis, image, found, probs, below):
     best = int(probs.argmax())
     axis.imshow(image)
-    bare(axis, f"{cut(found.labels[best], 16)} {probs[best]:.1%}", below)
+    hide_ticks(axis, f"{shorten_end(found.class_names[best], 16)} {probs[best]:.1%}", below)

@@ -4,17 +4,20 @@ MAP-Elites: one place for each class, held by the image with the largest p(class
 class. Images are whole numbers 0..255, as they would be in a file: nothing is lost when one is saved.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ...inputs.classifier import class_numbers, classifier, resolve_class_names
-from ...plots.style import CLASSES, LARGE, PLAIN, SMALL, bare, new_figure
-from ...support.display import Drawn
-from ...support.text import cut, unknown
-from ..attribution.attribution import label_of, predicted
-from ..engine.lens import probe
+from ...plots.style import CLASSES, LARGE, PLAIN, SMALL, hide_ticks, new_figure
+from ...support.display import FigureResult
+from ...support.text import shorten_end, unknown_name
+from ...support.types import Classes, ClassNames, Model, OnProgress
+from ..attribution.attribution import class_label, predict_probabilities
+from ..engine.lens import Lens, lens
 from ..engine.query import pictures
 
 INPUTS = 4  # x, y, distance from the center, 1
@@ -31,33 +34,33 @@ ACTIVATIONS = {
 }
 
 
-def first_networks(rng, count, shape):
+def random_cppns(rng, count, shape):
     """``count`` networks {"weights": (count, to, from), "acts": (count, nodes)}; a weight of 0 is no connection."""
     nodes = INPUTS + HIDDEN + shape[-1]
     weights = np.zeros((count, nodes, nodes), np.float32)
     weights[:, -shape[-1] :, :INPUTS] = rng.uniform(-SPAN / 4, SPAN / 4, (count, shape[-1], INPUTS))
     found = {"weights": weights, "acts": rng.integers(len(ACTIVATIONS), size=(count, nodes)).astype(np.int8)}
     for _ in range(GROWTH):
-        found = mutate(rng, found)
+        found = mutate_cppns(rng, found)
     return found
 
 
-def mutate(rng, networks, generation=0):
+def mutate_cppns(rng, networks, generation=0):
     """A child of each network: connections and nodes come and go, weights move a little."""
     networks = {name: array.copy() for name, array in networks.items()}
     weights, acts = networks["weights"], networks["acts"]
     for each, draws in zip(weights, rng.random((len(weights), len(RATES))), strict=True):
         for change, draw in zip(RATES, draws, strict=True):
             if draw < RATES[change]:
-                CHANGES[change](rng, each)
+                MUTATIONS[change](rng, each)
     chosen = (weights != 0) & (rng.random(weights.shape) < CPPN_RATE)
-    weights[chosen] = polynomial(rng, weights[chosen], -SPAN, SPAN)
+    weights[chosen] = polynomial_mutation(rng, weights[chosen], -SPAN, SPAN)
     chosen = rng.random(acts.shape) < CPPN_RATE / 4
     acts[chosen] = rng.integers(len(ACTIVATIONS), size=chosen.sum())
     return networks
 
 
-def polynomial(rng, values, low, high, eta=ETA):
+def polynomial_mutation(rng, values, low, high, eta=ETA):
     """Values moved a little more often than far (Deb & Goyal 1996), the more so the larger ``eta``."""
     draw = rng.random(values.shape)
     power = 1 / (eta + 1)
@@ -65,16 +68,16 @@ def polynomial(rng, values, low, high, eta=ETA):
     return np.clip(values + (high - low) * step, low, high)
 
 
-def free_nodes(weights):
+def find_unused_nodes(weights):
     """The hidden nodes that nothing reads, with those that read nothing."""
     used = weights.any(0)[INPUTS : INPUTS + HIDDEN] & weights.any(1)[INPUTS : INPUTS + HIDDEN]
     return INPUTS + np.flatnonzero(~used)
 
 
-def add(rng, weights):
+def add_connection(rng, weights):
     """A connection between two nodes that are there."""
     nodes, there = len(weights), np.ones(len(weights), bool)
-    there[free_nodes(weights)] = False
+    there[find_unused_nodes(weights)] = False
     places = np.tril(there[:, None] & there & (weights == 0), -1)
     places[:INPUTS] = False
     places[:, INPUTS + HIDDEN :] = False
@@ -89,29 +92,29 @@ def pick_connection(rng, weights):
     return np.unravel_index(rng.choice(places), weights.shape) if len(places) else None
 
 
-def remove(rng, weights):
+def remove_connection(rng, weights):
     place = pick_connection(rng, weights)
     if place:
         weights[place] = 0
 
 
-def move(rng, weights):
+def move_connection(rng, weights):
     """A connection gives its weight to another place."""
     place = pick_connection(rng, weights)
     if place:
         to = place[0]
-        there = np.setdiff1d(np.arange(min(to, INPUTS + HIDDEN)), free_nodes(weights))
+        there = np.setdiff1d(np.arange(min(to, INPUTS + HIDDEN)), find_unused_nodes(weights))
         there = there[weights[to, there] == 0]
         if len(there):
             weights[to, rng.choice(there)], weights[place] = weights[place], 0
 
 
-def split(rng, weights):
+def split_connection(rng, weights):
     """A node in the middle of a connection."""
     place = pick_connection(rng, weights)
     if place:
         to, source = place
-        slots = free_nodes(weights)
+        slots = find_unused_nodes(weights)
         slots = slots[(slots > source) & (slots < to)]
         if len(slots):
             node = rng.choice(slots)
@@ -119,18 +122,24 @@ def split(rng, weights):
             weights[node, source], weights[to, node], weights[place] = 1, weights[place], 0
 
 
-def join(rng, weights):
+def remove_node(rng, weights):
     """A node less."""
-    nodes = np.setdiff1d(np.arange(INPUTS, INPUTS + HIDDEN), free_nodes(weights))
+    nodes = np.setdiff1d(np.arange(INPUTS, INPUTS + HIDDEN), find_unused_nodes(weights))
     if len(nodes):
         node = rng.choice(nodes)
         weights[node], weights[:, node] = 0, 0
 
 
-CHANGES = {"add": add, "remove": remove, "move": move, "split": split, "join": join}
+MUTATIONS = {
+    "add": add_connection,
+    "remove": remove_connection,
+    "move": move_connection,
+    "split": split_connection,
+    "join": remove_node,
+}
 
 
-def needed_nodes(weights):
+def output_ancestors(weights):
     """(P, nodes): whether an output depends on a node."""
     nodes = weights.shape[1]
     found = np.zeros(weights.shape[:2], bool)
@@ -140,7 +149,7 @@ def needed_nodes(weights):
     return found
 
 
-def draw_cppn(networks, shape):
+def render_cppns(networks, shape):
     """The pictures (P, H, W, C) of whole numbers 0..255: gray, or hue, lightness and saturation, as RGB."""
     height, width, colors = shape
     weights, acts = networks["weights"], networks["acts"]
@@ -148,17 +157,17 @@ def draw_cppn(networks, shape):
     places = np.stack([x, y, np.hypot(x, y), np.ones_like(x)]).reshape(INPUTS, -1)
     values = np.zeros((len(weights), weights.shape[1], height * width), np.float32)
     values[:, :INPUTS] = places
-    alive = needed_nodes(weights)
+    alive = output_ancestors(weights)
     for node in range(INPUTS, weights.shape[1]):
         for number, function in enumerate(ACTIVATIONS.values()):
             for row in np.flatnonzero(alive[:, node] & (acts[:, node] == number)):
                 sources = np.flatnonzero(weights[row, node])
                 values[row, node] = function(weights[row, node, sources] @ values[row, sources])
     outputs = values[:, -colors:].transpose(0, 2, 1).reshape(-1, height, width, colors)
-    return np.rint(255 * (rgb(outputs) if colors == 3 else (outputs + 1) / 2)).astype(np.uint8)
+    return np.rint(255 * (hsl_to_rgb(outputs) if colors == 3 else (outputs + 1) / 2)).astype(np.uint8)
 
 
-def rgb(outputs):
+def hsl_to_rgb(outputs):
     """Hue, lightness and saturation, each from -1 to 1, as RGB from 0 to 1."""
     hue, light, strength = np.moveaxis((outputs + 1) / 2, -1, 0)
     chroma = strength * (1 - np.abs(2 * light - 1))
@@ -166,7 +175,7 @@ def rgb(outputs):
     return np.stack([light + chroma * (np.clip(each, 0, 1) - 0.5) for each in (red, green, blue)], -1)
 
 
-HALVING, RATE = 1000, 0.1  # generations after which the rate of pixels that change is halved
+RATE_HALVING, PIXEL_RATE = 1000, 0.1  # generations after which the rate of pixels that change is halved
 CHUNK = 16  # pictures drawn at once
 
 
@@ -174,55 +183,66 @@ CHUNK = 16  # pictures drawn at once
 class Encoding:
     """How an image is written: the first ones, children, and pixels, of genes {name: array with a row an image}."""
 
-    first: Callable  # (rng, count, shape) -> genes
-    child: Callable  # (rng, genes, generation) -> genes
-    pixels: Callable  # (genes, shape) -> (N, H, W, C), uint8
+    sample: Callable  # (rng, count, shape) -> genes
+    mutate: Callable  # (rng, genes, generation) -> genes
+    render: Callable  # (genes, shape) -> (N, H, W, C), uint8
 
 
-def noise_images(rng, count, shape):
+def random_pixels(rng, count, shape):
     return {"pixels": rng.integers(256, size=(count, *shape), dtype=np.uint8)}
 
 
 def mutate_pixels(rng, genes, generation):
     """Children by polynomial mutation of a share of the pixels, which is halved every thousand generations."""
     pixels = genes["pixels"].copy()
-    chosen = rng.random(pixels.shape, np.float32) < RATE * 0.5 ** (generation // HALVING)
-    pixels[chosen] = np.rint(polynomial(rng, pixels[chosen].astype(np.float32), 0, 255))
+    chosen = rng.random(pixels.shape, np.float32) < PIXEL_RATE * 0.5 ** (generation // RATE_HALVING)
+    pixels[chosen] = np.rint(polynomial_mutation(rng, pixels[chosen].astype(np.float32), 0, 255))
     return {"pixels": pixels}
 
 
 ENCODINGS = {
-    "cppn": Encoding(first_networks, mutate, draw_cppn),
-    "direct": Encoding(noise_images, mutate_pixels, lambda genes, shape: genes["pixels"]),
+    "cppn": Encoding(random_cppns, mutate_cppns, render_cppns),
+    "direct": Encoding(random_pixels, mutate_pixels, lambda genes, shape: genes["pixels"]),
 }
 
 
-def select_rows(genes, rows):
+def select_genes(genes, rows):
     return {name: array[rows] for name, array in genes.items()}
 
 
-def draw_genes(way, genes, shape):
+def render_genes(way, genes, shape):
     """The pictures of genes, a few at a time."""
     count = len(next(iter(genes.values())))
     starts = range(0, count, CHUNK)
-    return np.concatenate([way.pixels(select_rows(genes, slice(at, at + CHUNK)), shape) for at in starts])
+    return np.concatenate([way.render(select_genes(genes, slice(at, at + CHUNK)), shape) for at in starts])
 
 
-SURE = 1e-7  # the least p and 1 - p that are told apart in float32
-OPEN = 0.8  # of the parents are of classes below the goal
-ORDER = 3  # decimals of the log odds that decide, so that rounding errors do not
+MIN_PROBABILITY = 1e-7  # the least p and 1 - p that are told apart in float32
+UNREACHED_SHARE = 0.8  # of the parents are of classes below the goal
+DECIMALS = 3  # decimals of the log odds that decide, so that rounding errors do not
 
 
-@dataclass(frozen=True, eq=False)
-class Evolved(Drawn):
-    """``images`` (K, H, W, C), uint8, one for each of ``classes``, and their p(class), ``probabilities`` (K,).
-    ``history``: a row a generation, with the images tried so far, the median of p(class), and the share above the goal.
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Evolved(FigureResult):
+    """Images evolved until a network predicts a class for each.
+
+    Attributes:
+        images: (K, H, W, C), uint8, one for each class.
+        probabilities: of its class for each image, (K,).
+        classes: class numbers.
+        class_names: names of all classes, or None.
+        history: DataFrame with a row for each generation: images evaluated, median probability, and the fraction
+            above the goal.
+        genes: what the images are rendered from.
+        encoding: "cppn" or "direct".
+        goal: the probability to reach.
+        model: name of the model.
     """
 
     images: np.ndarray = field(repr=False)
     probabilities: np.ndarray
     classes: tuple
-    labels: tuple | None = field(repr=False)
+    class_names: tuple | None = field(repr=False)
     history: object = field(repr=False)
     genes: dict = field(repr=False)
     encoding: str
@@ -231,17 +251,17 @@ class Evolved(Drawn):
 
     @property
     def table(self):
-        """A DataFrame with a row a class: class, label, probability, reached."""
+        """A DataFrame with a row for each class: class, label, probability, reached."""
         import pandas as pd
 
-        names = [label_of(number, len(self.labels or ()), self.labels) for number in self.classes]
+        names = [class_label(number, len(self.class_names or ()), self.class_names) for number in self.classes]
         reached = self.probabilities > self.goal
         columns = {"class": self.classes, "label": names, "probability": self.probabilities, "reached": reached}
         return pd.DataFrame(columns)
 
     @property
     def evaluations(self):
-        """How many images the network was asked about."""
+        """Number of images that the network has classified."""
         return int(self.history.evaluations.iloc[-1])
 
     def __str__(self):
@@ -250,40 +270,40 @@ class Evolved(Drawn):
         return f"{self.model}, {self.encoding}: {sure}, median {median:.2%}, after {self.evaluations:,} images"
 
     def plot(self):
-        """The images with their classes and p(class), and how these rose."""
+        """Draw the images with their probabilities, and how these rose."""
         return draw_evolved(self)
 
 
 def evolve(
-    model,
-    classes=None,
+    model: Model | Lens,
+    classes: Classes | None = None,
     *,
-    encoding="cppn",
-    population=64,
-    generations=1000,
-    seed=0,
-    goal=0.99,
-    labels=None,
-    start=None,
-    batch=None,
-    on_progress=None,
-):
-    """Breed an image for each class, all at once, until each is above ``goal``.
+    encoding: str = "cppn",
+    population: int = 64,
+    generations: int = 1000,
+    seed: int = 0,
+    goal: float = 0.99,
+    class_names: ClassNames | None = None,
+    start: Evolved | None = None,
+    batch_size: int | None = None,
+    on_progress: OnProgress | None = None,
+) -> Evolved:
+    """Evolve images that a network classifies with confidence (Nguyen et al. 2015).
 
-    Ctrl-C ends it with what there is.
+    All classes evolve at once, by MAP-Elites. Ctrl-C returns the images so far.
 
     Args:
-        model: any Keras model of one input, or a `Probe` of one.
-        classes: different numbers or names, by default all.
-        encoding: "cppn" gives patterns; "direct" gives noise pixel by pixel, which needs a small image.
-        population: children of a generation, each of one parent.
-        generations: how many at most.
-        seed: of what is drawn at random.
-        goal: the probability of its class above which an image is good enough.
-        labels: the names of all classes.
-        start: an `Evolved` to go on from.
-        batch: images in the network at once; by default as many as memory allows.
-        on_progress: called as `on_progress(done, total, what)` while it goes on; may raise to end it.
+        model: Keras model with one input, or a `Lens` of one.
+        classes: different class numbers or names; by default all.
+        encoding: "cppn" for patterns, or "direct" for single pixels, which needs small images.
+        population: number of children in a generation, each of one parent.
+        generations: maximum number of generations.
+        seed: random seed.
+        goal: evolution stops when every image has this probability of its class.
+        class_names: names of all classes.
+        start: an `Evolved` to continue from.
+        batch_size: images that go through the model at once; by default as many as memory allows.
+        on_progress: called as `on_progress(done, total, what)`; it may raise to stop.
 
     Returns:
         An `Evolved`.
@@ -291,27 +311,27 @@ def evolve(
     import pandas as pd
 
     if encoding not in ENCODINGS:
-        raise ValueError(f"`encoding` should be 'cppn' or 'direct'. {unknown('encoding', encoding, ENCODINGS)}")
-    asked, way = probe(model), ENCODINGS[encoding]
-    shape = shape_of(asked)
+        raise ValueError(f"`encoding` should be 'cppn' or 'direct'. {unknown_name('encoding', encoding, ENCODINGS)}")
+    asked, way = lens(model), ENCODINGS[encoding]
+    shape = input_image_shape(asked)
     count = max(asked.output.shape[-1], 2)
-    classes = different_classes(asked, classes, labels, count)
-    labels = resolve_class_names(labels, count, asked.model)
+    numbers = distinct_classes(asked, classes, class_names, count)
+    names = resolve_class_names(class_names, count, asked.model)
     for name, number in (("population", population), ("generations", generations)):
         if not isinstance(number, int | np.integer) or number < 1:
-            raise ValueError(f"`{name}` should be a whole number from 1. Received: {number!r}")
+            raise ValueError(f"`{name}` should be an integer of at least 1. Received: {number!r}")
     if not 0 < goal < 1:
         raise ValueError(f"`goal` should be a probability between 0 and 1. Received: {goal!r}")
-    archive, rows = first_archive(start, asked, classes, encoding, shape)
+    archive, rows = initial_archive(start, asked, numbers, encoding, shape)
     past = len(rows)
     rng = np.random.default_rng([seed, past])
     try:
         for generation in range(past, past + generations):
-            genes = way.first(rng, population, shape)
+            genes = way.sample(rng, population, shape)
             if archive["genes"]:
                 parents = choose_parents(rng, archive["probs"] > goal, population)
-                genes = way.child(rng, select_rows(archive["genes"], parents), generation)
-            probs = class_probabilities(asked, way, genes, shape, batch)[:, classes]
+                genes = way.mutate(rng, select_genes(archive["genes"], parents), generation)
+            probs = class_probabilities(asked, way, genes, shape, batch_size)[:, numbers]
             update_archive(archive, genes, probs)
             best = archive["probs"]
             tried = (rows[-1][1] if rows else 0) + population
@@ -324,10 +344,10 @@ def evolve(
         if not rows:
             raise
     return Evolved(
-        images=draw_genes(way, archive["genes"], shape),
+        images=render_genes(way, archive["genes"], shape),
         probabilities=archive["probs"],
-        classes=tuple(classes.tolist()),
-        labels=labels,
+        classes=tuple(numbers.tolist()),
+        class_names=names,
         history=pd.DataFrame(rows, columns=["generation", "evaluations", "median", "share"]),
         genes=archive["genes"],
         encoding=encoding,
@@ -336,7 +356,7 @@ def evolve(
     )
 
 
-def first_archive(start, asked, classes, encoding, shape):
+def initial_archive(start, asked, classes, encoding, shape):
     """(archive, rows of the history) to begin with: empty, or those of an earlier result."""
     if start is None:
         none = np.full(len(classes), -np.inf)
@@ -346,44 +366,46 @@ def first_archive(start, asked, classes, encoding, shape):
     if given != wanted:
         raise ValueError(f"`start` should have the encoding, size and classes {wanted}. Received: {given}")
     genes = {name: array.copy() for name, array in start.genes.items()}
-    archive = {"genes": genes, "probs": start.probabilities.copy(), "odds": odds(start.probabilities)}
+    archive = {"genes": genes, "probs": start.probabilities.copy(), "odds": log_odds(start.probabilities)}
     return archive, [*start.history.itertuples(index=False, name=None)]
 
 
 def choose_parents(rng, reached, count):
     """Places of parents: most are those of classes still below the goal."""
-    weights = np.where(reached, (1 - OPEN) / max(reached.sum(), 1), OPEN / max((~reached).sum(), 1))
+    weights = np.where(
+        reached, (1 - UNREACHED_SHARE) / max(reached.sum(), 1), UNREACHED_SHARE / max((~reached).sum(), 1)
+    )
     return rng.choice(len(reached), count, p=weights / weights.sum())
 
 
 def update_archive(archive, genes, probs):
     """Give each class the best of the new images where it beats the old one."""
-    ranks = odds(probs)
+    ranks = log_odds(probs)
     best = ranks.argmax(0)
     columns = np.arange(len(best))
     better = np.flatnonzero(ranks[best, columns] > archive["odds"])
-    archive["genes"] = archive["genes"] or select_rows(genes, best)
+    archive["genes"] = archive["genes"] or select_genes(genes, best)
     for name, array in archive["genes"].items():
         array[better] = genes[name][best[better]]
     archive["odds"][better] = ranks[best[better], better]
     archive["probs"][better] = probs[best[better], better]
 
 
-def odds(probs):
+def log_odds(probs):
     """log(p / (1 - p)), rounded."""
-    probs = np.clip(np.asarray(probs, np.float64), 1e-30, 1 - SURE)
-    return np.round(np.log(probs) - np.log1p(-probs), ORDER)
+    probs = np.clip(np.asarray(probs, np.float64), 1e-30, 1 - MIN_PROBABILITY)
+    return np.round(np.log(probs) - np.log1p(-probs), DECIMALS)
 
 
-def class_probabilities(asked, way, genes, shape, batch):
+def class_probabilities(asked, way, genes, shape, batch_size):
     """The probabilities (N, classes) of the pictures of genes; of one score, those of its two sides."""
     count = len(next(iter(genes.values())))
     starts = range(0, count, 2 * CHUNK)
-    some = (draw_genes(way, select_rows(genes, slice(at, at + 2 * CHUNK)), shape) for at in starts)
-    return np.concatenate([predicted(asked, pictures(asked, pixels), batch) for pixels in some])
+    some = (render_genes(way, select_genes(genes, slice(at, at + 2 * CHUNK)), shape) for at in starts)
+    return np.concatenate([predict_probabilities(asked, pictures(asked, pixels), batch_size) for pixels in some])
 
 
-def shape_of(asked):
+def input_image_shape(asked):
     """(H, W, C) of the images."""
     if len(asked.inputs) > 1:
         raise ValueError(f"`model` should have one input, of images. Received: {', '.join(asked.inputs)}")
@@ -393,23 +415,23 @@ def shape_of(asked):
     return height, width, asked.shape[-1]
 
 
-def different_classes(asked, classes, labels, count):
+def distinct_classes(asked, classes, class_names, count):
     """The numbers of the classes as an array, by default of all."""
     if classes is None:
         return np.arange(count)
-    numbers = class_numbers(classes, count, class_names=labels, model=asked.model)
+    numbers = class_numbers(classes, count, class_names=class_names, model=asked.model)
     if len(set(numbers.tolist())) < len(numbers):
         raise ValueError(f"`classes` should be different from each other. Received: {classes}")
     return numbers
 
 
-MOST, COLUMNS = 20, 5  # images drawn
+MAX_IMAGES, COLUMNS = 20, 5  # images drawn
 
 
 def draw_evolved(found):
     """The images, at most twenty from the surest to the least sure, with their classes; how p(class) rose."""
     order = np.argsort(-found.probabilities, kind="stable")
-    shown = order[np.linspace(0, len(order) - 1, min(MOST, len(order))).round().astype(int)]
+    shown = order[np.linspace(0, len(order) - 1, min(MAX_IMAGES, len(order))).round().astype(int)]
     columns = min(COLUMNS, len(shown))
     rows = -(-len(shown) // columns)
     figure = new_figure(1.75 * columns + 5.2, max(2.05 * rows, 3.4) + 0.9)
@@ -418,7 +440,7 @@ def draw_evolved(found):
     for axis, i in zip(axes, shown, strict=False):
         image = found.images[i]
         axis.imshow(image if image.shape[-1] == 3 else image[..., 0], cmap="gray", vmin=0, vmax=255)
-        bare(axis, cut(found.table.label[i], 18), f"{found.probabilities[i]:.2%}")
+        hide_ticks(axis, shorten_end(found.table.label[i], 18), f"{found.probabilities[i]:.2%}")
         axis.title.set_size(SMALL + 0.5)
     for empty in axes[len(shown) :]:
         empty.axis("off")

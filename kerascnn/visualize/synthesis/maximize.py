@@ -1,247 +1,302 @@
-"""What a class, a unit, a layer or a direction likes best: activation maximization (Erhan 2009, Simonyan 2014)."""
+"""Images that maximize a class, a unit or a layer: activation maximization (Erhan 2009, Simonyan 2014)."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
 from ...anatomy.receptive_field import receptive_field
 from ...inputs.classifier import class_numbers
-from ...support.text import unknown
-from ..attribution.attribution import label_of, predicted
-from ..engine.lens import probe
-from ..engine.query import Question, ask, pictures, unsteps
-from ..engine.scores import channel, energy, log_probability, logit, neuron, peak
-from ..features.activations import check_units
-from .synthesize import climb
+from ...support.text import unknown_name
+from ...support.types import Array, Classes, ClassNames, Images, Model, OnProgress, Size, Units
+from ..attribution.attribution import class_label, predict_probabilities
+from ..engine.lens import Lens, lens
+from ..engine.query import Query, from_pixel_range, pictures, run_query
+from ..engine.scores import Score, channel, energy, log_probability, logit, neuron, peak
+from ..features.activations import unit_numbers
+from .recipes import SynthesisRecipe
+from .synthesize import Synthesis, synthesize
 
 KINDS = {"channel": channel, "neuron": neuron, "peak": peak}
-LEAST = 64  # pixels of a picture, so that there is something to see
+MIN_SIZE = 64  # pixels: smaller images show too little
 
 
 def maximize(
-    model,
-    layer=None,
-    units=None,
+    model: Model | Lens,
+    layer: str | None = None,
+    units: Units | Literal["all"] | None = None,
     *,
-    classes=None,
-    score=None,
-    kind="channel",
-    recipe="lucid",
-    start=None,
-    size=None,
-    copies=1,
-    apart=None,
-    steps=None,
-    seed=0,
-    bounds=(0.0, 255.0),
-    keep=(),
-    until=None,
-    labels=None,
-    names=None,
-    others=None,
-    batch=None,
-    on_progress=None,
-):
-    """Pictures that a network's classes, units or scores answer most to.
+    classes: Classes | None = None,
+    score: Score | Callable | None = None,
+    kind: Literal["channel", "neuron", "peak"] = "channel",
+    recipe: SynthesisRecipe | str = "lucid",
+    start: Array | None = None,
+    size: Size | None = None,
+    copies: int = 1,
+    diversity: tuple[str, float] | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    bounds: tuple[float, float] = (0.0, 255.0),
+    keep: Sequence[int] = (),
+    until: float | None = None,
+    class_names: ClassNames | None = None,
+    titles: Sequence[str] | None = None,
+    others: Mapping[str, Array] | None = None,
+    batch_size: int | None = None,
+    on_progress: OnProgress | None = None,
+) -> Synthesis:
+    """Images that maximize classes, units of a layer, or any other score.
 
-    One of ``classes``, ``layer`` and ``score`` is asked for. What is not explained here is as in `climb`.
+    Exactly one of ``classes``, ``layer`` and ``score`` says what is maximized.
 
     Args:
-        model: any Keras model, or a `Probe` of one.
-        layer: a layer whose units are asked for.
-        units: their numbers, by default all; "all" is the energy of the whole layer.
-        classes: numbers or names, by their scores before the softmax.
-        score: any other `Score`.
-        kind: of a unit the mean of the "channel", its middle "neuron" or its "peak".
-        size: (height, width) or one side of squares; by default two receptive fields of the units, or the model's own.
-        labels: the names of all classes.
+        model: any Keras model, or a `Lens` of one.
+        layer: layer whose units are maximized.
+        units: channel numbers; by default every channel, one image each. "all" maximizes the mean squared
+            activation of the whole layer.
+        classes: class numbers or names; their logits are maximized.
+        score: any other `Score` to maximize.
+        kind: what is maximized of a unit: the mean over positions ("channel"), the center ("neuron") or the
+            largest value ("peak").
+        recipe: a name in `RECIPES`, or a `SynthesisRecipe`.
+        start: initial images (N, H, W, C), pixels 0..255; by default those of the recipe.
+        size: (height, width), or one number for squares; by default two receptive fields of the units, or the
+            input size of the model.
+        copies: number of images for each target, from different noise.
+        diversity: (layer, weight) that keeps copies different, by the cosine similarity of their
+            Gram matrices at the layer (Olah et al. 2017).
+        steps: number of steps; by default the recipe's.
+        seed: random seed of noise and transforms.
+        bounds: input values of the model for black and white.
+        keep: step counts after which intermediate images are stored.
+        until: stop changing an image when its score reaches this value.
+        class_names: names of all classes of the model.
+        titles: one title for each target.
+        others: {name: array} for the other inputs of the model.
+        batch_size: images that go through the model at once; by default as many as memory allows.
+        on_progress: called as `on_progress(done, total, what)`; it may raise to stop.
 
     Returns:
         A `Synthesis` with ``copies`` images of each class, unit or row of the score.
     """
     given = [name for name, value in (("classes", classes), ("layer", layer), ("score", score)) if value is not None]
     if len(given) != 1:
-        raise ValueError(f"`maximize` should have one of classes, layer, score. Received: {', '.join(given) or 'none'}")
-    asked = probe(model)
+        received = ", ".join(given) or "none"
+        raise ValueError(f"`maximize` should have exactly one of `classes`, `layer` and `score`. Received: {received}")
+    view = lens(model)
     if classes is not None:
-        numbers, named = named_classes(asked, classes, labels)
-        score, names = logit(numbers), names or named
+        numbers, names = classes_and_titles(view, classes, class_names)
+        score, titles = logit(numbers), titles or names
     elif score is None:
-        score, named = unit_scores(asked, layer, units, kind)
-        names, size = names or named, size or canvas(asked, layer)
-    return climb(
-        asked,
+        score, names = unit_score(view, layer, units, kind)
+        titles, size = titles or names, size or default_size(view, layer)
+    return synthesize(
+        view,
         score,
         recipe=recipe,
         start=start,
         size=size,
         copies=copies,
-        apart=apart,
+        diversity=diversity,
         steps=steps,
         seed=seed,
         bounds=bounds,
         keep=keep,
         until=until,
-        names=names,
+        titles=titles,
         others=others,
-        batch=batch,
+        batch_size=batch_size,
         on_progress=on_progress,
     )
 
 
 def unrecognizable(
-    model,
-    classes,
+    model: Model | Lens,
+    classes: Classes,
     *,
-    goal=0.99,
-    recipe="unrecognizable",
-    start=None,
-    size=None,
-    copies=1,
-    apart=None,
-    steps=None,
-    seed=0,
-    bounds=(0.0, 255.0),
-    keep=(),
-    labels=None,
-    names=None,
-    batch=None,
-    on_progress=None,
-):
-    """Noise that a network takes for classes, and people for nothing.
+    goal: float = 0.99,
+    recipe: SynthesisRecipe | str = "unrecognizable",
+    start: Array | None = None,
+    size: Size | None = None,
+    copies: int = 1,
+    diversity: tuple[str, float] | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    bounds: tuple[float, float] = (0.0, 255.0),
+    keep: Sequence[int] = (),
+    class_names: ClassNames | None = None,
+    titles: Sequence[str] | None = None,
+    batch_size: int | None = None,
+    on_progress: OnProgress | None = None,
+) -> Synthesis:
+    """Fooling images: noise that the network classifies with high confidence.
 
-    From noise the log-probability is climbed without any prior (Nguyen et al. 2015, by gradient). What is not explained
-    here is as in `climb`.
+    Starting from noise, the log-probability is maximized without any prior (Nguyen et al. 2015, by gradient).
 
     Args:
-        model: any Keras model, or a `Probe` of one.
-        classes: numbers or names, a picture for each.
-        goal: the probability of the class above which an image is good enough.
-        labels: the names of all classes.
+        model: any Keras model, or a `Lens` of one.
+        classes: class numbers or names, one image each.
+        goal: stop when the class reaches this probability.
+        recipe: a name in `RECIPES`, or a `SynthesisRecipe`.
+        start: initial images (N, H, W, C), pixels 0..255; by default those of the recipe.
+        size: (height, width), or one number for squares; by default the input size of the model.
+        copies: number of images for each target, from different noise.
+        diversity: (layer, weight) that keeps copies different, by the cosine similarity of their
+            Gram matrices at the layer (Olah et al. 2017).
+        steps: number of steps; by default the recipe's.
+        seed: random seed of noise and transforms.
+        bounds: input values of the model for black and white.
+        keep: step counts after which intermediate images are stored.
+        class_names: names of all classes of the model.
+        titles: one title for each target.
+        batch_size: images that go through the model at once; by default as many as memory allows.
+        on_progress: called as `on_progress(done, total, what)`; it may raise to stop.
 
     Returns:
-        A `Synthesis`; ``facts`` have each image's ``probability`` as it is, and as integer pixels, ``rounded``.
+        A `Synthesis`; its ``metadata`` has the ``probability`` of the class for each image, and that after rounding
+        to integer pixels (``rounded``).
     """
     if not 0 < goal < 1:
         raise ValueError(f"`goal` should be a probability between 0 and 1. Received: {goal!r}")
-    asked = probe(model)
-    numbers, named = named_classes(asked, classes, labels)
-    found = climb(
-        asked,
+    view = lens(model)
+    numbers, names = classes_and_titles(view, classes, class_names)
+    result = synthesize(
+        view,
         log_probability(numbers),
         recipe=recipe,
         start=start,
         size=size,
         copies=copies,
-        apart=apart,
+        diversity=diversity,
         steps=steps,
         seed=seed,
         bounds=bounds,
         keep=keep,
         until=np.log(1 - 0.7 * (1 - goal)),  # a little further, as pixels are rounded in a file
-        names=names or named,
-        batch=batch,
+        titles=titles or names,
+        batch_size=batch_size,
         on_progress=on_progress,
     )
-    whole = np.clip(np.rint(found.images), 0, 255)
-    probs = (predicted(asked, pictures(asked, unsteps(each, bounds))) for each in (found.images, whole))
-    each = np.repeat(numbers, len(found) // len(numbers))
-    certain, rounded = (every[np.arange(len(every)), each] for every in probs)
-    return replace(found, facts=found.facts | {"probability": certain, "rounded": rounded})
+    rounded = np.clip(np.rint(result.images), 0, 255)
+    targets = np.repeat(numbers, len(result) // len(numbers))
+    probabilities = {
+        "probability": target_probabilities(view, result.images, targets, bounds),
+        "rounded": target_probabilities(view, rounded, targets, bounds),
+    }
+    return replace(result, metadata=result.metadata | probabilities)
 
 
-def named_classes(asked, classes, labels):
-    """(numbers of classes, what they are called)."""
-    count = max(asked.output.shape[-1], 2)
-    numbers = class_numbers(classes, count, class_names=labels, model=asked.model)
-    return numbers, [label_of(int(k), count, labels) for k in numbers]
+def target_probabilities(view, images, targets, bounds):
+    """The probability of each image's target class."""
+    probabilities = predict_probabilities(view, pictures(view, from_pixel_range(images, bounds)))
+    return probabilities[np.arange(len(images)), targets]
 
 
-def unit_scores(asked, layer, units, kind):
-    """The score of a layer's units, and what they are called."""
-    node = asked.graph.find(layer)
+def classes_and_titles(view, classes, class_names):
+    """(class numbers, their names)."""
+    count = max(view.output.shape[-1], 2)
+    numbers = class_numbers(classes, count, class_names=class_names, model=view.model)
+    return numbers, [class_label(int(k), count, class_names) for k in numbers]
+
+
+def unit_score(view, layer, units, kind):
+    """(score of a layer's units, a title for each)."""
+    node = view.graph.find(layer)
     if isinstance(units, str) and units == "all":
-        return energy(node.name), [f"{node.name}, all of it"]
+        return energy(node.name), [f"{node.name}, all channels"]
     if kind not in KINDS:
-        raise ValueError(unknown("kind", kind, KINDS))
-    numbers = check_units(units, node.shape[-1], node.name)
+        raise ValueError(unknown_name("kind", kind, KINDS))
+    numbers = unit_numbers(units, node.shape[-1], node.name)
     return KINDS[kind](node.name, numbers), [f"{node.name}:{k}" for k in numbers]
 
 
-def canvas(asked, layer):
-    """(H, W) of a picture for units of a layer: two receptive fields, at most the network's own size; None for that."""
-    own = tuple(side or 224 for side in asked.shape[:2])
-    node = asked.graph.find(layer)
+def default_size(view, layer):
+    """(H, W) of images for units of a layer: two receptive fields, at most the input size of the model."""
+    input_size = tuple(side or 224 for side in view.shape[:2])
+    node = view.graph.find(layer)
     try:
-        field = receptive_field(asked.graph, node.name).size
-    except ValueError:  # it sees the whole image, or nobody knows what
-        return own
+        field = receptive_field(view.graph, node.name).size
+    except ValueError:  # the field is the whole image, or unknown
+        return input_size
     if len(node.shape) != 3 or not all(field):
-        return own
-    return tuple(min(side, max(LEAST, -(-2 * seen // 16) * 16)) for side, seen in zip(own, field, strict=True))
+        return input_size
+    return tuple(
+        min(side, max(MIN_SIZE, -(-2 * width // 16) * 16)) for side, width in zip(input_size, field, strict=True)
+    )
 
 
 def facets(
-    model,
-    images,
-    layer=None,
-    unit=None,
+    model: Model | Lens,
+    images: Images,
+    layer: str | None = None,
+    unit: int | None = None,
     *,
-    classes=None,
-    count=4,
-    top=None,
-    labels=None,
-    recipe="facet",
-    steps=None,
-    seed=0,
-    bounds=(0.0, 255.0),
-    keep=(),
-    batch=None,
-    on_progress=None,
-):
-    """The faces of one unit or class: a picture begun from each cluster of its images.
+    classes: Classes | None = None,
+    count: int = 4,
+    top: int | None = None,
+    class_names: ClassNames | None = None,
+    recipe: SynthesisRecipe | str = "facet",
+    steps: int | None = None,
+    seed: int = 0,
+    bounds: tuple[float, float] = (0.0, 255.0),
+    keep: Sequence[int] = (),
+    batch_size: int | None = None,
+    on_progress: OnProgress | None = None,
+) -> Synthesis:
+    """Facets of one unit or class: one image started from each cluster of photos.
 
-    The images that score best are clustered by what the network makes of them (k-means on `features`; Nguyen et al.
-    2016). What is not explained here is as in `climb`.
+    The images of the highest score are clustered by their features (k-means on the mean of each channel of the last
+    feature maps; Nguyen et al. 2016).
 
     Args:
-        model: any Keras model, or a `Probe` of one.
+        model: any Keras model, or a `Lens` of one.
         images: an array (N, H, W, C) of pixels 0..255, or photos in any form that `predict` takes.
-        layer: the layer of the unit.
-        unit: its number.
-        classes: one class, by number or name, in place of a unit.
-        count: how many facets.
-        top: how many of the best images are clustered, by default 15 a facet.
-        labels: the names of all classes.
+        layer: layer of the unit.
+        unit: channel number.
+        classes: one class number or name, instead of a unit.
+        count: number of facets.
+        top: number of highest-scoring images to cluster; by default 15 per facet.
+        class_names: names of all classes of the model.
+        recipe: a name in `RECIPES`, or a `SynthesisRecipe`.
+        steps: number of steps; by default the recipe's.
+        seed: random seed of noise and transforms.
+        bounds: input values of the model for black and white.
+        keep: step counts after which intermediate images are stored.
+        batch_size: images that go through the model at once; by default as many as memory allows.
+        on_progress: called as `on_progress(done, total, what)`; it may raise to stop.
 
     Returns:
-        A `Synthesis`; ``facts`` say which images are the ``members`` of each cluster, and how each picture ``began``.
+        A `Synthesis`; its ``metadata`` has the names of the images of each cluster (``members``) and the mean images
+        that the facets started from (``began``).
     """
     from sklearn.cluster import KMeans
 
-    asked = probe(model)
-    shown = pictures(asked, images)
+    view = lens(model)
+    photos = pictures(view, images)
     if (classes is None) == (layer is None or unit is None):
-        raise ValueError("`facets` should have one class (classes=) or one unit of a layer (layer=, unit=)")
+        raise ValueError("`facets` should have either one class (`classes`) or one unit of a layer (`layer`, `unit`)")
     if layer is None:
-        numbers, named = named_classes(asked, classes, labels)
+        numbers, labels = classes_and_titles(view, classes, class_names)
         if len(numbers) != 1:
             raise ValueError(f"`classes` should be one class. Received: {classes!r}")
-        name, score = named[0], logit(numbers)
+        name, score = labels[0], logit(numbers)
     else:
         name = f"{layer}:{unit}"
-        score = channel(layer, check_units(unit, asked.graph.find(layer).shape[-1], layer))
-    seen = replace(shown, pixels=unsteps(shown.pixels, bounds))
-    scores, features = scores_and_features(asked, seen, score, batch)
+        score = channel(layer, unit_numbers(unit, view.graph.find(layer).shape[-1], layer))
+    inputs = replace(photos, pixels=from_pixel_range(photos.pixels, bounds))
+    scores, features = scores_and_features(view, inputs, score, batch_size)
     best = np.argsort(-scores)[: min(top or 15 * count, len(scores))]
     if len(best) < count:
-        raise ValueError(f"`images` should be at least as many as facets, {count}. Received: {len(best)}")
+        raise ValueError(f"`images` should be at least as many as facets, {count}. Received: {len(best)} images")
     clusters = KMeans(count, n_init=10, random_state=seed).fit_predict(features[best])
     order = np.argsort([-scores[best][clusters == k].mean() for k in range(count)])
-    means = np.stack([shown.pixels[best[clusters == k]].mean(0) for k in order])
+    means = np.stack([photos.pixels[best[clusters == k]].mean(0) for k in order])
     names = [f"{name}, facet {k + 1} of {int((clusters == c).sum())} images" for k, c in enumerate(order)]
-    found = climb(
-        asked,
+    result = synthesize(
+        view,
         score,
         recipe=recipe,
         start=means,
@@ -249,23 +304,27 @@ def facets(
         seed=seed,
         bounds=bounds,
         keep=keep,
-        names=names,
-        batch=batch,
+        titles=names,
+        batch_size=batch_size,
         on_progress=on_progress,
     )
-    members = [tuple(shown.names[i] for i in best[clusters == c]) for c in order]
-    return replace(found, facts=found.facts | {"members": members, "began": means})
+    members = [tuple(photos.names[i] for i in best[clusters == c]) for c in order]
+    return replace(result, metadata=result.metadata | {"members": members, "began": means})
 
 
-def scores_and_features(asked, shown, score, batch=None):
-    """(score of each image, what the network makes of it: `features`, each channel's mean)."""
-    layer = asked.features()
+def scores_and_features(view, inputs, score, batch_size=None):
+    """(score of each image, mean of each channel of its last feature maps)."""
+    layer = view.last_feature_maps()
 
     def answer(run, score):
         return {"scores": score, "features": run[layer]}
 
-    found = ask(
-        asked, Question(("described", layer), answer, score, backward=False), shown.pixels, shown.others, batch=batch
+    answers = run_query(
+        view,
+        Query(("scores and features", layer), answer, score, backward=False),
+        inputs.pixels,
+        inputs.others,
+        batch_size=batch_size,
     )
-    maps = found["features"]
-    return found["scores"], maps.reshape(len(maps), -1, maps.shape[-1]).mean(1)
+    maps = answers["features"]
+    return answers["scores"], maps.reshape(len(maps), -1, maps.shape[-1]).mean(1)

@@ -35,13 +35,13 @@ class Pixels:
         if self.between and not self.between[0] <= self.between[1]:
             raise ValueError(f"`between` should be (low, high) in pixels. Received: {self.between}")
 
-    def begin(self, rngs, size, image=None):
+    def initialize(self, rngs, size, image=None):
         """The canvases (N, H, W, C) that images start from, or that write ``image``."""
         if image is None and self.between:
             image = np.stack([rng.uniform(*self.between, size) for rng in rngs])
         elif image is None:
             return np.stack([rng.normal(0, self.noise, size) for rng in rngs]).astype(np.float32)
-        return (_fitting(image, rngs, size) - np.asarray(self.gray)).astype(np.float32)
+        return (_check_shape(image, rngs, size) - np.asarray(self.gray)).astype(np.float32)
 
     def decode(self, z, size):
         """Pixels (N, H, W, C): gray added, and cut off below 0 and above 255."""
@@ -62,23 +62,23 @@ class Fourier:
     (Olah, Mordvintsev & Schubert 2017). What is not RGB has no ``colors``. Black and white are half a level off.
     """
 
-    std: float = 0.01
+    stddev: float = 0.01
     decay: float = 1.0
     colors: bool = True
 
     def __post_init__(self):
-        if self.std < 0:
-            raise ValueError(f"`std` should be at least 0. Received: {self.std}")
+        if self.stddev < 0:
+            raise ValueError(f"`stddev` should be at least 0. Received: {self.stddev}")
 
-    def begin(self, rngs, size, image=None):
+    def initialize(self, rngs, size, image=None):
         """The waves (N, 2, C, W // 2 + 1, H) that images start from, or that write ``image``."""
         height, width, channels = size
         if image is None:
             shape = (2, channels, width // 2 + 1, height)
-            return np.stack([rng.normal(0, self.std, shape) for rng in rngs]).astype(np.float32)
-        share = np.clip(_fitting(image, rngs, size), MARGIN, 255 - MARGIN) / 255
+            return np.stack([rng.normal(0, self.stddev, shape) for rng in rngs]).astype(np.float32)
+        share = np.clip(_check_shape(image, rngs, size), MARGIN, 255 - MARGIN) / 255
         field = np.log(share / (1 - share))
-        if self._colored(channels):
+        if self._uses_colors(channels):
             field = field @ np.linalg.inv(COLORS)
         waves = np.fft.rfft2(field, axes=(1, 2)).transpose(0, 3, 2, 1) * 4 / self._scale(height, width)
         return np.stack([waves.real, waves.imag], 1).astype(np.float32)
@@ -92,11 +92,11 @@ class Fourier:
         imaginary, real = ops.fft((scaled[:, 1], scaled[:, 0]))
         field = ops.irfft((ops.swapaxes(real, 2, 3), ops.swapaxes(imaginary, 2, 3)), width)
         field = ops.reshape(ops.transpose(field, (0, 2, 3, 1)), (-1, height, width, channels))
-        if self._colored(channels):
+        if self._uses_colors(channels):
             field = ops.matmul(field, COLORS.astype(np.float32))
         return 255.0 * ops.sigmoid(field)
 
-    def _colored(self, channels):
+    def _uses_colors(self, channels):
         return self.colors and channels == 3
 
     def _scale(self, height, width):
@@ -105,7 +105,7 @@ class Fourier:
         return np.sqrt(height * width) / np.maximum(frequency, 1 / max(height, width)) ** self.decay
 
 
-def _fitting(image, rngs, size):
+def _check_shape(image, rngs, size):
     image = np.asarray(image, np.float64)
     if image.shape != (len(rngs), *size):
         raise ValueError(f"`image` should have the shape {(len(rngs), *size)}. Received: {image.shape}")

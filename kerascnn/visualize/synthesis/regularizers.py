@@ -18,11 +18,11 @@ PLACES = (1, 2, 3)  # axes of an image
 
 
 @dataclass(frozen=True, eq=False)
-class Operator:
+class Regularizer:
     """``act(x, gradient) -> x``, done at every ``every``-th step. Operators of equal ``key`` act the same."""
 
     name: str
-    act: Callable = field(repr=False)
+    apply: Callable = field(repr=False)
     every: int = 1
     key: tuple = field(default=(), repr=False)
 
@@ -31,67 +31,71 @@ class Operator:
             raise ValueError(f"`every` should be at least 1. Received: {self.every}")
 
 
-def decay(share):
+def decay(fraction):
     """x (1 - share)."""
-    if not 0 <= share <= 1:
-        raise ValueError(f"`share` should be from 0 to 1. Received: {share}")
-    return _operator("decay", (share,), lambda x, _: x * (1 - share))
+    if not 0 <= fraction <= 1:
+        raise ValueError(f"`share` should be from 0 to 1. Received: {fraction}")
+    return _regularizer("decay", (fraction,), lambda x, _: x * (1 - fraction))
 
 
-def blurred(sigma, every=1):
+def gaussian_blur(sigma, every=1):
     """Gaussian blur at every ``every``-th step."""
     if sigma < LEAST_BLUR:
         raise ValueError(f"`sigma` should be at least {LEAST_BLUR}, as less does nothing. Received: {sigma}")
-    return _operator("blurred", (sigma,), lambda x, _: blur(x, sigma), every)
+    return _regularizer("gaussian blur", (sigma,), lambda x, _: blur(x, sigma), every)
 
 
-def small_values(percent):
+def zero_small_values(percent):
     """Zero where |x| is below the image's percentile."""
-    return _cleared("small values", percent, lambda x, _: ops.abs(x))
+    return _zero_below_percentile("small values", percent, lambda x, _: ops.abs(x))
 
 
-def small_norm(percent):
+def zero_small_norms(percent):
     """Zero where the norm of a pixel's color is below the image's percentile."""
-    return _cleared("small norm", percent, lambda x, _: ops.sqrt(ops.sum(ops.square(x), -1, keepdims=True)))
+    return _zero_below_percentile(
+        "small norm", percent, lambda x, _: ops.sqrt(ops.sum(ops.square(x), -1, keepdims=True))
+    )
 
 
-def small_contribution(percent):
+def zero_small_contributions(percent):
     """Zero where |sum_c gradient x|, what a pixel adds to the score, is below the image's percentile."""
-    return _cleared("small contribution", percent, lambda x, g: ops.abs(ops.sum(g * x, -1, keepdims=True)))
+    return _zero_below_percentile(
+        "small contribution", percent, lambda x, g: ops.abs(ops.sum(g * x, -1, keepdims=True))
+    )
 
 
-def norm(radius):
+def limit_norm(radius):
     """Onto the sphere ||x||_2 = radius, the norm of all pixels of an image (Erhan et al. 2009); zeros stay zeros."""
     _check_positive("radius", radius)
-    return _operator("norm", (radius,), lambda x, _: x * radius / ops.maximum(_length(x), 1e-12))
+    return _regularizer("fixed norm", (radius,), lambda x, _: x * radius / ops.maximum(_l2_norm(x), 1e-12))
 
 
-def ball(radius, order=2):
+def project_to_ball(radius, order=2):
     """The nearest point with ||x|| <= radius: an image's Euclidean norm or, with ``order`` inf, its largest value."""
     _check_positive("radius", radius)
     if order not in (2, np.inf):
         raise ValueError(f"`order` should be 2 or inf. Received: {order!r}")
     nearest = {
-        2: lambda x, _: x * ops.minimum(1.0, radius / ops.maximum(_length(x), 1e-12)),
+        2: lambda x, _: x * ops.minimum(1.0, radius / ops.maximum(_l2_norm(x), 1e-12)),
         np.inf: lambda x, _: ops.clip(x, -radius, radius),
     }
-    return _operator("ball", (radius, order), nearest[order])
+    return _regularizer("ball", (radius, order), nearest[order])
 
 
-def inside(low, high):
+def clip_values(low, high):
     """Cut off below ``low`` and above ``high``, pixels minus gray: numbers, or tuples of one a channel."""
     floor, ceiling = np.asarray(low, np.float32), np.asarray(high, np.float32)
     if (floor > ceiling).any():
         raise ValueError(f"`low` should be at most `high`. Received: {low}, {high}")
-    return _operator("inside", (low, high), lambda x, _: ops.minimum(ops.maximum(x, floor), ceiling))
+    return _regularizer("clip values", (low, high), lambda x, _: ops.minimum(ops.maximum(x, floor), ceiling))
 
 
-def _operator(name, settings, act, every=1):
+def _regularizer(name, settings, act, every=1):
     often = "" if every == 1 else f" every {every}"
-    return Operator(f"{name} {', '.join(map(str, settings))}{often}", act, every, (name, *settings))
+    return Regularizer(f"{name} {', '.join(map(str, settings))}{often}", act, every, (name, *settings))
 
 
-def _cleared(name, percent, measure):
+def _zero_below_percentile(name, percent, measure):
     if not 0 <= percent <= 100:
         raise ValueError(f"`percent` should be from 0 to 100. Received: {percent}")
 
@@ -101,10 +105,10 @@ def _cleared(name, percent, measure):
         limit = ops.quantile(flat, percent / 100, 1)
         return ops.where(size < limit[:, None, None, None], 0.0, x)
 
-    return _operator(name, (percent,), act)
+    return _regularizer(name, (percent,), act)
 
 
-def _length(x):
+def _l2_norm(x):
     return ops.sqrt(ops.sum(ops.square(x), PLACES, keepdims=True))
 
 
@@ -116,11 +120,18 @@ def _check_positive(argument, value):
 TINY = 1e-12  # of a square: where a root has no gradient, take none
 
 
-def variation(power=2.0, form="isotropic"):
-    """Total variation, how rough the image is: sum over colors, mean over pixels, of (dx^2 + dy^2)^(power / 2).
+def variation(power: float = 2.0, form: str = "isotropic") -> Score:
+    """Total variation of the image, a measure of its roughness.
 
-    Differences to the right and down, none beyond the sides (Mahendran & Vedaldi 2015). "anisotropic" is
-    |dx|^power + |dy|^power, which libraries take with power 1.
+    Sum over colors, mean over pixels, of (dx^2 + dy^2)^(power / 2), with differences to the right and down, none beyond
+    the border (Mahendran & Vedaldi 2015).
+
+    Args:
+        power: exponent; the paper's beta.
+        form: "isotropic", or "anisotropic" for |dx|^power + |dy|^power, as other libraries have it with power 1.
+
+    Returns:
+        A `Score`.
     """
     if form not in ("isotropic", "anisotropic"):
         raise ValueError(f"`form` should be isotropic or anisotropic. Received: {form!r}")
@@ -129,11 +140,11 @@ def variation(power=2.0, form="isotropic"):
     def of(acts):
         x = acts[INPUT]
         if form == "anisotropic":
-            parts = _absolute(x[:, 1:] - x[:, :-1], power), _absolute(x[:, :, 1:] - x[:, :, :-1], power)
+            parts = _absolute_power(x[:, 1:] - x[:, :-1], power), _absolute_power(x[:, :, 1:] - x[:, :, :-1], power)
         else:  # the last row and column once more: a fraction of the time that padding differences takes
             down = ops.square(ops.concatenate([x[:, 1:], x[:, -1:]], 1) - x)
             right = ops.square(ops.concatenate([x[:, :, 1:], x[:, :, -1:]], 2) - x)
-            parts = (_raised(down + right, power),)
+            parts = (_power_of_squares(down + right, power),)
         return sum(ops.sum(part, (1, 2, 3)) for part in parts) / (x.shape[1] * x.shape[2])
 
     return Score((INPUT,), of, f"{form} variation^{power:g}", (), ("variation", power, form))
@@ -142,16 +153,16 @@ def variation(power=2.0, form="isotropic"):
 def norm_score(power=2.0, gray=GRAY):
     """Mean of |x - gray|^power over pixels and colors: 2 is Simonyan's prior, 6 that of Mahendran & Vedaldi."""
     _check_positive("power", power)
-    of = lambda acts: ops.mean(_absolute(acts[INPUT] - gray, power), (1, 2, 3))  # noqa: E731
+    of = lambda acts: ops.mean(_absolute_power(acts[INPUT] - gray, power), (1, 2, 3))  # noqa: E731
     return Score((INPUT,), of, f"norm^{power:g}", (), ("norm", power, gray))
 
 
-def _absolute(x, power):
+def _absolute_power(x, power):
     """|x|^power."""
-    return ops.abs(x) if power == 1 else _raised(ops.square(x), power)
+    return ops.abs(x) if power == 1 else _power_of_squares(ops.square(x), power)
 
 
-def _raised(squares, power):
+def _power_of_squares(squares, power):
     """squares^(power / 2), with gradient 0 at 0."""
     if power == 2:
         return squares

@@ -1,7 +1,10 @@
-"""Climbing: an image is changed until a score of it is high. Class pictures, inversion and dreams are rows of it."""
+"""Gradient ascent on images until a score is high: class images, inversion and dreams all use it."""
+
+from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -9,504 +12,557 @@ from keras import ops
 from PIL import Image
 
 from ...inputs.resize import resample
-from ...plots.primitives import BETWEEN, DPI, MARGIN, columns_for, looks, place, sheet
+from ...plots.primitives import BETWEEN, DPI, MARGIN, display_images, grid_columns, pixel_figure, place_image
 from ...plots.style import CLASSES
-from ...support.display import Drawn
+from ...support.display import FigureResult
 from ...support.files import save_image
-from ...support.text import compact
-from ..engine.lens import probe
-from ..engine.loop import Course, Loop, iterate
-from ..engine.query import unsteps
+from ...support.text import format_number
+from ...support.types import Array, Model, OnProgress, Size
+from ..engine.lens import Lens, lens
+from ..engine.loop import Loop, Trajectory, iterate
+from ..engine.query import from_pixel_range
 from ..engine.scores import INPUT, Score, as_score
 from .params import GRAY
-from .recipes import MOVES, Recipe, find_recipe
-from .transforms import draws, warp
+from .recipes import OPTIMIZERS, SynthesisRecipe, find_recipe
+from .transforms import sample_matrices, warp
 
-FIRST = 16  # steps in which a unit that is off is helped on (Olah et al. 2017)
-SIDE = 224  # of images where a model leaves it open
+REDIRECTED_STEPS = 16  # first steps, with redirected ReLU gradients where a unit is inactive (Olah et al. 2017)
+SIDE = 224  # pixels, where the model takes any size
 ROWS = 64  # images decoded at once
 
 
-def climb(
-    model,
-    score,
+def synthesize(
+    model: Model | Lens,
+    score: Score | Callable,
     *,
-    recipe="lucid",
-    start=None,
-    size=None,
-    copies=1,
-    apart=None,
-    steps=None,
-    seed=0,
-    bounds=(0.0, 255.0),
-    keep=(),
-    until=None,
-    names=None,
-    others=None,
-    batch=None,
-    on_progress=None,
-):
-    """Change images until their `Score` is high: a picture for each row of the score.
+    recipe: SynthesisRecipe | str = "lucid",
+    start: Array | None = None,
+    size: Size | None = None,
+    copies: int = 1,
+    diversity: tuple[str, float] | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    bounds: tuple[float, float] = (0.0, 255.0),
+    keep: Sequence[int] = (),
+    until: float | None = None,
+    titles: Sequence[str] | None = None,
+    others: Mapping[str, Array] | None = None,
+    batch_size: int | None = None,
+    on_progress: OnProgress | None = None,
+) -> Synthesis:
+    """Change images until their `Score` is high: one or more for each target.
 
-    Copy k of every unit begins with the same noise and is shaken alike, alone or among others.
+    Copy k of every target starts from the same noise and gets the same random transforms, alone or among others.
 
     Args:
-        model: any Keras model, or a `Probe` of one.
+        model: any Keras model, or a `Lens` of one.
         score: a `Score`, or a function of the logits (N, classes).
-        recipe: how images climb: a name in RECIPES, or a `Recipe`.
-        start: images (N, H, W, C) to begin with, pixels 0..255; by default what the recipe begins with.
-        size: (height, width) of the images or one side of squares; by default what the model takes.
-        copies: pictures of each row, from other noise.
-        apart: (layer, weight) keeps copies different, by the cosine of their Gram matrices at a layer.
-        steps: how many, in place of the recipe's own number.
-        seed: of the noise and the shaking.
-        bounds: what the model takes for black and white.
-        keep: counts of steps after which the images are kept too.
-        until: a score at which an image may stay as it is.
-        names: what the rows are called, for titles.
-        others: {name: array} of the model's other inputs.
-        batch: images in the network at once; by default as many as memory allows.
-        on_progress: called as `on_progress(done, total, what)` while it goes on; may raise to end it.
+        recipe: a name in `RECIPES`, or a `SynthesisRecipe`.
+        start: initial images (N, H, W, C), pixels 0..255; by default those of the recipe.
+        size: (height, width), or one number for squares; by default the input size of the model.
+        copies: number of images for each target, from different noise.
+        diversity: (layer, weight) that keeps copies different, by the cosine similarity of their
+            Gram matrices at the layer (Olah et al. 2017).
+        steps: number of steps; by default the recipe's.
+        seed: random seed of noise and transforms.
+        bounds: input values of the model for black and white.
+        keep: step counts after which intermediate images are stored.
+        until: stop changing an image when its score reaches this value.
+        titles: one title for each target.
+        others: {name: array} for the other inputs of the model.
+        batch_size: images that go through the model at once; by default as many as memory allows.
+        on_progress: called as `on_progress(done, total, what)`; it may raise to stop.
 
     Returns:
-        A `Synthesis` with ``copies`` images for each row.
+        A `Synthesis` with ``copies`` images for each target.
     """
-    ascent = Ascent(
-        probe=probe(model),
-        asked=as_score(score),
+    ascent = GradientAscent(
+        network=lens(model),
+        base_score=as_score(score),
         recipe=find_recipe(recipe, steps),
         start=None if start is None else np.asarray(start, np.float32),
-        wanted=size,
+        requested_size=size,
         copies=copies,
         bounds=bounds,
-        apart=apart,
+        diversity=diversity,
         until=until,
         others=others or {},
-        batch=batch,
+        batch_size=batch_size,
     )
-    check(ascent, keep, names)
-    course, redirected = ascend(ascent, seed, keep, on_progress)
+    check_ascent(ascent, keep, titles)
+    course, redirected = run_ascent(ascent, seed, keep, on_progress)
     images = ascent.images(course.state["z"])
-    after = ascent.read(images)
-    scores, off = after["score"], redirected & (after["force"] == 0)
-    if off.any():
-        said = f"{off.sum()} of {len(images)} images had no gradient at any step: what they should climb stayed off"
-        warnings.warn(said, stacklevel=2)
-    kept = np.stack([ascent.images(z) for z in course.kept]) if len(keep) else None
+    measured = ascent.measure(images)
+    inactive = redirected & (measured["force"] == 0)
+    if inactive.any():
+        count = f"{inactive.sum()} of {len(images)} images"
+        warnings.warn(f"{count} had zero gradient at every step: the unit never became active", stacklevel=2)
+    snapshots = np.stack([ascent.images(z) for z in course.snapshots]) if len(keep) else None
     return Synthesis(
         images=images,
-        scores=scores,
+        scores=measured["score"],
         score=str(ascent.score),
-        names=ascent.names(names),
+        names=ascent.image_names(titles),
         recipe=ascent.recipe,
-        said=course.said,
-        kept=kept,
-        marks=tuple(keep),
-        facts={"redirected": redirected, "off": off},
+        curves=course.history,
+        snapshots=snapshots,
+        snapshot_steps=tuple(keep),
+        metadata={"redirected": redirected, "off": inactive},
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Ascent:
-    """What is climbed, on which images, and how."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class GradientAscent:
+    """A score to maximize, the images that it starts from, and the recipe."""
 
-    probe: object
-    asked: Score
-    recipe: Recipe
+    network: object
+    base_score: Score
+    recipe: SynthesisRecipe
     start: np.ndarray | None
-    wanted: tuple | int | None
+    requested_size: tuple | int | None
     copies: int
     bounds: tuple
-    apart: tuple | None
+    diversity: tuple | None
     until: float | None
-    others: dict
-    batch: int | None
+    others: Mapping
+    batch_size: int | None
 
     @property
-    def rows(self):
-        """Images that are asked for, before copies."""
-        return max([len(feed) for feed in self.asked.feeds] + [0 if self.start is None else len(self.start)] + [1])
+    def targets(self):
+        """Number of targets; each gets ``copies`` images."""
+        starts = 0 if self.start is None else len(self.start)
+        return max(1, starts, *(len(feed) for feed in self.base_score.feeds))
 
     @property
     def score(self):
-        """What is climbed, with a row for each copy."""
-        feeds = tuple(np.repeat(feed, self.copies, 0) if len(feed) > 1 else feed for feed in self.asked.feeds)
-        layers = self.asked.layers + ((self.apart[0],) if self.apart else ())
-        return replace(self.asked, feeds=feeds, layers=tuple(dict.fromkeys(layers)))
+        """The score with a row for each copy."""
+        feeds = tuple(np.repeat(feed, self.copies, 0) if len(feed) > 1 else feed for feed in self.base_score.feeds)
+        layers = self.base_score.layers + ((self.diversity[0],) if self.diversity else ())
+        return replace(self.base_score, feeds=feeds, layers=tuple(dict.fromkeys(layers)))
 
     @property
     def size(self):
         """(H, W, C) of the images."""
-        own = self.probe.shape if self.start is None else self.start.shape[1:]
-        sides = (self.wanted,) * 2 if isinstance(self.wanted, int) else self.wanted
-        size = own if sides is None else (*sides, own[-1])
+        default = self.network.shape if self.start is None else self.start.shape[1:]
+        sides = (self.requested_size,) * 2 if isinstance(self.requested_size, int) else self.requested_size
+        size = default if sides is None else (*sides, default[-1])
         return tuple(side or SIDE for side in size)
 
-    def begin(self, seed):
-        """What the images are written as at first."""
+    def initialize(self, seed):
+        """The initial parameters of the images."""
         start = self.start
         if start is not None:
-            start = np.repeat(np.broadcast_to(start, (self.rows, *self.size)), self.copies, 0)
-        generators = [np.random.default_rng([seed, k]) for _ in range(self.rows) for k in range(self.copies)]
-        return np.asarray(self.recipe.write.begin(generators, self.size, start), np.float32)
+            start = np.repeat(np.broadcast_to(start, (self.targets, *self.size)), self.copies, 0)
+        generators = [np.random.default_rng([seed, k]) for _ in range(self.targets) for k in range(self.copies)]
+        return np.asarray(self.recipe.params.initialize(generators, self.size, start), np.float32)
 
-    def now(self, seed):
-        """What is drawn for each step before the first."""
-        drawn = {"rate": self.recipe.rates[:, None]}
-        if self.recipe.shakes:
+    def step_inputs(self, seed):
+        """Learning rates and random transforms of all steps."""
+        inputs = {"rate": self.recipe.learning_rates[:, None]}
+        if self.recipe.transforms:
             generators = [np.random.default_rng([seed, k, 1]) for k in range(self.copies)]
-            shaken = draws(self.recipe.shakes, generators, self.recipe.steps)
-            drawn["warp"] = shaken if self.rows == 1 else np.tile(shaken, (1, self.rows, 1, 1))
-        return drawn
+            matrices = sample_matrices(self.recipe.transforms, generators, self.recipe.steps)
+            inputs["warp"] = matrices if self.targets == 1 else np.tile(matrices, (1, self.targets, 1, 1))
+        return inputs
 
     def images(self, z):
-        """What is written, as pixels 0..255."""
+        """The images of parameters ``z``, as pixels 0..255."""
         parts = [
-            self.recipe.write.decode(ops.convert_to_tensor(z[i : i + ROWS]), self.size) for i in range(0, len(z), ROWS)
+            self.recipe.params.decode(ops.convert_to_tensor(z[i : i + ROWS]), self.size) for i in range(0, len(z), ROWS)
         ]
         return np.concatenate([ops.convert_to_numpy(part) for part in parts])
 
-    def names(self, given):
-        """What each image is called."""
-        rows = list(given or [str(self.asked)] * self.rows)
-        return tuple(f"{name}, {k + 1}" if self.copies > 1 else name for name in rows for k in range(self.copies))
+    def image_names(self, titles):
+        """A name for each image: the title of its target, and the number of the copy."""
+        titles = list(titles or [str(self.base_score)] * self.targets)
+        return tuple(f"{title}, {k + 1}" if self.copies > 1 else title for title in titles for k in range(self.copies))
 
-    def over(self, state, said):
-        """Whether every image has what it wanted."""
-        return self.until is not None and bool((said["score"].max(0) >= self.until).all())
+    def is_done(self, state, reports):
+        """Whether every image has reached ``until``."""
+        return self.until is not None and bool((reports["score"].max(0) >= self.until).all())
 
-    def iterate(self, loop, state, now, given=None, *, rows=None, keep=(), on_progress=None):
-        """Run a loop on all images, or on some ``rows``; copies that look at each other stay in one chunk."""
+    def iterate(self, loop, state, step_inputs, constants=None, *, rows=None, keep=(), on_progress=None):
+        """Run a loop on all images, or on ``rows``; copies that must differ stay in one chunk."""
         others = {name: np.repeat(a, self.copies, 0) if len(a) > 1 else a for name, a in self.others.items()}
         return iterate(
-            self.probe,
+            self.network,
             loop,
             state,
-            now,
-            given,
+            step_inputs,
+            constants,
             others=others,
             size=self.size,
             rows=rows,
-            group=self.copies if self.apart else 1,
-            keep=keep,
-            over=self.over,
-            batch=self.batch,
+            group=self.copies if self.diversity else 1,
+            snapshots=keep,
+            is_done=self.is_done,
+            batch_size=self.batch_size,
             on_progress=on_progress,
         )
 
-    def read(self, images):
-        """The score of each image as it is, and how much of a gradient it has."""
+    def measure(self, images):
+        """The score of each image without transforms, and the L1 norm of its gradient (``force``)."""
 
         def step(look, state, now, given):
-            run = look(unsteps(state["x"], self.bounds))
+            run = look(from_pixel_range(state["x"], self.bounds))
             score = look.score(run)
-            return state, {"score": score, "force": total(ops.abs(run.gradient(score)))}
+            return state, {"score": score, "force": sum_per_image(ops.abs(run.gradient(score)))}
 
         loop = Loop(("read", self.size, self.bounds), step, self.score, ("score", "force"))
-        said = self.iterate(loop, {"x": images}, {"k": np.zeros((1, 1), np.int32)}).said
-        return {name: array[0] for name, array in said.items()}
+        history = self.iterate(loop, {"x": images}, {"k": np.zeros((1, 1), np.int32)}).history
+        return {name: array[0] for name, array in history.items()}
 
     def loop(self, rule=None):
-        """One step of it, compiled once for each way of writing, shaking and judging."""
-        recipe, apart = self.recipe, self.apart and self.apart[0]
-        key = ("climb", recipe.key, self.size, self.bounds, apart, self.until is None)
+        """The compiled step, shared by all recipes and scores with the same key."""
+        diversity_layer = self.diversity and self.diversity[0]
+        key = ("synthesize", self.recipe.key, self.size, self.bounds, diversity_layer, self.until is None)
         return Loop(key, self.step, self.score, ("score", "force"), rule)
 
     @property
-    def given(self):
-        """What stays the same for an image."""
-        given = {"kin": np.repeat(np.arange(self.rows, dtype=np.int32), self.copies)} if self.apart else {}
-        constants = {"apart": self.apart and self.apart[1], "until": self.until}
-        return given | {name: np.full(1, value, np.float32) for name, value in constants.items() if value is not None}
+    def constants(self):
+        """Inputs of the step that are the same at every step."""
+        constants = {}
+        if self.diversity:
+            constants["target"] = np.repeat(np.arange(self.targets, dtype=np.int32), self.copies)
+            constants["diversity"] = np.full(1, self.diversity[1], np.float32)
+        if self.until is not None:
+            constants["until"] = np.full(1, self.until, np.float32)
+        return constants
 
     def step(self, look, state, now, given):
-        """One step: write, shake, ask, move, tidy."""
+        """One step: decode, transform, score, update, regularize."""
         recipe, z = self.recipe, state["z"]
-        image = recipe.write.decode(z, self.size)
-        shaken = warp(image, now["warp"], recipe.fill, recipe.whole) if recipe.shakes else image
-        run = look(unsteps(shaken, self.bounds))
-        score = aim = look.score(run)
+        image = recipe.params.decode(z, self.size)
+        transformed = warp(image, now["warp"], recipe.fill, recipe.on_grid) if recipe.transforms else image
+        run = look(from_pixel_range(transformed, self.bounds))
+        score = objective = look.score(run)
         for weight, prior in recipe.priors:
-            aim = aim - weight * prior.of({INPUT: image}, *prior.feeds)
-        if self.apart:
-            aim = aim - 0.5 * given["apart"] * likeness(run[self.apart[0]], given["kin"])
-        g = run.gradient(aim, z)
+            objective = objective - weight * prior.of({INPUT: image}, *prior.feeds)
+        if self.diversity:
+            similarity = gram_similarity(run[self.diversity[0]], given["target"])
+            objective = objective - 0.5 * given["diversity"] * similarity
+        g = run.gradient(objective, z)
         memory = {name: tensor for name, tensor in state.items() if name != "z"}
-        moved, memory = MOVES[recipe.move].go(z, g, memory, per_image(now["rate"], z))
-        for operator in recipe.operators:
-            due = ops.equal((now["k"] + 1) % operator.every, 0)
-            moved = ops.where(per_image(due, z), operator.act(moved, g), moved)
+        updated, memory = OPTIMIZERS[recipe.optimizer].update(z, g, memory, per_image(now["rate"], z))
+        for regularizer in recipe.regularizers:
+            due = ops.equal((now["k"] + 1) % regularizer.every, 0)
+            updated = ops.where(per_image(due, z), regularizer.apply(updated, g), updated)
         if self.until is not None:
-            moved = ops.where(per_image(score >= given["until"], z), z, moved)
-        return {"z": moved, **memory}, {"score": score, "force": total(ops.abs(g))}
+            updated = ops.where(per_image(score >= given["until"], z), z, updated)
+        return {"z": updated, **memory}, {"score": score, "force": sum_per_image(ops.abs(g))}
 
 
-def check(ascent, keep, names):
-    """Refuse what does not go together."""
-    steps, rows = ascent.recipe.steps, ascent.rows
+def check_ascent(ascent, keep, titles):
+    """Check that the arguments fit each other."""
+    steps, rows = ascent.recipe.steps, ascent.targets
     if not (isinstance(ascent.copies, int | np.integer) and ascent.copies > 0):
-        raise ValueError(f"`copies` should be a whole number above 0. Received: {ascent.copies!r}")
+        raise ValueError(f"`copies` should be an integer of at least 1. Received: {ascent.copies!r}")
     if ascent.start is not None and (np.ndim(ascent.start) != 4 or ascent.start.shape[1:] != ascent.size):
-        said = f"{ascent.size} of pixels. Received: shape {np.shape(ascent.start)}"
-        raise ValueError(f"`start` should be images (N, H, W, C), each {said}")
-    counts = {len(feed) for feed in ascent.asked.feeds} - {1}
+        shape = np.shape(ascent.start)
+        raise ValueError(f"`start` should be images (N, H, W, C) of {ascent.size} pixels. Received: shape {shape}")
+    counts = {len(feed) for feed in ascent.base_score.feeds} - {1}
     if ascent.start is not None and len(counts | {len(ascent.start)} - {1}) > 1:
-        said = f"one row, or {max(counts)} as the score has. Received: {len(ascent.start)}"
-        raise ValueError(f"`start` should have {said}")
+        expected = "as many images as the score has targets, or one"
+        raise ValueError(f"`start` should have {expected}: {max(counts)} or 1. Received: {len(ascent.start)}")
     if any(not 0 <= k <= steps for k in keep):
-        raise ValueError(f"`keep` should have counts of steps from 0 to {steps}. Received: {tuple(keep)}")
-    if names and len(names) != rows:
-        raise ValueError(f"`names` should be as many as what is climbed, {rows}. Received: {len(names)}")
-    needed = [node.name for node in ascent.probe.part(ascent.score.layers).inputs if node.name != ascent.probe.input]
+        raise ValueError(f"`keep` should be step counts from 0 to {steps}. Received: {tuple(keep)}")
+    if titles and len(titles) != rows:
+        raise ValueError(
+            f"`titles` should have one title for each of the {rows} targets. Received: {len(titles)} titles"
+        )
+    needed = [
+        node.name for node in ascent.network.subgraph(ascent.score.layers).inputs if node.name != ascent.network.input
+    ]
     if set(needed) - set(ascent.others):
         given = ", ".join(ascent.others) or "none"
-        raise ValueError(f"`others` should have the inputs {', '.join(needed)}. Received: {given}")
+        raise ValueError(f"`others` should have values for the other inputs, {', '.join(needed)}. Received: {given}")
 
 
-def ascend(ascent, seed, keep, on_progress):
-    """(`Course` of all steps, which images had to be helped on at first)."""
-    steps, z = ascent.recipe.steps, ascent.begin(seed)
-    now = {**ascent.now(seed), "k": np.arange(steps, dtype=np.int32)[:, None]}
-    state = {"z": z, **first_memory(ascent.recipe, z)}
-    said = {name: np.zeros((steps, len(z)), np.float32) for name in ascent.loop().says}
-    kept = {k: z.copy() for k in keep}
-    off = ascent.read(ascent.images(z))["force"] == 0
-    if ascent.apart:  # copies that look at each other climb together
+def run_ascent(ascent, seed, keep, on_progress):
+    """(`Trajectory` of all steps, which images had no gradient at first and took redirected ones)."""
+    steps, z = ascent.recipe.steps, ascent.initialize(seed)
+    now = {**ascent.step_inputs(seed), "k": np.arange(steps, dtype=np.int32)[:, None]}
+    state = {"z": z, **initial_memory(ascent.recipe, z)}
+    history = {name: np.zeros((steps, len(z)), np.float32) for name in ascent.loop().reports}
+    snapshots = {k: z.copy() for k in keep}
+    off = ascent.measure(ascent.images(z))["force"] == 0
+    if ascent.diversity:  # the score of a copy depends on the others
         off = np.repeat(off.reshape(-1, ascent.copies).any(1), ascent.copies)
-    phases = ((None, ~off, 0, steps), ("redirected", off, 0, min(FIRST, steps)), (None, off, FIRST, steps))
+    phases = (
+        (None, ~off, 0, steps),
+        ("redirected", off, 0, min(REDIRECTED_STEPS, steps)),
+        (None, off, REDIRECTED_STEPS, steps),
+    )
     done = 0
     for rule, rows, first, last in phases:
         if not rows.any() or first >= last:
             continue
-        told = on_progress and (lambda so_far, total, what, done=done: on_progress(done + so_far, steps * len(z), what))
+        part_progress = on_progress and (
+            lambda part_done, total, what, done=done: on_progress(done + part_done, steps * len(z), what)
+        )
         part = {name: array[first:last] for name, array in now.items()}
         marks = sorted({k for k in keep if first < k <= last})
         course = ascent.iterate(
-            ascent.loop(rule), state, part, ascent.given, rows=rows, keep=[k - first for k in marks], on_progress=told
+            ascent.loop(rule),
+            state,
+            part,
+            ascent.constants,
+            rows=rows,
+            keep=[k - first for k in marks],
+            on_progress=part_progress,
         )
         for name, array in course.state.items():
             state[name][rows] = array
-        for name, array in course.said.items():
-            said[name][first:last, rows] = array
-        for k, each in zip(marks, course.kept, strict=True):
-            kept[k][rows] = each["z"]
+        for name, array in course.history.items():
+            history[name][first:last, rows] = array
+        for k, snapshot in zip(marks, course.snapshots, strict=True):
+            snapshots[k][rows] = snapshot["z"]
         done += rows.sum() * (last - first)
-    return Course(state, said, [kept[k] for k in keep]), off
+    return Trajectory(state, history, [snapshots[k] for k in keep]), off
 
 
-def first_memory(recipe, z):
-    """What a move remembers, at first: nothing."""
-    move = MOVES[recipe.move]
-    return {name: np.zeros_like(z) for name in move.memory} | {
-        name: np.zeros(len(z), np.float32) for name in move.scalars
-    }
+def initial_memory(recipe, z):
+    """The state of the optimizer before the first step: zeros."""
+    optimizer = OPTIMIZERS[recipe.optimizer]
+    arrays = {name: np.zeros_like(z) for name in optimizer.memory}
+    scalars = {name: np.zeros(len(z), np.float32) for name in optimizer.scalars}
+    return arrays | scalars
 
 
-def likeness(maps, kin):
-    """For each image, the cosines of its Gram matrix with those of its kin, added up."""
+def gram_similarity(maps, target):
+    """For each image, the sum of the cosines of its Gram matrix with those of the other copies of its target."""
     flat = ops.reshape(maps, (ops.shape(maps)[0], -1, maps.shape[-1]))
     grams = ops.reshape(ops.matmul(ops.transpose(flat, (0, 2, 1)), flat), (ops.shape(maps)[0], -1))
     grams = grams / (ops.sqrt(ops.sum(grams * grams, 1, keepdims=True)) + 1e-12)
-    related = ops.cast(ops.equal(kin[:, None], kin[None]), "float32") - ops.eye(ops.shape(kin)[0])
-    return ops.sum(ops.matmul(grams, ops.transpose(grams)) * related, 1)
+    same_target = ops.cast(ops.equal(target[:, None], target[None]), "float32") - ops.eye(ops.shape(target)[0])
+    return ops.sum(ops.matmul(grams, ops.transpose(grams)) * same_target, 1)
 
 
-def total(a):
-    """The sum over everything of an image."""
+def sum_per_image(a):
+    """The sum over all axes but the first."""
     return ops.sum(ops.reshape(a, (ops.shape(a)[0], -1)), 1)
 
 
 def per_image(numbers, z):
-    """(N or 1,) in a shape that goes with (N, ...)."""
+    """Numbers (N,) or (1,) in a shape that broadcasts with ``z`` (N, ...)."""
     return ops.reshape(numbers, (-1,) + (1,) * (len(z.shape) - 1))
 
 
-@dataclass(frozen=True, eq=False)
-class Synthesis(Drawn):
-    """Images (N, H, W, C), pixels 0..255, and the ``scores`` (N,) of each as it is, neither shaken nor judged.
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Synthesis(FigureResult):
+    """Images that maximize a score.
 
-    ``said`` has what was said at each step, (steps, N): the score of the shaken image. ``kept`` (times, N, H, W, C) are
-    the images after the steps that ``marks`` names. ``facts``: arrays with a row an image that a method adds.
+    Attributes:
+        images: (N, H, W, C), pixels 0..255.
+        scores: (N,), the score of each image without transforms and priors.
+        score: the score that was maximized, in words.
+        names: names of the images.
+        recipe: the `SynthesisRecipe` that was used.
+        curves: {name: (steps, N)}; "score" is the score of the transformed image at each step.
+        snapshots: (times, N, H, W, C), images after ``snapshot_steps``; None where none were kept.
+        snapshot_steps: step counts of the snapshots.
+        metadata: arrays with a row for each image: "redirected" (no gradient at first), "off" (never any), and
+            what the method adds.
     """
 
-    images: np.ndarray = field(repr=False)
+    images: np.ndarray
     scores: np.ndarray
     score: str
     names: tuple
-    recipe: object = field(repr=False)
-    said: dict = field(repr=False)
-    kept: np.ndarray | None = field(default=None, repr=False)
-    marks: tuple = ()
-    facts: dict = field(default_factory=dict, repr=False)
+    recipe: SynthesisRecipe
+    curves: dict
+    snapshots: np.ndarray | None = None
+    snapshot_steps: tuple = ()
+    metadata: dict = field(default_factory=dict)
 
     def __len__(self):
         return len(self.images)
 
     def __str__(self):
-        many = "pictures that climb" if len(self) > 1 else "picture that climbs"
-        return f"{len(self)} {many} {self.score}"
+        count = f"{len(self)} images that maximize" if len(self) > 1 else "1 image that maximizes"
+        return f"{count} {self.score}"
+
+    def __repr__(self):
+        return f"Synthesis({self.score}, {len(self)} images, {len(self.curves['score'])} steps)"
 
     @property
     def history(self):
         """A DataFrame with a row for each step of each image: image, step, score."""
         import pandas as pd
 
-        steps, count = self.said["score"].shape
+        steps, count = self.curves["score"].shape
         names, numbers = np.repeat(np.array(self.names, object), steps), np.tile(np.arange(steps), count)
-        return pd.DataFrame({"image": names, "step": numbers, "score": self.said["score"].T.ravel()})
+        return pd.DataFrame({"image": names, "step": numbers, "score": self.curves["score"].T.ravel()})
 
     @property
     def table(self):
-        """A DataFrame with a row for each image: image, score, what it began with, and the facts."""
+        """A DataFrame with a row for each image: image, score, initial_score, metadata."""
         import pandas as pd
 
-        facts = {name: values for name, values in self.facts.items() if getattr(values, "ndim", 0) == 1}
-        began = {"image": self.names, "score": self.scores, "at first": self.said["score"][0]}
-        return pd.DataFrame(began | facts)
+        columns = {"image": self.names, "score": self.scores, "initial_score": self.curves["score"][0]}
+        metadata = {name: values for name, values in self.metadata.items() if getattr(values, "ndim", 0) == 1}
+        return pd.DataFrame(columns | metadata)
 
     def title(self, i):
-        """What an image is, and how high it got."""
-        certain = self.facts.get("probability")
-        return f"{self.names[i]}  {compact(self.scores[i]) if certain is None else f'{certain[i]:.2%}'}"
+        """The name of an image with its score or the probability of its class."""
+        probability = self.metadata.get("probability")
+        number = format_number(self.scores[i]) if probability is None else f"{probability[i]:.2%}"
+        return f"{self.names[i]}  {number}"
 
     def plot(self, columns=None):
-        """All images as one sheet, each with its name and score."""
+        """All images in one figure, each with its name and score."""
         return draw_sheet(self, columns)
 
-    def steps(self):
-        """A row an image: what it was after the steps that were kept, and the scores of all steps."""
-        if self.kept is None:
+    def plot_steps(self):
+        """A row for each image: its snapshots, and its score at all steps."""
+        if self.snapshots is None:
             raise ValueError(
-                "`keep` should have been given to what made these pictures: steps after which to keep them"
+                "`keep` should have been passed to the function that made these images: the step counts whose "
+                "images are kept"
             )
         return draw_steps(self)
 
-    def save_images(self, folder):
-        """Each picture alone as a PNG file, named after what it climbs; the paths."""
-        os.makedirs(folder, exist_ok=True)
-        return [save_image(image, os.path.join(folder, f"{i:04d}.png")) for i, image in enumerate(self.images)]
+    def save_images(self, out):
+        """Save each image as a numbered PNG file in the folder ``out``; the paths."""
+        os.makedirs(out, exist_ok=True)
+        return [save_image(image, os.path.join(out, f"{i:04d}.png")) for i, image in enumerate(self.images)]
 
 
-WIDE, TILE = 1500, 220  # pixels of a sheet, at most about, and of a tile that is drawn larger than it is
-TALL = 26  # pixels above a tile for its title
-LETTER = 9  # pixels of a letter of a title
-FAINT, CLEAR = 30.0, 100.0  # grays from the middle one: less is not seen, and is made this
-AXIS = 40  # pixels left of a curve for its numbers
+SHEET_WIDTH, TILE_SIZE = 1500, 220  # pixels: about the largest width of a figure, and of an enlarged tile
+TITLE_HEIGHT = 26  # pixels above a tile for its title
+LETTER_WIDTH = 9  # pixels of a letter of a title
+MIN_CONTRAST, CLEAR_CONTRAST = 30.0, 100.0  # distance from gray: lower contrast is hard to see and raised to this
+AXIS_WIDTH = 40  # pixels left of a curve for its numbers
 
 
 def draw_sheet(result, columns=None):
-    """All images in rows, each under its name and score; beside each what it began with, where that is a picture."""
+    """All images in rows, each under its name and score, next to the image that it started from if there was one."""
     images, titles = result.images, [result.title(i) for i in range(len(result))]
-    began = result.facts.get("began")
+    began = result.metadata.get("began")
     if began is not None:
         images = np.stack([began, images], 1).reshape(-1, *images.shape[1:])
-        titles = [title for pair in zip(["begun from"] * len(titles), titles, strict=True) for title in pair]
+        titles = [title for pair in zip(["started from"] * len(titles), titles, strict=True) for title in pair]
     images = GRAY + contrast_factor(result) * (images - GRAY)
     columns = columns or (full_rows(len(images)) if began is None else min(2 * full_rows(len(result)), 6))
     shape = tile_shape(images, columns)
     titles = drop_common_layer(titles, shape[1])
-    figure, top = sheet(*extent(len(images), columns, shape), str(result), caption(result))
+    figure, top = pixel_figure(*tiles_extent(len(images), columns, shape), str(result), synthesis_caption(result))
     draw_tiles(figure, images, titles, columns, shape, top)
     return figure
 
 
 def draw_steps(result):
-    """A row an image: the image after the steps that were kept, and the scores of all steps."""
-    marks = [*result.marks, len(result.said["score"])]
-    frames = np.concatenate([result.kept, result.images[None]]) if result.marks[-1] != marks[-1] else result.kept
+    """A row for each image: its snapshots, and its score at all steps."""
+    marks = [*result.snapshot_steps, len(result.curves["score"])]
+    frames = (
+        np.concatenate([result.snapshots, result.images[None]])
+        if result.snapshot_steps[-1] != marks[-1]
+        else result.snapshots
+    )
     frames = GRAY + contrast_factor(result) * (frames - GRAY)
     marks = marks[: len(frames)]
     columns = len(frames) + 1
     shape = tile_shape(result.images, columns)
-    figure, top = sheet(*extent(len(result) * columns, columns, shape), str(result), caption(result))
+    figure, top = pixel_figure(
+        *tiles_extent(len(result) * columns, columns, shape), str(result), synthesis_caption(result)
+    )
     for i, name in enumerate(result.names):
         titles = [f"{'' if k else name} step {mark}".strip() for k, mark in enumerate(marks)]
         left = draw_tiles(figure, frames[:, i], titles, columns, shape, top)
-        draw_curve(figure, result, i, left, top + TALL, shape)
-        top += shape[0] + TALL + BETWEEN
+        draw_score_curve(figure, result, i, left, top + TITLE_HEIGHT, shape)
+        top += shape[0] + TITLE_HEIGHT + BETWEEN
     return figure
 
 
 def contrast_factor(result):
-    """By how much the contrast of pictures is raised that would look gray; not of those that began with a picture."""
-    if "probability" in result.facts or "began" in result.facts:
+    """Factor that raises the contrast of images that would look gray; 1 for those that started from an image."""
+    if "probability" in result.metadata or "began" in result.metadata:
         return 1.0
     far = float(np.percentile(np.abs(result.images - GRAY), 99.5))
-    return CLEAR / far if 0 < far < FAINT else 1.0
+    return CLEAR_CONTRAST / far if 0 < far < MIN_CONTRAST else 1.0
 
 
-def draw_curve(figure, result, i, left, top, shape):
+def draw_score_curve(figure, result, i, left, top, shape):
     """The scores of an image over the steps, at (left, top) pixels of a figure."""
     wide, high = (round(side * DPI) for side in figure.get_size_inches())
     height, width = shape
-    box = (left + AXIS, high - top - height + AXIS / 2, max(width - AXIS, AXIS), max(height - AXIS / 2, AXIS / 2))
+    box = (
+        left + AXIS_WIDTH,
+        high - top - height + AXIS_WIDTH / 2,
+        max(width - AXIS_WIDTH, AXIS_WIDTH),
+        max(height - AXIS_WIDTH / 2, AXIS_WIDTH / 2),
+    )
     axis = figure.add_axes((box[0] / wide, box[1] / high, box[2] / wide, box[3] / high))
-    axis.plot(np.arange(1, len(result.said["score"]) + 1), result.said["score"][:, i], color=CLASSES[0], linewidth=1.2)
+    axis.plot(
+        np.arange(1, len(result.curves["score"]) + 1), result.curves["score"][:, i], color=CLASSES[0], linewidth=1.2
+    )
     axis.spines[["top", "right"]].set_visible(False)
     axis.tick_params(labelsize=7, pad=1)
-    axis.set_title(f"score, {result.scores[i]:.3g} at last", fontsize=7.5, loc="left", pad=3)
+    axis.set_title(f"score, final value {result.scores[i]:.3g}", fontsize=7.5, loc="left", pad=3)
 
 
 def draw_tiles(figure, images, titles, columns, shape, top):
-    """Images under their titles, row by row from ``top``; the left edge of what would come next in the first row."""
+    """Draw images under their titles, row by row from ``top``; the left edge of the next tile in the first row."""
     height, width = shape
-    shown, _ = looks(np.clip(images, 0, 255)) if images.shape[-1] in (1, 3) else looks(images)
+    shown, _ = display_images(np.clip(images, 0, 255)) if images.shape[-1] in (1, 3) else display_images(images)
     for i, image in enumerate(shown):
         left = MARGIN + i % columns * (width + BETWEEN)
-        row = top + i // columns * (height + TALL + BETWEEN) + TALL
-        axis = place(figure, resample(image, shape, Image.Resampling.BOX), left, row)  # pixels repeated, or averaged
-        axis.set_title(shorten(titles[i], width), fontsize=7.5, loc="left", pad=3)
+        row = top + i // columns * (height + TITLE_HEIGHT + BETWEEN) + TITLE_HEIGHT
+        axis = place_image(
+            figure, resample(image, shape, Image.Resampling.BOX), left, row
+        )  # pixels repeated, or averaged
+        axis.set_title(shorten_title(titles[i], width), fontsize=7.5, loc="left", pad=3)
     return MARGIN + len(images) * (width + BETWEEN)
 
 
 def full_rows(count):
-    """About as many columns as look well, rather those that leave no row half empty."""
-    wanted = columns_for(count, 1.2)
+    """Number of columns: close to a good shape, and without a row that is half empty where possible."""
+    wanted = grid_columns(count, 1.2)
     near = [
         columns for columns in range(max(wanted - 2, min(3, count)), min(wanted + 3, count) + 1) if count % columns == 0
     ]
     return min(near, key=lambda columns: abs(columns - wanted)) if near else wanted
 
 
-def extent(count, columns, shape):
+def tiles_extent(count, columns, shape):
     """(width, height) in pixels of rows of tiles with their titles."""
     rows = -(-count // columns)
-    return max(columns * (shape[1] + BETWEEN), 640), rows * (shape[0] + TALL + BETWEEN)
+    return max(columns * (shape[1] + BETWEEN), 640), rows * (shape[0] + TITLE_HEIGHT + BETWEEN)
 
 
 def tile_shape(images, columns):
-    """(height, width) of images as drawn: enlarged by a whole factor, or smaller where a row would be too long."""
+    """(height, width) of images as drawn: enlarged by an integer factor, or smaller where a row would be too long."""
     height, width = images.shape[-3:-1]
-    room = WIDE / (columns * (width + BETWEEN))
-    zoom = max(min(int(room), round(TILE / width)), 1) if room >= 1 else max(room, 96 / width)
+    room = SHEET_WIDTH / (columns * (width + BETWEEN))
+    zoom = max(min(int(room), round(TILE_SIZE / width)), 1) if room >= 1 else max(room, 96 / width)
     return max(round(height * zoom), 1), max(round(width * zoom), 1)
 
 
 def drop_common_layer(titles, width):
-    """Titles without the layer that all of them name, where their tiles are too narrow for it."""
+    """Titles without the layer that they all share, where tiles are too narrow for it."""
     begins = {title.rpartition(":")[0] for title in titles}
-    if len(begins) > 1 or max(map(len, titles)) * LETTER < width:
+    if len(begins) > 1 or max(map(len, titles)) * LETTER_WIDTH < width:
         return titles
     return [title.rpartition(":")[2] for title in titles]
 
 
-def shorten(text, width):
-    """A title no longer than its tile: the middle of long layer names goes."""
-    most = max(int(width / LETTER), 6)
+def shorten_title(text, width):
+    """A title no longer than its tile: the beginning of long names is cut off."""
+    most = max(int(width / LETTER_WIDTH), 6)
     if len(text) <= most:
         return text
     return "…" + text[-(most - 1) :]
 
 
-def caption(result):
-    """By which recipe, how long, and what did not work."""
-    said = [result.recipe.what, f"{len(result.said['score'])} steps"]
-    off, helped = result.facts.get("off"), result.facts.get("redirected")
+def synthesis_caption(result):
+    """The recipe, the number of steps, and which images had no gradient."""
+    notes = [result.recipe.description, f"{len(result.curves['score'])} steps"]
+    off, helped = result.metadata.get("off"), result.metadata.get("redirected")
     if helped is not None and helped.any():
-        said.append(f"{helped.sum()} off at first and helped on")
+        notes.append(f"{helped.sum()} started without gradient and recovered")
     if off is not None and off.any():
-        said.append(f"{off.sum()} stayed off")
+        notes.append(f"{off.sum()} never had a gradient")
     stretch = contrast_factor(result)
-    shown = "pixels 0 to 255, nothing stretched" if stretch == 1 else f"contrast raised {stretch:.3g} times about gray"
-    number = "probability" if "probability" in result.facts else "score"
-    return "; ".join(said) + f". Over each picture its {number} as it is; {shown}."
+    shown = "pixels 0 to 255, contrast unchanged" if stretch == 1 else f"contrast raised {stretch:.3g} times about gray"
+    number = "probability" if "probability" in result.metadata else "score"
+    return "; ".join(notes) + f". Above each image its {number}; {shown}."

@@ -22,12 +22,12 @@ OUTSIDE = {  # what is read beyond the sides, and where, of a place and the leng
 
 
 @dataclass(frozen=True)
-class Shake:
+class Transform:
     """A random move: ``draw(rng, steps)`` gives matrices (steps, 3, 3); ``whole`` if it moves pixels onto pixels."""
 
     name: str
     draw: Callable = field(repr=False)
-    whole: bool = False
+    on_grid: bool = False
 
 
 def jitter(pixels):
@@ -36,11 +36,11 @@ def jitter(pixels):
         raise ValueError(f"`pixels` should be a whole number from 0 up. Received: {pixels}")
 
     def draw(rng, steps):
-        moves = _still(steps)
+        moves = _identities(steps)
         moves[:, :2, 2] = rng.integers(-int(pixels), int(pixels), (steps, 2), endpoint=True)
         return moves
 
-    return Shake(f"jitter {pixels}", draw, whole=True)
+    return Transform(f"jitter {pixels}", draw, on_grid=True)
 
 
 def scale(low, high):
@@ -49,50 +49,50 @@ def scale(low, high):
         raise ValueError(f"`low` should be above 0 and at most `high`. Received: {low}, {high}")
 
     def draw(rng, steps):
-        moves = _still(steps)
+        moves = _identities(steps)
         moves[:, 0, 0] = moves[:, 1, 1] = 1 / rng.uniform(low, high, steps)
         return moves
 
-    return Shake(f"scale {low} .. {high}", draw)
+    return Transform(f"scale {low} .. {high}", draw)
 
 
 def rotate(degrees):
     """Turn by -degrees .. degrees."""
 
     def draw(rng, steps):
-        angle, moves = np.deg2rad(rng.uniform(-degrees, degrees, steps)), _still(steps)
+        angle, moves = np.deg2rad(rng.uniform(-degrees, degrees, steps)), _identities(steps)
         moves[:, 0, 0] = moves[:, 1, 1] = np.cos(angle)
         moves[:, 0, 1], moves[:, 1, 0] = np.sin(angle), -np.sin(angle)
         return moves
 
-    return Shake(f"rotate {degrees}", draw)
+    return Transform(f"rotate {degrees}", draw)
 
 
 def mirror():
     """Exchange left and right, every other time."""
 
     def draw(rng, steps):
-        moves = _still(steps)
+        moves = _identities(steps)
         moves[:, 1, 1] = rng.choice([-1, 1], steps)
         return moves
 
-    return Shake("mirror", draw, whole=True)
+    return Transform("mirror", draw, on_grid=True)
 
 
-def draws(shakes, rngs, steps):
+def sample_matrices(transforms, rngs, steps):
     """The maps (steps, N, 2, 3), float32, of ``shakes`` one after the other; each image's from its own generator.
 
     The first steps of a longer climb are those of a shorter one: each shake has a stream of its own.
     """
 
     def composed(rng):
-        streams = zip(shakes, rng.spawn(len(shakes)), strict=True)
-        return reduce(np.matmul, [shake.draw(own, steps) for shake, own in streams], _still(steps))
+        streams = zip(transforms, rng.spawn(len(transforms)), strict=True)
+        return reduce(np.matmul, [shake.draw(own, steps) for shake, own in streams], _identities(steps))
 
     return np.stack([composed(rng)[:, :2] for rng in rngs], 1).astype(np.float32)
 
 
-def warp(pixels, matrices, fill="gray", whole=False):
+def warp(pixels, matrices, fill="gray", on_grid=False):
     """Each image (N, H, W, C) as its map (N, 2, 3) reads it, bilinearly; differentiable in the pixels only.
 
     ``fill``: beyond the sides is "gray" or another pixel value, the "edge", or the image again ("wrap"). Where all
@@ -102,10 +102,12 @@ def warp(pixels, matrices, fill="gray", whole=False):
         raise ValueError(f"`fill` should be a number or one of {', '.join(OUTSIDE)}. Received: {fill!r}")
     height, width, channels = pixels.shape[1:]
     outside = OUTSIDE["gray" if isinstance(fill, int | float) else fill]
-    y, x = (outside(ops.round(at) if whole else at, side) + 1 for at, side in _places(matrices, height, width))
-    bordered, across = _bordered(pixels, fill), width + 2
+    y, x = (
+        outside(ops.round(at) if on_grid else at, side) + 1 for at, side in _source_positions(matrices, height, width)
+    )
+    bordered, across = _add_border(pixels, fill), width + 2
     first = ops.arange(ops.shape(pixels)[0], dtype="int32")[:, None, None] * (height + 2)
-    if whole:
+    if on_grid:
         index = (first + ops.cast(y, "int32")) * across + ops.cast(x, "int32")
         return ops.take(ops.reshape(bordered, (-1, channels)), index, 0)
     top, left = ops.clip(ops.floor(y), 0, height), ops.clip(ops.floor(x), 0, width)
@@ -113,7 +115,7 @@ def warp(pixels, matrices, fill="gray", whole=False):
     index = (first + ops.cast(top, "int32")) * across + ops.cast(left, "int32")
     corners = (index, index + 1, index + across, index + across + 1)
     shares = ((1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right)
-    return _blended(bordered, corners, shares)
+    return _interpolate(bordered, corners, shares)
 
 
 def blur(x, sigma):
@@ -128,11 +130,11 @@ def blur(x, sigma):
     return ops.transpose(ops.matmul(down, ops.matmul(planes, across.T)), (0, 2, 3, 1))
 
 
-def _still(steps):
+def _identities(steps):
     return np.tile(np.eye(3), (steps, 1, 1))
 
 
-def _places(matrices, height, width):
+def _source_positions(matrices, height, width):
     """((y, height), (x, width)): where each pixel (N, H, W) is read, from 0 at the first pixel's center."""
     down, right = (np.arange(side, dtype=np.float32) - (side - 1) / 2 for side in (height, width))
     for row, side in enumerate((height, width)):
@@ -140,7 +142,7 @@ def _places(matrices, height, width):
         yield own[:, 0] * down[:, None] + own[:, 1] * right + own[:, 2] + (side - 1) / 2, side
 
 
-def _bordered(pixels, fill):
+def _add_border(pixels, fill):
     """One pixel more on each side."""
     if fill == "wrap":
         pixels = ops.concatenate([pixels[:, -1:], pixels, pixels[:, :1]], 1)
@@ -151,7 +153,7 @@ def _bordered(pixels, fill):
     return ops.pad(pixels, sides, constant_values=GRAY if fill == "gray" else fill)
 
 
-def _blended(bordered, corners, shares):
+def _interpolate(bordered, corners, shares):
     """The sum of pixels at four places by their shares; its gradient adds up channel by channel.
 
     TensorFlow adds single numbers to their places ten times faster than rows of three.
@@ -163,7 +165,9 @@ def _blended(bordered, corners, shares):
         flat = ops.reshape(image, (-1, channels))
 
         def sent(signal):
-            parts = [ops.segment_sum(_flat(share * signal), _flat(at), ops.shape(flat)[0]) for at, share in pairs]
+            parts = [
+                ops.segment_sum(_to_vector(share * signal), _to_vector(at), ops.shape(flat)[0]) for at, share in pairs
+            ]
             return reduce(ops.add, parts)
 
         def back(*signals, upstream=None):
@@ -175,5 +179,5 @@ def _blended(bordered, corners, shares):
     return read(bordered)
 
 
-def _flat(values):
+def _to_vector(values):
     return ops.reshape(values, (-1,))

@@ -9,10 +9,10 @@ import pickletools
 
 
 class PickleError(Exception):
-    """A pickle that is damaged, or that asks for more than data: the text says what came."""
+    """A pickle that is damaged or contains more than data."""
 
 
-class Name(tuple):
+class GlobalName(tuple):
     """A (module, name) that a pickle mentions: looked up by ``Machine.reduce``, never imported."""
 
     __slots__ = ()
@@ -21,25 +21,25 @@ class Name(tuple):
         return ".".join(self)[:120]
 
 
-class Inert:
-    """Stands for an object that is no tensor (a numpy scalar, parsed arguments): nothing is kept of it."""
+class DroppedObject:
+    """Stands for an object that is not a tensor (a numpy scalar, parsed arguments) and is dropped."""
 
     __slots__ = ()
 
 
-INERT, MARK = Inert(), object()
+DROPPED, MARK = DroppedObject(), object()
 NUMBERS = {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"}
 TEXTS = {"UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "STRING", "SHORT_BINSTRING", "BINSTRING"}
 LITERALS = NUMBERS | TEXTS | {"SHORT_BINBYTES", "BINBYTES", "BINBYTES8"}
 CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
-EMPTY = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple, "EMPTY_SET": Inert}
+EMPTY = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple, "EMPTY_SET": DroppedObject}
 TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 PUT, GET = {"PUT", "BINPUT", "LONG_BINPUT"}, {"GET", "BINGET", "LONG_BINGET"}
-STEPS = 2_000_000  # a network of a thousand layers with its optimizer takes less than half; an empty dict 64 bytes
+MAX_OPCODES = 2_000_000  # more than twice those of a network of a thousand layers with its optimizer
 KEYS = str | int | float | bytes | None  # hashing deep tuples would overflow the stack
 
 
-class Machine:
+class PickleMachine:
     """Reads one pickle. ``calls``: Name -> function(*args) for what it may build; ``load``: persistent id -> object."""
 
     def __init__(self, calls, load):
@@ -47,11 +47,11 @@ class Machine:
         self.stack, self.memo = [], {}
 
     def run(self, stream):
-        """The object of the pickle that begins at the position of ``stream``, which ends up behind it."""
+        """The object of the pickle at the position of ``stream``, which is left at its end."""
         try:
             for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
-                if count == STEPS:
-                    raise PickleError(f"a pickle of more than {STEPS:,} steps")
+                if count == MAX_OPCODES:
+                    raise PickleError(f"a pickle of more than {MAX_OPCODES:,} steps")
                 self.step(opcode.name, argument)
             (result,) = self.stack
         except PickleError:
@@ -79,21 +79,21 @@ class Machine:
         elif code in ACTIONS:
             ACTIONS[code](self, argument)
         elif code not in ("PROTO", "FRAME", "STOP"):
-            raise PickleError(f"a pickle with the opcode {code}, which no tensor file needs")
+            raise PickleError(f"a pickle with opcode {code}, which tensor files do not need")
 
     def wrap(self, count):
         if len(self.stack) < count:
-            raise IndexError("empty stack")
+            raise IndexError("a pickle that reads from an empty stack")
         self.stack[-count:] = [tuple(self.stack[-count:])]
 
-    def marked(self):
+    def pop_to_mark(self):
         """What was pushed since the last mark."""
         for at in range(len(self.stack) - 1, -1, -1):
             if self.stack[at] is MARK:
                 found = self.stack[at + 1 :]
                 del self.stack[at:]
                 return found
-        raise IndexError("no mark")
+        raise IndexError("a pickle with a missing mark")
 
     def mark(self, _):
         self.stack.append(MARK)
@@ -106,18 +106,18 @@ class Machine:
         self.push_name(self.stack.pop())
 
     def push_name(self, parts):
-        name = Name(map(str, parts))
+        name = GlobalName(map(str, parts))
         if name not in self.calls:
             raise PickleError(
-                f"a pickle that names {name}, which was neither imported nor called "
-                "(does it hold a whole model? Then save its state_dict instead)"
+                f"a pickle that refers to {name}, which was not imported for safety "
+                "(does it contain a whole model? Then save its state_dict instead)"
             )
         self.stack.append(name)
 
     def reduce(self, _):
         arguments, made = self.stack.pop(), self.stack.pop()
-        if not isinstance(made, Name) or not isinstance(arguments, tuple):
-            raise PickleError(f"a pickle that calls a {type(made).__name__}")
+        if not isinstance(made, GlobalName) or not isinstance(arguments, tuple):
+            raise PickleError(f"a pickle that calls a {type(made).__name__}, which was not done for safety")
         self.stack.append(self.calls[made](*arguments))
 
     def build(self, _):
@@ -130,7 +130,7 @@ class Machine:
 
     def set_items(self, items):
         into = self.stack[-1]
-        if isinstance(into, Inert):
+        if isinstance(into, DroppedObject):
             return
         if not isinstance(into, dict) or len(items) % 2:
             raise PickleError(f"a pickle that sets items of a {type(into).__name__}")
@@ -145,33 +145,33 @@ class Machine:
 
     def extend(self, items):
         into = self.stack[-1]
-        if not isinstance(into, list | Inert):
+        if not isinstance(into, list | DroppedObject):
             raise PickleError(f"a pickle that appends to a {type(into).__name__}")
         if isinstance(into, list):
             into.extend(items)
 
 
 ACTIONS = {
-    "MARK": Machine.mark,
+    "MARK": PickleMachine.mark,
     "POP": lambda machine, _: machine.stack.pop(),
-    "TUPLE": lambda machine, _: machine.stack.append(tuple(machine.marked())),
-    "LIST": lambda machine, _: machine.stack.append(machine.marked()),
-    "DICT": lambda machine, _: fill(machine, {}),
-    "SETITEM": Machine.set_item,
-    "SETITEMS": lambda machine, _: machine.set_items(machine.marked()),
+    "TUPLE": lambda machine, _: machine.stack.append(tuple(machine.pop_to_mark())),
+    "LIST": lambda machine, _: machine.stack.append(machine.pop_to_mark()),
+    "DICT": lambda machine, _: push_dict(machine, {}),
+    "SETITEM": PickleMachine.set_item,
+    "SETITEMS": lambda machine, _: machine.set_items(machine.pop_to_mark()),
     "APPEND": lambda machine, _: machine.extend([machine.stack.pop()]),
-    "APPENDS": lambda machine, _: machine.extend(machine.marked()),
-    "ADDITEMS": lambda machine, _: machine.extend(machine.marked()),
-    "GLOBAL": Machine.name,
-    "STACK_GLOBAL": Machine.stack_name,
-    "REDUCE": Machine.reduce,
-    "NEWOBJ": Machine.reduce,
-    "BUILD": Machine.build,
-    "BINPERSID": Machine.persistent,
+    "APPENDS": lambda machine, _: machine.extend(machine.pop_to_mark()),
+    "ADDITEMS": lambda machine, _: machine.extend(machine.pop_to_mark()),
+    "GLOBAL": PickleMachine.name,
+    "STACK_GLOBAL": PickleMachine.stack_name,
+    "REDUCE": PickleMachine.reduce,
+    "NEWOBJ": PickleMachine.reduce,
+    "BUILD": PickleMachine.build,
+    "BINPERSID": PickleMachine.persistent,
 }
 
 
-def fill(machine, into):
-    items = machine.marked()
+def push_dict(machine, into):
+    items = machine.pop_to_mark()
     machine.stack.append(into)
     machine.set_items(items)

@@ -1,4 +1,4 @@
-"""Safetensors files: their library checks the header, and the numbers are read from where it says."""
+"""Read safetensors files: the safetensors library checks the header, the values are read here."""
 
 import json
 import math
@@ -6,7 +6,7 @@ import math
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from . import WeightsError, filled, sensible, widen
+from . import WeightsError, check_array_shape, read_bytes, widen_bfloat16
 
 KINDS = {
     "F64": "<f8",
@@ -28,23 +28,25 @@ KINDS = {
 def read_safetensors(path):
     """{name: array} of a safetensors file."""
     try:
-        # the library checks that the tensors lie in the file end to end; its numpy arrays know no bfloat16
+        # the library checks the layout of the file; its numpy arrays cannot be bfloat16
         with safe_open(str(path), framework="np") as file:
             found = {name: file.get_slice(name) for name in file.offset_keys()}
             found = {name: (piece.get_dtype(), tuple(piece.get_shape())) for name, piece in found.items()}
     except (SafetensorError, UnicodeDecodeError) as error:
-        raise WeightsError(path, "be a whole safetensors file", f"{str(error)[:300]} (cut off or damaged?)") from None
+        raise WeightsError(
+            path, "be a complete safetensors file", f"{str(error)[:300]} (truncated or damaged?)"
+        ) from None
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         header = json.loads(file.read(length))
         return {
-            name: array(path, file, name, kind, shape, 8 + length + header[name]["data_offsets"][0])
+            name: read_tensor(path, file, name, kind, shape, 8 + length + header[name]["data_offsets"][0])
             for name, (kind, shape) in found.items()
         }
 
 
-def remembered(path):
-    """What was written beside the tensors of a safetensors file, {str: str}; nothing for other files."""
+def read_metadata(path):
+    """The metadata {str: str} of a safetensors file; {} for other files."""
     try:
         with safe_open(str(path), framework="np") as file:
             return file.metadata() or {}
@@ -52,14 +54,14 @@ def remembered(path):
         return {}
 
 
-def array(path, file, name, kind, shape, start):
+def read_tensor(path, file, name, kind, shape, start):
     if kind not in KINDS:
-        raise WeightsError(path, f"hold numbers of the types {', '.join(KINDS)}", f"{kind} in {name[:80]!r}")
-    sensible(path, name, shape)
+        raise WeightsError(path, f"contain numbers of the types {', '.join(KINDS)}", f"{kind} in {name[:80]!r}")
+    check_array_shape(path, name, shape)
     stored = np.dtype(KINDS[kind])
-    found = filled(path, file, start, math.prod(shape) * stored.itemsize).view(stored).reshape(shape)
+    found = read_bytes(path, file, start, math.prod(shape) * stored.itemsize).view(stored).reshape(shape)
     if kind == "BF16":
-        return widen(found)
+        return widen_bfloat16(found)
     if kind == "BOOL":
         return np.asarray(found != 0)
     return found.astype(stored.newbyteorder("="), copy=False)

@@ -4,35 +4,35 @@ from functools import partial
 
 from keras import layers
 
-from ..layers import conv, norm, norm_relu, pooled
+from ..layers import batch_norm, batch_norm_relu, conv, pooling_head
 from ..registry import register
 from .resnet import bare_stem, imagenet_stem
 
 
 def dense_net(x, *, depths, growth, stem=imagenet_stem, width=4, compression=0.5, dropout=0.0):
-    """Stages whose layers each add ``growth`` channels, through a 1x1 bottleneck ``width`` times as wide if any."""
-    x = stem(x, norm=norm)
+    """Stages whose layers each add ``growth`` channels, after a 1x1 bottleneck of ``width`` times as many."""
+    x = stem(x, norm=batch_norm)
     for i, depth in enumerate(depths, start=1):
         for j in range(1, depth + 1):
             name = f"stage{i}_layer{j}"
             y = x
             if width:
-                y = unit(y, width * growth, 1, dropout, f"{name}_bottleneck")
-            y = unit(y, growth, 3, dropout, f"{name}_grow")
+                y = dense_unit(y, width * growth, 1, dropout, f"{name}_bottleneck")
+            y = dense_unit(y, growth, 3, dropout, f"{name}_grow")
             x = layers.Concatenate(name=name if j < depth else f"stage{i}")([x, y])
         if i < len(depths):
-            x = unit(x, int(x.shape[-1] * compression), 1, dropout, f"transition{i}")
+            x = dense_unit(x, int(x.shape[-1] * compression), 1, dropout, f"transition{i}")
             x = layers.AveragePooling2D(2, name=f"transition{i}_pool")(x)
-    return norm_relu(x, name="final")
+    return batch_norm_relu(x, name="final")
 
 
-def unit(x, filters, size, dropout, name):
-    """norm, ReLU, convolution, dropout."""
-    x = conv(norm_relu(x, name=name), filters, size, name=f"{name}_conv")
+def dense_unit(x, filters, size, dropout, name):
+    """Norm, ReLU, convolution, dropout."""
+    x = conv(batch_norm_relu(x, name=name), filters, size, name=f"{name}_conv")
     return layers.Dropout(dropout, name=f"{name}_dropout")(x) if dropout else x
 
 
-densenet = partial(register, trunk=dense_net, family="densenet", year=2016, paper="arXiv:1608.06993", head=pooled)
+densenet = partial(register, trunk=dense_net, family="densenet", year=2016, paper="arXiv:1608.06993", head=pooling_head)
 for n, depths, growth in (
     (121, (6, 12, 24, 16), 32),
     (161, (6, 12, 36, 24), 48),

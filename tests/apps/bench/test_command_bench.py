@@ -1,11 +1,11 @@
-"""`kerascnn bench`: what it measures is told; how fast it is, no test says."""
+"""`kerascnn bench`: structure of its results; no speed."""
 
 import pytest
 
 
 @pytest.mark.nightly
 def test_batches(document):
-    words = ["--network", "lenet5", "--images", 64, "--batch", 16, "--rounds", 2]
+    words = ["--network", "lenet5", "--images", 64, "--batch-size", 16, "--rounds", 2]
     result = document("bench", "batches", *words)["result"]
     assert [result[key] for key in ("network", "images", "batch", "rounds")] == ["lenet5", 64, 16, 2]
     assert [row["way"] for row in result["rows"]][:2] == ["array in memory", "files"]
@@ -13,5 +13,5 @@ def test_batches(document):
     assert all(row["images_per_second"] > 0 for row in result["rows"])
 
 
-def test_there_is_nothing_else_to_measure(fails):
+def test_unknown_benchmark(fails):
     fails("bench", "batch", code=2)

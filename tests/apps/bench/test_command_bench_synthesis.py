@@ -1,9 +1,9 @@
-"""`kerascnn bench synthesis`: what it measures is told; how fast it is, no test says."""
+"""`kerascnn bench synthesis`: structure of its results; no speed."""
 
 import numpy as np
 import pytest
 
-SHORT = ["--network", "tiny_vgg", "--rounds", 2, "--size", 32, "--units", 2, "--steps", 3]
+SHORT = ["--network", "tiny_vgg", "--rounds", 2, "--size", 32, "--classes", 2, "--steps", 3]
 
 
 @pytest.mark.nightly
@@ -21,24 +21,24 @@ def test_ours_theirs_and_the_bare_gradient(document):
 
 
 @pytest.mark.nightly
-def test_other_tasks_can_be_measured_alike():
-    from kerascnn_apps.bench.synthesis import BARE, bare, lines, measured
+def test_other_tasks():
+    from kerascnn_apps.bench.synthesis import BARE, bare_gradient_loop, measure_synthesis, synthesis_lines
 
-    tasks = {"{units} of something": {"mine": lambda case: list, BARE: bare}}
-    result = measured("tiny_vgg", "none", 2, 2, 32, 1, tasks)
+    tasks = {"{units} of something": {"mine": lambda case: list, BARE: bare_gradient_loop}}
+    result = measure_synthesis("tiny_vgg", "none", 2, 2, 32, 1, tasks)
     assert [row["tool"] for row in result["rows"]] == ["mine", BARE]
-    assert "2 of something" in "\n".join(lines(result))
+    assert "2 of something" in "\n".join(synthesis_lines(result))
 
 
 @pytest.mark.nightly
-def test_the_bare_gradient_is_the_step_of_a_plain_climb():
-    from kerascnn.visualize import climb, logit
-    from kerascnn_apps.bench.synthesis import Case, bare, plain
-    from kerascnn_apps.bench.visualize import prepared
+def test_the_bare_gradient_is_a_plain_step():
+    from kerascnn.visualize import logit, synthesize
+    from kerascnn_apps.bench.synthesis import SynthesisCase, bare_gradient_loop, plain_recipe
+    from kerascnn_apps.bench.visualize import attribution_case
 
-    given = prepared("tiny_vgg", "none", 2, 32)
-    case = Case(given.model, given.images, 1)
-    found = climb(case.model, logit(case.classes), recipe=plain(), start=case.images, steps=1)
-    slopes = bare(case)()
+    given = attribution_case("tiny_vgg", "none", 2, 32)
+    case = SynthesisCase(given.model, given.images, 1)
+    found = synthesize(case.model, logit(case.classes), recipe=plain_recipe(), start=case.images, steps=1)
+    slopes = bare_gradient_loop(case)()
     np.testing.assert_allclose(found.images, np.clip(case.images + slopes, 0, 255), atol=1e-4)
     assert slopes.any()

@@ -1,4 +1,4 @@
-"""`kerascnn bench transfer`: the guide's models are what they should be, ratios as by hand; how fast, no test says."""
+"""`kerascnn bench transfer`: the guide's models, and ratios computed by hand; no speed."""
 
 from concurrent.futures import Future
 from importlib import import_module
@@ -11,7 +11,7 @@ from networks import vary
 from kerascnn import build_model
 from kerascnn_apps.bench import guide
 
-bench = import_module("kerascnn_apps.bench.transfer")  # of that name the package has a command too
+bench = import_module("kerascnn_apps.bench.transfer")
 
 
 def tiny():
@@ -29,9 +29,9 @@ def tiny():
         ("all", ["stage1_block1_conv1", "stage2_block1_conv1"], []),
     ],
 )
-def test_what_the_guide_lets_learn(depth, learns, frozen):
+def test_trainable_layers_of_the_guide(depth, learns, frozen):
     backbone = tiny()
-    model = guide.built(backbone, depth, "shift", 3)
+    model = guide.build_guide_model(backbone, depth, "shift", 3)
     base = next(layer for layer in model.layers if isinstance(layer, keras.Model))
     assert all(base.get_layer(name).trainable_variables for name in learns)
     assert not any(base.get_layer(name).trainable_variables for name in frozen)
@@ -45,7 +45,7 @@ def test_what_the_guide_lets_learn(depth, learns, frozen):
 def test_the_guides_batch_norm_keeps_its_statistics():
     backbone, draw = tiny(), np.random.default_rng(0)
     x, y = draw.uniform(0, 255, (20, 32, 32, 3)).astype("float32"), np.arange(20) % 2
-    model, row = guide.point(backbone, "all", 1e-3, "none", (x, y), 1)
+    model, row = guide.train_guide_point(backbone, "all", 1e-3, "none", (x, y), 1)
     base = next(layer for layer in model.layers if isinstance(layer, keras.Model))
     for own in base.layers:
         if isinstance(own, keras.layers.BatchNormalization):
@@ -57,37 +57,44 @@ def test_the_guides_batch_norm_keeps_its_statistics():
 
 
 LABELS = np.arange(20) % 2
-OPTIONS = {"whole": False, "rates": 4, "epochs": 10}
+OPTIONS = {"full": False, "learning_rates": 4, "epochs": 10}
 
 
 def own(probs):
-    marks = [("data", [1, 1]), ("net: features of 20 images", [3, 2]), ("first", [5, 3]), ("heads", [9, 6])]
+    marks = [("data", [1, 1]), ("net: computed features of 20 images", [3, 2]), ("first", [5, 3]), ("heads", [9, 6])]
     found = {"marks": marks, "total": [120, 100], "forward": [2, 1], "probs": probs, "chosen": "it", "tried": 3}
     return found | {"held": 0.5, "frozen": [4, 3]}
 
 
 def row(depth, seconds):
-    found = {"depth": depth, "rate": 1e-3, "augmentation": "none", "finished": True, "epochs": 10, "accuracy": 0.5}
+    found = {
+        "depth": depth,
+        "learning_rate": 1e-3,
+        "augmentation": "none",
+        "finished": True,
+        "epochs": 10,
+        "accuracy": 0.5,
+    }
     return found | {"tracing": [8, 5], "seconds": [2 * seconds, seconds]}
 
 
-def test_ratios_are_as_by_hand():
+def test_ratios():
     right = np.eye(2)[LABELS]
     theirs = {"rows": [row("head", 4), row("all", 11)], "best": 1, "scores": 9 * np.eye(2, dtype="float32")[1 - LABELS]}
-    result = bench.told(own(0.8 * right + 0.1), theirs, LABELS, OPTIONS)
+    result = bench.summarize_transfer(own(0.8 * right + 0.1), theirs, LABELS, OPTIONS)
     whole, frozen = 4 * 10 * (4 + 11), 4 * 10 * 4
     assert result["ratios"] == {
         "whole grid": (whole + 4 * 10) / 100,
         "whole grid without tracing": whole / 100,
-        "frozen column": (frozen + 4 * 5) / 3,
-        "frozen column, beside all stages": (frozen + 4 * 5) / (6 - 1),
-        "frozen column, beside all stages, features known": (frozen + 4 * 5) / (6 - 2),
-        "first usable model in forward passes": 3.0,
+        "frozen base only": (frozen + 4 * 5) / 3,
+        "frozen base only, against all stages": (frozen + 4 * 5) / (6 - 1),
+        "frozen base only, against all stages with cached features": (frozen + 4 * 5) / (6 - 2),
+        "first usable model, in units of one forward pass": 3.0,
     }
     assert result["test"]["kerascnn"]["value"] == 1
     assert result["test"]["the Keras guide"]["value"] == 0
     assert result["difference"]["low"] > 0
-    whole = bench.told(own(right), theirs, LABELS, OPTIONS | {"whole": True})
+    whole = bench.summarize_transfer(own(right), theirs, LABELS, OPTIONS | {"full": True})
     assert (
         whole["ratios"]["whole grid without tracing"] == 10 * (4 + 11) / 100
     )  # each row is a point, none stands for 4
@@ -114,15 +121,15 @@ class Here:
 @pytest.mark.nightly
 def test_the_command(document, run, monkeypatch):
     def quick(folder, options):
-        _, (x, y), (test, answers) = bench.given(folder)
+        _, (x, y), (test, answers) = bench.read_benchmark_inputs(folder)
         assert x.shape == test.shape == (20, 32, 32, 3)
         assert x.dtype == np.uint8
         return own(np.eye(10)[answers] * 0.8 + 0.02)
 
     monkeypatch.setattr(bench, "ProcessPoolExecutor", Here)
-    monkeypatch.setattr(bench, "ours", quick)
+    monkeypatch.setattr(bench, "run_our_study", quick)
     words = ["bench", "transfer", "digits", "--network", "tiny_resnet", "--weights", "none"]
-    words += ["--images", 20, "--epochs", 1, "--depths", 2, "--rates", 2]
+    words += ["--images", 20, "--epochs", 1, "--depths", 2, "--learning-rates", 2]
     result = document(*words, "--augmentations", 2)["result"]
     assert [(each["depth"], each["augmentation"]) for each in result["rows"]] == [
         ("head", "none"),
@@ -131,7 +138,7 @@ def test_the_command(document, run, monkeypatch):
         ("all", "flip"),
     ]
     assert [result[name] for name in ("images", "tested", "size", "points")] == [20, 20, 32, 8]
-    text = run(*words, "--augmentations", 1, "--depths", 1, "--whole")
+    text = run(*words, "--augmentations", 1, "--depths", 1, "--full")
     assert text.exit_code == 0, text.stderr
-    assert "the guide in full" in text.stdout
+    assert "the guide trained in full" in text.stdout
     assert "whole grid" in text.stdout

@@ -1,11 +1,11 @@
-"""`kerascnn bench visualize`: what it measures is told; how fast it is, no test says."""
+"""`kerascnn bench visualize`: structure of its results; no speed."""
 
 import json
 
 import numpy as np
 import pytest
 
-SHORT = ["bench", "visualize", "--network", "tiny_vgg", "--rounds", 1, "--size", 32, "--images", 2]
+SHORT = ["bench", "visualize", "--network", "tiny_vgg", "--rounds", 1, "--size", 32, "--batch-size", 2]
 
 
 @pytest.fixture(scope="module")
@@ -13,10 +13,10 @@ def result():
     """What is measured; XLA, which compiles for seconds, at one task."""
     from click.testing import CliRunner
 
-    from kerascnn_apps.bench.tools import TOOLS, bare
+    from kerascnn_apps.bench.tools import TOOLS, bare_gradient
     from kerascnn_apps.main import main
 
-    one = lambda case: {"guided": bare(case, xla=True)["guided"]}  # noqa: E731
+    one = lambda case: {"guided": bare_gradient(case, xla=True)["guided"]}  # noqa: E731
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(TOOLS, "bare tape, XLA", (one, "tensorflow"))
         outcome = CliRunner().invoke(main, [*map(str, SHORT), "--json"])
@@ -25,12 +25,12 @@ def result():
 
 
 @pytest.mark.nightly
-def test_every_task_is_ours_and_somebody_elses(result):
+def test_every_task_has_ours_and_other_tools(result):
     assert [result[key] for key in ("network", "images", "size", "rounds")] == ["tiny_vgg", 2, 32, 1]
     tools = {}
     for row in result["rows"]:
         tools.setdefault(row["task"].split(",")[0].split(" ")[0], []).append(row["tool"])
-    assert set(tools) == {"saliency", "smooth", "grad_cam", "occlusion", "guided", "deconvnet"}
+    assert set(tools) == {"saliency", "SmoothGrad", "grad_cam", "occlusion", "guided", "deconvnet"}
     assert all(names[0] == "kerascnn" and len(names) > 1 for names in tools.values())
     assert {"tf-keras-vis", "bare tape, compiled"} < set(tools["saliency"])
     assert "bare tape, XLA" in tools["guided"]
@@ -38,7 +38,7 @@ def test_every_task_is_ours_and_somebody_elses(result):
 
 
 @pytest.mark.nightly
-def test_numbers_can_be(result):
+def test_numbers_are_possible(result):
     for row in result["rows"]:
         assert "fails" not in row, row
         assert row["seconds"] > 0
@@ -48,34 +48,34 @@ def test_numbers_can_be(result):
 
 
 @pytest.mark.nightly
-def test_the_bare_gradient_is_what_we_compute():
-    from kerascnn_apps.bench.tools import bare, ours, tf_keras_vis
-    from kerascnn_apps.bench.visualize import prepared
+def test_the_bare_gradient_equals_ours():
+    from kerascnn_apps.bench.tools import bare_gradient, our_methods, tf_keras_vis_methods
+    from kerascnn_apps.bench.visualize import attribution_case
 
-    case = prepared("tiny_vgg", "none", 2, 32)
-    found = ours(case)["saliency"](case.images)
-    np.testing.assert_allclose(found.values, bare(case)["saliency"](case.images), rtol=1e-3, atol=1e-7)
-    theirs, own = tf_keras_vis(case)["saliency"](case.images), found.map
+    case = attribution_case("tiny_vgg", "none", 2, 32)
+    found = our_methods(case)["saliency"](case.images)
+    np.testing.assert_allclose(found.values, bare_gradient(case)["saliency"](case.images), rtol=1e-3, atol=1e-7)
+    theirs, own = tf_keras_vis_methods(case)["saliency"](case.images), found.map
     scaled = (own - own.min((1, 2), keepdims=True)) / np.ptp(own, (1, 2), keepdims=True)
     np.testing.assert_allclose(theirs, scaled, atol=1e-3)
 
 
 @pytest.mark.nightly
-def test_memory_rows_have_as_many_masks_as_they_say():
+def test_number_of_masks():
     from kerascnn import visualize
-    from kerascnn_apps.bench.visualize import flat, masked, prepared
+    from kerascnn_apps.bench.visualize import attribution_case, memory_rows, occlusion_call
 
-    case = prepared("tiny_vgg", "none", 1, 32)
+    case = attribution_case("tiny_vgg", "none", 1, 32)
     for counts in ((1, 1), (2, 5), (40, 3)):
-        assert masked(visualize, case, counts)().score_maps.shape == (1, *counts)
-    rows = flat(case, samples=(2, 3), masks=((1, 2),))
+        assert occlusion_call(visualize, case, counts)().score_maps.shape == (1, *counts)
+    rows = memory_rows(case, samples=(2, 3), masks=((1, 2),))
     assert [row["task"] for row in rows] == ["smooth, 2 samples", "smooth, 3 samples", "occlusion, 2 masks"]
 
 
-def test_memory_is_what_is_held():
-    from kerascnn_apps.bench.visualize import grown, resident
+def test_memory_growth():
+    from kerascnn_apps.bench.visualize import memory_growth, resident_memory
 
-    if not resident():
+    if not resident_memory():
         pytest.skip("the system does not say")
     import time
 
@@ -84,7 +84,7 @@ def test_memory_is_what_is_held():
         time.sleep(0.1)
         return held.sum()
 
-    assert 50 < grown(hold) < 90
+    assert 50 < memory_growth(hold) < 90
 
 
 def test_a_tool_that_fails_is_a_row(monkeypatch):
@@ -95,8 +95,8 @@ def test_a_tool_that_fails_is_a_row(monkeypatch):
 
     table = {"kerascnn": (lambda case: {"x": len}, ""), "other": (wrong, "")}
     monkeypatch.setattr(bench, "TOOLS", table)
-    case = bench.Case(None, "", np.zeros((2, 4, 4, 3)), 0, 1)
-    first, second = bench.compared(case, [], "task", "x", "each", 2)
+    case = bench.AttributionCase(None, "", np.zeros((2, 4, 4, 3)), 0, 1)
+    first, second = bench.time_attribution(case, [], "task", "x", "each", 2)
     assert first["of_ours"] == 1
     assert second == {"task": "task", "tool": "other", "fails": "RuntimeError: cannot"}
-    assert bench.cells(second)[-1] == "RuntimeError: cannot"
+    assert bench.attribution_cells(second)[-1] == "RuntimeError: cannot"

@@ -1,8 +1,8 @@
-"""`kerascnn cache`: what is in the folder of weights, and how it goes."""
+"""`kerascnn cache`: list and remove cached files."""
 
 import pytest
 
-from kerascnn.support.store import busy, locked
+from kerascnn.support.store import file_lock, raise_busy
 
 
 @pytest.fixture
@@ -62,13 +62,13 @@ def test_clear_all(run, folder):
     assert names(folder) == []
 
 
-def test_clear_asks(fails, folder, monkeypatch):
+def test_clear_needs_yes_without_a_terminal(fails, folder, monkeypatch):
     assert "--yes" in fails("cache", "clear", code=2)
     assert len(names(folder)) == 4
 
 
 @pytest.mark.parametrize(("said", "left"), [("y", 0), ("n", 4)])
-def test_answers(run, folder, monkeypatch, said, left):
+def test_confirmation(run, folder, monkeypatch, said, left):
     from kerascnn_apps.commands import cache
 
     monkeypatch.setattr(cache, "sys", type("Terminal", (), {"stdin": type("", (), {"isatty": lambda: True})}))
@@ -82,7 +82,7 @@ def confirm(agreed):
     import click
 
     def ask(question, abort, err):
-        assert question.startswith("remove 3 files, 2.02 kB from ")
+        assert question.startswith("Remove 3 files, 2.02 kB from ")
         if not agreed:
             raise click.Abort
 
@@ -90,15 +90,15 @@ def confirm(agreed):
 
 
 @pytest.mark.parametrize("action", ["list", "clear"])
-def test_nothing_fits(fails, folder, action):
-    assert f"no file in {folder} fits 'alexnet*'" in fails("cache", action, "alexnet*", "--yes", code=2)
+def test_no_match(fails, folder, action):
+    assert f"no file in {folder} matches 'alexnet*'" in fails("cache", action, "alexnet*", "--yes", code=2)
 
 
 def test_file_in_use_stays(run, folder):
-    with locked(folder / "nin.pth", busy):
+    with file_lock(folder / "nin.pth", raise_busy):
         outcome = run("cache", "clear", "--yes")
     assert outcome.exit_code == 0
-    assert "nin.pth stays: it is being downloaded" in outcome.stderr
+    assert "kept nin.pth: it is still being downloaded" in outcome.stderr
     assert names(folder) == ["nin.pth.part"]
 
 

@@ -1,4 +1,4 @@
-"""`kerascnn data check`: what it says of a folder with planted defects, as text, JSON and a file; how it ends."""
+"""`kerascnn data check`: planted defects as text, JSON and a file; errors."""
 
 import csv
 import json
@@ -28,11 +28,11 @@ def test_text(run, folder):
     outcome = run("data", "check", folder[0])
     assert outcome.exit_code == 0, outcome.stderr
     lines = outcome.stdout.splitlines()
-    assert lines[0] == f"{folder[0].name}: {len(audit(folder[0]).good)} images in 5 classes, 16 bad (4.3%)"
+    assert lines[0] == f"{folder[0].name}: {len(audit(folder[0]).good)} images in 5 classes, 16 bad images (4.3%)"
     for path, kind in folder[1]:
         if kind in ("empty", "HTML", "truncated", "too large", "exact duplicate", "conflicting labels"):
             assert any(line.strip().startswith(path) for line in lines), path
-    assert {"left out", "look at these", "dealt with", "classes"} <= set(lines)
+    assert {"excluded", "warnings", "converted", "classes"} <= set(lines)
     assert outcome.stderr == ""
 
 
@@ -66,28 +66,28 @@ def test_saved(run, small, tmp_path, suffix):
     assert {path.name for path in tmp_path.iterdir()} == {"photos", path.name}
 
 
-def test_no_file_is_replaced(run, fails, small, tmp_path):
+def test_existing_files_are_not_overwritten(run, fails, small, tmp_path):
     path = tmp_path / "found.csv"
     path.write_text("mine")
-    assert "is there already and stays" in fails("data", "check", small, "--save", path, code=2)
+    assert "already exists" in fails("data", "check", small, "--save", path, code=2)
     assert path.read_text() == "mine"
     assert run("data", "check", small, "--save", path, "--force", "-q").stderr == ""
     assert "empty" in path.read_text()
 
 
-def test_too_much_is_bad(run, document, small):
+def test_too_many_bad_images(run, document, small):
     for i in range(2):
         write(small / "b" / f"bad{i}.jpg", b"<html>")
     outcome = run("data", "check", small)
     assert outcome.exit_code == 4
-    expected = "photos should have at most 5% bad images. Received: 3 bad of 43 (2 HTML, 1 empty)"
+    expected = "photos should have at most 5% bad images. Received: 3 bad images of 43 (2 HTML, 1 empty)"
     assert outcome.stdout.splitlines()[-1] == expected
     found = document("data", "check", small, code=4)
     assert found["warnings"] == [expected] == [found["result"]["fatal"]]
 
 
-def test_what_cannot_be_checked(fails, tmp_path):
-    assert "not there" in fails("data", "check", tmp_path / "none", code=4)
+def test_invalid_sources(fails, tmp_path):
+    assert "should be an existing folder" in fails("data", "check", tmp_path / "none", code=4)
     assert "Did you mean digits" in fails("data", "check", "digit", code=4)
     (tmp_path / "words.csv").write_text("a,b\n1,2\n")
     assert "should have the columns file, label" in fails("data", "check", tmp_path / "words.csv", code=4)
@@ -95,13 +95,13 @@ def test_what_cannot_be_checked(fails, tmp_path):
     fails("data", "chek", tmp_path, code=2)
     assert "--save should end in .csv or .json" in fails("data", "check", tmp_path, "--save", "a.txt", code=2)
     missing = tmp_path / "none" / "a.csv"
-    assert "cannot be written" in fails("data", "check", "digits", "--save", missing, code=2)
+    assert "cannot write" in fails("data", "check", "digits", "--save", missing, code=2)
 
 
 def test_an_empty_folder(run, tmp_path):
     outcome = run("data", "check", tmp_path)
     assert outcome.exit_code == 4
-    assert "Received: none that can be read" in outcome.stdout
+    assert "Received: no readable images" in outcome.stdout
 
 
 def test_a_named_dataset(document):
@@ -110,7 +110,7 @@ def test_a_named_dataset(document):
     assert result["findings"] == []
 
 
-def test_odd_names_stay_on_their_line(run, small):
+def test_names_with_line_breaks(run, small):
     write(small / "a" / "two\nlines\x1b[31m.jpg", b"")
     outcome = run("data", "check", small)
     assert "  a/two\\nlines\\x1b[31m.jpg" in outcome.stdout.splitlines()

@@ -1,4 +1,4 @@
-"""`kerascnn demo`: what its steps write and claim, how it ends early, and whose folder it leaves alone."""
+"""`kerascnn demo`: files and results of its steps, failures, and existing folders."""
 
 import csv
 import json
@@ -57,11 +57,11 @@ def names(step):
     return {*next(each for each in demo.STEPS if each.name == step).files}
 
 
-def test_build_and_learn(run, lenet):
+def test_build_and_train(run, lenet):
     out, found = lenet
-    assert {*found["files"]} == names("build") | names("learn")
+    assert {*found["files"]} == names("build") | names("train")
     assert {path.name for path in out.iterdir()} == {*found["files"], *OWN}
-    learned = found["steps"]["learn"]
+    learned = found["steps"]["train"]
     assert learned["train"] + learned["test"]["images"] == 1797
     assert learned["test"]["accuracy"] == learned["test"]["right"] / learned["test"]["images"] > 0.5
     assert (out / "lenet5.svg").read_text().startswith("<svg")
@@ -72,12 +72,12 @@ def test_build_and_learn(run, lenet):
     assert "61,706" in run("show", out / "lenet5.keras").stdout
 
 
-def test_the_tour_is_made_of_what_the_package_offers(lenet, calls):
+def test_the_tour_calls_public_functions(lenet, calls):
     """Data, training and judgment are the functions of the package that everybody has."""
     assert calls == ["build_model", "diagram", "dissect", "load", "fit", "evaluate"]
 
 
-def test_what_it_claims_is_what_the_file_does(lenet):
+def test_the_saved_network_has_the_claimed_accuracy(lenet):
     """The saved network on the same split, by Keras and with the answers of scikit-learn."""
     import keras
     from sklearn.datasets import load_digits
@@ -87,25 +87,25 @@ def test_what_it_claims_is_what_the_file_does(lenet):
     answers = load_digits().target[[int(name.split("/")[1]) for name in test.names]]
     model = keras.saving.load_model(out / "lenet5.keras")
     right = (model.predict(test.pixels(32, 1), verbose=0).argmax(axis=1) == answers).sum()
-    assert right == found["steps"]["learn"]["test"]["right"]
-    assert len(test) == found["steps"]["learn"]["test"]["images"]
+    assert right == found["steps"]["train"]["test"]["right"]
+    assert len(test) == found["steps"]["train"]["test"]["images"]
 
 
 def broken(error):
     def step(tour):
         raise error
 
-    return demo.Step("learn", "that it breaks", step, {"never.txt": "never written"})
+    return demo.Step("train", "that it breaks", step, {"never.txt": "never written"})
 
 
-def test_a_step_that_fails(run, monkeypatch, tmp_path):
-    """What is there is told, the steps after it are left out, and the exit code says so."""
+def test_failed_step(run, monkeypatch, tmp_path):
+    """Files so far are listed, later steps are skipped, and the exit code is 5."""
     monkeypatch.setattr(demo, "STEPS", (demo.STEPS[0], broken(RuntimeError("no luck")), *demo.STEPS[2:]))
     outcome = run("demo", "--out", tmp_path / "tour", "--json")
     assert outcome.exit_code == 5
     found = json.loads(outcome.stdout)
-    assert found["result"]["failed"] == {"learn": "RuntimeError: no luck"}
-    assert found["warnings"] == ["learn: RuntimeError: no luck"]
+    assert found["result"]["failed"] == {"train": "RuntimeError: no luck"}
+    assert found["warnings"] == ["train: RuntimeError: no luck"]
     assert {*found["result"]["files"]} == names("build")
     assert "3/5" not in outcome.stderr
     text = run("demo", "--out", tmp_path / "tour")
@@ -119,12 +119,12 @@ def test_interrupted(run, monkeypatch, tmp_path):
     outcome = run("demo", "--out", tmp_path / "tour")
     assert outcome.exit_code == 130
     assert outcome.stdout == ""
-    assert f"in {tmp_path / 'tour'} there is lenet5.svg, lenet5.txt" in outcome.stderr
+    assert f"{tmp_path / 'tour'} contains lenet5.svg, lenet5.txt" in outcome.stderr
 
 
-def test_folders_of_others_are_left_alone(fails, tmp_path):
+def test_other_folders_are_not_overwritten(fails, tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
-    assert "not the demo's" in fails("demo", "--out", tmp_path, code=2)
+    assert "that the demo did not write" in fails("demo", "--out", tmp_path, code=2)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
@@ -142,25 +142,25 @@ def test_interval(right, number):
     assert facts["interval"] == pytest.approx([expected.low, expected.high], abs=1e-4)
 
 
-def test_every_step_says_what_it_shows():
-    assert [step.name for step in demo.STEPS] == ["build", "learn", "transfer", "export", "report"]
+def test_every_step_has_a_description():
+    assert [step.name for step in demo.STEPS] == ["build", "train", "transfer", "export", "report"]
     assert all(step.shows and len(step.shows) < 120 and step.files for step in demo.STEPS)
 
 
 @pytest.mark.nightly
 def test_the_whole_tour(document, in_process, monkeypatch, tmp_path):
-    """Offline, from nothing to a network that reads better than the usual way; the report itself has its own tests."""
+    """Offline; the transferred network is better than the baseline; the report itself has its own tests."""
     import tensorflow as tf
 
     asked = {}
 
     def report(model, *, data, out, on_progress, **named):
-        asked.update(named, classes=len(data.classes), shape=model.output_shape)
+        asked.update(named, classes=len(data.class_names), shape=model.output_shape)
         on_progress(10, 20, "filters")
         for suffix in (".html", ".json"):
             Path(out).with_suffix(suffix).write_text("")
 
-    monkeypatch.setattr(runner, "SPLITS", False)
+    monkeypatch.setattr(runner, "CAN_FORK", False)
     monkeypatch.setattr(demo, "BUDGET", 1)
     called = []
     listen(monkeypatch, ["transfer", "export"], called)

@@ -1,4 +1,4 @@
-"""`kerascnn diagnose`: its answers as text and JSON, its pictures, and how it ends where something is missing."""
+"""`kerascnn diagnose`: text, JSON, figures, and errors."""
 
 import keras
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 from keras import layers
 from PIL import Image
 
-TINY = ["--widths", "2", "--epochs", "1", "--batch", "10"]
+TINY = ["--widths", "2", "--epochs", "1", "--batch-size", "10"]
 
 
 @pytest.fixture
@@ -38,13 +38,13 @@ def photos(tmp_path, rng):
     return folder
 
 
-def test_small_weights_as_the_lecture_prints_them(run, document):
+def test_small_weights_as_in_the_lecture(run, document):
     """CS231n 2016, lecture 5: 0.213081, 0.047551, 0.010630 .. of another seed."""
     found = document("diagnose", "init")["result"]
     stds = [row["std"] for row in found["layers"]]
     np.testing.assert_allclose(stds[:4], [0.213081, 0.047551, 0.010630, 0.002378], rtol=0.02)
     page = run("diagnose", "init").stdout.split("\n")
-    assert page[0] == "10 tanh layers, weights of std 0.01"
+    assert page[0] == "10 tanh layers, weights with standard deviation 0.01"
     assert [line.split()[1][:5] for line in page[3:6]] == ["0.214", "0.047", "0.010"]
 
 
@@ -52,10 +52,10 @@ def test_large_weights_and_cures(document):
     def last(*words):
         return document("diagnose", "init", *words)["result"]["layers"][-1]
 
-    assert last("--std", "1")["saturated"] > 0.9
-    assert 0.2 < last("--rule", "xavier")["std"] < 0.25
-    assert last("--rule", "xavier", "--act", "relu")["std"] < 0.05
-    assert last("--rule", "he", "--act", "relu")["std"] > 0.5
+    assert last("--stddev", "1")["saturated"] > 0.9
+    assert 0.2 < last("--initializer", "xavier")["std"] < 0.25
+    assert last("--initializer", "xavier", "--activation", "relu")["std"] < 0.05
+    assert last("--initializer", "he", "--activation", "relu")["std"] > 0.5
 
 
 @pytest.mark.nightly
@@ -74,7 +74,7 @@ def test_residual_and_going_on(run, document, fails, data, tmp_path):
     assert [line.split()[0] for line in told] == ["plain14", "resnet14"]
     assert all("epoch 1 of 1" in line for line in told)
     assert first.stdout.splitlines()[2] == more.stdout.splitlines()[2]
-    text = fails(*words, "--depths", "8", "--rate", "0.3", code=2)
+    text = fails(*words, "--depths", "8", "--learning-rate", "0.3", code=2)
     assert "rate 0.1, not 0.3" in text
     assert "another --out" in text
 
@@ -87,7 +87,7 @@ def test_units(run, document, model, photos):
     assert found["filters"]["layer"] == "conv"
     assert any("dead units 33%" in reason for reason in found["reasons"])
     outcome = run("diagnose", "units", model, photos)
-    assert "4 images are few" in outcome.stderr
+    assert "only 4 images" in outcome.stderr
     assert "conv: " in outcome.stdout
 
 
@@ -104,7 +104,7 @@ def test_pictures(run, fails, model, photos, tmp_path, what):
     words = {"init": [], "units": [model, photos], "gradient": [model, "--samples", "1"]}[what]
     path = tmp_path / "drawn.png"
     path.write_text("somebody's")
-    assert "is there already" in fails("diagnose", what, *words, "--save", path, code=2)
+    assert "already exists" in fails("diagnose", what, *words, "--save", path, code=2)
     assert path.read_text() == "somebody's"
     assert run("diagnose", what, *words, "--save", path, "--force").exit_code == 0
     assert path.read_bytes().startswith(b"\x89PNG")
@@ -116,22 +116,22 @@ def test_pictures(run, fails, model, photos, tmp_path, what):
     ("words", "code", "text"),
     [
         ("ini", 2, "Did you mean init"),
-        ("init --std 0", 2, "not in the range"),
+        ("init --stddev 0", 2, "not in the range"),
         ("init --save start.gif", 2, "should end in .png"),
         ("units resnet51 photos", 2, "Did you mean resnet50"),
         ("units lenet5", 2, "Missing argument"),
-        ("units tiny_resnet photos", 2, "nobody's weights"),
-        ("gradient no/model.keras", 4, "there is no file"),
+        ("units tiny_resnet photos", 2, "no published weights"),
+        ("gradient no/model.keras", 4, "file not found"),
         ("residual", 2, "Missing option"),
-        ("residual --data no/where", 4, "there is no no/where"),
+        ("residual --data no/where", 4, "--data not found: no/where"),
         ("residual --data no/where --depths 20,33", 2, "6n + 2"),
     ],
 )
-def test_what_cannot_be_asked(fails, words, code, text):
+def test_errors_of_arguments(fails, words, code, text):
     assert text in fails("diagnose", *words.split(), code=code)
 
 
-def test_alone_it_says_what_there_is(run):
+def test_group_lists_its_commands(run):
     outcome = run("diagnose")
     assert outcome.exit_code == 0
     assert all(name in outcome.stdout for name in ("init", "units", "gradient", "residual"))

@@ -1,11 +1,11 @@
-"""`kerascnn doctor`: what is here, and what it says where something is missing."""
+"""`kerascnn doctor`: versions and problems."""
 
 from importlib import metadata
 
 import pytest
 
 from kerascnn_apps.commands import doctor
-from kerascnn_apps.commands.doctor import extra_of, is_older, parse_requirement
+from kerascnn_apps.commands.doctor import extra_of_module, is_older, parse_requirement
 
 
 def test_healthy(run, document):
@@ -25,7 +25,7 @@ def test_healthy(run, document):
     page = run("doctor")
     assert page.exit_code == 0
     assert metadata.version("keras") in page.stdout
-    assert "healthy" in page.stdout
+    assert "No problems found" in page.stdout
 
 
 @pytest.mark.parametrize(
@@ -36,34 +36,34 @@ def test_healthy(run, document):
     ],
 )
 def test_unhealthy(run, document, monkeypatch, version, problem):
-    monkeypatch.setattr(doctor, "packages", lambda: [{"name": "numpy", "version": version, "needs": "1.26"}])
+    monkeypatch.setattr(doctor, "package_versions", lambda: [{"name": "numpy", "version": version, "needs": "1.26"}])
     assert document("doctor", code=1)["result"]["problems"] == [problem]
     assert problem in run("doctor").stdout
 
 
-def test_a_cache_that_is_no_folder(document, run, monkeypatch, tmp_path):
+def test_cache_is_not_a_folder(document, run, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("KERASCNN_HOME", str(tmp_path / "file"))
     (problem,) = document("doctor", code=1)["result"]["problems"]
-    assert "cannot be written: set KERASCNN_HOME" in problem
+    assert "is not writable: set KERASCNN_HOME" in problem
     assert "read-only" in run("doctor").stdout
 
 
 def test_no_font(document, monkeypatch):
-    monkeypatch.setattr(doctor, "font", lambda: None)
+    monkeypatch.setattr(doctor, "font_name", lambda: None)
     assert "no font" in document("doctor", code=1)["result"]["problems"][0]
 
 
 def test_missing_extras_say_how_to_get_them(run, monkeypatch):
     parts = {"ray": None}
     missing = {"name": "ray", "present": False, "packages": parts, "install": 'pip install "kerascnn[ray]"'}
-    monkeypatch.setattr(doctor, "extras", lambda: [missing])
+    monkeypatch.setattr(doctor, "optional_extras", lambda: [missing])
     outcome = run("doctor")
     assert outcome.exit_code == 0
     assert 'not installed: pip install "kerascnn[ray]"' in outcome.stdout
 
 
-def test_keras_that_cannot_be_imported(process):
+def test_keras_import_error(process):
     done = process("doctor", KERAS_BACKEND="abacus")
     assert done.returncode == 1
     assert "problem: Keras cannot be imported" in done.stdout
@@ -74,8 +74,8 @@ def test_requirements():
     assert parse_requirement('starlette>=0.46; extra == "explore"') == ("starlette", "0.46", "explore")
     assert parse_requirement('numpy>=1.26; python_version >= "3"') == ("numpy", "1.26", None)
     assert parse_requirement("numpy>=1.26") == ("numpy", "1.26", None)
-    assert extra_of("uvicorn") == "explore"
-    assert extra_of("keras") is None
+    assert extra_of_module("uvicorn") == "explore"
+    assert extra_of_module("keras") is None
 
 
 @pytest.mark.parametrize(
@@ -89,5 +89,5 @@ def test_requirements():
         ("1", None, False),
     ],
 )
-def test_older(version, least, expected):
+def test_is_older(version, least, expected):
     assert is_older(version, least) == expected

@@ -1,4 +1,4 @@
-"""`kerascnn evaluate`: labeled photos in folders and tables, comparisons, and how it ends where something is wrong."""
+"""`kerascnn evaluate`: labeled photos in folders and tables, comparisons, and errors."""
 
 import json
 import shutil
@@ -19,9 +19,9 @@ COLORS = ("red", "green", "blue")
 @pytest.fixture(autouse=True)
 def no_names(monkeypatch):
     def imagenet():
-        warnings.warn("classes have numbers and no names: no connection", stacklevel=2)
+        warnings.warn("class names are not available, numbers are used instead: no connection", stacklevel=2)
 
-    monkeypatch.setattr(class_names, "imagenet", imagenet)
+    monkeypatch.setattr(class_names, "imagenet_class_names", imagenet)
 
 
 @pytest.fixture(scope="module")
@@ -57,12 +57,12 @@ def test_a_folder_of_classes(run, models, photos):
     """Classes by their names' order: blue, green, red, as the model has them."""
     outcome = run("evaluate", models / "colors.keras", photos)
     assert outcome.exit_code == 0, outcome.output
-    assert outcome.stdout.startswith("12 images of 3 classes by colors (photos)\n")
+    assert outcome.stdout.startswith("12 images of 3 classes, model colors (photos)\n")
     assert "accuracy    91.7 % (64.6 to 98.5)" in outcome.stdout
     assert " 1 of 4    red -> blue" in outcome.stdout
 
 
-def test_the_numbers(document, models, photos):
+def test_numbers(document, models, photos):
     found = document("evaluate", models / "colors.keras", photos)["result"]
     assert found["measures"]["accuracy"]["value"] == pytest.approx(11 / 12, abs=1e-6)
     assert [row["class"] for row in found["per_class"]][-1] == "red"
@@ -92,18 +92,18 @@ def test_a_zip_is_its_folder(document, models, photos):
     assert found["measures"]["accuracy"]["value"] == pytest.approx(11 / 12, abs=1e-6)
 
 
-def test_parts(document, fails, models, photos):
+def test_splits(document, fails, models, photos):
     """Nobody divided the photos: then all count, or what training would lock away."""
     for part in ("train", "test"):
         found = document("evaluate", models / "colors.keras", photos, "--part", part)["result"]
-        assert found["data"] == f"photos, {part} part"
+        assert found["data"] == f"photos, {part} split"
         assert found["images"] == len(getattr(load(photos), part))
     for color in COLORS:
         for part in ("train", "valid"):
             (photos / part / color).mkdir(parents=True, exist_ok=True)
             shutil.copy(photos / color / "0.png", photos / part / color / f"{part}.png")
         shutil.rmtree(photos / color)
-    assert document("evaluate", models / "colors.keras", photos)["result"]["data"] == "photos, valid part"
+    assert document("evaluate", models / "colors.keras", photos)["result"]["data"] == "photos, valid split"
 
 
 def test_classes_by_name(document, models, photos):
@@ -111,7 +111,7 @@ def test_classes_by_name(document, models, photos):
     shutil.rmtree(photos / "green")
     (photos.parent / "names.txt").write_text("blue\ngreen\nred\n")
     for names in ("blue,green,red", photos.parent / "names.txt"):
-        found = document("evaluate", models / "colors.keras", photos, "--classes", names)["result"]
+        found = document("evaluate", models / "colors.keras", photos, "--class-names", names)["result"]
         assert found["measures"]["accuracy"]["value"] == pytest.approx(7 / 8)
 
 
@@ -124,7 +124,7 @@ def test_against_another_and_against_people(document, run, models, photos, tmp_p
     assert found["against"]["p"] == pytest.approx(2 / 2**7, rel=1e-5)
     assert found["people"]["table"] == [[1, 0], [1, 1]]
     text = run(*words, "--save", tmp_path / "found").stdout
-    assert "only colors right: 7, only green right: 0" in text
+    assert "correct only in colors: 7, only in green: 0" in text
     assert "people" in text
     shutil.copy(models / "colors.keras", tmp_path / "copy.keras")
     same = document(*words[:4], tmp_path / "copy.keras")["result"]["against"]
@@ -138,20 +138,20 @@ def test_without_a_layer(document, fails, models, photos):
     found = document("evaluate", models / "colors.keras", photos, "--without", "scaled")["result"]["without"]
     assert found["intact"]["accuracy"] == pytest.approx(11 / 12, abs=1e-6)
     assert [(row["part"], row["drop"]) for row in found["parts"]] == [("scaled", 0)]
-    assert "makes 3 of" in fails("evaluate", models / "colors.keras", photos, "--without", "mean", code=2)
+    assert "changes the shape" in fails("evaluate", models / "colors.keras", photos, "--without", "mean", code=2)
     assert "Unknown layer" in fails("evaluate", models / "colors.keras", photos, "--without", "stage1", code=2)
 
 
-def test_what_is_saved(run, fails, models, photos, tmp_path):
+def test_save(run, fails, models, photos, tmp_path):
     words = ["evaluate", models / "colors.keras", photos, "--save", tmp_path / "found"]
     assert run(*words).exit_code == 0
     stated = json.loads((tmp_path / "found" / "evaluation.json").read_text())
     assert stated["images"] == 12
-    assert "stays" in fails(*words, code=2)
+    assert "already exists" in fails(*words, code=2)
     assert run(*words, "--force").exit_code == 0
 
 
-def test_a_photo_that_cannot_be_read_is_skipped(document, fails, models, photos):
+def test_an_unreadable_image_is_skipped(document, fails, models, photos):
     for color in COLORS:
         for i in range(4):
             shutil.copy(photos / color / f"{i}.png", photos / color / f"{i} again.png")
@@ -165,20 +165,23 @@ def test_a_photo_that_cannot_be_read_is_skipped(document, fails, models, photos)
 
 
 WRONG = {
-    "no data": (["./nowhere"], "there is no file or folder ./nowhere"),
+    "no data": (["./nowhere"], "file or folder not found: ./nowhere"),
     "no name": (["digitz"], "Did you mean digits"),
-    "no classes": (["photos/red"], "images in folders, one a class"),
+    "no classes": (["photos/red"], "images in one subfolder per class"),
     "no columns": (["list.csv"], "the columns file, label"),
-    "class": (["classes.csv"], "`classes` should name the model's 3 classes"),
-    "too many": (["many.csv"], "`classes` should name the model's 3 classes"),
-    "number": (["numbers.csv"], "for 1 class, such as '3'"),
-    "names": (["photos", "--classes", "bleu,green,red"], "Did you mean bleu"),
-    "names' count": (["photos", "--classes", "red"], "`classes` should name the model's 3 classes"),
+    "class": (["classes.csv"], "`class_names` should be the model's 3 class names in output order"),
+    "too many": (["many.csv"], "`class_names` should be the model's 3 class names in output order"),
+    "number": (["numbers.csv"], "1 class, such as '3'"),
+    "names": (["photos", "--class-names", "bleu,green,red"], "Did you mean bleu"),
+    "names' count": (
+        ["photos", "--class-names", "red"],
+        "`class_names` should have one name for each of the 3 classes of the model",
+    ),
     "people": (["photos", "--human", "list.csv"], "columns image, answer"),
     "person": (["photos", "--human", "answers.csv"], "such as 'blue/0.png'. Received: 'violet.png'"),
-    "no people": (["photos", "--human", "none.csv"], "there is no file none.csv"),
-    "no test part": (["three.csv", "--part", "test"], "`part` should be one that"),
-    "another size": (["photos", "--against", "four.keras"], "four cannot be measured on these"),
+    "no people": (["photos", "--human", "none.csv"], "file not found: none.csv"),
+    "no test part": (["three.csv", "--part", "test"], "`part` should be a split of"),
+    "another size": (["photos", "--against", "four.keras"], "cannot evaluate four on these images"),
 }
 TABLES = {
     "list": "photos\nred/0.png",

@@ -1,4 +1,4 @@
-"""`kerascnn export`: what it writes and says, and how it ends where something is missing or comes out different."""
+"""`kerascnn export`: files, text, and errors, also of failed checks."""
 
 import json
 from importlib import import_module
@@ -25,7 +25,7 @@ def test_end_to_end(document, in_process, model, names, tmp_path):
     Image.new("RGB", (30, 20), "blue").save(tmp_path / "blue.png")
     facts = tmp_path / "facts.json"
     facts.write_text('{"data": "three colors"}')
-    words = ["--classes", names, "--sample", tmp_path / "blue.png", "--facts", facts, "--temperature", 2]
+    words = ["--class-names", names, "--sample", tmp_path / "blue.png", "--metadata", facts, "--temperature", 2]
     found = document("export", model, tmp_path / "out", *words)["result"]
     assert (found["model"], found["folder"]) == ("colors", str(tmp_path / "out"))
     assert {check["file"] for check in found["checks"]} == {"card.json", "labels.json", "saved_model", "model.keras"}
@@ -36,7 +36,7 @@ def test_end_to_end(document, in_process, model, names, tmp_path):
 
 
 def test_text(run, model, names, tmp_path):
-    outcome = run("export", model, tmp_path / "out", "--classes", names, "--no-verify")
+    outcome = run("export", model, tmp_path / "out", "--class-names", names, "--no-verify")
     assert outcome.exit_code == 0, outcome.stderr
     found = outcome.stdout.splitlines()
     assert found[0] == str(tmp_path / "out")
@@ -58,7 +58,7 @@ def test_one_format(document, model, tmp_path):
 
 def test_a_failed_check(run, model, tmp_path, monkeypatch):
     """Exit code 1; nothing on stdout; which check, and where the files are."""
-    checks = (Check("saved_model", "bytes: probabilities", "0.5 apart at most", False),)
+    checks = (Check("saved_model", "bytes: probabilities", "largest difference 0.5", False),)
 
     def export(model, out, **options):
         raise ExportError(tmp_path / "kept", checks)
@@ -67,35 +67,35 @@ def test_a_failed_check(run, model, tmp_path, monkeypatch):
     outcome = run("export", model, tmp_path / "out")
     assert outcome.exit_code == 1
     assert outcome.stdout == ""
-    assert "0.5 apart at most" in outcome.stderr
+    assert "largest difference 0.5" in outcome.stderr
     assert f"the files are in {tmp_path / 'kept'}" in outcome.stderr.splitlines()[-1]
 
 
-def test_what_is_there_stays(run, fails, model, tmp_path):
+def test_existing_files_are_not_overwritten(run, fails, model, tmp_path):
     (tmp_path / "out").mkdir()
-    assert "is there already and stays" in fails("export", model, tmp_path / "out", code=2)
-    assert "is no export, and stays" in fails("export", model, tmp_path / "out", "--force", code=2)
+    assert "already exists" in fails("export", model, tmp_path / "out", code=2)
+    assert "is not an export and will not be overwritten" in fails("export", model, tmp_path / "out", "--force", code=2)
     words = ("export", model, tmp_path / "new", "--no-verify", "--format", "keras")
     assert run(*words).exit_code == 0
-    assert "is there already" in fails(*words, code=2)
+    assert "already exists" in fails(*words, code=2)
     assert run(*words, "--force").exit_code == 0
 
 
-def test_files_that_are_not_what_they_should_be(fails, model, tmp_path):
+def test_invalid_files(fails, model, tmp_path):
     bad, out = tmp_path / "bad.json", tmp_path / "out"
-    assert "cannot be read" in fails("export", model, out, "--classes", tmp_path / "none.txt", code=4)
-    assert "there is no image" in fails("export", model, out, "--sample", tmp_path / "none.png", code=4)
+    assert "cannot read" in fails("export", model, out, "--class-names", tmp_path / "none.txt", code=4)
+    assert "image not found" in fails("export", model, out, "--sample", tmp_path / "none.png", code=4)
     bad.write_text('{"0": "red"}')
-    assert "should be a list of names" in fails("export", model, out, "--classes", bad, code=4)
+    assert "should be a list of names" in fails("export", model, out, "--class-names", bad, code=4)
     bad.write_text("[1")
-    assert "is no JSON" in fails("export", model, out, "--facts", bad, code=4)
+    assert "should be a JSON file" in fails("export", model, out, "--metadata", bad, code=4)
     bad.write_text("[1]")
-    assert "should be a JSON object" in fails("export", model, out, "--facts", bad, code=4)
+    assert "should be a JSON object" in fails("export", model, out, "--metadata", bad, code=4)
     bad.write_text('{"sha256": 1}')
-    assert "`facts` should not name" in fails("export", model, out, "--facts", bad, code=4)
+    assert "`metadata` should not contain" in fails("export", model, out, "--metadata", bad, code=4)
     bad.write_text("a\nb\n")
-    said = fails("export", model, out, "--classes", bad.rename(tmp_path / "two.txt"), code=4)
-    assert "colors cannot be exported: `labels` should have a name for each of the 3 classes" in said
+    said = fails("export", model, out, "--class-names", bad.rename(tmp_path / "two.txt"), code=4)
+    assert "cannot export colors: `class_names` should have one name for each of the 3 classes" in said
     bad.write_text("<html>")
     assert "an HTML page" in fails("export", model, out, "--sample", bad, code=4)
     assert not out.exists()
@@ -104,19 +104,19 @@ def test_files_that_are_not_what_they_should_be(fails, model, tmp_path):
 @pytest.mark.parametrize(
     ("words", "code", "texts"),
     [
-        ("lenet5 out", 2, ["nobody's weights for lenet5"]),
+        ("lenet5 out", 2, ["no published weights for lenet5"]),
         ("squeezenet1_2 out", 2, ["Did you mean squeezenet1_1"]),
-        ("none.keras out", 4, ["there is no file none.keras"]),
+        ("none.keras out", 4, ["file not found: none.keras"]),
         ("squeezenet1_1", 2, ["Missing argument"]),
-        ("squeezenet1_1 out --format keras,zip", 2, ["--format should be of keras", "'zip'"]),
+        ("squeezenet1_1 out --format keras,zip", 2, ["`--format` should be one or more of keras", "'zip'"]),
         ("squeezenet1_1 out --temperature 0", 2, ["--temperature"]),
     ],
 )
-def test_what_cannot_be_asked(fails, words, code, texts):
+def test_errors_of_arguments(fails, words, code, texts):
     said = fails("export", *words.split(), code=code)
     assert all(text in said for text in texts), said
 
 
-def test_the_extra_that_is_missing(fails, model, tmp_path, monkeypatch):
+def test_missing_extra(fails, model, tmp_path, monkeypatch):
     monkeypatch.setattr(writing, "find_spec", lambda name: None)
     assert "[onnx]" in fails("export", model, tmp_path / "out", "--format", "onnx", code=3)

@@ -2,12 +2,12 @@
 
 import pytest
 
-from kerascnn.zoo.registry import sources
+from kerascnn.zoo.registry import weights_sources
 from kerascnn_apps.options import Count
 
 
 def publishers(row):
-    return {source.publisher for source in sources().get(row.name, ())}
+    return {source.publisher for source in weights_sources().get(row.name, ())}
 
 
 FILTERS = {
@@ -63,7 +63,7 @@ def test_best_accuracy(document, words):
 
 def test_weights_are_named_best_first(document):
     found = {row["name"]: row["weights"] for row in document("list")["result"]}
-    assert found["vgg16"] == [source.name for source in sources()["vgg16"]]
+    assert found["vgg16"] == [source.name for source in weights_sources()["vgg16"]]
     assert found["lenet5"] == []
     assert document("list", "vgg16", "--from", "keras")["result"][0]["weights"] == ["keras/imagenet"]
 
@@ -72,7 +72,7 @@ def heads(run, *words):
     return run("list", *words).stdout.splitlines()[0].split()
 
 
-def test_accuracy_is_the_first_column_to_go_unless_asked_for(run, monkeypatch):
+def test_accuracy_is_the_first_column_to_be_dropped(run, monkeypatch):
     assert "top-1" in heads(run)
     monkeypatch.setenv("COLUMNS", "100")
     assert "top-1" not in heads(run)
@@ -92,7 +92,7 @@ def test_natural_order(document):
     assert names.index("vgg11") < names.index("vgg13") < names.index("vgg19")
 
 
-def test_networks_made_for_tests_are_hidden(document):
+def test_tiny_networks_are_hidden(document):
     assert not [row for row in document("list")["result"] if row["name"].startswith("tiny")]
     assert all(row["name"].startswith("tiny") for row in document("list", "tiny")["result"])
 
@@ -111,21 +111,21 @@ def test_nothing_found(run, document):
     outcome = run(*words)
     assert outcome.exit_code == 0
     assert outcome.stdout == ""
-    assert "No network fits --family vgg, --year 2015." in outcome.stderr
-    assert "Without --year 2015 there are 9 networks." in outcome.stderr
+    assert "No network matches --family vgg, --year 2015." in outcome.stderr
+    assert "Without --year 2015, 9 networks would match." in outcome.stderr
     found = document(*words)
     assert found["result"] == []
     assert found["warnings"] == outcome.stderr.splitlines()
 
 
 def test_nothing_found_among_the_pretrained(run):
-    assert "No network fits --year 1998, --pretrained." in run("list", "--year", "1998", "--pretrained").stderr
-    assert "Without --from timm there are" in run("list", "lenet", "--from", "timm").stderr
+    assert "No network matches --year 1998, --pretrained." in run("list", "--year", "1998", "--pretrained").stderr
+    assert "Without --from timm, " in run("list", "lenet", "--from", "timm").stderr
 
 
 def test_unknown_publisher(fails):
     assert "Did you mean timm" in fails("list", "--from", "tim", code=2)
-    assert "exclude each other" in fails("list", "--no-pretrained", "--from", "timm", code=2)
+    assert "cannot be combined" in fails("list", "--no-pretrained", "--from", "timm", code=2)
 
 
 def test_nothing_found_by_name(run):

@@ -1,4 +1,4 @@
-"""`kerascnn predict`: its answer as text, JSON and CSV, and how it ends where something is missing."""
+"""`kerascnn predict`: text, JSON, CSV, and errors."""
 
 import csv
 import json
@@ -13,9 +13,9 @@ from PIL import Image
 import kerascnn
 from kerascnn.inputs import class_names
 from kerascnn.zoo import build, registry
-from kerascnn.zoo.registry import Source
+from kerascnn.zoo.registry import WeightsSource
 
-SOURCE = Source(
+SOURCE = WeightsSource(
     "squeezenet1_1",
     "torchvision/v1",
     "https://download.pytorch.org/net.pth",
@@ -34,15 +34,15 @@ SOURCE = Source(
 @pytest.fixture(autouse=True)
 def no_names(monkeypatch):
     def imagenet():
-        warnings.warn("classes have numbers and no names: no connection", stacklevel=2)
+        warnings.warn("class names are not available, numbers are used instead: no connection", stacklevel=2)
 
-    monkeypatch.setattr(class_names, "imagenet", imagenet)
+    monkeypatch.setattr(class_names, "imagenet_class_names", imagenet)
 
 
 @pytest.fixture
 def published(monkeypatch):
     """As if torchvision published weights of squeezenet1_1; what is built is recorded, and small."""
-    monkeypatch.setattr(registry, "sources", lambda: {"squeezenet1_1": (SOURCE,)})
+    monkeypatch.setattr(registry, "weights_sources", lambda: {"squeezenet1_1": (SOURCE,)})
     asked = []
 
     def build_model(name, *, weights=None, **options):
@@ -102,18 +102,18 @@ def test_save(run, fails, model, photos, tmp_path):
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["image", "rank", "class", "label", "probability"]
     assert [row["class"] for row in rows if row["rank"] == "1"] == ["0", "2"]
-    assert "is there already" in fails("predict", model, photos, "--save", path, code=2)
+    assert "already exists" in fails("predict", model, photos, "--save", path, code=2)
     assert run("predict", model, photos / "a.png", "--save", path, "--force").exit_code == 0
     assert len(path.read_text().splitlines()) == 1 + 3
     assert "should end in .csv" in fails("predict", model, photos, "--save", "answers.txt", code=2)
-    assert "cannot be written" in fails("predict", model, photos, "--save", tmp_path / "no" / "a.csv", code=2)
+    assert "cannot write" in fails("predict", model, photos, "--save", tmp_path / "no" / "a.csv", code=2)
 
 
-def test_some_bad_images_are_told_and_skipped(run, document, model, photos):
+def test_unreadable_images_are_skipped(run, document, model, photos):
     (photos / "c.jpg").write_text("<html>")
     outcome = run("predict", model, photos)
     assert outcome.exit_code == 5
-    assert outcome.stderr == f"{photos / 'c.jpg'} skipped: an HTML page, as servers send it instead of a file\n"
+    assert outcome.stderr == f"{photos / 'c.jpg'} skipped: an HTML page that a server returned instead of the file\n"
     found = document("predict", model, photos, photos / "none.png", code=5)
     assert list(found["result"]["failed"]) == [str(photos / "c.jpg"), str(photos / "none.png")]
     assert len(found["result"]["images"]) == len(found["warnings"]) == 2
@@ -123,10 +123,12 @@ def test_some_bad_images_are_told_and_skipped(run, document, model, photos):
 def test_only_bad_images(fails, model, tmp_path):
     (tmp_path / "c.jpg").write_text("<html>")
     (tmp_path / "empty").mkdir()
-    assert "c.jpg should be an image. Received: an HTML page" in fails("predict", model, tmp_path / "c.jpg", code=4)
-    assert "there is no image none.jpg" in fails("predict", model, "none.jpg", code=4)
-    assert "2 that cannot be read" in fails("predict", model, tmp_path / "c.jpg", "none.jpg", code=4)
-    assert "a folder without images" in fails("predict", model, tmp_path / "empty", code=4)
+    assert "c.jpg should be a readable image. Received: an HTML page" in fails(
+        "predict", model, tmp_path / "c.jpg", code=4
+    )
+    assert "image not found: none.jpg" in fails("predict", model, "none.jpg", code=4)
+    assert "2 unreadable images" in fails("predict", model, tmp_path / "c.jpg", "none.jpg", code=4)
+    assert "a folder without readable images" in fails("predict", model, tmp_path / "empty", code=4)
 
 
 def test_a_network_of_the_zoo(document, published, photos):
@@ -135,7 +137,7 @@ def test_a_network_of_the_zoo(document, published, photos):
     assert found["result"]["weights"] == "torchvision/v1"
     assert found["result"]["model"] == "squeezenet1_1"
     assert [len(image["top"]) for image in found["result"]["images"]] == [5, 5]
-    assert found["warnings"] == ["classes have numbers and no names: no connection"]
+    assert found["warnings"] == ["class names are not available, numbers are used instead: no connection"]
 
 
 def test_a_network_end_to_end(document, photos, tmp_path):
@@ -154,27 +156,27 @@ def test_a_network_end_to_end(document, photos, tmp_path):
 @pytest.mark.parametrize(
     ("words", "code", "texts"),
     [
-        ("lenet5 a.png", 2, ["nobody's weights for lenet5", "squeezenet1_1"]),
-        ("squeezenet1_1 a.png --weights timm", 2, ["timm has no weights for squeezenet1_1", "torchvision"]),
-        ("squeezenet1_1 a.png --weights none.h5", 4, ["there is no file none.h5"]),
+        ("lenet5 a.png", 2, ["no published weights for lenet5", "squeezenet1_1"]),
+        ("squeezenet1_1 a.png --weights timm", 2, ["no weights for squeezenet1_1 from timm", "torchvision"]),
+        ("squeezenet1_1 a.png --weights none.h5", 4, ["weights file not found: none.h5"]),
         ("squeezenet1_2 a.png", 2, ["Did you mean squeezenet1_1"]),
-        ("mine.keras a.png", 4, ["there is no file mine.keras"]),
+        ("mine.keras a.png", 4, ["file not found: mine.keras"]),
         ("squeezenet1_1", 2, ["Missing argument"]),
         ("squeezenet1_1 a.png --top 0", 2, ["--top"]),
     ],
 )
-def test_what_cannot_be_asked(fails, published, words, code, texts):
+def test_errors_of_arguments(fails, published, words, code, texts):
     said = fails("predict", *words.split(), code=code)
     assert all(text in said for text in texts), said
     assert published == []
 
 
 def test_weights_of_a_model_file(fails, model, photos):
-    assert "goes with the name of a network" in fails("predict", model, photos, "--weights", "imagenet", code=2)
+    assert "needs the name of a network" in fails("predict", model, photos, "--weights", "imagenet", code=2)
 
 
 @pytest.mark.parametrize(("error", "code"), [(OSError("no connection"), 1), (ValueError("other shapes"), 4)])
-def test_weights_that_do_not_come(fails, published, photos, monkeypatch, error, code):
+def test_failed_download(fails, published, photos, monkeypatch, error, code):
     def build_model(name, **options):
         raise error
 
@@ -182,10 +184,10 @@ def test_weights_that_do_not_come(fails, published, photos, monkeypatch, error, 
     assert str(error) in fails("predict", "squeezenet1_1", photos, code=code)
 
 
-def test_a_model_that_classifies_nothing(fails, photos, tmp_path):
+def test_a_model_that_is_not_a_classifier(fails, photos, tmp_path):
     keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(2, 3)], name="maps").save(tmp_path / "maps.keras")
     said = fails("predict", tmp_path / "maps.keras", photos, code=4)
-    assert "maps is no classifier of images" in said
+    assert "maps is not an image classifier" in said
 
 
 def test_a_narrow_terminal(run, model, photos, monkeypatch):

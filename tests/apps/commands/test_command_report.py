@@ -1,4 +1,4 @@
-"""`kerascnn report`: the page and its twin, what is said, and how it ends where something does not fit."""
+"""`kerascnn report`: HTML, JSON, text, and errors of arguments."""
 
 import json
 from importlib import import_module
@@ -37,7 +37,7 @@ def planned(monkeypatch, **functions):
     """Sections of a test's own."""
     rows = {
         name: SimpleNamespace(
-            title=name.title(), needs="luck", seconds=(1, 1, 1), asks=False, load=lambda made=function: made
+            title=name.title(), needs="luck", seconds=(1, 1, 1), runs_network=False, load=lambda made=function: made
         )
         for name, function in functions.items()
     }
@@ -56,7 +56,7 @@ def stopped(about):
     raise KeyboardInterrupt
 
 
-def test_a_page_and_its_twin(document, here, model):
+def test_html_and_json(document, here, model):
     result = document("report", model, "-o", "out/x.html", *FEW)["result"]
     assert result["finished"] == ["anatomy", "appendix"]
     assert (result["page"], result["json"]) == ("out/x.html", "out/x.json")
@@ -65,7 +65,7 @@ def test_a_page_and_its_twin(document, here, model):
     assert "Report on colors" in (here / "out/x.html").read_text()
 
 
-def test_text_says_each_section_and_where_the_page_is(run, model):
+def test_text_lists_sections_and_the_file(run, model):
     outcome = run("report", model, "-o", "x.html", "--only", "anatomy,health,appendix")
     assert outcome.exit_code == 0, outcome.stderr
     said = outcome.stdout
@@ -74,7 +74,7 @@ def test_text_says_each_section_and_where_the_page_is(run, model):
         ["health", "skipped"],
         ["appendix", "finished"],
     ]
-    assert "page: x.html" in said
+    assert "report: x.html" in said
     assert "Architecture" in outcome.stderr  # progress, a line a section
     assert run("report", model, "-o", "x.html", "--force", "--quiet", *FEW).stderr == ""
 
@@ -88,7 +88,7 @@ def test_a_second_run_reuses(document, model):
 
 
 def test_photos_and_labeled_images(document, model, photos):
-    words = ("--only", "cards", "--quick", "--classes", "u,v,w")
+    words = ("--only", "cards", "--quick", "--class-names", "u,v,w")
     document("report", model, "-o", "x.html", "--data", "data", "--images", photos, *words)
     twin = json.loads(Path("x.json").read_text())
     assert twin["results"]["cards"]["judged"] == 12
@@ -96,7 +96,7 @@ def test_photos_and_labeled_images(document, model, photos):
 
 
 @pytest.mark.parametrize(("second", "code", "states"), [(broken, 5, "failed"), (stopped, 130, "interrupted")])
-def test_a_page_also_where_not_all_went_well(run, here, model, monkeypatch, second, code, states):
+def test_report_with_a_failed_section(run, here, model, monkeypatch, second, code, states):
     planned(monkeypatch, cards=fine, anatomy=second)
     outcome = run("report", model, "-o", "x.html", "--json")
     assert outcome.exit_code == code
@@ -104,15 +104,15 @@ def test_a_page_also_where_not_all_went_well(run, here, model, monkeypatch, seco
     assert "</html>" in (here / "x.html").read_text()
 
 
-def test_another_report_beside(document, model):
+def test_compare_with_another_report(document, model):
     document("report", model, "-o", "a.html", *FEW)
     document("report", model, "-o", "b.html", "--compare", "a.json", *FEW)
     assert json.loads(Path("b.json").read_text())["results"]["comparison"]["differ"] == 0
 
 
-def test_what_is_there_stays(fails, document, here, model):
+def test_existing_files_are_not_overwritten(fails, document, here, model):
     (here / "x.json").write_text("mine")
-    assert "x.json is there already" in fails("report", model, "-o", "x.html", *FEW, code=2)
+    assert "x.json already exists" in fails("report", model, "-o", "x.html", *FEW, code=2)
     assert document("report", model, "-o", "x.html", "--open-free", *FEW)["result"]["page"] == "x-2.html"
     assert (here / "x.json").read_text() == "mine"
 
@@ -122,22 +122,22 @@ def test_what_is_there_stays(fails, document, here, model):
     [
         (["colors", "-o", "x.html"], 2, "Unknown network"),
         (["resnet19", "-o", "x.html"], 2, "Did you mean resnet"),
-        (["nowhere.keras", "-o", "x.html"], 4, "there is no file nowhere.keras"),
+        (["nowhere.keras", "-o", "x.html"], 4, "file not found: nowhere.keras"),
         (["MODEL", "-o", "x.htm"], 2, "--out should end in .html"),
         (["MODEL", "-o", "x.html", "--only", "helth"], 2, "Did you mean health"),
         (["MODEL", "-o", "x.html", "--skip", "units,appendx"], 2, "Did you mean appendix"),
         (["MODEL", "-o", "x.html", "--layers", "conv3"], 2, "`layer` should be a layer of colors"),
-        (["MODEL", "-o", "x.html", "--data", "no/where"], 4, "there is no file or folder no/where"),
-        (["MODEL", "-o", "x.html", "--images", "no.png"], 4, "there is no image no.png"),
-        (["MODEL", "-o", "x.html", "--transfer", "run"], 4, "there is no folder run"),
-        (["MODEL", "-o", "x.html", "--compare", "y.json"], 4, "there is no file y.json"),
-        (["MODEL", "-o", "x.html", "--classes", "a,b"], 4, "3 classes"),
-        (["MODEL", "-o", "x.html", "--weights", "imagenet"], 2, "--weights goes with the name"),
+        (["MODEL", "-o", "x.html", "--data", "no/where"], 4, "file or folder not found: no/where"),
+        (["MODEL", "-o", "x.html", "--images", "no.png"], 4, "image not found: no.png"),
+        (["MODEL", "-o", "x.html", "--transfer", "run"], 4, "folder not found: run"),
+        (["MODEL", "-o", "x.html", "--compare", "y.json"], 4, "file not found: y.json"),
+        (["MODEL", "-o", "x.html", "--class-names", "a,b"], 4, "3 classes"),
+        (["MODEL", "-o", "x.html", "--weights", "imagenet"], 2, "--weights needs the name"),
         (["MODEL"], 2, "--out"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_does_not_fit_is_said(run, here, model, words, code, text):
+def test_errors_of_arguments(run, here, model, words, code, text):
     outcome = run("report", *[model if word == "MODEL" else word for word in words], "--quiet")
     assert outcome.exit_code == code
     assert text in outcome.stderr
@@ -145,12 +145,12 @@ def test_what_does_not_fit_is_said(run, here, model, words, code, text):
     assert not (here / "x.html").exists()
 
 
-def test_images_that_are_none(fails, here, model):
+def test_not_images(fails, here, model):
     (here / "text.png").write_text("no image")
     assert "text.png" in fails("report", model, "-o", "x.html", "--images", "text.png", code=4)
 
 
-def test_kept_sections_are_in_the_cache_and_go(document, model):
+def test_cached_sections_are_listed_and_removed(document, model):
     document("report", model, "-o", "x.html", *FEW)
     (row,) = document("cache", "list")["result"]["files"]
     assert row["file"].startswith("../reports/colors-")

@@ -1,11 +1,11 @@
-"""`kerascnn show`: every card of the catalog, model files, and what is no model file."""
+"""`kerascnn show`: every card of the catalog, model files, and files that are not models."""
 
 import zipfile
 
 import pytest
 
-from kerascnn.zoo.registry import sources
-from kerascnn_apps.output import short
+from kerascnn.zoo.registry import weights_sources
+from kerascnn_apps.output import format_count
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def test_every_network_has_a_page(run, rows, monkeypatch):
 @pytest.mark.parametrize("columns", [80, 100, 140])
 def test_pages_of_weights_fit_the_terminal(run, monkeypatch, columns):
     monkeypatch.setenv("COLUMNS", str(columns))
-    for name in sources():
+    for name in weights_sources():
         page = run("show", name).stdout
         assert max(map(len, page.splitlines())) <= columns, name
         table = page[page.index("\nweights ") :].split("\n\n")[0].splitlines()
@@ -41,69 +41,69 @@ def test_weights_in_full(document, folder):
     """Which file is the default is asked of the loader."""
     import keras  # noqa: F401  (first, as layers register when it arrives)
 
-    from kerascnn.weights.load import named
+    from kerascnn.weights.load import find_source
 
     folder.mkdir(parents=True)
-    second = sources()["vgg16"][1]
+    second = weights_sources()["vgg16"][1]
     (folder / second.file).touch()
-    (folder / (sources()["vgg16"][0].file + ".part")).touch()  # the beginning of a download
+    (folder / (weights_sources()["vgg16"][0].file + ".part")).touch()  # the beginning of a download
     found = document("show", "vgg16")["result"]["weights"]
-    assert [row["name"] for row in found] == [source.name for source in sources()["vgg16"]]
-    assert [row["name"] for row in found if row["default"]] == [named("vgg16", "imagenet").name]
+    assert [row["name"] for row in found] == [source.name for source in weights_sources()["vgg16"]]
+    assert [row["name"] for row in found if row["default"]] == [find_source("vgg16", "imagenet").name]
     assert [row["name"] for row in found if row["cached"]] == [second.name]
-    for row, source in zip(found, sources()["vgg16"], strict=True):
+    for row, source in zip(found, weights_sources()["vgg16"], strict=True):
         assert all(row[key] == value for key, value in vars(source).items())
-        assert row["free"] == source.free
+        assert row["free"] == source.is_free
 
 
-def test_best_weights_a_line_each(run, folder):
+def test_best_weights_one_per_line(run, folder):
     folder.mkdir(parents=True)
-    for source in (sources()["resnet50"][0], sources()["resnet50"][-1]):
+    for source in (weights_sources()["resnet50"][0], weights_sources()["resnet50"][-1]):
         (folder / source.file).touch()
     lines = [line.split() for line in run("show", "resnet50").stdout.splitlines()]
     best = ["torchvision/v2", "default,", "cached", "80.86", "95.43", "224", "BSD-3-Clause", "torch"]
     assert best in lines
     assert sum(bool(line) and "/" in line[0] for line in lines) == 8
     assert ["and", "12", "more", "(1", "of", "them", "cached):", "kerascnn", "show", "resnet50", "--weights"] in lines
-    assert ["kerascnn", "predict", "resnet50", "photo.jpg", "what", "it", "shows"] in lines
+    assert ["kerascnn", "predict", "resnet50", "photo.jpg", "classify", "a", "photo"] in lines
 
 
 @pytest.mark.parametrize("name", ["resnet50", "resnet101", "vgg16"])
 def test_all_weights(run, name):
     page = run("show", name, "--weights").stdout
-    for source in sources()[name]:
+    for source in weights_sources()[name]:
         assert f"\n{source.name}" in page
         assert f"  {source.address}\n" in page  # whole, however long
         assert f"  {source.file}\n" in page
         assert (source.hash or "none published") in page
 
 
-def test_nine_files_are_no_reason_to_ask_again(run):
-    assert len(sources()["resnet101"]) == 9
+def test_nine_weights_are_all_listed(run):
+    assert len(weights_sources()["resnet101"]) == 9
     assert "--weights" not in run("show", "resnet101").stdout
 
 
 @pytest.mark.parametrize("words", [[], ["--weights"]], ids=["card", "weights"])
 def test_networks_without_weights(run, document, words):
     page = " ".join(run("show", "vgg16_c", *words).stdout.split())
-    assert "nobody publishes any; of its family there are some for vgg11, vgg11_bn" in page
+    assert "none published; related networks with weights: vgg11, vgg11_bn" in page
     assert "predict" not in page
-    assert "nor for others of its family" in run("show", "lenet5", *words).stdout
+    assert "none published for this network or its family" in run("show", "lenet5", *words).stdout
     assert document("show", "lenet5", *words)["result"]["weights"] == []
 
 
 def test_weights_of_a_model_file(fails, tmp_path):
     (tmp_path / "mine.h5").write_bytes(HDF5 + b"whatever")
-    assert "is about a network of the zoo" in fails("show", tmp_path / "mine.h5", "--weights", code=2)
+    assert "needs the name of a network in the zoo" in fails("show", tmp_path / "mine.h5", "--weights", code=2)
 
 
-def test_a_cache_that_cannot_be_read(run, monkeypatch):
+def test_unreadable_cache(run, monkeypatch):
     from kerascnn.support import store
 
     def refused():
         raise PermissionError("not yours")
 
-    monkeypatch.setattr(store, "cached", refused)
+    monkeypatch.setattr(store, "list_cached_files", refused)
     assert run("show", "vgg16").exit_code == 0
 
 
@@ -130,8 +130,8 @@ def test_a_card(run):
     ("words", "code", "text"),
     [
         ("resnet51", 2, "Did you mean resnet50"),
-        ("model.keras", 4, "there is no file model.keras"),
-        ("runs/model", 4, "there is no file runs/model"),
+        ("model.keras", 4, "file not found: model.keras"),
+        ("runs/model", 4, "file not found: runs/model"),
         ("", 2, "Missing argument"),
         ("lenet5 --diagram lenet5.png", 2, "should end in .svg"),
     ],
@@ -147,14 +147,14 @@ BAD = {  # file -> contents, text
     "picture.png": (b"\x89PNG\r\n\x1a\n", "is not a Keras model file"),
     "archive.zip": (b"PK\x03\x04", "should end in .keras"),
     "really_hdf5.keras": (HDF5, "should end in .h5"),
-    "lenet5.weights.h5": (HDF5, "holds weights without a network"),
-    "truncated.keras": (b"PK\x03\x04 and no more", "is no model that Keras can read"),
-    "truncated.h5": (HDF5 + b"and no more", "is no model that Keras can read"),
+    "lenet5.weights.h5": (HDF5, "contains weights but no model"),
+    "truncated.keras": (b"PK\x03\x04 and no more", "should be a model that Keras can load"),
+    "truncated.h5": (HDF5 + b"and no more", "should be a model that Keras can load"),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_no_model_file(fails, tmp_path, name):
+def test_not_a_model_file(fails, tmp_path, name):
     contents, text = BAD[name]
     (tmp_path / name).write_bytes(contents)
     assert text in fails("show", tmp_path / name, code=4)
@@ -163,7 +163,7 @@ def test_no_model_file(fails, tmp_path, name):
 def test_another_archive(fails, tmp_path):
     with zipfile.ZipFile(tmp_path / "other.keras", "w") as archive:
         archive.writestr("readme.txt", "not a model")
-    assert "is no model that Keras can read" in fails("show", tmp_path / "other.keras", code=4)
+    assert "should be a model that Keras can load" in fails("show", tmp_path / "other.keras", code=4)
 
 
 def test_a_folder(fails, tmp_path):
@@ -213,7 +213,7 @@ def test_diagram(run, fails, document, tmp_path):
     assert str(path) in run("show", "lenet5", "--diagram", path).stdout
     assert path.read_text().startswith("<svg")
     path.write_text("mine")
-    assert "is there already" in fails("show", "lenet5", "--diagram", path, code=2)
+    assert "already exists" in fails("show", "lenet5", "--diagram", path, code=2)
     assert path.read_text() == "mine"
     assert document("show", "lenet5", "--diagram", path, "--force")["result"]["diagram"] == str(path)
     assert path.read_text().startswith("<svg")
@@ -232,4 +232,4 @@ def test_diagram(run, fails, document, tmp_path):
     ],
 )
 def test_short_numbers(number, text):
-    assert short(number) == text
+    assert format_count(number) == text

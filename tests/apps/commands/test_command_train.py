@@ -1,4 +1,4 @@
-"""`kerascnn train`: from nothing to a tested network, on, and how it ends where something is wrong."""
+"""`kerascnn train`: training, test, resume, and errors."""
 
 import json
 import signal
@@ -11,7 +11,7 @@ import pytest
 from kerascnn.data import load
 from kerascnn.evaluation.statistics import wilson
 from kerascnn.training import RECIPES
-from kerascnn.training.fit import Plan
+from kerascnn.training.fit import TrainingPlan
 
 
 def stripes(count=60):
@@ -41,13 +41,15 @@ def train(document, source, tmp_path):
 
     def start(*words, data="parts.npz", out="run", code=0):
         path = tmp_path / out
-        found = document("train", "lenet5", "--data", source / data, "--out", path, "--batch", 12, *words, code=code)
+        found = document(
+            "train", "lenet5", "--data", source / data, "--out", path, "--batch-size", 12, *words, code=code
+        )
         return path, found["result"]
 
     return start
 
 
-def test_from_nothing_to_a_tested_network(train, source):
+def test_train_and_test(train, source):
     path, result = train("--epochs", 6)
     test = result["test"]
     assert test["images"] == 12
@@ -64,8 +66,8 @@ def test_from_nothing_to_a_tested_network(train, source):
 
 @pytest.mark.nightly
 def test_ctrl_c_then_resume(train, monkeypatch):
-    """As if nothing had happened; and the locked images are looked at once only."""
-    original, asked = Plan.rate, []
+    """Same result as an uninterrupted run; the test set is used once."""
+    original, asked = TrainingPlan.learning_rate, []
 
     def rate(plan, step, errors):
         if step == plan.steps and not asked:
@@ -73,7 +75,7 @@ def test_ctrl_c_then_resume(train, monkeypatch):
         return original(plan, step, errors)
 
     whole, _ = train("--epochs", 3, out="whole")
-    monkeypatch.setattr(Plan, "rate", rate)
+    monkeypatch.setattr(TrainingPlan, "learning_rate", rate)
     path, result = train("--epochs", 3, code=130)
     assert result["stopped"] == "stopped by Ctrl-C after epoch 2 of 3"
     assert result["test"] is None
@@ -89,20 +91,20 @@ def test_ctrl_c_then_resume(train, monkeypatch):
 def test_text(run, source, tmp_path):
     outcome = run("train", "lenet5", "--data", source / "parts.npz", "--out", tmp_path / "run", "--epochs", 1)
     assert outcome.exit_code == 0, outcome.stderr
-    assert "right of 12, 95 % interval" in outcome.stdout
+    assert "of 12 correct, 95 % interval" in outcome.stdout
     assert f"kerascnn predict {tmp_path / 'run' / 'model.keras'} IMAGE" in outcome.stdout
     assert "epoch 1 of 1  loss" in outcome.stderr
-    assert "to learn from: 36, to watch: 12, locked: 12" in outcome.stderr
+    assert "for training: 36, for validation: 12, locked: 12" in outcome.stderr
 
 
 def test_list(run, document):
     lines = run("train", "--list").stdout.splitlines()
     assert [line.split()[0] for line in lines[1:]] == [*RECIPES]
     stated = document("train", "--list")["result"]["recipes"]
-    assert {row["name"]: row["batch"] for row in stated} == {name: row.batch for name, row in RECIPES.items()}
+    assert {row["name"]: row["batch"] for row in stated} == {name: row.batch_size for name, row in RECIPES.items()}
 
 
-SHARES = {  # words: the shares to learn from, to watch, and of the test
+SHARES = {  # words: the fractions for training, validation and test
     "by default": ([], (0.8, 0.1, 0.1)),
     "no test": (["--test", "0"], (0.9, 0.1, 0)),
     "to learn only": (["--valid", "0", "--test", "0"], (1, 0, 0)),
@@ -116,7 +118,7 @@ QUICK = ("another source", "to learn only")
 @pytest.mark.parametrize(
     "case", [pytest.param(case, marks=() if case in QUICK else pytest.mark.nightly) for case in SHARES]
 )
-def test_shares(case, run, source, tmp_path, monkeypatch):
+def test_fractions_of_splits(case, run, source, tmp_path, monkeypatch):
     monkeypatch.chdir(source)
     words, expected = SHARES[case]
     outcome = run("train", "lenet5", "--data", "whole.npz", "--out", tmp_path / "run", "--epochs", 1, *words)
@@ -126,12 +128,12 @@ def test_shares(case, run, source, tmp_path, monkeypatch):
     np.testing.assert_allclose(np.array(found) / 60, expected, atol=0.1)
     assert [count > 0 for count in found] == [share > 0 for share in expected]
     assert ("not tested" in outcome.stdout) == (found[2] == 0)
-    assert ("watched by" in outcome.stdout) == (found[1] > 0)
+    assert ("best validation accuracy" in outcome.stdout) == (found[1] > 0)
 
 
 WRONG = {
     "network": (["lenet6", "--data", "parts.npz"], 2, "lenet5"),
-    "no network": (["--data", "parts.npz"], 2, "which network"),
+    "no network": (["--data", "parts.npz"], 2, "missing argument NAME"),
     "no data": (["lenet5"], 2, "needs images"),
     "recipe": (["lenet5", "--data", "parts.npz", "--recipe", "alexnt"], 2, "alexnet"),
     "epochs": (["lenet5", "--data", "parts.npz", "--epochs", "0"], 2, "--epochs"),
@@ -139,8 +141,12 @@ WRONG = {
     "size": (["lenet5", "--data", "parts.npz", "--size", "4"], 2, "at least"),
     "rate": (["lenet5", "--data", "parts.npz", "--lr", "1e30"], 1, "NaN or infinite"),
     "share": (["lenet5", "--data", "parts.npz", "--test", "1"], 2, "--test"),
-    "shares": (["lenet5", "--data", "parts.npz", "--test", ".5", "--valid", ".5"], 4, "something to train on"),
-    "strange": (["lenet5", "--data", "parts.npz", "--test-data", "strange.npz"], 4, "classes that --data has not: up"),
+    "shares": (["lenet5", "--data", "parts.npz", "--test", ".5", "--valid", ".5"], 4, "to leave images for training"),
+    "strange": (
+        ["lenet5", "--data", "parts.npz", "--test-data", "strange.npz"],
+        4,
+        "only classes of --data. Received also: up",
+    ),
 }
 
 
@@ -154,12 +160,12 @@ def test_wrong(run, name, source, tmp_path, monkeypatch):
     assert "Traceback" not in outcome.stderr
 
 
-def test_what_is_in_a_folder_stays(fails, tmp_path):
+def test_existing_folders_are_not_overwritten(fails, tmp_path):
     words = ("train", "lenet5", "--data", "digits", "--out")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "state.npz").write_bytes(b"")
-    assert "has a run in it" in fails(*words, tmp_path / "run", code=2)
+    assert "already contains a run" in fails(*words, tmp_path / "run", code=2)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.txt").write_text("all of it")
-    assert "has files in it" in fails(*words, tmp_path / "other", code=2)
-    assert "has files in it" in fails(*words, tmp_path / "other", "--resume", code=2)
+    assert "is not empty" in fails(*words, tmp_path / "other", code=2)
+    assert "is not empty" in fails(*words, tmp_path / "other", "--resume", code=2)

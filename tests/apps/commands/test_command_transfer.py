@@ -1,4 +1,4 @@
-"""`kerascnn transfer`: from images to a chosen network with the evidence, and how it ends where something is wrong."""
+"""`kerascnn transfer`: the study, its files, resume, and errors."""
 
 import json
 from dataclasses import replace
@@ -11,7 +11,7 @@ import pytest
 
 from kerascnn import build_model
 from kerascnn.transfer_learning import runner
-from kerascnn.transfer_learning.trials import Outcome, Point
+from kerascnn.transfer_learning.trials import Trial, TrialResult
 
 study = import_module("kerascnn.transfer_learning.study")
 
@@ -34,7 +34,7 @@ def source(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def here(monkeypatch, tmp_path):
     """Points in this process, which spares a start of TensorFlow; features in a folder of the test's own."""
-    monkeypatch.setattr(runner, "SPLITS", False)
+    monkeypatch.setattr(runner, "CAN_FORK", False)
     monkeypatch.setenv("KERASCNN_HOME", str(tmp_path / "cache"))
 
 
@@ -43,7 +43,7 @@ def words(source, tmp_path):
     return "transfer", source / "stripes.npz", "--models", source / "backbone.keras", "--out", tmp_path / "run"
 
 
-def test_from_images_to_a_network(document, run, fails, words, tmp_path):
+def test_transfer(document, run, fails, words, tmp_path):
     found = document(*words, "--strategy", "linear")
     result, folder = found["result"], tmp_path / "run"
     assert {path.name for path in folder.iterdir()} == {*result["files"], "ledger"}
@@ -52,20 +52,20 @@ def test_from_images_to_a_network(document, run, fails, words, tmp_path):
     assert sum(row["chosen"] for row in result["candidates"]) == 1
     assert json.loads((folder / "labels.json").read_text()) == ["left", "none", "right"]
     assert keras.saving.load_model(folder / "model.keras").output_shape == (None, 3)
-    assert "--resume to go on" in fails(*words, code=2)
+    assert "--resume to continue" in fails(*words, code=2)
     again = run(*words, "--strategy", "linear", "--resume")
     assert again.exit_code == 0, again.stderr
-    assert f"{result['test']['right']} right of {result['test']['images']}" in again.stdout
+    assert f"{result['test']['right']} of {result['test']['images']} correct" in again.stdout
     assert again.stdout.splitlines()[-1].strip().startswith("kerascnn export")
-    assert "a first usable classifier" in again.stderr
+    assert "first classifier ready" in again.stderr
 
 
 @pytest.mark.parametrize(
     ("data", "models", "more", "code", "text"),
     [
         ("nowhere.npz", "backbone.keras", (), 4, "nowhere.npz"),
-        ("one.npz", "backbone.keras", (), 4, "two classes or more"),
-        ("stripes.npz", "nothing.keras", (), 4, "there is no file"),
+        ("one.npz", "backbone.keras", (), 4, "at least two classes"),
+        ("stripes.npz", "nothing.keras", (), 4, "file not found"),
         ("stripes.npz", "resnet20_cifra10", (), 2, "resnet20_cifar10"),
         ("stripes.npz", "backbone.keras", ("--budget", "soon"), 2, "--budget 10m"),
         ("stripes.npz", "backbone.keras", ("--strategy", "hope"), 2, "'auto'"),
@@ -77,21 +77,21 @@ def test_wrong(fails, source, data, models, more, code, text, monkeypatch, tmp_p
     assert text in fails("transfer", data, "--models", models, "--out", tmp_path / "run", *more, code=code)
 
 
-def test_nowhere_to_write(fails, words, tmp_path):
+def test_unwritable_folder(fails, words, tmp_path):
     (tmp_path / "run").write_text("")
     assert fails(*words, code=2)
     (tmp_path / "file").write_text("")
-    assert "cannot be written" in fails(*words[:-1], tmp_path / "file" / "run", code=1)
+    assert "cannot write" in fails(*words[:-1], tmp_path / "file" / "run", code=1)
 
 
-def test_files_of_others_stay(fails, words, tmp_path):
+def test_other_files_are_not_overwritten(fails, words, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.txt").write_text("")
-    assert "has files in it, and stays" in fails(*words, code=2)
+    assert "is not empty" in fails(*words, code=2)
 
 
 def test_interrupted(run, words, monkeypatch):
-    """What is finished stays, and how to go on is said."""
+    """Finished work is stored, and the message says how to resume."""
 
     def interrupted(*given, **named):
         raise KeyboardInterrupt
@@ -99,15 +99,17 @@ def test_interrupted(run, words, monkeypatch):
     monkeypatch.setattr(study, "transfer", interrupted)
     outcome = run(*words)
     assert outcome.exit_code == 130
-    assert "the same command goes on with --resume" in outcome.stderr
+    assert "add --resume to the same command to continue" in outcome.stderr
 
 
-def test_points_that_fail(document, words, monkeypatch):
-    """The others count; the exit code and the warnings tell."""
-    point = Point("stage2", "", 1e-3, "none", 1)
+def test_failed_trials(document, words, monkeypatch):
+    """The other trials are used; exit code 5 and a warning."""
+    point = Trial("stage2", "", 1e-3, "none", 1)
     whole = study.transfer
-    failed = (Outcome(point, failed="out of memory"),)
-    monkeypatch.setattr(study, "transfer", lambda *given, **named: replace(whole(*given, **named), outcomes=failed))
+    failed = (TrialResult(point, failed="out of memory"),)
+    monkeypatch.setattr(
+        study, "transfer", lambda *given, **named: replace(whole(*given, **named), trial_results=failed)
+    )
     found = document(*words, "--strategy", "linear", code=5)
     assert found["warnings"] == [f"{point} failed: out of memory"]
 
@@ -117,5 +119,5 @@ def test_digits(document, tmp_path):
     result = document("transfer", "digits", "--out", tmp_path / "run", "--strategy", "linear")["result"]
     assert result["test"]["accuracy"] >= 0.98
     assert result["advice"] == ["different", "little"]
-    assert result["difference"]["low"] > 0  # better than the usual way, beyond chance
+    assert result["difference"]["low"] > 0  # better than the baseline, beyond chance
     assert result["chosen"]["stage"] != "features"

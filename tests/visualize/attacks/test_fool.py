@@ -8,7 +8,7 @@ from attacked import CLASSES, SIZE, linear, margin_of, small
 from keras import layers, ops
 
 import kerascnn
-from kerascnn.visualize import Probe
+from kerascnn.visualize import Lens
 from kerascnn.visualize.attacks.fool import ATTACKS, fool
 from kerascnn.visualize.attacks.norms import ssim
 
@@ -18,7 +18,7 @@ METHODS = [pytest.param(name, FEW.get(name, {}), id=name) for name in ATTACKS]
 
 def test_fgsm_is_the_sign_of_the_slope(pixels, rng):
     model, weights = linear(rng)
-    found = fool(model, pixels, method="fgsm", size=3)
+    found = fool(model, pixels, method="fgsm", epsilon=3)
     _, slope = margin_of(model, weights, pixels)
     np.testing.assert_allclose(found.images, pixels - 3 * np.sign(slope).reshape(pixels.shape), atol=1e-3)
 
@@ -32,7 +32,7 @@ def test_sizes_are_never_exceeded_nor_the_range(name, norm, rng):
     images = images.astype(np.float32)
     for size in (0.5, 4.0, 300.0):
         options = {"norm": norm} if name == "pgd" else {}
-        found = fool(small(), images, method=name, size=size, lead=1e4, **options)  # never done, so always moving
+        found = fool(small(), images, method=name, epsilon=size, lead=1e4, **options)  # never done, so always moving
         assert getattr(found, norm).max() <= size * (1 + 1e-6) + 4e-5  # 4e-5: of float32 near 255
         assert found.images.min() >= 0
         assert found.images.max() <= 255
@@ -40,7 +40,7 @@ def test_sizes_are_never_exceeded_nor_the_range(name, norm, rng):
 
 @pytest.mark.parametrize("name", ["fgsm", "bim", "pgd"])
 def test_a_size_of_nothing_changes_nothing(name, pixels):
-    found = fool(small(), pixels, method=name, size=0)
+    found = fool(small(), pixels, method=name, epsilon=0)
     np.testing.assert_array_equal(found.images, pixels)
     assert not found.success.any()
     assert not found.difference.any()
@@ -48,8 +48,10 @@ def test_a_size_of_nothing_changes_nothing(name, pixels):
 
 def test_more_size_fools_more_and_many_steps_more_than_one(rng):
     model, images = small(), rng.uniform(0, 255, (24, *SIZE)).astype(np.float32)
-    counts = [fool(model, images, method="pgd", size=size, start=False).success.sum() for size in (1, 4, 16, 64, 255)]
-    single = [fool(model, images, method="fgsm", size=size).success.sum() for size in (1, 4, 16, 64, 255)]
+    counts = [
+        fool(model, images, method="pgd", epsilon=size, start=False).success.sum() for size in (1, 4, 16, 64, 255)
+    ]
+    single = [fool(model, images, method="fgsm", epsilon=size).success.sum() for size in (1, 4, 16, 64, 255)]
     assert counts == sorted(counts)
     assert counts[-1] == len(images)
     assert all(many >= one for many, one in zip(counts, single, strict=True))
@@ -59,7 +61,7 @@ def test_more_size_fools_more_and_many_steps_more_than_one(rng):
 def test_targets_are_reached(name, options, pixels):
     model = small()
     wanted = (np.asarray(model(pixels)).argmax(1) + 1) % CLASSES
-    size = {"size": 120} if name in ("fgsm", "bim", "pgd") else {}
+    size = {"epsilon": 120} if name in ("fgsm", "bim", "pgd") else {}
     found = fool(model, pixels, wanted, method=name, **options, **size)
     reached = np.asarray(model(found.images)).argmax(1) == wanted
     np.testing.assert_array_equal(found.success, reached)
@@ -68,12 +70,12 @@ def test_targets_are_reached(name, options, pixels):
 
 @pytest.mark.parametrize(("name", "options"), METHODS)
 def test_numbers_do_not_depend_on_the_chunk(name, options, pixels):
-    one, two = (fool(small(), pixels, method=name, batch=batch, **options) for batch in (5, 2))
+    one, two = (fool(small(), pixels, method=name, batch_size=batch, **options) for batch in (5, 2))
     np.testing.assert_allclose(one.images, two.images, atol=0.05)
 
 
 def test_a_seed_gives_an_image_its_own_start(pixels):
-    options = {"method": "pgd", "size": 8, "steps": 1, "step": 0}
+    options = {"method": "pgd", "epsilon": 8, "steps": 1, "step_size": 0}
     some, all_ = fool(small(), pixels[:2], **options), fool(small(), pixels, **options)
     np.testing.assert_array_equal(some.images, all_.images[:2])
     assert np.abs(all_.difference).max() > 7
@@ -83,7 +85,7 @@ def test_a_seed_gives_an_image_its_own_start(pixels):
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 def test_a_start_belongs_to_the_image_wherever_it_is_in_a_batch(norm, pixels):
     """Alone, in a part of the batch, in another order, twice."""
-    options = {"method": "pgd", "norm": norm, "steps": 1, "step": 0}
+    options = {"method": "pgd", "norm": norm, "steps": 1, "step_size": 0}
     start = fool(small(), pixels, **options).images
     assert (start != pixels).any((1, 2, 3)).all()
     order = np.array([3, 0, 4, 4, 1])
@@ -126,7 +128,7 @@ def test_a_saturated_softmax_is_fooled(rng, pixels):
 def test_whole_steps_survive_8_bits(pixels):
     model = small()
     for name in ("minimal", "pgd"):
-        found = fool(model, np.round(pixels), method=name, whole=True, steps=20)
+        found = fool(model, np.round(pixels), method=name, integer_pixels=True, steps=20)
         assert found.success.all()
         assert found.survives.all()
         np.testing.assert_array_equal(found.images, np.round(found.images))
@@ -140,8 +142,8 @@ def test_a_model_of_another_range_is_fooled_by_the_same(pixels):
     plain = small()
     image = keras.Input(SIZE)
     foreign = keras.Model(image, plain(image * 127.5 + 127.5))
-    asked = Probe(foreign, preprocess=lambda x: x / 127.5 - 1)
-    for options in ({"method": "minimal"}, {"method": "pgd", "size": 4, "start": False}):
+    asked = Lens(foreign, preprocess=lambda x: x / 127.5 - 1)
+    for options in ({"method": "minimal"}, {"method": "pgd", "epsilon": 4, "start": False}):
         one = fool(plain, pixels, **options)
         two = fool(foreign, pixels / 127.5 - 1, bounds=(-1, 1), **options)
         three = fool(asked, pixels, **options)
@@ -195,7 +197,7 @@ def test_any_classifier_is_fooled(make, rng):
     model = make()
     images = rng.uniform(60, 190, (3, *model.input_shape[1:])).astype(np.float32)
     for name in ("minimal", "pgd"):
-        found = fool(model, images, method=name, steps=20, **({"size": 120} if name == "pgd" else {}))
+        found = fool(model, images, method=name, steps=20, **({"epsilon": 120} if name == "pgd" else {}))
         assert found.success.all(), name
         scores = np.asarray(model(found.images), np.float32)
         classes = scores.argmax(1) if scores.shape[1] > 1 else (scores[:, 0] >= 0.5).astype(int)
@@ -233,11 +235,11 @@ def test_what_cannot_be_is_refused(pixels):
         ({"target": 9}, "from 0 to 3"),
         ({"target": [0, 1]}, "one for each of 5"),
         ({"target": "cat"}, "should be a number"),
-        ({"target": "caat", "labels": ["cat", "dog", "cow", "hen"]}, "Did you mean cat"),
+        ({"target": "caat", "class_names": ["cat", "dog", "cow", "hen"]}, "Did you mean cat"),
         ({"bounds": (0, 1)}, "range of the images"),
         ({"bounds": (1, 0)}, "lowest, highest"),
         ({"norm": "l3"}, "Unknown norm"),
-        ({"method": "pgd", "size": -1}, "at least 0"),
+        ({"method": "pgd", "epsilon": -1}, "at least 0"),
         ({"steps": 0}, "at least 1"),
     ):
         with pytest.raises(ValueError, match=words):
@@ -261,7 +263,7 @@ def test_whether_an_image_is_fooled_is_for_the_model_to_say(name, options, end, 
     """What only the compiled attack believes is no success; differences as small as rounding's deny nothing."""
     inner, _ = linear(rng)
     inner.layers[-1].bias.assign([30, 0])
-    size = {"size": 120} if name in ("fgsm", "bim", "pgd") else {}
+    size = {"epsilon": 120} if name in ("fgsm", "bim", "pgd") else {}
     for more, expected in ((1e4, False), (1e-4, True)):
         model = keras.Model(inner.input, layers.Activation(end or "linear")(Biased(more)(inner.output)))
         found = fool(model, pixels, method=name, **options, **size)
@@ -274,7 +276,7 @@ def test_whether_an_image_is_fooled_is_for_the_model_to_say(name, options, end, 
 
 
 def test_a_lead_that_is_not_reached_is_no_success(pixels):
-    model, options = small(), {"method": "pgd", "size": 120, "steps": 8}
+    model, options = small(), {"method": "pgd", "epsilon": 120, "steps": 8}
     leads = [fool(each, pixels, lead=4, **options) for each in (model, small("softmax"))]
     for found in leads:
         scores = np.asarray(model(found.images))
@@ -291,7 +293,7 @@ def test_the_output_that_counts_is_the_one_that_is_asked(chosen, pixels, rng):
     x = layers.Concatenate()([layers.Flatten()(layers.Rescaling(1 / 255, -0.5)(image)), gate])
     model = keras.Model([gate, image], {"one": layers.Dense(3, name="one")(x), "two": layers.Dense(4, name="two")(x)})
     given = {"image": pixels, "gate": rng.uniform(0, 1, (len(pixels), 3)).astype(np.float32)}
-    found = fool(Probe(model, output=chosen), given)
+    found = fool(Lens(model, output=chosen), given)
     classes = [np.asarray(model([given["gate"], each])[chosen]).argmax(1) for each in (pixels, found.images)]
     np.testing.assert_array_equal(found.before, classes[0])
     np.testing.assert_array_equal(found.after, classes[1])
@@ -299,7 +301,7 @@ def test_the_output_that_counts_is_the_one_that_is_asked(chosen, pixels, rng):
 
 
 def test_results_are_tables_and_pictures(pixels, tmp_path):
-    found = fool(small(), pixels, "cow", labels=["cat", "dog", "cow", "hen"])
+    found = fool(small(), pixels, "cow", class_names=["cat", "dog", "cow", "hen"])
     assert [*found.table.columns[:6]] == ["image", "before", "confidence_before", "after", "confidence_after", "target"]
     assert set(found.table.target) == {"cow"}
     change = (found.images - pixels).astype(np.float64)
@@ -311,10 +313,10 @@ def test_results_are_tables_and_pictures(pixels, tmp_path):
 
 
 def test_no_difference_is_mid_gray():
-    from kerascnn.visualize.attacks.attack import amplified
+    from kerascnn.visualize.attacks.attack import amplify_difference
 
-    assert (amplified(np.zeros((2, 2, 3)), 10) == 128).all()
-    np.testing.assert_array_equal(amplified(np.array([[[-20.0, 1.0, 20.0]]]), 10)[0, 0], [0, 138, 255])
+    assert (amplify_difference(np.zeros((2, 2, 3)), 10) == 128).all()
+    np.testing.assert_array_equal(amplify_difference(np.array([[[-20.0, 1.0, 20.0]]]), 10)[0, 0], [0, 138, 255])
 
 
 def test_structural_similarity_is_its_formula(rng):

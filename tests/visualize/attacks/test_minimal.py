@@ -68,7 +68,7 @@ def test_no_larger_than_the_least_size_with_which_pgd_fools(norm, pixels):
         low, high = 0.0, 400.0
         for _ in range(12):
             size = (low + high) / 2
-            done = fool(model, pixels[i : i + 1], method="pgd", norm=norm, size=size, start=False).success[0]
+            done = fool(model, pixels[i : i + 1], method="pgd", norm=norm, epsilon=size, start=False).success[0]
             low, high = (low, size) if done else (size, high)
         assert getattr(minimal, norm)[i] <= high * 1.02
 
@@ -145,7 +145,7 @@ def test_more_starts_are_never_longer_and_a_seed_repeats_them(rng):
     assert (sizes[1] <= sizes[0] * 1.001).all()
     assert (sizes[2] <= sizes[1] * 1.001).all()
     np.testing.assert_array_equal(sizes[2], sizes[3])
-    with pytest.raises(ValueError, match="`starts` should be at least 1"):
+    with pytest.raises(ValueError, match="`starts` should be a number of at least 1"):
         fool(small(), images, starts=0)
 
 
@@ -153,10 +153,10 @@ def test_more_starts_are_never_longer_and_a_seed_repeats_them(rng):
 def test_photos_are_fooled_no_longer_than_by_deepfool(squeezenet, shared):
     """And the network says so itself, one by one, also of photos that are on the border by a hair."""
     photos = sorted(shared("data", "imagenet_sample").glob("*.jpg"))[4:8]
-    found = fool(squeezenet, photos, labels=False)
+    found = fool(squeezenet, photos, class_names=False)
     assert found.success.all()
     for image, before, after in zip(found.images, found.before, found.after, strict=True):
-        probs = kerascnn.predict(squeezenet, image, labels=False).probs[0]
+        probs = kerascnn.predict(squeezenet, image, class_names=False).probs[0]
         assert probs.argmax() == after != before
     logits = keras.Model(squeezenet.input, squeezenet.get_layer("logits").output)
     theirs = [deepfool(logits, image) for image in found.originals]
@@ -167,10 +167,10 @@ def test_photos_are_fooled_no_longer_than_by_deepfool(squeezenet, shared):
 def test_photos_become_any_class(squeezenet, shared, rng):
     photos = sorted(shared("data", "imagenet_sample").glob("*.jpg"))[:2]
     target = rng.integers(0, 1000, 2)
-    found = fool(squeezenet, photos, target, labels=False, steps=30)
+    found = fool(squeezenet, photos, target, class_names=False, steps=30)
     assert found.success.all()
     assert np.median(found.l2) < 200
     assert found.ssim.min() > 0.98
-    whole = fool(squeezenet, photos, target, labels=False, whole=True, steps=20)
+    whole = fool(squeezenet, photos, target, class_names=False, integer_pixels=True, steps=20)
     assert whole.survives.mean() >= 0.75
     assert (whole.l2 >= found.l2)[whole.survives].all()

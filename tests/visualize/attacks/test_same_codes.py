@@ -66,7 +66,7 @@ def test_more_room_brings_them_nearer(pairs):
 def test_one_guide_serves_all_and_chunks_do_not_count(pairs):
     sources, guides = pairs
     one = twin(small(), sources, guides[:1], layer="scores", steps=20)
-    two = twin(small(), sources, guides[[0, 0, 0, 0]], layer="scores", steps=20, batch=3)
+    two = twin(small(), sources, guides[[0, 0, 0, 0]], layer="scores", steps=20, batch_size=3)
     np.testing.assert_allclose(one.distance, two.distance, rtol=0.02, atol=1e-3)
     assert len(one.guide_names) == 4
 
@@ -110,6 +110,6 @@ def test_what_cannot_be_is_refused(pairs):
 @pytest.mark.nightly
 def test_photos_have_twins_of_another_class(squeezenet, shared):
     photos = sorted(shared("data", "imagenet_sample").glob("*.jpg"))
-    found = twin(squeezenet, photos[:2], photos[100:102], layer="features", labels=False, steps=60)
+    found = twin(squeezenet, photos[:2], photos[100:102], layer="features", class_names=False, steps=60)
     assert found.distance.max() < 0.6  # of what parts the two photos
     assert (found.class_twin != found.class_source).all()

@@ -94,7 +94,7 @@ def test_the_same_as_tf_keras_vis_where_it_works(cam, pixels, capsys):
     if cam is grad_cam_pp:
         expected = expected / np.exp(found.scores)[:, None, None]
     assert expected.max() > 0
-    close(found.facts["coarse"][..., 0], expected)
+    close(found.metadata["coarse"][..., 0], expected)
 
 
 def test_score_cam_by_the_channels_that_vary_most(pixels, capsys):
@@ -104,7 +104,7 @@ def test_score_cam_by_the_channels_that_vary_most(pixels, capsys):
     model = flat(stride=1)
     found = score_cam(model, pixels[:1], 3, channels=3)
     expected = Scorecam(model)(CategoricalScore(3), tf.constant(pixels[:1]), max_N=3, **WHOLE)
-    close(found.facts["coarse"][..., 0], expected)
+    close(found.metadata["coarse"][..., 0], expected)
 
 
 @pytest.mark.parametrize("spelled", [nested, sequential, softmax_layer])
@@ -151,7 +151,7 @@ def test_grad_cam_pp_by_hand(plain, pixels):
     weights = (alpha * np.maximum(g, 0)).sum((1, 2), keepdims=True)
     expected = np.maximum((weights * maps).sum(-1), 0)
     assert expected.max() > 0
-    close(grad_cam_pp(plain, pixels, classes).facts["coarse"][..., 0], expected)
+    close(grad_cam_pp(plain, pixels, classes).metadata["coarse"][..., 0], expected)
 
 
 def test_layer_cam_by_hand(pixels):
@@ -161,7 +161,7 @@ def test_layer_cam_by_hand(pixels):
     model = keras.Model(image, layers.Dense(4)(x))
     maps, g, scores = activations(model, pixels, [3, 1, 1])
     found = layer_cam(model, pixels, [3, 1, 1])
-    close(found.facts["coarse"][..., 0], np.maximum((np.maximum(g, 0) * maps).sum(-1), 0))
+    close(found.metadata["coarse"][..., 0], np.maximum((np.maximum(g, 0) * maps).sum(-1), 0))
     close(found.scores, scores)
 
 
@@ -175,7 +175,7 @@ def test_score_cam_by_hand(plain, pixels):
     weights = np.stack([tf.nn.softmax(scores).numpy()[:, 2] for scores in shown], -1)
     expected = np.einsum("nhwc,nc->nhw", maps, weights)
     for batch in (None, 1, 3):
-        close(score_cam(plain, pixels, 2, batch=batch).facts["coarse"][..., 0], expected)
+        close(score_cam(plain, pixels, 2, batch_size=batch).metadata["coarse"][..., 0], expected)
     close(score_cam(plain, pixels, 2).scores, plain(pixels)[:, 2])  # the score itself is asked as ever
 
 
@@ -221,8 +221,8 @@ def test_cam_of_a_pooled_net_is_grad_cam(plain, pixels):
     weights = plain.get_layer("scores").get_weights()[0][:, 3]
     cam = np.maximum(maps @ weights, 0)
     found = grad_cam(plain, pixels, 3, layer="last")
-    assert np.corrcoef(found.facts["coarse"].ravel(), cam.ravel())[0, 1] > 0.9999
-    close(found.facts["coarse"][..., 0], cam / (maps.shape[1] * maps.shape[2]))
+    assert np.corrcoef(found.metadata["coarse"].ravel(), cam.ravel())[0, 1] > 0.9999
+    close(found.metadata["coarse"][..., 0], cam / (maps.shape[1] * maps.shape[2]))
 
 
 def test_guided_grad_cam_is_a_product(plain, pixels):
@@ -249,7 +249,7 @@ def test_memory_of_score_cam_does_not_grow_with_channels(plain, pixels, monkeypa
     from kerascnn.visualize.attribution import cam as cams
     from kerascnn.visualize.engine import query
 
-    sizes, draw = [], query.Question
+    sizes, draw = [], query.Query
 
     def question(*args, **kwargs):
         made = draw(*args, **kwargs)
@@ -258,19 +258,19 @@ def test_memory_of_score_cam_does_not_grow_with_channels(plain, pixels, monkeypa
             object.__setattr__(made, "draw", lambda i, w: sizes.append(len(i) * len(w)) or inner(i, w))
         return made
 
-    monkeypatch.setattr(cams, "Question", question)
-    score_cam(plain, pixels, 0, batch=4)
+    monkeypatch.setattr(cams, "Query", question)
+    score_cam(plain, pixels, 0, batch_size=4)
     assert sizes
     assert max(sizes) <= 4
 
 
 def test_what_cannot_be_is_refused(plain, pixels):
     for cam in CAMS:
-        with pytest.raises(ValueError, match="`layer` should have places"):
+        with pytest.raises(ValueError, match="`layer` should have feature maps"):
             cam(plain, pixels, 0, layer="pool")
         with pytest.raises(ValueError, match="Did you mean last"):
             cam(plain, pixels, 0, layer="lost")
-    with pytest.raises(ValueError, match="`channels` should be from 1 to the 8"):
+    with pytest.raises(ValueError, match="`channels` should be from 1 to 8"):
         score_cam(plain, pixels, 0, channels=9)
 
 
@@ -311,9 +311,9 @@ def slopes_of(*g):
 def test_grad_cam_pp_warns_where_its_denominators_cancel(last, part):
     """2 + sum(A) g = 2 + 4 g is nothing at the last place."""
     model, image = slopes_of(0.5, 0.25, 0.5, last), np.ones((1, 2, 2, 1), np.float32)
-    with pytest.warns(UserWarning, match=f"grad_cam_pp divides by almost nothing.*{part} of the largest"):
+    with pytest.warns(UserWarning, match=f"grad_cam_pp is numerically unstable.*{part} of the map's largest"):
         found = grad_cam_pp(model, image, 0, layer="last")
-    assert found.facts["rounding"][0] > 0.01
+    assert found.metadata["rounding"][0] > 0.01
     assert np.isfinite(layer_cam(model, image, 0, layer="last").values).all()
 
 
@@ -323,5 +323,5 @@ def test_grad_cam_pp_warns_where_its_denominators_cancel(last, part):
 def test_grad_cam_pp_is_silent_where_they_do_not_matter(g, recwarn):
     found = grad_cam_pp(slopes_of(*g), np.ones((1, 2, 2, 1), np.float32), 0, layer="last")
     assert np.isfinite(found.values).all()
-    assert found.facts["rounding"][0] < 1e-3
+    assert found.metadata["rounding"][0] < 1e-3
     assert not [each for each in recwarn if "grad_cam_pp" in str(each.message)]

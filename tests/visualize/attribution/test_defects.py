@@ -12,8 +12,8 @@ from kerascnn.visualize import (
     grad_cam,
     guided_backprop,
     integrated_gradients,
+    lens,
     occlusion,
-    probe,
     saliency,
     smoothgrad,
 )
@@ -159,7 +159,7 @@ def test_09_and_17_integrated_has_its_factor_and_its_mean(bare):
 
 
 def test_10_grad_cam_finds_its_layer(model):
-    last = [node.name for node in probe(model).graph.nodes if node.kind == "ReLU"][-1]
+    last = [node.name for node in lens(model).graph.nodes if node.kind == "ReLU"][-1]
     np.testing.assert_array_equal(grad_cam(model, PIXELS, 1).values, grad_cam(model, PIXELS, 1, layer=last).values)
 
 
@@ -168,7 +168,7 @@ def test_11_another_class_traces_nothing():
     for classes in range(3):
         saliency(model, PIXELS, classes)
         guided_backprop(model, PIXELS, np.int64(classes))
-    programs = probe(model).programs
+    programs = lens(model).programs
     assert len(programs) == 2
     assert all(program.experimental_get_tracing_count() == 1 for program in programs.values())
 

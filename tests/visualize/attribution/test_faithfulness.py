@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import correlate1d
 
-from kerascnn.visualize import probe
-from kerascnn.visualize.attribution.faithfulness import area, blur_images, choose, curves, ranks
+from kerascnn.visualize import lens
+from kerascnn.visualize.attribution.faithfulness import blur_images, choose, curve_area, curves, rank_pixels
 
 SIDE = 8
 
@@ -82,22 +82,22 @@ def test_the_blur_is_a_gaussian_of_eleven_pixels(rng):
 
 def test_area_of_a_constant_and_of_a_line():
     shares = np.array([0, 0.1, 0.5, 1])
-    assert area(shares, np.full((2, 4), 0.3)) == pytest.approx([0.3, 0.3])
-    assert area(shares, shares) == pytest.approx(0.5)
+    assert curve_area(shares, np.full((2, 4), 0.3)) == pytest.approx([0.3, 0.3])
+    assert curve_area(shares, shares) == pytest.approx(0.5)
 
 
 def test_ranks_by_hand():
     maps = np.array([[[3.0, -1], [7, 3]]])
-    found = ranks(maps, np.array([[[0.9, 0], [0, 0.1]]]))
+    found = rank_pixels(maps, np.array([[[0.9, 0], [0, 0.1]]]))
     assert found[0, ..., 0].tolist() == [[2, 3], [0, 1]]
 
 
 def test_any_batch_gives_the_same_and_traces_once(case, rng):
     attribution = given(rng.random((2, SIDE, SIDE)), case.images)
-    whole, told = curves(case.model, attribution, steps=7, batch=100), []
-    made = len(probe(case.model).programs)
-    parts = curves(case.model, attribution, steps=7, batch=5, on_progress=lambda *done: told.append(done))
-    assert len(probe(case.model).programs) == made
+    whole, told = curves(case.model, attribution, steps=7, batch_size=100), []
+    made = len(lens(case.model).programs)
+    parts = curves(case.model, attribution, steps=7, batch_size=5, on_progress=lambda *done: told.append(done))
+    assert len(lens(case.model).programs) == made
     assert {*told} >= {(5, 16, "images"), (16, 16, "images")}
     for kind in ("deletion", "insertion", "random_deletion", "random_insertion"):
         np.testing.assert_allclose(getattr(parts, kind), getattr(whole, kind), rtol=1e-5)
@@ -167,7 +167,7 @@ def test_figures_and_words(case, rng, tmp_path):
     found = curves(case.model, given(rng.random((2, SIDE, SIDE)), case.images))
     found.save(tmp_path / "curves.png")
     assert (tmp_path / "curves.png").stat().st_size > 10_000
-    assert "less is better" in str(found)
+    assert "lower is better" in str(found)
     assert list(found.areas) == ["image", "class", "deletion", "insertion", "random_deletion", "random_insertion"]
     assert found.areas.image.tolist() == ["0.jpg", "1.jpg"]
 
@@ -176,11 +176,11 @@ def test_figures_and_words(case, rng, tmp_path):
     ("change", "message"),
     [
         ({"steps": 0}, "`steps`"),
-        ({"batch": 0}, "`batch`"),
+        ({"batch_size": 0}, "`batch_size`"),
         ({"fill": "gry"}, "Did you mean gray"),
         ({"fill": (1, 2, 3)}, "`fill` should have 1 channels"),
         ({"blur": 0}, "`blur`"),
-        ({"classes": (0, 2)}, "`classes` should be whole numbers from 0 to 1"),
+        ({"classes": (0, 2)}, "`classes` should be integers from 0 to 1"),
         ({"classes": (0, 1, 0)}, "`classes` should be one class or one for each of 2"),
         ({"attribution": np.ones((2, SIDE, SIDE))}, "`attribution`"),
     ],
@@ -196,5 +196,5 @@ def test_choose_refuses_other_images(case):
     own = given(np.ones((2, SIDE, SIDE)), case.images)
     with pytest.raises(ValueError, match="same images"):
         choose(case.model, case.images, methods={"own": own, "other": other})
-    with pytest.raises(ValueError, match="`methods` should map"):
+    with pytest.raises(ValueError, match="`methods` should be a dictionary"):
         choose(case.model, case.images, methods=[own])

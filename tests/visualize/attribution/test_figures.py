@@ -10,10 +10,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Rectangle
 
-from kerascnn.plots.primitives import looks, scale_of, signals
+from kerascnn.plots.primitives import display_images, scale_for, signals_to_colors
 from kerascnn.plots.style import CLASSES, OTHER
 from kerascnn.visualize.attribution.attribution import Attribution
-from kerascnn.visualize.attribution.figures import cut_out, groups, side_by_side
+from kerascnn.visualize.attribution.figures import crop_box, tile_patches, unit_groups
 from kerascnn.visualize.attribution.occlusion import Occlusion
 
 
@@ -52,7 +52,7 @@ def test_a_row_an_image_with_map_and_overlay(figures):
     found = made(noise(figures, 8, 12, 3))
     figure = found.plot()
     maps = axes_titled(figure, "map")
-    assert len(maps) == len(axes_titled(figure, "over the image")) == figures
+    assert len(maps) == len(axes_titled(figure, "overlay on the image")) == figures
     drawn = [axis.images[0].get_array() for axis in maps]  # in the order of the banks
     assert all(any(np.allclose(each, one) for each in drawn) for one in found.map)
     said = texts(figure)
@@ -85,7 +85,7 @@ def test_an_unsigned_map_begins_at_zero():
 @pytest.mark.parametrize(("percent", "share"), [(99, 0.01), (90, 0.1), (100, 0.0)])
 def test_the_clipped_share_is_counted(percent, share):
     values = np.random.default_rng(0).permutation(np.arange(1.0, 10001)).reshape(100, 100)
-    scale = scale_of(values, False, percent)
+    scale = scale_for(values, False, percent)
     assert (values > scale.high).mean() == pytest.approx(share)
     assert f"{share:.1%} clipped" in scale.words
 
@@ -94,9 +94,9 @@ def test_few_values_are_not_clipped_away():
     """Where nearly all is 0, the percentile is 0 too."""
     values = np.zeros((100, 100))
     values[3, 4] = -7
-    scale = scale_of(values, True, 99.5)
+    scale = scale_for(values, True, 99.5)
     assert (scale.low, scale.high) == (-7, 7)
-    assert "largest" in scale.words
+    assert "maximum" in scale.words
 
 
 @pytest.mark.parametrize("value", [0, 2.5])
@@ -118,7 +118,7 @@ def test_what_is_no_number_is_magenta():
     colors = image.cmap(image.norm(image.get_array()))
     magenta = (colors[..., :3] == to_rgb("magenta")).all(-1)
     assert np.argwhere(magenta).tolist() == [[2, 3], [5, 5]]
-    colored = (signals(values[0], 1.0) == (1, 0, 1)).all(-1)
+    colored = (signals_to_colors(values[0], 1.0) == (1, 0, 1)).all(-1)
     assert np.argwhere(colored).tolist() == [[2, 3], [5, 5]]
 
 
@@ -127,7 +127,7 @@ def test_signals_keep_zero_at_mid_gray(channels):
     values = noise(5, 6, channels)
     values[1, 1] = 0
     most = np.abs(values).max()
-    drawn = signals(values, most)
+    drawn = signals_to_colors(values, most)
     np.testing.assert_array_equal(drawn[1, 1], 0.5)
     np.testing.assert_allclose(drawn, np.broadcast_to(0.5 + values / (2 * most), (5, 6, 3)))
     assert drawn.min() >= 0
@@ -137,20 +137,25 @@ def test_signals_keep_zero_at_mid_gray(channels):
 def test_signals_are_drawn_beside_the_image_without_a_map():
     found = made(noise(2, 6, 9, 3), rule="guided")
     figure = found.plot()
-    assert len(axes_titled(figure, "signal at the pixels")) == 2
+    assert len(axes_titled(figure, "signal at the input")) == 2
     assert not axes_titled(figure, "map")
 
 
 @pytest.mark.parametrize(
     ("low", "high", "said"),
-    [(0, 255, ""), (0, 1, "pixels from 0 (black)"), (-1, 1, "pixels from -1"), (-124, 151, "pixels from -1")],
+    [
+        (0, 255, ""),
+        (0, 1, "pixel values from 0 (black)"),
+        (-1, 1, "pixel values from -1"),
+        (-124, 151, "pixel values from -1"),
+    ],
     ids=["0 to 255", "0 to 1", "-1 to 1", "mean removed"],
 )
 @pytest.mark.parametrize("channels", [1, 3])
 def test_images_are_shown_by_their_own_range(low, high, said, channels):
     share = np.random.default_rng(0).uniform(0, 1, (2, 5, 7, channels))
     share[0, 0, 0], share[0, 0, 1] = 0, 1
-    shown, words = looks(low + share * (high - low))
+    shown, words = display_images(low + share * (high - low))
     np.testing.assert_allclose(shown, np.broadcast_to(share, (2, 5, 7, 3)), atol=1e-6)
     assert words.startswith(said)
     assert bool(words) == bool(said)
@@ -184,7 +189,7 @@ def occluded(found, grid, labels=None, classes=True):
     }
     answers["score_maps"][:, 1, 2] = 0
     where = {"rows": 4.5 + 5 * np.arange(rows), "columns": 4.5 + 5 * np.arange(columns)}
-    fields = {**vars(found), "labels": labels, "classes": found.classes if classes else None}
+    fields = {**vars(found), "class_names": labels, "classes": found.classes if classes else None}
     return Occlusion(
         **fields,
         **answers,
@@ -206,7 +211,7 @@ def test_occlusion_is_drawn_to_scale_and_on_axes_of_its_centers():
     probability = axes_titled(figure, "p(class 3)")[0]
     assert probability.images[0].get_extent() == [2, 37, 27, 2]
     assert probability.images[0].get_clim() == (0, 1)
-    assert any("occluder 10×10 px filled with 127.5, every 5×5 px" in text for text in texts(figure))
+    assert any("patch of 10×10 px filled with 127.5, every 5×5 px" in text for text in texts(figure))
 
 
 def test_classes_have_names_and_colors_of_their_own():
@@ -214,7 +219,7 @@ def test_classes_have_names_and_colors_of_their_own():
     axis = axes_titled(occluded(made(noise(1, 30, 40, 1)), (5, 7), labels).plot(), "most probable class")[0]
     said = [text.get_text() for text in axis.get_legend().get_texts()]
     assert said[0] == f"d, {np.mean(np.arange(35) % 11 == 3):.0%}"
-    assert said[-1].startswith("4 others")
+    assert said[-1].startswith("4 other classes")
     colors = [handle.get_facecolor()[:3] for handle in axis.get_legend().legend_handles]
     np.testing.assert_allclose(colors, [to_rgb(color) for color in (*CLASSES[:7], OTHER)])
 
@@ -230,22 +235,22 @@ def units(each, of, size=(12, 16)):
     """An `Attribution` from units."""
     found = made(noise(len(each), *size, 3), rule="deconvnet")
     boxes = np.array([[-2, 3, 4, 9]] * len(each))
-    found.facts.update(layer="conv", units=np.array(each), of=np.array(of), boxes=boxes)
+    found.metadata.update(layer="conv", units=np.array(each), of=np.array(of), boxes=boxes)
     return found
 
 
 def test_patches_are_cut_as_the_unit_sees_them():
     image = np.random.default_rng(0).uniform(size=(12, 16, 3))
-    part = cut_out(image, (-2, 3, 4, 9))
+    part = crop_box(image, (-2, 3, 4, 9))
     assert part.shape == (6, 6, 3)
     np.testing.assert_array_equal(part[:2], 0.5)
     np.testing.assert_array_equal(part[2:], image[:4, 3:9])
-    np.testing.assert_array_equal(cut_out(image, (20, 20, 22, 22)), 0.5)
+    np.testing.assert_array_equal(crop_box(image, (20, 20, 22, 22)), 0.5)
 
 
 def test_a_units_images_are_a_block_the_strongest_first():
     found = units([7, 2, 7, 2, 7, 2], [0, 0, 1, 1, 2, 2])
-    assert [rows.tolist() for rows in groups(found)] == [[4, 2, 0], [5, 3, 1]]
+    assert [rows.tolist() for rows in unit_groups(found)] == [[4, 2, 0], [5, 3, 1]]
     figure = found.plot()
     assert len(axes_titled(figure, "unit 7")) == len(axes_titled(figure, "unit 2")) == 1
 
@@ -260,7 +265,7 @@ def test_units_of_each_image_are_drawn_beside_it():
 
 def test_a_mosaic_keeps_its_tiles():
     tiles = list(np.random.default_rng(0).uniform(size=(5, 6, 4, 3)))
-    whole = side_by_side(tiles, 3)
+    whole = tile_patches(tiles, 3)
     np.testing.assert_array_equal(whole[:6, :4], tiles[0])
     np.testing.assert_array_equal(whole[-6:, :4], tiles[3])
     assert whole.shape == (6 + 2 + 6, 3 * 4 + 2 * 2, 3)

@@ -8,16 +8,16 @@ from keras import layers, ops
 from oracles import signals
 
 from kerascnn import build_model
-from kerascnn.graph.copy import rebuild
+from kerascnn.graph.copy import rebuild_model
 from kerascnn.visualize import (
     deconvnet,
     grad_cam,
     gradient_x_input,
     guided_backprop,
     integrated_gradients,
+    lens,
     occlusion,
     probability,
-    probe,
     saliency,
     smoothgrad,
 )
@@ -99,7 +99,7 @@ def first(models):
 
 def nested(model):
     """The last call of the nested model, a ReLU."""
-    return [node.name for node in probe(model).graph.nodes if node.name.startswith("inner/")][-1]
+    return [node.name for node in lens(model).graph.nodes if node.name.startswith("inner/")][-1]
 
 
 COVERING = {"patch": (3, 2), "stride": (2, 1), "fill": 40.0}
@@ -149,7 +149,7 @@ METHODS = {  # name -> (what is asked, what numpy gives)
         lambda: signals.class_map(NET, PIXELS, CLASSES, TOP, (8, 7))[1],
     ),
     "grad_cam, first layer": (
-        lambda model: grad_cam(model, PIXELS, CLASSES, layer="pool").facts["coarse"][..., 0],
+        lambda model: grad_cam(model, PIXELS, CLASSES, layer="pool").metadata["coarse"][..., 0],
         lambda: signals.class_map(NET, PIXELS, CLASSES, 3, (8, 7))[0],
     ),
     "occlusion": (
@@ -199,7 +199,7 @@ def test_gradient_of_a_probability_is_that_of_the_scores_against_their_mean(mode
 
 def test_gradient_is_what_differences_in_float64_say(models, rng):
     model, step = models["activation='relu'"], 1e-4
-    copy = rebuild(model, "float64")
+    copy = rebuild_model(model, "float64")
     exact = keras.Model(copy.input, copy.layers[-2].output)  # without the softmax
     places = rng.choice(PIXELS[0].size, 50, replace=False)
     moved = np.float64(PIXELS[:1]).reshape(1, 1, -1) + step * np.array([[[1]], [[-1]]]) * np.eye(PIXELS[0].size)[places]
@@ -274,7 +274,7 @@ def test_linear_model_has_its_weights_for_every_signal(linear):
     close(deconv.values, w * deconv.scores[:, None, None, None])
     exact = integrated_gradients(linear, pixels, [1, 2], steps=1, baseline=(10, 20))
     close(exact.values, w * (pixels - np.array([10, 20])))
-    assert (exact.facts["completeness"] < 1e-4).all()
+    assert (exact.metadata["completeness"] < 1e-4).all()
 
 
 def test_covering_a_linear_model_takes_away_what_is_covered(linear):
@@ -368,14 +368,14 @@ def test_integrated_gradients_are_complete_on_a_trained_network(shared):
     model = build_model("squeezenet1_1", weights=weights, input_shape=(112, 112, 3))
     photos = sorted(shared("data", "imagenet_sample").glob("*.jpg"))[:2]
     found = integrated_gradients(model, photos, steps=200)
-    np.testing.assert_allclose(found.values.sum((1, 2, 3)), found.facts["change"], rtol=0.01)
-    assert (found.facts["completeness"] < 0.01).all()
+    np.testing.assert_allclose(found.values.sum((1, 2, 3)), found.metadata["change"], rtol=0.01)
+    assert (found.metadata["completeness"] < 0.01).all()
 
 
 @pytest.mark.parametrize("method", [guided_backprop, deconvnet], ids=lambda method: method.__name__)
 def test_where_a_signal_starts_is_said_once_and_rightly(method, models):
     model = models["layers.ReLU"]
-    with pytest.raises(ValueError, match="`layer` and `score` both say"):
+    with pytest.raises(ValueError, match="`layer` and `score` are alternatives"):
         method(model, PIXELS, layer="pool", score=probability(1))
     with pytest.raises(ValueError, match="Unknown signal 'activatoin'.*activation"):
         method(model, PIXELS, CLASSES, signal="activatoin")

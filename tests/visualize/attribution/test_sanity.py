@@ -10,14 +10,14 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.stats import spearmanr
 
 from kerascnn.visualize.attribution.sanity import (
-    chance,
+    chance_correlation,
     correlations,
-    cut_points,
     initializer_of,
-    learning_layers,
-    redraw,
+    layers_to_randomize,
+    randomize_layer,
     sanity,
     ssim,
+    trainable_layers,
 )
 
 SIDE = 16
@@ -91,16 +91,16 @@ def edges(model, images, classes=None):
 
 def test_the_gradient_forgets_and_passes(model, images):
     found = sanity(model, images, method=gradient)
-    assert found.passed
+    assert found.passes
     last = found.table.iloc[-1]
     assert abs(last.rank_correlation) < 0.2
     assert abs(last.signed_rank_correlation) < 0.2
-    assert "depends on what was learned" in str(found)
+    assert "depends on the trained weights" in str(found)
 
 
 def test_edges_stay_and_fail(model, images):
     found = sanity(model, images, method=edges)
-    assert not found.passed
+    assert not found.passes
     np.testing.assert_allclose(found.table[["rank_correlation", "signed_rank_correlation", "ssim"]], 1)
     assert (found.table.constant == 0).all()
     assert "does not depend" in str(found)
@@ -136,7 +136,7 @@ def test_which_layers_are_random_at_each_step(model, images, independent):
 
 
 def learned_weights(model):
-    return {name: layer.get_weights() for name, layer in learning_layers(model).items()}
+    return {name: layer.get_weights() for name, layer in trainable_layers(model).items()}
 
 
 def test_the_model_stays_as_it_is_also_when_the_method_fails(model, images):
@@ -188,7 +188,7 @@ def test_weights_are_drawn_by_their_own_initializers(rng):
     layer = keras.layers.Dense(400, kernel_initializer="he_normal", bias_initializer="ones")
     layer.build((None, 300))
     layer.set_weights([np.full((300, 400), 7.0), np.full(400, 7.0)])
-    redraw(layer, rng)
+    randomize_layer(layer, rng)
     kernel, bias = layer.get_weights()
     assert kernel.std() == pytest.approx(np.sqrt(2 / 300), rel=0.02)
     assert (bias == 1).all()
@@ -215,7 +215,7 @@ def test_weights_without_an_initializer_are_shuffled(rng):
     layer.build((None, 50))
     values = rng.normal(size=50).astype(np.float32)
     layer.set_weights([values])
-    redraw(layer, rng)
+    randomize_layer(layer, rng)
     (shuffled,) = layer.get_weights()
     assert (shuffled != values).any()
     np.testing.assert_array_equal(np.sort(shuffled), np.sort(values))
@@ -223,7 +223,7 @@ def test_weights_without_an_initializer_are_shuffled(rng):
 
 def test_a_deep_network_is_cut_at_a_dozen_layers():
     learned = {f"layer{i}": SimpleNamespace(weights=[np.zeros((2, 2))[: 1 + i % 2].squeeze()]) for i in range(80)}
-    cuts = cut_points(learned, None)
+    cuts = layers_to_randomize(learned, None)
     assert len(cuts) == 12
     assert (cuts[0], cuts[-1]) == ("layer1", "layer79")
     assert all(int(name.removeprefix("layer")) % 2 for name in cuts)  # those with a kernel
@@ -240,7 +240,7 @@ def test_chance_is_the_quantile_over_all_shifts(rng):
     one, other = rng.random((2, 1, 5, 6))
     shifts = [np.roll(other, (y, x), (1, 2)) for y in range(5) for x in range(6)]
     every = [correlations(one, shifted)[0] for shifted in shifts]
-    assert chance(one, other) == pytest.approx(np.quantile(every, 0.95))
+    assert chance_correlation(one, other) == pytest.approx(np.quantile(every, 0.95))
 
 
 def test_ssim_is_the_mean_over_windows(rng):
@@ -270,7 +270,7 @@ def test_constant_maps_are_counted_and_left_out(model, images):
         return given(0 * edges(copy, images).map, images)
 
     nothing = sanity(model, images, (0, 0, 0), method=silent, layers=["scores"])
-    assert nothing.passed is None
+    assert nothing.passes is None
     assert "constant" in str(nothing)
     nothing.plot()
 
@@ -285,7 +285,7 @@ def test_errors(model, images):
     with pytest.raises(ValueError, match="Did you mean depthwise"):
         sanity(model, images, method=gradient, layers=["depthwse"])
     flat = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten()])
-    with pytest.raises(ValueError, match="`model` should have layers that learn"):
+    with pytest.raises(ValueError, match="`model` should have layers with trainable weights"):
         sanity(flat, np.zeros((1, 4, 4, 1)), method=gradient)
 
 
@@ -294,6 +294,6 @@ def test_the_method_is_asked_for_by_name(model, images):
     with pytest.raises(TypeError, match="method"):
         sanity(model, images)
     with pytest.raises(
-        ValueError, match="`method` should be a function.*'saliency'; is it kerascnn.visualize.saliency"
+        ValueError, match="`method` should be a function.*'saliency'; did you mean kerascnn.visualize.saliency"
     ):
         sanity(model, images, method="saliency")

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from kerascnn.visualize.attribution.segmentation import box, largest, seeded, segment
+from kerascnn.visualize.attribution.segmentation import bounding_box, largest_component, seed_pixels, segment
 
 SIZE = 72
 
@@ -35,7 +35,7 @@ def test_a_disc_is_found(place, channels, rng):
     assert overlap(found.masks[0], mask) > 0.95
     rows, columns = np.nonzero(mask)
     np.testing.assert_array_equal(found.boxes[0], [rows.min(), columns.min(), rows.max() + 1, columns.max() + 1])
-    assert found.found.tolist() == [True]
+    assert found.has_object.tolist() == [True]
     assert found.areas[0] == pytest.approx(mask.mean(), rel=0.05)
 
 
@@ -62,14 +62,14 @@ def test_components_and_boxes_by_hand():
     mask = np.zeros((6, 7), bool)
     mask[1, 1] = mask[2, 2] = mask[3, 3] = True  # one part, by its corners
     mask[5, 5:7] = True
-    np.testing.assert_array_equal(np.argwhere(largest(mask)), [[1, 1], [2, 2], [3, 3]])
-    assert box(largest(mask)).tolist() == [1, 1, 4, 4]
-    assert box(np.zeros((3, 3), bool)).tolist() == [0, 0, 0, 0]
+    np.testing.assert_array_equal(np.argwhere(largest_component(mask)), [[1, 1], [2, 2], [3, 3]])
+    assert bounding_box(largest_component(mask)).tolist() == [1, 1, 4, 4]
+    assert bounding_box(np.zeros((3, 3), bool)).tolist() == [0, 0, 0, 0]
 
 
 def test_seeds_are_the_quantiles(rng):
     values = rng.permutation(100).reshape(10, 10)
-    seeds = seeded(values, 0.95, 0.30)
+    seeds = seed_pixels(values, 0.95, 0.30)
     np.testing.assert_array_equal(np.sort(values[seeds == 1]), range(95, 100))
     np.testing.assert_array_equal(np.sort(values[seeds == -1]), range(30))
 
@@ -77,7 +77,7 @@ def test_seeds_are_the_quantiles(rng):
 def test_seeds_of_a_map_that_is_mostly_zero():
     values = np.zeros((10, 10))
     values[4, 4:6] = 1  # 2 % of the pixels: both quantiles are 0
-    np.testing.assert_array_equal(seeded(values, 0.95, 0.30), np.where(values > 0, 1, -1))
+    np.testing.assert_array_equal(seed_pixels(values, 0.95, 0.30), np.where(values > 0, 1, -1))
 
 
 def test_a_constant_map_finds_nothing_and_spares_the_others(rng):
@@ -85,7 +85,7 @@ def test_a_constant_map_finds_nothing_and_spares_the_others(rng):
     maps, images = painted(np.stack([mask, mask]), rng)
     maps[0] = 3.0
     found = segment(maps, images)
-    assert found.found.tolist() == [False, True]
+    assert found.has_object.tolist() == [False, True]
     assert found.boxes[0].tolist() == [0, 0, 0, 0]
     assert not found.seeds[0].any()
     assert overlap(found.masks[1], mask) > 0.95
@@ -93,7 +93,7 @@ def test_a_constant_map_finds_nothing_and_spares_the_others(rng):
 
 def test_nothing_is_found_where_the_colors_are_the_same(rng):
     maps, _ = painted(disc(36, 36, 18)[None], rng)
-    assert segment(maps, np.full((1, SIZE, SIZE, 3), 90.0)).found.tolist() == [False]
+    assert segment(maps, np.full((1, SIZE, SIZE, 3), 90.0)).has_object.tolist() == [False]
 
 
 def test_a_blur_gathers_the_seeds(rng):
@@ -136,7 +136,7 @@ def test_figures(rng, tmp_path):
         ({"blur": -1}, "`blur`"),
         ({"images": np.zeros((1, 8, 9, 3))}, "`attribution` should have maps"),
         ({"images": np.zeros((1, 8, 8, 4))}, "1 or 3 channels"),
-        ({"images": None}, "`attribution` should have a map"),
+        ({"images": None}, "`attribution` should be an `Attribution`"),
         ({"attribution": np.full((1, 8, 8), np.nan)}, "NaN"),
     ],
     ids=["quantiles", "negative", "steps", "blur", "shapes", "channels", "no images", "nan"],

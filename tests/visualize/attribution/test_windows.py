@@ -7,9 +7,9 @@ from keras import layers, ops
 from networks import CUSTOM, outline, rows, vary
 
 from kerascnn import build_model, visualize
-from kerascnn.graph.walk import walk
+from kerascnn.graph.walk import build_graph
 from kerascnn.visualize.attribution import windows as locality
-from kerascnn.visualize.engine.lens import ended
+from kerascnn.visualize.engine.lens import logits_and_probs
 from kerascnn.visualize.engine.scores import LOGITS
 from kerascnn.zoo.layers import InfinityPadding2D, PadChannels
 
@@ -34,9 +34,9 @@ def close(found, wanted):
 
 def compare(model, names, patch, corners, image, chunk=4):
     """Every named map by windows and by whole passes."""
-    planned = locality.plan(model, patch, corners, least=0)
-    found = locality.occluded(planned, names)(image, corners, FILL, chunk=chunk)
-    graph = walk(model)
+    planned = locality.plan_windows(model, patch, corners, least=0)
+    found = locality.compile_occlusion(planned, names)(image, corners, FILL, chunk=chunk)
+    graph = build_graph(model)
     whole = keras.Model(model.input, {name: graph.find(name).operation.output for name in names})
     wanted = whole(occlude(image, corners, patch, FILL), training=False)
     for name in names:
@@ -138,7 +138,7 @@ WHOLE = {  # what must not run on windows
 @pytest.mark.parametrize("last", WHOLE.values(), ids=WHOLE)
 def test_what_is_not_the_same_everywhere_runs_on_whole_maps(last, rng):
     model = network(last)
-    end = walk(model).nodes[-1].name
+    end = build_graph(model).nodes[-1].name
     planned = compare(model, [end], (5, 5), [(3, 4), (20, -2)], rng.uniform(0, 1, (24, 24, 3)))
     assert planned.stops == (planned.graph.nodes[1].name,)
 
@@ -146,9 +146,9 @@ def test_what_is_not_the_same_everywhere_runs_on_whole_maps(last, rng):
 def test_windows_of_vgg16_by_hand():
     """3x3 convolutions add a pixel on each side, pools halve: 32 + 2 + 2 = 36, 18 + 4 = 22, 11 or 12 .."""
     corners = [(row, 8 * column) for row in range(0, 193, 8) for column in range(25)]
-    planned = locality.plan(outline("vgg16"), (32, 32), corners)
+    planned = locality.plan_windows(outline("vgg16"), (32, 32), corners)
     sides = {
-        name: locality.sizes(planned.local[planned.graph.find(name)].window) for name in ("stage1_conv2", "stage2")
+        name: locality.span_sizes(planned.local[planned.graph.find(name)].window) for name in ("stage1_conv2", "stage2")
     }
     assert sides == {"stage1_conv2": [36, 36], "stage2": [12, 12]}
     assert planned.stops == ("stage5_conv1_relu",)
@@ -166,7 +166,7 @@ def test_windows_of_vgg16_by_hand():
     ],
 )
 def test_no_plan_where_it_does_not_pay(model, patch):
-    assert locality.plan(model(), patch, [(0, 0), (4, 4)]) is None
+    assert locality.plan_windows(model(), patch, [(0, 0), (4, 4)]) is None
 
 
 @pytest.mark.parametrize("empty", [0.0, -np.inf], ids=str)
@@ -178,14 +178,14 @@ def test_read_lays_windows_over_the_clean_map_bit_by_bit(empty, rng):
     for each, values, (top, left) in zip(wide, dirty, at + 10, strict=True):
         each[top : top + 4, left : left + 3] = values
     wanted = [each[top : top + 6, left : left + 8] for each, (top, left) in zip(wide, start + 10, strict=True)]
-    np.testing.assert_array_equal(locality.read(clean, dirty, at, start, (6, 8), empty), wanted)
+    np.testing.assert_array_equal(locality.gather_regions(clean, dirty, at, start, (6, 8), empty), wanted)
 
 
 def test_beyond_the_windows_maps_are_those_of_the_clean_image(rng):
     model = build_model("tiny_vgg")
     corners = [(0, 0), (24, 26), (13, 5), (40, 40)]  # the last one misses the image
-    planned = locality.plan(model, (5, 5), corners, least=0)
-    maps = locality.occluded(planned, ["stage1"])(rng.uniform(0, 255, (32, 32, 3)), corners, FILL)["stage1"]
+    planned = locality.plan_windows(model, (5, 5), corners, least=0)
+    maps = locality.compile_occlusion(planned, ["stage1"])(rng.uniform(0, 255, (32, 32, 3)), corners, FILL)["stage1"]
     outside = np.ones((3, 16, 16), bool)
     for mask, (top, left) in zip(outside, corners, strict=False):
         mask[max(top - 4, 0) // 2 : (top + 10) // 2, max(left - 4, 0) // 2 : (left + 10) // 2] = False
@@ -198,8 +198,8 @@ def test_beyond_the_windows_maps_are_those_of_the_clean_image(rng):
 def test_any_chunk_gives_the_same_rows_and_answers_are_computed_in_the_graph(rng):
     model, image = build_model("tiny_nin"), rng.uniform(0, 255, (32, 32, 3))
     corners = [(row, column) for row in range(0, 32, 8) for column in range(-4, 32, 8)]
-    planned = locality.plan(model, (6, 6), corners, least=0)
-    run = locality.occluded(planned, ["logits", "stage1"], lambda maps: ops.max(maps["logits"], -1))
+    planned = locality.plan_windows(model, (6, 6), corners, least=0)
+    run = locality.compile_occlusion(planned, ["logits", "stage1"], lambda maps: ops.max(maps["logits"], -1))
     whole = model.get_layer("logits").output
     wanted = ops.max(keras.Model(model.input, whole)(occlude(image, corners, (6, 6), FILL)), -1)
     for chunk in (1, 3, 100):
@@ -209,8 +209,10 @@ def test_any_chunk_gives_the_same_rows_and_answers_are_computed_in_the_graph(rng
 def test_scores_before_a_softmax_within_a_layer(rng):
     model = network(layers.GlobalMaxPooling2D(), layers.Dense(3, "softmax", name="probs"))
     corners, image = [(2, 2), (9, 15)], rng.uniform(0, 1, (24, 24, 3)).astype("float32")
-    planned = locality.plan(model, (6, 6), corners, least=0)
-    scores = locality.occluded(planned, ["probs"], lambda values: ended(values["probs"]))(image, corners, (1, 1, 1))
+    planned = locality.plan_windows(model, (6, 6), corners, least=0)
+    scores = locality.compile_occlusion(planned, ["probs"], lambda values: logits_and_probs(values["probs"]))(
+        image, corners, (1, 1, 1)
+    )
     close(ops.softmax(scores[LOGITS]), ops.convert_to_numpy(model(occlude(image, corners, (6, 6), 1))))
     assert not np.allclose(scores[LOGITS].sum(-1), 1)
 
@@ -218,21 +220,21 @@ def test_scores_before_a_softmax_within_a_layer(rng):
 def test_sizes_may_be_open_and_colors_any(rng):
     model = build_model("tiny_nin", input_shape=(None, None, 3))
     image, corners = rng.uniform(0, 255, (24, 40, 3)), [(1, 3), (20, 36)]
-    planned = locality.plan(model, (3, 9), corners, (24, 40, 3), least=0)
-    found = locality.occluded(planned, ["logits"])(image, corners, (0, 99, 255))["logits"]
+    planned = locality.plan_windows(model, (3, 9), corners, (24, 40, 3), least=0)
+    found = locality.compile_occlusion(planned, ["logits"])(image, corners, (0, 99, 255))["logits"]
     whole = keras.Model(model.input, model.get_layer("logits").output)
     close(found, ops.convert_to_numpy(whole(occlude(image, corners, (3, 9), (0, 99, 255)))))
-    with pytest.raises(ValueError, match="`shape` should be given for inputs"):
-        locality.plan(model, (3, 9), corners)
+    with pytest.raises(ValueError, match="`shape` should be given if the input size is open"):
+        locality.plan_windows(model, (3, 9), corners)
 
 
 def test_the_model_stays_as_it_is(rng):
     model, image = build_model("tiny_vgg"), rng.uniform(0, 255, (32, 32, 3)).astype("float32")
     before = model.get_config(), [weight.numpy() for weight in model.weights], model(image[None])
-    planned = locality.plan(model, (4, 4), [(3, 3)], least=0)
-    locality.occluded(planned, ["logits"])(image, [(3, 3)], FILL)
+    planned = locality.plan_windows(model, (4, 4), [(3, 3)], least=0)
+    locality.compile_occlusion(planned, ["logits"])(image, [(3, 3)], FILL)
     with pytest.raises(ZeroDivisionError):
-        locality.occluded(planned, ["logits"], lambda maps: 1 / 0)(image, [(3, 3)], FILL)
+        locality.compile_occlusion(planned, ["logits"], lambda maps: 1 / 0)(image, [(3, 3)], FILL)
     assert model.get_config() == before[0]
     assert all((old == new.numpy()).all() for old, new in zip(before[1], model.weights, strict=True))
     np.testing.assert_array_equal(model(image[None]), before[2])
@@ -241,13 +243,13 @@ def test_the_model_stays_as_it_is(rng):
 def test_arguments_are_checked():
     model = build_model("tiny_vgg")
     with pytest.raises(ValueError, match="`patch` should be"):
-        locality.plan(model, (0, 3), [(0, 0)])
-    planned = locality.plan(model, (4, 4), [(0, 0), (8, 8)], least=0)
-    run = locality.occluded(planned, ["logits"])
+        locality.plan_windows(model, (0, 3), [(0, 0)])
+    planned = locality.plan_windows(model, (4, 4), [(0, 0), (8, 8)], least=0)
+    run = locality.compile_occlusion(planned, ["logits"])
     with pytest.raises(ValueError, match=r"`corners` should be .* Received: \[3, 8\]"):
         run(np.zeros((32, 32, 3)), [(0, 8), (3, 8)], FILL)
     with pytest.raises(ValueError, match="`layer` should be a layer of"):
-        locality.occluded(planned, ["logit"])
+        locality.compile_occlusion(planned, ["logit"])
 
 
 @pytest.mark.parametrize("name", ["tiny_vgg", "tiny_nin"])
@@ -257,7 +259,7 @@ def test_occlusion_has_the_same_numbers_with_and_without(name, rng):
     pixels = rng.uniform(0, 255, (2, 32, 32, 3)).astype("float32")
     least, maps = 1e-3, ("score_maps", "probability", "strongest", "values")
     found = visualize.occlusion(model, pixels, [1, 4], patch=4, stride=3)
-    kinds = [key[0] for key in visualize.probe(model).programs]
+    kinds = [key[0] for key in visualize.lens(model).programs]
     assert "windows" in kinds
     assert "occlusion" not in kinds
     whole = visualize.occlusion(model, pixels, [1, 4], patch=4, stride=3, windows=False)

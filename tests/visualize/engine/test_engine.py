@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from keras import layers, ops
 
-from kerascnn.visualize import deconvnet, integrated_gradients, logit, probe, saliency, smoothgrad
+from kerascnn.visualize import deconvnet, integrated_gradients, lens, logit, saliency, smoothgrad
 from kerascnn.visualize.engine import query
 from kerascnn.visualize.engine.lens import with_gradient
 from kerascnn.visualize.engine.query import pictures
@@ -78,9 +78,9 @@ def test_numbers_do_not_depend_on_the_chunk(rng):
     pixels = rng.uniform(0, 255, (3, 8, 10, 2)).astype(np.float32)
     for method in (smoothgrad, integrated_gradients):
         count = {smoothgrad: {"samples": 7}, integrated_gradients: {"steps": 7}}[method]
-        whole = method(model, pixels, 1, **count, batch=64)
+        whole = method(model, pixels, 1, **count, batch_size=64)
         for batch in (1, 2, 5, 7):
-            part = method(model, pixels, 1, **count, batch=batch)
+            part = method(model, pixels, 1, **count, batch_size=batch)
             np.testing.assert_allclose(part.values, whole.values, rtol=1e-4, atol=1e-6)
     alone = smoothgrad(model, pixels[1:2], 1, samples=7)
     np.testing.assert_allclose(alone.values[0], smoothgrad(model, pixels, 1, samples=7).values[1], rtol=1e-4, atol=1e-6)
@@ -90,12 +90,12 @@ def test_a_second_call_traces_nothing(rng):
     model, _ = ended("layer")
     pixels = rng.uniform(0, 255, (5, 8, 10, 2)).astype(np.float32)
     saliency(model, pixels, 0)
-    programs = dict(probe(model).programs)
+    programs = dict(lens(model).programs)
     for count, classes in ((1, 4), (5, [0, 1, 2, 3, 4]), (2, None), (3, 2)):
         saliency(model, pixels[:count], classes)
-    new = [key for key in probe(model).programs if key not in programs]
+    new = [key for key in lens(model).programs if key not in programs]
     assert [key[0] for key in new] == [("read", PROBS)]  # asked for once, to find the predicted classes
-    traced = [program.experimental_get_tracing_count() for program in probe(model).programs.values()]
+    traced = [program.experimental_get_tracing_count() for program in lens(model).programs.values()]
     assert set(traced) == {1}
 
 
@@ -133,7 +133,7 @@ def test_scores_add_subtract_scale_and_print(rng):
     found = saliency(model, pixels, score=score)
     np.testing.assert_allclose(found.scores, value, rtol=1e-5)
     np.testing.assert_allclose(found.values, tape.gradient(value, x), rtol=1e-4, atol=1e-7)
-    assert str(score) == "2 logit 1 - logit of each image's class"
+    assert str(score) == "2 logit 1 - logit of the class of each image"
 
 
 def test_classes_that_cannot_be_are_refused(rng):
@@ -151,7 +151,7 @@ def test_classes_that_cannot_be_are_refused(rng):
 def test_images_may_come_in_many_ways(rng):
     model, _ = ended("layer")
     array = rng.integers(0, 256, (8, 10, 2), dtype=np.uint8)
-    asked = probe(model)
+    asked = lens(model)
     for given in (array, array[None], [array], tf.constant(array), array.astype(np.float64)):
         assert pictures(asked, given).pixels.shape == (1, 8, 10, 2)
         np.testing.assert_array_equal(pictures(asked, given).pixels[0], array)
@@ -170,7 +170,7 @@ def test_scores_of_tf_keras_vis_and_functions_are_taken(rng):
     for value, number in ((True, 1), (False, 0)):
         found = saliency(single, pixels, score=BinaryScore(value))
         np.testing.assert_allclose(found.values, saliency(single, pixels, number).values)
-    with pytest.raises(ValueError, match="one number an image"):
+    with pytest.raises(ValueError, match="one number per image"):
         saliency(model, pixels, score=lambda out: out)
 
 
@@ -178,7 +178,7 @@ def test_chunks_are_halved_where_memory_runs_out(rng, monkeypatch):
     model, _ = ended("layer")
     pixels = rng.uniform(0, 255, (1, 8, 10, 2)).astype(np.float32)
     wanted = smoothgrad(model, pixels, 1, samples=12).values
-    asked, made, tried = probe(model), query.program, []
+    asked, made, tried = lens(model), query.query_program, []
 
     def short_of_memory(*about):
         program = made(*about)
@@ -191,7 +191,7 @@ def test_chunks_are_halved_where_memory_runs_out(rng, monkeypatch):
 
         return run
 
-    monkeypatch.setattr(query, "program", short_of_memory)
+    monkeypatch.setattr(query, "query_program", short_of_memory)
     found = smoothgrad(asked, pixels, 1, samples=12).values
     assert tried == [12, 8, 4, *[2] * 6, 1]  # the last for the scores of the image itself
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-7)
@@ -207,7 +207,7 @@ def test_who_is_told_may_end_it(rng):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        smoothgrad(model, np.zeros((1, 8, 10, 2), np.float32), 1, samples=10, batch=2, on_progress=on_progress)
+        smoothgrad(model, np.zeros((1, 8, 10, 2), np.float32), 1, samples=10, batch_size=2, on_progress=on_progress)
     assert heard == [(2, 10), (4, 10)]
 
 

@@ -12,12 +12,12 @@ from kerascnn.visualize import (
     curves,
     energy,
     heat_map,
+    lens,
     log_probability,
     logit,
     neuron,
     occlusion,
     probability,
-    probe,
     saliency,
     sanity,
     side_by_side,
@@ -58,7 +58,7 @@ def pair():
     for weight in inner.weights:
         weight.assign(np.random.default_rng(len(weight.shape)).normal(0, 0.5, weight.shape))
     outer.set_weights(inner.get_weights())
-    asked = probe(inner, preprocess=scaled)
+    asked = lens(inner, preprocess=scaled)
     return asked, outer
 
 
@@ -113,8 +113,8 @@ def test_several_inputs_are_carried_along(rng, pixels):
 
 def test_choose_decodes_each_photo_once(pair, tmp_path, monkeypatch, rng):
     Image.fromarray(rng.integers(0, 256, (*SIZE, 3), dtype=np.uint8)).save(tmp_path / "a.png")
-    seen, own = [], query.batch_of
-    monkeypatch.setattr(query, "batch_of", lambda given: seen.append(given) or own(given))
+    seen, own = [], query.as_batch
+    monkeypatch.setattr(query, "as_batch", lambda given: seen.append(given) or own(given))
     choose(pair[1], [str(tmp_path / "a.png")], methods={"one": saliency, "other": occlusion}, steps=2)
     sanity(pair[1], [str(tmp_path / "a.png")], method=saliency, layers=["end"])
     assert len(seen) == 2
@@ -181,10 +181,10 @@ def test_the_output_is_the_call_that_gives_it():
     first = shared(layers.Flatten()(inputs))
     second = shared(layers.ReLU()(first))
     model = keras.Model(inputs, [first, second])
-    assert probe(model, output=0).output.name == "shared"
-    assert probe(model, output=1).output.name == "shared#2"
+    assert lens(model, output=0).output.name == "shared"
+    assert lens(model, output=1).output.name == "shared#2"
     x = np.arange(8, dtype=np.float32).reshape(2, 2, 2, 1)
     for number in range(2):
-        same(saliency(probe(model, output=number), x, 1).scores, np.array(model(x)[number])[:, 1])
+        same(saliency(lens(model, output=number), x, 1).scores, np.array(model(x)[number])[:, 1])
     backwards = keras.Model(inputs, {"late": second, "early": first})
-    assert probe(backwards, output="early").output.name == "shared"
+    assert lens(backwards, output="early").output.name == "shared"

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from kerascnn.visualize import probe
+from kerascnn.visualize import lens
 from kerascnn.visualize.engine import loop as looping
 from kerascnn.visualize.engine.loop import STRETCH, Loop, iterate
 from kerascnn.visualize.engine.scores import logit
@@ -16,7 +16,7 @@ SIZE, COUNT, STEPS = (3, 2, 1), 5, 2 * STRETCH + 5
 
 @pytest.fixture
 def asked():
-    return probe(keras.Sequential([keras.Input(SIZE), layers.Flatten(), layers.Dense(3)], name="linear"))
+    return lens(keras.Sequential([keras.Input(SIZE), layers.Flatten(), layers.Dense(3)], name="linear"))
 
 
 @pytest.fixture
@@ -53,14 +53,14 @@ def same(found, expected):
 
 @pytest.mark.parametrize("batch", [None, 1, 2, 3])
 def test_loop_is_a_loop(asked, case, batch):
-    found = iterate(asked, LOOP, *case, batch=batch)
+    found = iterate(asked, LOOP, *case, batch_size=batch)
     x, said = by_hand(*case)
     same(found.state["x"], x)
-    same(found.said["score"], said)
+    same(found.history["score"], said)
 
 
 def test_chunks_change_no_bit(asked, case):
-    whole, parts = iterate(asked, LOOP, *case), iterate(asked, LOOP, *case, batch=2)
+    whole, parts = iterate(asked, LOOP, *case), iterate(asked, LOOP, *case, batch_size=2)
     for name in whole.state:
         np.testing.assert_array_equal(whole.state[name], parts.state[name])
 
@@ -75,18 +75,18 @@ def test_what_is_given_is_not_changed(asked, case):
 @pytest.mark.parametrize("batch", [None, 2])
 def test_some_rows_alone(asked, case, batch):
     rows = np.array([True, False, True, True, False])
-    found = iterate(asked, LOOP, *case, rows=rows, batch=batch)
+    found = iterate(asked, LOOP, *case, rows=rows, batch_size=batch)
     x, said = by_hand(*case)
     same(found.state["x"], x[rows])
-    same(found.said["score"], said[:, rows])
+    same(found.history["score"], said[:, rows])
 
 
 @pytest.mark.parametrize("batch", [None, 2])
 @pytest.mark.parametrize("keep", [(1, STRETCH, STRETCH + 3, STEPS), (3,)], ids=str)
 def test_kept_states_are_the_ends_of_shorter_loops(asked, case, keep, batch):
-    found = iterate(asked, LOOP, *case, keep=keep, batch=batch)
-    assert len(found.kept) == len(keep)
-    for k, kept in zip(keep, found.kept, strict=True):
+    found = iterate(asked, LOOP, *case, snapshots=keep, batch_size=batch)
+    assert len(found.snapshots) == len(keep)
+    for k, kept in zip(keep, found.snapshots, strict=True):
         same(kept["x"], by_hand(*case, steps=k)[0])
 
 
@@ -97,22 +97,22 @@ def test_a_chunk_that_is_over_ends_and_others_go_on(asked, case):
         asked,
         LOOP,
         *case,
-        batch=2,
-        keep=(STEPS,),
-        over=lambda state, said: state["x"].shape == half.shape and np.allclose(state["x"], half, atol=1e-4),
+        batch_size=2,
+        snapshots=(STEPS,),
+        is_done=lambda state, said: state["x"].shape == half.shape and np.allclose(state["x"], half, atol=1e-4),
         on_progress=lambda done, total, what: told.append((done, total)),
     )
     x, said = by_hand(*case)
     same(found.state["x"][first], half)
     same(found.state["x"][~first], x[~first])
-    same(found.said["score"][STRETCH:, first], np.tile(said[STRETCH - 1, first], (STEPS - STRETCH, 1)))
-    same(found.kept[0]["x"], found.state["x"])
+    same(found.history["score"][STRETCH:, first], np.tile(said[STRETCH - 1, first], (STEPS - STRETCH, 1)))
+    same(found.snapshots[0]["x"], found.state["x"])
     assert told[-1] == (COUNT * STEPS, COUNT * STEPS)
 
 
 def test_tell_hears_of_all_steps_of_all_images(asked, case):
     told = []
-    iterate(asked, LOOP, *case, batch=2, on_progress=lambda done, total, what: told.append((done, total)))
+    iterate(asked, LOOP, *case, batch_size=2, on_progress=lambda done, total, what: told.append((done, total)))
     done = [each for each, _ in told]
     assert done == sorted(set(done))
     assert max(np.diff([0, *done])) <= 2 * STRETCH
@@ -140,7 +140,7 @@ def test_compiled_once_for_any_number_of_images_and_steps(asked, case):
 
 
 def test_memory_that_is_short_halves_the_chunks(asked, case, monkeypatch):
-    sizes, whole = [], looping.stretches
+    sizes, whole = [], looping.run_chunk
 
     def short(probe, loop, state, *rest):
         sizes.append(len(state["x"]))
@@ -148,8 +148,8 @@ def test_memory_that_is_short_halves_the_chunks(asked, case, monkeypatch):
             raise tf.errors.ResourceExhaustedError(None, None, "no memory")
         return whole(probe, loop, state, *rest)
 
-    monkeypatch.setattr(looping, "stretches", short)
-    found = iterate(asked, LOOP, *case, batch=8)
+    monkeypatch.setattr(looping, "run_chunk", short)
+    found = iterate(asked, LOOP, *case, batch_size=8)
     same(found.state["x"], by_hand(*case)[0])
     assert sizes == [5, 4, 2, 2, 1]
     iterate(asked, LOOP, *case)
@@ -158,9 +158,9 @@ def test_memory_that_is_short_halves_the_chunks(asked, case, monkeypatch):
 
 @pytest.mark.parametrize(("batch", "sizes"), [(1, [2, 2, 1]), (3, [2, 2, 1]), (4, [4, 1]), (9, [5])], ids=str)
 def test_groups_are_never_parted(asked, case, monkeypatch, batch, sizes):
-    found, whole = [], looping.stretches
-    monkeypatch.setattr(looping, "stretches", lambda *given: found.append(len(given[2]["x"])) or whole(*given))
-    same(iterate(asked, LOOP, *case, batch=batch, group=2).state["x"], by_hand(*case)[0])
+    found, whole = [], looping.run_chunk
+    monkeypatch.setattr(looping, "run_chunk", lambda *given: found.append(len(given[2]["x"])) or whole(*given))
+    same(iterate(asked, LOOP, *case, batch_size=batch, group=2).state["x"], by_hand(*case)[0])
     assert found == sizes
 
 
@@ -170,9 +170,9 @@ def test_memory_that_is_short_parts_no_group(asked, case, monkeypatch):
         raise tf.errors.ResourceExhaustedError(None, None, "no memory")
 
     sizes = []
-    monkeypatch.setattr(looping, "stretches", short)
+    monkeypatch.setattr(looping, "run_chunk", short)
     with pytest.raises(tf.errors.ResourceExhaustedError):
-        iterate(asked, LOOP, *case, batch=4, group=2)
+        iterate(asked, LOOP, *case, batch_size=4, group=2)
     assert sizes == [4, 2]
 
 
@@ -180,7 +180,7 @@ def test_memory_that_is_short_for_one_image_is_told(asked, case, monkeypatch):
     def short(*_):
         raise tf.errors.ResourceExhaustedError(None, None, "no memory")
 
-    monkeypatch.setattr(looping, "stretches", short)
+    monkeypatch.setattr(looping, "run_chunk", short)
     with pytest.raises(tf.errors.ResourceExhaustedError):
         iterate(asked, LOOP, *case)
 
@@ -197,8 +197,8 @@ def test_a_network_is_looked_at_and_its_gradient_taken_within_the_loop(asked, rn
     weights, bias = (weight.numpy() for weight in asked.model.weights)
     x = rng.normal(0, 1, (COUNT, *SIZE)).astype(np.float32)
     loop, now = Loop(("climb",), climb, logit(classes)), {"k": np.zeros((4, 1), np.int32)}
-    found = iterate(asked, loop, {"x": x}, now, batch=2)
+    found = iterate(asked, loop, {"x": x}, now, batch_size=2)
     own = weights.T[classes]
     same(found.state["x"], x + 4 * own.reshape(x.shape))
     scores = (x.reshape(COUNT, -1) * own).sum(1) + bias[classes]
-    same(found.said["score"], scores + np.arange(4)[:, None] * (own**2).sum(1))
+    same(found.history["score"], scores + np.arange(4)[:, None] * (own**2).sum(1))

@@ -29,7 +29,7 @@ from models import (
 from networks import CUSTOM, TINY
 
 from kerascnn import build_model
-from kerascnn.visualize import METHODS, deconvnet, grad_cam, guided_backprop, occlusion, probe, saliency, smoothgrad
+from kerascnn.visualize import METHODS, deconvnet, grad_cam, guided_backprop, lens, occlusion, saliency, smoothgrad
 
 FEW = {"smoothgrad": {"samples": 2}, "integrated_gradients": {"steps": 2}, "occlusion": {"patch": 4, "stride": 4}}
 
@@ -102,22 +102,22 @@ def test_an_output_is_chosen(pixels):
     x = image()
     maps = trunk()(x)
     model = keras.Model(x, {"kind": head(maps, 3, "a"), "breed": head(maps, 5, "b")})
-    with pytest.raises(ValueError, match="`output` should say which output counts, one of kind, breed"):
+    with pytest.raises(ValueError, match="`output` should be one of the outputs of .*: kind, breed"):
         saliency(model, pixels, 1)
     for output in ("kind", "breed"):
-        found = saliency(probe(model, output=output), pixels, 1)
+        found = saliency(lens(model, output=output), pixels, 1)
         same(found.values, slopes(model, pixels, lambda scores, output=output: scores[output][:, 1]))
     listed = keras.Model(x, [*model.output.values()])
-    with pytest.raises(ValueError, match="one of a, b of"):
+    with pytest.raises(ValueError, match="one of the outputs of .*: a, b"):
         saliency(listed, pixels, 1)
     for output in ("b", 1):
-        np.testing.assert_array_equal(saliency(probe(listed, output=output), pixels, 1).values, found.values)
+        np.testing.assert_array_equal(saliency(lens(listed, output=output), pixels, 1).values, found.values)
 
 
 def test_auxiliary_classifiers_are_not_asked():
     model = build_model("tiny_googlenet", aux=True)
     assert len(model.outputs) > 1
-    assert probe(model).output.name == "probs"
+    assert lens(model).output.name == "probs"
 
 
 def test_an_input_is_chosen(pixels, rng):
@@ -125,16 +125,16 @@ def test_an_input_is_chosen(pixels, rng):
     maps = trunk(inputs=(8, 6, 4))(layers.Concatenate()([x, other]))
     model = keras.Model([x, other, age], head(layers.Multiply()([maps, layers.Dense(4)(age)[:, None, None]])))
     given = {"photo": pixels, "depth": pixels[..., :1], "age": rng.normal(0, 1, (2, 4)).astype(np.float32)}
-    with pytest.raises(ValueError, match="`input` should say which input takes the images.*photo, depth, age"):
+    with pytest.raises(ValueError, match="`input` should be the name of the image input.*photo, depth, age"):
         saliency(model, given, 1)
-    asked = probe(model, input="photo")
+    asked = lens(model, input="photo")
     with pytest.raises(ValueError, match="`images` should be a dict with the inputs photo, depth, age"):
         saliency(asked, pixels, 1)
     with pytest.raises(ValueError, match="`images` should have the inputs photo, depth, age"):
         saliency(asked, {"photo": pixels}, 1)
     beside = [tf.constant(given[name]) for name in ("depth", "age")]
     expected = slopes(lambda x, training: model([x, *beside], training=training), pixels)
-    same(saliency(asked, given, 1, batch=1).values, expected)
+    same(saliency(asked, given, 1, batch_size=1).values, expected)
     for method in (smoothgrad, guided_backprop, grad_cam, occlusion):
         found = method(asked, given, 1, **FEW.get(method.__name__, {}))
         assert found.images.shape == pixels.shape
@@ -196,7 +196,7 @@ def test_small_gradients_survive_float16(pixels):
 
 def test_preprocess_is_part_of_what_is_differentiated(pixels):
     model = sequential_inside()
-    asked = probe(model, preprocess=lambda x: (x[..., ::-1] - 100.0) / 58.0)
+    asked = lens(model, preprocess=lambda x: (x[..., ::-1] - 100.0) / 58.0)
     scaled = lambda x, training: model((x[..., ::-1] - 100.0) / 58.0, training=training)  # noqa: E731
     found = saliency(asked, pixels, 1)
     same(found.values, slopes(scaled, pixels))
@@ -210,9 +210,9 @@ class Subclassed(keras.Model):
 
 
 REFUSED = {
-    "subclassed": (Subclassed, "Functional model or a Sequential"),
-    "not built": (lambda: keras.Sequential([layers.Dense(2)]), "not built|is built"),
-    "no images": (lambda: keras.Sequential([keras.Input((4,)), layers.Dense(2)]), "`input` should say"),
+    "subclassed": (Subclassed, "Functional model or a built Sequential"),
+    "not built": (lambda: keras.Sequential([layers.Dense(2)]), "a built Sequential model"),
+    "no images": (lambda: keras.Sequential([keras.Input((4,)), layers.Dense(2)]), "`input` should be the name"),
     "no model": (lambda: "squeezenet1_1", "`model` should be"),
 }
 
@@ -246,7 +246,7 @@ def test_guided_and_deconvnet_refuse_other_nonlinearities_by_name(act, pixels):
     before = snapshot(model, pixels)
     for method in (guided_backprop, deconvnet):
         for _ in range(2):  # the second time too
-            with pytest.raises(ValueError, match=f"(?i)nonlinearity but ReLU.*{act.split()[0]}"):
+            with pytest.raises(ValueError, match=f"(?i)nonlinearities other than ReLU.*{act.split()[0]}"):
                 method(model, pixels, 1)
     equal(snapshot(model, pixels), before)
 
@@ -309,6 +309,8 @@ WRONG = {
     "on_progress": (smoothgrad, {"on_progress": fails}, RuntimeError),
     "on_progress in a rule": (deconvnet, {"on_progress": fails}, RuntimeError),
     "class": (occlusion, {"classes": 7}, ValueError),
+    "batch_size": (saliency, {"batch_size": "8"}, ValueError),
+    "samples": (smoothgrad, {"samples": -3}, ValueError),
     "images": (saliency, {"images": np.zeros((2, 3, 3, 9), np.float32)}, ValueError),
 }
 

@@ -82,7 +82,7 @@ def test_pictures(norm, tmp_path):
 def test_signed_maps_have_white_at_zero(rng):
     model = keras.Sequential([keras.Input((12, 12, 1)), layers.Conv2D(2, 3, name="conv")])
     found = activation_maps(model, rng.normal(size=(1, 12, 12, 1)).astype(np.float32), "conv")
-    assert found.signed
+    assert found.has_negative
     bar = found.plot(norm="layer").axes[-1]
     low, high = bar.get_ylim()
     assert low == -high
@@ -113,9 +113,9 @@ def test_photos_are_cut(shared):
     [
         ({"layer": "convv"}, "Did you mean conv"),
         ({"sort": "maxi"}, "Did you mean max"),
-        ({"units": [4]}, "numbers from 0 to 3"),
-        ({"units": []}, "numbers from 0 to 3"),
-        ({"units": [0.5]}, "numbers from 0 to 3"),
+        ({"units": [4]}, "integers from 0 to 3"),
+        ({"units": []}, "integers from 0 to 3"),
+        ({"units": [0.5]}, "integers from 0 to 3"),
     ],
     ids=lambda value: str(value)[:20],
 )

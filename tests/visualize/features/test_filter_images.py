@@ -40,16 +40,16 @@ def normalized():
 
 BEFORE = {
     "nothing": (list, ""),
-    "Scale, torch": (lambda: [Scale(**SCALES["torch"])], "input scaling folded in"),
-    "Scale, caffe": (lambda: [Scale(**SCALES["caffe"])], "BGR inside, shown as RGB"),
-    "Rescaling": (lambda: [layers.Rescaling(1 / 127.5, -1)], "input scaling folded in"),
-    "Normalization": (lambda: [normalized()], "input scaling folded in"),
-    "two of them": (lambda: [layers.Rescaling(1 / 255), normalized()], "input scaling folded in"),
-    "batch norm": (lambda: [layers.BatchNormalization()], "input scaling folded in"),
-    "augmentation": (lambda: [layers.RandomFlip(), layers.Rescaling(1 / 255)], "input scaling folded in"),
+    "Scale, torch": (lambda: [Scale(**SCALES["torch"])], "input scaling included"),
+    "Scale, caffe": (lambda: [Scale(**SCALES["caffe"])], "BGR kernel, shown as RGB"),
+    "Rescaling": (lambda: [layers.Rescaling(1 / 127.5, -1)], "input scaling included"),
+    "Normalization": (lambda: [normalized()], "input scaling included"),
+    "two of them": (lambda: [layers.Rescaling(1 / 255), normalized()], "input scaling included"),
+    "batch norm": (lambda: [layers.BatchNormalization()], "input scaling included"),
+    "augmentation": (lambda: [layers.RandomFlip(), layers.Rescaling(1 / 255)], "input scaling included"),
     "nested": (
         lambda: [keras.Sequential([keras.Input((SIDE, SIDE, 3)), layers.Rescaling(1 / 9)])],
-        "input scaling folded in",
+        "input scaling included",
     ),
 }
 
@@ -65,7 +65,7 @@ def test_folded_filters_act_on_raw_pixels(before, norm, rng):
     theirs = ops.convert_to_numpy(model(pixels, training=False))
     np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5 * np.abs(theirs).max())
     assert BEFORE[before][1] in found.note
-    assert ("batch norm folded in" in found.note) == norm
+    assert ("batch normalization included" in found.note) == norm
 
 
 def test_zero_is_exactly_mid_gray(rng):
@@ -108,7 +108,7 @@ def test_what_is_not_linear_is_left(rng):
     model = vary(first(layers.Lambda(lambda x: x * x)), rng)
     found = filter_images(model)
     np.testing.assert_array_equal(found.kernel, stored(model))
-    assert "no linear map" in found.note
+    assert "not a linear function" in found.note
 
 
 def test_zeros_around_the_image_do_not_matter(rng):
@@ -240,6 +240,6 @@ def test_published_filters(shared):
     found = filter_images(model)
     kernel = ops.convert_to_numpy(model.get_layer("stage1_conv1").kernel)
     np.testing.assert_allclose(found.kernel, kernel[:, :, ::-1], atol=1e-7)
-    assert found.note == "BGR inside, shown as RGB"
+    assert found.note == "BGR kernel, shown as RGB"
     for one, other in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)

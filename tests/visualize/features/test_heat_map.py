@@ -11,7 +11,7 @@ from scipy.interpolate import RegularGridInterpolator
 
 import kerascnn
 from kerascnn.inputs.resize import Box
-from kerascnn.visualize.features.convolutional import convolutional
+from kerascnn.visualize.features.convolutional import to_fully_convolutional
 from kerascnn.visualize.features.heat_map import heat_map
 
 SHAPE = (24, 20, 3)
@@ -90,7 +90,7 @@ def test_on_its_own_size_the_map_is_the_classifiers_logits(head, spelling, rng):
     linear = functional(trunk(), HEADS[head]("linear"))
     linear.set_weights(model.get_weights())
     before, weights = state(model), model.get_weights()
-    net = convolutional(model)
+    net = to_fully_convolutional(model)
     x = rng.uniform(0, 255, (2, *SHAPE)).astype(np.float32)
     found = net(x)
     assert found.shape == (2, 1, 1, 5)
@@ -105,7 +105,7 @@ def test_on_its_own_size_the_map_is_the_classifiers_logits(head, spelling, rng):
 def test_without_padding_each_place_is_the_classifier_on_its_window(head, rng):
     model = randomized(functional(trunk("valid"), HEADS[head]("softmax")), rng)
     image = rng.integers(0, 256, (33, 30, 3), dtype=np.uint8)
-    slide = heat_map(model, image).slides[0]
+    slide = heat_map(model, image).maps[0]
     assert slide.stride == (4, 4)
     assert slide.probs.shape == ((33 - 24) // 4 + 1, (30 - 20) // 4 + 1, 5)
     for place in np.ndindex(slide.probs.shape[:2]):
@@ -121,10 +121,10 @@ def test_tiny_networks_slide(name, rng):
     model = kerascnn.build_model(name)
     x = rng.uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
     logits = keras.Model(model.input, model.get_layer("logits").output)(x)
-    net = convolutional(model)
+    net = to_fully_convolutional(model)
     np.testing.assert_allclose(net(x)[:, 0, 0], logits, rtol=1e-4, atol=1e-4 * np.abs(logits).max())
     assert net.get_layer("logits")
-    assert {*heat_map(model, np.pad(x[0], ((0, 40), (0, 32), (0, 0)))).slides[0].stride} < {1, 2, 4, 8, 16, 32}
+    assert {*heat_map(model, np.pad(x[0], ((0, 40), (0, 32), (0, 0)))).maps[0].stride} < {1, 2, 4, 8, 16, 32}
 
 
 def test_operations_shared_layers_and_open_sizes(rng):
@@ -137,7 +137,7 @@ def test_operations_shared_layers_and_open_sizes(rng):
     x = layers.Dense(4, "relu")(keras.ops.tanh(x))
     model = keras.Model(inputs, layers.Softmax()(x))
     randomized(norm, rng)
-    net = convolutional(model, size=(12, 14))
+    net = to_fully_convolutional(model, size=(12, 14))
     image = rng.uniform(0, 255, (1, 15, 16, 3)).astype(np.float32)
     probs = keras.ops.softmax(net(image))
     assert probs.shape == (1, 4, 3, 4)
@@ -183,14 +183,16 @@ def test_what_cannot_slide_is_refused_by_the_name_of_its_layer(head):
     model = functional(trunk(), [])
     model = keras.Model(model.input, layers.Dense(5)(REFUSED[head](model.output)))
     before = state(model)
-    with pytest.raises(ValueError, match=r"`model` should be one that can slide .* whose layer 'bad'"):
-        convolutional(model)
+    with pytest.raises(
+        ValueError, match=r"`model` should be convertible to a fully convolutional network.* whose layer 'bad'"
+    ):
+        to_fully_convolutional(model)
     assert state(model) == before
 
 
 def test_scores_that_are_a_map_are_refused():
-    with pytest.raises(ValueError, match="should give scores"):
-        convolutional(functional(trunk(), []))
+    with pytest.raises(ValueError, match="should return scores"):
+        to_fully_convolutional(functional(trunk(), []))
 
 
 def reddest(end="softmax"):
@@ -213,15 +215,15 @@ def photo(factor=1):
 @pytest.mark.parametrize("end", ["softmax", "sigmoid"])
 def test_a_planted_object_is_where_its_class_is_strongest(end):
     found = heat_map(
-        reddest(end), photo(), labels=("red", "blue") if end == "softmax" else ("blue", "red"), classes="red"
+        reddest(end), photo(), class_names=("red", "blue") if end == "softmax" else ("blue", "red"), classes="red"
     )
     (window,) = found.best[0]
-    assert window.label == "red"
+    assert window.class_name == "red"
     assert window.box == Box(24, 40, 16, 16)
     assert window.probability == pytest.approx(1 / (1 + np.exp(-240 / 64)), rel=1e-5)
     assert found.scores[0].shape == found.probs[0].shape == (13, 17, 2)
-    assert [middle[0] for middle in found.slides[0].centers] == [8, 8]
-    assert "red, in 16x16 pixels at (40, 24)" in str(found)
+    assert [middle[0] for middle in found.maps[0].centers] == [8, 8]
+    assert "red, at 16x16 pixels at (40, 24)" in str(found)
 
 
 def test_several_sigmoids_stay_apart(rng):
@@ -237,18 +239,18 @@ def test_boxes_are_in_the_pixels_of_the_photo(options):
     """A photo of twice the size, looked at in half its own: places and windows are twice as large."""
     found = heat_map(reddest(), Image.fromarray(photo(2)), 0, **options)
     assert found.best[0][0].box == Box(48, 80, 32, 32)
-    assert found.slides[0].stride == (8, 8)
+    assert found.maps[0].stride == (8, 8)
 
 
 def test_a_small_photo_is_enlarged_to_one_window():
-    slide = heat_map(reddest(), photo()[:10, :12]).slides[0]
+    slide = heat_map(reddest(), photo()[:10, :12]).maps[0]
     assert slide.scores.shape == (1, 1, 2)
     assert slide.box(0, 0) == pytest.approx((0, 0, 10, 10), abs=0.6)
 
 
 def test_scales_are_averaged_where_they_are_in_the_photo(rng):
     model, image = reddest(), rng.integers(0, 256, (40, 64, 3), dtype=np.uint8)
-    fine, coarse, both = (heat_map(model, image, scales=scales).slides[0] for scales in (3, 1.5, (3, 1.5)))
+    fine, coarse, both = (heat_map(model, image, scales=scales).maps[0] for scales in (3, 1.5, (3, 1.5)))
     rows, columns = (
         np.clip(middles, *known[[0, -1]]) for middles, known in zip(fine.centers, coarse.centers, strict=True)
     )
@@ -261,8 +263,8 @@ def test_scales_are_averaged_where_they_are_in_the_photo(rng):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"classes": "green", "labels": ("red", "blue")}, "Unknown class 'green'"),
-        ({"classes": 2}, "numbers from 0 to 1"),
+        ({"classes": "green", "class_names": ("red", "blue")}, "Unknown class 'green'"),
+        ({"classes": 2}, "integers from 0 to 1"),
         ({"classes": ()}, "`classes` should have at least one class. Received: none"),
         ({"scales": 0.5}, "at least 1"),
         ({"scales": (1, 100)}, "`longest`=1024"),
@@ -275,12 +277,12 @@ def test_arguments_that_do_not_fit(options, message):
 
 
 def test_the_picture_puts_each_place_at_the_middle_of_its_window(tmp_path, rng):
-    found = heat_map(reddest(), [photo(), photo()[:30]], labels=("red", "blue"))
+    found = heat_map(reddest(), [photo(), photo()[:30]], class_names=("red", "blue"))
     figure = found.plot()
     drawn = figure.axes[1].images[1]
     left, right, bottom, top = drawn.get_extent()
     assert (left, right, bottom, top) == (8 - 2, 72 + 2, 56 + 2, 8 - 2)
-    np.testing.assert_allclose(drawn.get_array(), found.probs[0][..., found.slides[0].classes[0]])
+    np.testing.assert_allclose(drawn.get_array(), found.probs[0][..., found.maps[0].classes[0]])
     assert found.save(tmp_path / "map.png").stat().st_size > 10_000
 
 
@@ -288,7 +290,7 @@ def test_the_picture_puts_each_place_at_the_middle_of_its_window(tmp_path, rng):
 def test_squeezenet_on_its_crop_is_the_classifier(squeezenet, shared):
     file = shared("data", "imagenet_sample", "0282_n02123159.jpg")
     crop = np.asarray(Image.open(file).convert("RGB"))[16:240, 16:240]
-    found = heat_map(squeezenet, crop, labels=False)
+    found = heat_map(squeezenet, crop, class_names=False)
     np.testing.assert_allclose(found.probs[0][0, 0], squeezenet(crop[None].astype(np.float32))[0], atol=1e-5)
-    assert found.slides[0].box(0, 0) == Box(0, 0, 224, 224)
-    assert heat_map(squeezenet, file, scales=2, labels=False).slides[0].probs.shape == (15, 15, 1000)
+    assert found.maps[0].box(0, 0) == Box(0, 0, 224, 224)
+    assert heat_map(squeezenet, file, scales=2, class_names=False).maps[0].probs.shape == (15, 15, 1000)

@@ -6,9 +6,16 @@ import pytest
 from keras import layers
 
 from kerascnn import build_model
-from kerascnn.visualize import probe
+from kerascnn.visualize import lens
 from kerascnn.visualize.engine.query import pictures
-from kerascnn.visualize.features.side_by_side import aliasing, bands, cka, power_of, share_above, side_by_side
+from kerascnn.visualize.features.side_by_side import (
+    aliasing_measures,
+    band_energies,
+    cka,
+    energy_above,
+    power_spectra,
+    side_by_side,
+)
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +77,8 @@ def strided(kernel):
 
 
 def measured(model, image):
-    asked = probe(model)
-    return aliasing(asked, asked.graph.nodes[-1], pictures(asked, image))
+    asked = lens(model)
+    return aliasing_measures(asked, asked.graph.nodes[-1], pictures(asked, image))
 
 
 POINT = np.ones((1, 1))
@@ -94,9 +101,9 @@ def test_a_wave_above_nyquist_is_aliased_unless_it_is_filtered_out():
 def test_share_above_of_white_noise(rng):
     """The share of the frequencies."""
     maps = rng.normal(size=(4, 64, 48, 8)).astype(np.float32)
-    assert share_above(maps, (0.375, 0.375)) == pytest.approx(1 - 49 / 64 * 37 / 48, abs=0.01)
-    assert share_above(maps, (0.25, 0.5)) == pytest.approx(1 - 33 / 64, abs=0.01)
-    assert np.isnan(share_above(0 * maps, (0.25, 0.25)))
+    assert energy_above(maps, (0.375, 0.375)) == pytest.approx(1 - 49 / 64 * 37 / 48, abs=0.01)
+    assert energy_above(maps, (0.25, 0.5)) == pytest.approx(1 - 33 / 64, abs=0.01)
+    assert np.isnan(energy_above(0 * maps, (0.25, 0.25)))
 
 
 @pytest.mark.parametrize(("frequency", "band"), [(0.05, "low"), (0.18, "mid"), (0.35, "high")])
@@ -104,18 +111,18 @@ def test_bands(frequency, band):
     x = np.arange(31)
     wave = np.hanning(31) * np.cos(2 * np.pi * frequency * x)
     kernel = np.outer(np.hanning(31), wave)[:, :, None, None]
-    found = bands(power_of(kernel))
+    found = band_energies(power_spectra(kernel))
     assert found[band] > 0.98
     assert found["low"] + found["mid"] + found["high"] == pytest.approx(1)
     assert (found["coverage"] > 0) == (band == "mid")
 
 
 def test_a_point_has_all_frequencies():
-    found = bands(power_of(np.ones((1, 1, 3, 2))))
+    found = band_energies(power_spectra(np.ones((1, 1, 3, 2))))
     assert found["coverage"] == 1
     assert found["low"] == pytest.approx(np.pi / 64, rel=0.05)  # the area of the disc
     assert found["mid"] == pytest.approx(3 * np.pi / 64, rel=0.05)
-    assert np.isnan(bands(power_of(np.zeros((5, 5, 3, 2))))["low"])
+    assert np.isnan(band_energies(power_spectra(np.zeros((5, 5, 3, 2))))["low"])
 
 
 def test_cka_does_not_see_rotations_and_scales(rng):
@@ -146,7 +153,7 @@ def test_cka_is_hsic_by_the_sum_over_all_quadruples(rng):
 
 def test_errors(rng):
     model = build_model("tiny_alexnet")
-    with pytest.raises(ValueError, match="pairs of names"):
+    with pytest.raises(ValueError, match="or pairs of them"):
         side_by_side(model, model, layers=[("conv1", "conv2", "conv3")])
     with pytest.raises(ValueError, match="Did you mean conv1"):
         side_by_side(model, model, layers=["convv1"])

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from kerascnn.visualize.lectures.hog import cells, descriptor, hog_twin, mismatch_and_gradient
+from kerascnn.visualize.lectures.hog import cell_histograms, descriptor, hog_twin, mismatch_and_gradient
 
 
 def plain(image):
@@ -66,9 +66,9 @@ def test_the_negative_is_a_perfect_twin(rng):
 
 def test_stripes_vote_for_their_direction():
     across = np.tile(127 + 100 * np.sin(np.arange(32)), (32, 1))
-    strongest = cells(descriptor(across)).argmax(-1)
+    strongest = cell_histograms(descriptor(across)).argmax(-1)
     assert set(strongest.ravel()) <= {0, 8}, "gradients to the right, at 0 = 180 degrees"
-    assert (cells(descriptor(across.T)).argmax(-1) == 4).all()
+    assert (cell_histograms(descriptor(across.T)).argmax(-1) == 4).all()
 
 
 def test_noise_becomes_a_twin(rng):

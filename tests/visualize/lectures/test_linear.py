@@ -55,19 +55,19 @@ def test_the_smallest_change_is_where_the_two_classes_meet(found, norm, share):
 
 def test_the_default_step_fools_every_image(found):
     assert found.table.fooled.all()
-    assert np.abs(found.fooled - found.images).max() == pytest.approx(found.step)
-    assert found.labels[1] == "10"
+    assert np.abs(found.fooled - found.images).max() == pytest.approx(found.step_size)
+    assert found.class_names[1] == "10"
 
 
 def test_no_step_changes_nothing(found):
-    same = fool_linear(found.images, found.predicted, step=0)
+    same = fool_linear(found.images, found.predicted, step_size=0)
     np.testing.assert_array_equal(same.fooled, same.images)
     np.testing.assert_allclose(same.probabilities[:, 0], same.probabilities[:, 1])
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
-    [({"step": -1}, "`step`"), ({"targets": 11}, "`targets`")],
+    [({"step_size": -1}, "`step_size`"), ({"targets": 11}, "`targets`")],
     ids=["a step back", "no such class"],
 )
 def test_what_is_wrong_is_said(options, said):

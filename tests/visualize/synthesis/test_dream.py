@@ -4,19 +4,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from climbs import SIZE, cosine, known
 from models import equal, snapshot
 from PIL import Image
 from scipy import ndimage
+from synthesis_models import SIZE, cosine, known
 
 from kerascnn.support.files import save_image
-from kerascnn.visualize import RECIPES, climb, dream, dream_on, energy
-from kerascnn.visualize.engine.lens import probe
-from kerascnn.visualize.engine.query import Pictures, read
+from kerascnn.visualize import RECIPES, dream, dream_frames, energy, synthesize
+from kerascnn.visualize.engine.lens import lens
+from kerascnn.visualize.engine.query import Pictures, read_activations
 from kerascnn.visualize.synthesis import dream as dreaming
-from kerascnn.visualize.synthesis.dream import pyramid, resize, zoom_in
+from kerascnn.visualize.synthesis.dream import pyramid, resize_images, zoom_in
 
-STILL = replace(RECIPES["dream"], shakes=())
+STILL = replace(RECIPES["dream"], transforms=())
 LARGE = (24, 20, 3)
 
 
@@ -36,10 +36,10 @@ def octaves(monkeypatch):
     found = []
 
     def heard(*given, **how):
-        found.append(climb(*given, **how))
+        found.append(synthesize(*given, **how))
         return found[-1]
 
-    monkeypatch.setattr(dreaming, "climb", heard)
+    monkeypatch.setattr(dreaming, "synthesize", heard)
     return found
 
 
@@ -50,20 +50,20 @@ def test_the_score_rises_within_each_octave(model, images, octaves, how, rng):
     found = dream(model, images, "top", recipe=STILL, octaves=2, **how)
     assert [each.images.shape[1:3] for each in octaves] == [(17, 14), (24, 20)]
     for each in octaves:
-        assert (each.scores > each.said["score"][0]).all()
+        assert (each.scores > each.curves["score"][0]).all()
     assert found.images.shape == images.shape
-    np.testing.assert_array_equal(found.facts["began"], images)
+    np.testing.assert_array_equal(found.metadata["began"], images)
 
 
 @pytest.mark.parametrize("count", [1, 4])
 def test_without_a_rate_the_image_comes_back_through_all_octaves(model, images, count):
-    found = dream(model, images, "top", recipe=replace(RECIPES["dream"], rate=0.0), octaves=count)
+    found = dream(model, images, "top", recipe=replace(RECIPES["dream"], learning_rate=0.0), octaves=count)
     np.testing.assert_allclose(found.images, images, atol=1e-4)
 
 
 def test_one_octave_is_one_climb(model, images):
     found = dream(model, images, "conv", recipe=STILL, octaves=1)
-    expected = climb(model, energy("conv"), recipe=STILL, start=images)
+    expected = synthesize(model, energy("conv"), recipe=STILL, start=images)
     np.testing.assert_array_equal(found.images, expected.images)
 
 
@@ -71,8 +71,8 @@ def test_detail_is_handed_up(model, images, octaves):
     """Each octave begins with the image of its size and what was added to the smaller one."""
     dream(model, images, "top", recipe=STILL, octaves=2)
     small, large = octaves
-    half = resize(images, (17, 14))
-    again = climb(model, energy("top"), recipe=STILL, start=images + resize(small.images - half, LARGE[:2]))
+    half = resize_images(images, (17, 14))
+    again = synthesize(model, energy("top"), recipe=STILL, start=images + resize_images(small.images - half, LARGE[:2]))
     np.testing.assert_allclose(large.images, again.images, atol=1e-2)
 
 
@@ -84,7 +84,7 @@ def test_the_first_step_moves_pixels_by_the_rate_on_average(model, images):
 def test_a_guide_is_what_is_matched(model, images):
     guide = np.full(SIZE, 20.0, np.float32)
     guide[:, 3:] = 230
-    code = read(probe(model), Pictures(guide[None], ("guide",)), ["top"])["top"]
+    code = read_activations(lens(model), Pictures(guide[None], ("guide",)), ["top"])["top"]
     rates = {"recipe": replace(STILL, steps=30), "octaves": 1}
     found = dream(model, images[:1], "top", guide=guide, **rates)
     conv, top = (model.get_layer(name) for name in ("conv", "top"))
@@ -124,14 +124,14 @@ def test_closer_is_about_the_middle(rng):
 def test_a_flight_goes_on_where_it_was(model, images, tmp_path):
     how = {"layer": "top", "octaves": 2, "recipe": STILL, "steps": 2, "zoom": 1.1}
     told = []
-    paths = dream_on(
+    paths = dream_frames(
         model, images[0], tmp_path / "all", 4, on_progress=lambda done, total, what: told.append((done, total)), **how
     )
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
     for i in range(2):
         save_image(np.asarray(Image.open(paths[i])), tmp_path / "part" / f"frame_{i:04d}.png")
     stamps = [path.stat().st_mtime_ns for path in sorted((tmp_path / "part").iterdir())]
-    resumed = dream_on(
+    resumed = dream_frames(
         model, images[0], tmp_path / "part", 4, on_progress=lambda done, total, what: told.append((done, total)), **how
     )
     assert told[4:] == [(3, 4), (4, 4)]
@@ -141,7 +141,7 @@ def test_a_flight_goes_on_where_it_was(model, images, tmp_path):
         assert first.shape == LARGE
         assert np.abs(first - second).mean() < 3  # frames on disk are rounded
         assert cosine(first - first.mean(), second - second.mean()) > 0.98
-    assert dream_on(model, images[0], tmp_path / "part", 4, **how) == resumed
+    assert dream_frames(model, images[0], tmp_path / "part", 4, **how) == resumed
 
 
 def test_the_model_is_left_as_it_was(model, images):
@@ -152,6 +152,6 @@ def test_the_model_is_left_as_it_was(model, images):
 
     with pytest.raises(KeyboardInterrupt):
         dream(model, images, "top", on_progress=stop)
-    with pytest.raises(ValueError, match="`layer` should have places"):
+    with pytest.raises(ValueError, match="`layer` should have feature maps"):
         dream(model, images, "probs")
     equal(snapshot(model, np.zeros((1, *SIZE), np.float32)), before)

@@ -9,9 +9,9 @@ import pytest
 from keras import layers
 
 from kerascnn import build_model, list_models
-from kerascnn.visualize.engine.lens import probe
+from kerascnn.visualize.engine.lens import lens
 from kerascnn.visualize.synthesis import evolve as cppn
-from kerascnn.visualize.synthesis.evolve import evolve, odds
+from kerascnn.visualize.synthesis.evolve import evolve, log_odds
 
 HIDDEN, OUT = cppn.INPUTS, cppn.INPUTS + cppn.HIDDEN
 PLAIN = [math.sin, lambda s: 2 / (1 + math.exp(-s)) - 1, lambda s: 2 * math.exp(-s * s) - 1,
@@ -36,7 +36,7 @@ def by_hand(kinds, colors):
 @pytest.mark.parametrize("kinds", [(0, 1, 2), (2, 3, 0), (3, 0, 1), (1, 2, 3)], ids=str)
 def test_a_network_is_drawn_as_its_formula_says(kinds, colors):
     height, width = 5, 7
-    found = cppn.draw_cppn(by_hand(kinds, colors), (height, width, colors))[0]
+    found = cppn.render_cppns(by_hand(kinds, colors), (height, width, colors))[0]
     for row, column in np.ndindex(height, width):
         x, y = -1 + 2 * column / (width - 1), -1 + 2 * row / (height - 1)
         d = math.sqrt(x * x + y * y)
@@ -49,20 +49,20 @@ def test_a_network_is_drawn_as_its_formula_says(kinds, colors):
 
 
 def test_children_stay_networks(rng):
-    networks = cppn.first_networks(rng, 20, (8, 8, 3))
+    networks = cppn.random_cppns(rng, 20, (8, 8, 3))
     for _ in range(30):
-        networks = cppn.mutate(rng, networks)
+        networks = cppn.mutate_cppns(rng, networks)
     weights = networks["weights"]
     assert not np.triu(weights).any(), "a node reads only what stands before it"
     assert not weights[:, :HIDDEN].any(), "inputs read nothing"
     assert not weights[:, :, OUT:].any(), "nobody reads an output"
     assert np.abs(weights).max() <= cppn.SPAN
-    assert len(np.unique(cppn.draw_cppn(networks, (8, 8, 3)).reshape(20, -1), axis=0)) > 10
+    assert len(np.unique(cppn.render_cppns(networks, (8, 8, 3)).reshape(20, -1), axis=0)) > 10
 
 
 def test_polynomial_mutation_has_the_mean_step_of_its_density(rng):
     """Its density is (eta + 1) / 2 (1 - |t|)^eta, of mean |t| = 1 / (eta + 2)."""
-    values = cppn.polynomial(rng, np.zeros(200_000), -1, 1, eta=15)
+    values = cppn.polynomial_mutation(rng, np.zeros(200_000), -1, 1, eta=15)
     assert np.abs(values).mean() / 2 == pytest.approx(1 / 17, rel=0.01)
     assert abs(values.mean()) < 1e-3
 
@@ -94,7 +94,7 @@ def few(model, **options):
     return evolve(model, **{"encoding": "direct", "population": 16, "generations": 8, "goal": 0.9999} | options)
 
 
-@pytest.mark.parametrize("options", [{}, {"batch": 1}, {"batch": 5}], ids=["again", "batch 1", "batch 5"])
+@pytest.mark.parametrize("options", [{}, {"batch_size": 1}, {"batch_size": 5}], ids=["again", "batch 1", "batch 5"])
 def test_a_seed_settles_it_whatever_the_batch(options):
     model, _ = linear()
     first, second, other = few(model), few(model, **options), few(model, seed=1)
@@ -107,7 +107,7 @@ def test_it_goes_on_from_an_earlier_result():
     first = few(model)
     second = few(model, start=first)
     assert len(second.history) == 16
-    assert (odds(second.probabilities) >= odds(first.probabilities)).all()
+    assert (log_odds(second.probabilities) >= log_odds(first.probabilities)).all()
     with pytest.raises(ValueError, match="`start`"):
         few(model, start=first, classes=[1, 2])
 
@@ -128,7 +128,7 @@ def test_an_interruption_returns_what_there_is():
 
 def test_classes_are_asked_by_name():
     model, _ = linear()
-    one, other = few(model, classes=["d", "b"], labels=list("abcd")), few(model, classes=[3, 1])
+    one, other = few(model, classes=["d", "b"], class_names=list("abcd")), few(model, classes=[3, 1])
     np.testing.assert_array_equal(one.images, other.images)
     assert one.table.label.tolist() == ["d", "b"]
     assert other.table.label.tolist() == ["class 3", "class 1"]
@@ -136,7 +136,7 @@ def test_classes_are_asked_by_name():
 
 def test_a_model_with_its_own_bounds_enters_by_preprocess():
     model, kernel = linear(scale=1.0)
-    asked = probe(model, preprocess=lambda pixels: pixels / 127.5 - 1)
+    asked = lens(model, preprocess=lambda pixels: pixels / 127.5 - 1)
     found = few(asked, classes=[2, 0])
     powers = np.exp((found.images.reshape(2, -1) / 127.5 - 1) @ kernel)
     expected = (powers / powers.sum(1, keepdims=True))[[0, 1], [2, 0]]

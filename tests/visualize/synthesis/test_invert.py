@@ -4,18 +4,18 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from climbs import SIZE, curved, gates, known, linear, straight
 from keras import layers
 from models import equal, snapshot
+from synthesis_models import SIZE, curved, gates, known, linear, straight
 
 from kerascnn import build_model
-from kerascnn.visualize import invert, probe
+from kerascnn.visualize import invert, lens
 from kerascnn.visualize.engine.scores import INPUT
-from kerascnn.visualize.synthesis.invert import depth, mahendran, psnr, stages
+from kerascnn.visualize.synthesis.invert import default_layers, mahendran_recipe, psnr, relative_depth
 from kerascnn.visualize.synthesis.params import GRAY, Pixels
 
 NOISY = Pixels(noise=30, clip=False)
-CLOSE = straight("adam", 150, 2.0, write=NOISY)
+CLOSE = straight("adam", 150, 2.0, params=NOISY)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def photos():
 
 def test_the_pixels_themselves_are_recovered(model, photos):
     image = photos[:1]
-    found = invert(model, image, "input", recipe=straight("plain", 40, 0.25 * np.square(image).sum(), write=NOISY))
+    found = invert(model, image, "input", recipe=straight("plain", 40, 0.25 * np.square(image).sum(), params=NOISY))
     np.testing.assert_allclose(found.reconstructions[0, :, 0], image, atol=1e-2)
     assert found.table["psnr"][0] > 80
     assert found.errors[0, 0, 0] < 1e-6
@@ -44,7 +44,7 @@ def test_an_invertible_linear_network_is_inverted(photos, rng):
     turn = np.linalg.qr(rng.normal(0, 1, (count, count)))[0] * rng.uniform(0.7, 1, count)
     model.layers[-1].kernel.assign(turn)
     code = model(photos[:1]).numpy()
-    recipe = straight("plain", 80, 0.5 * np.square(code).sum(), write=NOISY)
+    recipe = straight("plain", 80, 0.5 * np.square(code).sum(), params=NOISY)
     found = invert(model, photos[:1], "scores", recipe=recipe, copies=2)
     for copy in found.reconstructions[0, 0]:
         np.testing.assert_allclose(copy, photos[0], atol=1e-3 * 255)
@@ -60,14 +60,14 @@ def test_errors_are_those_of_the_formula_and_fall(model, photos):
             np.testing.assert_allclose(found.errors[i, j], gap, rtol=1e-3, atol=1e-6)
         others = [np.square(codes[j] - codes[k]).sum() / np.square(codes[j]).sum() for j, k in ((0, 1), (1, 2), (2, 0))]
         assert found.errors[i].max() < min(others)
-        assert (found.said[i][-1] < found.said[i][0] / 3).all()
+        assert (found.error_curves[i][-1] < found.error_curves[i][0] / 3).all()
 
 
 def test_copies_of_a_code_are_apart_in_pixels(model, photos):
     table = invert(model, photos[:2], "top", copies=3, recipe=CLOSE).table
     assert len(table) == 6
     assert table["error"].max() < 0.05
-    assert table["apart"].min() > 10
+    assert table["diversity"].min() > 10
 
 
 def test_table_says_how_far_apart_copies_are(model, photos):
@@ -78,7 +78,7 @@ def test_table_says_how_far_apart_copies_are(model, photos):
     ]
     copies = found.reconstructions[1, 0].clip(0, 255)
     rms = np.sqrt(np.square(copies[:, None] - copies[None]).mean((2, 3, 4)))
-    np.testing.assert_allclose(table["apart"][3:], rms.sum(1) / 2, rtol=1e-4)
+    np.testing.assert_allclose(table["diversity"][3:], rms.sum(1) / 2, rtol=1e-4)
     np.testing.assert_allclose(table["psnr"][3], psnr(copies[0], photos[0]))
     np.testing.assert_allclose(table["error"], found.errors.ravel())
 
@@ -95,23 +95,25 @@ def test_priors_are_those_of_the_paper(depth, rough, rng):
     y = np.pad(x, ((0, 1), (0, 1), (0, 0)), "edge") / sigma
     variation = np.square(np.diff(y, axis=0)[:, :-1]).sum() + np.square(np.diff(y, axis=1)[:-1]).sum()
     expected = rough * variation, 2.16e8 * (np.abs(x / sigma) ** 6).sum()
-    recipe = mahendran(shape, depth)
+    recipe = mahendran_recipe(shape, depth)
     acts = {INPUT: tf.constant(x[None] + GRAY, tf.float32)}
     found = [weight * float(prior.of(acts, *prior.feeds)[0]) for weight, prior in recipe.priors]
     np.testing.assert_allclose(found, expected, rtol=5e-3)
-    np.testing.assert_allclose(recipe.rates[[0, 150, 350]], 0.004 * sigma**2 * np.array([1, 0.1, 0.01]), rtol=1e-3)
+    np.testing.assert_allclose(
+        recipe.learning_rates[[0, 150, 350]], 0.004 * sigma**2 * np.array([1, 0.1, 0.01]), rtol=1e-3
+    )
     assert recipe.steps == 400
 
 
 def test_layers_are_the_ends_of_stages():
-    asked = probe(build_model("tiny_vgg"))
-    layers = stages(asked)
+    asked = lens(build_model("tiny_vgg"))
+    layers = default_layers(asked)
     assert layers[-1] == "logits"
     assert list(layers[:-1]) == [f"stage{i + 1}" for i in range(len(layers) - 1)]
-    depths = [depth(asked, layer) for layer in layers]
+    depths = [relative_depth(asked, layer) for layer in layers]
     assert depths == sorted(depths)
     assert depths[-1] == 1
-    assert stages(probe(curved()))[-1] == "logits"
+    assert default_layers(lens(curved()))[-1] == "logits"
 
 
 @pytest.mark.parametrize("kind", ["dead code", "huge weights"])
@@ -134,7 +136,7 @@ def test_other_inputs_are_given_to_copies_too(photos, rng):
     x, age = keras.Input(SIZE, name="photo"), keras.Input((4,), name="age")
     model = keras.Model([x, age], layers.Dense(6, name="both")(layers.Concatenate()([layers.Flatten()(x), age])))
     given = {"photo": photos, "age": rng.normal(0, 1, (3, 4)).astype(np.float32)}
-    found = invert(probe(model, input="photo"), given, "both", copies=2, recipe=CLOSE)
+    found = invert(lens(model, input="photo"), given, "both", copies=2, recipe=CLOSE)
     assert found.errors.shape == (1, 3, 2)
     assert found.errors.max() < 0.05
 

@@ -3,35 +3,35 @@
 import keras
 import numpy as np
 import pytest
-from climbs import SIZE, known, linear, straight, weights
 from keras import layers
 from models import equal, snapshot
 from PIL import Image
+from synthesis_models import SIZE, known, linear, straight, weights
 
 from kerascnn import build_model
 from kerascnn.visualize import (
     choose,
-    climb,
     curves,
     evolve,
     facets,
     fool,
     grad_cam,
     heat_map,
+    lens,
     maximize,
     occlusion,
-    probe,
     saliency,
     sanity,
     smoothgrad,
+    synthesize,
     unrecognizable,
 )
-from kerascnn.visualize.engine.query import Question, ask
+from kerascnn.visualize.engine.query import Query, run_query
 from kerascnn.visualize.engine.scores import channel, energy, logit, neuron, peak
-from kerascnn.visualize.synthesis.maximize import canvas
+from kerascnn.visualize.synthesis.maximize import default_size
 from kerascnn.visualize.synthesis.params import GRAY, Pixels
 
-QUICK = straight("adam", 6, 4.0, write=Pixels(noise=10))
+QUICK = straight("adam", 6, 4.0, params=Pixels(noise=10))
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ ASKED = {  # what maximize is asked -> the score that it climbs, and what its pi
     "all units": ({"layer": "top"}, channel("top", [0, 1, 2]), ("top:0", "top:1", "top:2")),
     "neuron": ({"layer": "top", "units": 1, "kind": "neuron"}, neuron("top", 1), ("top:1",)),
     "peak": ({"layer": "top", "units": 1, "kind": "peak"}, peak("top", 1), ("top:1",)),
-    "layer": ({"layer": "top", "units": "all"}, energy("top"), ("top, all of it",)),
+    "layer": ({"layer": "top", "units": "all"}, energy("top"), ("top, all channels",)),
     "score": ({"score": logit(1) - logit(2)}, logit(1) - logit(2), ("logit 1 - logit 2",)),
 }
 
@@ -53,11 +53,14 @@ ASKED = {  # what maximize is asked -> the score that it climbs, and what its pi
 @pytest.mark.parametrize("case", ASKED)
 def test_it_is_a_climb_of_that_score(case, model):
     asked, score, names = ASKED[case]
-    labels = {"labels": ["plane", "car", "bird", "cat", "deer"]} if case == "classes" else {}
-    found, expected = maximize(model, recipe=QUICK, **asked, **labels), climb(model, score, recipe=QUICK, size=SIZE[:2])
+    labels = {"class_names": ["plane", "car", "bird", "cat", "deer"]} if case == "classes" else {}
+    found, expected = (
+        maximize(model, recipe=QUICK, **asked, **labels),
+        synthesize(model, score, recipe=QUICK, size=SIZE[:2]),
+    )
     np.testing.assert_allclose(found.images, expected.images, atol=0.02)
     assert found.names == names
-    assert (found.scores > found.said["score"][0]).all()
+    assert (found.scores > found.curves["score"][0]).all()
 
 
 def test_copies_are_named_one_by_one(model):
@@ -73,19 +76,16 @@ def test_a_class_of_a_linear_network_is_its_weights():
 
 
 WRONG = {
-    "nothing": ({}, "one of classes, layer, score. Received: none"),
-    "two": ({"classes": 1, "layer": "top"}, "one of classes, layer, score. Received: classes, layer"),
-    "class": ({"classes": 5}, "numbers from 0 to 4"),
-    "name": (
-        {"classes": ["dog"]},
-        "`classes` should be a number from 0 to 4: the names of these classes are not known",
-    ),
+    "nothing": ({}, "one of `classes`, `layer` and `score`. Received: none"),
+    "two": ({"classes": 1, "layer": "top"}, "one of `classes`, `layer` and `score`. Received: classes, layer"),
+    "class": ({"classes": 5}, "integers from 0 to 4"),
+    "name": ({"classes": ["dog"]}, "`classes` should be a number from 0 to 4: the class names are unknown"),
     "near name": (
-        {"classes": ["plan"], "labels": ["plane", "car", "bird", "cat", "deer"]},
-        "`classes` should be a number from 0 to 4, or a class's name. .* Did you mean plane",
+        {"classes": ["plan"], "class_names": ["plane", "car", "bird", "cat", "deer"]},
+        "`classes` should be a number from 0 to 4, or a class name. .* Did you mean plane",
     ),
-    "fraction": ({"classes": [0.5]}, "`classes` should be whole numbers from 0 to 4, or names"),
-    "unit": ({"layer": "top", "units": [3]}, "numbers from 0 to 2 of top"),
+    "fraction": ({"classes": [0.5]}, "`classes` should be integers from 0 to 4, or class names"),
+    "unit": ({"layer": "top", "units": [3]}, "integers from 0 to 2, channels of top"),
     "layer": ({"layer": "tops"}, "top"),
     "kind": ({"layer": "top", "kind": "chanel"}, "channel"),
 }
@@ -108,12 +108,12 @@ def test_a_canvas_holds_two_fields_of_a_unit():
         fields[f"conv{i}"] = 1 + 8 * sum(4**k for k in range(i + 1))
     model = keras.Model(x, layers.Dense(2, name="scores")(layers.Flatten()(maps)))
     for layer, field in fields.items():
-        for side, own in zip(canvas(probe(model), layer), (200, 150), strict=True):
+        for side, own in zip(default_size(lens(model), layer), (200, 150), strict=True):
             assert side == own or side >= max(2 * field, 64)
             assert side <= own
             assert side == own or side < max(2 * field, 64) + 16
-    assert canvas(probe(model), "conv0") == (64, 64)
-    assert canvas(probe(model), "scores") == (200, 150)
+    assert default_size(lens(model), "conv0") == (64, 64)
+    assert default_size(lens(model), "scores") == (200, 150)
 
 
 def test_each_facet_begins_with_the_mean_of_its_images(rng):
@@ -127,11 +127,11 @@ def test_each_facet_begins_with_the_mean_of_its_images(rng):
     images[:6, ..., 0] += 90
     images[6:10, ..., 2] += 60
     found = facets(model, images, classes=0, count=2, top=10)
-    assert [set(each) for each in found.facts["members"]] == [
+    assert [set(each) for each in found.metadata["members"]] == [
         {f"image {i}" for i in range(6)},
         {f"image {i}" for i in range(6, 10)},
     ]
-    np.testing.assert_allclose(found.facts["began"], [images[:6].mean(0), images[6:10].mean(0)], rtol=1e-5)
+    np.testing.assert_allclose(found.metadata["began"], [images[:6].mean(0), images[6:10].mean(0)], rtol=1e-5)
     red, blue = (np.sign((image[..., 0] - image[..., 2]).mean()) for image in found.images)
     assert (red, blue) == (1, -1)
 
@@ -144,7 +144,7 @@ def test_facets_of_a_network_with_other_bounds(model, rng):
     foreign = keras.Model(x, layers.Lambda(lambda maps: maps, name="end")(scores))
     asked = {"unit": 1, "count": 2, "recipe": QUICK, "steps": 1}
     expected, found = facets(model, images, "top", **asked), facets(foreign, images, "end", bounds=(-1, 1), **asked)
-    assert found.facts["members"] == expected.facts["members"]
+    assert found.metadata["members"] == expected.metadata["members"]
     np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-3)
 
 
@@ -162,10 +162,10 @@ def test_history_and_table(found):
     for i, name in enumerate(found.names):
         mine = history[history["image"] == name]
         assert mine["step"].tolist() == [*range(6)]
-        np.testing.assert_array_equal(mine["score"], found.said["score"][:, i])
+        np.testing.assert_array_equal(mine["score"], found.curves["score"][:, i])
     assert table["image"].tolist() == [*found.names]
     np.testing.assert_array_equal(table["score"], found.scores)
-    np.testing.assert_array_equal(table["at first"], found.said["score"][0])
+    np.testing.assert_array_equal(table["initial_score"], found.curves["score"][0])
     assert not table[["redirected", "off"]].to_numpy().any()
 
 
@@ -176,13 +176,13 @@ def test_scores_are_those_of_the_pictures_as_they_are(found, model):
 
 
 def test_kept_pictures_are_drawn_with_the_scores_of_all_steps(found, model, tmp_path):
-    assert found.kept.shape == (3, 4, *found.images.shape[1:])
-    np.testing.assert_array_equal(found.kept[-1], found.images)
-    figure = found.steps()
+    assert found.snapshots.shape == (3, 4, *found.images.shape[1:])
+    np.testing.assert_array_equal(found.snapshots[-1], found.images)
+    figure = found.plot_steps()
     curves = [axis.lines[0].get_ydata() for axis in figure.axes if axis.lines]
-    np.testing.assert_array_equal(curves, found.said["score"].T)
-    with pytest.raises(ValueError, match="`keep` should have been given"):
-        maximize(model, "top", 0, recipe=QUICK).steps()
+    np.testing.assert_array_equal(curves, found.curves["score"].T)
+    with pytest.raises(ValueError, match="`keep` should have been passed"):
+        maximize(model, "top", 0, recipe=QUICK).plot_steps()
 
 
 def test_saved(found, tmp_path):
@@ -208,11 +208,11 @@ def test_pictures_beat_the_best_of_500_photos(squeezenet, shared):
     """In at least 95 % of units (here all of a few); photos and pictures at the network's own size."""
     from kerascnn.visualize.engine.query import pictures
 
-    asked, units = probe(squeezenet), [3, 60, 111, 200]
+    asked, units = lens(squeezenet), [3, 60, 111, 200]
     layer = "stage3"
     shown = pictures(asked, sorted(shared("data", "imagenet_sample").glob("*.jpg"))[::5])
     answer = lambda run, score: {"mean": run[layer]}  # noqa: E731
-    maps = ask(asked, Question(("means",), answer, backward=False), shown.pixels)["mean"]
+    maps = run_query(asked, Query(("means",), answer, backward=False), shown.pixels)["mean"]
     best = maps.mean((1, 2))[:, units].max(0)
     found = maximize(asked, layer, units, recipe="brisk", size=asked.shape[:2], steps=24)
     assert (found.scores > best).all()
@@ -225,22 +225,22 @@ def test_a_class_is_seen_in_its_picture():
     found = maximize(model, classes=range(10), recipe="brisk", steps=16)
     probs = np.asarray(model(found.images))
     assert (probs.argmax(1) == np.arange(10)).all()
-    assert not found.facts["off"].any()
+    assert not found.metadata["off"].any()
 
 
 def test_classes_are_asked_by_name(model, rng):
     """By the names that are given, by those that are known of a network, in every way that takes classes."""
     names = ["plane", "car", "bird", "cat", "deer"]
-    one, other = (maximize(model, classes=asked, labels=names, recipe=QUICK) for asked in (["cat", "car"], [3, 1]))
+    one, other = (maximize(model, classes=asked, class_names=names, recipe=QUICK) for asked in (["cat", "car"], [3, 1]))
     np.testing.assert_array_equal(one.images, other.images)
     assert one.names == other.names == ("cat", "car")
-    one, other = (unrecognizable(model, asked, labels=names, steps=2) for asked in ("bird", 2))
+    one, other = (unrecognizable(model, asked, class_names=names, steps=2) for asked in ("bird", 2))
     np.testing.assert_array_equal(one.images, other.images)
     images = rng.uniform(0, 255, (4, *SIZE)).astype(np.float32)
-    faces = [facets(model, images, classes=k, labels=names, count=2, recipe=QUICK) for k in ("deer", 4)]
+    faces = [facets(model, images, classes=k, class_names=names, count=2, recipe=QUICK) for k in ("deer", 4)]
     np.testing.assert_array_equal(faces[0].images, faces[1].images)
     with pytest.raises(ValueError, match="`classes` should be one class"):
-        facets(model, images, classes=["deer", "cat"], labels=names, count=2)
+        facets(model, images, classes=["deer", "cat"], class_names=names, count=2)
 
 
 def test_names_that_are_known_of_a_network_are_taken(rng):
@@ -250,9 +250,7 @@ def test_names_that_are_known_of_a_network_are_taken(rng):
     images = rng.uniform(0, 255, (2, 8, 8, 3)).astype(np.float32)
     found = [maximize(network, classes=[k], recipe=QUICK).images for k in ("dog", 5)]
     np.testing.assert_array_equal(*found)
-    with pytest.raises(
-        ValueError, match="`classes` should be a number from 0 to 9, or a class's name.*Did you mean dog"
-    ):
+    with pytest.raises(ValueError, match="`classes` should be a number from 0 to 9, or a class name.*Did you mean dog"):
         maximize(network, classes=["dgo"])
     heat = saliency(network, images, classes=5)
     assert curves(network, heat, classes="dog", steps=2).classes == (5, 5)
@@ -261,9 +259,7 @@ def test_names_that_are_known_of_a_network_are_taken(rng):
     np.testing.assert_array_equal(*judged)
     with pytest.raises(ValueError, match="Did you mean dog"):
         sanity(network, images, "dgo", method=saliency)
-    with pytest.raises(
-        ValueError, match="`target` should be a number from 0 to 9, or a class's name.*Did you mean dog"
-    ):
+    with pytest.raises(ValueError, match="`target` should be a number from 0 to 9, or a class name.*Did you mean dog"):
         fool(network, images, "dgo")
 
 
@@ -278,7 +274,7 @@ def test_names_of_classes_are_taken_wherever_classes_are(rng, name):
     assert occlusion(network, images, name, patch=4).classes == (5, 5)
     assert smoothgrad(network, images, [name, 3], samples=2, method=grad_cam).classes == (5, 3)
     assert evolve(network, [name, "cat"], encoding="direct", population=4, generations=1).classes == (5, 3)
-    assert heat_map(network, images, name).slides[0].classes == (5,)
+    assert heat_map(network, images, name).maps[0].classes == (5,)
     with pytest.raises(ValueError, match="`classes` should be a number .*Did you mean dog"):
         saliency(network, images, "dgo")
 
@@ -286,6 +282,6 @@ def test_names_of_classes_are_taken_wherever_classes_are(rng, name):
 def test_names_given_as_labels_are_those_of_the_classes(rng):
     network = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Flatten(), keras.layers.Dense(3)])
     images = rng.uniform(0, 255, (1, 4, 4, 3)).astype(np.float32)
-    assert saliency(network, images, "night heron", labels=("egret", "night_heron", "ibis")).classes == (1,)
-    with pytest.raises(ValueError, match="not known"):
+    assert saliency(network, images, "night heron", class_names=("egret", "night_heron", "ibis")).classes == (1,)
+    with pytest.raises(ValueError, match="are unknown"):
         saliency(network, images, "ibis")

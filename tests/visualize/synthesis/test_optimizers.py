@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerascnn.visualize.synthesis.recipes import LARGEST, MOVES
+from kerascnn.visualize.synthesis.recipes import MAX_STEP, OPTIMIZERS
 
 RATES = (0.5, 0.5, 0.5, 0.25, 0.25, 2.0)
 SHAPES = [(4, 5, 3), (2, 3, 3, 4)]  # pixels, and waves
@@ -14,10 +14,12 @@ SCALES = np.array([0.1, 1.0, 40.0])  # gradients of three images
 
 def climbed(move, z, gradients, rates=RATES):
     """Where a batch is after all steps."""
-    move, z = MOVES[move], tf.constant(z)
+    move, z = OPTIMIZERS[move], tf.constant(z)
     memory = {name: tf.zeros_like(z) for name in move.memory} | {name: tf.zeros(len(z)) for name in move.scalars}
     for g, rate in zip(gradients, rates, strict=True):
-        z, memory = move.go(z, tf.constant(g), memory, tf.reshape(tf.constant(rate), (-1,) + (1,) * (len(z.shape) - 1)))
+        z, memory = move.update(
+            z, tf.constant(g), memory, tf.reshape(tf.constant(rate), (-1,) + (1,) * (len(z.shape) - 1))
+        )
         assert set(memory) == {*move.memory, *move.scalars}
     return z.numpy()
 
@@ -38,7 +40,7 @@ def momentum(z, gradients, rates):
     for g, rate in zip(gradients, rates, strict=True):
         pull = rate * g
         rms = np.sqrt(np.mean(pull**2))
-        pull = pull * (LARGEST / rms if rms > LARGEST else 1.0)
+        pull = pull * (MAX_STEP / rms if rms > MAX_STEP else 1.0)
         v = (0.9 * v if rate == before else 0.0) + pull
         z, before = z + v, rate
     return z
@@ -78,30 +80,30 @@ def way(request, rng):
 
 
 def test_each_move_has_an_oracle():
-    assert ORACLES.keys() == MOVES.keys()
+    assert ORACLES.keys() == OPTIMIZERS.keys()
 
 
-@pytest.mark.parametrize("move", MOVES)
+@pytest.mark.parametrize("move", OPTIMIZERS)
 def test_move_is_its_formula_image_by_image(move, way):
     z, gradients = way
     expected = [ORACLES[move](z[i], [g[i] for g in gradients], RATES) for i in range(len(z))]
     np.testing.assert_allclose(climbed(move, z, gradients), expected, rtol=2e-5, atol=2e-4)
 
 
-@pytest.mark.parametrize("move", MOVES)
+@pytest.mark.parametrize("move", OPTIMIZERS)
 def test_images_of_a_batch_do_not_couple(move, way):
     z, gradients = way
     other = [np.concatenate([g[:1], 1e3 * g[1:][::-1]]) for g in gradients]
     np.testing.assert_array_equal(climbed(move, z, gradients)[0], climbed(move, z, other)[0])
 
 
-@pytest.mark.parametrize("move", MOVES)
+@pytest.mark.parametrize("move", OPTIMIZERS)
 def test_no_gradient_is_no_move_and_no_nan(move, way):
     z, _ = way
     np.testing.assert_array_equal(climbed(move, z, [np.zeros_like(z)] * len(RATES)), z)
 
 
-@pytest.mark.parametrize("move", MOVES)
+@pytest.mark.parametrize("move", OPTIMIZERS)
 def test_no_rate_is_no_move(move, way):
     z, gradients = way
     np.testing.assert_array_equal(climbed(move, z, gradients, [0.0] * len(RATES)), z)
@@ -124,7 +126,7 @@ def test_19_the_length_of_a_step_is_of_an_image_and_not_of_a_pixel(move, way):
 def test_each_image_may_have_a_rate(way):
     z, gradients = way
     rates = np.array([0.5, 1.0, 2.0], np.float32)
-    for move in MOVES:
+    for move in OPTIMIZERS:
         found = climbed(move, z, gradients[:1], [rates])
         alone = [climbed(move, z[i : i + 1], [gradients[0][i : i + 1]], [rates[i]])[0] for i in range(3)]
         np.testing.assert_allclose(found, alone, rtol=1e-6)

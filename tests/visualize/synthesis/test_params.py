@@ -22,14 +22,14 @@ def decoded(way, z, size):
 @pytest.mark.parametrize("way", [Pixels(), Fourier(), Fourier(decay=0.85, colors=False)], ids=repr)
 def test_what_writes_an_image_decodes_to_it(way, size, rng):
     image = rng.uniform(0.5, 254.5, (3, *size))
-    assert np.abs(decoded(way, way.begin(generators(3), size, image), size) - image).max() < 1e-5 * 255
+    assert np.abs(decoded(way, way.initialize(generators(3), size, image), size) - image).max() < 1e-5 * 255
 
 
 def test_black_and_white_are_half_a_level_off_and_can_still_be_climbed():
     image = np.zeros((1, 8, 8, 3))
     image[:, :4] = 255
     way = Fourier()
-    z = tf.constant(way.begin(generators(1), (8, 8, 3), image))
+    z = tf.constant(way.initialize(generators(1), (8, 8, 3), image))
     with tf.GradientTape() as tape:
         tape.watch(z)
         pixels = way.decode(z, (8, 8, 3))
@@ -41,8 +41,8 @@ def test_black_and_white_are_half_a_level_off_and_can_still_be_climbed():
 @pytest.mark.parametrize("size", [(16, 24, 3), (15, 21, 3)], ids=str)
 def test_waves_decode_as_lucid_says(size, decay):
     height, width, _ = size
-    way = Fourier(std=0.3, decay=decay)
-    z = way.begin(generators(2), size)
+    way = Fourier(stddev=0.3, decay=decay)
+    z = way.initialize(generators(2), size)
     across = np.fft.fftfreq(width)[: width // 2 + 1]
     frequency = np.sqrt(np.fft.fftfreq(height)[:, None] ** 2 + across**2)
     scale = 1 / np.maximum(frequency, 1 / max(width, height)) ** decay * np.sqrt(width * height)
@@ -55,7 +55,7 @@ def test_waves_decode_as_lucid_says(size, decay):
 
 def test_white_waves_make_power_that_falls_with_the_square_of_the_frequency():
     side, way = 64, Fourier(colors=False)
-    share = decoded(way, way.begin(generators(24), (side, side, 1)), (side, side, 1))[..., 0].astype(float) / 255
+    share = decoded(way, way.initialize(generators(24), (side, side, 1)), (side, side, 1))[..., 0].astype(float) / 255
     power = np.square(np.abs(np.fft.fft2(np.log(share / (1 - share))))).mean(0)
     frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(side), np.fft.fftfreq(side)))
     band = (frequency > 1.5 / side) & (frequency < 0.5)
@@ -63,10 +63,10 @@ def test_white_waves_make_power_that_falls_with_the_square_of_the_frequency():
     assert slope == pytest.approx(-2, abs=0.1)
 
 
-@pytest.mark.parametrize("way", [Pixels(noise=10.0), Fourier(std=0.5)], ids=repr)
+@pytest.mark.parametrize("way", [Pixels(noise=10.0), Fourier(stddev=0.5)], ids=repr)
 def test_gradients_are_finite_differences(way, rng):
     size = (6, 7, 3)
-    z, weights = tf.constant(way.begin(generators(1), size)), rng.normal(size=(1, *size))
+    z, weights = tf.constant(way.initialize(generators(1), size)), rng.normal(size=(1, *size))
     step = rng.normal(size=z.shape).astype(np.float32)
     with tf.GradientTape() as tape:
         tape.watch(z)
@@ -98,7 +98,7 @@ def test_values_are_clipped_and_gradients_are_not():
 )
 def test_starts_of_the_papers(way, mean, std, low, high):
     size = (64, 64, 3)
-    pixels = decoded(way, way.begin(generators(2), size), size)
+    pixels = decoded(way, way.initialize(generators(2), size), size)
     assert pixels.mean() == pytest.approx(mean, abs=1)
     assert pixels.std() == pytest.approx(std, rel=0.02, abs=1e-6)
     assert low <= pixels.min()
@@ -108,8 +108,8 @@ def test_starts_of_the_papers(way, mean, std, low, high):
 @pytest.mark.parametrize("way", [*WAYS, Pixels(between=(0, 255))], ids=repr)
 def test_an_image_is_its_own_alone_and_in_a_batch(way):
     size = (10, 9, 3)
-    together = way.begin(generators(4), size)
-    alone = way.begin(generators(4)[2:3], size)
+    together = way.initialize(generators(4), size)
+    alone = way.initialize(generators(4)[2:3], size)
     assert np.array_equal(together[2:3], alone)
     assert np.allclose(decoded(way, together, size)[2:3], decoded(way, alone, size), rtol=1e-6, atol=1e-4)
 
@@ -120,7 +120,7 @@ def test_one_pixel_does_not_change_the_others(way, rng):
     size, image = (8, 8, 3), rng.uniform(100, 150, (1, 8, 8, 3))
     brighter = image.copy()
     brighter[0, 3, 4] = 250
-    first, second = (decoded(way, way.begin(generators(1), size, given), size) for given in (image, brighter))
+    first, second = (decoded(way, way.initialize(generators(1), size, given), size) for given in (image, brighter))
     changed = np.abs(first - second).max((0, 3)) > 1e-2
     assert changed.sum() == 1
     assert changed[3, 4]
@@ -132,9 +132,9 @@ def test_one_pixel_does_not_change_the_others(way, rng):
         lambda: Pixels(noise=-1),
         lambda: Pixels(noise=1, between=(0, 1)),
         lambda: Pixels(between=(2, 1)),
-        lambda: Fourier(std=-1),
-        lambda: Pixels().begin(generators(2), (4, 4, 3), np.zeros((1, 4, 4, 3))),
-        lambda: Fourier().begin(generators(1), (4, 4, 3), np.zeros((1, 4, 5, 3))),
+        lambda: Fourier(stddev=-1),
+        lambda: Pixels().initialize(generators(2), (4, 4, 3), np.zeros((1, 4, 4, 3))),
+        lambda: Fourier().initialize(generators(1), (4, 4, 3), np.zeros((1, 4, 5, 3))),
     ],
 )
 def test_wrong_settings_are_named(wrong):

@@ -7,14 +7,14 @@ from scipy import ndimage
 
 from kerascnn.visualize.synthesis import regularizers
 from kerascnn.visualize.synthesis.regularizers import (
-    ball,
-    blurred,
+    clip_values,
     decay,
-    inside,
-    norm,
-    small_contribution,
-    small_norm,
-    small_values,
+    gaussian_blur,
+    limit_norm,
+    project_to_ball,
+    zero_small_contributions,
+    zero_small_norms,
+    zero_small_values,
 )
 
 
@@ -28,19 +28,19 @@ def cleared(x, size, percent):
 
 ORACLES = {  # what numpy says of x and the gradient g
     decay(0.3): lambda x, g: x * 0.7,
-    blurred(1.0, every=4): lambda x, g: ndimage.gaussian_filter(x, (0, 1, 1, 0)),
-    small_values(35): lambda x, g: cleared(x, np.abs(x), 35),
-    small_values(0): lambda x, g: x,
-    small_norm(50): lambda x, g: cleared(x, np.linalg.norm(x, axis=3, keepdims=True), 50),
-    small_norm(33.3): lambda x, g: cleared(x, np.linalg.norm(x, axis=3, keepdims=True), 33.3),
-    small_contribution(90): lambda x, g: cleared(x, np.abs((g * x).sum(3, keepdims=True)), 90),
-    norm(300.0): lambda x, g: x / lengths(x) * 300,
-    norm(5): lambda x, g: x / lengths(x) * 5,
-    ball(1e6): lambda x, g: x,
-    ball(300.0): lambda x, g: x * np.minimum(1, 300 / lengths(x)),
-    ball(20.0, np.inf): lambda x, g: x.clip(-20, 20),
-    inside(-30, 40): lambda x, g: x.clip(-30, 40),
-    inside((-30, -20, -10), (5, 15, 25)): lambda x, g: x.clip([-30, -20, -10], [5, 15, 25]),
+    gaussian_blur(1.0, every=4): lambda x, g: ndimage.gaussian_filter(x, (0, 1, 1, 0)),
+    zero_small_values(35): lambda x, g: cleared(x, np.abs(x), 35),
+    zero_small_values(0): lambda x, g: x,
+    zero_small_norms(50): lambda x, g: cleared(x, np.linalg.norm(x, axis=3, keepdims=True), 50),
+    zero_small_norms(33.3): lambda x, g: cleared(x, np.linalg.norm(x, axis=3, keepdims=True), 33.3),
+    zero_small_contributions(90): lambda x, g: cleared(x, np.abs((g * x).sum(3, keepdims=True)), 90),
+    limit_norm(300.0): lambda x, g: x / lengths(x) * 300,
+    limit_norm(5): lambda x, g: x / lengths(x) * 5,
+    project_to_ball(1e6): lambda x, g: x,
+    project_to_ball(300.0): lambda x, g: x * np.minimum(1, 300 / lengths(x)),
+    project_to_ball(20.0, np.inf): lambda x, g: x.clip(-20, 20),
+    clip_values(-30, 40): lambda x, g: x.clip(-30, 40),
+    clip_values((-30, -20, -10), (5, 15, 25)): lambda x, g: x.clip([-30, -20, -10], [5, 15, 25]),
 }
 
 
@@ -50,16 +50,16 @@ def canvas(rng):
     return [(rng.normal(size=(3, 11, 9, 3)) * scale).astype(np.float32) for _ in range(2)]
 
 
-@pytest.mark.parametrize("operator", ORACLES, ids=lambda operator: operator.name)
-def test_operators_are_their_line_of_numpy(operator, canvas):
+@pytest.mark.parametrize("regularizer", ORACLES, ids=lambda regularizer: regularizer.name)
+def test_regularizers_are_their_line_of_numpy(regularizer, canvas):
     x, gradient = canvas
-    assert np.allclose(operator.act(x, gradient), ORACLES[operator](x, gradient), rtol=1e-5, atol=1e-4)
+    assert np.allclose(regularizer.apply(x, gradient), ORACLES[regularizer](x, gradient), rtol=1e-5, atol=1e-4)
 
 
-@pytest.mark.parametrize("operator", ORACLES, ids=lambda operator: operator.name)
-def test_operators_treat_each_image_alone_inside_a_compiled_loop(operator, canvas):
+@pytest.mark.parametrize("regularizer", ORACLES, ids=lambda regularizer: regularizer.name)
+def test_regularizers_treat_each_image_alone_inside_a_compiled_loop(regularizer, canvas):
     x, gradient = canvas
-    act = tf.function(lambda *given: operator.act(*given), input_signature=[tf.TensorSpec((None, 11, 9, 3))] * 2)
+    act = tf.function(lambda *given: regularizer.apply(*given), input_signature=[tf.TensorSpec((None, 11, 9, 3))] * 2)
     together = act(x, gradient)
     assert np.allclose(together[1:2], act(x[1:2], gradient[1:2]), rtol=1e-6, atol=1e-5)
 
@@ -67,23 +67,25 @@ def test_operators_treat_each_image_alone_inside_a_compiled_loop(operator, canva
 def test_a_norm_is_an_images_and_not_a_pixels(canvas):
     """The default axis of keras.ops.normalize makes every pixel as long; no axis at all, the whole batch."""
     x, gradient = canvas
-    found = norm(7.0).act(x, gradient).numpy()
+    found = limit_norm(7.0).apply(x, gradient).numpy()
     assert np.allclose(lengths(found), 7, rtol=1e-5)
     assert np.allclose((found * x).sum((1, 2, 3)), 7 * lengths(x).ravel(), rtol=1e-5)  # the direction stays
     assert np.linalg.norm(found, axis=3).std() > 0.1
 
 
-@pytest.mark.parametrize("operator", [norm(5.0), ball(5.0), small_norm(50), decay(0.1)], ids=lambda each: each.name)
-def test_a_gray_canvas_stays_gray(operator):
+@pytest.mark.parametrize(
+    "regularizer", [limit_norm(5.0), project_to_ball(5.0), zero_small_norms(50), decay(0.1)], ids=lambda each: each.name
+)
+def test_a_gray_canvas_stays_gray(regularizer):
     zeros = np.zeros((2, 5, 5, 3), np.float32)
-    assert np.array_equal(operator.act(zeros, zeros), zeros)
+    assert np.array_equal(regularizer.apply(zeros, zeros), zeros)
 
 
 def test_equal_operators_have_equal_keys_and_others_have_not():
-    keys = [operator.key for operator in ORACLES if operator.key[0] != "blurred"]
+    keys = [regularizer.key for regularizer in ORACLES if regularizer.key[0] != "gaussian blur"]
     assert len({*keys}) == len(keys)
     assert decay(0.3).key == decay(0.3).key
-    assert blurred(1.0, every=4).every == 4
+    assert gaussian_blur(1.0, every=4).every == 4
     assert decay(0.3).every == 1
 
 
@@ -91,13 +93,13 @@ def test_equal_operators_have_equal_keys_and_others_have_not():
     ("name", "given"),
     [
         ("decay", (1.5,)),
-        ("blurred", (0.2,)),
-        ("blurred", (1.0, 0)),
-        ("small_values", (101,)),
-        ("small_norm", (-1,)),
-        ("norm", (0,)),
-        ("ball", (1, 3)),
-        ("inside", (2, 1)),
+        ("gaussian_blur", (0.2,)),
+        ("gaussian_blur", (1.0, 0)),
+        ("zero_small_values", (101,)),
+        ("zero_small_norms", (-1,)),
+        ("limit_norm", (0,)),
+        ("project_to_ball", (1, 3)),
+        ("clip_values", (2, 1)),
     ],
 )
 def test_wrong_settings_are_named(name, given):

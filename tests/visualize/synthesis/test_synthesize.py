@@ -7,23 +7,23 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from climbs import SIZE, cosine, curved, gates, known, linear, straight, weights
 from keras import layers
 from models import equal, gray, model_called_twice, nested_twice, open_size, scaling_inside, snapshot
+from synthesis_models import SIZE, cosine, curved, gates, known, linear, straight, weights
 
-from kerascnn.visualize import RECIPES, Recipe, climb, probe
+from kerascnn.visualize import RECIPES, SynthesisRecipe, lens, synthesize
 from kerascnn.visualize.engine import loop as looping
-from kerascnn.visualize.engine.query import Question, ask
+from kerascnn.visualize.engine.query import Query, run_query
 from kerascnn.visualize.engine.scores import channel, energy, logit, neuron, peak
 from kerascnn.visualize.synthesis.params import GRAY, Fourier, Pixels
-from kerascnn.visualize.synthesis.regularizers import blurred, norm_score, variation
-from kerascnn.visualize.synthesis.synthesize import FIRST
+from kerascnn.visualize.synthesis.regularizers import gaussian_blur, norm_score, variation
+from kerascnn.visualize.synthesis.synthesize import REDIRECTED_STEPS
 from kerascnn.visualize.synthesis.transforms import jitter, rotate, scale
 
-SHAKEN = Recipe("shaken waves", 6, 0.1, shakes=(jitter(2), scale(0.9, 1.1), rotate(10)))
+SHAKEN = SynthesisRecipe("shaken waves", 6, 0.1, transforms=(jitter(2), scale(0.9, 1.1), rotate(10)))
 KINDS = nested_twice, model_called_twice, gray, scaling_inside
-ADAM = straight("adam", 12, 4.0, write=Pixels(noise=10))
-GRAYISH = replace(ADAM, what="from gray", write=Pixels(noise=0.5))
+ADAM = straight("adam", 12, 4.0, params=Pixels(noise=10))
+GRAYISH = replace(ADAM, description="from gray", params=Pixels(noise=0.5))
 
 
 @pytest.fixture(scope="module")
@@ -44,15 +44,15 @@ def test_a_linear_score_with_an_l2_prior_ends_at_its_weights_over_2_lambda(weigh
     model = linear()
     count = np.prod(model.input_shape[1:])
     recipe = straight("plain", 60, 0.25 * count / weight, priors=((weight, norm_score(2)),))
-    found = climb(model, logit([0, 2]), recipe=recipe).images - GRAY
+    found = synthesize(model, logit([0, 2]), recipe=recipe).images - GRAY
     expected = np.stack([weights(model, k) for k in (0, 2)]) * count / (2 * weight)  # the prior is a mean
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
 def test_of_constant_norm_an_image_ends_along_the_weights():
     model = linear()
-    recipe = replace(RECIPES["erhan"], write=Pixels(noise=10, clip=False))
-    found = climb(model, logit([0, 1, 2]), recipe=recipe).images - GRAY
+    recipe = replace(RECIPES["erhan"], params=Pixels(noise=10, clip=False))
+    found = synthesize(model, logit([0, 1, 2]), recipe=recipe).images - GRAY
     for k, image in enumerate(found):
         assert cosine(image, weights(model, k)) > 0.999
         assert np.linalg.norm(image) == pytest.approx(20000, rel=1e-4)
@@ -62,7 +62,7 @@ def test_15_scores_are_added_multiplied_and_subtracted_and_their_parts_stay_as_t
     model = linear()
     first, second = logit(0), logit([1])
     score = 2 * first - second + 0.5 * logit(2)
-    found = climb(model, score, recipe=straight("plain", 1, 3.0)).images[0] - GRAY
+    found = synthesize(model, score, recipe=straight("plain", 1, 3.0)).images[0] - GRAY
     w = [weights(model, k) for k in range(3)]
     np.testing.assert_allclose(found, 3 * (2 * w[0] - w[1] + 0.5 * w[2]), rtol=1e-4, atol=1e-5)
     assert (str(first), str(second), len(score.feeds)) == ("logit 0", "logit 1", 6)
@@ -81,17 +81,19 @@ def test_priors_of_one_kind_and_other_factors_are_not_taken_for_each_other():
     for factor in (2, 8):
         prior = factor * norm_score(2)
         recipe = straight("plain", 80, 15.0, priors=((1.0, prior),))
-        found.append(climb(model, logit(0), recipe=replace(recipe, rate=15.0 / factor)).images - GRAY)
+        found.append(synthesize(model, logit(0), recipe=replace(recipe, learning_rate=15.0 / factor)).images - GRAY)
     np.testing.assert_allclose(found[0], 4 * found[1], rtol=1e-3, atol=1e-3)
 
 
-def test_operators_are_done_at_every_so_many_steps():
+def test_regularizers_are_done_at_every_so_many_steps():
     """At the others they are not: three steps of blurring every second are two of none and one of blur."""
     from scipy.ndimage import gaussian_filter
 
     model, w = linear(), None
     w = weights(model, 0)
-    found = climb(model, logit(0), recipe=straight("plain", 3, 5.0, operators=(blurred(1.0, every=2),))).images[0]
+    found = synthesize(
+        model, logit(0), recipe=straight("plain", 3, 5.0, regularizers=(gaussian_blur(1.0, every=2),))
+    ).images[0]
     expected = gaussian_filter(10 * w, (1, 1, 0)) + 5 * w
     np.testing.assert_allclose(found - GRAY, expected, rtol=1e-3, atol=1e-4)
 
@@ -100,7 +102,7 @@ def test_rates_come_in_stages():
     model = linear()
     recipe = straight("plain", 4, ((1.0, 1), (10.0, 2), (100.0, 1)))
     for steps, total in ((4, 121), (8, 242)):
-        found = climb(model, logit(0), recipe=recipe, steps=steps).images[0] - GRAY
+        found = synthesize(model, logit(0), recipe=recipe, steps=steps).images[0] - GRAY
         np.testing.assert_allclose(found, total * weights(model, 0), rtol=1e-4, atol=1e-4)
 
 
@@ -108,15 +110,17 @@ def test_rates_come_in_stages():
 
 
 def test_without_rate_and_shaking_an_image_stays_as_it_is(model, photos):
-    shakes = (jitter(0), rotate(0), scale(1, 1))
-    recipe = straight("adam", 3, 0.0, write=Pixels(), shakes=shakes)
-    np.testing.assert_array_equal(climb(model, logit(1), recipe=recipe, start=photos).images, photos)
+    transforms = (jitter(0), rotate(0), scale(1, 1))
+    recipe = straight("adam", 3, 0.0, params=Pixels(), transforms=transforms)
+    np.testing.assert_array_equal(synthesize(model, logit(1), recipe=recipe, start=photos).images, photos)
 
 
-@pytest.mark.parametrize("shakes", [(jitter(3),), (jitter(2), rotate(10), scale(0.9, 1.1))], ids=["whole", "between"])
-def test_07_shaking_does_not_wear_the_image(shakes, model, photos):
-    recipe = straight("plain", 40, 0.0, write=Pixels(), shakes=shakes)
-    np.testing.assert_array_equal(climb(model, logit(1), recipe=recipe, start=photos).images, photos)
+@pytest.mark.parametrize(
+    "transforms", [(jitter(3),), (jitter(2), rotate(10), scale(0.9, 1.1))], ids=["whole", "between"]
+)
+def test_07_shaking_does_not_wear_the_image(transforms, model, photos):
+    recipe = straight("plain", 40, 0.0, params=Pixels(), transforms=transforms)
+    np.testing.assert_array_equal(synthesize(model, logit(1), recipe=recipe, start=photos).images, photos)
 
 
 def test_07_a_shaken_image_does_not_drift():
@@ -124,8 +128,8 @@ def test_07_a_shaken_image_does_not_drift():
     model = linear(1, (31, 31, 1))
     y, x = np.mgrid[:31, :31] - 15
     model.layers[-1].kernel.assign(np.exp(-(x**2 + y**2) / 4).reshape(-1, 1))
-    recipe = straight("plain", 400, 1.0, shakes=(jitter(4),))
-    found = climb(model, logit([1]), recipe=recipe).images[0, ..., 0] - GRAY
+    recipe = straight("plain", 400, 1.0, transforms=(jitter(4),))
+    found = synthesize(model, logit([1]), recipe=recipe).images[0, ..., 0] - GRAY
     for axis in (x, y):
         assert abs((found * axis).sum() / found.sum()) < 0.4  # half a pixel a step would be off the side
         assert np.sqrt((found * axis**2).sum() / found.sum()) == pytest.approx(np.sqrt(2 + 4 * 5 / 3), rel=0.1)
@@ -136,8 +140,8 @@ def test_07_each_image_of_a_batch_is_shaken_by_itself_and_each_unit_alike():
     kernel = np.zeros((9, 9, 2), np.float32)
     kernel[4, 4] = 1
     model.layers[-1].kernel.assign(kernel.reshape(-1, 2))
-    recipe = straight("plain", 1, 1.0, shakes=(jitter(3),))
-    found = climb(model, logit([0, 1]), recipe=recipe, copies=6).images[..., 0] - GRAY
+    recipe = straight("plain", 1, 1.0, transforms=(jitter(3),))
+    found = synthesize(model, logit([0, 1]), recipe=recipe, copies=6).images[..., 0] - GRAY
     places = found.reshape(2, 6, -1).argmax(-1)
     np.testing.assert_array_equal(places[0], places[1])
     assert len(set(places[0])) > 2
@@ -146,10 +150,10 @@ def test_07_each_image_of_a_batch_is_shaken_by_itself_and_each_unit_alike():
 # identities between climbs
 
 
-@pytest.mark.parametrize("recipe", [SHAKEN, ADAM], ids=lambda recipe: recipe.what)
+@pytest.mark.parametrize("recipe", [SHAKEN, ADAM], ids=lambda recipe: recipe.description)
 def test_many_units_are_as_each_alone(model, recipe):
-    together = climb(model, channel("top", [0, 1, 2]), recipe=recipe, copies=2)
-    alone = [climb(model, channel("top", [k]), recipe=recipe, copies=2) for k in range(3)]
+    together = synthesize(model, channel("top", [0, 1, 2]), recipe=recipe, copies=2)
+    alone = [synthesize(model, channel("top", [k]), recipe=recipe, copies=2) for k in range(3)]
     np.testing.assert_allclose(together.images, np.concatenate([a.images for a in alone]), atol=0.02)
     np.testing.assert_allclose(together.scores, np.concatenate([a.scores for a in alone]), rtol=1e-3, atol=1e-5)
 
@@ -157,17 +161,17 @@ def test_many_units_are_as_each_alone(model, recipe):
 @pytest.mark.parametrize("batch", [1, 2])
 def test_any_batch_gives_the_same_pictures(model, batch):
     score = channel("top", [0, 1, 2, 0, 1])
-    whole, parts = (climb(model, score, recipe=SHAKEN, batch=size) for size in (None, batch))
+    whole, parts = (synthesize(model, score, recipe=SHAKEN, batch_size=size) for size in (None, batch))
     np.testing.assert_allclose(parts.images, whole.images, atol=0.02)
-    np.testing.assert_allclose(parts.said["score"], whole.said["score"], rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(parts.curves["score"], whole.curves["score"], rtol=1e-3, atol=1e-5)
 
 
 def test_seeds_and_copies(model):
-    first, again, other = (climb(model, logit(1), recipe=SHAKEN, copies=3, seed=seed).images for seed in (0, 0, 1))
+    first, again, other = (synthesize(model, logit(1), recipe=SHAKEN, copies=3, seed=seed).images for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     apart = np.abs(first[:, None] - np.concatenate([first, other])).mean((2, 3, 4))
     assert (apart[~np.eye(3, 6, dtype=bool)] > 0.1).all()
-    np.testing.assert_allclose(climb(model, logit(1), recipe=SHAKEN, seed=0).images, first[:1], atol=0.02)
+    np.testing.assert_allclose(synthesize(model, logit(1), recipe=SHAKEN, seed=0).images, first[:1], atol=0.02)
 
 
 def grams(model, images):
@@ -180,13 +184,13 @@ def grams(model, images):
 
 @pytest.mark.parametrize("batch", [None, 2])
 def test_copies_that_are_kept_apart_are_less_alike(model, batch):
-    how = {"recipe": ADAM, "copies": 3, "batch": batch}
-    near = climb(model, logit([0, 1]), **how)
-    far = climb(model, logit([0, 1]), apart=("conv", 1000.0), **how)
+    how = {"recipe": ADAM, "copies": 3, "batch_size": batch}
+    near = synthesize(model, logit([0, 1]), **how)
+    far = synthesize(model, logit([0, 1]), diversity=("conv", 1000.0), **how)
     for unit in (slice(0, 3), slice(3, 6)):
         cosines = [grams(model, each.images[unit])[np.triu_indices(3, 1)].mean() for each in (near, far)]
         assert cosines[1] < cosines[0] - 0.01
-    nothing = climb(model, logit([0, 1]), apart=("conv", 0.0), **how)
+    nothing = synthesize(model, logit([0, 1]), diversity=("conv", 0.0), **how)
     np.testing.assert_allclose(nothing.images, near.images, atol=0.02)
 
 
@@ -194,52 +198,52 @@ def test_copies_that_are_kept_apart_are_less_alike(model, batch):
 def test_copies_are_kept_apart_from_those_that_are_off_too():
     """Among copies of which some are off at first, chunks do not part kin."""
     model = gates(-129.5)
-    recipe = straight("unit", 20, 20.0, write=Pixels(noise=1.0))
+    recipe = straight("unit", 20, 20.0, params=Pixels(noise=1.0))
     score = neuron("gate", [0, 0], 2, 2)
-    how = {"recipe": recipe, "copies": 4, "apart": ("gate", 5.0), "seed": 3}
-    whole, parts = climb(model, score, batch=8, **how), climb(model, score, batch=4, **how)
+    how = {"recipe": recipe, "copies": 4, "diversity": ("gate", 5.0), "seed": 3}
+    whole, parts = synthesize(model, score, batch_size=8, **how), synthesize(model, score, batch_size=4, **how)
     np.testing.assert_allclose(parts.images, whole.images, atol=0.02)
 
 
 def test_until_ends_at_the_first_step_that_is_high_enough(model):
-    recipe = straight("plain", 40, 20.0, write=Pixels(noise=10))
+    recipe = straight("plain", 40, 20.0, params=Pixels(noise=10))
     score, every = logit([0, 1, 2]), range(1, 40)
-    free = climb(model, score, recipe=recipe, keep=every)
-    goal = float(np.median(free.said["score"][18]))
+    free = synthesize(model, score, recipe=recipe, keep=every)
+    goal = float(np.median(free.curves["score"][18]))
     told = []
-    found = climb(
+    found = synthesize(
         model, score, recipe=recipe, until=goal, on_progress=lambda done, total, what: told.append(done / total)
     )
-    for i, said in enumerate(free.said["score"].T):
+    for i, said in enumerate(free.curves["score"].T):
         first = np.argmax(said >= goal) if (said >= goal).any() else None
-        expected = free.images[i] if first is None else free.kept[first - 1, i] if first else None
+        expected = free.images[i] if first is None else free.snapshots[first - 1, i] if first else None
         if expected is not None:
             np.testing.assert_allclose(found.images[i], expected, atol=0.02)
-    low = climb(model, score, recipe=recipe, until=-1e9)
-    np.testing.assert_array_equal(low.said["score"], np.tile(low.said["score"][0], (40, 1)))
-    begin = Pixels(noise=10).begin([np.random.default_rng([0, 0]) for _ in range(3)], SIZE)
+    low = synthesize(model, score, recipe=recipe, until=-1e9)
+    np.testing.assert_array_equal(low.curves["score"], np.tile(low.curves["score"][0], (40, 1)))
+    begin = Pixels(noise=10).initialize([np.random.default_rng([0, 0]) for _ in range(3)], SIZE)
     np.testing.assert_allclose(low.images, begin + GRAY, rtol=1e-5)
     assert told[-1] == 1
 
 
 @pytest.mark.parametrize("keep", [(0, 3, 7), (7, 3), (3, 3)], ids=str)
 def test_kept_images_are_those_of_shorter_climbs(model, keep):
-    long = climb(model, channel("top", [0, 1]), recipe=SHAKEN, steps=9, keep=keep)
-    assert long.marks == keep
-    for k, kept in zip(keep, long.kept, strict=True):
+    long = synthesize(model, channel("top", [0, 1]), recipe=SHAKEN, steps=9, keep=keep)
+    assert long.snapshot_steps == keep
+    for k, kept in zip(keep, long.snapshots, strict=True):
         if k:
-            short = climb(model, channel("top", [0, 1]), recipe=SHAKEN, steps=k)
+            short = synthesize(model, channel("top", [0, 1]), recipe=SHAKEN, steps=k)
             np.testing.assert_allclose(kept, short.images, atol=0.02)
-            np.testing.assert_allclose(long.said["score"][:k], short.said["score"], rtol=1e-3, atol=1e-5)
+            np.testing.assert_allclose(long.curves["score"][:k], short.curves["score"], rtol=1e-3, atol=1e-5)
 
 
 def test_kept_images_of_units_that_were_helped_on_are_those_of_shorter_climbs():
     model = gates(-160.0, 0.0)
-    keep = (5, FIRST, FIRST + 4)
-    long = climb(model, channel("gate", [0, 1]), recipe=replace(GRAYISH, steps=30), keep=keep)
-    assert long.facts["redirected"].tolist() == [True, False]
-    for k, kept in zip(keep, long.kept, strict=True):
-        short = climb(model, channel("gate", [0, 1]), recipe=replace(GRAYISH, steps=k))
+    keep = (5, REDIRECTED_STEPS, REDIRECTED_STEPS + 4)
+    long = synthesize(model, channel("gate", [0, 1]), recipe=replace(GRAYISH, steps=30), keep=keep)
+    assert long.metadata["redirected"].tolist() == [True, False]
+    for k, kept in zip(keep, long.snapshots, strict=True):
+        short = synthesize(model, channel("gate", [0, 1]), recipe=replace(GRAYISH, steps=k))
         np.testing.assert_allclose(kept, short.images, atol=0.02)
 
 
@@ -248,27 +252,27 @@ def tracings(asked):
 
 
 def test_nothing_is_traced_again_for_other_units_seeds_steps_and_copies(model):
-    asked = probe(curved())
-    climb(asked, channel("top", [0, 1]), recipe=SHAKEN)
-    climb(asked, logit([3]), recipe=SHAKEN)
+    asked = lens(curved())
+    synthesize(asked, channel("top", [0, 1]), recipe=SHAKEN)
+    synthesize(asked, logit([3]), recipe=SHAKEN)
     before = len(asked.programs), tracings(asked)
     assert before == (4, 4)  # for each kind of score: one that reads and one that climbs
-    for how in ({"seed": 4}, {"steps": 3}, {"copies": 3}, {"batch": 1}, {"keep": (2, 4)}):
-        climb(asked, channel("top", [2]), recipe=SHAKEN, **how)
-        climb(asked, logit([0, 4, 2]), recipe=SHAKEN, **how)
-    climb(asked, logit(1), recipe=replace(SHAKEN, rate=0.3, shakes=(rotate(3),)))
+    for how in ({"seed": 4}, {"steps": 3}, {"copies": 3}, {"batch_size": 1}, {"keep": (2, 4)}):
+        synthesize(asked, channel("top", [2]), recipe=SHAKEN, **how)
+        synthesize(asked, logit([0, 4, 2]), recipe=SHAKEN, **how)
+    synthesize(asked, logit(1), recipe=replace(SHAKEN, learning_rate=0.3, transforms=(rotate(3),)))
     assert (len(asked.programs), tracings(asked)) == before
 
 
 def test_tell_hears_all_and_may_raise():
     model, told = gates(-160.0, 0.0), []
     before = snapshot(model, np.zeros((1, *SIZE), np.float32))
-    found = climb(
+    found = synthesize(
         model,
         channel("gate", [0, 1]),
         recipe=GRAYISH,
         steps=40,
-        batch=1,
+        batch_size=1,
         on_progress=lambda done, total, what: told.append((done, total)),
     )
     done = [int(each) for each, _ in told]
@@ -281,14 +285,14 @@ def test_tell_hears_all_and_may_raise():
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        climb(model, channel("gate", [0, 1]), recipe=GRAYISH, steps=40, batch=1, on_progress=stop)
+        synthesize(model, channel("gate", [0, 1]), recipe=GRAYISH, steps=40, batch_size=1, on_progress=stop)
     equal(snapshot(model, np.zeros((1, *SIZE), np.float32)), before)
-    again = climb(model, channel("gate", [0, 1]), recipe=GRAYISH, steps=40, batch=1)
+    again = synthesize(model, channel("gate", [0, 1]), recipe=GRAYISH, steps=40, batch_size=1)
     np.testing.assert_array_equal(again.images, found.images)
 
 
 def test_memory_that_is_short_halves_the_batch_and_does_not_part_copies(model, monkeypatch):
-    sizes, whole = [], looping.stretches
+    sizes, whole = [], looping.run_chunk
 
     def short(probe, loop, state, *rest):
         count = len(next(iter(state.values())))
@@ -297,9 +301,9 @@ def test_memory_that_is_short_halves_the_batch_and_does_not_part_copies(model, m
             raise tf.errors.ResourceExhaustedError(None, None, "no memory")
         return whole(probe, loop, state, *rest)
 
-    expected = climb(model, logit([0, 1, 2]), recipe=SHAKEN).images
-    monkeypatch.setattr(looping, "stretches", short)
-    found = climb(probe(curved()), logit([0, 1, 2]), recipe=SHAKEN, batch=3).images
+    expected = synthesize(model, logit([0, 1, 2]), recipe=SHAKEN).images
+    monkeypatch.setattr(looping, "run_chunk", short)
+    found = synthesize(lens(curved()), logit([0, 1, 2]), recipe=SHAKEN, batch_size=3).images
     np.testing.assert_allclose(found, expected, atol=0.02)
     assert min(sizes) == 1
 
@@ -311,10 +315,10 @@ def test_memory_that_is_short_halves_the_batch_and_does_not_part_copies(model, m
 def test_a_unit_that_is_off_is_helped_on(bias, recipe):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = climb(gates(bias), channel("gate", [0]), recipe=replace(recipe, steps=60))
-    assert found.facts["redirected"].all()
-    assert not found.facts["off"].any()
-    assert found.said["score"][0, 0] < 0.5
+        found = synthesize(gates(bias), channel("gate", [0]), recipe=replace(recipe, steps=60))
+    assert found.metadata["redirected"].all()
+    assert not found.metadata["off"].any()
+    assert found.curves["score"][0, 0] < 0.5
     assert found.scores[0] > 20
 
 
@@ -327,9 +331,9 @@ def test_a_hidden_relu_that_is_off_is_helped_on():
     hidden.kernel.assign(np.ones(hidden.kernel.shape))
     hidden.bias.assign([-27 * GRAY - 1e3, -27 * GRAY - 1e3])
     top.kernel.assign(np.ones(top.kernel.shape))
-    found = climb(model, channel("top", 0), recipe=replace(GRAYISH, steps=60))
-    assert found.facts["redirected"].all()
-    assert found.said["score"][0, 0] == 0
+    found = synthesize(model, channel("top", 0), recipe=replace(GRAYISH, steps=60))
+    assert found.metadata["redirected"].all()
+    assert found.curves["score"][0, 0] == 0
     assert found.scores[0] > 1000
 
 
@@ -337,20 +341,20 @@ def test_a_hidden_relu_that_is_off_is_helped_on():
     "recipe", [ADAM, replace(ADAM, priors=((1.0, variation(1)), (0.1, norm_score(2))))], ids=["adam", "with priors"]
 )
 def test_a_unit_that_can_never_be_on_is_told(recipe):
-    with pytest.warns(UserWarning, match="1 of 2 images had no gradient"):
-        found = climb(gates(-1e6, 0.0), channel("gate", [0, 1]), recipe=recipe, steps=20)
-    assert found.facts["off"].tolist() == [True, False]
+    with pytest.warns(UserWarning, match="1 of 2 images had zero gradient"):
+        found = synthesize(gates(-1e6, 0.0), channel("gate", [0, 1]), recipe=recipe, steps=20)
+    assert found.metadata["off"].tolist() == [True, False]
     assert found.scores[0] == 0
     assert np.isfinite(found.images).all()
 
 
 @pytest.mark.parametrize("layer", ["conv", "top", "probs"])
 def test_the_help_changes_nothing_for_a_unit_that_is_on(model, layer, photos):
-    asked = probe(model)
+    asked = lens(model)
     score = energy(layer) if layer != "probs" else logit(3)
     answer = lambda run, score: {"g": run.gradient(score)}  # noqa: E731
     plain, helped = (
-        ask(asked, Question(("slope", rule), answer, score, rule), photos)["g"] for rule in (None, "redirected")
+        run_query(asked, Query(("slope", rule), answer, score, rule), photos)["g"] for rule in (None, "redirected")
     )
     assert plain.any()
     np.testing.assert_array_equal(helped, plain)
@@ -358,9 +362,9 @@ def test_the_help_changes_nothing_for_a_unit_that_is_on(model, layer, photos):
 
 def test_a_unit_that_is_on_is_climbed_alike_beside_one_that_is_off():
     model = gates(-1e6, 0.0, 3.0)
-    with pytest.warns(UserWarning, match="stayed off"):
-        found = climb(model, channel("gate", [0, 1, 2]), recipe=ADAM)
-    alone = climb(model, channel("gate", [1, 2]), recipe=ADAM)
+    with pytest.warns(UserWarning, match="never became active"):
+        found = synthesize(model, channel("gate", [0, 1, 2]), recipe=ADAM)
+    alone = synthesize(model, channel("gate", [1, 2]), recipe=ADAM)
     np.testing.assert_allclose(found.images[1:], alone.images, atol=0.02)
 
 
@@ -373,7 +377,7 @@ def test_kind_of_model(kind):
     size = tuple(side or 8 for side in model.input_shape[1:])
     before = snapshot(model, np.zeros((1, *size), np.float32))
     start = np.random.default_rng(0).uniform(0, 255, (1, *size)).astype(np.float32)
-    found = climb(model, logit([0, 1]), recipe=straight("unit", 1, 1.0), start=start)
+    found = synthesize(model, logit([0, 1]), recipe=straight("unit", 1, 1.0), start=start)
     x = tf.constant(np.repeat(start, 2, 0))
     with tf.GradientTape() as tape:
         tape.watch(x)
@@ -397,19 +401,19 @@ def test_several_inputs_and_outputs(rng):
     model, age = beside(), rng.normal(0, 1, (2, 4)).astype(np.float32)
     scores = {}
     for output in ("kind", "breed"):
-        asked = probe(model, input="photo", output=output)
-        found = climb(asked, logit([0, 2]), recipe=ADAM, others={"age": age}, copies=2)
+        asked = lens(model, input="photo", output=output)
+        found = synthesize(asked, logit([0, 2]), recipe=ADAM, others={"age": age}, copies=2)
         given = {"photo": found.images, "age": np.repeat(age, 2, 0)}
         scores[output] = model(given)[output].numpy()[np.arange(4), [0, 0, 2, 2]]
         np.testing.assert_allclose(found.scores, scores[output], rtol=1e-4)
-        assert (found.scores > found.said["score"][0]).all()
+        assert (found.scores > found.curves["score"][0]).all()
 
 
 def test_inputs_that_are_not_needed_need_not_be_given():
-    asked = probe(beside(), input="photo", output="kind")
-    assert climb(asked, channel("conv", 0), recipe=ADAM).scores[0] > 0
-    with pytest.raises(ValueError, match="`others` should have the inputs age"):
-        climb(asked, logit(0), recipe=ADAM)
+    asked = lens(beside(), input="photo", output="kind")
+    assert synthesize(asked, channel("conv", 0), recipe=ADAM).scores[0] > 0
+    with pytest.raises(ValueError, match="`others` should have values for the other inputs, age"):
+        synthesize(asked, logit(0), recipe=ADAM)
 
 
 @pytest.mark.parametrize(("bounds", "by"), [((-1, 1), "bounds"), ((0, 1), "preprocess")], ids=str)
@@ -417,12 +421,12 @@ def test_other_bounds_are_other_words_for_the_same_pictures(model, bounds, by):
     low, high = bounds
     x = keras.Input(SIZE)
     foreign = keras.Model(x, model(layers.Rescaling(255 / (high - low), -255 * low / (high - low))(x)))
-    expected = climb(model, logit([0, 1]), recipe=ADAM)
+    expected = synthesize(model, logit([0, 1]), recipe=ADAM)
     if by == "bounds":
-        found = climb(foreign, logit([0, 1]), recipe=ADAM, bounds=bounds)
+        found = synthesize(foreign, logit([0, 1]), recipe=ADAM, bounds=bounds)
     else:
-        asked = probe(foreign, preprocess=lambda pixels: low + (high - low) / 255 * pixels)
-        found = climb(asked, logit([0, 1]), recipe=ADAM)
+        asked = lens(foreign, preprocess=lambda pixels: low + (high - low) / 255 * pixels)
+        found = synthesize(asked, logit([0, 1]), recipe=ADAM)
     np.testing.assert_allclose(found.images, expected.images, atol=0.1)
     np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-3)
 
@@ -437,30 +441,30 @@ def test_05_in_half_precision_a_score_climbs_as_in_float32():
     finally:
         keras.config.set_dtype_policy(policy)
     half.set_weights(asked.get_weights())
-    full, found = (climb(each, channel("top", [0, 1, 2]), recipe=ADAM) for each in (asked, half))
+    full, found = (synthesize(each, channel("top", [0, 1, 2]), recipe=ADAM) for each in (asked, half))
     assert {each.dtype for each in (found.images, found.scores)} == {np.dtype("float32")}
-    rise = [each.scores - each.said["score"][0] for each in (full, found)]
+    rise = [each.scores - each.curves["score"][0] for each in (full, found)]
     assert (rise[0] > 0).all()
     np.testing.assert_allclose(rise[1], rise[0], rtol=0.05)
 
 
 @pytest.mark.parametrize(
-    ("size", "write"), [((12, 10), Fourier()), ((5, 7), Pixels(noise=10))], ids=["waves", "pixels"]
+    ("size", "params"), [((12, 10), Fourier()), ((5, 7), Pixels(noise=10))], ids=["waves", "pixels"]
 )
-def test_inner_layers_take_images_of_any_size(model, size, write):
-    found = climb(model, channel("top", [0, 1]), recipe=replace(ADAM, write=write), size=size)
+def test_inner_layers_take_images_of_any_size(model, size, params):
+    found = synthesize(model, channel("top", [0, 1]), recipe=replace(ADAM, params=params), size=size)
     assert found.images.shape == (2, *size, 3)
-    assert (found.scores >= found.said["score"][0]).all()
+    assert (found.scores >= found.curves["score"][0]).all()
 
 
 def test_memory_is_reckoned_for_images_of_their_own_size_however_they_are_written():
-    asked = probe(open_size())
-    climb(asked, logit(0), recipe=SHAKEN, steps=1, size=(24, 40))
+    asked = lens(open_size())
+    synthesize(asked, logit(0), recipe=SHAKEN, steps=1, size=(24, 40))
     assert {shape for shape, _ in asked.limits} == {(24, 40, 3)}
 
 
 def test_pixels_stay_within_black_and_white(model):
-    found = climb(model, logit([0, 1]), recipe=straight("unit", 20, 1e5, write=Pixels()))
+    found = synthesize(model, logit([0, 1]), recipe=straight("unit", 20, 1e5, params=Pixels()))
     assert found.images.min() == 0
     assert found.images.max() == 255
 
@@ -469,10 +473,10 @@ WRONG = {
     "recipe": ({"recipe": "lucidd"}, "lucid"),
     "steps": ({"steps": 0}, "`steps` should be a whole number above 0"),
     "a start without rows": ({"start": np.zeros(SIZE)}, r"`start` should be images \(N, H, W, C\)"),
-    "other rows": ({"start": np.zeros((3, *SIZE))}, r"`start` should have one row, or 2"),
-    "keep": ({"keep": (99999,)}, "`keep` should have counts of steps from 0 to"),
-    "names": ({"names": ["one"]}, "`names` should be as many as"),
-    "copies": ({"copies": 0}, "`copies` should be a whole number above 0"),
+    "other rows": ({"start": np.zeros((3, *SIZE))}, r"`start` should have as many images as"),
+    "keep": ({"keep": (99999,)}, "`keep` should be step counts from 0 to"),
+    "titles": ({"titles": ["one"]}, "`titles` should have one title for each"),
+    "copies": ({"copies": 0}, "`copies` should be an integer of at least 1"),
 }
 
 
@@ -480,4 +484,4 @@ WRONG = {
 def test_what_is_wrong_is_said(model, case):
     how, said = WRONG[case]
     with pytest.raises(ValueError, match=said):
-        climb(model, logit([0, 1]), **{"recipe": ADAM} | how)
+        synthesize(model, logit([0, 1]), **{"recipe": ADAM} | how)

@@ -5,7 +5,16 @@ import pytest
 import tensorflow as tf
 from scipy import ndimage
 
-from kerascnn.visualize.synthesis.transforms import Shake, blur, draws, jitter, mirror, rotate, scale, warp
+from kerascnn.visualize.synthesis.transforms import (
+    Transform,
+    blur,
+    jitter,
+    mirror,
+    rotate,
+    sample_matrices,
+    scale,
+    warp,
+)
 
 SHAKES = [jitter(8), scale(0.9, 1.1), rotate(10), mirror(), jitter(4)]
 
@@ -67,12 +76,12 @@ def test_mirrors_and_quarter_turns_are_exact(rng, whole):
     square = rng.uniform(0, 255, (4, 19, 19, 3)).astype(np.float32)
     given = maps([[1, 0, 0], [0, -1, 0]], turned(90), turned(180), turned(-90))
     expected = [square[0, :, ::-1], np.rot90(square[1]), np.rot90(square[2], 2), np.rot90(square[3], -1)]
-    assert np.allclose(warp(square, given, whole=whole), expected, atol=1e-3)
+    assert np.allclose(warp(square, given, on_grid=whole), expected, atol=1e-3)
 
 
 @pytest.mark.parametrize(("fill", "mode"), [("gray", "grid-constant"), ("edge", "nearest"), ("wrap", "grid-wrap")])
 def test_any_affine_map_reads_as_scipy_does(images, fill, mode):
-    steps = draws(SHAKES, generators(3), 4)
+    steps = sample_matrices(SHAKES, generators(3), 4)
     for matrices in steps:
         expected = [by_scipy(*pair, mode=mode, cval=127.5) for pair in zip(images, matrices, strict=True)]
         assert np.allclose(warp(images, tf.constant(matrices), fill), expected, atol=5e-3)
@@ -81,8 +90,8 @@ def test_any_affine_map_reads_as_scipy_does(images, fill, mode):
 @pytest.mark.parametrize(("fill", "whole"), [("gray", False), ("edge", False), ("wrap", False), ("wrap", True)])
 def test_gradients_of_warps_are_the_transposed_map(images, rng, fill, whole):
     """<warp x - warp 0, s> = <x, gradient>: a warp is linear but for what it fills with."""
-    shakes = [jitter(3), mirror()] if whole else SHAKES
-    matrices = tf.constant(draws(shakes, generators(3), 1)[0])
+    transforms = [jitter(3), mirror()] if whole else SHAKES
+    matrices = tf.constant(sample_matrices(transforms, generators(3), 1)[0])
     x, signal = tf.constant(images), rng.normal(size=images.shape).astype(np.float32)
     with tf.GradientTape() as tape:
         tape.watch(x)
@@ -96,7 +105,7 @@ def test_gradients_of_warps_are_the_transposed_map(images, rng, fill, whole):
 
 def test_jitter_reaches_both_ends_and_goes_nowhere_on_average():
     """A range without +j drifts half a pixel a step, which adds up where the image itself is moved."""
-    moves = draws([jitter(4)], generators(2), 8000)[:, :, :, 2]
+    moves = sample_matrices([jitter(4)], generators(2), 8000)[:, :, :, 2]
     assert set(moves.ravel()) == set(range(-4, 5))
     assert np.abs(moves.mean((0, 1))).max() < 0.1
     assert np.bincount((moves + 4).astype(int).ravel()).min() > 0.9 * moves.size / 9
@@ -104,38 +113,38 @@ def test_jitter_reaches_both_ends_and_goes_nowhere_on_average():
 
 
 def test_jitter_0_leaves_the_image_unchanged(images):
-    for matrices in draws([jitter(0)], generators(3), 5):
+    for matrices in sample_matrices([jitter(0)], generators(3), 5):
         assert np.array_equal(warp(images, tf.constant(matrices)), images)
 
 
-@pytest.mark.parametrize("shakes", [[], SHAKES], ids=["none", "all"])
-def test_an_image_has_its_own_moves_in_any_batch_and_length(shakes):
-    together = draws(shakes, generators(8), 50)
+@pytest.mark.parametrize("transforms", [[], SHAKES], ids=["none", "all"])
+def test_an_image_has_its_own_moves_in_any_batch_and_length(transforms):
+    together = sample_matrices(transforms, generators(8), 50)
     assert together.shape == (50, 8, 2, 3)
     assert together.dtype == np.float32
-    assert np.array_equal(draws(shakes, generators(8)[5:6], 50), together[:, 5:6])
-    assert np.array_equal(draws(shakes, generators(8), 20), together[:20])
+    assert np.array_equal(sample_matrices(transforms, generators(8)[5:6], 50), together[:, 5:6])
+    assert np.array_equal(sample_matrices(transforms, generators(8), 20), together[:20])
 
 
 def test_moves_are_within_their_ranges():
-    sizes = np.linalg.det(draws([scale(0.8, 1.25)], generators(1), 4000)[:, 0, :, :2]) ** -0.5
+    sizes = np.linalg.det(sample_matrices([scale(0.8, 1.25)], generators(1), 4000)[:, 0, :, :2]) ** -0.5
     assert sizes.min() == pytest.approx(0.8, abs=0.01)
     assert sizes.max() == pytest.approx(1.25, abs=0.01)
-    turns = draws([rotate(10)], generators(1), 4000)[:, 0]
+    turns = sample_matrices([rotate(10)], generators(1), 4000)[:, 0]
     angles = np.rad2deg(np.arctan2(turns[:, 0, 1], turns[:, 0, 0]))
     assert angles.min() == pytest.approx(-10, abs=0.1)
     assert angles.max() == pytest.approx(10, abs=0.1)
     assert np.abs(angles.mean()) < 0.5
     assert np.allclose(np.linalg.det(turns[:, :, :2]), 1)
-    assert draws([mirror()], generators(1), 4000)[:, 0, 1, 1].mean() == pytest.approx(0, abs=0.1)
+    assert sample_matrices([mirror()], generators(1), 4000)[:, 0, 1, 1].mean() == pytest.approx(0, abs=0.1)
 
 
 def test_shakes_follow_one_another_in_the_order_given(images):
     def always(matrix):
-        return Shake("always", lambda rng, steps: np.tile(np.vstack([matrix, [0, 0, 1]]), (steps, 1, 1)))
+        return Transform("always", lambda rng, steps: np.tile(np.vstack([matrix, [0, 0, 1]]), (steps, 1, 1)))
 
     first, second = moved(3, -2), [[1, 0, 0], [0, -1, 0]]
-    both = draws([always(first), always(second)], generators(3), 1)[0]
+    both = sample_matrices([always(first), always(second)], generators(3), 1)[0]
     one_by_one = warp(warp(images, maps(*[first] * 3), "wrap"), maps(*[second] * 3), "wrap")
     assert np.array_equal(warp(images, tf.constant(both), "wrap"), one_by_one)
 
@@ -143,7 +152,7 @@ def test_shakes_follow_one_another_in_the_order_given(images):
 def test_magnifying_enlarges(rng):
     dot = np.full((1, 21, 21, 1), 0, np.float32)
     dot[0, 8:13, 8:13] = 255
-    larger = warp(dot, tf.constant(draws([scale(2, 2)], generators(1), 1)[0]), 0.0)
+    larger = warp(dot, tf.constant(sample_matrices([scale(2, 2)], generators(1), 1)[0]), 0.0)
     assert float(tf.reduce_sum(larger)) == pytest.approx(4 * dot.sum(), rel=0.05)
 
 
@@ -153,7 +162,7 @@ def test_blur_is_scipys(images, sigma):
 
 
 def test_images_do_not_see_each_other(images):
-    matrices = tf.constant(draws(SHAKES, generators(3), 1)[0])
+    matrices = tf.constant(sample_matrices(SHAKES, generators(3), 1)[0])
     for fill in ("gray", "edge", "wrap"):
         assert np.allclose(warp(images, matrices, fill)[1:2], warp(images[1:2], matrices[1:2], fill), atol=1e-4)
     assert np.allclose(blur(images, 1.0)[1:2], blur(images[1:2], 1.0), atol=1e-4)
@@ -162,7 +171,7 @@ def test_images_do_not_see_each_other(images):
 @pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.nightly)], ids=["graph", "xla"])
 def test_a_loop_of_shaken_steps_climbs_as_by_hand(images, compiled):
     """Traced with an open batch, its gradient taken inside the loop."""
-    steps = tf.constant(draws(SHAKES, generators(3), 3))
+    steps = tf.constant(sample_matrices(SHAKES, generators(3), 3))
     spec = [tf.TensorSpec((None, 17, 22, 3)), tf.TensorSpec((3, None, 2, 3))]
     score = lambda x, moves: tf.reduce_sum(tf.square(blur(warp(x, moves), 1.0)))  # noqa: E731
 

@@ -7,14 +7,14 @@ import numpy as np
 from keras import layers
 
 from kerascnn.visualize.synthesis.params import Pixels
-from kerascnn.visualize.synthesis.recipes import Recipe
+from kerascnn.visualize.synthesis.recipes import SynthesisRecipe
 
 SIZE = (8, 6, 3)
 
 
 def straight(step, steps, rate, **how):
     """A recipe that begins with gray and is never shaken."""
-    return Recipe("straight", steps, rate, step, how.pop("write", Pixels(clip=False)), **how)
+    return SynthesisRecipe("straight", steps, rate, step, how.pop("params", Pixels(clip=False)), **how)
 
 
 def linear(units=3, size=(4, 5, 3)):

@@ -1,0 +1,52 @@
+from . import anatomy as anatomy
+from . import data as data
+from . import diagnose as diagnose
+from . import evaluation as evaluation
+from . import exporting as exporting
+from . import graph as graph
+from . import inputs as inputs
+from . import plots as plots
+from . import reporting as reporting
+from . import support as support
+from . import training as training
+from . import transfer_learning as transfer_learning
+from . import visualize as visualize
+from . import weights as weights
+from . import zoo as zoo
+from .anatomy.diagram import diagram as diagram
+from .anatomy.receptive_field import receptive_field as receptive_field
+from .anatomy.table import dissect as dissect
+from .data.audit import audit as audit
+from .data.batches import batches as batches
+from .data.load import load as load
+from .diagnose.activity import activity as activity
+from .diagnose.gradient_check import gradient_check as gradient_check
+from .diagnose.initialization import initialization as initialization
+from .evaluation.ablation import ablate as ablate
+from .evaluation.calibration import temperature as temperature
+from .evaluation.compare import compare as compare
+from .evaluation.ensembles import ensemble as ensemble
+from .evaluation.evaluate import evaluate as evaluate
+from .evaluation.evaluate import from_probabilities as from_probabilities
+from .evaluation.people import human_against_network as human_against_network
+from .evaluation.predict import predict as predict
+from .exporting.export import export as export
+from .help import help as help
+from .reporting.report import report as report
+from .training.fit import fit as fit
+from .training.recipes import Recipe as Recipe
+from .training.recipes import recipe_of as recipe_of
+from .transfer_learning.study import transfer as transfer
+from .weights.load import load_weights as load_weights
+from .weights.save import save_weights as save_weights
+from .zoo.build import build_model as build_model
+from .zoo.build import card as card
+from .zoo.build import features as features
+from .zoo.build import list_models as list_models
+from .zoo.build import outline as outline
+from .zoo.build import pattern as pattern
+from .zoo.build import rehead as rehead
+
+__version__: str
+PACKAGES: tuple[str, ...]
+PUBLIC: dict[str, str]
