@@ -13,9 +13,10 @@ import numpy as np
 
 from ..plots.primitives import COVERED, MAT, SIGNED
 from ..plots.style import BLUE, LARGE, RED, hide_ticks, new_figure, style_axis
+from ..support.checks import check_integer
 from ..support.display import FigureResult
 from ..support.types import Array
-from .arithmetic import check_integer, check_shape, output_size, padding_amounts
+from .arithmetic import check_shape, output_size, padding_amounts
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..inputs.batch import DataError
 from ..inputs.resize import size_pair
+from ..support.checks import check_integer
 from ..support.types import DataSource, Size
 from .audit import audit_listing
 from .dataset import Data
@@ -56,8 +57,8 @@ def load(
         raise ValueError(
             f"`valid` + `test` should be less than 1, to leave images for training. Received: {valid} and {test}"
         )
-    if limit is not None and (not isinstance(limit, int | np.integer) or isinstance(limit, bool) or limit < 1):
-        raise ValueError(f"`limit` should be an integer of at least 1. Received: {limit!r}")
+    if limit is not None:
+        check_integer(limit=limit)
     found = open_listing(source)
     if hasattr(groups, "__len__") and not isinstance(groups, str | Mapping):
         found, groups = add_groups(found, groups), None

@@ -25,6 +25,7 @@ from ..data.load import load
 from ..graph.ends import select_scores
 from ..inputs.batch import Batch, squeeze_labels
 from ..inputs.classifier import image_input_shape
+from ..inputs.resize import check_count
 from ..support.progress import progress, write_line
 from ..support.types import Dataset, DataSource, FilePath, Model, OnProgress, Verbose
 from .history import History, history_of, schedule_error
@@ -303,9 +304,8 @@ def select_recipe(recipe, model, replaced):
     base = recipe_of(model.name) if recipe == PUBLISHED else recipe_called(recipe or DEFAULT)
     base = adapt_augmentation(base, image_input_shape(model)[:2])
     for name in ("epochs", "batch_size"):
-        value = replaced[name]
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-            raise ValueError(f"`{name}` should be an integer of at least 1. Received: {value!r}")
+        if replaced[name] is not None:
+            check_count(name, replaced[name])
     rate = replaced["learning_rate"]
     if rate is not None and (not isinstance(rate, int | float) or not 0 < rate < math.inf):
         raise ValueError(f"`learning_rate` should be a number above 0. Received: {rate!r}")

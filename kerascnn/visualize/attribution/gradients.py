@@ -13,7 +13,7 @@ import numpy as np
 from keras import ops
 
 from ...anatomy.receptive_field import receptive_field
-from ...inputs.resize import check_count
+from ...support.checks import check_integer
 from ...support.text import unknown_name
 from ...support.types import Array, Classes, ClassNames, Images, Model, OnProgress, Units
 from ..engine.lens import Lens, lens
@@ -181,7 +181,7 @@ def smoothgrad(
     """
     if isinstance(method, str) and method not in METHODS:
         raise ValueError(unknown_name("method", method, METHODS))
-    check_count("samples", samples)
+    check_integer(samples=samples)
     function = METHODS[method] if isinstance(method, str) else method
     if function not in tuple(READERS):
         own = {"score": score, "class_names": class_names, "batch_size": batch_size, "on_progress": on_progress}

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from ...inputs.batch import as_batch
 from ...inputs.classifier import classifier
-from ...inputs.resize import check_count
+from ...support.checks import check_integer
 from .lens import Run
 from .scores import Score
 
@@ -131,7 +131,7 @@ def run_query(lens, query, pixels, others=None, *, batch_size=None, on_progress=
     ``on_progress(done, total, what)`` hears how far it is and may raise to end it.
     """
     if batch_size is not None:
-        check_count("batch_size", batch_size)
+        check_integer(batch_size=batch_size)
     pixels = np.asarray(pixels, np.float32)
     count, samples = len(pixels), query.samples or 1
     feeds = query.score.feeds if query.score else ()

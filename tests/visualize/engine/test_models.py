@@ -357,3 +357,10 @@ def test_network_of_the_zoo(name, rng, forgotten):
         assert found.map.shape == photo.shape[:3]
         assert np.isfinite(found.values).all()
         assert found.values.any() or "cam" in method  # a random network's may be 0
+
+
+def test_counts_may_be_numpy_integers(used, pixels):
+    one, same_one = (saliency(used, pixels, 1, batch_size=size).values for size in (np.int64(1), 1))
+    np.testing.assert_array_equal(one, same_one)
+    few, same_few = (smoothgrad(used, pixels, 1, samples=count, seed=3).values for count in (np.int64(2), 2))
+    np.testing.assert_array_equal(few, same_few)
