@@ -56,10 +56,10 @@ class Block:
 
 def find_blocks(graph):
     """The blocks of a graph in execution order, without layers that ignore the pixels."""
-    drawn = [node for node in graph.nodes if node.reach != "none"]
-    consumers = Counter(before for node in drawn for before in _sources_to_draw(node))
+    nodes = [node for node in graph.nodes if node.reach != "none"]
+    consumers = Counter(before for node in nodes for before in _sources_to_draw(node))
     groups, group_of = [], {}
-    for node in drawn:
+    for node in nodes:
         befores = _sources_to_draw(node)
         group = None
         if len(befores) == 1 and consumers[befores[0]] == 1 and not befores[0].is_input:
@@ -72,17 +72,17 @@ def find_blocks(graph):
         group.append(node)
         group_of[node] = group
 
-    made, counted = {}, set()
+    blocks, counted_weights = {}, set()
     for group in groups:
         sources = {id(group_of[before]): None for node in group for before in _sources_to_draw(node)}
         sources.pop(id(group), None)
         core = next((node for node in group if not _is_merged(node)), group[0])
         kind, lines = _type_and_label(core, group)
-        params = sum(count_weights(node, counted)["learnable"] for node in group)
+        params = sum(count_weights(node, counted_weights)["learnable"] for node in group)
         macs = sum_known(multiply_adds(node) for node in group)
-        feeds = tuple(made[source] for source in sources)
-        made[id(group)] = Block(core, tuple(group), feeds, kind, lines, params, macs)
-    return tuple(made.values())
+        feeds = tuple(blocks[source] for source in sources)
+        blocks[id(group)] = Block(core, tuple(group), feeds, kind, lines, params, macs)
+    return tuple(blocks.values())
 
 
 def _sources_to_draw(node):
@@ -212,21 +212,21 @@ def piece_signature(piece):
 
 def fold_structure(graph):
     """The whole network as one folded chain to the last output; other outputs are side branches."""
-    every = find_blocks(graph)
-    last = next(box for box in reversed(every) if set(box.nodes) & set(graph.outputs))
+    boxes = find_blocks(graph)
+    last = next(box for box in reversed(boxes) if set(box.nodes) & set(graph.outputs))
     main, queue = {last}, [last]
     while queue:
         for source in queue.pop().sources:
             if source not in main:
                 main.add(source)
                 queue.append(source)
-    sides = {}
-    rest = [box for box in every if box not in main]
-    for part in _components(rest):
-        roots = [source for box in part for source in box.sources if source in main]
-        root = max(roots, key=every.index) if roots else last
-        sides.setdefault(root, []).append(part)
-    return _split_into_pieces([box for box in every if box in main], sides)
+    side_branches = {}
+    side_boxes = [box for box in boxes if box not in main]
+    for component in _components(side_boxes):
+        roots = [source for box in component for source in box.sources if source in main]
+        root = max(roots, key=boxes.index) if roots else last
+        side_branches.setdefault(root, []).append(component)
+    return _split_into_pieces([box for box in boxes if box in main], side_branches)
 
 
 def _components(members):
@@ -244,7 +244,7 @@ def _components(members):
     return list(groups.values())
 
 
-def _split_into_pieces(members, sides):
+def _split_into_pieces(members, side_branches):
     """Split at the blocks on every path; between two of them are parallel branches."""
     index = {box: place for place, box in enumerate(members)}
     end = len(members)
@@ -264,12 +264,12 @@ def _split_into_pieces(members, sides):
     pieces = []
     for start, stop in zip(cuts, cuts[1:], strict=False):
         join = members[stop] if stop < end else None
-        pieces += _pieces_between(members[start + 1 : stop], (start, stop) in spans, join, sides)
-        pieces += [SideBranch(_split_into_pieces(part, sides)) for part in sides.get(join, ())]
+        pieces += _pieces_between(members[start + 1 : stop], (start, stop) in spans, join, side_branches)
+        pieces += [SideBranch(_split_into_pieces(part, side_branches)) for part in side_branches.get(join, ())]
     return _fold_repeats(pieces)
 
 
-def _pieces_between(inner, skip, join, sides):
+def _pieces_between(inner, skip, join, side_branches):
     """The pieces between two such blocks, the second being `join`: none, branches, or a tangle."""
     after = [join] if join else []
     if not inner:
@@ -282,7 +282,7 @@ def _pieces_between(inner, skip, join, sides):
         leave = [box for box in inner if box not in fed or (join and box in join.sources)]
         links += [(index[box], len(inner)) for box in leave]
         return [Tangle(tuple(inner), tuple(sorted(set(links)))), *after]
-    return [Parallel(tuple(_split_into_pieces(part, sides) for part in parts), skip, join)]
+    return [Parallel(tuple(_split_into_pieces(part, side_branches) for part in parts), skip, join)]
 
 
 def _fold_repeats(pieces):

@@ -24,8 +24,8 @@ class AxisTaps:
         reads = np.zeros((outputs, inputs), dtype=bool)
         for unit in range(outputs):
             base = unit // self.period * self.step
-            seen = [base + tap for tap in self.taps[unit % self.period] if 0 <= base + tap < inputs]
-            reads[unit, seen] = True
+            positions = [base + tap for tap in self.taps[unit % self.period] if 0 <= base + tap < inputs]
+            reads[unit, positions] = True
         return reads
 
 
@@ -46,25 +46,25 @@ def window_taps(padding, size, kernel, stride, dilation):
     return AxisTaps(1, stride, (tuple(j * dilation - before for j in range(kernel)),), slack, extent)
 
 
-def resampling_taps(size, made, reads):
-    """A map of `size` resized to `made` positions; the pattern repeats with their greatest common divisor."""
-    common = math.gcd(size, made)
-    period, step = made // common, size // common
+def resampling_taps(size, new_size, reads):
+    """A map of `size` resized to `new_size` positions; the pattern repeats with their greatest common divisor."""
+    common = math.gcd(size, new_size)
+    period, step = new_size // common, size // common
     return AxisTaps(period, step, tuple(reads(r, step, period) for r in range(period)), 0, ("scale", period, step))
 
 
-def nearest_positions(place, step, period):
-    return ((2 * place + 1) * step // (2 * period),)
+def nearest_positions(position, step, period):
+    return ((2 * position + 1) * step // (2 * period),)
 
 
-def bilinear_positions(place, step, period):
+def bilinear_positions(position, step, period):
     # exactly; TensorFlow rounds positions to float32, which can give a pixel of weight 0 the weight 1e-6
-    low, rest = divmod((2 * place + 1) * step - period, 2 * period)
-    return (low, low + 1) if rest else (low,)
+    low, fraction = divmod((2 * position + 1) * step - period, 2 * period)
+    return (low, low + 1) if fraction else (low,)
 
 
-def bin_positions(place, step, period):
-    return tuple(range(place * step // period, -((place + 1) * step // -period)))
+def bin_positions(position, step, period):
+    return tuple(range(position * step // period, -((position + 1) * step // -period)))
 
 
 SAME = AxisTaps()
@@ -114,12 +114,12 @@ def _transposed_convolution(node, source, target, rank):
     axes = _geometry(node.operation, rank)
     if axes is None:
         return UNKNOWN
-    same = node.operation.padding == "same"
+    same_padding = node.operation.padding == "same"
     links = []
-    for (kernel, stride, dilation), size, made in zip(axes, source, target[:rank], strict=False):
+    for (kernel, stride, dilation), size, new_size in zip(axes, source, target[:rank], strict=False):
         reach = (kernel - 1) * dilation + 1
-        grown = made - (size - 1) * stride if size is not None and made is not None else stride
-        before = max(reach - grown, 0) // 2 if same else 0
+        grown = new_size - (size - 1) * stride if size is not None and new_size is not None else stride
+        before = max(reach - grown, 0) // 2 if same_padding else 0
         phases = tuple(
             tuple(
                 (r + before - j * dilation) // stride
@@ -128,7 +128,7 @@ def _transposed_convolution(node, source, target, rank):
             )
             for r in range(stride)
         )
-        links.append(AxisTaps(stride, 1, phases, 0, ("grow", stride, reach if not same else 0)))
+        links.append(AxisTaps(stride, 1, phases, 0, ("grow", stride, reach if not same_padding else 0)))
     return tuple(links)
 
 
@@ -148,17 +148,19 @@ def _pad_or_crop(node, source, target, rank):
 def _resample(node, source, target, rank):
     """Upsampling and resizing, nearest or bilinear, with pixel centers at one half."""
     layer = node.operation
-    way = getattr(layer, "interpolation", "nearest")
+    interpolation = getattr(layer, "interpolation", "nearest")
     special = any(getattr(layer, name, False) for name in ("crop_to_aspect_ratio", "pad_to_aspect_ratio", "antialias"))
     scales = _attribute(layer, ("size",), rank) if isinstance(layer, walk.UPSAMPLINGS) else None
-    if way not in ("nearest", "bilinear") or special or (scales is not None and len(scales) != rank):
+    if interpolation not in ("nearest", "bilinear") or special or (scales is not None and len(scales) != rank):
         return UNKNOWN
     links = []
     for axis in range(rank):
-        size, made = (1, scales[axis]) if scales else (source[axis], target[axis])
-        if size is None or made is None:
+        size, new_size = (1, scales[axis]) if scales else (source[axis], target[axis])
+        if size is None or new_size is None:
             return UNKNOWN
-        links.append(resampling_taps(size, made, nearest_positions if way == "nearest" else bilinear_positions))
+        links.append(
+            resampling_taps(size, new_size, nearest_positions if interpolation == "nearest" else bilinear_positions)
+        )
     return tuple(links)
 
 
@@ -170,7 +172,7 @@ def _adaptive(node, source, target, rank):
     sizes = tuple(zip(source[:rank], target[:rank], strict=True))
     if any(None in pair for pair in sizes) or len(target) != rank + 1:
         return UNKNOWN
-    return tuple(resampling_taps(size, made, bin_positions) for size, made in sizes)
+    return tuple(resampling_taps(size, new_size, bin_positions) for size, new_size in sizes)
 
 
 def _pointwise(node, source, target, rank):
@@ -235,8 +237,8 @@ def _slice(node, source, target, rank):
         if not isinstance(part, slice) or (part.start or 0) < 0 or (part.step or 1) < 1:
             return UNKNOWN
         start, step = part.start or 0, part.step or 1
-        cut = part != slice(None)
-        links.append(AxisTaps(1, step, ((start,),), 0, ("slice", start, part.stop, step) if cut else ()))
+        is_cropped = part != slice(None)
+        links.append(AxisTaps(1, step, ((start,),), 0, ("slice", start, part.stop, step) if is_cropped else ()))
     return tuple(links)
 
 

@@ -117,20 +117,20 @@ class Equivariance(FigureResult):
         """Draw both orders and their difference, which has its own scale."""
         figure = new_figure(11, 6.4)
         axes = figure.subplots(2, 3)
-        most = max(np.abs(self.response).max(), np.abs(self.response_of_shifted).max(), 1e-12)
+        limit = max(np.abs(self.response).max(), np.abs(self.response_of_shifted).max(), 1e-12)
         dy, dx = self.shift
         _show_image(axes[0, 0], self.image, "image")
         _show_image(axes[1, 0], self.shifted_image, f"image shifted by ({dy}, {dx}) pixels")
-        _show_signed(axes[0, 1], self.response, most, "response to the image")
-        _show_signed(axes[1, 1], self.response_of_shifted, most, "shift, then layer")
-        drawn = _show_signed(axes[0, 2], self.shifted_response, most, "layer, then shift")
-        figure.colorbar(drawn, ax=axes[0, 2], shrink=0.85, label="response")
+        _show_signed(axes[0, 1], self.response, limit, "response to the image")
+        _show_signed(axes[1, 1], self.response_of_shifted, limit, "shift, then layer")
+        drawing = _show_signed(axes[0, 2], self.shifted_response, limit, "layer, then shift")
+        figure.colorbar(drawing, ax=axes[0, 2], shrink=0.85, label="response")
         gap = np.abs(self.response_of_shifted - self.shifted_response).max(-1)
         gap = np.where(self.interior, gap, np.nan)
         axes[1, 2].set_facecolor(MAT)
         largest = np.nanmax(gap) if np.isfinite(gap).any() else 0.0
-        drawn = axes[1, 2].imshow(gap, cmap=COVERED, vmin=0, vmax=max(largest, most * 1e-3), interpolation="nearest")
-        figure.colorbar(drawn, ax=axes[1, 2], shrink=0.85, label="|difference|")
+        drawing = axes[1, 2].imshow(gap, cmap=COVERED, vmin=0, vmax=max(largest, limit * 1e-3), interpolation="nearest")
+        figure.colorbar(drawing, ax=axes[1, 2], shrink=0.85, label="|difference|")
         hide_ticks(
             axes[1, 2], f"largest difference in the interior: {self.difference:.2g}\n(gray: influenced by the border)"
         )
@@ -292,7 +292,7 @@ def _show_image(axis, image, title):
     hide_ticks(axis, title)
 
 
-def _show_signed(axis, maps, most, title):
+def _show_signed(axis, maps, limit, title):
     """Draw the first channel."""
     hide_ticks(axis, title)
-    return axis.imshow(maps[..., 0], cmap=SIGNED, vmin=-most, vmax=most, interpolation="nearest")
+    return axis.imshow(maps[..., 0], cmap=SIGNED, vmin=-limit, vmax=limit, interpolation="nearest")

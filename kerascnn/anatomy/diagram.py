@@ -278,14 +278,14 @@ def lay_out_chain(pieces, scale=1.0):
     """The layout of pieces one after the other."""
     marks, x, up, down = [], 0.0, 0.0, 0.0
     for index, piece in enumerate(pieces):
-        part = lay_out(piece, scale)
+        layout = lay_out(piece, scale)
         if index:
             gap = 0 if _touches(pieces[index - 1], piece) else GAP
             if gap and not _is_loose_block(pieces[index - 1]) and not _is_loose_block(piece):
                 marks.append(Mark("line", ((x, 0), (x + gap, 0))))
             x += gap
-        marks += [mark.translate(x, 0) for mark in part.marks]
-        x, up, down = x + part.width, max(up, part.up), max(down, part.down)
+        marks += [mark.translate(x, 0) for mark in layout.marks]
+        x, up, down = x + layout.width, max(up, layout.up), max(down, layout.down)
     return Layout(x, up, down, tuple(marks))
 
 
@@ -299,31 +299,31 @@ def _is_loose_block(piece):
     return isinstance(piece, Tangle) and not piece.links
 
 
-def _lay_out_parallel(piece, scale):
+def _lay_out_parallel(parallel, scale):
     """A single branch on the center line, or several stacked around it; a skip connection is an arc above."""
-    rows = len(piece.branches)
-    parts = [lay_out_chain(branch, scale if rows == 1 else min(scale, 0.6)) for branch in piece.branches]
-    inner = max(part.width for part in parts)
+    rows = len(parallel.branches)
+    layouts = [lay_out_chain(branch, scale if rows == 1 else min(scale, 0.6)) for branch in parallel.branches]
+    inner = max(layout.width for layout in layouts)
     width = inner + 4 * FORK
-    end = _lay_out_block(piece.join, scale) if piece.join else Layout(0, 0, 0, ())
-    heights = [part.up + part.down for part in parts]
-    top = -(sum(heights) + GAP / 2 * (rows - 1)) / 2 if rows > 1 else -parts[0].up
+    end = _lay_out_block(parallel.join, scale) if parallel.join else Layout(0, 0, 0, ())
+    heights = [layout.up + layout.down for layout in layouts]
+    top = -(sum(heights) + GAP / 2 * (rows - 1)) / 2 if rows > 1 else -layouts[0].up
     start, marks, y = top, [], top
-    for branch, part, height in zip(piece.branches, parts, heights, strict=True):
-        line = y + part.up
-        left = 2 * FORK + (inner - part.width) / 2
-        marks += _elbow(width - FORK, left + part.width, line)
+    for branch, layout, height in zip(parallel.branches, layouts, heights, strict=True):
+        line = y + layout.up
+        left = 2 * FORK + (inner - layout.width) / 2
+        marks += _elbow(width - FORK, left + layout.width, line)
         marks += [] if _starts_with_input(branch) else _elbow(FORK, left, line)
-        marks += [mark.translate(left, line) for mark in part.marks]
+        marks += [mark.translate(left, line) for mark in layout.marks]
         y += height + GAP / 2
     marks += [mark.translate(width, 0) for mark in end.marks]
     marks.append(Mark("line", ((width - FORK, 0), (width, 0))))
-    if not all(map(_starts_with_input, piece.branches)):
+    if not all(map(_starts_with_input, parallel.branches)):
         marks.append(Mark("line", ((0, 0), (FORK, 0))))
     up, down = max(-start, end.up), max(y - GAP / 2, end.down)
-    if piece.skip:
+    if parallel.skip:
         up += ARC
-        land = width + end.width / 2 - FORK if piece.join else width - 2 * FORK
+        land = width + end.width / 2 - FORK if parallel.join else width - 2 * FORK
         marks.append(Mark("arc", (FORK, 0, land, up, end.up)))
         up += 2
     return Layout(width + end.width, up, down, tuple(marks))
@@ -339,49 +339,52 @@ def _elbow(post, end, line):
     return [Mark("line", ((post, 0), (post, line), (end, line)))]
 
 
-def _lay_out_side_branch(piece, scale):
+def _lay_out_side_branch(branch, scale):
     """A side branch below the main line."""
-    part = lay_out_chain(piece.chain, min(scale, 0.6))
-    drop = part.up + 16
-    width = part.width + 2 * FORK + GAP
+    layout = lay_out_chain(branch.chain, min(scale, 0.6))
+    drop = layout.up + 16
+    width = layout.width + 2 * FORK + GAP
     marks = [Mark("line", ((0, 0), (width, 0))), Mark("line", ((FORK, 0), (FORK, drop), (2 * FORK, drop)))]
-    marks += [mark.translate(2 * FORK, drop) for mark in part.marks]
-    return Layout(width, 0, drop + part.down, tuple(marks))
+    marks += [mark.translate(2 * FORK, drop) for mark in layout.marks]
+    return Layout(width, 0, drop + layout.down, tuple(marks))
 
 
-def _lay_out_tangle(piece, scale):
+def _lay_out_tangle(tangle, scale):
     """Boxes in execution order; links that skip boxes are arcs."""
-    if _is_loose_block(piece):
-        return _lay_out_block(piece.boxes[0], scale)
+    if _is_loose_block(tangle):
+        return _lay_out_block(tangle.boxes[0], scale)
     marks, x, up, down, edges = [], 0.0, 0.0, 0.0, []
-    linked = {stop for start, stop in piece.links if stop == start + 1}
-    for index, box in enumerate(piece.boxes):
-        part = _lay_out_block(box, min(scale, 0.6))
+    linked = {stop for start, stop in tangle.links if stop == start + 1}
+    for index, box in enumerate(tangle.boxes):
+        layout = _lay_out_block(box, min(scale, 0.6))
         if index in linked:
             marks.append(Mark("line", ((x, 0), (x + GAP, 0))))
         x += GAP
-        marks += [mark.translate(x, 0) for mark in part.marks]
-        edges.append((x, x + part.width))
-        x, up, down = x + part.width, max(up, part.up), max(down, part.down)
-    jumps = sorted((pair for pair in piece.links if pair[1] > pair[0] + 1), key=lambda pair: pair[1] - pair[0])
+        marks += [mark.translate(x, 0) for mark in layout.marks]
+        edges.append((x, x + layout.width))
+        x, up, down = x + layout.width, max(up, layout.up), max(down, layout.down)
+    jumps = sorted((pair for pair in tangle.links if pair[1] > pair[0] + 1), key=lambda pair: pair[1] - pair[0])
     for level, (start, stop) in enumerate(jumps):
-        first, land = edges[start][1] + 4 if start >= 0 else 4, edges[stop][0] - 4 if stop < len(edges) else x + GAP - 4
-        marks.append(Mark("arc", (first, 0, land - first, up + 8 * (level + 1), 0)))
+        start_x, end_x = (
+            edges[start][1] + 4 if start >= 0 else 4,
+            edges[stop][0] - 4 if stop < len(edges) else x + GAP - 4,
+        )
+        marks.append(Mark("arc", (start_x, 0, end_x - start_x, up + 8 * (level + 1), 0)))
     marks.append(Mark("line", ((x, 0), (x + GAP, 0))))
     return Layout(x + GAP, up + 8 * len(jumps), down, tuple(marks))
 
 
-def _lay_out_repeat(piece, scale):
+def _lay_out_repeat(repeat, scale):
     """A frame with its number of repeats."""
-    part = lay_out_chain(piece.chain, scale)
-    frame = (0, -part.up - FRAME - 6, part.width + 2 * FRAME, part.up + part.down + 2 * FRAME + 6)
-    count = f"\u00d7{piece.count}"
+    layout = lay_out_chain(repeat.chain, scale)
+    frame = (0, -layout.up - FRAME - 6, layout.width + 2 * FRAME, layout.up + layout.down + 2 * FRAME + 6)
+    count = f"\u00d7{repeat.count}"
     marks = [
         Mark("frame", frame),
         Mark("text", (frame[2] - text_width(count, 15) / 2 - 6, frame[1] - 10), "count", count),
         Mark("line", ((0, 0), (FRAME, 0))),
         Mark("line", ((frame[2] - FRAME, 0), (frame[2], 0))),
-        *(mark.translate(FRAME, 0) for mark in part.marks),
+        *(mark.translate(FRAME, 0) for mark in layout.marks),
     ]
     return Layout(frame[2], -frame[1] + 20, frame[1] + frame[3], tuple(marks))
 

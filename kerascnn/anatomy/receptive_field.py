@@ -93,14 +93,14 @@ def _field_through(node, index, fields, sizes):
     if inner.reason:
         return inner
     rank = len(sizes)
-    look = connections.input_link(node, index, rank)
-    if look == connections.UNKNOWN:
+    link = connections.input_link(node, index, rank)
+    if link == connections.UNKNOWN:
         return Field(reason=f"it is unknown how {node.name} ({node.kind}) reads its input")
-    places = _map_size(node.input_shapes[index], rank)
-    if look == connections.WHOLE:
-        return Field(tuple(map(_whole_map_field, inner.spans, places, sizes)))
+    map_size = _map_size(node.input_shapes[index], rank)
+    if link == connections.WHOLE:
+        return Field(tuple(map(_whole_map_field, inner.spans, map_size, sizes)))
     spans = []
-    for span, taps, size, image in zip(inner.spans, look, places, sizes, strict=True):
+    for span, taps, size, image in zip(inner.spans, link, map_size, sizes, strict=True):
         span = _whole_map_field(span, size, image) if taps.step == 0 else _compose_fields(span, taps)
         if span is None:
             return Field(reason=f"the padding of {node.name} depends on the image size; pass `input_shape`")
@@ -108,15 +108,15 @@ def _field_through(node, index, fields, sizes):
     return Field(tuple(spans))
 
 
-def _whole_map_field(span, places, image):
+def _whole_map_field(span, size, image):
     """The field of all units together, clipped to the image."""
     if span.whole:
         return AxisField(period=0, whole=span.whole)
-    if places is None or image is None or span.pads or not span.period:
+    if size is None or image is None or span.pads or not span.period:
         return AxisField(period=0, whole=(0, None if image is None else image - 1))
-    seen = [span.bounds(unit) for unit in range(places)]
-    first = max(0, min(low for low, _ in seen))
-    last = min(image - 1, max(high for _, high in seen))
+    bounds = [span.bounds(unit) for unit in range(size)]
+    first = max(0, min(low for low, _ in bounds))
+    last = min(image - 1, max(high for _, high in bounds))
     return AxisField(period=0, whole=(first, last))
 
 
@@ -132,9 +132,9 @@ def _compose_fields(span, taps):
     low, high = [], []
     for unit in range(taps.period * turns):
         base = unit // taps.period * taps.step
-        seen = [span.bounds(base + tap) for tap in taps.taps[unit % taps.period]]
-        low.append(min((first for first, _ in seen), default=math.inf))
-        high.append(max((last for _, last in seen), default=-math.inf))
+        bounds = [span.bounds(base + tap) for tap in taps.taps[unit % taps.period]]
+        low.append(min((first for first, _ in bounds), default=math.inf))
+        high.append(max((last for _, last in bounds), default=-math.inf))
     step = turns * taps.step // span.period * span.step
     pads = span.pads
     if taps.slack:
@@ -368,8 +368,8 @@ def receptive_field_mask(
         if after in masks and after is not source:
             for index, (before, _) in enumerate(after.inputs):
                 if before in fields:
-                    seen = _mask_of_readers(after, index, masks[after], rank)
-                    masks[before] = masks[before] | seen if before in masks else seen
+                    read_mask = _mask_of_readers(after, index, masks[after], rank)
+                    masks[before] = masks[before] | read_mask if before in masks else read_mask
     return masks[source]
 
 
@@ -417,15 +417,15 @@ def _unit_mask(node, unit, rank):
 
 def _mask_of_readers(node, index, mask, rank):
     """Mask of the units of an input that the units in `mask` read."""
-    look, places = connections.input_link(node, index, rank), _map_size(node.input_shapes[index], rank)
-    if look == connections.UNKNOWN:
+    link, map_size = connections.input_link(node, index, rank), _map_size(node.input_shapes[index], rank)
+    if link == connections.UNKNOWN:
         raise ValueError(
             f"`layer` should come before {node.name}, whose use of its input is unknown. Received: a layer after it"
         )
-    if look == connections.WHOLE:
-        return np.full(places, mask.any())
-    for axis, taps in enumerate(look):
-        matrix = taps.matrix(mask.shape[axis], places[axis])
+    if link == connections.WHOLE:
+        return np.full(map_size, mask.any())
+    for axis, taps in enumerate(link):
+        matrix = taps.matrix(mask.shape[axis], map_size[axis])
         mask = np.moveaxis(np.moveaxis(mask, axis, -1) @ matrix, -1, axis)
     return mask
 

@@ -135,8 +135,8 @@ class Anatomy(TextResult):
         for row in self.rows:
             if row.name == name:
                 return row
-        near = close_matches(name, [row.name for row in self.rows])
-        hint = f" (did you mean {', '.join(near)}?)" if near else ""
+        similar_names = close_matches(name, [row.name for row in self.rows])
+        hint = f" (did you mean {', '.join(similar_names)}?)" if similar_names else ""
         raise ValueError(f"`name` should be a layer of {self.name}{hint}. Received: {name!r}")
 
     def to_text(self, max_rows: int | None = None) -> str:
@@ -237,13 +237,13 @@ def dissect(model: Model, input_shape: tuple[int | None, ...] | None = None) -> 
     """
     graph = walk.build_graph(model, input_shape)
     fields_by_input = [(source, find_fields(graph, source)) for source in graph.inputs]
-    counted: set[int] = set()
-    rows = tuple(_layer_row(node, fields_by_input, counted) for node in graph.nodes)
+    counted_weights: set[int] = set()
+    rows = tuple(_layer_row(node, fields_by_input, counted_weights) for node in graph.nodes)
     return Anatomy(name=graph.name, rows=rows)
 
 
-def _layer_row(node, fields_by_input, counted):
-    weights = count_weights(node, counted)
+def _layer_row(node, fields_by_input, counted_weights):
+    weights = count_weights(node, counted_weights)
     area = None
     for source, fields in fields_by_input:
         if node in fields:
@@ -278,19 +278,19 @@ def sum_known(values):
     return None if None in values else sum(values)
 
 
-def count_weights(node, counted):
-    """params, learnable and trainable of one call, without weights in `counted`, to which they are added."""
+def count_weights(node, counted_weights):
+    """params, learnable and trainable of one call, without weights in `counted_weights`, to which they are added."""
     layer = node.operation
     if not node.is_layer:
         return {"params": 0, "learnable": 0, "trainable": 0}
-    fresh = [weight for weight in layer.weights if id(weight) not in counted]
-    counted.update(map(id, fresh))
-    by_kind = {id(weight) for part in layer._flatten_layers() for weight in part._trainable_variables}
-    moving = set(map(id, layer.trainable_weights))
+    new_weights = [weight for weight in layer.weights if id(weight) not in counted_weights]
+    counted_weights.update(map(id, new_weights))
+    learnable = {id(weight) for part in layer._flatten_layers() for weight in part._trainable_variables}
+    trainable = set(map(id, layer.trainable_weights))
     return {
-        "params": _count_numbers(fresh),
-        "learnable": _count_numbers(weight for weight in fresh if id(weight) in by_kind),
-        "trainable": _count_numbers(weight for weight in fresh if id(weight) in moving),
+        "params": _count_numbers(new_weights),
+        "learnable": _count_numbers(weight for weight in new_weights if id(weight) in learnable),
+        "trainable": _count_numbers(weight for weight in new_weights if id(weight) in trainable),
     }
 
 
@@ -307,8 +307,8 @@ def multiply_adds(node):
 
 def _layer_macs(layer, sources, target):
     if isinstance(layer, layers.TimeDistributed):
-        once = _layer_macs(layer.layer, [source[1:] for source in sources], target[1:])
-        return None if once is None or target[0] is None else once * target[0]
+        macs_per_step = _layer_macs(layer.layer, [source[1:] for source in sources], target[1:])
+        return None if macs_per_step is None or target[0] is None else macs_per_step * target[0]
     if isinstance(layer, layers.Wrapper) and not isinstance(layer, layers.Bidirectional):
         return _layer_macs(layer.layer, sources, target)
     for classes, rule in MAC_RULES:
@@ -350,9 +350,11 @@ def _spatial_shape(layer, shape):
 
 def _einsum_macs(layer, source, target, sources):
     """The product of the sizes of all indices of the equation but the batch."""
-    names, kernel, made = layer.equation.replace("->", ",").split(",")
+    names, kernel, output_indices = layer.equation.replace("->", ",").split(",")
     if "." in layer.equation:
-        shared = math.prod(size for name, size in zip(kernel, layer.kernel.shape, strict=True) if name in made)
+        shared = math.prod(
+            size for name, size in zip(kernel, layer.kernel.shape, strict=True) if name in output_indices
+        )
         return _times_positions(_weight_size(layer.kernel) // shared, target)
     sizes = dict(zip(names[1:], source, strict=True)) | dict(zip(kernel, layer.kernel.shape, strict=True))
     return None if None in sizes.values() else math.prod(sizes.values())

@@ -82,8 +82,8 @@ def build_card(folder, plan, scaling, formats, limit, metadata):
 
 def weights_source(source):
     """Where published weights are from, and what was measured with them."""
-    measured = {"top1": source.top1, "top5": source.top5, "of": "ImageNet validation set, % as published"}
-    return {"source": source.name, "address": source.address, "license": source.license, "accuracy": measured}
+    accuracy = {"top1": source.top1, "top5": source.top5, "of": "ImageNet validation set, % as published"}
+    return {"source": source.name, "address": source.address, "license": source.license, "accuracy": accuracy}
 
 
 def package_requirements(model):
@@ -92,21 +92,24 @@ def package_requirements(model):
     return {"model.keras": sorted(packages - {"keras"})}
 
 
-def photo_preprocessing(cut):
+def photo_preprocessing(preprocessing):
     """How a photo becomes the input."""
     gray = ["decoded and rotated by EXIF orientation", "converted to grayscale: 0.299 R + 0.587 G + 0.114 B"]
     steps = [
-        *(gray if cut.channels == 1 else ["decoded"]),
-        f"resized ({cut.interpolation}, antialiased, rounded to integers) to a short side of {cut.resize} pixels",
+        *(gray if preprocessing.channels == 1 else ["decoded"]),
+        f"resized ({preprocessing.interpolation}, antialiased, rounded to integers) to a short side of "
+        f"{preprocessing.resize} pixels",
         "long side: int(resize * long / short)",
-        f"center crop {cut.size[0]}x{cut.size[1]}",
+        f"center crop {preprocessing.size[0]}x{preprocessing.size[1]}",
     ]
     return {
-        "resize": cut.resize,
-        "crop": list(cut.size),
-        "interpolation": cut.interpolation,
+        "resize": preprocessing.resize,
+        "crop": list(preprocessing.size),
+        "interpolation": preprocessing.interpolation,
         "antialias": True,
-        "of_that_size_already": "used without resizing" if cut.keep == "all" else "resized and cropped like all others",
+        "of_that_size_already": "used without resizing"
+        if preprocessing.keep == "all"
+        else "resized and cropped like all others",
         "steps": steps,
     }
 
@@ -127,17 +130,17 @@ def describe_signatures(plan):
 
 def usage_examples(name, formats):
     """How each file is used."""
-    known = {
+    examples_by_format = {
         "keras": "import kerascnn, keras; kerascnn.predict(keras.saving.load_model('model.keras'), 'photo.jpg')",
         "tflite": "images (0..255, float32) to probabilities: tf.lite.Interpreter('model.tflite')",
         "onnx": "images (0..255, float32) to probabilities: onnxruntime.InferenceSession('model.onnx')",
     }
-    found = {key: text for key, text in known.items() if key in formats}
+    examples = {key: text for key, text in examples_by_format.items() if key in formats}
     if "saved_model" in formats:
-        found["python"] = PYTHON.format(path="saved_model/1")
-        found["server"] = serving_command("saved_model", name)
-        found["request"] = serving_request(name)
-    return found | {"check": "python -m kerascnn.exporting FOLDER"}
+        examples["python"] = PYTHON.format(path="saved_model/1")
+        examples["server"] = serving_command("saved_model", name)
+        examples["request"] = serving_request(name)
+    return examples | {"check": "python -m kerascnn.exporting FOLDER"}
 
 
 def serving_command(folder, name):

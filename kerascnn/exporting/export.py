@@ -99,17 +99,21 @@ def export(
     metadata = check_metadata(metadata)
     if not isinstance(temperature, int | float) or not 0 < temperature < np.inf:
         raise ValueError(f"`temperature` should be positive. Received: {temperature!r}")
-    own = sample_photos()
-    theirs = encode_samples(samples) if samples is not None else []
-    plan = plan_export(add_preprocessing(model, preprocess), class_names, float(temperature), size, own)
+    photos = sample_photos()
+    user_images = encode_samples(samples) if samples is not None else []
+    plan = plan_export(add_preprocessing(model, preprocess), class_names, float(temperature), size, photos)
     limit = check_precision(plan.model, formats)
-    with tempfile.TemporaryDirectory() as apart, atomic_export_folder(target, replace) as folder:
+    with tempfile.TemporaryDirectory() as temporary_folder, atomic_export_folder(target, replace) as folder:
         write_model_files(plan, folder, formats)
-        write_samples(os.path.join(folder, "check"), own, answers_to_check(plan, own, limit))
+        write_samples(os.path.join(folder, "check"), photos, answers_to_check(plan, photos, limit))
         card.write_card(folder, plan, describe_scaling(plan.model, preprocess), formats, limit, metadata)
-        if verify and theirs:
-            write_samples(os.path.join(apart, "all"), own + theirs, answers_to_check(plan, own + theirs, limit))
-        checks = checked(folder, os.path.join(apart, "all") if theirs else None) if verify else ()
+        if verify and user_images:
+            write_samples(
+                os.path.join(temporary_folder, "all"),
+                photos + user_images,
+                answers_to_check(plan, photos + user_images, limit),
+            )
+        checks = checked(folder, os.path.join(temporary_folder, "all") if user_images else None) if verify else ()
     sizes = {name: file.stat().st_size for name, file in list_files(target).items()}
     return Exported(folder=target, files=sizes, checks=checks)
 
@@ -164,10 +168,10 @@ def check_metadata(metadata):
     metadata = metadata or {}
     if not isinstance(metadata, Mapping) or not all(isinstance(key, str) for key in metadata):
         raise ValueError(f"`metadata` should be a dictionary of entries to add to the card. Received: {metadata!r}")
-    taken = sorted(card.RESERVED & {*metadata})
-    if taken:
+    reserved_keys = sorted(card.RESERVED & {*metadata})
+    if reserved_keys:
         raise ValueError(
-            f"`metadata` should not contain entries that the card already has. Received: {', '.join(taken)}"
+            f"`metadata` should not contain entries that the card already has. Received: {', '.join(reserved_keys)}"
         )
     try:
         return json.loads(json.dumps(dict(metadata), default=lambda value: value.tolist(), allow_nan=False))
@@ -178,21 +182,22 @@ def check_metadata(metadata):
 def plan_export(model, class_names, temperature, size, samples):
     """All that the files have to know."""
     network = classifier(model, class_names=class_names, size=size)
-    cut = network.preprocessing
-    if cut.channels not in (1, 3):
+    preprocessing = network.preprocessing
+    if preprocessing.channels not in (1, 3):
         raise ValueError(
-            f"`model` should take images with 1 or 3 channels. Received: {model.name} with {cut.channels} channels"
+            "`model` should take images with 1 or 3 channels. "
+            f"Received: {model.name} with {preprocessing.channels} channels"
         )
     if isinstance(class_names, str):
         raise ValueError(f"`class_names` should be a list of class names. Received: {class_names!r}")
-    pixels = Batch(tuple(data for _, data in samples)).array(cut)
+    pixels = Batch(tuple(data for _, data in samples)).array(preprocessing)
     width = network.probabilities(pixels).shape[-1]
     names = network.names_for(width) or tuple(f"class {i}" for i in range(width))
     if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"`class_names` should be unique. Received: {twice!r} twice")
+        duplicate = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"`class_names` should be unique. Received: {duplicate!r} twice")
     end = kind_of_scores(network.end, network.scores(pixels))
-    return ExportPlan(model, cut, names, end, temperature, tuple(model.inputs[0].shape[1:]))
+    return ExportPlan(model, preprocessing, names, end, temperature, tuple(model.inputs[0].shape[1:]))
 
 
 def kind_of_scores(end, scores):
@@ -222,8 +227,10 @@ def describe_scaling(model, preprocess):
     layer = next((layer for layer in model.layers if layer.name == "scale"), None)
     if layer is None:
         return "in the model itself, if it needs any"
-    own = {key: value for key, value in layer.get_config().items() if key in ("mean", "std", "bgr", "source") and value}
-    settings = ", ".join(f"{key} {value}" for key, value in own.items())
+    config = {
+        key: value for key, value in layer.get_config().items() if key in ("mean", "std", "bgr", "source") and value
+    }
+    settings = ", ".join(f"{key} {value}" for key, value in config.items())
     return f"in the model: (pixels - mean) / std with {settings or 'no change'}"
 
 
@@ -308,18 +315,18 @@ def sample_bytes(image):
 
 def answers_to_check(plan, samples, limit):
     """What the model says of samples through ``predict``, and what each of an export's files then has to say."""
-    data = [each for _, each in samples]
+    data = [image for _, image in samples]
     with keras.device("cpu"):  # where the check in a fresh process runs; a GPU rounds otherwise
         probs = predict(plan.model, data, size=plan.preprocessing.size, class_names=plan.class_names).probs
         pixels = Batch(tuple(data)).array(plan.preprocessing)
-        seen = keras.ops.convert_to_numpy(feature_extractor(plan.model)(pixels))
+        features = keras.ops.convert_to_numpy(feature_extractor(plan.model)(pixels))
     return {
         "files": np.array([name for name, _ in samples]),
         "classes": np.array(plan.class_names),
         "probs": probs,
         "answers": apply_temperature(probs, plan.end, plan.temperature),
         "pixels": pixels.astype(np.uint8),
-        "features": seen.astype(np.float32),
+        "features": features.astype(np.float32),
         "limit": np.array(limit),
     }
 

@@ -12,19 +12,19 @@ STARTS = {b"\xff\xd8\xff": JPEG, b"\x89PNG\r\n\x1a\n": PNG, b"GIF8": GIF, b"BM":
 REFUSED = "images should be JPEG, PNG, GIF or BMP"
 
 
-def decode_batch(encoded, cut):
+def decode_batch(encoded, preprocessing):
     """(N,) encoded images to (N, h, w, channels), float32 0..255, cropped as a ``Preprocessing`` says."""
-    shape = tf.TensorSpec((*cut.size, cut.channels), tf.float32)
-    return tf.map_fn(lambda data: decode_photo(data, cut), encoded, fn_output_signature=shape)
+    shape = tf.TensorSpec((*preprocessing.size, preprocessing.channels), tf.float32)
+    return tf.map_fn(lambda data: decode_photo(data, preprocessing), encoded, fn_output_signature=shape)
 
 
-def decode_photo(data, cut):
+def decode_photo(data, preprocessing):
     """One encoded image to (h, w, channels), float32."""
     pixels = tf.cast(tf.ensure_shape(decode_pixels(data), (None, None, 3)), tf.int32)
-    pixels = to_grayscale(pixels) if cut.channels == 1 else pixels
-    ready = (cut.keep == "all") & tf.reduce_all(tf.shape(pixels)[:2] == cut.size)
-    pixels = tf.cond(ready, lambda: pixels, lambda: resize_and_crop_tensor(pixels, cut))
-    return tf.cast(tf.ensure_shape(pixels, (*cut.size, cut.channels)), tf.float32)
+    pixels = to_grayscale(pixels) if preprocessing.channels == 1 else pixels
+    ready = (preprocessing.keep == "all") & tf.reduce_all(tf.shape(pixels)[:2] == preprocessing.size)
+    pixels = tf.cond(ready, lambda: pixels, lambda: resize_and_crop_tensor(pixels, preprocessing))
+    return tf.cast(tf.ensure_shape(pixels, (*preprocessing.size, preprocessing.channels)), tf.float32)
 
 
 def decode_pixels(data):
@@ -69,8 +69,10 @@ def bmp_decoder(data):
 
     def bmp():
         depth = tf.io.decode_raw(tf.strings.substr(data, 28, 1), tf.uint8)
-        wanted = tf.reduce_any(depth[0] == tf.constant([24, 32], tf.uint8))
-        with tf.control_dependencies([tf.debugging.Assert(wanted, ["BMP images should have 24 or 32 bits per pixel"])]):
+        is_supported = tf.reduce_any(depth[0] == tf.constant([24, 32], tf.uint8))
+        with tf.control_dependencies(
+            [tf.debugging.Assert(is_supported, ["BMP images should have 24 or 32 bits per pixel"])]
+        ):
             return tf.io.decode_bmp(data)[..., :3]
 
     return bmp
@@ -93,16 +95,18 @@ def shift_right(numbers, bits):
     return tf.bitwise.right_shift(numbers, tf.constant(bits, tf.int32))
 
 
-def resize_and_crop_tensor(pixels, cut):
-    """What ``inputs.resize.fit`` gives: the short side resized to ``cut.resize``, the center ``cut.size``."""
+def resize_and_crop_tensor(pixels, preprocessing):
+    """What ``inputs.resize.fit`` gives: the short side resized to ``preprocessing.resize``, then cropped."""
     shape = tf.shape(pixels)
-    new = target_shape(shape[0], shape[1], cut)
+    new_shape = target_shape(shape[0], shape[1], preprocessing)
     if not resizes_height_first():
-        return resample_tensor(pixels, new, cut, (1, 0))
-    less = shape[0] - new[0]
-    tall = (less > 0) & (less > 2 * (shape[1] - new[1]))
+        return resample_tensor(pixels, new_shape, preprocessing, (1, 0))
+    height_change = shape[0] - new_shape[0]
+    tall = (height_change > 0) & (height_change > 2 * (shape[1] - new_shape[1]))
     return tf.cond(
-        tall, lambda: resample_tensor(pixels, new, cut, (0, 1)), lambda: resample_tensor(pixels, new, cut, (1, 0))
+        tall,
+        lambda: resample_tensor(pixels, new_shape, preprocessing, (0, 1)),
+        lambda: resample_tensor(pixels, new_shape, preprocessing, (1, 0)),
     )
 
 
@@ -110,25 +114,25 @@ def resize_and_crop_tensor(pixels, cut):
 def resizes_height_first():
     """Whether this Pillow begins with the height where that saves work: a recent habit that changes pixels by 1."""
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 20), np.uint8))
-    once, rows = noise.resize((19, 10), Image.BILINEAR), noise.resize((19, 40), Image.BILINEAR)
-    return not np.array_equal(once, rows.resize((19, 10), Image.BILINEAR))
+    both_axes, rows = noise.resize((19, 10), Image.BILINEAR), noise.resize((19, 40), Image.BILINEAR)
+    return not np.array_equal(both_axes, rows.resize((19, 10), Image.BILINEAR))
 
 
-def resample_tensor(pixels, new, cut, axes):
-    """Resized to ``new`` along one axis after the other; only what the cut keeps is computed."""
+def resample_tensor(pixels, new, preprocessing, axes):
+    """Resized to ``new`` along one axis after the other; only the center crop is computed."""
     shape = tf.shape(pixels)
     for axis in axes:
-        want = cut.size[axis]
-        start = tf.cast(tf.round(tf.cast(new[axis] - want, tf.float64) / 2), tf.int32)
-        index, weights = resampling_weights(shape[axis], new[axis], start, want, cut.interpolation)
+        length = preprocessing.size[axis]
+        start = tf.cast(tf.round(tf.cast(new[axis] - length, tf.float64) / 2), tf.int32)
+        index, weights = resampling_weights(shape[axis], new[axis], start, length, preprocessing.interpolation)
         pixels = apply_weights(pixels, index, weights, axis)
     return pixels
 
 
-def target_shape(height, width, cut):
+def target_shape(height, width, preprocessing):
     """``inputs.resize.resized_shape`` of tensors."""
-    high, wide = cut.size
-    ratio = cut.resize / min(high, wide)
+    high, wide = preprocessing.size
+    ratio = preprocessing.resize / min(high, wide)
     tall, broad = round(high * ratio), round(wide * ratio)
 
     def other(side, long, short):
@@ -161,8 +165,8 @@ def triangle(x):
 def cubic(x):
     """Keys' cubic with a = -1/2."""
     x = tf.abs(x)
-    near, far = (1.5 * x - 2.5) * x * x + 1, ((x - 5) * x + 8) * x * -0.5 + 2
-    return tf.where(x < 1, near, tf.where(x < 2, far, tf.zeros_like(x)))
+    inner, outer = (1.5 * x - 2.5) * x * x + 1, ((x - 5) * x + 8) * x * -0.5 + 2
+    return tf.where(x < 1, inner, tf.where(x < 2, outer, tf.zeros_like(x)))
 
 
 FILTERS = {"bilinear": (triangle, 1.0), "bicubic": (cubic, 2.0)}
@@ -175,8 +179,8 @@ def apply_weights(pixels, index, weights, axis):
     def tap(k):
         return tf.gather(pixels, index[:, k], axis=axis) * tf.reshape(weights[:, k], form)
 
-    more, add = (lambda k, _: k < tf.shape(index)[1]), (lambda k, total: (k + 1, total + tap(k)))
-    _, total = tf.while_loop(more, add, (tf.constant(1), tap(0) + (1 << (BITS - 1))))
+    has_taps, add_tap = (lambda k, _: k < tf.shape(index)[1]), (lambda k, total: (k + 1, total + tap(k)))
+    _, total = tf.while_loop(has_taps, add_tap, (tf.constant(1), tap(0) + (1 << (BITS - 1))))
     return tf.clip_by_value(shift_right(total, BITS), 0, 255)
 
 
@@ -188,11 +192,11 @@ EXIF = tuple(b"Exif\0\0")
 def exif_orientation(data):
     """EXIF's orientation 1..8 of an encoded JPEG; 1 where there is none."""
     numbers = tf.cast(tf.io.decode_raw(tf.strings.substr(data, 0, WITHIN), tf.uint8), tf.int32)
-    known = tf.size(numbers)
+    size = tf.size(numbers)
     numbers = tf.pad(numbers, [(0, 16)])
 
     def at(place):
-        return tf.gather(numbers, tf.clip_by_value(place, 0, known))
+        return tf.gather(numbers, tf.clip_by_value(place, 0, size))
 
     def here(place):
         return at(place) == 0xFF, at(place + 1), at(place + 2) * 256 + at(place + 3)
@@ -203,7 +207,7 @@ def exif_orientation(data):
 
     def going(place):
         marked, kind, _ = here(place)
-        return (place < known) & marked & (kind != 0xDA) & ~is_exif(place)
+        return (place < size) & marked & (kind != 0xDA) & ~is_exif(place)
 
     def onwards(place):
         _, kind, length = here(place)
@@ -230,8 +234,8 @@ def tiff_orientation(at, start):
     rows = directory + 2 + 12 * tf.range(short(directory))
     rows = tf.boolean_mask(rows, short(rows) == TAG)[:1]
     value = tf.where(short(rows + 2) == 4, long(rows + 8), short(rows + 8))
-    found = tf.reduce_max(tf.concat([value, [0]], 0))
-    return tf.where((found >= 1) & (found <= 8), found, 1)
+    orientation = tf.reduce_max(tf.concat([value, [0]], 0))
+    return tf.where((orientation >= 1) & (orientation <= 8), orientation, 1)
 
 
 def apply_orientation(pixels, orientation):

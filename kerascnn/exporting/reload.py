@@ -21,9 +21,9 @@ def run_checks(folder, samples):
         return
     paths = [f"{samples}/{name}" for name in expected["files"]]
     size = expected["pixels"].shape[1:3]
-    first, again = (predict(model, paths, size=size, class_names=False).probs for _ in range(2))
+    first, repeated = (predict(model, paths, size=size, class_names=False).probs for _ in range(2))
     yield from check_probabilities(FILE, "photos", first, expected["probs"], float(expected["limit"]))
-    yield check_arrays(FILE, "photos: repeated call gives the same result", again, first, REPEATED)
+    yield check_arrays(FILE, "photos: repeated call gives the same result", repeated, first, REPEATED)
 
 
 if __name__ == "__main__":

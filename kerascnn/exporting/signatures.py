@@ -27,7 +27,7 @@ class ExportPlan:
 def build_module(plan):
     """A TensorFlow module with the variables, and {name: function} for the signatures."""
     inputs = tf.TensorSpec((None, *plan.shape), tf.float32, name="images")
-    seen = feature_extractor(plan.model)
+    extract_features = feature_extractor(plan.model)
 
     @with_signature(inputs)
     def answer(images):
@@ -51,12 +51,12 @@ def build_module(plan):
 
     @with_signature(inputs)
     def features_of(images):
-        return {"features": tf.cast(seen(images), tf.float32)}
+        return {"features": tf.cast(extract_features(images), tf.float32)}
 
     functions = {"serving_default": serving_default, "images": images, "features": features_of}
-    whole = tf.Module()  # has the variables alone; with the functions too, each graph would be saved twice
-    whole.kept = [variable.value for variable in plan.model.variables]
-    return whole, functions
+    module = tf.Module()  # has the variables alone; with the functions too, each graph would be saved twice
+    module.kept = [variable.value for variable in plan.model.variables]
+    return module, functions
 
 
 def with_signature(spec):
@@ -79,13 +79,13 @@ def scores_to_probabilities(scores, end, temperature):
 
 def save_signatures(plan, folder, formats):
     """Write those of ``formats`` that come from the signatures into ``folder``."""
-    whole, functions = build_module(plan)
-    graphs = {name: each.get_concrete_function() for name, each in functions.items()}
+    module, functions = build_module(plan)
+    graphs = {name: function.get_concrete_function() for name, function in functions.items()}
     if "saved_model" in formats:
         # TensorFlow Serving looks for <name>/<version>/
-        tf.saved_model.save(whole, f"{folder}/saved_model/1", signatures=graphs)
+        tf.saved_model.save(module, f"{folder}/saved_model/1", signatures=graphs)
     if "tflite" in formats:
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([graphs["images"]], whole)
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([graphs["images"]], module)
         with open(f"{folder}/model.tflite", "wb") as file:
             file.write(converter.convert())
     if "onnx" in formats:

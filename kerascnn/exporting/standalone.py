@@ -14,26 +14,26 @@ REPEATED = 1e-6
 BATCH = 8
 
 
-def check_row(file, what, found, passed):
-    return {"file": file, "what": what, "found": str(found), "passed": bool(passed)}
+def check_row(file, check, result, passed):
+    return {"file": file, "what": check, "found": str(result), "passed": bool(passed)}
 
 
-def check_arrays(file, what, found, expected, limit):
+def check_arrays(file, check, actual, expected, limit):
     """Whether two arrays are the same, within a limit."""
-    if found.shape != expected.shape:
-        return check_row(file, what, f"shape {found.shape} instead of {expected.shape}", False)
-    apart = float(np.abs(found.astype(np.float64) - expected).max())
-    return check_row(file, what, f"largest difference {apart:.1e}", apart <= limit)
+    if actual.shape != expected.shape:
+        return check_row(file, check, f"shape {actual.shape} instead of {expected.shape}", False)
+    difference = float(np.abs(actual.astype(np.float64) - expected).max())
+    return check_row(file, check, f"largest difference {difference:.1e}", difference <= limit)
 
 
-def check_probabilities(file, what, probs, expected, limit):
+def check_probabilities(file, kind, probs, expected, limit):
     """The same probabilities, and the same first class."""
-    yield check_arrays(file, f"{what}: probabilities", probs, expected, limit)
+    yield check_arrays(file, f"{kind}: probabilities", probs, expected, limit)
     if probs.shape == expected.shape:
         # where two classes are equal within the limit, either may be first
         rows, best = np.arange(len(expected)), expected.max(-1)
-        same = expected[rows, probs.argmax(-1)] >= best - 2 * limit
-        yield check_row(file, f"{what}: predicted class", f"{same.sum()} of {same.size} equal", same.all())
+        is_equal = expected[rows, probs.argmax(-1)] >= best - 2 * limit
+        yield check_row(file, f"{kind}: predicted class", f"{is_equal.sum()} of {is_equal.size} equal", is_equal.all())
 
 
 def check_saved_model(folder, samples, expected):
@@ -48,21 +48,23 @@ def check_saved_model(folder, samples, expected):
         """All answers, asked in batches."""
         ((argument, data),) = given.items()
         batches = [tf.constant(data[i : i + BATCH]) for i in range(0, len(data), BATCH)]
-        found = [signatures[signature](**{argument: batch}) for batch in batches]
-        return {key: np.concatenate([part[key].numpy() for part in found]) for key in found[0]}
+        outputs = [signatures[signature](**{argument: batch}) for batch in batches]
+        return {key: np.concatenate([output[key].numpy() for output in outputs]) for key in outputs[0]}
 
-    first, again = (ask("serving_default", image_bytes=files) for _ in range(2))
+    first, repeated = (ask("serving_default", image_bytes=files) for _ in range(2))
     yield from check_probabilities(name, "bytes", first["probabilities"], answers, limit)
     yield check_arrays(
-        name, "bytes: repeated call gives the same result", again["probabilities"], first["probabilities"], REPEATED
+        name, "bytes: repeated call gives the same result", repeated["probabilities"], first["probabilities"], REPEATED
     )
     yield from check_top_classes(name, first, expected["classes"])
     pixels = expected["pixels"].astype(np.float32)
     yield from check_probabilities(name, "images", ask("images", images=pixels)["probabilities"], answers, limit)
-    seen, again = (ask("features", images=pixels)["features"] for _ in range(2))
+    features, repeated = (ask("features", images=pixels)["features"] for _ in range(2))
     size = max(1.0, float(np.abs(expected["features"]).max()))
-    yield check_arrays(name, "features", seen / size, expected["features"] / size, limit)
-    yield check_arrays(name, "features: repeated call gives the same result", again / size, seen / size, REPEATED)
+    yield check_arrays(name, "features", features / size, expected["features"] / size, limit)
+    yield check_arrays(
+        name, "features: repeated call gives the same result", repeated / size, features / size, REPEATED
+    )
 
 
 def check_top_classes(file, answer, class_names):
@@ -71,12 +73,12 @@ def check_top_classes(file, answer, class_names):
     order = np.argsort(-probs, axis=-1, kind="stable")[:, : scores.shape[-1]]
     names = np.array([[name.decode("utf-8") for name in row] for row in answer["classes"]])
     wrong = np.argwhere(names != class_names[order])
-    found = (
+    result = (
         "as expected"
         if not len(wrong)
         else f"{names[tuple(wrong[0])]} instead of {class_names[order][tuple(wrong[0])]}"
     )
-    yield check_row(file, "bytes: class names", found, not len(wrong))
+    yield check_row(file, "bytes: class names", result, not len(wrong))
     yield check_arrays(file, "bytes: scores", scores, np.take_along_axis(probs, order, -1), 0)
 
 
@@ -121,17 +123,17 @@ def read_expected(samples):
 def run_checks(folder, samples):
     expected = read_expected(samples)
     with open(f"{folder}/labels.json", encoding="utf-8") as file:
-        same = json.load(file) == expected["classes"].tolist()
-    yield check_row("labels.json", "class names", "as expected" if same else "different names or order", same)
+        is_equal = json.load(file) == expected["classes"].tolist()
+    yield check_row("labels.json", "class names", "as expected" if is_equal else "different names or order", is_equal)
     if os.path.isdir(f"{folder}/saved_model"):
         yield from check_saved_model(folder, samples, expected)
     if os.path.exists(f"{folder}/model.tflite"):
         yield from check_tflite(folder, expected)
     if os.path.exists(f"{folder}/model.onnx"):
         yield from check_onnx(folder, expected)
-    ours = sorted(name for name in sys.modules if name.split(".")[0] == "kerascnn")
-    found = f"{len(ours)} kerascnn modules loaded" if ours else "no kerascnn module loaded"
-    yield check_row("saved_model", "works without kerascnn", found, not ours)
+    package_modules = sorted(name for name in sys.modules if name.split(".")[0] == "kerascnn")
+    result = f"{len(package_modules)} kerascnn modules loaded" if package_modules else "no kerascnn module loaded"
+    yield check_row("saved_model", "works without kerascnn", result, not package_modules)
 
 
 if __name__ == "__main__":

@@ -38,8 +38,8 @@ class ExportError(RuntimeError):
 
     def __init__(self, folder, checks):
         wrong = [f"{check.file}: {check.what}: {check.found}" for check in checks if not check.passed]
-        more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-        super().__init__(f"the export in {folder} does not reproduce the predictions of the model: {wrong[0]}{more}")
+        others = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        super().__init__(f"the export in {folder} does not reproduce the predictions of the model: {wrong[0]}{others}")
         self.folder, self.checks = folder, checks
 
 
@@ -59,17 +59,17 @@ def verify(folder: FilePath, samples: FilePath | None = None) -> tuple[Check, ..
     samples = Path(samples or folder / "check")
     if not (folder / "card.json").is_file() or not (samples / "expected.npz").is_file():
         raise ValueError(f"`folder` should be an export written by kerascnn.export. Received: {os.fspath(folder)!r}")
-    running = []
+    processes = []
     if (folder / "model.keras").exists():
-        running.append(("model.keras", start_process(["-m", "kerascnn.exporting.reload", folder, samples])))
+        processes.append(("model.keras", start_process(["-m", "kerascnn.exporting.reload", folder, samples])))
     if any((folder / name).exists() for name in ALONE):
-        running.append(("saved_model", start_process(["-P", HERE / "standalone.py", folder, samples])))
+        processes.append(("saved_model", start_process(["-P", HERE / "standalone.py", folder, samples])))
     checks = [*check_hashes(folder)]
     try:
-        for file, process in running:
+        for file, process in processes:
             checks += read_report(file, process)
     finally:
-        for _, process in running:
+        for _, process in processes:
             process.kill()  # where we were interrupted; nothing where it has ended
     if not all(check.passed for check in checks):
         raise ExportError(folder, tuple(checks))
@@ -78,10 +78,10 @@ def verify(folder: FilePath, samples: FilePath | None = None) -> tuple[Check, ..
 
 def check_hashes(folder):
     """Whether the files are those that the card lists."""
-    listed = json.loads((folder / "card.json").read_text(encoding="utf-8"))["sha256"]
-    there = file_hashes(folder)
-    changed = [name for name, digest in listed.items() if there.get(name) != digest]
-    changed += sorted(there.keys() - listed.keys() - {"card.json"})
+    expected = json.loads((folder / "card.json").read_text(encoding="utf-8"))["sha256"]
+    actual = file_hashes(folder)
+    changed = [name for name, digest in expected.items() if actual.get(name) != digest]
+    changed += sorted(actual.keys() - expected.keys() - {"card.json"})
     yield Check("card.json", "SHA-256 of all files", ", ".join(changed) or "unchanged", not changed)
 
 
@@ -93,11 +93,11 @@ def list_files(folder):
 
 def file_hashes(folder):
     """{name: sha256} of all files below a folder."""
-    found = {}
+    hashes = {}
     for name, path in list_files(folder).items():
         with open(path, "rb") as file:
-            found[name] = hashlib.file_digest(file, "sha256").hexdigest()
-    return found
+            hashes[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashes
 
 
 def start_process(words):
@@ -115,5 +115,7 @@ def read_report(file, process):
     try:
         return [Check(**row) for row in json.loads(out.splitlines()[-1])]
     except (IndexError, ValueError, TypeError):
-        said = [line.strip() for line in errors.splitlines() if line.strip()]
-        return [Check(file, "runs in a new process", said[-1] if said else f"exit code {process.returncode}", False)]
+        messages = [line.strip() for line in errors.splitlines() if line.strip()]
+        return [
+            Check(file, "runs in a new process", messages[-1] if messages else f"exit code {process.returncode}", False)
+        ]

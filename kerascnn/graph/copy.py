@@ -48,14 +48,14 @@ def clone_with_changes(model, *, bypass=None, rescale=None):
     def call_layer(twin, *args, **kwargs):
         name = twins[id(twin)][0].name
         entered[name] = [x for x in keras.tree.flatten((args, kwargs)) if isinstance(x, keras.KerasTensor)]
-        made = twin(*args, **kwargs)
+        outputs = twin(*args, **kwargs)
         if name in bypass:
             source, argument = bypass[name]
             return entered[source][argument]
         if name in rescale:
             scale, offset = rescale[name]
-            return layers.Rescaling(scale, offset, name=f"{name}_ablated", dtype=made.dtype)(made)
-        return made
+            return layers.Rescaling(scale, offset, name=f"{name}_ablated", dtype=outputs.dtype)(outputs)
+        return outputs
 
     copy = keras.models.clone_model(functional_of(model), clone_function=clone_layer, call_function=call_layer)
     for layer in copy.layers:

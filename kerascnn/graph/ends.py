@@ -25,8 +25,10 @@ def select_scores(outputs, model):
     if isinstance(outputs, list | tuple) and len(outputs) == 1:
         return outputs[0]
     if isinstance(outputs, dict | list | tuple):
-        came = f"{len(outputs)} outputs" + (f" {', '.join(outputs)}" if isinstance(outputs, dict) else "")
-        raise ValueError(f"`model` should have one output, or one named 'probs'. Received: {model.name} with {came}")
+        received = f"{len(outputs)} outputs" + (f" {', '.join(outputs)}" if isinstance(outputs, dict) else "")
+        raise ValueError(
+            f"`model` should have one output, or one named 'probs'. Received: {model.name} with {received}"
+        )
     return outputs
 
 
@@ -93,8 +95,8 @@ def apply_temperature(probs, end, temperature):
         return probs
     powers = probs.astype(np.float64) ** (1 / temperature)
     if end == "sigmoid":
-        rest = (1 - probs.astype(np.float64)) ** (1 / temperature)
-        return (powers / (powers + rest)).astype(np.float32)
+        complements = (1 - probs.astype(np.float64)) ** (1 / temperature)
+        return (powers / (powers + complements)).astype(np.float32)
     return (powers / powers.sum(-1, keepdims=True)).astype(np.float32)
 
 
@@ -141,8 +143,8 @@ def feature_extractor(model):
     graph = build_graph(model)
     output = score_node(model, graph)
     *path, _ = last_weighted_node(output).name.split("/")  # the nested models in which the classifier is
-    known = {node.name: node for node in graph.nodes}
+    nodes_by_name = {node.name: node for node in graph.nodes}
     names = ["/".join([*path[:depth], "features"]) for depth in range(len(path) + 1)]
-    node = next((known[name] for name in names if name in known), classifier_input(output))
-    shown = subgraph(graph, [node])
-    return lambda images: run_graph(shown, images)[node.name]
+    node = next((nodes_by_name[name] for name in names if name in nodes_by_name), classifier_input(output))
+    feature_graph = subgraph(graph, [node])
+    return lambda images: run_graph(feature_graph, images)[node.name]

@@ -31,8 +31,8 @@ def run_graph(graph, inputs, *, perform=None):
 
 def call_node(node, tensors, training=False):
     """The outputs of one call as a list; ``tensors`` replace the symbolic ones among its arguments."""
-    given = iter(tensors)
-    fill = lambda value: next(given) if isinstance(value, keras.KerasTensor) else value  # noqa: E731
+    values = iter(tensors)
+    fill = lambda value: next(values) if isinstance(value, keras.KerasTensor) else value  # noqa: E731
     args, kwargs = keras.tree.map_structure(fill, node.arguments)
     if node.is_layer and "training" in inspect.signature(node.operation.call).parameters:
         kwargs = {**kwargs, "training": training}
@@ -58,11 +58,11 @@ def ancestors(node):
 
 def subgraph(graph, nodes):
     """The part of a graph that ``nodes`` depend on."""
-    needed = set()
+    ancestor_nodes = set()
     for node in nodes:
-        needed.update(ancestors(node))
+        ancestor_nodes.update(ancestors(node))
     ends = tuple(nodes)
-    return replace(graph, nodes=tuple(node for node in graph.nodes if node in needed), outputs=ends, ends=ends)
+    return replace(graph, nodes=tuple(node for node in graph.nodes if node in ancestor_nodes), outputs=ends, ends=ends)
 
 
 LINEAR = ("linear", "")
@@ -72,12 +72,12 @@ NONLINEARITIES = {  # layers and operations that are activation functions
 }
 
 
-def select_nodes(graph, layers, usual):
-    """The nodes of ``layers`` (one or several); if None, those for which ``usual(node)`` is true."""
+def select_nodes(graph, layers, is_default):
+    """The nodes of ``layers`` (one or several); if None, those for which ``is_default(node)`` is true."""
     if layers is None:
-        return [node for node in graph.nodes if usual(node)]
-    given = layers if isinstance(layers, list | tuple) else [layers]
-    return [graph.find(layer) for layer in given]
+        return [node for node in graph.nodes if is_default(node)]
+    names = layers if isinstance(layers, list | tuple) else [layers]
+    return [graph.find(layer) for layer in names]
 
 
 def activation_name(node):
@@ -91,27 +91,27 @@ def activation_name(node):
 
 def activation_nodes(graph):
     """The calls with an activation function, except outputs; if there are none, all calls with weights."""
-    found = [node for node in graph.nodes if activation_name(node) and node not in graph.outputs]
-    return found or [node for node in graph.nodes if getattr(node.operation, "weights", None)]
+    activations = [node for node in graph.nodes if activation_name(node) and node not in graph.outputs]
+    return activations or [node for node in graph.nodes if getattr(node.operation, "weights", None)]
 
 
 def select_weighted_layers(model, layers):
     """The layers of a model that have trainable weights, nested ones too, or those of them named by ``layers``."""
-    known = {}
+    weighted = {}
     for layer in all_layers(model)[1:]:
-        own = not layer._layers or not any(inner.trainable_weights for inner in layer._layers)
-        if layer.trainable_weights and own:
-            known.setdefault(layer.name, layer)
+        is_innermost = not layer._layers or not any(inner.trainable_weights for inner in layer._layers)
+        if layer.trainable_weights and is_innermost:
+            weighted.setdefault(layer.name, layer)
     if layers is None:
-        if not known:
+        if not weighted:
             raise ValueError(f"`model` should have trainable weights. Received: {model.name}, which has none")
-        return list(known.values())
-    given = layers if isinstance(layers, list | tuple) else [layers]
-    names = [getattr(layer, "name", layer) for layer in given]
+        return list(weighted.values())
+    selection = layers if isinstance(layers, list | tuple) else [layers]
+    names = [getattr(layer, "name", layer) for layer in selection]
     for name in names:
-        if name not in known:
-            raise ValueError(unknown_name(f"layer with weights in {model.name}", name, known))
-    return [known[name] for name in names]
+        if name not in weighted:
+            raise ValueError(unknown_name(f"layer with weights in {model.name}", name, weighted))
+    return [weighted[name] for name in names]
 
 
 def all_layers(model):

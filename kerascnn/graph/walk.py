@@ -81,20 +81,20 @@ class Graph:
         if isinstance(layer, str):
             if layer in nodes:
                 return nodes[layer]
-            found = [node for node in self.nodes if node.name.rsplit("/", 1)[-1] == layer]
+            matches = [node for node in self.nodes if node.name.rsplit("/", 1)[-1] == layer]
         else:
-            found = [node for node in self.nodes if node.operation is layer]
+            matches = [node for node in self.nodes if node.operation is layer]
             layer = getattr(layer, "name", layer)
-        if len(found) == 1:
-            return found[0]
-        if found:
-            names = ", ".join(node.name for node in found)
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            names = ", ".join(node.name for node in matches)
             raise ValueError(
                 "`layer` is called several times in this model; it should be one of its calls: "
                 f"{names}. Received: {layer!r}"
             )
-        near = close_matches(layer, nodes)
-        hint = f" Did you mean {', '.join(near)}?" if near else ""
+        similar_names = close_matches(layer, nodes)
+        hint = f" Did you mean {', '.join(similar_names)}?" if similar_names else ""
         raise ValueError(f"`layer` should be a layer of {self.name}. Received: {layer!r}.{hint}")
 
 
@@ -140,26 +140,33 @@ def functional_of(model):
     return model if isinstance(model, keras.Model) and isinstance(model, keras.Function) else None
 
 
-def _input_shapes(function, wanted):
-    """The shape of each input without the batch, with ``wanted`` shapes in place of the model's."""
-    own = [tuple(tensor.shape[1:]) for tensor in function.inputs]
+def _input_shapes(function, input_shape):
+    """The shape of each input without the batch, with ``input_shape`` in place of the model's."""
+    model_shapes = [tuple(tensor.shape[1:]) for tensor in function.inputs]
     names = [t._keras_history.operation.name if t._keras_history.operation else t.name for t in function.inputs]
-    if wanted is None:
-        return own
-    if not isinstance(wanted, dict):
-        if any(isinstance(size, tuple | list) for size in wanted):
-            wanted = dict(zip(names, wanted, strict=True))
+    if input_shape is None:
+        return model_shapes
+    if not isinstance(input_shape, dict):
+        if any(isinstance(size, tuple | list) for size in input_shape):
+            input_shape = dict(zip(names, input_shape, strict=True))
         else:
-            wanted = {name: wanted for name, shape in zip(names, own, strict=True) if len(shape) == len(wanted)}
-    shapes = [tuple(wanted.get(name, shape)) for name, shape in zip(names, own, strict=True)]
+            input_shape = {
+                name: input_shape
+                for name, shape in zip(names, model_shapes, strict=True)
+                if len(shape) == len(input_shape)
+            }
+    shapes = [tuple(input_shape.get(name, shape)) for name, shape in zip(names, model_shapes, strict=True)]
     fits = all(
         len(new) == len(old) and (old[-1:] == (None,) or new[-1:] == old[-1:])
-        for new, old in zip(shapes, own, strict=True)
+        for new, old in zip(shapes, model_shapes, strict=True)
     )
-    if not wanted or set(wanted) - set(names) or not fits:
-        expected = ", ".join(f"{name}: {describe_shape(shape)}" for name, shape in zip(names, own, strict=True))
+    if not input_shape or set(input_shape) - set(names) or not fits:
+        expected = ", ".join(
+            f"{name}: {describe_shape(shape)}" for name, shape in zip(names, model_shapes, strict=True)
+        )
         raise ValueError(
-            f"`input_shape` should match the model's inputs ({expected}). Received: {wanted or 'incompatible shapes'}"
+            f"`input_shape` should match the model's inputs ({expected}). "
+            f"Received: {input_shape or 'incompatible shapes'}"
         )
     return shapes
 
