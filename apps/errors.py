@@ -57,7 +57,7 @@ def suggest_names(name, known):
     """A hint with similar names."""
     from kerascnn.support.text import close_matches
 
-    close = close_matches(name, known, most=2)
+    close = close_matches(name, known, limit=2)
     return f" Did you mean {' or '.join(close)}?" if close else f" Available: {', '.join(known)}."
 
 

@@ -152,7 +152,7 @@ def equivariance(layer: Callable, image: Array, shift: tuple[int, int], *, margi
     """
     image = _image(image)
     _check_layer(layer)
-    check_integer(margin=margin, least=0)
+    check_integer(margin=margin, minimum=0)
     pair = isinstance(shift, tuple | list) and len(shift) == 2
     if not pair or not all(isinstance(amount, Integral) for amount in shift):
         raise ValueError(f"`shift` should be (dy, dx), integers in pixels. Received: {shift!r}")

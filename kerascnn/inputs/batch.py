@@ -71,8 +71,8 @@ class Batch:
             return np.zeros((0, *(size or (0, 0)), channels), np.uint8)
         if self.is_decoded and self.items.shape[1:] == (*(size or self.items.shape[1:3]), channels):
             return self.items
-        what = "" if self.is_decoded else "decoding"
-        images = map_in_threads(lambda i: self.decode_image(i, size, channels), range(len(self)), what)
+        progress_label = "" if self.is_decoded else "decoding"
+        images = map_in_threads(lambda i: self.decode_image(i, size, channels), range(len(self)), progress_label)
         first = next(images)
         pixels = np.empty((len(self), *first.shape), first.dtype)
         pixels[0] = first
@@ -167,9 +167,9 @@ def as_batch(images, labels=None, names=None):
     if isinstance(images, Batch):
         return images
     if is_array(images) and np.ndim(images) == 4 and len(images):
-        own, items = (), check_pixels(images, "`images`")
+        file_names, items = (), check_pixels(images, "`images`")
     else:
-        own, items = zip(*gather(images), strict=True)
+        file_names, items = zip(*gather(images), strict=True)
     if labels is not None and len(labels) != len(items):
         raise ValueError(
             f"`labels` should have one label for each of the {len(items)} images. Received: {len(labels)} labels"
@@ -179,4 +179,4 @@ def as_batch(images, labels=None, names=None):
             f"`names` should have one name for each of the {len(items)} images. Received: {len(names)} names"
         )
     labels = None if labels is None else np.asarray(labels)
-    return Batch(items, labels, None, own if names is None else tuple(map(str, names)))
+    return Batch(items, labels, None, file_names if names is None else tuple(map(str, names)))

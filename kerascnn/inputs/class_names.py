@@ -71,70 +71,80 @@ def resolve_class_names(class_names, count, model):
     if class_names is False:
         return None
     if class_names is None:
-        known = count == IMAGENET or (count == 10 and "cifar10" in model.name)
-        return published_class_names(count) if known else None
+        is_known = count == IMAGENET or (count == 10 and "cifar10" in model.name)
+        return published_class_names(count) if is_known else None
     if isinstance(class_names, str) or len(class_names) != count:
-        came = repr(class_names) if isinstance(class_names, str) else f"{len(class_names)} names"
-        raise ValueError(f"`class_names` should have one name for each of the {count} classes. Received: {came}")
+        received = repr(class_names) if isinstance(class_names, str) else f"{len(class_names)} names"
+        raise ValueError(f"`class_names` should have one name for each of the {count} classes. Received: {received}")
     return tuple(map(str, class_names))
 
 
-def align_labels(labels, known, class_names, width, model):
+def align_labels(labels, data_classes, class_names, width, model):
     """(labels as a model of ``width`` classes numbers them or as they are, its classes' names or None).
 
-    ``known`` are the classes of the labeled set, by its own numbers, None where there is no such set. They find theirs
-    by name, by number where their names are numbers, or, where they are as many as the model's, by their order.
+    ``data_classes`` are the classes of the labeled set, by its own numbers; None if there is no such set. They are
+    matched by name, by number if their names are numbers, or by order if there are as many as the model has.
     """
     if (
         class_names is not None
         and class_names is not False
         and (isinstance(class_names, str) or len(class_names) != width)
     ):
-        came = repr(class_names) if isinstance(class_names, str) else f"{len(class_names)} names"
+        received = repr(class_names) if isinstance(class_names, str) else f"{len(class_names)} names"
         raise ValueError(
-            f"`class_names` should have one name for each of the {width} classes of the model. Received: {came}"
+            f"`class_names` should have one name for each of the {width} classes of the model. Received: {received}"
         )
-    own = resolve_class_names(class_names, width, model)
-    if known is None:
-        return labels, own
-    known = tuple(map(str, known))
-    if own and {*known} <= {*own}:
-        numbers = [own.index(name) for name in known]
-    elif (class_names is None or class_names is False) and len(known) == width and not is_number_range(known, 1000):
-        warn_of_string_order(known)
-        numbers, own = range(width), known if class_names is None else None
+    model_classes = resolve_class_names(class_names, width, model)
+    if data_classes is None:
+        return labels, model_classes
+    data_classes = tuple(map(str, data_classes))
+    if model_classes and {*data_classes} <= {*model_classes}:
+        numbers = [model_classes.index(name) for name in data_classes]
+    elif (
+        (class_names is None or class_names is False)
+        and len(data_classes) == width
+        and not is_number_range(data_classes, 1000)
+    ):
+        warn_of_string_order(data_classes)
+        numbers, model_classes = range(width), data_classes if class_names is None else None
     else:
-        numbers = match_class_numbers(known, own, width)
-    return np.asarray(numbers)[np.asarray(labels)], own
+        numbers = match_class_numbers(data_classes, model_classes, width)
+    return np.asarray(numbers)[np.asarray(labels)], model_classes
 
 
-def match_class_numbers(known, own, width):
+def match_class_numbers(data_classes, model_classes, width):
     """The model's numbers of classes whose names are numbers or, of ImageNet's classes, WordNet's numbers."""
-    if all(name.isdecimal() and int(name) < width for name in known):
-        return [int(name) for name in known]
-    if width == 1000 and all(re.fullmatch(r"n\d{8}", name) for name in known) and imagenet_class_names():
+    if all(name.isdecimal() and int(name) < width for name in data_classes):
+        return [int(name) for name in data_classes]
+    if width == 1000 and all(re.fullmatch(r"n\d{8}", name) for name in data_classes) and imagenet_class_names():
         order = [*imagenet_class_names()]
-        if {*known} <= {*order}:
-            return [order.index(name) for name in known]
-    if own:
-        raise ValueError(unknown_name("class of the model", next(name for name in known if name not in own), own))
-    some = f"{len(known)} class{'es' * (len(known) > 1)}, such as {known[0]!r}"
+        if {*data_classes} <= {*order}:
+            return [order.index(name) for name in data_classes]
+    if model_classes:
+        raise ValueError(
+            unknown_name(
+                "class of the model", next(name for name in data_classes if name not in model_classes), model_classes
+            )
+        )
+    received = f"{len(data_classes)} class{'es' * (len(data_classes) > 1)}, such as {data_classes[0]!r}"
     raise ValueError(
         f"`class_names` should be the model's {width} class names in output order. "
-        f"Received: None, but the data have {some}"
+        f"Received: None, but the data have {received}"
     )
 
 
-def is_number_range(known, count):
+def is_number_range(class_names, count):
     """Whether these are the numbers below ``count``, in whatever order."""
-    return len(known) == count and {*known} == {*map(str, range(count))}
+    return len(class_names) == count and {*class_names} == {*map(str, range(count))}
 
 
-def warn_of_string_order(known):
+def warn_of_string_order(class_names):
     """Warn where classes called 0, 1, .. 10 stand in the order of their letters."""
-    if is_number_range(known, len(known)) and [*known] != [*map(str, range(len(known)))]:
-        first = ", ".join(known[:3])
-        text = f"class names are sorted alphabetically, starting with {first}; pass `class_names` for another order"
+    if is_number_range(class_names, len(class_names)) and [*class_names] != [*map(str, range(len(class_names)))]:
+        first_names = ", ".join(class_names[:3])
+        text = (
+            f"class names are sorted alphabetically, starting with {first_names}; pass `class_names` for another order"
+        )
         warnings.warn(text, stacklevel=5)
 
 

@@ -60,8 +60,8 @@ class Classifier:
         A labeled dataset is preprocessed as in training, except for published weights and ImageNet classes, which are
         evaluated as published.
         """
-        measured = self.source or any(tensor.shape[-1] == IMAGENET for tensor in self.model.outputs)
-        if images.class_names is None or measured:
+        as_published = self.source or any(tensor.shape[-1] == IMAGENET for tensor in self.model.outputs)
+        if images.class_names is None or as_published:
             return self.preprocessing
         return Preprocessing.to_cover(self.size, self.channels)
 
@@ -122,11 +122,11 @@ def classifier(model, *, class_names=None, size=None, resize=None, interpolation
     if interpolation not in (None, *INTERPOLATIONS):
         raise ValueError(unknown_name("interpolation", interpolation, INTERPOLATIONS))
     keep = "all" if source is None and resize is None else "arrays" if resize is None else "none"
-    least = min(size)
+    short_side = min(size)
     if resize is None:
-        resize = round(least * (source.resize if source else RESIZE) / crop)
-    elif check_count("resize", resize) < least:
-        raise ValueError(f"`resize` should be at least the crop size, {least} pixels. Received: {resize}")
+        resize = round(short_side * (source.resize if source else RESIZE) / crop)
+    elif check_count("resize", resize) < short_side:
+        raise ValueError(f"`resize` should be at least the crop size, {short_side} pixels. Received: {resize}")
     interpolation = interpolation or (source.interpolation if source else "bilinear")
     preprocessing = Preprocessing(tuple(size), channels, resize, interpolation, keep)
     return Classifier(model, preprocessing, source, preprocess, class_names)
@@ -145,18 +145,21 @@ def image_input_shape(model):
     return shapes[0][1:]
 
 
-def resolve_input_shape(model, size=None, usual=CROP):
-    """(height, width, channels) of a model's input: fixed by the model, else ``size``, else ``usual``."""
-    *own, channels = image_input_shape(model)
+def resolve_input_shape(model, size=None, default=CROP):
+    """(height, width, channels) of a model's input: fixed by the model, else ``size``, else ``default``."""
+    *model_size, channels = image_input_shape(model)
     if size is None:
-        known = [side for side in own if side is not None] or [usual]
-        return (*(side or known[0] for side in own), channels)
-    given = (size, size) if isinstance(size, int) else tuple(size)
-    if len(given) != 2 or any(
-        mine not in (None, check_count("size", side)) for mine, side in zip(own, given, strict=True)
+        fixed_sides = [side for side in model_size if side is not None] or [default]
+        return (*(side or fixed_sides[0] for side in model_size), channels)
+    new_size = (size, size) if isinstance(size, int) else tuple(size)
+    if len(new_size) != 2 or any(
+        fixed_side not in (None, check_count("size", side))
+        for fixed_side, side in zip(model_size, new_size, strict=True)
     ):
-        raise ValueError(f"`size` should be the fixed input size of {model.name}, {tuple(own)}. Received: {size}")
-    return (*given, channels)
+        raise ValueError(
+            f"`size` should be the fixed input size of {model.name}, {tuple(model_size)}. Received: {size}"
+        )
+    return (*new_size, channels)
 
 
 def find_published_source(model):
@@ -180,11 +183,13 @@ def class_numbers(classes, count, *, images=None, class_names=None, model=None, 
     Returns:
         An array (n,) of integers; with ``images``, (images,).
     """
-    given = [classes] if isinstance(classes, str) or np.ndim(classes) == 0 else classes
-    if any(isinstance(name, str) for name in given):
-        known = resolve_class_names(class_names, count, model) or ()
-        given = [class_number(name, known, count, argument) if isinstance(name, str) else name for name in given]
-    numbers = np.asarray(given)
+    values = [classes] if isinstance(classes, str) or np.ndim(classes) == 0 else classes
+    if any(isinstance(name, str) for name in values):
+        known_names = resolve_class_names(class_names, count, model) or ()
+        values = [
+            class_number(name, known_names, count, argument) if isinstance(name, str) else name for name in values
+        ]
+    numbers = np.asarray(values)
     if images is not None and (numbers.ndim != 1 or len(numbers) not in (1, images)):
         expected = f"one class or one for each of {images} images"
         raise ValueError(f"`{argument}` should be {expected}. Received: {classes!r}")
@@ -196,16 +201,16 @@ def class_numbers(classes, count, *, images=None, class_names=None, model=None, 
     return numbers if images is None else np.broadcast_to(numbers, images).copy()
 
 
-def class_number(name, known, count, argument):
+def class_number(name, known_names, count, argument):
     """The number of a class by its name; an exact match first, then without regard to case and underscores."""
     plain = name.lower().replace("_", " ")
-    alike = [number for number, each in enumerate(known) if each.lower().replace("_", " ") == plain]
-    if name in known or alike:
-        return known.index(name) if name in known else alike[0]
+    alike = [number for number, known_name in enumerate(known_names) if known_name.lower().replace("_", " ") == plain]
+    if name in known_names or alike:
+        return known_names.index(name) if name in known_names else alike[0]
     expected = f"`{argument}` should be a number from 0 to {count - 1}"
-    if not known:
+    if not known_names:
         raise ValueError(f"{expected}: the class names are unknown. Received: {name!r}")
-    raise ValueError(f"{expected}, or a class name. {unknown_name('class', name, known)}")
+    raise ValueError(f"{expected}, or a class name. {unknown_name('class', name, known_names)}")
 
 
 def open_model(model, size=None):
@@ -222,9 +227,9 @@ def open_model(model, size=None):
     from ..zoo.build import build_model
 
     row = card(str(model))
-    known = weights_sources().get(row.name, ())
+    sources = weights_sources().get(row.name, ())
     weights = None
-    if known:
-        weights = known[0].name if known[0].is_shipped else "imagenet"
+    if sources:
+        weights = sources[0].name if sources[0].is_shipped else "imagenet"
     shape = None if size is None else (*size_pair(size), row.input_shape[-1])
     return build_model(row.name, weights=weights, input_shape=shape)

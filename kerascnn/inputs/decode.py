@@ -164,9 +164,9 @@ def describe_contents(start, size):
         )
     if kind:
         return f"{with_article(kind)} image, which Pillow cannot read; convert it to JPEG"
-    for starts, what in OTHERS.items():
+    for starts, description in OTHERS.items():
         if text.startswith(starts):
-            return what
+            return description
     if start[4:8] == b"ftyp" or start.startswith((b"RIFF", b"\x1aE\xdf\xa3")):
         return "a video or audio file"
     if start.isascii() and b"\0" not in start:
@@ -218,8 +218,8 @@ def open_binary(source, name):
     if not isinstance(source, str | os.PathLike):
         raise ImageError(name, f"{type(source).__name__}", "be a path, bytes or an open binary file")
     if not os.path.isfile(source):
-        what = "a folder without readable images" if os.path.isdir(source) else "a path that does not exist"
-        raise ImageError(name, what)
+        problem = "a folder without readable images" if os.path.isdir(source) else "a path that does not exist"
+        raise ImageError(name, problem)
     try:
         file = open(source, "rb")  # noqa: SIM115  (closed below; only opening may fail here)
     except OSError as error:
@@ -238,10 +238,10 @@ def silence_pillow():
     restores them."""
     with LOCK:
         if not INSIDE:
-            kept = warnings.catch_warnings()
-            kept.__enter__()
+            suppression = warnings.catch_warnings()
+            suppression.__enter__()
             warnings.filterwarnings("ignore", module=r"PIL(\.|$)")
-            INSIDE.append(kept)
+            INSIDE.append(suppression)
         INSIDE.append(None)
     try:
         yield
@@ -253,14 +253,14 @@ def silence_pillow():
 
 
 def map_in_threads(
-    function, work, what="", *, verbose="auto", on_progress=None, at_once=CHUNK, ahead=4 * CHUNK * THREADS
+    function, work, label="", *, verbose="auto", on_progress=None, at_once=CHUNK, ahead=4 * CHUNK * THREADS
 ):
     """Yield ``function(item)`` for each item of ``work``, in order, computed by threads.
 
     Args:
         function: called with each item.
         work: a sequence of items.
-        what: name of the work in the progress display; without one, no progress is shown.
+        label: name of the work in the progress display; without one, no progress is shown.
         verbose: "auto", 0, 1 or 2, as in Keras.
         on_progress: called as ``on_progress(done, total, what)`` instead; may raise to end the work.
         at_once: number of items that a thread takes at a time.
@@ -273,12 +273,12 @@ def map_in_threads(
         return pool.submit(list, map(function, work[start : start + at_once]))
 
     try:
-        with progress(verbose if what else 0, on_progress) as shown, silence_pillow():
+        with progress(verbose if label else 0, on_progress) as report, silence_pillow():
             waiting = deque(map(begin, starts[:room]))
             for i, start in enumerate(starts):
                 results = waiting.popleft().result()
                 waiting.extend(map(begin, starts[i + room : i + room + 1]))
                 yield from results
-                shown(start + len(results), len(work), what)
+                report(start + len(results), len(work), label)
     finally:
         pool.shutdown(cancel_futures=True)

@@ -64,8 +64,8 @@ def list_folder_images(path):
     except OSError:
         names = []
     files = [os.path.join(path, name) for name in names]
-    found = [(escape_surrogates(file), file) for file in files if os.path.isfile(file) and is_image_file(file)]
-    return found or [(escape_surrogates(path), path)]  # which decoding then refuses
+    images = [(escape_surrogates(file), file) for file in files if os.path.isfile(file) and is_image_file(file)]
+    return images or [(escape_surrogates(path), path)]  # which decoding then refuses
 
 
 def is_image_file(path):

@@ -50,36 +50,36 @@ def colormap_for(scale):
     return matplotlib.colormaps[scale.colors].with_extremes(bad=BAD)
 
 
-def paint_map(axis, values, scale, **where):
+def paint_map(axis, values, scale, **axis_options):
     """Draw a map and return the image for a color bar; a constant map is hatched, and None returned."""
     values = np.ma.masked_invalid(values)
     if values.count() and values.min() == values.max() and not values.mask.any():
-        hatch_constant(axis, values.shape, float(values.min()), **where)
+        hatch_constant(axis, values.shape, float(values.min()), **axis_options)
         return None
-    drawn = {"cmap": colormap_for(scale), "vmin": scale.low, "vmax": scale.high, "interpolation": "nearest"}
-    return axis.imshow(values, **drawn, **where)
+    style = {"cmap": colormap_for(scale), "vmin": scale.low, "vmax": scale.high, "interpolation": "nearest"}
+    return axis.imshow(values, **style, **axis_options)
 
 
-def hatch_constant(axis, shape, value, **where):
+def hatch_constant(axis, shape, value, **axis_options):
     """Draw a hatched tile with the one value of a constant map."""
     from matplotlib.patches import Rectangle
 
-    axis.imshow(np.full(shape, np.nan), **where)
-    whole = {"transform": axis.transAxes, "linewidth": 0}
-    axis.add_patch(Rectangle((0, 0), 1, 1, facecolor=MAT, edgecolor="0.6", hatch="//", **whole))
+    axis.imshow(np.full(shape, np.nan), **axis_options)
+    style = {"transform": axis.transAxes, "linewidth": 0}
+    axis.add_patch(Rectangle((0, 0), 1, 1, facecolor=MAT, edgecolor="0.6", hatch="//", **style))
     box = {"facecolor": MAT, "edgecolor": "none", "pad": 4}
     axis.text(0.5, 0.5, f"{value:.3g}", ha="center", va="center", fontsize=20, transform=axis.transAxes, bbox=box)
 
 
-def draw_color_bar(drawn, axis):
+def draw_color_bar(drawing, axis):
     """Draw a color bar with three ticks to the right of a map, unless it is hatched."""
-    if drawn is None:
+    if drawing is None:
         return
-    low, high = drawn.get_clim()
+    low, high = drawing.get_clim()
     ticks = [low, (low + high) / 2, high]
-    beside = axis.inset_axes([1.03, 0, 0.05, 1])
-    axis.figure.colorbar(drawn, cax=beside, ticks=ticks)
-    beside.set_yticklabels(
+    color_axis = axis.inset_axes([1.03, 0, 0.05, 1])
+    axis.figure.colorbar(drawing, cax=color_axis, ticks=ticks)
+    color_axis.set_yticklabels(
         [format_number(0.0 if abs(tick) < 1e-9 * abs(high) else tick) for tick in ticks], fontsize=SMALL
     )
 
@@ -102,15 +102,15 @@ def display_images(images):
     if channels not in (1, 3):
         notes.append(f"mean of {channels} channels")
     images = images if channels == 3 else images.mean(-1, keepdims=True)
-    shown = np.clip((images - low) / ((high - low) or 1), 0, 1)
-    return np.broadcast_to(np.nan_to_num(shown), (*shown.shape[:3], 3)), ", ".join(notes)
+    scaled = np.clip((images - low) / ((high - low) or 1), 0, 1)
+    return np.broadcast_to(np.nan_to_num(scaled), (*scaled.shape[:3], 3)), ", ".join(notes)
 
 
-def signals_to_colors(values, most):
-    """Signals (.., H, W, C) as colors 0.5 + x / (2 most): mid-gray is exactly 0."""
+def signals_to_colors(values, limit):
+    """Signals (.., H, W, C) as colors 0.5 + x / (2 limit): mid-gray is exactly 0."""
     values = values if values.shape[-1] == 3 else values.sum(-1, keepdims=True)
-    shown = np.broadcast_to(np.clip(0.5 + values / (2 * (most or 1)), 0, 1), (*values.shape[:-1], 3))
-    return np.where(np.isfinite(values).all(-1, keepdims=True), shown, (1.0, 0.0, 1.0))
+    colors = np.broadcast_to(np.clip(0.5 + values / (2 * (limit or 1)), 0, 1), (*values.shape[:-1], 3))
+    return np.where(np.isfinite(values).all(-1, keepdims=True), colors, (1.0, 0.0, 1.0))
 
 
 def luminance(image):
@@ -143,9 +143,9 @@ def blur_sigma(shape):
     return max(shape) / 32
 
 
-def evenly_spaced(count, most):
-    """At most ``most`` of ``count`` positions, evenly spaced, including the first and the last."""
-    return np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int))
+def evenly_spaced(count, limit):
+    """At most ``limit`` of ``count`` positions, evenly spaced, including the first and the last."""
+    return np.unique(np.linspace(0, count - 1, min(limit, count)).round().astype(int))
 
 
 def error_bars(value, low, high):
@@ -264,6 +264,6 @@ def hatch_zero_tile(axis, corner, shape):
     axis.text(left + width / 2, top + height / 2, "0", ha="center", va="center", fontsize=8)
 
 
-def selection_note(shown, count, what):
+def selection_note(selected, count, noun):
     """ "64 units", or "showing the first 64 of 512 units" if not all are shown."""
-    return f"{count} {what}" if shown >= count else f"showing the first {shown} of {count} {what}"
+    return f"{count} {noun}" if selected >= count else f"showing the first {selected} of {count} {noun}"

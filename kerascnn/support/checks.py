@@ -3,8 +3,8 @@
 from numbers import Integral
 
 
-def check_integer(*, least=1, **values):
-    """Raise ValueError for arguments, passed by name, that are not integers of at least ``least``."""
+def check_integer(*, minimum=1, **values):
+    """Raise ValueError for arguments, passed by name, that are not integers of at least ``minimum``."""
     for name, value in values.items():
-        if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
-            raise ValueError(f"`{name}` should be an integer of at least {least}. Received: {value!r}")
+        if not isinstance(value, Integral) or isinstance(value, bool) or value < minimum:
+            raise ValueError(f"`{name}` should be an integer of at least {minimum}. Received: {value!r}")

@@ -77,5 +77,5 @@ class MeasuredResult(FigureResult):
             return write_text(path, self.rows().to_csv(index=False))
         if suffix in PICTURES:
             return save_figure(self.plot(), path)
-        known = ", ".join((".json", ".csv", *PICTURES)) + self.path_hint
-        raise ValueError(f"`path` should end in {known}. Received: {path}")
+        suffixes = ", ".join((".json", ".csv", *PICTURES)) + self.path_hint
+        raise ValueError(f"`path` should end in {suffixes}. Received: {path}")

@@ -93,7 +93,7 @@ def save_image(pixels, path):
     from PIL import Image
 
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    whole = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+    integer_pixels = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
     with write_atomically(path) as draft:
-        Image.fromarray(whole[..., 0] if whole.shape[-1] == 1 else whole).save(draft)
+        Image.fromarray(integer_pixels[..., 0] if integer_pixels.shape[-1] == 1 else integer_pixels).save(draft)
     return Path(path)

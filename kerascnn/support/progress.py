@@ -129,10 +129,10 @@ def start_rich_bar(unit, lasting):
     }
     text = rich.TextColumn("{task.description}", markup=False)
     console = Console(stderr=True, highlight=False)
-    shown = rich.Progress(text, rich.BarColumn(24), *columns[unit], console=console, transient=not lasting)
-    shown.add_task("", total=None, left="")
-    shown.start()
-    return shown
+    bar = rich.Progress(text, rich.BarColumn(24), *columns[unit], console=console, transient=not lasting)
+    bar.add_task("", total=None, left="")
+    bar.start()
+    return bar
 
 
 def progress_line(unit, done, total, what):

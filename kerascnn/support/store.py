@@ -75,13 +75,13 @@ def companion_path(path, suffix):
 def list_cached_files():
     """List the weights files by name; ``complete`` is false for an unfinished download."""
     folder = home() / WEIGHTS
-    found = []
+    files = []
     for name in sorted(os.listdir(folder) if folder.is_dir() else ()):
         complete = not name.endswith(COMPANION_SUFFIXES)
         with suppress(OSError):  # gone since the folder was read
             if (complete or name.endswith(PARTIAL)) and (folder / name).is_file():
-                found.append(CachedFile(main_file_name(name), (folder / name).stat().st_size, complete))
-    return found
+                files.append(CachedFile(main_file_name(name), (folder / name).stat().st_size, complete))
+    return files
 
 
 def main_file_name(name):
@@ -91,7 +91,7 @@ def main_file_name(name):
 
 def clear_cached_files(pattern="*"):
     """Remove the weights files whose names match a shell pattern, and return them; files being downloaded stay."""
-    rows, gone = list_cached_files(), []
+    rows, removed = list_cached_files(), []
     folder = home() / WEIGHTS
     for file in sorted({main_file_name(name) for name in os.listdir(folder)} if folder.is_dir() else ()):
         path = folder / file
@@ -99,28 +99,28 @@ def clear_cached_files(pattern="*"):
             with suppress(Busy), file_lock(path, raise_busy):
                 for suffix in ("", *COMPANION_SUFFIXES[:-1]):
                     companion_path(path, suffix).unlink(missing_ok=True)
-                gone += [row for row in rows if row.file == file]
-    return gone
+                removed += [row for row in rows if row.file == file]
+    return removed
 
 
 def list_cached_folders(parent, pattern="*"):
     """List the folders in ``parent`` (FEATURES or REPORTS) whose names match a shell pattern, as `CachedFile`s."""
-    place = home() / parent
-    names = sorted(path.name for path in place.iterdir() if path.is_dir()) if place.is_dir() else ()
-    found = []
+    directory = home() / parent
+    names = sorted(path.name for path in directory.iterdir() if path.is_dir()) if directory.is_dir() else ()
+    folders = []
     for name in names:
         if fnmatchcase(name, pattern):
-            size = sum(file.stat().st_size for file in (place / name).rglob("*") if file.is_file())
-            found.append(CachedFile(f"../{parent}/{name}", size, True))
-    return found
+            size = sum(file.stat().st_size for file in (directory / name).rglob("*") if file.is_file())
+            folders.append(CachedFile(f"../{parent}/{name}", size, True))
+    return folders
 
 
 def clear_cached_folders(parent, pattern="*"):
     """Remove the folders in ``parent`` whose names match a shell pattern, and return them."""
-    gone = list_cached_folders(parent, pattern)
-    for row in gone:
+    removed = list_cached_folders(parent, pattern)
+    for row in removed:
         shutil.rmtree(home() / parent / Path(row.file).name, ignore_errors=True)
-    return gone
+    return removed
 
 
 def raise_busy():
@@ -142,14 +142,14 @@ def file_lock(path, waiting):
 
 def acquire_lock(lock, waiting):
     """Open and lock a file, and return its handle. The system releases the lock when the process dies."""
-    asked = False
+    may_block = False
     while True:
         handle = open(lock, "ab")  # noqa: SIM115 (the lock lasts as long as it is open)
         try:
-            if not try_lock(handle, asked):
+            if not try_lock(handle, may_block):
                 waiting()
-                asked = True
-                try_lock(handle, asked)
+                may_block = True
+                try_lock(handle, may_block)
             with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(handle.fileno()), lock.stat()):
                     return handle
@@ -186,14 +186,14 @@ def digest(*parts):
     """A hash of texts, bytes and arrays, the same in every process."""
     import numpy as np
 
-    found = blake2b(digest_size=16)
+    hasher = blake2b(digest_size=16)
     for part in parts:
         if isinstance(part, np.ndarray):
             part = f"{part.dtype}{part.shape}".encode() + np.ascontiguousarray(part).tobytes()
         data = part if isinstance(part, bytes | memoryview) else str(part).encode("utf-8", "surrogateescape")
-        found.update(len(data).to_bytes(8, "big"))
-        found.update(data)
-    return found.hexdigest()
+        hasher.update(len(data).to_bytes(8, "big"))
+        hasher.update(data)
+    return hasher.hexdigest()
 
 
 def package_versions():
@@ -203,13 +203,13 @@ def package_versions():
     import keras
     import numpy as np
 
-    found = {"kerascnn": __version__, "keras": keras.__version__, "numpy": np.__version__}
+    versions = {"kerascnn": __version__, "keras": keras.__version__, "numpy": np.__version__}
     backend = keras.config.backend()
     try:
-        found[backend] = version(backend)
+        versions[backend] = version(backend)
     except PackageNotFoundError:  # jax and torch under another name of distribution
-        found[backend] = "unknown"
-    return found | {"python": platform.python_version()}
+        versions[backend] = "unknown"
+    return versions | {"python": platform.python_version()}
 
 
 def make_key(name, *parts):
@@ -289,12 +289,12 @@ class Store:
 
     def get_or_compute(self, key, compute):
         """The result of a key; if there is none, ``compute()`` returns its metadata and {name: array}."""
-        found = self.get(key)
-        if found is None:
+        result = self.get(key)
+        if result is None:
             metadata, arrays = compute()
             self.put(key, metadata, **arrays)
-            found = self.get(key)
-        return found
+            result = self.get(key)
+        return result
 
     def list_keys(self):
         """The keys that have a result, in order."""

@@ -34,9 +34,9 @@ def format_shape(shape):
     return "x".join("?" if side is None else str(side) for side in shape)
 
 
-def pluralize(number, what):
+def pluralize(number, noun):
     """1 image, 2 images."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def shorten_end(text, letters=24):
@@ -75,28 +75,28 @@ def natural_key(name):
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
-def close_matches(name, known, most=3):
+def close_matches(name, known, limit=3):
     """The ``known`` names that are spelled similarly, the closest first."""
     from difflib import get_close_matches
 
-    return get_close_matches(str(name), list(known), n=most, cutoff=0.5)
+    return get_close_matches(str(name), list(known), n=limit, cutoff=0.5)
 
 
-def check_names(what, names, known):
+def check_names(kind, names, known):
     """The names as a tuple, also if it is a single one; raises if one is not ``known``."""
     names = (names,) if isinstance(names, str) else tuple(names)
     for name in names:
         if name not in known:
-            raise ValueError(unknown_name(what, name, known))
+            raise ValueError(unknown_name(kind, name, known))
     return names
 
 
-def unknown_name(what, name, known, advice=""):
+def unknown_name(kind, name, known, advice=""):
     """The message for a name that is not ``known``, with similar ones."""
     known = sorted(map(str, known), key=natural_key)
-    near = close_matches(name, known)
-    if near:
-        hint = f" Did you mean {', '.join(near)}?"
+    similar_names = close_matches(name, known)
+    if similar_names:
+        hint = f" Did you mean {', '.join(similar_names)}?"
     else:
         hint = f" Available: {', '.join(known)}." if len(known) <= 30 else ""
-    return f"Unknown {what} {name!r}.{hint}" + (f" ({advice})" if advice else "")
+    return f"Unknown {kind} {name!r}.{hint}" + (f" ({advice})" if advice else "")

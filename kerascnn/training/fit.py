@@ -93,8 +93,8 @@ def fit(
     Returns:
         The ``History`` of the run.
     """
-    replaced = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "augment": augment}
-    plan = plan_training(model, data, select_recipe(recipe, model, replaced), seed)
+    overrides = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "augment": augment}
+    plan = plan_training(model, data, select_recipe(recipe, model, overrides), seed)
 
     run = RunFolder(out)
     state = run.open(plan.to_dict(model), resume)
@@ -106,19 +106,19 @@ def fit(
     notes = progress(verbose, on_progress, unit="text", wait=0, every=NOTE_SECONDS, lasting=True)
     with notes as report, catch_interrupt() as interrupt:
         try:
-            stopped = train_epochs(learner, plan, rows, run, report, interrupt)
+            stop_reason = train_epochs(learner, plan, rows, run, report, interrupt)
         finally:
             learner.hand_back()
 
-    history = history_of(rows, stopped)
+    history = history_of(rows, stop_reason)
     run.finish(history)
     return history
 
 
 def train_epochs(learner, plan, rows, run, report, interrupt):
     """Train, evaluate and save every epoch; return why training stopped early, or ""."""
-    good = arrays_of(learner.variables)
-    run.save(good, rows, learner)
+    last_good = arrays_of(learner.variables)
+    run.save(last_good, rows, learner)
     for epoch in range(len(rows), plan.recipe.epochs):
         if interrupt.requested:
             return f"stopped by Ctrl-C after epoch {epoch} of {plan.recipe.epochs}"
@@ -129,12 +129,12 @@ def train_epochs(learner, plan, rows, run, report, interrupt):
         state = arrays_of(learner.variables)
         numbers = [value for value in row.values() if value is not None]
         if monitor.diverged_at is not None or not (all_finite(state) and np.isfinite(numbers).all()):
-            assign_arrays(learner.variables, good)
+            assign_arrays(learner.variables, last_good)
             history = history_of(rows, divergence_message(monitor, plan, epoch))
             run.finish(history)
             raise TrainingDiverged(history.stopped, history)
 
-        good = state
+        last_good = state
         rows.append(row)
         run.save(state, rows, learner)
         note = f"{epoch_label(epoch, plan.recipe.epochs)}  {epoch_note(row)}"
@@ -182,8 +182,8 @@ class EpochMonitor(keras.callbacks.Callback):
         if not math.isfinite(logs["loss"]):  # a running mean, which one such loss makes NaN for good
             self.diverged_at = batch
             self.model.stop_training = True
-        where = f"{epoch_label(self.epoch, self.plan.recipe.epochs)}  step {batch + 1}/{self.plan.steps}"
-        self.report(self.first + batch + 1, self.plan.total, f"{where}  loss {logs['loss']:.3f}")
+        position = f"{epoch_label(self.epoch, self.plan.recipe.epochs)}  step {batch + 1}/{self.plan.steps}"
+        self.report(self.first + batch + 1, self.plan.total, f"{position}  loss {logs['loss']:.3f}")
 
 
 def epoch_label(epoch, epochs):
@@ -227,11 +227,11 @@ def catch_interrupt():
 
 def divergence_message(monitor, plan, epoch):
     """What happened, and what to try."""
-    where = "at the end" if monitor.diverged_at is None else f"at step {monitor.diverged_at + 1} of {plan.steps}"
-    kept = f"the weights of epoch {epoch} are kept" if epoch else "the initial weights are kept"
+    position = "at the end" if monitor.diverged_at is None else f"at step {monitor.diverged_at + 1} of {plan.steps}"
+    kept_weights = f"the weights of epoch {epoch} are kept" if epoch else "the initial weights are kept"
     return (
-        f"the loss became NaN or infinite {where} of epoch {epoch + 1}, at a learning rate of "
-        f"{monitor.learning_rate:.3g}; {kept}. "
+        f"the loss became NaN or infinite {position} of epoch {epoch + 1}, at a learning rate of "
+        f"{monitor.learning_rate:.3g}; {kept_weights}. "
         f"Try a learning rate of {plan.recipe.learning_rate / 10:.2g}, and check images and labels"
     )
 
@@ -400,8 +400,8 @@ def next_statistics(model, norms, pixels):
     """The moving averages as they would be after one more batch, without changing any variable."""
     with keras.StatelessScope() as scope:
         model(pixels, training=True)
-        kept = [[scope.get_current_value(v) for v in (norm.moving_mean, norm.moving_variance)] for norm in norms]
-    return [[to_float64(value) for value in pair] for pair in kept]
+        statistics = [[scope.get_current_value(v) for v in (norm.moving_mean, norm.moving_variance)] for norm in norms]
+    return [[to_float64(value) for value in pair] for pair in statistics]
 
 
 def to_float64(value):

@@ -90,8 +90,8 @@ def reseed(model, seed):
     """Seed the dropout of every layer by the run's seed."""
     states = [variable for variable in model.variables if variable.name == "seed_generator_state"]
     for number, state in enumerate(states):
-        drawn = np.random.SeedSequence([seed, number]).generate_state(1)[0]
-        state.assign(np.array([drawn, 0], "uint32"))
+        seed_value = np.random.SeedSequence([seed, number]).generate_state(1)[0]
+        state.assign(np.array([seed_value, 0], "uint32"))
 
 
 def device_strategy():

@@ -95,9 +95,9 @@ class RunFolder:
             with write_atomically(self.folder / BEST) as draft:
                 learner.hand_back()
                 learner.model.save_weights(draft)
-        named = {f"{number:05d}": array for number, array in enumerate(arrays)}
+        named_arrays = {f"{number:05d}": array for number, array in enumerate(arrays)}
         with write_atomically(self.folder / STATE) as draft, open(draft, "wb") as file:
-            np.savez(file, about=json.dumps({"rows": rows}), **named)
+            np.savez(file, about=json.dumps({"rows": rows}), **named_arrays)
         self.write_report(history_of(rows))
 
     def write_report(self, history, last=False):

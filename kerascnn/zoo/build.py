@@ -214,12 +214,12 @@ def find_layer(model, name):
     """The layer with the given name; raises an error that lists similar names."""
     if not isinstance(model, keras.Model) or not getattr(model, "inputs", None):
         raise ValueError(f"`model` should be a functional or built Sequential Keras model. Received: {model!r}")
-    known = {layer.name: layer for layer in model.layers}
-    if name not in known:
-        stages = [key for key in known if key.startswith("stage") and "_" not in key]
+    layers_by_name = {layer.name: layer for layer in model.layers}
+    if name not in layers_by_name:
+        stages = [key for key in layers_by_name if key.startswith("stage") and "_" not in key]
         advice = f"such as {', '.join(['input', *stages, 'features', 'logits', 'probs'])}" if stages else ""
-        raise ValueError(unknown_name(f"layer of {model.name}", name, known, advice))
-    return known[name]
+        raise ValueError(unknown_name(f"layer of {model.name}", name, layers_by_name, advice))
+    return layers_by_name[name]
 
 
 @contextmanager
@@ -247,9 +247,9 @@ def explain_build_error(row, build, shape, overrides, error):
         )
     enlarged = (*map(max, shape[:2], row.input_shape), shape[2]) if None not in shape else None
     if enlarged and can_build(build, enlarged):
-        least = smallest_size(build, shape[2], start=min(shape[:2]))
+        smallest = smallest_size(build, shape[2], start=min(shape[:2]))
         advice = " (smaller inputs work with aux=False)" if row.aux else ""
-        return f"`input_shape` of {row.name} should be at least {least}x{least} pixels{advice}. Received: {shape}"
+        return f"`input_shape` of {row.name} should be at least {smallest}x{smallest} pixels{advice}. Received: {shape}"
 
     arguments = ", ".join(f"{key}={override_text(value)}" for key, value in overrides.items())
     return f"cannot build {row.name} with {arguments or 'these arguments'}: {error}"
@@ -342,14 +342,14 @@ def apply_overrides(row, overrides):
             raise ValueError(
                 unknown_name(f"argument of {row.name}", key, {*keyword_defaults(build_model), *trunk, *head})
             )
-        usual = row.config.get(key, trunk.get(key, head.get(key)))
-        if usual is not None and not can_replace(value, usual):
+        default = row.config.get(key, trunk.get(key, head.get(key)))
+        if default is not None and not can_replace(value, default):
             raise ValueError(
-                f"`{key}` of {row.name} should have the form {override_text(usual)}. Received: {override_text(value)}"
+                f"`{key}` of {row.name} should have the form {override_text(default)}. Received: {override_text(value)}"
             )
     config = dict(row.config) | {key: value for key, value in overrides.items() if key in trunk}
-    rest = {key: value for key, value in overrides.items() if key not in trunk}
-    return partial(row.trunk, **config), partial(row.head, **rest)
+    head_config = {key: value for key, value in overrides.items() if key not in trunk}
+    return partial(row.trunk, **config), partial(row.head, **head_config)
 
 
 def keyword_defaults(function):
@@ -358,15 +358,15 @@ def keyword_defaults(function):
     return {p.name: None if p.default is p.empty else p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
 
 
-def can_replace(value, usual):
-    """Whether ``value`` has the same kind of type as the ``usual`` one."""
-    if callable(usual):
+def can_replace(value, default):
+    """Whether ``value`` has the same kind of type as the ``default``."""
+    if callable(default):
         return callable(value)
-    if isinstance(usual, tuple | list):
+    if isinstance(default, tuple | list):
         return isinstance(value, tuple | list)
-    if isinstance(usual, bool):
+    if isinstance(default, bool):
         return isinstance(value, bool)
-    number = int if isinstance(usual, int) else int | float
+    number = int if isinstance(default, int) else int | float
     return isinstance(value, number) and not isinstance(value, bool)
 
 

@@ -50,17 +50,17 @@ def card_fields(row):
 
 def stage_rows(rows):
     """Shape, parameters and multiply-adds of each stage, of the auxiliary classifiers and of the head."""
-    ahead = [row.name for row in rows if is_stage(row.name)] + ["head"]
-    found = {name: {"name": name, "params": 0, "macs": 0} for name in ahead}
+    names_ahead = [row.name for row in rows if is_stage(row.name)] + ["head"]
+    stages = {name: {"name": name, "params": 0, "macs": 0} for name in names_ahead}
     for row in rows:
-        place = row.name.split("_")[0] if row.name.startswith("aux") else ahead[0]
-        stage = found.setdefault(place, {"name": place, "params": 0, "macs": 0})
+        stage_name = row.name.split("_")[0] if row.name.startswith("aux") else names_ahead[0]
+        stage = stages.setdefault(stage_name, {"name": stage_name, "params": 0, "macs": 0})
         stage["params"] += row.learnable
         stage["macs"] += row.macs
         stage["shape"] = list(row.shape)
-        if row.name == ahead[0]:
-            ahead = ahead[1:]
-    return list(found.values())
+        if row.name == names_ahead[0]:
+            names_ahead = names_ahead[1:]
+    return list(stages.values())
 
 
 def is_stage(name):

@@ -45,8 +45,8 @@ def parse_group(text, tokens, at, letters, optional):
     """Steps of the items from token ``at`` on that dashes join, and the index of the token after them."""
     steps, at = parse_item(text, tokens, at, letters, optional)
     while tokens[at][0] == "-":
-        more, at = parse_item(text, tokens, at + 1, letters, optional)
-        steps = steps + more
+        item_steps, at = parse_item(text, tokens, at + 1, letters, optional)
+        steps = steps + item_steps
     return steps, at
 
 
@@ -75,19 +75,19 @@ def parse_count(text, word, place, letters):
     """The number behind ``*``: digits, or a letter with a value."""
     value = int(word) if word.isdigit() else letters.get(word)
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        named = (
+        letter_text = (
             f"a letter with an integer value ({', '.join(letters)})"
             if letters
             else "a letter given as a keyword argument"
         )
-        raise pattern_error(text, place, f"a number or {named} after '*'")
+        raise pattern_error(text, place, f"a number or {letter_text} after '*'")
     return value
 
 
 def pattern_error(text, place, expected, word=""):
     """An error that points at the position in the pattern."""
-    near = close_matches(word.upper(), STEPS, most=1)
-    hint = f" (did you mean {near[0]}?)" if near else ""
+    similar_steps = close_matches(word.upper(), STEPS, limit=1)
+    hint = f" (did you mean {similar_steps[0]}?)" if similar_steps else ""
     received = text[place : place + 12] or "the end of the pattern"
     return ValueError(
         f"`text` should have {expected} at position {place}{hint}. Received: {received!r}\n{text}\n{' ' * place}^"
@@ -97,28 +97,28 @@ def pattern_error(text, place, expected, word=""):
 def pattern_net(x, *, steps, filters, size, pool, dropout):
     """The steps before the first FC; a stage ends with a pool."""
     steps = steps[: steps.index("FC")]
-    stages, seen = [i for i, step in enumerate(steps) if step in POOLS], 1
+    stages, stage_number = [i for i, step in enumerate(steps) if step in POOLS], 1
     if steps and (not stages or stages[-1] < len(steps) - 1):
         stages.append(len(steps) - 1)
     for i, step in enumerate(steps):
-        name = f"stage{seen}" if i in stages else f"{step.lower()}{i + 1}"
+        name = f"stage{stage_number}" if i in stages else f"{step.lower()}{i + 1}"
         if step == "CONV":
-            x = conv(x, nth_value(filters, seen, "filters"), size, bias=True, name=name)
+            x = conv(x, nth_value(filters, stage_number, "filters"), size, bias=True, name=name)
         else:
             x = STEPS[step](name, pool=pool, dropout=dropout)(x)
-        seen += i in stages
+        stage_number += i in stages
     return x
 
 
 def pattern_head(x, classes, *, steps, units, dropout):
     """The steps from the first FC on; the last FC returns the logits."""
     steps = steps[steps.index("FC") : -1]
-    x, seen = layers.Flatten(name="flatten" if steps else "features")(x), 0
+    x, fc_count = layers.Flatten(name="flatten" if steps else "features")(x), 0
     for i, step in enumerate(steps, start=1):
-        seen += step == "FC"
+        fc_count += step == "FC"
         name = "features" if i == len(steps) else f"head{i}_{step.lower()}"
         if step == "FC":
-            layer = layers.Dense(nth_value(units, seen, "units"), kernel_initializer="he_normal", name=name)
+            layer = layers.Dense(nth_value(units, fc_count, "units"), kernel_initializer="he_normal", name=name)
         else:
             layer = STEPS[step](name, dropout=dropout)
         x = layer(x)

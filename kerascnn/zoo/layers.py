@@ -42,9 +42,9 @@ class Conv(NamedTuple):
 def enumerate_stages(**lists):
     """(stage, values) for each stage, counted from 1, of lists with one value per stage."""
     if len({len(values) for values in lists.values()}) > 1:
-        given = ", ".join(f"{key}={tuple(values)}" for key, values in lists.items())
+        received = ", ".join(f"{key}={tuple(values)}" for key, values in lists.items())
         raise ValueError(
-            f"{' and '.join(f'`{key}`' for key in lists)} should have one value per stage. Received: {given}"
+            f"{' and '.join(f'`{key}`' for key in lists)} should have one value per stage. Received: {received}"
         )
     return enumerate(zip(*lists.values(), strict=True), start=1)
 
@@ -57,14 +57,14 @@ def conv(x, filters, size=1, stride=1, groups=1, bias=False, pad=None, *, name):
     size = (size, size) if isinstance(size, int) else tuple(size)
     half = tuple(side // 2 for side in size)
     margin = half if pad is None else (pad, pad)
-    same = margin == half and (stride == 1 or half == (0, 0))
-    if not same and any(margin):
+    is_same_padding = margin == half and (stride == 1 or half == (0, 0))
+    if not is_same_padding and any(margin):
         x = layers.ZeroPadding2D(margin, name=f"{name}_pad")(x)
     return layers.Conv2D(
         filters,
         size,
         stride,
-        padding="same" if same else "valid",
+        padding="same" if is_same_padding else "valid",
         groups=groups,
         use_bias=bias,
         kernel_initializer="he_normal",
@@ -246,8 +246,8 @@ class DropPath(RandomLayer):
     def call(self, x, training=False):
         if not training:
             return x * (1 - self.rate)
-        kept = self.survival_mask((ops.shape(x)[0],) + (1,) * (len(x.shape) - 1), self.rate)
-        return ops.where(kept, x, ops.zeros_like(x))
+        mask = self.survival_mask((ops.shape(x)[0],) + (1,) * (len(x.shape) - 1), self.rate)
+        return ops.where(mask, x, ops.zeros_like(x))
 
 
 @serializable
@@ -291,21 +291,21 @@ class Join(RandomLayer):
         self.rate, self.columns = rate, columns
 
     def call(self, inputs, training=False):
-        drawn, *paths = inputs
+        column, *paths = inputs
         if not training:
             return sum(paths) / len(paths)
-        kept = ops.cast(self.survival_weights(drawn, len(paths)), paths[0].dtype)
+        weights = ops.cast(self.survival_weights(column, len(paths)), paths[0].dtype)
         shape = (-1,) + (1,) * (len(paths[0].shape) - 1)
-        total = sum(path * ops.reshape(kept[:, i], shape) for i, path in enumerate(paths))
-        return total / ops.reshape(ops.sum(kept, 1), shape)
+        total = sum(path * ops.reshape(weights[:, i], shape) for i, path in enumerate(paths))
+        return total / ops.reshape(ops.sum(weights, 1), shape)
 
-    def survival_weights(self, drawn, count):
+    def survival_weights(self, column, count):
         """(N, count) of 0 and 1, with at least one 1 in each row."""
-        chance = keras.random.uniform((ops.shape(drawn)[0], count), seed=self.coin)
+        chance = keras.random.uniform((ops.shape(column)[0], count), seed=self.coin)
         # the luckiest path survives in any case
         local = (chance >= self.rate) | (chance >= ops.max(chance, 1, keepdims=True))
-        chosen = ops.expand_dims(drawn, 1) == self.columns - count + 1 + ops.arange(count, dtype="int32")
-        return ops.where(ops.any(chosen, 1, keepdims=True), chosen, local)
+        single_path = ops.expand_dims(column, 1) == self.columns - count + 1 + ops.arange(count, dtype="int32")
+        return ops.where(ops.any(single_path, 1, keepdims=True), single_path, local)
 
     def compute_output_shape(self, shapes):
         return shapes[1]

@@ -135,14 +135,14 @@ CARDS: dict[str, Card] = {}
 FIELDS = ("params", "gmacs", "source", "fidelity", "input_shape", "classes", "scale", "aux", "weights")
 
 
-def register(name, *, trunk, head, family, year, paper, **rest):
+def register(name, *, trunk, head, family, year, paper, **extra):
     """Add a network; arguments that are not fields of ``Card`` become the trunk's ``config``."""
     if name in CARDS:
         raise ValueError(f"`name` should not be registered yet. Received: {name!r}, which is")
 
-    given = {key: rest.pop(key) for key in FIELDS if key in rest}
-    fields = {"weights": weights_sources().get(name, ()), **read_published_counts().get(name, {}), **given}
-    CARDS[name] = Card(name=name, family=family, year=year, paper=paper, trunk=trunk, config=rest, head=head, **fields)
+    card_fields = {key: extra.pop(key) for key in FIELDS if key in extra}
+    fields = {"weights": weights_sources().get(name, ()), **read_published_counts().get(name, {}), **card_fields}
+    CARDS[name] = Card(name=name, family=family, year=year, paper=paper, trunk=trunk, config=extra, head=head, **fields)
 
 
 def card(name: str) -> Card:
@@ -165,18 +165,18 @@ def message_for_unknown_network(name, known, advice=""):
     network, weights = translate_timm_name(str(name))
     if network not in known:
         return unknown_name("network", name, known, advice)
-    more = f", weights={weights!r}" if weights else ""
-    return f"Unknown network {name!r}. This is timm's name for {network}: build_model({network!r}{more})"
+    weights_argument = f", weights={weights!r}" if weights else ""
+    return f"Unknown network {name!r}. This is timm's name for {network}: build_model({network!r}{weights_argument})"
 
 
 def translate_timm_name(name):
     """(network, weights) of timm's "resnetv2_50" or "resnetv2_50.a1h_in1k"; (None, "") for other names."""
-    theirs, _, tag = name.removeprefix("hf_hub:").removeprefix("timm/").partition(".")
+    timm_name, _, tag = name.removeprefix("hf_hub:").removeprefix("timm/").partition(".")
     published = [row for rows in weights_sources().values() for row in rows if row.publisher == "timm"]
-    rows = [row for row in published if row.file.partition(".")[0] == theirs]
+    rows = [row for row in published if row.file.partition(".")[0] == timm_name]
 
     if not rows:
-        preactivated = re.fullmatch(r"resnetv2_(\d+)", theirs)
+        preactivated = re.fullmatch(r"resnetv2_(\d+)", timm_name)
         return (f"resnet{preactivated[1]}v2" if preactivated else None), ""
     weights = next((row.name for row in rows if row.name == f"timm/{tag}"), "")
     return rows[0].network, weights

@@ -15,10 +15,10 @@ def fractal_net(
 
     In training, a fraction ``whole`` of the images keeps a single column, the others drop paths at each join.
     """
-    drawn = DrawColumn(columns, whole, name="column")(x)
+    column = DrawColumn(columns, whole, name="column")(x)
 
     def join(paths, name):
-        return Join(drop_path, columns, name=name)([drawn, *paths]) if len(paths) > 1 else paths[0]
+        return Join(drop_path, columns, name=name)([column, *paths]) if len(paths) > 1 else paths[0]
 
     for i, (width, rate) in enumerate_stages(widths=widths, dropout=dropout):
         unit = partial(conv_unit, width=width, dropout=rate)

@@ -29,16 +29,16 @@ def tree_net(x, *, stages, unit):
 def build_chain(x, steps, unit, name, last=None):
     """The steps one after the other; ``last`` names the last layer."""
     for i, step in enumerate(steps, start=1):
-        here = f"{name}_{i}"
-        output_name = last if i == len(steps) and last else here
+        step_name = f"{name}_{i}"
+        output_name = last if i == len(steps) and last else step_name
         if isinstance(step, Conv):
             # the unit's last layer is its ReLU
-            end = output_name if output_name != here else None
-            x = unit(x, step.filters, step.size, step.stride, pad=step.pad, name=here, output_name=end)
+            end = output_name if output_name != step_name else None
+            x = unit(x, step.filters, step.size, step.stride, pad=step.pad, name=step_name, output_name=end)
         elif isinstance(step, list):
-            x = build_fork(x, step, unit, here, output_name)
+            x = build_fork(x, step, unit, step_name, output_name)
         else:
-            x = step(x, unit=unit, name=here, output_name=output_name)
+            x = step(x, unit=unit, name=step_name, output_name=output_name)
     return x
 
 
@@ -175,8 +175,8 @@ def v3_a(average_pool, projection):
 def v3_b(average_pool, width):
     """7x7 factorized into 1x7 and 7x1, once and twice."""
     row, column = Conv(width, (1, 7)), Conv(width, (7, 1))
-    once = [Conv(width), row, Conv(192, (7, 1))]
-    return [[Conv(192)], once, [Conv(width), column, row, column, Conv(192, (1, 7))], [average_pool, Conv(192)]]
+    single = [Conv(width), row, Conv(192, (7, 1))]
+    return [[Conv(192)], single, [Conv(width), column, row, column, Conv(192, (1, 7))], [average_pool, Conv(192)]]
 
 
 def v3_c(average_pool):

@@ -151,13 +151,13 @@ def residual_net(
 ):
     """Stages of ``depths`` blocks and ``widths`` filters; block l of L is dropped with probability drop_path l / L."""
     x = stem(x, norm=norm)
-    seen = 0
+    block_number = 0
     for stage, (depth, width) in enumerate_stages(depths=depths, widths=widths):
         for block in range(1, depth + 1):
-            seen += 1
+            block_number += 1
             name = f"stage{stage}_block{block}"
             output_name = name if block < depth else f"stage{stage}"
-            drop = drop_path * seen / sum(depths)
+            drop = drop_path * block_number / sum(depths)
             convs = branch(width, block_stride(stage, block, depths))
             x = unit(x, convs, name, output_name, shortcut=shortcut, norm=norm, drop=drop, dropout=dropout)
     return final(x, norm=norm, name="final") if final else x
