@@ -83,7 +83,9 @@ class Subject:
     @property
     def notes(self):
         """What was skipped or warned of, each once."""
-        warned = (str(each.message) for each in self.metadata["warnings"] if issubclass(each.category, UserWarning))
+        warned = (
+            str(warning.message) for warning in self.metadata["warnings"] if issubclass(warning.category, UserWarning)
+        )
         return [*dict.fromkeys([*self.metadata["notes"], *warned])]
 
     def require_one_input(self):
@@ -176,12 +178,12 @@ def make_subject(model, data, images, *, class_names, transfer, effort, layers, 
         raise ValueError(unknown_name("effort", effort, EFFORTS))
     model = open_model(model)
     build_graph(model)  # raises if this is not a model
-    facts = {"model": hash_model(model), "notes": []}
+    metadata = {"model": hash_model(model), "notes": []}
     try:
         lens = Lens(model, preprocess=preprocess)
         network = classifier(model)
     except ValueError as error:  # several inputs, or none of images: sections without images remain
-        facts["mute"] = str(error)
+        metadata["mute"] = str(error)
         return Subject(
             model=model,
             name=model.name,
@@ -190,26 +192,35 @@ def make_subject(model, data, images, *, class_names, transfer, effort, layers, 
             seed=seed,
             transfer=transfer,
             on_progress=on_progress,
-            metadata=facts,
+            metadata=metadata,
         )
 
-    given = None if data is None else limit_images(load_labeled_images(data), effort, seed, facts)
-    given, class_names = renumber_labels(given, class_names, lens)
+    labeled_images = None if data is None else limit_images(load_labeled_images(data), effort, seed, metadata)
+    labeled_images, class_names = renumber_labels(labeled_images, class_names, lens)
     rng = np.random.default_rng(seed)
-    few, many = SAMPLES[effort], POOL[effort]
-    shown = None if given is None else given.take(class_balanced_order(given.labels, rng)[:many])
+    sample_count, pool_count = SAMPLES[effort], POOL[effort]
+    selected = (
+        None
+        if labeled_images is None
+        else labeled_images.take(class_balanced_order(labeled_images.labels, rng)[:pool_count])
+    )
     samples, names, labels, pool = None, (), None, None
-    if shown is not None:
-        pool = read_pixels(network, shown)
-        samples, names, labels = pool[:few], shown.names[:few], shown.labels[:few]
+    if selected is not None:
+        pool = read_pixels(network, selected)
+        samples, names, labels = pool[:sample_count], selected.names[:sample_count], selected.labels[:sample_count]
     if images is not None:
-        read, names = read_photos(network, as_batch(images), few if pool is not None else many, facts)
-        samples, names, labels = read[:few], names[:few], None
-        pool = read if pool is None else pool
-    facts["images"] = {"judged": 0 if given is None else len(given), "statistics": 0 if pool is None else len(pool)}
-    parts = [hash_batch(given), *names, *([] if samples is None else [samples, pool])]
-    facts["data"] = store.digest(*parts) if samples is not None else ""
-    facts["preprocess"] = hash_preprocess(preprocess, lens.shape)
+        photos, names = read_photos(
+            network, as_batch(images), sample_count if pool is not None else pool_count, metadata
+        )
+        samples, names, labels = photos[:sample_count], names[:sample_count], None
+        pool = photos if pool is None else pool
+    metadata["images"] = {
+        "judged": 0 if labeled_images is None else len(labeled_images),
+        "statistics": 0 if pool is None else len(pool),
+    }
+    hashed_parts = [hash_batch(labeled_images), *names, *([] if samples is None else [samples, pool])]
+    metadata["data"] = store.digest(*hashed_parts) if samples is not None else ""
+    metadata["preprocess"] = hash_preprocess(preprocess, lens.shape)
     layers = tuple(lens.tap(layer) for layer in layers) if layers else stage_layers(lens)
     return Subject(
         model=model,
@@ -219,29 +230,29 @@ def make_subject(model, data, images, *, class_names, transfer, effort, layers, 
         samples=samples,
         sample_names=tuple(map(base_name, names)),
         sample_labels=labels,
-        data=given,
+        data=labeled_images,
         pool=pool,
         layers=layers,
         effort=effort,
         seed=seed,
         transfer=transfer,
         on_progress=on_progress,
-        metadata=facts,
+        metadata=metadata,
     )
 
 
-def limit_images(given, effort, seed, facts):
+def limit_images(images, effort, seed, metadata):
     """The images for evaluation, a random sample if the effort allows fewer."""
-    most = MAX_EVALUATED[effort]
-    facts["source"] = given.title
-    if given.failed:
-        facts["notes"].append(f"{len(given.failed)} unreadable images of --data were skipped")
-    if most is None or len(given) <= most:
-        return given
-    facts["notes"].append(
-        f"{most:,} of {len(given):,} labeled images are evaluated, sampled with seed {seed}; use --full for all"
+    limit = MAX_EVALUATED[effort]
+    metadata["source"] = images.title
+    if images.failed:
+        metadata["notes"].append(f"{len(images.failed)} unreadable images of --data were skipped")
+    if limit is None or len(images) <= limit:
+        return images
+    metadata["notes"].append(
+        f"{limit:,} of {len(images):,} labeled images are evaluated, sampled with seed {seed}; use --full for all"
     )
-    return given.take(np.sort(np.random.default_rng(seed).permutation(len(given))[:most]))
+    return images.take(np.sort(np.random.default_rng(seed).permutation(len(images))[:limit]))
 
 
 def renumber_labels(images, class_names, lens):
@@ -250,17 +261,17 @@ def renumber_labels(images, class_names, lens):
     if width is None or images is None:
         return images, None if width is None else resolve_class_names(class_names, max(width, 2), lens.model)
     numbers, names = align_labels(images.labels, images.class_names, class_names, max(width, 2), lens.model)
-    called = names or tuple(str(i) for i in range(max(width, 2)))
-    return replace(images, labels=np.asarray(numbers), class_names=called), names
+    display_names = names or tuple(str(i) for i in range(max(width, 2)))
+    return replace(images, labels=np.asarray(numbers), class_names=display_names), names
 
 
 def class_balanced_order(labels, rng):
     """Positions in random order, one image of every class before a second of any."""
     order = rng.permutation(len(labels))
-    turn, seen = np.empty(len(labels), int), {}
+    turn, counts = np.empty(len(labels), int), {}
     for i in order:
-        turn[i] = seen.get(labels[i], 0)
-        seen[labels[i]] = turn[i] + 1
+        turn[i] = counts.get(labels[i], 0)
+        counts[labels[i]] = turn[i] + 1
     return order[np.argsort(turn[order], kind="stable")]
 
 
@@ -269,18 +280,18 @@ def read_pixels(network, images):
     return np.concatenate([part for _, part in images.chunks(network.preprocessing_of(images), BATCH)])
 
 
-def read_photos(network, images, most, facts):
-    """(pixels, names) of the first ``most`` readable images of a `Batch`."""
+def read_photos(network, images, limit, metadata):
+    """(pixels, names) of the first ``limit`` readable images of a `Batch`."""
     rows, arrays, failed = [], [], {}
-    for some, pixels in images.chunks(network.preprocessing, BATCH, failed):
-        rows += some
+    for positions, pixels in images.chunks(network.preprocessing, BATCH, failed):
+        rows += positions
         arrays += [*pixels]
-        if len(rows) >= most:
+        if len(rows) >= limit:
             break
     images.check_readable(failed)
     if failed:
-        facts["notes"].append(f"{len(failed)} unreadable images were skipped")
-    return np.stack(arrays[:most]), [images.names[row] for row in rows[:most]]
+        metadata["notes"].append(f"{len(failed)} unreadable images were skipped")
+    return np.stack(arrays[:limit]), [images.names[row] for row in rows[:limit]]
 
 
 def base_name(name):
@@ -296,8 +307,8 @@ def hash_code():
 
 def code_files():
     """This package's own files, its template and style included, and those of `kerascnn.plots`."""
-    here = Path(__file__).parent
-    files = [*here.rglob("*"), *here.parent.glob("plots/*")]
+    folder = Path(__file__).parent
+    files = [*folder.rglob("*"), *folder.parent.glob("plots/*")]
     return sorted(path for path in files if path.suffix in (".py", ".pyi", ".jinja", ".css"))
 
 
@@ -353,15 +364,15 @@ def stage_layers(lens):
     last = lens.last_feature_maps(otherwise="")
     if not last:
         return ()
-    found, convolved = {}, set()
+    layer_by_size, convolved = {}, set()
     for node in subgraph(lens.graph, [lens.graph.find(last)]).nodes:
         if node.is_input or len(node.shape) != 3 or node.kind in PASS_THROUGH_KINDS:
             continue
         size = node.shape[:2] if None not in node.shape[:2] else None  # of open sizes: all one stage
         if len(getattr(node.operation, "kernel_size", ())) == 2:
             convolved.add(size)
-        found.pop(size, None)
-        found[size] = node.name
-    names = [name for size, name in found.items() if size in convolved] or [*found.values()]
+        layer_by_size.pop(size, None)
+        layer_by_size[size] = node.name
+    names = [name for size, name in layer_by_size.items() if size in convolved] or [*layer_by_size.values()]
     step = max(1, -(-len(names) // MAX_LAYERS))
     return tuple(names[::-1][::step][::-1])

@@ -46,8 +46,8 @@ def color_map_or_stripes(values, scale):
 
 def apply_colors(values, scale):
     """Values in the colors of a `Scale`, uint8 (.., 3); NaN and infinity in magenta."""
-    shown = np.ma.masked_invalid(np.where(np.isfinite(values), scale(values), np.nan))
-    return np.rint(255 * colormap_for(scale)(shown)[..., :3]).astype(np.uint8)
+    masked = np.ma.masked_invalid(np.where(np.isfinite(values), scale(values), np.nan))
+    return np.rint(255 * colormap_for(scale)(masked)[..., :3]).astype(np.uint8)
 
 
 def stripes(shape, width=4):
@@ -75,12 +75,12 @@ def heat_overlay(image, values, side=SIDE):
     if scale.high == 0:
         return stripes(values.shape)
     opaque = OPAQUE * scale(values)[..., None]
-    shown = (1 - opaque) * luminance(image)[..., None] + opaque * 255 * colormap_for(scale)(scale(values))[..., :3]
+    overlay = (1 - opaque) * luminance(image)[..., None] + opaque * 255 * colormap_for(scale)(scale(values))[..., :3]
     inside = values >= scale.high / 2
     edge = binary_dilation(inside) & ~inside
-    shown[binary_dilation(edge) & ~inside] = 0
-    shown[edge] = 255
-    return np.rint(shown).astype(np.uint8)
+    overlay[binary_dilation(edge) & ~inside] = 0
+    overlay[edge] = 255
+    return np.rint(overlay).astype(np.uint8)
 
 
 def map_sheet(maps, titles, signed):
@@ -90,14 +90,14 @@ def map_sheet(maps, titles, signed):
     high = int(TILE * np.clip(maps.shape[1] / maps.shape[2], 0.5, 2))
     columns = min(COLUMNS, len(maps))
     rows = -(-len(maps) // columns)
-    whole = np.full((rows * (high + HEAD), columns * (TILE + GAP) - GAP, 3), 255, np.uint8)
-    figure = Figure(figsize=(whole.shape[1] / DOTS, whole.shape[0] / DOTS), dpi=DOTS)
-    together = scale_for(maps, signed, 100) if maps[0].size == 1 else None
+    sheet = np.full((rows * (high + HEAD), columns * (TILE + GAP) - GAP, 3), 255, np.uint8)
+    figure = Figure(figsize=(sheet.shape[1] / DOTS, sheet.shape[0] / DOTS), dpi=DOTS)
+    shared_scale = scale_for(maps, signed, 100) if maps[0].size == 1 else None
     for i, (values, title) in enumerate(zip(maps, titles, strict=True)):
         left, top = i % columns * (TILE + GAP), i // columns * (high + HEAD) + HEAD
-        whole[top : top + high, left : left + TILE] = map_tile(values, (high, TILE), signed, together)
-        figure.text(left / whole.shape[1], 1 - (top - 6) / whole.shape[0], title, fontsize=9, va="bottom")
-    figure.figimage(whole, zorder=-1)
+        sheet[top : top + high, left : left + TILE] = map_tile(values, (high, TILE), signed, shared_scale)
+        figure.text(left / sheet.shape[1], 1 - (top - 6) / sheet.shape[0], title, fontsize=9, va="bottom")
+    figure.figimage(sheet, zorder=-1)
     return figure
 
 
@@ -110,33 +110,35 @@ def map_tile(values, shape, signed, together=None):
     return resize_map(apply_colors(values, scale_for(values, signed, 99.5)), shape)
 
 
-def occlusion_figure(found, i, side=SIDE):
+def occlusion_figure(occlusion, i, side=SIDE):
     """p(class) of image ``i`` of an `Occlusion` by the position of the patch, with its color bar."""
     from matplotlib.figure import Figure
 
     from ..visualize.attribution.occlusion import map_extent
 
-    height, width = found.images.shape[1:3]
+    height, width = occlusion.images.shape[1:3]
     tall, wide = side * height / width, side + 52
     figure = Figure(figsize=(wide / 100, tall / 100), dpi=DOTS)
     axis = figure.add_axes((0, 0, side / wide, 1))
-    drawn = axis.imshow(found.probability[i], cmap=COVERED, vmin=0, vmax=1, extent=map_extent(found), aspect="auto")
+    drawing = axis.imshow(
+        occlusion.probability[i], cmap=COVERED, vmin=0, vmax=1, extent=map_extent(occlusion), aspect="auto"
+    )
     axis.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
     axis.axis("off")
-    bar = figure.colorbar(drawn, cax=figure.add_axes(((side + 8) / wide, 0.06, 12 / wide, 0.88)), ticks=[0, 0.5, 1])
+    bar = figure.colorbar(drawing, cax=figure.add_axes(((side + 8) / wide, 0.06, 12 / wide, 0.88)), ticks=[0, 0.5, 1])
     bar.ax.tick_params(labelsize=9.5)
     return figure
 
 
-def occlusion_triptych(found, i=0):
+def occlusion_triptych(occlusion, i=0):
     """The strongest map, p(class) and the predicted class of an `Occlusion`, by the position of the patch."""
     from ..visualize.attribution.occlusion import draw_predicted, draw_probability, draw_strongest
 
-    ratio = float(np.clip(found.images.shape[1] / found.images.shape[2], 0.4, 2.0))
+    ratio = float(np.clip(occlusion.images.shape[1] / occlusion.images.shape[2], 0.4, 2.0))
     figure = new_figure(11, 2.6 * ratio + 0.6)
     axes = figure.subplots(1, 3)
     for panel, axis in zip((draw_strongest, draw_probability, draw_predicted), axes, strict=True):
-        panel(axis, found, i, None)
+        panel(axis, occlusion, i, None)
     return figure
 
 
@@ -165,8 +167,8 @@ def success_figure(sizes, curves, count):
     """Fraction of images fooled by the size of the change: {attack: an `Interval` per size}."""
     figure = new_figure(7.2, 4.2)
     axis = figure.subplots()
-    for (name, found), color, mark in zip(curves.items(), (BLUE, RED), "os", strict=False):
-        value, low, high = 100 * np.array(found).T
+    for (name, intervals), color, mark in zip(curves.items(), (BLUE, RED), "os", strict=False):
+        value, low, high = 100 * np.array(intervals).T
         style = {"color": color, "marker": mark, "linewidth": 2, "markersize": 6, "capsize": 3}
         axis.errorbar(sizes, value, error_bars(value, low, high), label=name, **style)
     axis.set_xscale("log", base=2)
@@ -180,11 +182,11 @@ def success_figure(sizes, curves, count):
 VERTICAL, HORIZONTAL = ("top", "middle", "bottom"), ("left", "center", "right")
 
 
-def section_progress(subject, first, last, what):
+def section_progress(subject, first, last, label):
     """An ``on_progress`` for a method that covers a section's work from ``first`` to ``last``, 0 to 1."""
 
     def on_progress(done, total, method=""):
-        subject.on_progress(first + (last - first) * done / max(total, 1), 1, what)
+        subject.on_progress(first + (last - first) * done / max(total, 1), 1, label)
 
     return on_progress
 

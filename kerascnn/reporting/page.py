@@ -161,15 +161,15 @@ def data_table(
     Returns:
         A block.
     """
-    shown = frame if max_rows is None else frame.head(max_rows)
+    visible = frame if max_rows is None else frame.head(max_rows)
     names = [name for name in frame.columns if name != highlight]
     columns = [(name, not any(isinstance(value, int | float) for value in frame[name].tolist())) for name in names]
-    marks = shown[highlight].tolist() if highlight else [False] * len(shown)
-    rows = zip(zip(*(shown[name].tolist() for name in names), strict=True), marks, strict=True)
+    marks = visible[highlight].tolist() if highlight else [False] * len(visible)
+    rows = zip(zip(*(visible[name].tolist() for name in names), strict=True), marks, strict=True)
     label = caption or f"table with the columns {', '.join(map(str, names))}"
     block = render_block("data_table", columns=columns, rows=rows, caption=caption, label=label)
-    rest = len(frame) - len(shown)
-    return block + paragraph(f"... and {rest:,} more", soft=True) if rest else block
+    hidden_count = len(frame) - len(visible)
+    return block + paragraph(f"... and {hidden_count:,} more", soft=True) if hidden_count else block
 
 
 def format_cell(value):
@@ -237,8 +237,8 @@ def image_block(data, pixels, alt, caption, code, *, name, width, text=False):
     high, wide = pixels.shape[:2]
     width = width or wide
     height, fine = round(high * width / wide), width > wide
-    said = {"alt": alt, "caption": caption, "code": code, "anchor": slug(name) if name else None}
-    return render_block("image", data=data, text=text, width=width, height=height, fine=fine, **said)
+    texts = {"alt": alt, "caption": caption, "code": code, "anchor": slug(name) if name else None}
+    return render_block("image", data=data, text=text, width=width, height=height, fine=fine, **texts)
 
 
 def photo_grid(pairs: Iterable[tuple[Array, str]]) -> Block:
@@ -335,8 +335,8 @@ def png_uri(pixels):
     from PIL import Image
 
     image = Image.fromarray(to_rgb(pixels))
-    few = image.getcolors(COLORS)
-    image = image.quantize(len(few) if few else COLORS, dither=Image.Dither.NONE)
+    colors = image.getcolors(COLORS)
+    image = image.quantize(len(colors) if colors else COLORS, dither=Image.Dither.NONE)
     return encode_data_uri("png", image, optimize=True)
 
 
@@ -368,14 +368,14 @@ def fit_to_budget(text, budget):
     if len(text) <= budget:
         return text, ""
     for quality, side in SMALLER:
-        found = EMBEDDED.sub(lambda match, quality=quality, side=side: recompress(match, quality, side), text)
-        if len(found) <= budget:
+        reduced = EMBEDDED.sub(lambda match, quality=quality, side=side: recompress(match, quality, side), text)
+        if len(reduced) <= budget:
             break
     note = (
         f"Images were reduced to at most {side} pixels wide and WebP quality {quality}, because the page "
         f"would have had {len(text) / 1e6:.0f} MB, more than the limit of {budget / 1e6:.0f} MB."
     )
-    return found, note
+    return reduced, note
 
 
 def recompress(match, quality, side):
@@ -384,5 +384,5 @@ def recompress(match, quality, side):
 
     image = Image.open(BytesIO(b64decode(match[1]))).convert("RGB")
     image.thumbnail((side, side))
-    found = encode_data_uri("webp", image, quality=quality, method=4)
-    return min(found, match[0], key=len)
+    smaller = encode_data_uri("webp", image, quality=quality, method=4)
+    return min(smaller, match[0], key=len)

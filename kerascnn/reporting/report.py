@@ -74,7 +74,7 @@ def report(
     Returns:
         A `Report`.
     """
-    rows, started = select_rows(only, skip, compare), time.monotonic()
+    rows, start_time = select_rows(only, skip, compare), time.monotonic()
     clock = ProgressClock(rows, effort, on_progress)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
@@ -93,13 +93,13 @@ def report(
         subject.metadata.update(parts=[], compare=compare, warnings=caught, meta=provenance(subject))
         make_parts(subject, rows, clock)
     parts = tuple(subject.metadata["parts"])
-    metadata = final_metadata(subject, parts, time.monotonic() - started)
-    found = Report(
+    metadata = final_metadata(subject, parts, time.monotonic() - start_time)
+    result = Report(
         title=f"Report on {subject.name}", lead=lead_sentence(subject, parts), parts=parts, metadata=metadata
     )
     if out is not None:
-        found.save(out)
-    return found
+        result.save(out)
+    return result
 
 
 def select_rows(only, skip, compare):
@@ -117,36 +117,36 @@ def select_rows(only, skip, compare):
 
 def make_parts(subject, rows, clock):
     """Make the sections; after an interrupt only those that take no time."""
-    parts, stopped = subject.metadata["parts"], False
+    parts, interrupted = subject.metadata["parts"], False
     for name, row in rows.items():
-        started = time.monotonic()
+        start_time = time.monotonic()
         clock.begin(name)
         try:
-            part = make_part(subject, name, row, stopped)
+            part = make_part(subject, name, row, interrupted)
         except KeyboardInterrupt:
-            stopped = True
+            interrupted = True
             part = ReportPart(name, row.title, "interrupted", reason="interrupted; the next run continues from here")
-        parts.append(part._replace(seconds=time.monotonic() - started))
+        parts.append(part._replace(seconds=time.monotonic() - start_time))
         clock.end(part.reused)
 
 
-def make_part(subject, name, row, stopped):
+def make_part(subject, name, row, interrupted):
     """The `ReportPart` of one section: reused, finished, skipped or failed."""
     if row.runs_network and subject.lens is None:
         return ReportPart(name, row.title, "skipped", reason=subject.metadata["mute"])
     try:
-        section, reused = load_or_make(subject, name, row.load(), stopped)
+        section, reused = load_or_make(subject, name, row.load(), interrupted)
     except Skipped as why:
         return ReportPart(name, row.title, "skipped", reason=str(why))
     except Exception as error:
-        said = f"{type(error).__name__}: {str(error).strip() or 'unknown error'}"
-        return ReportPart(name, row.title, "failed", reason=said, where=format_traceback(error))
+        message = f"{type(error).__name__}: {str(error).strip() or 'unknown error'}"
+        return ReportPart(name, row.title, "failed", reason=message, where=format_traceback(error))
     if section is None:
         return ReportPart(name, row.title, "skipped", reason=f"needs {row.needs}")
     return ReportPart(name, row.title, "finished", section, reused=reused)
 
 
-def load_or_make(subject, name, function, stopped):
+def load_or_make(subject, name, function, interrupted):
     """(`Section` or None, whether it is from an earlier run)."""
     if name in NEVER_KEPT:
         return function(subject), False
@@ -156,7 +156,7 @@ def load_or_make(subject, name, function, stopped):
     section = load_section(path)
     if section is not None:
         return section, True
-    if stopped:
+    if interrupted:
         raise KeyboardInterrupt
     section = function(subject)
     if section is None:
@@ -171,11 +171,11 @@ def load_or_make(subject, name, function, stopped):
 
 def section_key(subject, name, function):
     """Hash of everything that a section depends on."""
-    facts = subject.metadata
+    metadata = subject.metadata
     code = (__version__, context.hash_code(), function.__qualname__)
-    asked = (subject.effort, subject.seed, subject.layers, subject.given_class_names, facts.get("preprocess"))
+    arguments = (subject.effort, subject.seed, subject.layers, subject.given_class_names, metadata.get("preprocess"))
     folder = context.hash_folder(subject.transfer) if name == "transfer" else ""
-    return store.digest(*code, facts["model"], facts.get("data"), *asked, folder)
+    return store.digest(*code, metadata["model"], metadata.get("data"), *arguments, folder)
 
 
 def format_traceback(error):
@@ -215,16 +215,18 @@ class ProgressClock:
             return
         names = [*self.rows]
         title = self.rows[self.name].title
-        rest = sum(self.costs[name] for name in names[names.index(self.name) + 1 :])
-        here = self.costs[self.name] * (1 - min(max(done / total, 0.0), 1.0))
+        later_cost = sum(self.costs[name] for name in names[names.index(self.name) + 1 :])
+        remaining_cost = self.costs[self.name] * (1 - min(max(done / total, 0.0), 1.0))
         pace = self.spent / self.past if self.spent and self.past else 1.0
-        whole = max(sum(self.costs.values()) + self.past, rest + here, 1e-9)
-        self.hook(pace * (whole - rest - here), pace * whole, f"{title}: {what}" if what else title)
+        total_cost = max(sum(self.costs.values()) + self.past, later_cost + remaining_cost, 1e-9)
+        self.hook(
+            pace * (total_cost - later_cost - remaining_cost), pace * total_cost, f"{title}: {what}" if what else title
+        )
 
 
 def sections_folder(name, model):
     """Folder of a network's stored sections, next to the downloaded weights; ``model`` is its hash."""
-    letters = "".join(each if each.isalnum() or each in "-_" else "_" for each in name)[:60]
+    letters = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name)[:60]
     return store.home() / store.REPORTS / f"{letters}-{model[:12]}"
 
 
@@ -233,8 +235,8 @@ def load_section(path):
     from markupsafe import Markup
 
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return Section(found["title"], tuple(map(Markup, found["blocks"])), found["results"])
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        return Section(stored["title"], tuple(map(Markup, stored["blocks"])), stored["results"])
     except (OSError, ValueError, KeyError, TypeError):  # not there, or not what it was
         return None
 
@@ -284,24 +286,24 @@ def final_metadata(subject, parts, wall):
     """Metadata of a finished report: also times, notes and the small print."""
     meta = subject.metadata["meta"]
     tools = ", ".join(f"{name} {number}" for name, number in meta["versions"].items() if name != "python")
-    made = (
+    note = (
         f"Created {meta['date']} with {tools} on {meta['device']}; effort {meta['effort']}, seed "
         f"{meta['seed']}. All numbers are in the .json file next to this page and embedded in it. Folded "
         "sections are expanded in print."
     )
     times = {part.name: part.seconds for part in parts}
     reused = [part.name for part in parts if part.reused]
-    return meta | {"made": made, "seconds": times, "reused": reused, "wall": wall, "notes": subject.notes}
+    return meta | {"made": note, "seconds": times, "reused": reused, "wall": wall, "notes": subject.notes}
 
 
 def lead_sentence(subject, parts):
     """The network in one sentence, from the results of the summary."""
-    found = next((part.section.results for part in parts if part.name == "cards" and part.state == "finished"), {})
-    told = []
-    if found.get("parameters"):
-        told.append(f"{found['parameters']:,} parameters")
-    if found.get("multiply_adds"):
-        told.append(f"{found['multiply_adds']:,} multiply-adds per image")
-    if found.get("accuracy") is not None:
-        told.append(f"accuracy {format_percent(found['accuracy'])} on {found['judged']:,} images")
-    return f"{subject.name}: {', '.join(told)}." if told else f"{subject.name}."
+    summary = next((part.section.results for part in parts if part.name == "cards" and part.state == "finished"), {})
+    phrases = []
+    if summary.get("parameters"):
+        phrases.append(f"{summary['parameters']:,} parameters")
+    if summary.get("multiply_adds"):
+        phrases.append(f"{summary['multiply_adds']:,} multiply-adds per image")
+    if summary.get("accuracy") is not None:
+        phrases.append(f"accuracy {format_percent(summary['accuracy'])} on {summary['judged']:,} images")
+    return f"{subject.name}: {', '.join(phrases)}." if phrases else f"{subject.name}."

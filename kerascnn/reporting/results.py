@@ -87,8 +87,8 @@ class Report:
         """
         sections = [part_section(part) for part in self.parts]
         note, data = self.metadata.get("made", ""), self.to_json()
-        _, said = fit_to_budget(page(self.title, sections, self.lead, note=note, data=data), budget)
-        return fit_to_budget(page(self.title, sections, self.lead, note=f"{note} {said}", data=data), budget)[0]
+        _, reduction = fit_to_budget(page(self.title, sections, self.lead, note=note, data=data), budget)
+        return fit_to_budget(page(self.title, sections, self.lead, note=f"{note} {reduction}", data=data), budget)[0]
 
     def save(self, path):
         """Write the page, and next to it the numbers as .json.

@@ -11,35 +11,37 @@ WIDTH = 1100  # of the drawing, about that of the page
 
 def anatomy_section(subject):
     """The block diagram and the table of layers."""
-    found = subject.anatomy
-    totals = {name: value for name, value in found.totals.items() if value is not None}
-    rows = [row for row in found.rows if row.inputs]
-    said = {
-        "input": ", ".join(format_shape(row.shape) for row in found.rows if not row.inputs),
+    anatomy = subject.anatomy
+    totals = {name: value for name, value in anatomy.totals.items() if value is not None}
+    rows = [row for row in anatomy.rows if row.inputs]
+    overview = {
+        "input": ", ".join(format_shape(row.shape) for row in anatomy.rows if not row.inputs),
         "layers": f"{len(rows):,} layers in execution order, {sum(1 for row in rows if row.learnable):,} with weights",
-        "parameters": f"{found.learnable:,} learned, {found.params:,} including the statistics of normalization layers",
-        "currently trainable": f"{found.trainable:,}",
-        "multiply-adds": f"{found.macs:,} per image" if found.macs else "unknown",
-        "activations": f"{found.activations:,} values per image" if found.activations else "unknown",
+        "parameters": (
+            f"{anatomy.learnable:,} learned, {anatomy.params:,} including the statistics of normalization layers"
+        ),
+        "currently trainable": f"{anatomy.trainable:,}",
+        "multiply-adds": f"{anatomy.macs:,} per image" if anatomy.macs else "unknown",
+        "activations": f"{anatomy.activations:,} values per image" if anatomy.activations else "unknown",
     }
     caption = (
         "Convolution, pooling and dense layers are boxes; repeated blocks are drawn once, skip connections are arcs."
     )
-    blocks = [definition_list(said)]
+    blocks = [definition_list(overview)]
     try:
-        given = {row.name: row.shape for row in found.rows if not row.inputs}
+        input_shapes = {row.name: row.shape for row in anatomy.rows if not row.inputs}
         open_sizes = any(None in tensor.shape[1:] for tensor in subject.model.inputs)
-        picture = diagram(subject.model, width=WIDTH, input_shape=given if open_sizes else None)
-        blocks.append(svg_figure(picture.svg, f"block diagram of {subject.name}: {said['layers']}", caption))
+        picture = diagram(subject.model, width=WIDTH, input_shape=input_shapes if open_sizes else None)
+        blocks.append(svg_figure(picture.svg, f"block diagram of {subject.name}: {overview['layers']}", caption))
     except ValueError as error:
         blocks.append(paragraph(f"No diagram: {error}", soft=True))
-    blocks.append(details(f"All {len(found.rows):,} layers", data_table(layers_frame(found))))
+    blocks.append(details(f"All {len(anatomy.rows):,} layers", data_table(layers_frame(anatomy))))
     results = {"totals": totals, "layers": [{"name": row.name, "kind": row.kind, "shape": row.shape,
-                "parameters": row.params, "multiply_adds": row.macs} for row in found.rows]}  # fmt: skip
+                "parameters": row.params, "multiply_adds": row.macs} for row in anatomy.rows]}  # fmt: skip
     return Section("Architecture", tuple(blocks), results)
 
 
-def layers_frame(found):
+def layers_frame(anatomy):
     """The table of layers."""
     rows = [
         {
@@ -56,6 +58,6 @@ def layers_frame(found):
             else "",
             "stride": format_shape(f"{step:g}" for step in row.stride) if row.stride else "",
         }
-        for row in found.rows
+        for row in anatomy.rows
     ]
     return pd.DataFrame(rows, dtype=object)

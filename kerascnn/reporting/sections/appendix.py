@@ -93,7 +93,7 @@ def appendix_section(subject):
     """Provenance, computing times, methods, notes."""
     meta, parts = subject.metadata["meta"], subject.metadata["parts"]
     images = meta["data"]["images"]
-    said = {
+    provenance = {
         "made": meta["date"],
         "command": meta["command"],
         "versions": ", ".join(f"{name} {number}" for name, number in meta["versions"].items()),
@@ -108,7 +108,7 @@ def appendix_section(subject):
         "layers": ", ".join(subject.layers) or "none",
     }
     blocks = [
-        definition_list(said),
+        definition_list(provenance),
         data_table(sections_frame(parts), caption="Sections and computing time in seconds"),
     ]
     if subject.notes:

@@ -15,12 +15,13 @@ COUNTS = "counted"
 def summary_section(subject):
     """At most six cards, each with a status."""
     anatomy, results = subject.anatomy, {}
-    whole = any(row.name == "features" for row in anatomy.rows)  # a network that was cut short keeps only the name
-    card = CARDS.get(subject.name) if whole else None
+    # a truncated network keeps only the name
+    is_complete = any(row.name == "features" for row in anatomy.rows)
+    card = CARDS.get(subject.name) if is_complete else None
     rows = [size_card(anatomy, card, results), cost_card(anatomy, card, results)]
     try:
-        found = subject.evaluation
-        rows += [accuracy_card(found, subject, results), calibration_card(found, results)]
+        evaluation = subject.evaluation
+        rows += [accuracy_card(evaluation, subject, results), calibration_card(evaluation, results)]
     except Skipped as why:
         rows.append(("Accuracy", "not measured", "no labels", str(why)))
     try:
@@ -51,68 +52,72 @@ def cost_card(anatomy, card, results):
     return ("Multiply-adds", value, *compare_with_published(anatomy.macs, card, "macs", f"per image{memory}"))
 
 
-def compare_with_published(counted, card, what, note):
+def compare_with_published(count, card, quantity, note):
     """(status, note) of a count compared with the published one."""
-    published = card and (card.params if what == "params" else card.gmacs and card.gmacs * 1e9)
-    if not counted or not published:
+    published = card and (card.params if quantity == "params" else card.gmacs and card.gmacs * 1e9)
+    if not count or not published:
         return COUNTS, note
-    off = abs(counted - published) / published
-    exact = off == 0 if what == "params" else off < 0.02
-    said = f"{note}; published: {format_count(published).strip()} ({card.source.split(';')[0]})"
-    return ("as published" if exact else COUNTS), said
+    off = abs(count - published) / published
+    exact = off == 0 if quantity == "params" else off < 0.02
+    comparison = f"{note}; published: {format_count(published).strip()} ({card.source.split(';')[0]})"
+    return ("as published" if exact else COUNTS), comparison
 
 
-def accuracy_card(found, subject, results):
+def accuracy_card(evaluation, subject, results):
     """Accuracy with its interval, and the published accuracy of these weights."""
     from ...inputs.classifier import find_published_source
 
-    value, low, high = found.interval["accuracy"]
-    results |= {"accuracy": value, "accuracy_low": low, "accuracy_high": high, "judged": len(found)}
-    note = f"on {len(found):,} images; 95 % interval {format_percent(low)} to {format_percent(high)}"
-    if 5 in found.ks:
-        results["top5"] = found.top(5)
-        note += f"; top-5 {format_percent(found.top(5))}"
+    value, low, high = evaluation.interval["accuracy"]
+    results |= {"accuracy": value, "accuracy_low": low, "accuracy_high": high, "judged": len(evaluation)}
+    note = f"on {len(evaluation):,} images; 95 % interval {format_percent(low)} to {format_percent(high)}"
+    if 5 in evaluation.ks:
+        results["top5"] = evaluation.top(5)
+        note += f"; top-5 {format_percent(evaluation.top(5))}"
     source = find_published_source(subject.model)
-    if source and source.top1 and subject.given_class_names == published_class_names(found.probs.shape[1]):
+    if source and source.top1 and subject.given_class_names == published_class_names(evaluation.probs.shape[1]):
         note += f"; published: {source.top1:g} %"
-    return "Accuracy", format_percent(value), "few images" if len(found) < FEW_IMAGES else "measured", note
+    return "Accuracy", format_percent(value), "few images" if len(evaluation) < FEW_IMAGES else "measured", note
 
 
-def calibration_card(found, results):
+def calibration_card(evaluation, results):
     """Expected calibration error, compared with what chance alone gives."""
-    error = found.calibration
-    results |= {"ece": error.ece, "ece_by_chance": error.chance}
-    status = "good" if error.ece <= error.chance else "fair" if error.ece <= error.chance + 0.05 else "poor"
-    lean = "overconfident" if error.gap > 0 else "underconfident"
-    chance, gap = format_percent(error.chance), format_percent(abs(error.gap))
-    note = f"15 bins; up to {chance} by chance; on average {gap} {lean}"
-    return "Calibration error", format_percent(error.ece), status, note
+    calibration = evaluation.calibration
+    results |= {"ece": calibration.ece, "ece_by_chance": calibration.chance}
+    status = (
+        "good"
+        if calibration.ece <= calibration.chance
+        else "fair"
+        if calibration.ece <= calibration.chance + 0.05
+        else "poor"
+    )
+    direction = "overconfident" if calibration.gap > 0 else "underconfident"
+    chance, gap = format_percent(calibration.chance), format_percent(abs(calibration.gap))
+    note = f"15 bins; up to {chance} by chance; on average {gap} {direction}"
+    return "Calibration error", format_percent(calibration.ece), status, note
 
 
 def dead_units_card(activity, results):
     """Units that are 0 on all images."""
-    units, silent = len(activity.units), len(activity.dead)
-    share = silent / units if units else 0.0
-    results |= {"units": units, "dead_units": silent, "dead_share": share, "seen": activity.images}
+    units, dead = len(activity.units), len(activity.dead)
+    share = dead / units if units else 0.0
+    results |= {"units": units, "dead_units": dead, "dead_share": share, "seen": activity.images}
     status = next((word for limit, word in DEAD_LIMITS if share <= limit), "poor")
-    few = activity.images < MIN_IMAGES
-    note = (
-        f"{silent:,} of {units:,} units are 0 on all of {activity.images:,} images; up to 1 % is good, up to 10 % fair"
-    )
-    return "Dead units", format_percent(share), "few images" if few and silent else status, note
+    few_images = activity.images < MIN_IMAGES
+    note = f"{dead:,} of {units:,} units are 0 on all of {activity.images:,} images; up to 1 % is good, up to 10 % fair"
+    return "Dead units", format_percent(share), "few images" if few_images and dead else status, note
 
 
 def costliest_layer_card(anatomy, results):
     """The layer with the most multiply-adds."""
-    known = [row for row in anatomy.rows if row.macs]
-    if not known:
+    rows = [row for row in anatomy.rows if row.macs]
+    if not rows:
         return "Most costly layer", "unknown", COUNTS, "the multiply-adds are unknown for every layer"
-    most = max(known, key=lambda row: row.macs)
-    share = most.macs / sum(row.macs for row in known)
-    results |= {"costliest": most.name, "costliest_share": share}
+    costliest = max(rows, key=lambda row: row.macs)
+    share = costliest.macs / sum(row.macs for row in rows)
+    results |= {"costliest": costliest.name, "costliest_share": share}
     return (
         "Most costly layer",
         format_percent(share),
         COUNTS,
-        f"{most.name}: {format_count(most.macs)} multiply-adds per image",
+        f"{costliest.name}: {format_count(costliest.macs)} multiply-adds per image",
     )

@@ -16,34 +16,34 @@ SHOWN, ROWS = 12, 20  # images; rows of a table before the rest is folded
 def errors_section(subject):
     """Accuracy with intervals, confusions, the hardest classes, confident mistakes, uncertain predictions."""
     try:
-        judged = subject.evaluation
+        evaluation = subject.evaluation
     except Skipped as why:
         if subject.samples is None:
             raise
         return predictions_section(subject, str(why))
     parts = (overall_measures, confusion_blocks, class_table_blocks, mistake_blocks, doubt_blocks)
-    blocks = [block for part in parts for block in part(subject, judged)]
-    return Section("Errors", tuple(blocks), error_numbers(judged))
+    blocks = [block for part in parts for block in part(subject, evaluation)]
+    return Section("Errors", tuple(blocks), error_numbers(evaluation))
 
 
 def error_numbers(evaluation):
     """The numbers of the section as plain data."""
-    found = {name: [*map(float, interval)] for name, interval in evaluation.interval.items()}
+    intervals = {name: [*map(float, interval)] for name, interval in evaluation.interval.items()}
     calibration = {
         "ece": evaluation.calibration.ece,
         "chance": evaluation.calibration.chance,
         "gap": evaluation.calibration.gap,
     }
     pairs = evaluation.confusions.head(PAIRS)[["class", "predicted", "count", "share"]]
-    told = ["image", "class", "predicted", "p_true", "p_predicted"]
+    columns = ["image", "class", "predicted", "p_true", "p_predicted"]
     return {
         "n": len(evaluation),
         "failed": len(evaluation.failed),
-        **found,
+        **intervals,
         "calibration": {name: float(value) for name, value in calibration.items()},
         "confused": pairs.to_dict("records"),
-        "mistakes": most_confident_mistakes(evaluation)[told].to_dict("records"),
-        "doubts": least_confident(evaluation)[told].to_dict("records"),
+        "mistakes": most_confident_mistakes(evaluation)[columns].to_dict("records"),
+        "doubts": least_confident(evaluation)[columns].to_dict("records"),
     }
 
 
@@ -51,86 +51,91 @@ def overall_measures(subject, evaluation):
     """Measures over all images."""
     from ...evaluation.summary import TITLES, format_measure
 
-    found = {"images": f"{len(evaluation):,} images of {len(evaluation.per_class):,} classes"}
+    measures = {"images": f"{len(evaluation):,} images of {len(evaluation.per_class):,} classes"}
     if evaluation.failed:
-        found["unreadable"] = f"{len(evaluation.failed)} images, for example {next(iter(evaluation.failed))}"
+        measures["unreadable"] = f"{len(evaluation.failed)} images, for example {next(iter(evaluation.failed))}"
     for name, interval in evaluation.interval.items():
-        shown = format_measure(interval) if name in ("nll", "brier") else str(interval)
-        found[TITLES.get(name, name.replace("top", "top-"))] = shown
-    found["calibration"] = evaluation.calibration.text()
+        text = format_measure(interval) if name in ("nll", "brier") else str(interval)
+        measures[TITLES.get(name, name.replace("top", "top-"))] = text
+    measures["calibration"] = evaluation.calibration.text()
     note = "95 % intervals in brackets: Wilson's method for fractions of images, bootstrap otherwise."
-    return [definition_list(found), paragraph(note, soft=True)]
+    return [definition_list(measures), paragraph(note, soft=True)]
 
 
 def python_code(subject, *lines):
     """Code in which ``{}`` stands for the preprocessing argument, if there is one."""
-    given = "" if subject.preprocess is None else ", preprocess=preprocess"
-    return "\n".join(("import kerascnn", *lines)).replace("{}", given)
+    argument = "" if subject.preprocess is None else ", preprocess=preprocess"
+    return "\n".join(("import kerascnn", *lines)).replace("{}", argument)
 
 
 def evaluation_code(subject, *lines):
     """Code that evaluates the network again."""
-    return python_code(subject, "judged = kerascnn.evaluate(model, data{})", *lines)
+    return python_code(subject, "evaluation = kerascnn.evaluate(model, data{})", *lines)
 
 
 def confusion_blocks(subject, evaluation):
     """Which classes are confused, and how well the network is calibrated."""
-    made = evaluation.calibration
-    bins = f"{len(made.table)} bins of equally many images"
-    sure = "overconfident" if made.gap > 0 else "underconfident"
-    alt = f"accuracy by confidence: calibration error {made.ece:.1%} (up to {made.chance:.1%} by chance), {sure}"
+    calibration = evaluation.calibration
+    bins = f"{len(calibration.table)} bins of equally many images"
+    direction = "overconfident" if calibration.gap > 0 else "underconfident"
+    alt = (
+        f"accuracy by confidence: calibration error {calibration.ece:.1%} "
+        f"(up to {calibration.chance:.1%} by chance), {direction}"
+    )
     caption = f"Confidence and accuracy in {bins}, with 95 % intervals, n = {len(evaluation):,}"
     reliable = figure(
-        made.plot(), alt, caption, evaluation_code(subject, "judged.calibration.plot()"), name="reliability"
+        calibration.plot(), alt, caption, evaluation_code(subject, "evaluation.calibration.plot()"), name="reliability"
     )
     pairs = evaluation.confusions
     if not len(pairs):
         return [heading("Confusions"), paragraph("No image is misclassified."), reliable]
     worst = pairs.iloc[0]
-    said = (
+    summary = (
         f"most frequent confusion: {worst['class']} predicted as {worst['predicted']}, {worst['count']} "
         f"images, {worst['share']:.0%} of the class"
     )
     if evaluation.probs.shape[1] > CLASSES:
         return [heading("Confusions"), block_row([confusion_table(pairs), reliable])]
-    again = evaluation_code(subject, "print(judged.confusion)", "judged.plot()")
+    code = evaluation_code(subject, "print(evaluation.confusion)", "evaluation.plot()")
     matrix = figure(
         figures.confusion_figure(evaluation),
-        f"confusion matrix; {said}",
-        f"Confusion matrix of {len(evaluation):,} images; {said}",
-        again,
+        f"confusion matrix; {summary}",
+        f"Confusion matrix of {len(evaluation):,} images; {summary}",
+        code,
     )
     return [heading("Confusions"), block_row([matrix, reliable])]
 
 
 def confusion_table(pairs):
     """The most frequent confusions."""
-    shown = pairs.head(PAIRS)[["class", "predicted", "count", "share"]].assign(
+    table = pairs.head(PAIRS)[["class", "predicted", "count", "share"]].assign(
         share=pairs["share"].map("{:.0%}".format)
     )
-    shown = shown.rename(
+    table = table.rename(
         columns={"class": "true", "predicted": "predicted as", "count": "images", "share": "% of the class"}
     )
-    return data_table(shown, caption=f"The {len(shown)} most frequent of {len(pairs):,} confusions")
+    return data_table(table, caption=f"The {len(table)} most frequent of {len(pairs):,} confusions")
 
 
 def class_table_blocks(subject, evaluation):
     """The classes from the hardest to the easiest."""
-    every = evaluation.per_class.iloc[::-1]
-    few = int(every["few"].sum())
+    classes = evaluation.per_class.iloc[::-1]
+    small_classes = int(classes["few"].sum())
     names = {"accuracy": "accuracy, %", "low": "from", "high": "to", "precision": "precision, %"}
-    shown = every[["class", "n", *names]].assign(F1=every["f1"].round(2), taken=every["confused_with"].map(shorten_end))
-    shown[[*names]] = (100 * shown[[*names]]).round(1)
-    shown = shown.rename(columns=names | {"n": "images", "taken": "most often predicted as"})
-    blocks = [heading("Classes, hardest first"), data_table(shown.head(ROWS))]
-    if len(shown) > ROWS:
-        blocks += [details(f"All {len(shown):,} classes", data_table(shown, max_rows=1000))]
-    if few:
-        said = (
-            f"{few:,} of {len(every):,} classes have fewer than 10 images, too few for a reliable accuracy: "
-            "see the intervals."
+    table = classes[["class", "n", *names]].assign(
+        F1=classes["f1"].round(2), taken=classes["confused_with"].map(shorten_end)
+    )
+    table[[*names]] = (100 * table[[*names]]).round(1)
+    table = table.rename(columns=names | {"n": "images", "taken": "most often predicted as"})
+    blocks = [heading("Classes, hardest first"), data_table(table.head(ROWS))]
+    if len(table) > ROWS:
+        blocks += [details(f"All {len(table):,} classes", data_table(table, max_rows=1000))]
+    if small_classes:
+        note = (
+            f"{small_classes:,} of {len(classes):,} classes have fewer than 10 images, too few for a reliable "
+            "accuracy: see the intervals."
         )
-        blocks += [paragraph(said, soft=True)]
+        blocks += [paragraph(note, soft=True)]
     return blocks
 
 
@@ -150,31 +155,37 @@ def mistake_blocks(subject, evaluation):
     rows, wrong = most_confident_mistakes(evaluation), int((~evaluation.correct).sum())
     if not len(rows):
         return [heading("Mistakes"), paragraph(f"None of {len(evaluation):,} images is misclassified.")]
-    said = f"{wrong:,} of {len(evaluation):,} images are misclassified; shown are those with the highest confidence."
-    said += " Some of the labels may be wrong."
-    words = [
+    introduction = (
+        f"{wrong:,} of {len(evaluation):,} images are misclassified; shown are those with the highest confidence."
+    )
+    introduction += " Some of the labels may be wrong."
+    captions = [
         (
-            f"✗ {shorten_end(each['predicted'], 40)} {each.p_predicted:.0%}; label {shorten_end(each['class'], 40)} "
-            f"{each.p_true:.0%} ({shorten_end(each['image'], 40)})"
+            f"✗ {shorten_end(row['predicted'], 40)} {row.p_predicted:.0%}; label {shorten_end(row['class'], 40)} "
+            f"{row.p_true:.0%} ({shorten_end(row['image'], 40)})"
         )
-        for _, each in rows.iterrows()
+        for _, row in rows.iterrows()
     ]
-    return [heading("Most confident mistakes"), paragraph(said), thumbnails(photos_with_captions(subject, rows, words))]
+    return [
+        heading("Most confident mistakes"),
+        paragraph(introduction),
+        thumbnails(photos_with_captions(subject, rows, captions)),
+    ]
 
 
 def doubt_blocks(subject, evaluation):
     """The predictions with the lowest confidence."""
     rows = least_confident(evaluation)
-    words = [
-        f"{'✓' if each.right else '✗'} {shorten_end(each['predicted'], 40)} {each.p_predicted:.0%}"
-        f"{'' if each.right else '; label ' + shorten_end(each['class'], 40)} ({shorten_end(each['image'], 40)})"
-        for _, each in rows.iterrows()
+    captions = [
+        f"{'✓' if row.right else '✗'} {shorten_end(row['predicted'], 40)} {row.p_predicted:.0%}"
+        f"{'' if row.right else '; label ' + shorten_end(row['class'], 40)} ({shorten_end(row['image'], 40)})"
+        for _, row in rows.iterrows()
     ]
-    said = f"The {len(rows)} of {len(evaluation):,} images with the lowest confidence."
+    introduction = f"The {len(rows)} of {len(evaluation):,} images with the lowest confidence."
     return [
         heading("Least confident predictions"),
-        paragraph(said),
-        thumbnails(photos_with_captions(subject, rows, words)),
+        paragraph(introduction),
+        thumbnails(photos_with_captions(subject, rows, captions)),
     ]
 
 
@@ -189,22 +200,21 @@ def photos_with_captions(subject, rows, words):
 def predictions_section(subject, why):
     """Predictions for images without labels."""
     samples, names, probs = subject.photos, subject.class_names, subject.photo_probabilities
-    many = samples if subject.pool is None else subject.pool
-    words = [
-        ", ".join(f"{names[k]} {format_probability(each[k])}" for k in np.argsort(-each, kind="stable")[:3])
-        + f": {name}"
-        for each, name in zip(probs, subject.sample_names, strict=True)
+    images = samples if subject.pool is None else subject.pool
+    captions = [
+        ", ".join(f"{names[k]} {format_probability(row[k])}" for k in np.argsort(-row, kind="stable")[:3]) + f": {name}"
+        for row, name in zip(probs, subject.sample_names, strict=True)
     ]
-    counted = count_predictions(subject.probabilities(many), names)
+    counts = count_predictions(subject.probabilities(images), names)
     blocks = (
         box(paragraph(f"The accuracy is unknown: {why}.")),
         heading("Predictions for the photos"),
-        thumbnails(zip(samples, words, strict=True)),
-        heading(f"Predictions for {len(many):,} images"),
-        data_table(counted, max_rows=ROWS, caption="Most frequent predicted classes first; p is the mean confidence"),
+        thumbnails(zip(samples, captions, strict=True)),
+        heading(f"Predictions for {len(images):,} images"),
+        data_table(counts, max_rows=ROWS, caption="Most frequent predicted classes first; p is the mean confidence"),
         code_details(python_code(subject, "print(kerascnn.predict(model, photos{}))")),
     )
-    results = {"n": len(many), "labeled": False, "predicted": counted.to_dict("records")}
+    results = {"n": len(images), "labeled": False, "predicted": counts.to_dict("records")}
     return Section("Predictions", blocks, results)
 
 
@@ -212,7 +222,9 @@ def count_predictions(probs, names):
     """A DataFrame of the predicted classes and how often each is predicted."""
     import pandas as pd
 
-    best, sure = probs.argmax(1), probs.max(1)
-    rows = [(names[k], int((best == k).sum()), float(sure[best == k].mean())) for k in np.unique(best)]
-    found = pd.DataFrame(rows, columns=["class", "images", "p"])
-    return found.sort_values(["images", "p"], ascending=False, kind="stable").reset_index(drop=True)
+    predicted, confidence = probs.argmax(1), probs.max(1)
+    rows = [
+        (names[k], int((predicted == k).sum()), float(confidence[predicted == k].mean())) for k in np.unique(predicted)
+    ]
+    counts = pd.DataFrame(rows, columns=["class", "images", "p"])
+    return counts.sort_values(["images", "p"], ascending=False, kind="stable").reset_index(drop=True)

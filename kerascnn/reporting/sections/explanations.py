@@ -26,24 +26,24 @@ SCALES = (
 def explanations_section(subject):
     """A row of maps for each sample; for the first one three maps of the occlusion too."""
     samples, predicted = subject.photos, subject.photo_probabilities.argmax(1)
-    found, refused = {}, {}
+    attributions, refused = {}, {}
     for i, (name, options) in enumerate(method_options(subject).items()):
         subject.on_progress(0.2 * i, 1, ROWS[name].title)
         try:
-            found[name] = METHODS[name](subject.lens, samples, predicted, **options)
+            attributions[name] = METHODS[name](subject.lens, samples, predicted, **options)
         except ValueError as error:
             refused[name] = str(error)
     blocks = [paragraph(NOTE)]
     results = []
     for i in range(len(samples)):
-        blocks += explanation_blocks(subject, i, found)
-        results.append(explanation_numbers(subject, i, found))
-    blocks += [paragraph(SCALES + describe_occlusion(found.get("occlusion")), soft=True)]
+        blocks += explanation_blocks(subject, i, attributions)
+        results.append(explanation_numbers(subject, i, attributions))
+    blocks += [paragraph(SCALES + describe_occlusion(attributions.get("occlusion")), soft=True)]
     blocks += [paragraph(f"No {ROWS[name].title}: {why}", soft=True) for name, why in refused.items()]
-    if "occlusion" in found:
+    if "occlusion" in attributions:
         blocks += [
             heading(f"{subject.sample_names[0]} with an occluding patch"),
-            occlusion_maps(subject, found["occlusion"]),
+            occlusion_maps(subject, attributions["occlusion"]),
         ]
     return Section("Explanations of predictions", tuple(blocks), {"samples": results, "refused": refused})
 
@@ -63,66 +63,72 @@ def method_options(subject):
     return options
 
 
-def explanation_blocks(subject, i, found):
+def explanation_blocks(subject, i, attributions):
     """Heading and pictures of one photo."""
     names, probs, name = subject.class_names, subject.photo_probabilities[i], subject.sample_names[i]
     number = int(probs.argmax())
-    said = f"{names[number]}, {format_probability(probs[number])}"
+    prediction = f"{names[number]}, {format_probability(probs[number])}"
     if subject.sample_labels is not None:
-        true = int(subject.sample_labels[i])
-        wrong = f"✗ label {names[true]}, {format_probability(probs[true])}"
-        said += f" {'✓' if true == number else wrong}"
-    pictured = [pixel_picture(subject.samples[i], f"{name}: predicted {said}", shorten_end(name))]
-    pictured += [draw(subject, found[way], i, name) for way, draw in PICTURES.items() if way in found]
+        label = int(subject.sample_labels[i])
+        wrong = f"✗ label {names[label]}, {format_probability(probs[label])}"
+        prediction += f" {'✓' if label == number else wrong}"
+    pictures = [pixel_picture(subject.samples[i], f"{name}: predicted {prediction}", shorten_end(name))]
+    pictures += [
+        draw(subject, attributions[method], i, name) for method, draw in PICTURES.items() if method in attributions
+    ]
     lines = [
-        f"visualize.{way}(model, photos[{i}:{i + 1}]{options_code(found[way])}).plot()"
-        for way in PICTURES
-        if way in found
+        f"visualize.{method}(model, photos[{i}:{i + 1}]{options_code(attributions[method])}).plot()"
+        for method in PICTURES
+        if method in attributions
     ]
     return [
-        heading(f"{shorten_end(name, 40)}: {said}"),
-        block_row(pictured),
+        heading(f"{shorten_end(name, 40)}: {prediction}"),
+        block_row(pictures),
         code_details(figure_code(subject, *lines)),
     ]
 
 
-def saliency_picture(subject, found, i, name):
+def saliency_picture(subject, attribution, i, name):
     """Saliency, white on black."""
-    values = found.map[i]
-    share, where = concentration(values)
-    alt = f"saliency of {name}: half of its sum lies in {share:.1%} of the pixels, around the {where}"
-    shown = figures.color_map_or_stripes(values, scale_for(values, False, 99, "gray"))
-    return pixel_picture(shown, alt, f"saliency; half in {share:.0%} of the pixels", kind="map")
+    values = attribution.map[i]
+    share, position = concentration(values)
+    alt = f"saliency of {name}: half of its sum lies in {share:.1%} of the pixels, around the {position}"
+    pixels = figures.color_map_or_stripes(values, scale_for(values, False, 99, "gray"))
+    return pixel_picture(pixels, alt, f"saliency; half in {share:.0%} of the pixels", kind="map")
 
 
-def backprop_picture(subject, found, i, name):
+def backprop_picture(subject, attribution, i, name):
     """Guided backpropagation in color."""
-    share, where = concentration(found.map[i])
-    alt = f"guided backpropagation on {name}: half of its sum lies in {share:.1%} of the pixels, around the {where}"
-    shown, scale = figures.signal_colors(found.values[i])
-    return pixel_picture(shown, f"{alt}; {scale.words}", ROWS["guided_backprop"].title, kind="map")
+    share, position = concentration(attribution.map[i])
+    alt = f"guided backpropagation on {name}: half of its sum lies in {share:.1%} of the pixels, around the {position}"
+    pixels, scale = figures.signal_colors(attribution.values[i])
+    return pixel_picture(pixels, f"{alt}; {scale.words}", ROWS["guided_backprop"].title, kind="map")
 
 
-def grad_cam_picture(subject, found, i, name):
+def grad_cam_picture(subject, attribution, i, name):
     """Grad-CAM over the photo."""
-    values = found.map[i]
+    values = attribution.map[i]
     inside = values >= values.max() / 2 if values.max() > 0 else np.zeros(values.shape, bool)
-    _, where = concentration(values)
-    alt = f"Grad-CAM of {name}: above half of its maximum on {inside.mean():.0%} of the photo, around the {where}"
+    _, position = concentration(values)
+    alt = f"Grad-CAM of {name}: above half of its maximum on {inside.mean():.0%} of the photo, around the {position}"
     return pixel_picture(figures.heat_overlay(subject.samples[i], values), alt, ROWS["grad_cam"].title)
 
 
-def occlusion_picture(subject, found, i, name):
+def occlusion_picture(subject, occlusion, i, name):
     """p(class) by the position of the patch."""
-    low, high, lost = occlusion_effect(found, i)
+    low, high, lost = occlusion_effect(occlusion, i)
     alt = f"occlusion of {name}: p from {low} to {high}; another class is predicted at {lost} of the positions"
-    return figure(figures.occlusion_figure(found, i), alt, "p(class) under occlusion")
+    return figure(figures.occlusion_figure(occlusion, i), alt, "p(class) under occlusion")
 
 
-def occlusion_effect(found, i):
+def occlusion_effect(occlusion, i):
     """(lowest p(class), highest p(class), share of positions with another predicted class) of a photo, in words."""
-    low, high = found.probability[i].min(), found.probability[i].max()
-    return format_probability(low), format_probability(high), f"{(found.predicted[i] != found.classes[i]).mean():.0%}"
+    low, high = occlusion.probability[i].min(), occlusion.probability[i].max()
+    return (
+        format_probability(low),
+        format_probability(high),
+        f"{(occlusion.predicted[i] != occlusion.classes[i]).mean():.0%}",
+    )
 
 
 PICTURES = {
@@ -133,46 +139,46 @@ PICTURES = {
 }
 
 
-def options_code(found):
+def options_code(attribution):
     """The options of a method as code."""
-    return f", patch={found.patch}, stride={found.stride}" if hasattr(found, "patch") else ""
+    return f", patch={attribution.patch}, stride={attribution.stride}" if hasattr(attribution, "patch") else ""
 
 
-def describe_occlusion(found):
+def describe_occlusion(occlusion):
     """The patch of the occlusion in words."""
-    if found is None:
+    if occlusion is None:
         return ""
-    (high, wide), (down, right) = found.patch, found.stride
+    (high, wide), (down, right) = occlusion.patch, occlusion.stride
     return f"Occlusion: a mid-gray patch of {high}×{wide} pixels, every {down}×{right} pixels; p from 0 to 1."
 
 
-def occlusion_maps(subject, found):
+def occlusion_maps(subject, occlusion):
     """Three occlusion maps of the first photo."""
-    low, high, lost = occlusion_effect(found, 0)
+    low, high, lost = occlusion_effect(occlusion, 0)
     alt = (
-        f"for each position of the patch: the sum of {found.layer}:{found.channels[0]}, the strongest "
-        f"feature map; p of {found.label(found.classes[0])} ({low} to {high}); and the predicted class, "
+        f"for each position of the patch: the sum of {occlusion.layer}:{occlusion.channels[0]}, the strongest "
+        f"feature map; p of {occlusion.label(occlusion.classes[0])} ({low} to {high}); and the predicted class, "
         f"another one at {lost} of the positions"
     )
     caption = (
-        f"Sum of the strongest feature map of {found.layer}, p of the class, and predicted class, by the "
-        f"center of the patch (in pixels; dotted: border of the photo). {describe_occlusion(found)}"
+        f"Sum of the strongest feature map of {occlusion.layer}, p of the class, and predicted class, by the "
+        f"center of the patch (in pixels; dotted: border of the photo). {describe_occlusion(occlusion)}"
     )
-    again = figure_code(subject, f"visualize.occlusion(model, photos[:1]{options_code(found)}).plot()")
-    return figure(figures.occlusion_triptych(found), alt, caption, again)
+    code = figure_code(subject, f"visualize.occlusion(model, photos[:1]{options_code(occlusion)}).plot()")
+    return figure(figures.occlusion_triptych(occlusion), alt, caption, code)
 
 
-def explanation_numbers(subject, i, found):
+def explanation_numbers(subject, i, attributions):
     """The numbers of a photo as plain data."""
     probs = subject.photo_probabilities[i]
     number = int(probs.argmax())
-    told = {"image": subject.sample_names[i], "predicted": number, "name": subject.class_names[number]}
-    told["p"] = float(probs[number])
+    numbers = {"image": subject.sample_names[i], "predicted": number, "name": subject.class_names[number]}
+    numbers["p"] = float(probs[number])
     if subject.sample_labels is not None:
-        true = int(subject.sample_labels[i])
-        told |= {"true": true, "p_true": float(probs[true])}
-    if "saliency" in found:
-        told["half_of_saliency"] = concentration(found["saliency"].map[i])[0]
-    if "occlusion" in found:
-        told["least_p_covered"] = float(found["occlusion"].probability[i].min())
-    return told
+        label = int(subject.sample_labels[i])
+        numbers |= {"true": label, "p_true": float(probs[label])}
+    if "saliency" in attributions:
+        numbers["half_of_saliency"] = concentration(attributions["saliency"].map[i])[0]
+    if "occlusion" in attributions:
+        numbers["least_p_covered"] = float(attributions["occlusion"].probability[i].min())
+    return numbers

@@ -31,25 +31,25 @@ MEANING = {
 def filters_section(subject):
     """Filters of the first convolution, and norms of all others."""
     try:
-        shown, verdict = filter_images(subject.model), judged(subject.model, seed=subject.seed)
+        filters, verdict = filter_images(subject.model), judged(subject.model, seed=subject.seed)
     except ValueError as error:
         raise Skipped(str(error)) from error
     words = "; ".join(f"{name}: {MEANING[name]}" for name in verdict.verdicts)
     small = "" if verdict.sufficient else " Kernels below 5x5 are too small to assess noise."
-    count = shown.kernel.shape[-1]
-    alt = f"{count} filters of {shown.layer} as images; {words}"
-    zoom = max(1, TILE // shown.kernel.shape[0]) if shown.shows == "colors" else None
-    pixels = filter_grid(shown, shown.order, zoom).image
-    caption = f"{shown}. {said_of(shown)}"
-    code = f'kerascnn.visualize.filter_images(model, "{shown.layer}").plot()'
+    count = filters.kernel.shape[-1]
+    alt = f"{count} filters of {filters.layer} as images; {words}"
+    zoom = max(1, TILE // filters.kernel.shape[0]) if filters.shows == "colors" else None
+    pixels = filter_grid(filters, filters.order, zoom).image
+    caption = f"{filters}. {said_of(filters)}"
+    code = f'kerascnn.visualize.filter_images(model, "{filters.layer}").plot()'
     blocks = [
         paragraph(f"{verdict.layer}: {words}.{small}"),
         picture(255 * pixels, alt, caption, code, kind="map", name="filters-first"),
         details("Each filter", data_table(verdict.table, caption=f"measures of each filter of {verdict.layer}")),
     ]
     strengths = filter_norms(subject.model)
-    results = {"layer": shown.layer, "verdicts": verdict.verdicts, "sufficient": verdict.sufficient}
-    results |= {"shape": shown.kernel.shape, "norms": strengths.to_dict("records")}
+    results = {"layer": filters.layer, "verdicts": verdict.verdicts, "sufficient": verdict.sufficient}
+    results |= {"shape": filters.kernel.shape, "norms": strengths.to_dict("records")}
     if len(strengths) > 1:
         weak = int(strengths.weak.sum())
         alt = (
@@ -66,30 +66,30 @@ def filters_section(subject):
 
 def filter_norms(model):
     """A row per convolution: filters, kernel size, median norm, and quantiles relative to the median."""
-    rows, seen = [], set()
+    rows, visited = [], set()
     for node in build_graph(model).nodes:
-        if not is_convolution(node.operation) or id(node.operation) in seen:
+        if not is_convolution(node.operation) or id(node.operation) in visited:
             continue
-        seen.add(id(node.operation))
+        visited.add(id(node.operation))
         kernel = kernel_array(node.operation)
         norm = np.sqrt(np.square(kernel).sum((0, 1, 2)))
         median = float(np.median(norm))
-        low, high, least, most = np.quantile(norm, (0.05, 0.95, 0, 1)) / (median or 1)
+        low, high, lowest, highest = np.quantile(norm, (0.05, 0.95, 0, 1)) / (median or 1)
         weak = int((norm < WEAK * median).sum())
-        rows.append((node.name, len(norm), format_shape(kernel.shape[:3]), median, low, high, least, most, weak))
+        rows.append((node.name, len(norm), format_shape(kernel.shape[:3]), median, low, high, lowest, highest, weak))
     columns = ["layer", "filters", "size", "median norm", "5 %", "95 %", "least", "most", "weak"]
     return pd.DataFrame(rows, columns=columns)
 
 
 def draw_norms(table):
     """A bar per layer from its weakest to its strongest filters, relative to the median."""
-    some = table.iloc[evenly_spaced(len(table), SHOWN)]
-    drawing = new_figure(10, 1.2 + 0.24 * len(some))
-    axis, places = drawing.subplots(), np.arange(len(some))
-    axis.barh(places, some["95 %"] - some["5 %"], left=some["5 %"], height=0.6, color=BLUE)
-    axis.plot(some["least"], places, "o", color=RED, markersize=4)
+    rows = table.iloc[evenly_spaced(len(table), SHOWN)]
+    drawing = new_figure(10, 1.2 + 0.24 * len(rows))
+    axis, places = drawing.subplots(), np.arange(len(rows))
+    axis.barh(places, rows["95 %"] - rows["5 %"], left=rows["5 %"], height=0.6, color=BLUE)
+    axis.plot(rows["least"], places, "o", color=RED, markersize=4)
     axis.axvline(1, color=INK, linewidth=1)
-    label_rows(axis, [shorten_start(name, 30) for name in some.layer], fontsize=10)
-    part = f" ({len(some)} of {len(table)} layers)" if len(some) < len(table) else ""
+    label_rows(axis, [shorten_start(name, 30) for name in rows.layer], fontsize=10)
+    part = f" ({len(rows)} of {len(table)} layers)" if len(rows) < len(table) else ""
     style_axis(axis, f"filter norm / median of the layer{part}", **TITLE)
     return drawing

@@ -28,58 +28,73 @@ def fooling_section(subject):
     """The smallest change that fools the network on each photo, and the fraction of images fooled by size of the
     change."""
     samples, names = subject.photos[:MAX_PHOTOS], subject.class_names
-    steps, heard = subject.by_effort(20, 60, 120), section_progress(subject, 0, 0.6, "smallest changes")
-    found = fool(subject.lens, samples, steps=steps, lead=LEAD, class_names=names, on_progress=heard)
-    rows = [block for i in range(len(samples)) for block in fooling_blocks(subject, found, i)]
-    again = f"visualize.fool(model, photos[:{len(samples)}], steps={steps}, lead={LEAD}, class_names=False).plot()"
+    steps, on_progress = subject.by_effort(20, 60, 120), section_progress(subject, 0, 0.6, "smallest changes")
+    adversarial = fool(subject.lens, samples, steps=steps, lead=LEAD, class_names=names, on_progress=on_progress)
+    rows = [block for i in range(len(samples)) for block in fooling_blocks(subject, adversarial, i)]
+    code = f"visualize.fool(model, photos[:{len(samples)}], steps={steps}, lead={LEAD}, class_names=False).plot()"
     scale = (
         f"L2 and Linf in pixel values 0 to 255; {steps} search steps; a change d is drawn as 128 + 10 d and 128 + 50 d."
     )
-    drawn, rates = success_by_size(subject, names)
+    rates_figure, rates = success_by_size(subject, names)
     below = (
-        code_details(figure_code(subject, again)),
+        code_details(figure_code(subject, code)),
         paragraph(scale, soft=True),
         heading("By size of the change"),
-        drawn,
+        rates_figure,
     )
-    results = {"samples": [fooling_numbers(subject, found, i) for i in range(len(samples))], "rates": rates}
+    results = {"samples": [fooling_numbers(subject, adversarial, i) for i in range(len(samples))], "rates": rates}
     return Section("Adversarial images", (paragraph(NOTE), *rows, *below), results)
 
 
-def fooling_blocks(subject, found, i):
+def fooling_blocks(subject, adversarial, i):
     """Photo, adversarial image and the change between them, in a row."""
     name = subject.sample_names[i]
-    if not found.success[i]:
+    if not adversarial.success[i]:
         return [
             heading(shorten_end(name, 60)),
             paragraph("No change was found that raises another class two logits above all others."),
         ]
-    before, after = (shorten_end(found.label(each[i]), 22) for each in (found.before, found.after))
-    sure, then = format_probability(found.confidence_before[i]), format_probability(found.confidence_after[i])
-    size = f"L2 {found.l2[i]:.4g}, Linf {found.linf[i]:.3g}"
-    share, where = concentration(np.abs(found.difference[i]).max(-1))
-    alt = f"times the change of {name}: {size}; half of it lies in {share:.0%} of the pixels, around the {where}"
-    pictured = [
-        pixel_picture(found.originals[i], f"{name} unchanged: {before}, p = {sure}", f"{before}: {sure}", SIDE),
-        pixel_picture(found.images[i], f"{name} changed by {size}: {after}, p = {then}", f"{after}: {then}", SIDE),
+    before, after = (
+        shorten_end(adversarial.label(classes[i]), 22) for classes in (adversarial.before, adversarial.after)
+    )
+    confidence_before, confidence_after = (
+        format_probability(adversarial.confidence_before[i]),
+        format_probability(adversarial.confidence_after[i]),
+    )
+    size = f"L2 {adversarial.l2[i]:.4g}, Linf {adversarial.linf[i]:.3g}"
+    share, position = concentration(np.abs(adversarial.difference[i]).max(-1))
+    alt = f"times the change of {name}: {size}; half of it lies in {share:.0%} of the pixels, around the {position}"
+    pictures = [
+        pixel_picture(
+            adversarial.originals[i],
+            f"{name} unchanged: {before}, p = {confidence_before}",
+            f"{before}: {confidence_before}",
+            SIDE,
+        ),
+        pixel_picture(
+            adversarial.images[i],
+            f"{name} changed by {size}: {after}, p = {confidence_after}",
+            f"{after}: {confidence_after}",
+            SIDE,
+        ),
     ]
     for times, caption in zip(TIMES, (f"{TIMES[0]} ×: {size}", f"{TIMES[1]} ×"), strict=True):
-        change = amplify_difference(found.difference[i], times)
-        pictured.append(pixel_picture(change, f"{times} {alt}", caption, SIDE, kind="map"))
-    return [heading(shorten_end(name, 60)), block_row(pictured)]
+        change = amplify_difference(adversarial.difference[i], times)
+        pictures.append(pixel_picture(change, f"{times} {alt}", caption, SIDE, kind="map"))
+    return [heading(shorten_end(name, 60)), block_row(pictures)]
 
 
-def fooling_numbers(subject, found, i):
+def fooling_numbers(subject, adversarial, i):
     """The numbers of a photo as plain data."""
     return {
         "image": subject.sample_names[i],
-        "fooled": bool(found.success[i]),
-        "l2": float(found.l2[i]),
-        "linf": float(found.linf[i]),
-        "confidence_before": float(found.confidence_before[i]),
-        "confidence_after": float(found.confidence_after[i]),
-        "before": found.label(found.before[i]),
-        "after": found.label(found.after[i]),
+        "fooled": bool(adversarial.success[i]),
+        "l2": float(adversarial.l2[i]),
+        "linf": float(adversarial.linf[i]),
+        "confidence_before": float(adversarial.confidence_before[i]),
+        "confidence_after": float(adversarial.confidence_after[i]),
+        "before": adversarial.label(adversarial.before[i]),
+        "after": adversarial.label(adversarial.after[i]),
     }
 
 
@@ -95,24 +110,24 @@ def success_by_size(subject, names):
         curves[name] = []
         for j, size in enumerate(SIZES):
             subject.on_progress(0.6 + 0.4 * (k * len(SIZES) + j) / total, 1, name)
-            made = attack(subject.lens, images, epsilon=size, class_names=names, **options)
-            curves[name].append(wilson(int(made.success.sum()), len(images)))
-    rates = {name: [interval.value for interval in found] for name, found in curves.items()}
-    said = [
+            adversarial = attack(subject.lens, images, epsilon=size, class_names=names, **options)
+            curves[name].append(wilson(int(adversarial.success.sum()), len(images)))
+    rates = {name: [interval.value for interval in intervals] for name, intervals in curves.items()}
+    rate_texts = [
         f"{name} {format_probability(shares[SIZES.index(1)])} at 1, {format_probability(shares[-1])} at 8"
         for name, shares in rates.items()
     ]
-    alt = f"fraction of {len(images)} images whose predicted class changes: {'; '.join(said)} of 255"
+    alt = f"fraction of {len(images)} images whose predicted class changes: {'; '.join(rate_texts)} of 255"
     caption = (
         f"Predicted class differs from that of the unchanged image; 95 % intervals, n = {len(images)}, "
         f"seed {subject.seed}"
     )
-    again = figure_code(
+    code = figure_code(
         subject,
         f"for size in {SIZES}:",
         "    print(size, visualize.fgsm(model, photos, epsilon=size, class_names=False).success.mean())",
     )
-    return figure(figures.success_figure(SIZES, curves, len(images)), alt, caption, again), {
+    return figure(figures.success_figure(SIZES, curves, len(images)), alt, caption, code), {
         "n": len(images),
         "sizes": SIZES,
     } | rates

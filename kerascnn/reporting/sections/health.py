@@ -25,12 +25,12 @@ def health_section(subject):
     layers = layer_statistics(activity)
     silent, units = len(activity.dead), len(activity.units)
     head = "No problems found" if verdict.good else f"{pluralize(len(verdict.reasons), 'problem')} found"
-    few = (
+    few_images_note = (
         f" Only {activity.images} images: a silent unit may be active on others."
         if activity.images < MIN_IMAGES
         else ""
     )
-    said = (
+    summary = (
         f"{head}: {silent:,} of {units:,} units ({format_percent(silent / max(units, 1))}) are dead on "
         f"{activity.images:,} images."
     )
@@ -45,7 +45,7 @@ def health_section(subject):
     )
     code = "kerascnn.activity(model, images).plot()"
     blocks = [
-        paragraph(said + few),
+        paragraph(summary + few_images_note),
         *reasons,
         figure(draw_unit_health(layers), alt, caption, code, name="health-units"),
     ]
@@ -62,7 +62,9 @@ def health_section(subject):
     ]
     blocks.append(details("By layer", data_table(layers)))
     if silent:
-        names = activity.dead.groupby("layer", sort=False).unit.apply(lambda found: ", ".join(map(str, found[:60])))
+        names = activity.dead.groupby("layer", sort=False).unit.apply(
+            lambda unit_numbers: ", ".join(map(str, unit_numbers[:60]))
+        )
         blocks.append(
             details(
                 f"{pluralize(silent, 'dead unit')}", data_table(names.reset_index().rename(columns={"unit": "units"}))
@@ -84,21 +86,23 @@ def layer_statistics(activity):
 
 def draw_unit_health(layers):
     """Bars by layer: dead units, sparsity, correlation, effective rank."""
-    some = layers.iloc[evenly_spaced(len(layers), SHOWN)]
+    rows = layers.iloc[evenly_spaced(len(layers), SHOWN)]
     panels = {
-        "dead units (%)": (100 * some.dead / some.units, RED, 5),
-        "sparsity": (some.sparsity, BLUE, 1),
-        "mean |correlation|": (some.correlation, BLUE, 1),
-        "effective rank (% of units)": (100 * some.entropy_rank / some.units, BLUE, 100),
+        "dead units (%)": (100 * rows.dead / rows.units, RED, 5),
+        "sparsity": (rows.sparsity, BLUE, 1),
+        "mean |correlation|": (rows.correlation, BLUE, 1),
+        "effective rank (% of units)": (100 * rows.entropy_rank / rows.units, BLUE, 100),
     }
-    drawing = new_figure(11, 1.3 + 0.26 * len(some))
-    places = np.arange(len(some))
-    for axis, (title, (values, color, least)) in zip(drawing.subplots(1, 4, sharey=True), panels.items(), strict=True):
+    drawing = new_figure(11, 1.3 + 0.26 * len(rows))
+    places = np.arange(len(rows))
+    for axis, (title, (values, color, axis_limit)) in zip(
+        drawing.subplots(1, 4, sharey=True), panels.items(), strict=True
+    ):
         axis.barh(places, np.nan_to_num(values.to_numpy(float)), color=color)
-        axis.set_xlim(0, max(least, 1.05 * np.nan_to_num(values.to_numpy(float)).max()))
+        axis.set_xlim(0, max(axis_limit, 1.05 * np.nan_to_num(values.to_numpy(float)).max()))
         axis.locator_params("x", nbins=3)
         style_axis(axis, title, **TITLE)
-    label_rows(drawing.axes[0], [shorten_start(name, 22) for name in some.layer], fontsize=10)
+    label_rows(drawing.axes[0], [shorten_start(name, 22) for name in rows.layer], fontsize=10)
     return drawing
 
 

@@ -27,38 +27,44 @@ def classes_section(subject):
     subject.require_one_input()
     numbers, names = select_classes(subject), subject.class_names
     recipe, steps = subject.by_effort(("brisk", 64), ("lucid", 160), ("lucid", 512))
-    labels, heard = [names[k] for k in numbers], section_progress(subject, 0, 1, "climbing")
-    made = maximize(
-        subject.lens, classes=numbers, recipe=recipe, steps=steps, seed=subject.seed, titles=labels, on_progress=heard
+    labels, on_progress = [names[k] for k in numbers], section_progress(subject, 0, 1, "climbing")
+    synthesis = maximize(
+        subject.lens,
+        classes=numbers,
+        recipe=recipe,
+        steps=steps,
+        seed=subject.seed,
+        titles=labels,
+        on_progress=on_progress,
     )
-    certain = subject.probabilities(made.images)[np.arange(len(numbers)), numbers]
+    probabilities = subject.probabilities(synthesis.images)[np.arange(len(numbers)), numbers]
     scale = f"Recipe {recipe}, {steps} steps, seed {subject.seed}; pixel values 0 to 255, contrast unchanged."
-    again = figure_code(
+    code = figure_code(
         subject,
-        f"made = visualize.maximize(model, classes={numbers}, recipe={recipe!r}, steps={steps}, seed={subject.seed})",
-        "made.plot()",
+        f"result = visualize.maximize(model, classes={numbers}, recipe={recipe!r}, steps={steps}, seed={subject.seed})",
+        "result.plot()",
     )
-    pictured = [class_picture(made, i, name, certain[i]) for i, name in enumerate(labels)]
+    pictures = [class_picture(synthesis, i, name, probabilities[i]) for i, name in enumerate(labels)]
     results = [
         {"class": int(k), "name": name, "probability": float(p), "score": float(score)}
-        for k, name, p, score in zip(numbers, labels, certain, made.scores, strict=True)
+        for k, name, p, score in zip(numbers, labels, probabilities, synthesis.scores, strict=True)
     ]
-    blocks = paragraph(CLASSES_NOTE), block_row(pictured), code_details(again), paragraph(scale, soft=True)
+    blocks = paragraph(CLASSES_NOTE), block_row(pictures), code_details(code), paragraph(scale, soft=True)
     return Section("What classes look like", blocks, {"recipe": recipe, "steps": steps, "classes": results})
 
 
 def select_classes(subject):
     """Class numbers: those predicted for the samples first, then others spread over all classes."""
-    count, most = len(subject.class_names), subject.by_effort(3, 6, 12)
-    found = [] if subject.samples is None else subject.photo_probabilities.argmax(1).tolist()
-    spread = np.linspace(0, count - 1, min(2 * most, count)).round().astype(int).tolist()
-    return [*dict.fromkeys(found + spread[::2] + spread[1::2])][: min(most, count)]
+    count, limit = len(subject.class_names), subject.by_effort(3, 6, 12)
+    predicted = [] if subject.samples is None else subject.photo_probabilities.argmax(1).tolist()
+    spread = np.linspace(0, count - 1, min(2 * limit, count)).round().astype(int).tolist()
+    return [*dict.fromkeys(predicted + spread[::2] + spread[1::2])][: min(limit, count)]
 
 
-def class_picture(made, i, name, certain):
+def class_picture(synthesis, i, name, probability):
     """The image of one class."""
-    alt = f"an image synthesized for {name}: p = {format_probability(certain)}, score {made.scores[i]:.3g}"
-    return pixel_picture(made.images[i], alt, f"{shorten_end(name, 22)}: {format_probability(certain)}", FOUR)
+    alt = f"an image synthesized for {name}: p = {format_probability(probability)}, score {synthesis.scores[i]:.3g}"
+    return pixel_picture(synthesis.images[i], alt, f"{shorten_end(name, 22)}: {format_probability(probability)}", FOUR)
 
 
 INVERSION_NOTE = (
@@ -74,24 +80,26 @@ def inversion_section(subject):
     first, name = subject.photos[:1], subject.sample_names[0]
     layers, steps = select_layers(subject), subject.by_effort(40, 200, 512)
     recipe = replace(RECIPES["lucid"], description="decorrelated Fourier basis, no random transforms", transforms=())
-    heard = section_progress(subject, 0, 1, "inverting")
-    found = invert(subject.lens, first, layers, recipe=recipe, steps=steps, seed=subject.seed, on_progress=heard)
-    again = figure_code(
+    on_progress = section_progress(subject, 0, 1, "inverting")
+    inversion = invert(
+        subject.lens, first, layers, recipe=recipe, steps=steps, seed=subject.seed, on_progress=on_progress
+    )
+    code = figure_code(
         subject,
         "from dataclasses import replace",
         "recipe = replace(visualize.RECIPES['lucid'], transforms=())",
         f"visualize.invert(model, photos[:1], {layers}, recipe=recipe, steps={steps}, seed={subject.seed}).plot()",
     )
     side = FOUR if len(layers) > 4 else FIVE
-    pictured = [pixel_picture(first[0], f"the photo {name}", shorten_end(name), side)]
+    pictures = [pixel_picture(first[0], f"the photo {name}", shorten_end(name), side)]
     results = []
-    for i, each in enumerate(found.table.itertuples()):
-        alt = f"{name} reconstructed from {each.layer}: error {each.error:.2g} at the layer, pixels {each.psnr:.1f} dB"
-        caption = f"{shorten_end(each.layer, 22)}: {each.error:.2g}, {each.psnr:.1f} dB"
-        pictured.append(pixel_picture(found.reconstructions[i, 0, 0], alt, caption, side))
-        results.append({"layer": each.layer, "error": float(each.error), "psnr": float(each.psnr)})
+    for i, row in enumerate(inversion.table.itertuples()):
+        alt = f"{name} reconstructed from {row.layer}: error {row.error:.2g} at the layer, pixels {row.psnr:.1f} dB"
+        caption = f"{shorten_end(row.layer, 22)}: {row.error:.2g}, {row.psnr:.1f} dB"
+        pictures.append(pixel_picture(inversion.reconstructions[i, 0, 0], alt, caption, side))
+        results.append({"layer": row.layer, "error": float(row.error), "psnr": float(row.psnr)})
     scale = f"{recipe.description.capitalize()}: {steps} steps, seed {subject.seed}, one random start per layer."
-    blocks = paragraph(INVERSION_NOTE), block_row(pictured), code_details(again), paragraph(scale, soft=True)
+    blocks = paragraph(INVERSION_NOTE), block_row(pictures), code_details(code), paragraph(scale, soft=True)
     return Section("What layers preserve", blocks, {"image": name, "steps": steps, "layers": results})
 
 

@@ -40,8 +40,8 @@ def transfer_section(subject):
     ]
     best = rows.head(SHOWN)
     low, high = best.accuracy.min(), best.accuracy.max()
-    chosen = row_of_choice(rows)["name"]
-    alt = f"accuracies of {len(best)} candidates, {format_percent(low)} to {format_percent(high)}; chosen: {chosen}"
+    choice = row_of_choice(rows)["name"]
+    alt = f"accuracies of {len(best)} candidates, {format_percent(low)} to {format_percent(high)}; chosen: {choice}"
     caption = (
         f"The best {len(best)} of {len(rows)} candidates by accuracy on held-out images, with 95 % "
         "intervals. The cheapest candidate within one standard error of the best is chosen."
@@ -82,7 +82,7 @@ def read_table(path):
 
 def candidates_frame(rows):
     """A row per candidate."""
-    shown = {
+    columns = {
         "candidate": rows["name"],
         "held-out accuracy, %": 100 * rows.accuracy,
         "95 % from": 100 * rows.low,
@@ -92,23 +92,23 @@ def candidates_frame(rows):
         "seconds": rows.seconds,
         "chosen": rows.chosen.astype(bool),
     }
-    return pd.DataFrame(shown)
+    return pd.DataFrame(columns)
 
 
 def study_result(card):
     """The result of the study in words."""
-    found = {"data": f"{card['data']}, {card['classes']:,} classes, {card['training_images']:,} training images"}
-    found["chosen"] = card["chosen"]["name"]
-    found["held-out accuracy"] = accuracy_interval(card["chosen"])
+    result = {"data": f"{card['data']}, {card['classes']:,} classes, {card['training_images']:,} training images"}
+    result["chosen"] = card["chosen"]["name"]
+    result["held-out accuracy"] = accuracy_interval(card["chosen"])
     if "test" in card:
-        found["test accuracy"] = f"{accuracy_interval(card['test'])} on {card['test']['images']:,} images, used once"
-        found["baseline"] = f"{accuracy_interval(card['baseline_test'])}: a linear classifier on the last features"
+        result["test accuracy"] = f"{accuracy_interval(card['test'])} on {card['test']['images']:,} images, used once"
+        result["baseline"] = f"{accuracy_interval(card['baseline_test'])}: a linear classifier on the last features"
         gap = card["difference"]
         points = [f"{100 * gap[key]:+.1f}" for key in ("value", "low", "high")]
-        found["difference"] = (
+        result["difference"] = (
             f"{points[0]} percentage points ({points[1]} to {points[2]}), McNemar's test p = {gap['p']:.2g}"
         )
-    return found | {"computing time": f"{card['spent']:,.0f} s"}
+    return result | {"computing time": f"{card['spent']:,.0f} s"}
 
 
 def accuracy_interval(row):
@@ -126,12 +126,12 @@ def draw_best_candidates(rows):
     drawing = new_figure(10, 1.2 + 0.3 * len(rows))
     axis, places = drawing.subplots(), np.arange(len(rows))
     for kind, mark in (("linear", "o"), ("finetuned", "s")):
-        some = (rows.kind == kind).to_numpy()
-        if not some.any():
+        selected = (rows.kind == kind).to_numpy()
+        if not selected.any():
             continue
-        value, low, high = 100 * rows.loc[some, ["accuracy", "low", "high"]].to_numpy().T
+        value, low, high = 100 * rows.loc[selected, ["accuracy", "low", "high"]].to_numpy().T
         bars = error_bars(value, low, high)
-        axis.errorbar(value, places[some], xerr=bars, fmt=mark, color=BLUE, ecolor=PALE, label=kind)
+        axis.errorbar(value, places[selected], xerr=bars, fmt=mark, color=BLUE, ecolor=PALE, label=kind)
     place = int(np.flatnonzero((rows.chosen.astype(bool)).to_numpy())[0]) if rows.chosen.any() else 0
     axis.plot(100 * rows.accuracy.iloc[place], place, "D", color=RED, markersize=9, label="chosen", zorder=3)
     axis.set_yticks(places, rows["name"], fontsize=9)

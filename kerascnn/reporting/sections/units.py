@@ -32,76 +32,78 @@ def units_section(subject):
     blocks, results = [paragraph(note), photo], {}
     for i, layer in enumerate(subject.layers):
         subject.on_progress(i, len(subject.layers), layer)
-        made, results[layer] = layer_blocks(subject, first, layer)
-        blocks += made
+        blocks_of_layer, results[layer] = layer_blocks(subject, first, layer)
+        blocks += blocks_of_layer
     return Section("What units respond to", tuple(blocks), {"image": name, "layers": results})
 
 
 def layer_blocks(subject, first, layer):
     """(blocks, numbers) of one layer."""
     try:
-        found = activation_maps(subject.lens, first, layer, sort="max")
+        activations = activation_maps(subject.lens, first, layer, sort="max")
     except ValueError as error:
         return [heading(layer), paragraph(error, soft=True)], {"refused": str(error)}
-    shown, silent = found.table.head(MOST), int((found.table["max"] <= 0).sum())
-    title = f"{layer}: {found.units} units, maps of {found.values.shape[1]}×{found.values.shape[2]}"
-    blocks = [heading(title), maps_figure(subject, found, shown, silent)]
+    strongest_rows, silent = activations.table.head(MOST), int((activations.table["max"] <= 0).sum())
+    title = f"{layer}: {activations.units} units, maps of {activations.values.shape[1]}×{activations.values.shape[2]}"
+    blocks = [heading(title), maps_figure(subject, activations, strongest_rows, silent)]
     try:
-        projected = deconvnet(subject.lens, first, layer=layer, top=min(STRONGEST, found.units))
+        projected = deconvnet(subject.lens, first, layer=layer, top=min(STRONGEST, activations.units))
     except ValueError as error:
         blocks.append(paragraph(error, soft=True))
     else:
-        blocks += projection_blocks(subject, found, projected, layer)
-    strongest = shown[["unit", "max", "mean", "positive"]].to_dict("records")
-    return blocks, {"units": found.units, "silent": silent, "strongest": strongest}
+        blocks += projection_blocks(subject, activations, projected, layer)
+    strongest = strongest_rows[["unit", "max", "mean", "positive"]].to_dict("records")
+    return blocks, {"units": activations.units, "silent": silent, "strongest": strongest}
 
 
-def maps_figure(subject, found, shown, silent):
+def maps_figure(subject, activations, rows, silent):
     """The maps of the most active units."""
-    maps = np.moveaxis(found.values[0], -1, 0)[: len(shown)]
-    titles = [f"{unit:.0f}  max {format_number(most)}" for unit, most in zip(shown["unit"], shown["max"], strict=True)]
+    maps = np.moveaxis(activations.values[0], -1, 0)[: len(rows)]
+    titles = [
+        f"{unit:.0f}  max {format_number(maximum)}" for unit, maximum in zip(rows["unit"], rows["max"], strict=True)
+    ]
     scale = "dark is 0; the scale of each map ends at its 99.5th percentile"
-    if found.has_negative:
+    if activations.has_negative:
         scale = (
             "white is 0, red positive, blue negative; the scale of each map ends at ± the 99.5th percentile "
             "of its |values|"
         )
     if maps[0].size == 1:
         scale = "the layer has no spatial positions: one square per unit, all on one scale"
-    some = (
-        f"the {len(maps)} of {found.units} units with the strongest response"
-        if len(maps) < found.units
+    selection = (
+        f"the {len(maps)} of {activations.units} units with the strongest response"
+        if len(maps) < activations.units
         else "all units"
     )
     alt = (
-        f"{found.layer}: maps of {some}, from unit {titles[0].replace('  max', ', up to')} to unit "
-        f"{titles[-1].replace('  max', ', up to')}; {silent} of {found.units} units are 0 everywhere"
+        f"{activations.layer}: maps of {selection}, from unit {titles[0].replace('  max', ', up to')} to unit "
+        f"{titles[-1].replace('  max', ', up to')}; {silent} of {activations.units} units are 0 everywhere"
     )
     caption = (
-        f"{some.capitalize()}, strongest first; {scale}; hatched: 0 everywhere. {silent} of {found.units} "
+        f"{selection.capitalize()}, strongest first; {scale}; hatched: 0 everywhere. {silent} of {activations.units} "
         "units are 0 everywhere."
     )
-    again = figure_code(
-        subject, f"found = visualize.activation_maps(model, photos[:1], {found.layer!r}, sort='max')", "found.plot()"
+    code = figure_code(
+        subject,
+        f"maps = visualize.activation_maps(model, photos[:1], {activations.layer!r}, sort='max')",
+        "maps.plot()",
     )
-    drawing = figures.map_sheet(maps, titles, found.has_negative)
-    return figure(drawing, alt, caption, again, name=f"maps-{found.layer}")
+    drawing = figures.map_sheet(maps, titles, activations.has_negative)
+    return figure(drawing, alt, caption, code, name=f"maps-{activations.layer}")
 
 
-def projection_blocks(subject, found, projected, layer):
+def projection_blocks(subject, activations, projected, layer):
     """For each of the strongest units its map, the projection of its maximum, and the image patch it sees."""
-    again = figure_code(
-        subject, f"visualize.deconvnet(model, photos[:1], layer={layer!r}, top={len(projected)}).plot()"
-    )
-    return block_row([block_row(unit_pictures(found, projected, k)) for k in range(len(projected))]), code_details(
-        again
-    )
+    code = figure_code(subject, f"visualize.deconvnet(model, photos[:1], layer={layer!r}, top={len(projected)}).plot()")
+    return block_row(
+        [block_row(unit_pictures(activations, projected, k)) for k in range(len(projected))]
+    ), code_details(code)
 
 
-def unit_pictures(found, projected, k):
+def unit_pictures(activations, projected, k):
     """The three pictures of a unit."""
     unit, strength = int(projected.metadata["units"][k]), format_number(float(projected.scores[k]))
-    place = [*found.table["unit"]].index(unit)
+    place = [*activations.table["unit"]].index(unit)
     box = clip_box(projected.metadata["boxes"][k], projected.images.shape[1:3])
     high, wide = box[2] - box[0], box[3] - box[1]
     signal, scale = figures.signal_colors(crop_box(projected.values[k], box, 0.0))
@@ -109,33 +111,33 @@ def unit_pictures(found, projected, k):
     sees = f"receptive field {'all' if (high, wide) == projected.images.shape[1:3] else ''} {high}×{wide} px".replace(
         "  ", " "
     )
-    called, share = f"unit {unit} of {found.layer}", f"{found.table['positive'].iloc[place]:.0%}"
+    unit_label, share = f"unit {unit} of {activations.layer}", f"{activations.table['positive'].iloc[place]:.0%}"
     return (
         pixel_picture(
-            unit_map(found, place),
-            f"{called}: above 0 at {share} of the positions, maximum {strength}",
+            unit_map(activations, place),
+            f"{unit_label}: above 0 at {share} of the positions, maximum {strength}",
             f"unit {unit}: up to {strength}",
             SIDE,
             kind="map",
-            name=f"u-{found.layer}-{unit}",
+            name=f"u-{activations.layer}-{unit}",
         ),
         pixel_picture(
             signal,
-            f"what {called} responded to within its receptive field of {high}×{wide} pixels; {scale.words}",
+            f"what {unit_label} responded to within its receptive field of {high}×{wide} pixels; {scale.words}",
             f"±{format_number(scale.high)}",
             SIDE,
             kind="map",
         ),
-        pixel_picture(patch, f"image patch in the receptive field of {called}", sees, SIDE),
+        pixel_picture(patch, f"image patch in the receptive field of {unit_label}", sees, SIDE),
     )
 
 
-def unit_map(found, place):
+def unit_map(activations, place):
     """The map of a unit in colors, as large as the pictures beside it."""
-    values = found.values[0, ..., place]
-    together = scale_for(found.values[0], found.has_negative, 100) if values.size == 1 else None
+    values = activations.values[0, ..., place]
+    shared_scale = scale_for(activations.values[0], activations.has_negative, 100) if values.size == 1 else None
     shape = round(2 * SIDE * values.shape[0] / values.shape[1]), 2 * SIDE
-    return figures.map_tile(values, shape, found.has_negative, together)
+    return figures.map_tile(values, shape, activations.has_negative, shared_scale)
 
 
 def clip_box(box, size):
