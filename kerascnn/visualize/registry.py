@@ -59,9 +59,9 @@ class Method:
     def parameters(self):
         """{name: `Parameter`} in the order of its signature, without ``**options``."""
         arguments = self._definition.args
-        plain, helps = [*arguments.posonlyargs, *arguments.args], self._helps()
-        defaults = [None] * (len(plain) - len(arguments.defaults)) + [*arguments.defaults, *arguments.kw_defaults]
-        names = [each.arg for each in (*plain, *arguments.kwonlyargs)]
+        positional, helps = [*arguments.posonlyargs, *arguments.args], self._helps()
+        defaults = [None] * (len(positional) - len(arguments.defaults)) + [*arguments.defaults, *arguments.kw_defaults]
+        names = [argument.arg for argument in (*positional, *arguments.kwonlyargs)]
         return {
             name: Parameter(name, default is None, _literal(default), helps.get(name, ""))
             for name, default in zip(names, defaults, strict=True)
@@ -158,10 +158,10 @@ def argument_helps(docstring):
     _, _, section = docstring.partition("\nArgs:\n")
     helps, names = {}, ()
     for line in section.split("\n"):
-        named = ARGUMENT.fullmatch(line)
-        if named:
-            names = named[1].split(", ")
-            helps |= dict.fromkeys(names, named[2])
+        match = ARGUMENT.fullmatch(line)
+        if match:
+            names = match[1].split(", ")
+            helps |= dict.fromkeys(names, match[2])
         elif line.startswith(" " * 8):
             helps |= {name: f"{helps[name]} {line.strip()}" for name in names}
         else:

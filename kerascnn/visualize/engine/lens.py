@@ -74,18 +74,18 @@ class Lens:
         if name is None and len(images) == 1:
             return images[0]
         if name not in self.inputs:
-            what = "several inputs" if images else "no input of images (N, H, W, C)"
-            said = f"{self.name} has {what}: {', '.join(self.inputs)}"
-            raise ValueError(f"`input` should be the name of the image input; {said}. Received: {name!r}")
+            problem = "several inputs" if images else "no input of images (N, H, W, C)"
+            description = f"{self.name} has {problem}: {', '.join(self.inputs)}"
+            raise ValueError(f"`input` should be the name of the image input; {description}. Received: {name!r}")
         return name
 
     def _output(self, model, name):
         """The call whose first tensor is the output that counts."""
-        given = model.outputs if isinstance(model, keras.Sequential) else model.output
-        tensors = [*given.values()] if isinstance(given, dict) else given  # flattened, a dict would be sorted
+        outputs = model.outputs if isinstance(model, keras.Sequential) else model.output
+        tensors = [*outputs.values()] if isinstance(outputs, dict) else outputs  # flattened, a dict would be sorted
         ends = dict(zip(map(id, model.outputs), self.graph.ends, strict=True))
         nodes = [ends[id(tensor)] for tensor in keras.tree.flatten(tensors)]
-        keys = [*given] if isinstance(given, dict) else [node.name for node in nodes]
+        keys = [*outputs] if isinstance(outputs, dict) else [node.name for node in nodes]
         keys = keys if len(keys) == len(nodes) else [node.name for node in nodes]
         if name is None and (len(nodes) == 1 or "probs" in keys):
             return nodes[keys.index("probs") if "probs" in keys else 0]
@@ -167,17 +167,18 @@ def lens(
     """
     if isinstance(model, Lens):
         return model
-    plain = preprocess is None and input is None and output is None
+    is_default = preprocess is None and input is None and output is None
     if not isinstance(model, keras.Model):
         raise ValueError(f"`model` should be a Functional or built Sequential Keras model. Received: {model!r}")
-    kept = _LENSES.get(model) if plain else None
-    if kept is None or kept.layer_identities != layer_identities(kept.graph):  # someone gave a layer another activation
-        kept = Lens(model, preprocess=preprocess, input=input, output=output)
-        if plain:
-            _LENSES[model] = kept
+    cached = _LENSES.get(model) if is_default else None
+    # a layer may have got another activation since
+    if cached is None or cached.layer_identities != layer_identities(cached.graph):
+        cached = Lens(model, preprocess=preprocess, input=input, output=output)
+        if is_default:
+            _LENSES[model] = cached
         else:
-            kept.kept_model = model  # the model lives as long as the lens that the user holds
-    return kept
+            cached.kept_model = model  # the model lives as long as the lens that the user holds
+    return cached
 
 
 def layer_identities(graph):
@@ -188,14 +189,14 @@ def layer_identities(graph):
 class Run:
     """One batch on its way through a network, while a function is compiled: activations, score, signals back."""
 
-    def __init__(self, lens, pixels, others, rule=None, layers=()):
-        """With ``wanted`` layers, only what they depend on is run, so that it takes images of any size that fits."""
+    def __init__(self, lens, pixels, other_inputs, rule=None, layers=()):
+        """With ``layers``, only what they depend on is run, so that it takes images of any size that fits."""
         self.lens, self.pixels = lens, pixels
-        given = {**others, lens.input: lens.preprocess(pixels)}
+        inputs = {**other_inputs, lens.input: lens.preprocess(pixels)}
         self.rule = rule
         graph = lens.subgraph(layers)
         with keras.StatelessScope():  # no variable changes, no loss is kept
-            values = run_graph(graph, [given[node.name] for node in graph.inputs], perform=self._perform)
+            values = run_graph(graph, [inputs[node.name] for node in graph.inputs], perform=self._perform)
         ends = logits_and_probs(values[lens.output.name]) if lens.output.name in values else {}
         self.values = values | ends | {INPUT: pixels}
 
@@ -229,10 +230,10 @@ class Run:
         target = layer if tf.is_tensor(layer) else self.values[self.lens.tap(layer)]
         scale = LOSS_SCALE if self.lens.uses_float16 else 1.0
         start = tf.ones_like(score) if start is None else start
-        found = tf.gradients(score, target, grad_ys=scale * start)[0]
-        if found is None:
+        gradient = tf.gradients(score, target, grad_ys=scale * start)[0]
+        if gradient is None:
             return tf.zeros_like(tf.cast(target, tf.float32))
-        return tf.cast(tf.convert_to_tensor(found), tf.float32) / scale
+        return tf.cast(tf.convert_to_tensor(gradient), tf.float32) / scale
 
 
 def logits_and_probs(output):
@@ -278,10 +279,10 @@ def _gradient_deconvnet(op, signal):
 @tf.RegisterGradient("kerascnn_redirected")
 def _gradient_redirected(op, signal):
     z = op.inputs[0]
-    passed = tf.where(z > 0, signal, tf.zeros_like(signal))
+    rectified = tf.where(z > 0, signal, tf.zeros_like(signal))
     through = tf.where((z > 0) | (signal > 0), signal, tf.zeros_like(signal))
-    dead = tf.reduce_all(tf.equal(passed, 0), axis=tuple(range(1, len(z.shape))), keepdims=True)
-    return tf.where(dead, through, passed)
+    dead = tf.reduce_all(tf.equal(rectified, 0), axis=tuple(range(1, len(z.shape))), keepdims=True)
+    return tf.where(dead, through, rectified)
 
 
 @tf.RegisterGradient("kerascnn_open")

@@ -44,8 +44,8 @@ class LoopNetwork:
     others: dict
 
     def __call__(self, pixels):
-        wanted = self.loop.score.layers if self.loop.score else ()
-        return Run(self.lens, pixels, self.others, self.loop.rule, layers=wanted)
+        layers = self.loop.score.layers if self.loop.score else ()
+        return Run(self.lens, pixels, self.others, self.loop.rule, layers=layers)
 
     def score(self, run):
         """The loop's score of each image of a run."""
@@ -65,7 +65,7 @@ def iterate(
     lens,
     loop,
     state,
-    now,
+    schedule,
     constants=None,
     *,
     others=None,
@@ -77,77 +77,89 @@ def iterate(
     batch_size=None,
     on_progress=None,
 ):
-    """Run a `Loop` from ``state``, arrays with a row an image, over the steps of ``now``, arrays (steps, N or 1, ..).
+    """Run a `Loop` from ``state``, arrays with a row an image, over the steps of ``schedule``.
 
-    ``size``: (H, W, C) of the images, where the state writes them otherwise. ``rows``: which images, if not all.
-    ``group``: so many, one after the other, are always in one chunk. ``keep`` has rising counts of steps after which
-    the state is kept, and ``is_done(state, said)`` says whether a chunk may end before.
-    ``on_progress(done, total, what)`` hears of steps of images and may raise to end it.
+    ``schedule``: arrays (steps, N or 1, ..) of values that change from step to step. ``size``: (H, W, C) of the images,
+    if not those of the state. ``rows``: the images to run, if not all. ``group``: number of consecutive images that are
+    always in one chunk. ``snapshots``: rising numbers of steps after which the state is kept. ``is_done(state,
+    history)``: whether a chunk may end early. ``on_progress(done, total, what)`` counts steps of images and may raise
+    to stop.
     """
-    count, steps = len(next(iter(state.values()))), len(next(iter(now.values())))
+    count, steps = len(next(iter(state.values()))), len(next(iter(schedule.values())))
     order = np.arange(count) if rows is None else np.flatnonzero(rows)
-    now = {"k": np.arange(steps, dtype=np.int32)[:, None], **now}
+    schedule = {"k": np.arange(steps, dtype=np.int32)[:, None], **schedule}
     feeds = loop.score.feeds if loop.score else ()
-    beside = broadcast_rows(count, {"given": constants or {}, "score": tuple(feeds), "inputs": others or {}})
-    size, first, parts, total = size or image_shape(lens, state), 0, [], len(order) * steps
+    row_data = broadcast_rows(count, {"given": constants or {}, "score": tuple(feeds), "inputs": others or {}})
+    size, first, trajectories, total = size or image_shape(lens, state), 0, [], len(order) * steps
     limit = max((batch_size or batch_limit(lens, size, True)) // group, 1) * group
     while first < len(order):
-        some = order[first : first + limit]
-        chunk = [tf.nest.map_structure(lambda a, some=some: a[some], arrays) for arrays in (state, beside)]
-        mine = {name: a[:, some] if a.shape[1] > 1 else a for name, a in now.items()}
-        heard = on_progress and (
-            lambda done, first=first, some=some: on_progress(first * steps + len(some) * done, total, "steps")
+        chunk_rows = order[first : first + limit]
+        chunk = [
+            tf.nest.map_structure(lambda a, chunk_rows=chunk_rows: a[chunk_rows], arrays)
+            for arrays in (state, row_data)
+        ]
+        chunk_schedule = {name: a[:, chunk_rows] if a.shape[1] > 1 else a for name, a in schedule.items()}
+        report_steps = on_progress and (
+            lambda done, first=first, chunk_rows=chunk_rows: on_progress(
+                first * steps + len(chunk_rows) * done, total, "steps"
+            )
         )
         try:
-            parts.append(run_chunk(lens, loop, *chunk, mine, snapshots, is_done, heard))
+            trajectories.append(run_chunk(lens, loop, *chunk, chunk_schedule, snapshots, is_done, report_steps))
         except tf.errors.ResourceExhaustedError:
             if limit == group:
                 raise
             limit = lens.limits[size, True] = max(limit // 2 // group, 1) * group
             continue
-        first += len(some)
-    return join_chunks(parts)
+        first += len(chunk_rows)
+    return join_chunks(trajectories)
 
 
-def run_chunk(lens, loop, state, beside, now, snapshots, is_done, progress):
+def run_chunk(lens, loop, state, row_data, schedule, snapshots, is_done, progress):
     """One chunk through all its steps."""
-    steps, done, said, kept = len(now["k"]), 0, [], []
+    steps, done, histories, snapshot_states = len(schedule["k"]), 0, [], []
     marks = sorted({*range(STRETCH, steps, STRETCH), *(k for k in snapshots if 0 < k < steps), steps})
     for mark in marks:
-        part = {name: tf.constant(array[done:mark]) for name, array in now.items()}
-        run = loop_program(lens, loop, state, beside, part)
-        tensors = tf.nest.map_structure(tf.constant, (state, beside))
-        state, more = tf.nest.map_structure(lambda a: a.numpy(), run(*tensors, part))
-        said.append(more)
+        step_values = {name: tf.constant(array[done:mark]) for name, array in schedule.items()}
+        run = loop_program(lens, loop, state, row_data, step_values)
+        tensors = tf.nest.map_structure(tf.constant, (state, row_data))
+        state, history = tf.nest.map_structure(lambda a: a.numpy(), run(*tensors, step_values))
+        histories.append(history)
         done = mark
         if mark in snapshots:
-            kept.append(state)
+            snapshot_states.append(state)
         if progress:
             progress(done)
-        if is_done and is_done(state, more):
+        if is_done and is_done(state, history):
             break
-    said = {name: np.concatenate([each[name] for each in said]) for name in loop.reports}
-    still = {name: np.pad(a, ((0, steps - done), (0, 0)), mode="edge") for name, a in said.items()}
+    histories = {name: np.concatenate([history_part[name] for history_part in histories]) for name in loop.reports}
+    padded = {name: np.pad(a, ((0, steps - done), (0, 0)), mode="edge") for name, a in histories.items()}
     if progress and done < steps:
         progress(steps)
-    return Trajectory(state, still, kept + [state] * (len(snapshots) - len(kept)))
+    return Trajectory(state, padded, snapshot_states + [state] * (len(snapshots) - len(snapshot_states)))
 
 
-def join_chunks(parts):
+def join_chunks(trajectories):
     """The courses of all chunks as one."""
     join = lambda *arrays: np.concatenate(arrays)  # noqa: E731
-    state = tf.nest.map_structure(join, *[part.state for part in parts])
-    said = {name: np.concatenate([part.history[name] for part in parts], axis=1) for name in parts[0].history}
-    kept = [tf.nest.map_structure(join, *states) for states in zip(*[part.snapshots for part in parts], strict=True)]
-    return Trajectory(state, said, kept)
+    state = tf.nest.map_structure(join, *[trajectory.state for trajectory in trajectories])
+    history = {
+        name: np.concatenate([trajectory.history[name] for trajectory in trajectories], axis=1)
+        for name in trajectories[0].history
+    }
+    snapshots = [
+        tf.nest.map_structure(join, *states)
+        for states in zip(*[trajectory.snapshots for trajectory in trajectories], strict=True)
+    ]
+    return Trajectory(state, history, snapshots)
 
 
-def loop_program(lens, loop, state, beside, now):
+def loop_program(lens, loop, state, row_data, schedule):
     """The compiled loop for states of this shape; made once, for any number of images and steps."""
     rows = lambda a: tf.TensorSpec((None, *a.shape[1:]), a.dtype)  # noqa: E731
     specs = (
-        *tf.nest.map_structure(rows, (state, beside)),
-        {name: tf.TensorSpec((None, None, *a.shape[2:]), a.dtype) for name, a in now.items()},
+        *tf.nest.map_structure(rows, (state, row_data)),
+        {name: tf.TensorSpec((None, None, *a.shape[2:]), a.dtype) for name, a in schedule.items()},
     )
     return compile_once(lens, loop, specs, lambda: build_loop(lens, loop))
 
@@ -159,34 +171,34 @@ def build_loop(lens, loop):
     which would take half as long again.
     """
 
-    def run_step(state, here, beside):
-        after, more = loop.step(
-            LoopNetwork(lens, loop, beside["score"], beside["inputs"]), state, here, beside["given"]
+    def run_step(state, step_values, row_data):
+        new_state, reports = loop.step(
+            LoopNetwork(lens, loop, row_data["score"], row_data["inputs"]), state, step_values, row_data["given"]
         )
-        after = {name: tf.cast(tf.ensure_shape(after[name], a.shape), a.dtype) for name, a in state.items()}
-        return after, {name: tf.cast(more[name], tf.float32) for name in loop.reports}
+        new_state = {name: tf.cast(tf.ensure_shape(new_state[name], a.shape), a.dtype) for name, a in state.items()}
+        return new_state, {name: tf.cast(reports[name], tf.float32) for name in loop.reports}
 
     step = tf.function(run_step, autograph=False, experimental_attributes={"_noinline": True})
 
-    def run_loop(state, beside, now):
-        steps, count = tf.shape(now["k"])[0], tf.shape(next(iter(state.values())))[0]
-        said = {name: tf.TensorArray(tf.float32, steps) for name in loop.reports}
+    def run_loop(state, row_data, schedule):
+        steps, count = tf.shape(schedule["k"])[0], tf.shape(next(iter(state.values())))[0]
+        history = {name: tf.TensorArray(tf.float32, steps) for name in loop.reports}
 
-        def body(k, state, said):
-            after, more = step(state, {name: array[k] for name, array in now.items()}, beside)
-            after = {name: tf.ensure_shape(after[name], array.shape) for name, array in state.items()}
-            return k + 1, after, {name: said[name].write(k, more[name]) for name in said}
+        def body(k, state, history):
+            new_state, reports = step(state, {name: array[k] for name, array in schedule.items()}, row_data)
+            new_state = {name: tf.ensure_shape(new_state[name], array.shape) for name, array in state.items()}
+            return k + 1, new_state, {name: history[name].write(k, reports[name]) for name in history}
 
-        _, state, said = tf.while_loop(
-            lambda k, *_: k < steps, body, (tf.constant(0), dict(state), said), parallel_iterations=1
+        _, state, history = tf.while_loop(
+            lambda k, *_: k < steps, body, (tf.constant(0), dict(state), history), parallel_iterations=1
         )
-        said = {name: tf.reshape(array.stack(), (steps, count)) for name, array in said.items()}
-        return state, said
+        history = {name: tf.reshape(array.stack(), (steps, count)) for name, array in history.items()}
+        return state, history
 
     return run_loop
 
 
 def image_shape(lens, state):
     """The size of the images in a state: of its largest (N, H, W, C), else that of the model."""
-    found = [array.shape[1:] for array in state.values() if np.ndim(array) == 4]
-    return max(found, key=np.prod) if found else tuple(side or 0 for side in lens.shape)
+    shapes = [array.shape[1:] for array in state.values() if np.ndim(array) == 4]
+    return max(shapes, key=np.prod) if shapes else tuple(side or 0 for side in lens.shape)

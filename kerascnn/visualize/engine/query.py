@@ -39,9 +39,9 @@ class Pictures:
 
     def at(self, rows):
         """Some of them: a slice, or an array of numbers."""
-        others = {name: array if len(array) == 1 else array[rows] for name, array in self.others.items()}
+        other_inputs = {name: array if len(array) == 1 else array[rows] for name, array in self.others.items()}
         names = tuple(np.array(self.names, object)[rows])
-        return Pictures(self.pixels[rows], names, others)
+        return Pictures(self.pixels[rows], names, other_inputs)
 
 
 def pictures(lens, images):
@@ -51,31 +51,31 @@ def pictures(lens, images):
     """
     if isinstance(images, Pictures):
         return images
-    others = {}
+    other_inputs = {}
     if isinstance(images, dict):
         wrong = set(images) ^ set(lens.inputs)
         if wrong:
             expected = ", ".join(lens.inputs)
             raise ValueError(f"`images` should have the inputs {expected}. Received: {', '.join(images)}")
-        others = {name: np.asarray(array) for name, array in images.items() if name != lens.input}
+        other_inputs = {name: np.asarray(array) for name, array in images.items() if name != lens.input}
         images = images[lens.input]
     elif len(lens.inputs) > 1:
         raise ValueError(f"`images` should be a dict with the inputs {', '.join(lens.inputs)} of {lens.name}")
     array = as_model_input(images, lens.shape)
     if array is not None:
-        found = Pictures(array, tuple(f"image {i}" for i in range(len(array))), others)
+        result = Pictures(array, tuple(f"image {i}" for i in range(len(array))), other_inputs)
     else:
         photos = as_batch(images)
-        found = Pictures(photos.array(classifier(lens.model).preprocessing), photos.names, others)
-    if not len(found):
+        result = Pictures(photos.array(classifier(lens.model).preprocessing), photos.names, other_inputs)
+    if not len(result):
         raise ValueError("`images` should have at least one image. Received: none")
-    for name, array in others.items():
-        if len(array) not in (1, len(found)):
+    for name, array in other_inputs.items():
+        if len(array) not in (1, len(result)):
             raise ValueError(
                 f"`images` should have the same number of rows for {name} as for the other inputs. Received: "
                 f"{len(array)}"
             )
-    return found
+    return result
 
 
 def as_model_input(images, shape):
@@ -87,7 +87,9 @@ def as_model_input(images, shape):
             return None
         images = np.asarray(images)
     images = images[None] if images.ndim == 3 else images
-    fits = images.ndim == 4 and all(own in (None, side) for own, side in zip(shape, images.shape[1:], strict=True))
+    fits = images.ndim == 4 and all(
+        expected in (None, side) for expected, side in zip(shape, images.shape[1:], strict=True)
+    )
     return np.asarray(images, np.float32) if fits else None
 
 
@@ -125,7 +127,7 @@ class Query:
     backward: bool = True
 
 
-def run_query(lens, query, pixels, others=None, *, batch_size=None, on_progress=None):
+def run_query(lens, query, pixels, other_inputs=None, *, batch_size=None, on_progress=None):
     """{name: array} of answers to a question.
 
     ``on_progress(done, total, what)`` hears how far it is and may raise to end it.
@@ -135,19 +137,19 @@ def run_query(lens, query, pixels, others=None, *, batch_size=None, on_progress=
     pixels = np.asarray(pixels, np.float32)
     count, samples = len(pixels), query.samples or 1
     feeds = query.score.feeds if query.score else ()
-    beside = broadcast_rows(count, {"answer": query.extra, "score": tuple(feeds), "inputs": others or {}})
-    found, done, limit = {}, 0, batch_size or batch_limit(lens, pixels.shape[1:], query.backward)
+    row_data = broadcast_rows(count, {"answer": query.extra, "score": tuple(feeds), "inputs": other_inputs or {}})
+    results, done, limit = {}, 0, batch_size or batch_limit(lens, pixels.shape[1:], query.backward)
     while done < count * samples:
-        images, within = chunk_ranges(done, count, samples, limit)
-        drawn = query.draw(images, within) if query.samples else {}
-        weight = drawn.pop("weight", np.full((1, len(within)), 1 / samples, np.float32))
+        images, sample_range = chunk_ranges(done, count, samples, limit)
+        sample_values = query.draw(images, sample_range) if query.samples else {}
+        weight = sample_values.pop("weight", np.full((1, len(sample_range)), 1 / samples, np.float32))
         rows = slice(images.start, images.stop)
         try:
-            answers = query_program(lens, query, pixels, drawn, beside)(
+            answers = query_program(lens, query, pixels, sample_values, row_data)(
                 tf.constant(pixels[rows]),
                 tf.constant(weight),
-                {name: tf.constant(array) for name, array in drawn.items()},
-                tf.nest.map_structure(lambda a, rows=rows: tf.constant(np.ascontiguousarray(a[rows])), beside),
+                {name: tf.constant(array) for name, array in sample_values.items()},
+                tf.nest.map_structure(lambda a, rows=rows: tf.constant(np.ascontiguousarray(a[rows])), row_data),
             )
         except tf.errors.ResourceExhaustedError:
             if limit == 1:
@@ -155,18 +157,18 @@ def run_query(lens, query, pixels, others=None, *, batch_size=None, on_progress=
             limit = lens.limits[pixels.shape[1:], query.backward] = limit // 2
             continue
         for name, answer in answers.items():
-            store_answer(found, name, answer.numpy(), query, (count, samples), (images, within))
-        done += len(images) * len(within)
+            store_answer(results, name, answer.numpy(), query, (count, samples), (images, sample_range))
+        done += len(images) * len(sample_range)
         if on_progress:
             on_progress(done, count * samples, "images")
-    return found
+    return results
 
 
-def read_activations(lens, shown, layers, batch_size=None):
+def read_activations(lens, images, layers, batch_size=None):
     """{layer: its activations (N, ..), float32} of `Pictures`, in inference."""
     layers = tuple(layers)
     question = Query(("read", *layers), lambda run, score: {layer: run[layer] for layer in layers}, backward=False)
-    return run_query(lens, question, shown.pixels, shown.others, batch_size=batch_size)
+    return run_query(lens, question, images.pixels, images.others, batch_size=batch_size)
 
 
 def chunk_ranges(done, count, samples, limit):
@@ -177,26 +179,26 @@ def chunk_ranges(done, count, samples, limit):
     return range(image, min(image + max(limit // samples, 1), count)), range(samples)
 
 
-def store_answer(found, name, answer, query, shape, part):
+def store_answer(results, name, answer, query, shape, ranges):
     """Put a chunk's answer in its place, averaged answers added up."""
-    images, within = (slice(r.start, r.stop) for r in part)
+    images, sample_slice = (slice(r.start, r.stop) for r in ranges)
     if name in query.mean:
-        whole = found.setdefault(name, np.zeros((shape[0], *answer.shape[1:]), np.float32))
-        whole[images] += answer
+        result = results.setdefault(name, np.zeros((shape[0], *answer.shape[1:]), np.float32))
+        result[images] += answer
         return
     answer = answer if query.samples else answer[:, 0]
     dims = shape if query.samples else shape[:1]
-    whole = found.setdefault(name, np.empty((*dims, *answer.shape[len(dims) :]), answer.dtype))
-    whole[(images, within)[: len(dims)]] = answer
+    result = results.setdefault(name, np.empty((*dims, *answer.shape[len(dims) :]), answer.dtype))
+    result[(images, sample_slice)[: len(dims)]] = answer
 
 
-def query_program(lens, query, pixels, samples_drawn, beside):
+def query_program(lens, query, pixels, samples_drawn, row_data):
     """The compiled function for a question about images of this size; made once."""
     signature = (
         tf.TensorSpec((None, *pixels.shape[1:]), tf.float32),
         tf.TensorSpec((None, None), tf.float32),
         {name: tf.TensorSpec((None, None, *np.shape(a)[2:]), a.dtype) for name, a in samples_drawn.items()},
-        tf.nest.map_structure(lambda a: tf.TensorSpec((None, *a.shape[1:]), a.dtype), beside),
+        tf.nest.map_structure(lambda a: tf.TensorSpec((None, *a.shape[1:]), a.dtype), row_data),
     )
     return compile_once(lens, query, signature, lambda: build_answer(lens, query))
 
@@ -218,15 +220,15 @@ def broadcast_rows(count, arrays):
 def build_answer(lens, query):
     """The function that is compiled: expand, run, answer, average."""
 
-    def answer_batch(pixels, weight, samples_drawn, beside):
+    def answer_batch(pixels, weight, samples_drawn, row_data):
         images, samples = tf.shape(pixels)[0], tf.shape(weight)[1]
         if query.expand:
-            made = query.expand(pixels[:, None], **samples_drawn)
-            pixels = tf.ensure_shape(tf.reshape(made, (-1, *pixels.shape[1:])), pixels.shape)
-            beside = tf.nest.map_structure(lambda a: tf.repeat(a, samples, axis=0), beside)
-        run = Run(lens, pixels, beside["inputs"], query.rule)
-        score = run.score(query.score, beside["score"]) if query.score else None
-        answers = query.answer(run, score, **beside["answer"])
+            expanded = query.expand(pixels[:, None], **samples_drawn)
+            pixels = tf.ensure_shape(tf.reshape(expanded, (-1, *pixels.shape[1:])), pixels.shape)
+            row_data = tf.nest.map_structure(lambda a: tf.repeat(a, samples, axis=0), row_data)
+        run = Run(lens, pixels, row_data["inputs"], query.rule)
+        score = run.score(query.score, row_data["score"]) if query.score else None
+        answers = query.answer(run, score, **row_data["answer"])
         return {name: average_samples(name, answer, images, samples, weight) for name, answer in answers.items()}
 
     def average_samples(name, answer, images, samples, weight):
@@ -239,11 +241,11 @@ def build_answer(lens, query):
 def batch_limit(lens, shape, backward):
     """How many images of a shape may be in a network at once, from the size of its activations."""
     if (shape, backward) not in lens.limits:
-        each = 4 * sum(
+        bytes_per_image = 4 * sum(
             math.prod(side or 0 for side in fill_open_sides(node.shape, lens, shape)) for node in lens.graph.nodes
         )
-        each = each * 1.5 if backward else each / 2
-        lens.limits[shape, backward] = int(min(max(MEMORY // max(each, 1), 1), MOST))
+        bytes_per_image = bytes_per_image * 1.5 if backward else bytes_per_image / 2
+        lens.limits[shape, backward] = int(min(max(MEMORY // max(bytes_per_image, 1), 1), MOST))
     return lens.limits[shape, backward]
 
 

@@ -42,10 +42,10 @@ class Score:
     def __add__(self, other):
         if not isinstance(other, Score):
             return self if other == 0 else NotImplemented  # 0: what `sum` begins with
-        mine = len(self.feeds)
+        feed_count = len(self.feeds)
         return Score(
             tuple(dict.fromkeys(self.layers + other.layers)),
-            lambda acts, *feeds: self.of(acts, *feeds[:mine]) + other.of(acts, *feeds[mine:]),
+            lambda acts, *feeds: self.of(acts, *feeds[:feed_count]) + other.of(acts, *feeds[feed_count:]),
             f"{self.name} - {other.name[1:]}" if other.name.startswith("-") else f"{self.name} + {other.name}",
             self.feeds + other.feeds,
             ("+", self.key, other.key),
@@ -139,13 +139,17 @@ def neuron(layer: str, unit: int | Array, y: int | None = None, x: int | None = 
         height, width = a.shape[1:3]
         place = ops.where(place < 0, ops.convert_to_tensor([[height // 2, width // 2]]), place)
         flat = ops.reshape(a, (-1, height * width, a.shape[-1]))
-        here = place[:, 0] * width + place[:, 1]
-        return _take_entry(ops.take_along_axis(flat, ops.reshape(here, (-1, 1, 1)), 1)[:, 0], channel)
+        flat_index = place[:, 0] * width + place[:, 1]
+        return _take_entry(ops.take_along_axis(flat, ops.reshape(flat_index, (-1, 1, 1)), 1)[:, 0], channel)
 
-    where = "" if y is None else f" at ({y}, {x})"
+    position_text = "" if y is None else f" at ({y}, {x})"
     place = np.array([[-1 if y is None else y, -1 if x is None else x]], np.int32)
     return Score(
-        (layer,), of, f"{layer_label(layer)}:{_unit_label(unit)}{where}", (_as_numbers(unit), place), ("neuron", layer)
+        (layer,),
+        of,
+        f"{layer_label(layer)}:{_unit_label(unit)}{position_text}",
+        (_as_numbers(unit), place),
+        ("neuron", layer),
     )
 
 
@@ -181,8 +185,8 @@ def peak(layer: str, unit: int | Array) -> Score:
         if len(a.shape) == 2:
             return _take_entry(a, k)
         flat = ops.reshape(a, (-1, a.shape[1] * a.shape[2], a.shape[-1]))
-        mine = ops.take_along_axis(flat, ops.reshape(k, (-1, 1, 1)), 2)[..., 0]
-        return ops.take_along_axis(mine, ops.argmax(mine, 1)[:, None], 1)[:, 0]
+        channel_values = ops.take_along_axis(flat, ops.reshape(k, (-1, 1, 1)), 2)[..., 0]
+        return ops.take_along_axis(channel_values, ops.argmax(channel_values, 1)[:, None], 1)[:, 0]
 
     name = f"strongest position of {layer_label(layer)}:{_unit_label(unit)}"
     return Score((layer,), of, name, (_as_numbers(unit),), ("peak", layer))
@@ -270,26 +274,26 @@ def distance(layer: str, target: Array) -> Score:
     )
 
 
-def as_score(given):
+def as_score(score):
     """A `Score` from a `Score`, a score of tf-keras-vis, or a function of the logits."""
-    if isinstance(given, Score):
-        return given
-    kind = type(given).__name__
+    if isinstance(score, Score):
+        return score
+    kind = type(score).__name__
     if kind == "CategoricalScore":  # reads row i of its batch for class i, which a chunk of a batch does not have
-        return logit(given.indices if len(given.indices) > 1 else given.indices[0])
+        return logit(score.indices if len(score.indices) > 1 else score.indices[0])
     if kind == "BinaryScore":
-        return logit([int(value) for value in given.target_values])
-    if not callable(given):
-        raise ValueError(f"`score` should be a Score, or a function of the logits (N, classes). Received: {given!r}")
+        return logit([int(value) for value in score.target_values])
+    if not callable(score):
+        raise ValueError(f"`score` should be a Score, or a function of the logits (N, classes). Received: {score!r}")
 
     def of(acts):
-        value = given(acts[LOGITS])
+        value = score(acts[LOGITS])
         value = ops.stack(value) if isinstance(value, list | tuple) else ops.convert_to_tensor(value)
         if len(value.shape) != 1:
             raise ValueError(f"`score` should return one number per image, shape (N,). Received: {tuple(value.shape)}")
         return value
 
-    return Score((LOGITS,), of, getattr(given, "__name__", kind), (), ("function", given))
+    return Score((LOGITS,), of, getattr(score, "__name__", kind), (), ("function", score))
 
 
 def layer_label(layer):
@@ -297,9 +301,9 @@ def layer_label(layer):
     return getattr(layer, "name", layer).removeprefix("//")
 
 
-def both_classes(probs, other=lambda p: 1 - p):
+def both_classes(probs, complement=lambda p: 1 - p):
     """(1 - p, p) of a single sigmoid's p; other outputs unchanged."""
-    return ops.concatenate([other(probs), probs], -1) if probs.shape[-1] == 1 else probs
+    return ops.concatenate([complement(probs), probs], -1) if probs.shape[-1] == 1 else probs
 
 
 def _class_score(classes, word, layer, change):
@@ -308,17 +312,17 @@ def _class_score(classes, word, layer, change):
     return Score((layer,), lambda acts, k: _take_class(change(acts[layer]), k), name, (numbers,), (word,))
 
 
-def _unit_label(given):
+def _unit_label(units):
     """The number of a unit, or that it differs between images."""
-    numbers = set(np.atleast_1d(given).tolist())
+    numbers = set(np.atleast_1d(units).tolist())
     return numbers.pop() if len(numbers) == 1 else "a different unit for each image"
 
 
-def _as_numbers(given):
-    numbers = np.atleast_1d(np.asarray(given))
+def _as_numbers(values):
+    numbers = np.atleast_1d(np.asarray(values))
     if numbers.dtype.kind not in "iu" or numbers.ndim != 1 or (numbers < 0).any():
         raise ValueError(
-            f"`classes` or `unit` should be one non-negative integer, or one per image. Received: {given!r}"
+            f"`classes` or `unit` should be one non-negative integer, or one per image. Received: {values!r}"
         )
     return numbers.astype(np.int32)
 

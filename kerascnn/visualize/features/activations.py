@@ -202,30 +202,30 @@ CLIP = 99.5  # percentile that is the end of a scale
 def draw_activation_maps(result, image, norm):
     """Draw input and strongest unit at the left, the grid at the right, and a color bar for a common scale."""
     maps = np.moveaxis(result.values[image], 2, 0)[:TILES]
-    shown, step = subsample_maps(maps)
-    painted, limits = color_maps(shown, norm, result.has_negative)
-    columns = grid_columns(len(shown), 1.3)
-    zoom = min(zoom_factor(shown.shape[1:], columns, WIDE), max(1, LARGEST // min(shown.shape[1:])))
+    displayed, step = subsample_maps(maps)
+    painted, limits = color_maps(displayed, norm, result.has_negative)
+    columns = grid_columns(len(displayed), 1.3)
+    zoom = min(zoom_factor(displayed.shape[1:], columns, WIDE), max(1, LARGEST // min(displayed.shape[1:])))
     grid = tile_grid(enlarge_tiles(painted, zoom), columns)
     unit, row, column = result.strongest(image)
     photo, factor = enlarge_photo(result.images[image])
-    one = enlarge_map(result.values[image, ..., unit], result.has_negative)
+    strongest_map = enlarge_map(result.values[image, ..., unit], result.has_negative)
     bar = 90 if norm == "layer" else 0
     gap = 34  # for the title above each
     high, wide = grid.image.shape[:2]
-    height = max(high + gap, photo.shape[0] + one.shape[0] + 2 * gap + 12)
-    side = max(photo.shape[1], one.shape[1])
-    says = activation_caption(result, image, norm, limits, step)
-    figure, top = pixel_figure(side + MARGIN + wide + bar, height, str(result), says)
+    height = max(high + gap, photo.shape[0] + strongest_map.shape[0] + 2 * gap + 12)
+    side = max(photo.shape[1], strongest_map.shape[1])
+    caption = activation_caption(result, image, norm, limits, step)
+    figure, top = pixel_figure(side + MARGIN + wide + bar, height, str(result), caption)
     axis = place_image(figure, photo, MARGIN, top + gap, image_title(result, image))
     if result.boxes is not None:
         draw_box(axis, result.boxes[image], factor, photo.shape)
     number, value = int(result.table.unit[unit]), result.values[image, row, column, unit]
     lower = top + 2 * gap + 12 + photo.shape[0]
     axis = place_image(
-        figure, one, MARGIN, lower, f"strongest unit: {number}, maximum {value:.3g} at ({row}, {column})"
+        figure, strongest_map, MARGIN, lower, f"strongest unit: {number}, maximum {value:.3g} at ({row}, {column})"
     )
-    ratio = one.shape[0] / result.values.shape[1], one.shape[1] / result.values.shape[2]
+    ratio = strongest_map.shape[0] / result.values.shape[1], strongest_map.shape[1] / result.values.shape[2]
     axis.plot((column + 0.5) * ratio[1] - 0.5, (row + 0.5) * ratio[0] - 0.5, "o", mfc="none", mec=RED, ms=9, mew=1.8)
     start = 2 * MARGIN + side
     words = selection_note(TILES, len(result.table), "units") + sort_note(result)
@@ -250,9 +250,9 @@ def subsample_maps(maps):
 
 def color_maps(maps, norm, signed):
     """(maps as colors (n, h, w, 3), end of each scale): viridis from 0, or blue-white-red around 0."""
-    together = scale_for(maps, signed, CLIP) if norm == "layer" else None
-    scales = [together or scale_for(each, signed, CLIP) for each in maps]
-    painted = [colormap_for(scale)(scale(each))[..., :3] for scale, each in zip(scales, maps, strict=True)]
+    shared_scale = scale_for(maps, signed, CLIP) if norm == "layer" else None
+    scales = [shared_scale or scale_for(values, signed, CLIP) for values in maps]
+    painted = [colormap_for(scale)(scale(values))[..., :3] for scale, values in zip(scales, maps, strict=True)]
     return np.stack(painted).astype(np.float32), np.array([scale.high or 1 for scale in scales])
 
 
@@ -262,10 +262,10 @@ def enlarge_photo(pixels):
     return enlarge_tiles(display_images(pixels[None])[0], factor)[0], factor
 
 
-def enlarge_map(one, signed):
+def enlarge_map(values, signed):
     """One map in colors, enlarged by an integer factor."""
-    painted = color_maps(one[None], "unit", signed)[0]
-    return enlarge_tiles(painted, max(1, round(LEFT / max(one.shape))))[0]
+    painted = color_maps(values[None], "unit", signed)[0]
+    return enlarge_tiles(painted, max(1, round(LEFT / max(values.shape))))[0]
 
 
 def draw_box(axis, box, factor, shape):
@@ -294,12 +294,12 @@ def draw_color_bar(figure, end, signed, left, top, height):
 
 def sort_note(result):
     """How the units are sorted."""
-    says = {
+    notes = {
         "max": "sorted by maximum, descending",
         "mean": "sorted by mean, descending",
         "sparsity": "most sparse first",
     }
-    return f", {says[result.sort]}" if result.sort != "index" else ""
+    return f", {notes[result.sort]}" if result.sort != "index" else ""
 
 
 def activation_caption(result, image, norm, limits, step):

@@ -163,33 +163,37 @@ def rebuild_call(node, parts, last, twins):
         return type(operation).from_config(config)
 
     twin = convolution_of_layer(node, (answers, last), twins, build)
-    made = call_node(replace(node, operation=twin), [part.tensor for part in parts])
+    outputs = call_node(replace(node, operation=twin), [part.tensor for part in parts])
     if node.is_layer and operation.weights:
         copy_weights(operation, twin)
-    return [first._replace(tensor=tensor) for tensor in made]
+    return [first._replace(tensor=tensor) for tensor in outputs]
 
 
 def convolution_of_layer(node, use, twins, build):
     """The layer's counterpart in the new network, shared by all its calls of one use."""
     key = (id(node.operation), use)
     if key not in twins:
-        taken = {twin.name for twin in twins.values()}
+        used_names = {twin.name for twin in twins.values()}
         path = node.name.split("#")[0]
-        names = [path.rsplit("/", 1)[-1], path.replace("/", "_"), *(f"{path}_{i}" for i in range(2, len(taken) + 3))]
-        twins[key] = build(next(name for name in names if name not in taken))
+        names = [
+            path.rsplit("/", 1)[-1],
+            path.replace("/", "_"),
+            *(f"{path}_{i}" for i in range(2, len(used_names) + 3)),
+        ]
+        twins[key] = build(next(name for name in names if name not in used_names))
     return twins[key]
 
 
 def check_convertible(node, parts):
     """Raise ValueError for a call that cannot be computed at each position separately."""
-    operation, seen = node.operation, [part for part in parts if part.form != "aside"]
-    if len({(part.form, part.size) for part in seen}) > 1:
+    operation, spatial_parts = node.operation, [part for part in parts if part.form != "aside"]
+    if len({(part.form, part.size) for part in spatial_parts}) > 1:
         raise ValueError("it merges feature maps with pooled or flattened features, or features of different sizes")
-    form, along = seen[0].form, isinstance(operation, ALONG_CHANNELS) or node.kind in ALONG_CHANNELS_OPERATIONS
+    form, along = spatial_parts[0].form, isinstance(operation, ALONG_CHANNELS) or node.kind in ALONG_CHANNELS_OPERATIONS
     along = along or node.reach == "pointwise"
     if form == "map":
-        looks = [connections.input_link(node, i, 2) for i, part in enumerate(parts) if part.form != "aside"]
-        if isinstance(operation, FIXED_SIZE) or node.kind == "Reshape" or any(map(has_fixed_size, looks)):
+        links = [connections.input_link(node, i, 2) for i, part in enumerate(parts) if part.form != "aside"]
+        if isinstance(operation, FIXED_SIZE) or node.kind == "Reshape" or any(map(has_fixed_size, links)):
             raise ValueError("it uses the whole map or fixed positions of it")
     elif form == "flat":
         along = along and not isinstance(operation, (layers.BatchNormalization, *kinds.BY_AXIS, layers.Concatenate))
@@ -206,9 +210,9 @@ def check_convertible(node, parts):
         raise ValueError("after pooling or flattening, only layers that act along the channels can be converted")
 
 
-def has_fixed_size(look):
+def has_fixed_size(link):
     """Whether a map is read whole, in an unknown way, stretched, or at fixed positions."""
-    return isinstance(look, str) or any(taps.step == 0 or taps.extent[:1] == ("slice",) for taps in look)
+    return isinstance(link, str) or any(taps.step == 0 or taps.extent[:1] == ("slice",) for taps in link)
 
 
 def acts_along_channels(node):

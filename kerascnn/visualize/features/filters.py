@@ -106,16 +106,16 @@ def filter_images(
     Returns:
         `FilterImages`.
     """
-    for argument, value, known in (("scale", scale, SCALES), ("sort", sort, SORTS)):
-        if value not in known:
-            raise ValueError(unknown_name(argument, value, known))
-    name, stride, found = select_kernel(model, layer, fold)
-    kernel = found.kernel
-    table = filter_table(kernel, found, fit or sort == "orientation")
-    colors = found.sees_pixels and kernel.shape[2] in (1, 3)
+    for argument, value, choices in (("scale", scale, SCALES), ("sort", sort, SORTS)):
+        if value not in choices:
+            raise ValueError(unknown_name(argument, value, choices))
+    name, stride, effective = select_kernel(model, layer, fold)
+    kernel = effective.kernel
+    table = filter_table(kernel, effective, fit or sort == "orientation")
+    colors = effective.sees_pixels and kernel.shape[2] in (1, 3)
     shows = "components" if components else "colors" if colors else "channels"
     signed = spatial_components(kernel) if components else np.moveaxis(kernel, 3, 0)
-    notes = [*found.notes]
+    notes = [*effective.notes]
     if components:
         share = np.square(signed).sum((1, 2, 3)) / np.maximum(np.square(kernel).sum((0, 1, 2)), 1e-30)
         table["explained"] = share
@@ -126,7 +126,7 @@ def filter_images(
     return FilterImages(
         layer=name,
         kernel=kernel,
-        bias=found.bias,
+        bias=effective.bias,
         images=kernels_to_images(signed, scale),
         shows=shows,
         order=order,
@@ -153,7 +153,7 @@ def select_kernel(model, layer, fold):
         raise ValueError(f"`model` should have a 2D convolution. Received: {model.name}, which has none")
     node = convolutions[0] if layer is None else graph.find(layer)
     if node not in convolutions:
-        names = ", ".join(each.name for each in convolutions[:8])
+        names = ", ".join(convolution.name for convolution in convolutions[:8])
         raise ValueError(f"`layer` should be a convolution of {model.name} ({names} ..). Received: {node.name!r}")
     return node.name, tuple(node.operation.strides), effective_kernel(graph, node, fold)
 
@@ -161,8 +161,8 @@ def select_kernel(model, layer, fold):
 def kernels_to_images(signed, scale):
     """Signed values (filters, h, w, c) as images 0..1 around exactly 0.5."""
     axes = (1, 2, 3) if scale == "filter" else None
-    most = np.abs(signed).max(axes, keepdims=True)
-    return (0.5 + signed / (2 * np.where(most > 0, most, 1))).astype(np.float32)
+    limits = np.abs(signed).max(axes, keepdims=True)
+    return (0.5 + signed / (2 * np.where(limits > 0, limits, 1))).astype(np.float32)
 
 
 def spatial_components(kernel):
@@ -174,20 +174,20 @@ def spatial_components(kernel):
     matrices = np.moveaxis(kernel, 3, 0).reshape(count, height * width, channels)
     left, values, right = np.linalg.svd(matrices, full_matrices=False)
     sign = np.where(right.sum(2) < 0, -1.0, 1.0)
-    kept = (left * (values * sign)[:, None])[..., :COMPONENTS]
-    return kept.reshape(count, height, width, -1)
+    components = (left * (values * sign)[:, None])[..., :COMPONENTS]
+    return components.reshape(count, height, width, -1)
 
 
-def filter_table(kernel, found, fit):
+def filter_table(kernel, effective, fit):
     """Measures of each filter, as a DataFrame."""
     import pandas as pd
 
     if fit and min(kernel.shape[:2]) < SMALLEST:
-        wanted = f"not set (`sort` not 'orientation') for filters smaller than {SMALLEST}x{SMALLEST}"
-        raise ValueError(f"`fit` and `sort` should be {wanted}. Received: {kernel.shape[0]}x{kernel.shape[1]}")
+        expected = f"not set (`sort` not 'orientation') for filters smaller than {SMALLEST}x{SMALLEST}"
+        raise ValueError(f"`fit` and `sort` should be {expected}. Received: {kernel.shape[0]}x{kernel.shape[1]}")
     table = pd.DataFrame({"filter": np.arange(kernel.shape[-1]), "rms": np.sqrt(np.square(kernel).mean((0, 1, 2)))})
-    table["verdict"] = filters(found.stored).table.verdict
-    if found.sees_pixels and kernel.shape[2] == 3:
+    table["verdict"] = filters(effective.stored).table.verdict
+    if effective.sees_pixels and kernel.shape[2] == 3:
         table["color"], table["hue"] = np.transpose([color_and_hue(kernel[..., i]) for i in range(kernel.shape[-1])])
     if fit:
         fits = fit_gabor(kernel)
@@ -197,12 +197,12 @@ def filter_table(kernel, found, fit):
     return table
 
 
-def color_and_hue(one):
+def color_and_hue(kernel):
     """(share of a filter's energy off the gray axis, hue of its strongest color in degrees, its sign left out).
 
     The plane across the gray axis has red at 0 degrees and green at 120, as in HSV, so yellow-blue is at 60.
     """
-    pixels = one.reshape(-1, 3)
+    pixels = kernel.reshape(-1, 3)
     plane = np.array([[2, -1, -1], [0, np.sqrt(3), -np.sqrt(3)]]).T / np.sqrt(6)
     chroma, energy = pixels @ plane, np.square(pixels).sum()
     if not energy:
@@ -241,16 +241,20 @@ SORT_NOTES = {
 
 def draw_filter_images(result):
     """Draw a grid in the order of the layer, and a second, sorted one."""
-    every = np.arange(len(result.images))
-    orders = {"": every} if result.sort == "index" else {"by index": every, SORT_NOTES[result.sort]: result.order}
+    index_order = np.arange(len(result.images))
+    orders = (
+        {"": index_order}
+        if result.sort == "index"
+        else {"by index": index_order, SORT_NOTES[result.sort]: result.order}
+    )
     grids = [filter_grid(result, order) for order in orders.values()]
-    width = sum(each.image.shape[1] for each in grids) + 2 * MARGIN * (len(grids) - 1)
+    width = sum(grid.image.shape[1] for grid in grids) + 2 * MARGIN * (len(grids) - 1)
     above = 28 if len(grids) > 1 else 0
     figure, top = pixel_figure(max(width, 620), grids[0].image.shape[0] + above, str(result), filter_caption(result))
     left, dead = MARGIN, ~result.kernel.any((0, 1, 2))
-    for each, (title, order) in zip(grids, orders.items(), strict=True):
-        each.place(figure, left, top + above, title, silent=dead[order])
-        left += each.image.shape[1] + 2 * MARGIN
+    for grid, (title, order) in zip(grids, orders.items(), strict=True):
+        grid.place(figure, left, top + above, title, silent=dead[order])
+        left += grid.image.shape[1] + 2 * MARGIN
     return figure
 
 
@@ -261,11 +265,11 @@ def filter_grid(result, order, zoom=None):
         tiles = tiles if tiles.shape[-1] == 3 else tiles.repeat(3, -1)
         columns = grid_columns(len(tiles))
         return tile_grid(enlarge_tiles(tiles, zoom or zoom_factor(tiles.shape[1:], columns, WIDE)), columns)
-    shown = result.images[order[:ROWS]][..., :COLUMNS]
-    count, height, width, channels = shown.shape
+    filters_shown = result.images[order[:ROWS]][..., :COLUMNS]
+    count, height, width, channels = filters_shown.shape
     columns = max(1, round(np.sqrt(1.5 * count * height / (width * channels))))
     zoom = zoom or min(24, zoom_factor((height, width * channels), columns, WIDE))
-    return tile_grid(channel_strips(shown, zoom), columns, BETWEEN)
+    return tile_grid(channel_strips(filters_shown, zoom), columns, BETWEEN)
 
 
 def channel_strips(images, zoom):
@@ -283,16 +287,17 @@ def channel_strips(images, zoom):
 
 def filter_caption(result):
     """How the filters are scaled, their verdicts, and what is included."""
-    most = np.abs(result.kernel).max((0, 1, 2))
-    says = SCALE_NOTES[result.scale].format(low=most.min(), high=most.max())
-    parts = [says.split(":")[0] if result.shows == "components" else says]  # whose largest are not the weights'
+    limits = np.abs(result.kernel).max((0, 1, 2))
+    scale_note = SCALE_NOTES[result.scale].format(low=limits.min(), high=limits.max())
+    # the largest values of components are not those of the weights
+    parts = [scale_note.split(":")[0] if result.shows == "components" else scale_note]
     if result.shows == "colors":
         parts.append("mid-gray is 0")
     else:
         channels = result.images.shape[-1]
-        what = "components" if result.shows == "components" else "input channels"
+        noun = "components" if result.shows == "components" else "input channels"
         rows = selection_note(ROWS, len(result.images), "filters")
-        parts.append(f"one row per filter ({rows}), {selection_note(COLUMNS, channels, what)} side by side")
+        parts.append(f"one row per filter ({rows}), {selection_note(COLUMNS, channels, noun)} side by side")
         parts.append("red is positive, blue negative, white 0")
     verdicts = result.table.verdict.value_counts()
     parts.append(", ".join(f"{count} {verdict}" for verdict, count in verdicts.items()))
@@ -332,16 +337,16 @@ def effective_kernel(graph, node, fold=True):
         factor, shift = batch_norm_affine(norm)
         kernel, bias = kernel * factor, bias * factor + shift
         notes.append("batch normalization included")
-    sees_pixels = not any(is_2d_convolution(each) for each in ancestors(node) if each is not node)
-    found = fit_pixel_transform(graph, node) if sees_pixels else None
-    if found is not None:
-        matrix, offset, why = found
+    sees_pixels = not any(is_2d_convolution(source) for source in ancestors(node) if source is not node)
+    transform = fit_pixel_transform(graph, node) if sees_pixels else None
+    if transform is not None:
+        matrix, offset, why = transform
         if why or len(matrix) != kernel.shape[2]:
             notes.append(why or "input scaling not included, because it mixes channels that the kernel keeps separate")
         else:
-            turned = matrix if fold else channel_permutation(matrix)
+            input_matrix = matrix if fold else channel_permutation(matrix)
             bias = bias + (np.einsum("hwcf,c->f", kernel, offset) if fold else 0)
-            kernel = np.einsum("hwkf,kc->hwcf", kernel, turned)
+            kernel = np.einsum("hwkf,kc->hwcf", kernel, input_matrix)
             notes += folding_notes(matrix, fold)
     return EffectiveKernel(kernel, bias, stored, sees_pixels, tuple(notes))
 
@@ -363,7 +368,7 @@ def kernel_and_bias(layer):
 
 def readers_of(graph, node):
     """The calls that read the output of a call."""
-    return [each for each in graph.nodes if any(source is node for source, _ in each.inputs)]
+    return [reader for reader in graph.nodes if any(source is node for source, _ in reader.inputs)]
 
 
 def following_batch_norm(graph, node):
@@ -394,15 +399,15 @@ def fit_pixel_transform(graph, node):
         source = source.inputs[0][0]
     if source.is_input:
         return None
-    needed = subgraph(graph, [source])
-    image = needed.inputs[0].shape
+    input_graph = subgraph(graph, [source])
+    image = input_graph.inputs[0].shape
     refused = None, None, "input scaling not included, because it is not a linear function of single pixels"
-    if len(needed.inputs) != 1 or len(image) != 3 or len(source.shape) != 3:
+    if len(input_graph.inputs) != 1 or len(image) != 3 or len(source.shape) != 3:
         return refused
     shape = tuple(OPEN if size is None else size for size in image)
     noise = np.random.default_rng(0).uniform(0, 255, (2, *shape))
     x = np.concatenate([noise, np.zeros((1, *shape)), np.full((1, *shape), 255.0)]).astype(np.float32)
-    y = run_graph(needed, ops.convert_to_tensor(x))[source.name]
+    y = run_graph(input_graph, ops.convert_to_tensor(x))[source.name]
     limit = EXACT.get(keras.backend.standardize_dtype(y.dtype), SINGLE)
     y = ops.convert_to_numpy(ops.cast(y, "float32")).astype(np.float64)
     if y.shape[:3] != x.shape[:3]:
@@ -428,6 +433,6 @@ def folding_notes(matrix, fold):
     """Notes on the input scaling."""
     used = matrix != 0
     square = matrix.shape[0] == matrix.shape[1]
-    said = ["BGR kernel, shown as RGB"] if square and len(used) > 1 and (used == np.eye(len(used))[::-1]).all() else []
-    own = square and np.allclose(np.abs(matrix).sum(1), 1, atol=1e-6) and used.sum() == len(used)
-    return said if own or not fold else [*said, "input scaling included"]
+    notes = ["BGR kernel, shown as RGB"] if square and len(used) > 1 and (used == np.eye(len(used))[::-1]).all() else []
+    is_permutation = square and np.allclose(np.abs(matrix).sum(1), 1, atol=1e-6) and used.sum() == len(used)
+    return notes if is_permutation or not fold else [*notes, "input scaling included"]

@@ -65,15 +65,15 @@ def chance_r2(shape, count=NOISE):
     if shape in CHANCE and count == NOISE:
         return CHANCE[shape]
     noise = np.random.default_rng(0).standard_normal((count, *shape))
-    return float(np.percentile([fit_plane(principal_plane(each)[0])[0] for each in noise], 99))
+    return float(np.percentile([fit_plane(principal_plane(kernel)[0])[0] for kernel in noise], 99))
 
 
-def principal_plane(one):
+def principal_plane(kernel):
     """(plane (h, w) along the first principal axis of the channels, its fraction of the energy)."""
-    left, values, right = np.linalg.svd(one.reshape(-1, one.shape[-1]), full_matrices=False)
+    left, values, right = np.linalg.svd(kernel.reshape(-1, kernel.shape[-1]), full_matrices=False)
     sign = np.sign(right[0].sum()) or 1.0  # bright means more light, as far as it means anything
     energy = np.square(values).sum()
-    return (sign * left[:, 0] * values[0]).reshape(one.shape[:2]), float(values[0] ** 2 / energy) if energy else 0.0
+    return (sign * left[:, 0] * values[0]).reshape(kernel.shape[:2]), float(values[0] ** 2 / energy) if energy else 0.0
 
 
 def fit_plane(plane):
@@ -88,16 +88,16 @@ def fit_plane(plane):
     options = {"method": "lm", "max_nfev": EVALUATIONS, "xtol": 1e-6, "ftol": 1e-6}
     best = None
     for start in initial_parameters(target.reshape(plane.shape)):
-        found = least_squares(
+        solution = least_squares(
             lambda p: gabor_and_derivatives(p, places)[0] - target,
             start,
             lambda p: gabor_and_derivatives(p, places)[1].T,
             **options,
         )
-        inside = np.abs(found.x[3:5]).max() <= max(plane.shape)
-        rank = (not inside, found.cost)
+        inside = np.abs(solution.x[3:5]).max() <= max(plane.shape)
+        rank = (not inside, solution.cost)
         if best is None or rank < best[0]:
-            best = rank, found.x
+            best = rank, solution.x
     (_, cost), parameters = best
     return 1 - 2 * cost / np.square(target).sum(), *parameters_to_row(parameters, spread)
 
@@ -143,7 +143,7 @@ def initial_parameters(plane):
     power[(u < 0) | ((u == 0) & (v < 0))] = 0  # the other half says the same
     weight = np.square(plane) / np.square(plane).sum()
     center = [(weight.ravel() * place).sum() for place in positions_from_center(plane.shape)]
-    found = []
+    candidates = []
     for _ in range(2):
         peak = np.unravel_index(power.argmax(), power.shape)
         across, down = u[peak], v[peak]
@@ -152,19 +152,19 @@ def initial_parameters(plane):
         for middle in (center, (0.0, 0.0)):
             for width_x, width_y in ((0.15, 0.15), (0.3, 0.3), (0.15, 0.3)):
                 logs = np.log([width_x * width, width_y * height])
-                found.append(
+                candidates.append(
                     solve_linear_terms(
                         plane.ravel(), (*middle, angle, frequency, *logs), positions_from_center(plane.shape)
                     )
                 )
-    return [parameters for _, parameters in sorted(found, key=lambda pair: pair[0])[:STARTS]]
+    return [parameters for _, parameters in sorted(candidates, key=lambda pair: pair[0])[:STARTS]]
 
 
-def solve_linear_terms(target, others, places):
+def solve_linear_terms(target, fixed_parameters, places):
     """(squared error, parameters) with the best a, b and c for the others."""
-    basis = gabor_and_derivatives(np.array([1.0, 1.0, 0.0, *others]), places)[1][:3].T
+    basis = gabor_and_derivatives(np.array([1.0, 1.0, 0.0, *fixed_parameters]), places)[1][:3].T
     solved = np.linalg.lstsq(basis, target, rcond=1e-8)[0]
-    return float(np.square(basis @ solved - target).sum()), np.array([*solved, *others])
+    return float(np.square(basis @ solved - target).sum()), np.array([*solved, *fixed_parameters])
 
 
 def parameters_to_row(parameters, spread):

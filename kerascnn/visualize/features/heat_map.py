@@ -115,8 +115,8 @@ class HeatMap(FigureResult):
             height, width = photo.scores.shape[:2]
             lines.append(f"{photo.name}: {height}x{width} positions")
             for number, _, probability, (top, left, high, wide) in windows:
-                where = f"{wide:.0f}x{high:.0f} pixels at ({left:.0f}, {top:.0f})"
-                lines.append(f"  {probability:7.2%}  {self.class_name(number)}, at {where}")
+                position = f"{wide:.0f}x{high:.0f} pixels at ({left:.0f}, {top:.0f})"
+                lines.append(f"  {probability:7.2%}  {self.class_name(number)}, at {position}")
         return "\n".join(lines)
 
     def plot(self):
@@ -169,11 +169,11 @@ def heat_map(
             Grid(image.shape[:2], shape, step, preprocessing.size)
             for shape in photo_shapes(image.shape[:2], preprocessing, scales, longest)
         ]
-        found = []
+        score_maps = []
         for grid in grids:
             pixels = resize_photo(image, grid.shape, preprocessing)[None]
-            found.append(score_positions(net, prepare(pixels) if prepare else pixels, end)[grid.inside])
-        scores = average_maps(found, grids)
+            score_maps.append(score_positions(net, prepare(pixels) if prepare else pixels, end)[grid.inside])
+        scores = average_maps(score_maps, grids)
         probs = to_probabilities(scores, end)
         numbers = classes or (int(probs.max((0, 1)).argmax()),)
         maps.append(
@@ -194,11 +194,11 @@ def stride_of(net, preprocessing):
     """(y, x) pixels of the network's input between neighboring positions of its map."""
     shape = (*(2 * side for side in preprocessing.size), preprocessing.channels)
     graph = build_graph(net, shape)
-    found = receptive_field(graph, graph.outputs[0])
-    if not found.stride:
-        reason = found.reason or "its units do not lie on a regular grid"
+    units_field = receptive_field(graph, graph.outputs[0])
+    if not units_field.stride:
+        reason = units_field.reason or "its units do not lie on a regular grid"
         raise ValueError(f"`model` should have a known stride. Received: {net.name}, whose stride is unknown: {reason}")
-    return found.stride
+    return units_field.stride
 
 
 @dataclass(frozen=True)
@@ -224,29 +224,32 @@ class Grid:
     def inside(self):
         """The positions whose windows lie in the photo; networks that pad have others too."""
         sides = zip(self.shape, self.size, self.step, strict=True)
-        return tuple(slice(int((whole - window) // step) + 1) for whole, window, step in sides)
+        return tuple(slice(int((length - window) // step) + 1) for length, window, step in sides)
 
     def _back(self, lengths):
-        return tuple(length * own / new for length, own, new in zip(lengths, self.own, self.shape, strict=True))
+        return tuple(
+            length * photo_length / resized_length
+            for length, photo_length, resized_length in zip(lengths, self.own, self.shape, strict=True)
+        )
 
 
-def photo_shapes(own, preprocessing, scales, longest):
+def photo_shapes(photo_size, preprocessing, scales, longest):
     """The sizes, at least the model's, to which a photo is resized."""
-    least = max(side / have for side, have in zip(preprocessing.size, own, strict=True))
+    smallest_ratio = max(side / length for side, length in zip(preprocessing.size, photo_size, strict=True))
     if scales is None:
-        ratios = [max(least, min(1.0, longest / max(own)))]
+        ratios = [max(smallest_ratio, min(1.0, longest / max(photo_size)))]
     else:
         scales = tuple(scales) if isinstance(scales, tuple | list) else (scales,)
         if not scales or not all(isinstance(scale, int | float) and scale >= 1 for scale in scales):
             raise ValueError(f"`scales` should be numbers of at least 1. Received: {scales}")
-        ratios = [least * scale for scale in scales]
-        if max(ratios) * max(own) > longest and max(scales) > 1:
+        ratios = [smallest_ratio * scale for scale in scales]
+        if max(ratios) * max(photo_size) > longest and max(scales) > 1:
             raise ValueError(
                 f"`scales` should give photos of at most `longest`={longest} pixels. Received: {max(scales)}, "
-                f"which gives {round(max(ratios) * max(own))} pixels"
+                f"which gives {round(max(ratios) * max(photo_size))} pixels"
             )
     return [
-        tuple(max(round(ratio * have), side) for have, side in zip(own, preprocessing.size, strict=True))
+        tuple(max(round(ratio * length), side) for length, side in zip(photo_size, preprocessing.size, strict=True))
         for ratio in ratios
     ]
 
@@ -323,8 +326,8 @@ def draw_photo(axis, photo, title, pale=False):
     pixels = np.clip(np.asarray(photo.image, np.float32) / 255, 0, 1)
     pixels = to_channels(pixels, 1) if pale and pixels.shape[-1] == 3 else pixels
     pixels = 1 - PALE * (1 - pixels) if pale else pixels
-    shown = pixels if pixels.shape[-1] == 3 else pixels[..., 0]
-    axis.imshow(shown, cmap="gray", vmin=0, vmax=1, extent=(0, width, height, 0))
+    display_pixels = pixels if pixels.shape[-1] == 3 else pixels[..., 0]
+    axis.imshow(display_pixels, cmap="gray", vmin=0, vmax=1, extent=(0, width, height, 0))
     axis.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
     axis.set_title(title, fontsize=11)
     axis.locator_params(nbins=4)
@@ -336,20 +339,20 @@ def draw_cells(axis, photo, values, **options):
     ends = zip(photo.centers, photo.stride, strict=True)
     edges = [(middles[0] - stride / 2, middles[-1] + stride / 2) for middles, stride in ends]
     (top, bottom), (left, right) = edges
-    drawn = axis.imshow(values, extent=(left, right, bottom, top), interpolation="nearest", **options)
+    drawing = axis.imshow(values, extent=(left, right, bottom, top), interpolation="nearest", **options)
     height, width = photo.image.shape[:2]
     axis.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
-    return drawn
+    return drawing
 
 
 def draw_class_probability(figure, axis, photo, values, name):
     """Draw p(class) with a color bar from 0 to 1, or to its maximum if that is small."""
     draw_photo(axis, photo, f"p({shorten_end(name, 28)})", pale=True)
     top = 1.0 if values.max() > 0.5 else max(float(values.max()), 1e-6)
-    drawn = draw_cells(axis, photo, values, cmap="viridis", vmin=0, vmax=top)
+    drawing = draw_cells(axis, photo, values, cmap="viridis", vmin=0, vmax=top)
     height, width = photo.window
     axis.set_xlabel(f"each cell: the {width:.0f}x{height:.0f} pixels centered on it", fontsize=8)
-    figure.colorbar(drawn, ax=axis, pad=0.03, ticks=[0, top / 2, top], format="%.2g")
+    figure.colorbar(drawing, ax=axis, pad=0.03, ticks=[0, top / 2, top], format="%.2g")
 
 
 def draw_strongest_window(axis, photo, window, values, name):

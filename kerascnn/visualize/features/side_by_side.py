@@ -50,11 +50,11 @@ class SideBySide(FigureResult):
     similarity: Any
 
     def __str__(self):
-        shown = self.table.rename_axis(None).to_string(float_format="{:.3g}".format, na_rep="-")
+        text = self.table.rename_axis(None).to_string(float_format="{:.3g}".format, na_rep="-")
         if self.similarity is None:
-            return shown
+            return text
         alike = self.similarity.to_string(float_format="{:.2f}".format)
-        return f"{shown}\nsimilarity (linear CKA), rows {self.names[0]}, columns {self.names[1]}\n{alike}"
+        return f"{text}\nsimilarity (linear CKA), rows {self.names[0]}, columns {self.names[1]}\n{alike}"
 
     def plot(self, image=0):
         """Draw the filters at one size, their spectra and measures, and the maps of the last layers for an image."""
@@ -88,30 +88,33 @@ def side_by_side(
     """
     import pandas as pd
 
-    asked = tuple(lens(model) for model in (model_a, model_b))
-    pairs = pair_layers([each.graph for each in asked], layers)
-    shown = tuple(filter_images(each, scale=scale) for each in asked)
-    spectra = [power_spectra(each.kernel) for each in shown]
-    rows = [filter_measures(each, power) for each, power in zip(shown, spectra, strict=True)]
+    lenses = tuple(lens(model) for model in (model_a, model_b))
+    pairs = pair_layers([model_lens.graph for model_lens in lenses], layers)
+    filters = tuple(filter_images(model_lens, scale=scale) for model_lens in lenses)
+    spectra = [power_spectra(first_layer.kernel) for first_layer in filters]
+    rows = [filter_measures(first_layer, power) for first_layer, power in zip(filters, spectra, strict=True)]
     maps: tuple[Any, ...] = ()
     similarity = None
     if images is not None:
-        ways = tuple((each, pictures(each, images)) for each in asked)
-        for way, each, row in zip(ways, shown, rows, strict=True):
-            row |= aliasing_measures(way[0], way[0].graph.find(each.layer), way[1])
+        inputs = tuple((model_lens, pictures(model_lens, images)) for model_lens in lenses)
+        for inputs_of_model, first_layer, row in zip(inputs, filters, rows, strict=True):
+            row |= aliasing_measures(
+                inputs_of_model[0], inputs_of_model[0].graph.find(first_layer.layer), inputs_of_model[1]
+            )
         maps = tuple(
-            tuple(activation_maps(*way, layer) for way, layer in zip(ways, pair, strict=True)) for pair in pairs
+            tuple(activation_maps(*inputs_of_model, layer) for inputs_of_model, layer in zip(inputs, pair, strict=True))
+            for pair in pairs
         )
-        similarity = cka_table(ways, pairs) if len(ways[0][1]) >= FEWEST else None
-    names = tuple(each.name for each in asked)
+        similarity = cka_table(inputs, pairs) if len(inputs[0][1]) >= FEWEST else None
+    names = tuple(model_lens.name for model_lens in lenses)
     names = names if names[0] != names[1] else (f"{names[0]} (a)", f"{names[1]} (b)")
     table = pd.DataFrame(dict(zip(names, rows, strict=True)))
     table["difference"] = table[names[1]] - table[names[0]]
-    power = tuple(each.mean(0) if len(each) else np.zeros(each.shape[1:]) for each in spectra)
+    power = tuple(array.mean(0) if len(array) else np.zeros(array.shape[1:]) for array in spectra)
     return SideBySide(
         names=names,
         layers=pairs,
-        filters=shown,
+        filters=filters,
         power=power,
         table=table.rename_axis("measure"),
         maps=maps,
@@ -123,8 +126,8 @@ def pair_layers(graphs, layers):
     """Pairs of layer names, one of each network."""
     if layers is None:
         return tuple(zip(*([node.name for node in first_two_activations(graph)] for graph in graphs), strict=False))
-    given = [layers] if isinstance(layers, str) else layers
-    pairs = [(each, each) if isinstance(each, str) else tuple(each) for each in given]
+    entries = [layers] if isinstance(layers, str) else layers
+    pairs = [(entry, entry) if isinstance(entry, str) else tuple(entry) for entry in entries]
     if not pairs or any(len(pair) != 2 for pair in pairs):
         raise ValueError(f"`layers` should be layer names, or pairs of them. Received: {layers!r}")
     return tuple(tuple(graph.find(name).name for graph, name in zip(graphs, pair, strict=True)) for pair in pairs)
@@ -146,26 +149,26 @@ def activation_after(graph, node):
     return after
 
 
-def filter_measures(shown, power):
+def filter_measures(filters, power):
     """The measures of one network's first filters."""
-    rms, dead = shown.table.rms, shown.table.verdict == "dead"
+    rms, dead = filters.table.rms, filters.table.verdict == "dead"
     return {
-        "side": float(shown.kernel.shape[0]),
-        "stride": float(shown.stride[0]),
+        "side": float(filters.kernel.shape[0]),
+        "stride": float(filters.stride[0]),
         "dead": float(dead.mean()),
         "dispersion": float(rms.std(ddof=0) / (rms.mean() or 1)),
         **band_energies(power),
     }
 
 
-def cka_table(ways, pairs):
+def cka_table(inputs, pairs):
     """Linear CKA of every layer of one network with every layer of the other."""
     import pandas as pd
 
     lists = [list(dict.fromkeys(names)) for names in zip(*pairs, strict=True)]
-    values = [read_activations(*way, layers) for way, layers in zip(ways, lists, strict=True)]
-    grams = [{name: gram_matrix(array) for name, array in found.items()} for found in values]
-    table = [[normalized_hsic(one, other) for other in grams[1].values()] for one in grams[0].values()]
+    values = [read_activations(*inputs_of_model, layers) for inputs_of_model, layers in zip(inputs, lists, strict=True)]
+    grams = [{name: gram_matrix(array) for name, array in activations.items()} for activations in values]
+    table = [[normalized_hsic(gram_a, gram_b) for gram_b in grams[1].values()] for gram_a in grams[0].values()]
     return pd.DataFrame(table, index=list(grams[0]), columns=list(grams[1]))
 
 
@@ -183,8 +186,8 @@ def cka(x: Array, y: Array) -> float:
         1 for representations that differ by rotation and scale, about 0 (possibly negative) for unrelated ones.
     """
     if len(x) != len(y) or len(x) < FEWEST:
-        came = f"{len(x)} and {len(y)} images"
-        raise ValueError(f"`x` and `y` should have the same number of images, at least {FEWEST}. Received: {came}")
+        received = f"{len(x)} and {len(y)} images"
+        raise ValueError(f"`x` and `y` should have the same number of images, at least {FEWEST}. Received: {received}")
     return normalized_hsic(gram_matrix(x), gram_matrix(y))
 
 
@@ -197,17 +200,17 @@ def gram_matrix(values):
     return products
 
 
-def normalized_hsic(one, other):
+def normalized_hsic(gram_a, gram_b):
     """HSIC(x, y) / sqrt(HSIC(x, x) HSIC(y, y)); NaN for a layer that is constant over images."""
-    own = unbiased_hsic(one, one) * unbiased_hsic(other, other)
-    return float(unbiased_hsic(one, other) / np.sqrt(own)) if own > 0 else float("nan")
+    product = unbiased_hsic(gram_a, gram_a) * unbiased_hsic(gram_b, gram_b)
+    return float(unbiased_hsic(gram_a, gram_b) / np.sqrt(product)) if product > 0 else float("nan")
 
 
-def unbiased_hsic(one, other):
+def unbiased_hsic(gram_a, gram_b):
     """n (n - 3) times the unbiased HSIC of two Gram matrices without diagonals."""
-    n = len(one)
-    sums = one.sum() * other.sum() / ((n - 1) * (n - 2))
-    return (one * other).sum() + sums - 2 / (n - 2) * one.sum(0) @ other.sum(0)
+    n = len(gram_a)
+    sums = gram_a.sum() * gram_b.sum() / ((n - 1) * (n - 2))
+    return (gram_a * gram_b).sum() + sums - 2 / (n - 2) * gram_a.sum(0) @ gram_b.sum(0)
 
 
 COLUMN = 700  # pixels of a network
@@ -229,15 +232,17 @@ MEASURE_LABELS = {  # measure -> what it is called, and how it is written
 
 def draw_side_by_side(result, image):
     """Draw row by row: filters at one size, spectra and measures, maps of the last pair of layers."""
-    zoom = min(zoom_factor(each.images.shape[1:], grid_columns(len(each.images)), COLUMN) for each in result.filters)
-    grids = [filter_grid(each, np.arange(len(each.images)), zoom).image for each in result.filters]
+    zoom = min(
+        zoom_factor(filters.images.shape[1:], grid_columns(len(filters.images)), COLUMN) for filters in result.filters
+    )
+    grids = [filter_grid(filters, np.arange(len(filters.images)), zoom).image for filters in result.filters]
     spectra = [spectrum_image(power) for power in result.power]
     last = result.maps[-1] if result.maps else ()
-    tiles = [map_tiles(each, image) for each in last]
-    photos = [enlarge_photo(each.images[image])[0][::2, ::2] for each in last]
-    rows = [grids, spectra, [each.image for each in tiles] + photos]
+    tiles = [map_tiles(maps, image) for maps in last]
+    photos = [enlarge_photo(maps.images[image])[0][::2, ::2] for maps in last]
+    rows = [grids, spectra, [tile.image for tile in tiles] + photos]
     heights = [max(part.shape[0] for part in parts) for parts in rows if parts]
-    widths = [photo.shape[1] + MARGIN + each.image.shape[1] for photo, each in zip(photos, tiles, strict=True)]
+    widths = [photo.shape[1] + MARGIN + tile.image.shape[1] for photo, tile in zip(photos, tiles, strict=True)]
     column = max([COLUMN, *widths, *(part.shape[1] for part in grids)])
     across = [MARGIN + i * (column + 2 * MARGIN) for i in range(2)]
     high = sum(heights) + TITLE * len(heights)
@@ -288,14 +293,14 @@ def draw_table(figure, result, left, top):
     """Draw the measures of both networks next to the spectra."""
     wide, high = figure.get_size_inches() * figure.dpi
     lines = [("", *result.names)]
-    for key, (says, form) in MEASURE_LABELS.items():
+    for key, (label, form) in MEASURE_LABELS.items():
         if key in result.table.index:
             values = result.table.loc[key, [*result.names]]
-            lines.append((says, *(form.format(value) if np.isfinite(value) else "-" for value in values)))
+            lines.append((label, *(form.format(value) if np.isfinite(value) else "-" for value in values)))
     if result.similarity is not None:
-        for one, other in result.layers:
-            names = one if one == other else f"{one}, {other}"
-            lines.append((f"CKA of {names}"[:LONGEST], f"{result.similarity.loc[one, other]:.2f}", ""))
+        for layer_a, layer_b in result.layers:
+            names = layer_a if layer_a == layer_b else f"{layer_a}, {layer_b}"
+            lines.append((f"CKA of {names}"[:LONGEST], f"{result.similarity.loc[layer_a, layer_b]:.2f}", ""))
     for i, line in enumerate(lines):
         y = 1 - (top + LINE * (i + 0.5)) / high
         for text, x in zip(line, (0, 0.48, 0.76), strict=True):
@@ -304,9 +309,11 @@ def draw_table(figure, result, left, top):
 
 def comparison_caption(result, zoom):
     """How filters, spectra and maps are scaled."""
-    most = [np.abs(each.kernel).max((0, 1, 2)) for each in result.filters]
-    says = SCALE_NOTES[result.filters[0].scale].format(low=min(map(np.min, most)), high=max(map(np.max, most)))
-    parts = [f"{says}; {zoom} screen pixels per weight in both"]
+    limits = [np.abs(filters.kernel).max((0, 1, 2)) for filters in result.filters]
+    scale_note = SCALE_NOTES[result.filters[0].scale].format(
+        low=min(map(np.min, limits)), high=max(map(np.max, limits))
+    )
+    parts = [f"{scale_note}; {zoom} screen pixels per weight in both"]
     parts += ["power spectrum: range of 30 dB, rings at 1/8 and 1/4 cycle/pixel"]
     if result.maps:
         parts.append(f"the first {MAPS} maps, each with its own scale")
@@ -336,9 +343,9 @@ def band_energies(power):
     radius = np.hypot(*np.meshgrid(*map(np.fft.fftfreq, power.shape[1:]), indexing="ij"))
     mid = (radius >= LOW) & (radius < HIGH)
     shares = {"low": radius < LOW, "mid": mid, "high": radius >= HIGH}
-    found = {name: float(power[:, cells].sum(1).mean()) for name, cells in shares.items()}
+    energies = {name: float(power[:, cells].sum(1).mean()) for name, cells in shares.items()}
     reached = (power >= power.max((1, 2), keepdims=True) / 2).any(0)
-    return found | {"coverage": float(reached[mid].mean())}
+    return energies | {"coverage": float(reached[mid].mean())}
 
 
 def energy_above(maps, limit):
@@ -352,14 +359,14 @@ def energy_above(maps, limit):
     outside = (np.abs(vertical) > limit[0]) | (horizontal > limit[1])
     twice = np.where((horizontal == 0) | (horizontal == 0.5), 1, 2)  # the other half of a real map's spectrum
     above = total = 0.0
-    for each in np.moveaxis(maps, 3, 1):  # one by one, as they may be large
-        apart = (each - (each * window).sum((1, 2), keepdims=True) / window.sum()) * window
-        power = twice * np.square(np.abs(rfft2(apart, size))).sum(0)
+    for channel_maps in np.moveaxis(maps, 3, 1):  # one by one, as they may be large
+        windowed = (channel_maps - (channel_maps * window).sum((1, 2), keepdims=True) / window.sum()) * window
+        power = twice * np.square(np.abs(rfft2(windowed, size))).sum(0)
         above, total = above + power[outside].sum(), total + power.sum()
     return float(above / total) if total else float("nan")
 
 
-def aliasing_measures(asked, node, shown):
+def aliasing_measures(model_lens, node, images):
     """What the stride of a convolution does to its responses to images, before any nonlinearity.
 
     ``aliasing``: share of the energy, at stride 1, above what the stride keeps. ``near_nyquist``: share of the energy
@@ -371,8 +378,8 @@ def aliasing_measures(asked, node, shown):
     source = node.inputs[0][0].name
     kernel = ops.cast(layer.kernel, "float32")
     folded, upper = [], []
-    for i in range(len(shown)):  # one by one, as maps at stride 1 may be large
-        entering = ops.convert_to_tensor(read_activations(asked, shown.at(slice(i, i + 1)), [source])[source])
+    for i in range(len(images)):  # one by one, as maps at stride 1 may be large
+        entering = ops.convert_to_tensor(read_activations(model_lens, images.at(slice(i, i + 1)), [source])[source])
         response = ops.convert_to_numpy(ops.conv(entering, kernel, 1, layer.padding, dilation_rate=layer.dilation_rate))
         down, right = layer.strides
         folded.append(energy_above(response, (0.5 / down, 0.5 / right)))

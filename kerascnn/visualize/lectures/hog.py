@@ -50,10 +50,10 @@ class HogTwin(FigureResult):
         return self.distance / self.initial_distance if self.initial_distance else 0.0
 
     def __str__(self):
-        looks = f"rms difference {self.rms_difference:.0f} of 255, correlation {self.correlation:.2f}"
+        pixel_text = f"rms difference {self.rms_difference:.0f} of 255, correlation {self.correlation:.2f}"
         return (
             f"distance of the descriptors {self.distance:.3g}, {self.ratio:.1%} of the initial "
-            f"{self.initial_distance:.3g}; pixels: {looks}"
+            f"{self.initial_distance:.3g}; pixels: {pixel_text}"
         )
 
     def plot(self):
@@ -85,49 +85,49 @@ def hog_twin(
     """
     from scipy.optimize import minimize
 
-    good = len(size) == 2 and all(side % CELL == 0 and side >= 2 * CELL for side in size)
-    if not good:
+    is_valid = len(size) == 2 and all(side % CELL == 0 and side >= 2 * CELL for side in size)
+    if not is_valid:
         raise ValueError(f"`size` should be two multiples of {CELL}, at least {2 * CELL}. Received: {size!r}")
     original = gray_pixels(image, size)
     noise = np.random.default_rng(seed).uniform(0, 255, original.shape)
-    first = noise if start is None else gray_pixels(start, size)
-    target, done = descriptor(original), 0
+    start_pixels = noise if start is None else gray_pixels(start, size)
+    target, steps_done = descriptor(original), 0
 
     def objective(pixels):
         value, gradient = mismatch_and_gradient(pixels.reshape(original.shape), target)
         return float(value), gradient.numpy().ravel()
 
     def count_step(_):
-        nonlocal done
-        done += 1
+        nonlocal steps_done
+        steps_done += 1
         if on_progress:
-            on_progress(done, steps, "steps")
+            on_progress(steps_done, steps, "steps")
 
-    found = minimize(
+    solution = minimize(
         objective,
-        first.ravel(),
+        start_pixels.ravel(),
         jac=True,
         method="L-BFGS-B",
         bounds=[(0, 255)] * original.size,
         callback=count_step,
         options={"maxiter": steps, "maxfun": 2 * steps, "maxcor": 20, "ftol": 1e-12, "gtol": 1e-10},
     )
-    twin = found.x.reshape(original.shape)
-    descriptors = {"image": target, "start": descriptor(first), "twin": descriptor(twin)}
-    apart = {name: float(np.linalg.norm(each - target)) for name, each in descriptors.items()}
+    twin = solution.x.reshape(original.shape)
+    descriptors = {"image": target, "start": descriptor(start_pixels), "twin": descriptor(twin)}
+    distances = {name: float(np.linalg.norm(features - target)) for name, features in descriptors.items()}
     pixels = float(np.sqrt(np.square(twin - original).mean()))
     with np.errstate(invalid="ignore", divide="ignore"):
         correlation = float(np.corrcoef(twin.ravel(), original.ravel())[0, 1])
     return HogTwin(
         image=original,
-        start=first,
+        start=start_pixels,
         twin=twin,
         descriptors=descriptors,
-        distance=apart["twin"],
-        initial_distance=apart["start"],
+        distance=distances["twin"],
+        initial_distance=distances["start"],
         rms_difference=pixels,
         correlation=correlation,
-        steps=done,
+        steps=steps_done,
     )
 
 
@@ -153,9 +153,9 @@ def hog(image):
     """The `descriptor` in keras.ops, which can be differentiated."""
     raw = block_histograms(gradient_votes(image))
     raw = ops.reshape(raw, (*raw.shape[:2], 4 * BINS))
-    once = raw / (vector_lengths(raw) + STABILIZERS[0])
-    once = ops.minimum(once, CUT)
-    return once / (vector_lengths(once) + STABILIZERS[1])
+    normalized = raw / (vector_lengths(raw) + STABILIZERS[0])
+    normalized = ops.minimum(normalized, CUT)
+    return normalized / (vector_lengths(normalized) + STABILIZERS[1])
 
 
 def mismatch(image, target):
@@ -201,51 +201,53 @@ def vector_lengths(vectors):
     return ops.sqrt(ops.maximum(ops.sum(ops.square(vectors), -1, keepdims=True), TINY**2))
 
 
-def cell_histograms(found):
+def cell_histograms(features):
     """(rows, columns, 9) of the cells: the mean over the blocks that a cell is in. For drawing."""
-    rows, columns = found.shape[:2]
+    rows, columns = features.shape[:2]
     total, count = np.zeros((rows + 1, columns + 1, BINS)), np.zeros((rows + 1, columns + 1, 1))
     for k, (down, right) in enumerate(np.ndindex(2, 2)):
         part = slice(down, down + rows), slice(right, right + columns)
-        total[part] += found[..., BINS * k : BINS * (k + 1)]
+        total[part] += features[..., BINS * k : BINS * (k + 1)]
         count[part] += 1
     return total / count
 
 
-def draw_hog_twin(found):
+def draw_hog_twin(result):
     """Draw image, start and twin; below each the edges of its descriptor."""
     figure = new_figure(11.5, 8.2)
     above, below = figure.subplots(2, 3)
-    images = {"image": found.image, "start": found.start, "twin": found.twin}
-    norm = {name: np.linalg.norm(each - found.descriptors["image"]) for name, each in found.descriptors.items()}
+    images = {"image": result.image, "start": result.start, "twin": result.twin}
+    norm = {
+        name: np.linalg.norm(features - result.descriptors["image"]) for name, features in result.descriptors.items()
+    }
     for axis, (name, image) in zip(above, images.items(), strict=True):
         axis.imshow(image, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        apart = np.sqrt(np.square(image - found.image).mean())
-        hide_ticks(axis, name, "" if name == "image" else f"rms difference from the image: {apart:.0f} of 255")
-    for axis, (name, each) in zip(below, found.descriptors.items(), strict=True):
-        draw_edges(axis, cell_histograms(each))
+        rms_difference = np.sqrt(np.square(image - result.image).mean())
+        hide_ticks(axis, name, "" if name == "image" else f"rms difference from the image: {rms_difference:.0f} of 255")
+    for axis, (name, features) in zip(below, result.descriptors.items(), strict=True):
+        draw_edges(axis, cell_histograms(features))
         hide_ticks(
             axis, f"HOG of the {name}", "" if name == "image" else f"distance from HOG of the image: {norm[name]:.3g}"
         )
     add_footnote(figure, "one line for each edge direction in a cell of 8x8 pixels")
     title = (
-        f"Two different images with nearly the same HOG descriptor: {found.ratio:.1%} of the initial distance remains"
+        f"Two different images with nearly the same HOG descriptor: {result.ratio:.1%} of the initial distance remains"
     )
     figure.suptitle(title, fontsize=LARGE)
     return figure
 
 
-def draw_edges(axis, each):
+def draw_edges(axis, histograms):
     """A line along the edge, across its gradient, for each direction of each cell; the brighter the stronger."""
     from matplotlib.collections import LineCollection
 
-    rows, columns = each.shape[:2]
-    y, x, bins = np.meshgrid(*map(np.arange, each.shape), indexing="ij")
+    rows, columns = histograms.shape[:2]
+    y, x, bins = np.meshgrid(*map(np.arange, histograms.shape), indexing="ij")
     angle = (bins + 0.5) * np.pi / BINS + np.pi / 2
     middle = np.stack([x, y], -1) * CELL + CELL / 2 - 0.5
     reach = CELL / 2 * np.stack([np.cos(angle), np.sin(angle)], -1)
     lines = np.stack([middle - reach, middle + reach], -2).reshape(-1, 2, 2)
-    strength = np.clip(each.ravel() / max(each.max(), 1e-12), 0, 1)
+    strength = np.clip(histograms.ravel() / max(histograms.max(), 1e-12), 0, 1)
     order = strength.argsort(kind="stable")  # strong ones on top
     shades = np.repeat(strength[order, None], 3, 1)
     axis.add_collection(LineCollection(lines[order], colors=shades, linewidths=1.1))

@@ -143,41 +143,41 @@ def fool_linear(
         A `LinearFooling`.
     """
     images, labels = training_examples(images, labels)
-    kinds, numbers = np.unique(labels, return_inverse=True)
+    classes, numbers = np.unique(labels, return_inverse=True)
     templates, biases, accuracy, right = fit_regression(images, numbers, strength, seed)
     if not len(right):
         raise ValueError(
             "`images` should contain at least one image that the regression classifies correctly. Received: none"
         )
     order = np.random.default_rng(seed).permutation(right)
-    shown, predicted = images[order[:limit]], numbers[order[:limit]]
-    flat = templates.reshape(len(kinds), -1)
-    scores = shown.reshape(len(shown), -1) @ flat.T + biases
+    selected, predicted = images[order[:limit]], numbers[order[:limit]]
+    flat = templates.reshape(len(classes), -1)
+    scores = selected.reshape(len(selected), -1) @ flat.T + biases
     gaps = np.take_along_axis(scores, predicted[:, None], 1) - scores  # (n, K)
-    apart = flat[predicted][:, None] - flat[None]  # (n, K, pixels)
+    weight_differences = flat[predicted][:, None] - flat[None]  # (n, K, pixels)
     with np.errstate(divide="ignore", invalid="ignore"):
-        linf, l2 = gaps / np.abs(apart).sum(-1), gaps / np.sqrt(np.square(apart).sum(-1))
-    rows = np.arange(len(shown))
+        linf, l2 = gaps / np.abs(weight_differences).sum(-1), gaps / np.sqrt(np.square(weight_differences).sum(-1))
+    rows = np.arange(len(selected))
     linf[rows, predicted] = np.inf
-    chosen = linf.argmin(-1) if targets is None else target_positions(targets, kinds, predicted)
-    step_size = check_step_size(1.1 * linf[rows, chosen].max() if step_size is None else step_size)
-    toward = np.sign(flat[chosen] - flat[predicted]).reshape(shown.shape)
-    fooled = shown + step_size * toward
-    after = fooled.reshape(len(shown), -1) @ flat.T + biases
+    target_classes = linf.argmin(-1) if targets is None else target_positions(targets, classes, predicted)
+    step_size = check_step_size(1.1 * linf[rows, target_classes].max() if step_size is None else step_size)
+    toward = np.sign(flat[target_classes] - flat[predicted]).reshape(selected.shape)
+    fooled = selected + step_size * toward
+    after = fooled.reshape(len(selected), -1) @ flat.T + biases
     probs = softmax(np.stack([scores, after], 1), axis=-1)
     class_names = tuple(
-        str(each) for each in (kinds if class_names is None else np.asarray(class_names, object)[kinds])
+        str(name) for name in (classes if class_names is None else np.asarray(class_names, object)[classes])
     )
     return LinearFooling(
-        images=shown,
+        images=selected,
         fooled=fooled,
         templates=templates,
         biases=biases,
         probabilities=probs,
         predicted=predicted,
-        targets=chosen,
-        linf=linf[rows, chosen],
-        l2=l2[rows, chosen],
+        targets=target_classes,
+        linf=linf[rows, target_classes],
+        l2=l2[rows, target_classes],
         class_names=class_names,
         step_size=step_size,
         accuracy=float(accuracy),
@@ -202,26 +202,26 @@ def training_examples(images, labels):
     if images is None:
         from sklearn.datasets import load_digits
 
-        found = load_digits()
-        return found.images[..., None] * (WHITE / 16), found.target
+        digits = load_digits()
+        return digits.images[..., None] * (WHITE / 16), digits.target
     images, labels = np.asarray(images, np.float64), np.asarray(labels)
     images = images[..., None] if images.ndim == 3 else images
     if images.ndim != 4 or labels.shape != images.shape[:1]:
-        said = f"{images.shape} and {labels.shape}"
+        shapes = f"{images.shape} and {labels.shape}"
         raise ValueError(
-            f"`images` should have shape (N, H, W, C), and `labels` should have N values. Received: {said}"
+            f"`images` should have shape (N, H, W, C), and `labels` should have N values. Received: {shapes}"
         )
     if len(np.unique(labels)) < 2:
         raise ValueError(f"`labels` should contain at least two classes. Received: {np.unique(labels).tolist()}")
     return images, labels
 
 
-def target_positions(targets, kinds, predicted):
+def target_positions(targets, classes, predicted):
     """Targets, labels as given, as places among the classes."""
     targets = np.broadcast_to(np.asarray(targets), predicted.shape)
-    if not np.isin(targets, kinds).all():
-        raise ValueError(f"`targets` should be among the labels {kinds.tolist()}. Received: {targets.tolist()}")
-    places = np.searchsorted(kinds, targets)
+    if not np.isin(targets, classes).all():
+        raise ValueError(f"`targets` should be among the labels {classes.tolist()}. Received: {targets.tolist()}")
+    places = np.searchsorted(classes, targets)
     if (places == predicted).any():
         raise ValueError(f"`targets` should differ from the true classes of the images. Received: {targets.tolist()}")
     return places
@@ -238,26 +238,26 @@ SIZES = np.unique(np.logspace(0.5, 5, 120).round().astype(int))  # numbers of in
 ROWS = 4
 
 
-def draw_ten_numbers(found):
+def draw_ten_numbers(result):
     """Inputs and products before and after; the probabilities; the same step in more inputs."""
     figure = new_figure(13, 6.4)
     axes = figure.subplot_mosaic([["x", "p"], ["wx", "n"]], width_ratios=(1.9, 1))
-    before, after = f"x: w·x = {found.scores[0]:g}", f"x′: w·x′ = {found.scores[1]:g}"
-    draw_bar_pairs(axes["x"], found.x, found.fooled, before, after)
+    before, after = f"x: w·x = {result.scores[0]:g}", f"x′: w·x′ = {result.scores[1]:g}"
+    draw_bar_pairs(axes["x"], result.x, result.fooled, before, after)
     axes["x"].set_title(
-        f"ten inputs, each changed by {found.step_size:g} in the direction of its weight's sign", fontsize=LARGE
+        f"ten inputs, each changed by {result.step_size:g} in the direction of its weight's sign", fontsize=LARGE
     )
-    signs = [f"w = {weight:+g}" for weight in found.w]
-    axes["x"].set_xticks(range(len(found.x)), signs, fontsize=SMALL)
-    draw_bar_pairs(axes["wx"], found.w * found.x, found.w * found.fooled, "w x", "w x′")
-    gain = found.step_size * np.abs(found.w).sum()
-    axes["wx"].set_title(f"products: each grows by {found.step_size:g}, their sum by {gain:g}", fontsize=LARGE)
-    axes["wx"].set_xticks(range(len(found.x)), range(1, len(found.x) + 1), fontsize=SMALL)
-    bars = axes["p"].bar(["x", "x′"], found.probabilities, color=[BEFORE_COLOR, AFTER_COLOR], width=0.55)
-    axes["p"].bar_label(bars, [f"{p:.2%}" for p in found.probabilities], fontsize=LARGE, padding=2)
+    signs = [f"w = {weight:+g}" for weight in result.w]
+    axes["x"].set_xticks(range(len(result.x)), signs, fontsize=SMALL)
+    draw_bar_pairs(axes["wx"], result.w * result.x, result.w * result.fooled, "w x", "w x′")
+    gain = result.step_size * np.abs(result.w).sum()
+    axes["wx"].set_title(f"products: each grows by {result.step_size:g}, their sum by {gain:g}", fontsize=LARGE)
+    axes["wx"].set_xticks(range(len(result.x)), range(1, len(result.x) + 1), fontsize=SMALL)
+    bars = axes["p"].bar(["x", "x′"], result.probabilities, color=[BEFORE_COLOR, AFTER_COLOR], width=0.55)
+    axes["p"].bar_label(bars, [f"{p:.2%}" for p in result.probabilities], fontsize=LARGE, padding=2)
     axes["p"].set_title("p = 1 / (1 + exp(−w·x))", fontsize=LARGE)
     axes["p"].set_ylim(0, 1.12)
-    draw_growth(axes["n"], found)
+    draw_growth(axes["n"], result)
     for axis in axes.values():
         hide_frame(axis)
     figure.suptitle("A small step in every input adds up to a large step of the score", fontsize=LARGE + 2)
@@ -275,16 +275,16 @@ def draw_bar_pairs(axis, first, second, *names):
     axis.legend(frameon=False, fontsize=PLAIN, ncols=2, loc="upper left")
 
 
-def draw_growth(axis, found):
+def draw_growth(axis, result):
     """p after the step, had the score of x the same value and w as many entries of the same mean size."""
-    size = np.abs(found.w).mean()
-    start = found.scores[0]
-    for step, style in ((found.step_size, "-"), (found.step_size / 10, "--"), (found.step_size / 100, ":")):
+    size = np.abs(result.w).mean()
+    start = result.scores[0]
+    for step, style in ((result.step_size, "-"), (result.step_size / 10, "--"), (result.step_size / 100, ":")):
         axis.semilogx(
             SIZES, expit(start + step * size * SIZES), style, color=AFTER_COLOR, label=f"step {step:g}", linewidth=2
         )
-    axis.plot(len(found.x), found.probabilities[1], "o", color=AFTER_COLOR, markersize=8)
-    axis.axhline(found.probabilities[0], color=BEFORE_COLOR, linewidth=1)
+    axis.plot(len(result.x), result.probabilities[1], "o", color=AFTER_COLOR, markersize=8)
+    axis.axhline(result.probabilities[0], color=BEFORE_COLOR, linewidth=1)
     axis.set_title(f"change = step × ‖w‖₁, starting from w·x = {start:g}", fontsize=LARGE)
     axis.set_xlabel("inputs", fontsize=PLAIN)
     axis.set_ylabel("p", fontsize=PLAIN)
@@ -293,39 +293,41 @@ def draw_growth(axis, found):
     axis.legend(frameon=False, fontsize=PLAIN, loc="center right", bbox_to_anchor=(1, 0.4))
 
 
-def draw_linear_fooling(found):
+def draw_linear_fooling(result):
     """A row an image: both templates, the image, the fooled one, ten times the difference."""
-    count = min(len(found.images), ROWS)
+    count = min(len(result.images), ROWS)
     figure = new_figure(11.5, 0.9 + 2.25 * count)
-    most = np.percentile(np.abs(found.templates), 99.5)
-    both, _ = display_images(np.concatenate([found.images[:count], found.fooled[:count].clip(0, 255)]))
+    limit = np.percentile(np.abs(result.templates), 99.5)
+    pictures, _ = display_images(np.concatenate([result.images[:count], result.fooled[:count].clip(0, 255)]))
     for i, row in enumerate(figure.subplots(count, 5, squeeze=False)):
-        own, target = found.predicted[i], found.targets[i]
-        for axis, number in zip(row, (own, target), strict=False):
-            axis.imshow(template_image(found.templates[number], most), **template_colors(found.templates))
-            hide_ticks(axis, f"weights of {shorten_end(found.class_names[number], 16)}")
-        draw_prediction(row[2], both[i], found, found.probabilities[i, 0], "")
+        predicted, target = result.predicted[i], result.targets[i]
+        for axis, number in zip(row, (predicted, target), strict=False):
+            axis.imshow(template_image(result.templates[number], limit), **template_colors(result.templates))
+            hide_ticks(axis, f"weights of {shorten_end(result.class_names[number], 16)}")
+        draw_prediction(row[2], pictures[i], result, result.probabilities[i, 0], "")
         draw_prediction(
-            row[3], both[count + i], found, found.probabilities[i, 1], f"fooled by {found.linf[i]:.2g} per pixel"
+            row[3], pictures[count + i], result, result.probabilities[i, 1], f"fooled by {result.linf[i]:.2g} per pixel"
         )
-        row[4].imshow(signals_to_colors(10 * (found.fooled[i] - found.images[i]), 2 * 127.5))
-        hide_ticks(row[4], "difference × 10", f"±{found.step_size:.3g} of 255 in each pixel")
-    sign = "red is positive, blue negative" if found.templates.shape[-1] == 1 else "gray is 0"
+        row[4].imshow(signals_to_colors(10 * (result.fooled[i] - result.images[i]), 2 * 127.5))
+        hide_ticks(row[4], "difference × 10", f"±{result.step_size:.3g} of 255 in each pixel")
+    sign = "red is positive, blue negative" if result.templates.shape[-1] == 1 else "gray is 0"
     add_footnote(figure, f"weights: one scale of ±p99.5, {sign}; difference: 127.5 + 10 d")
-    figure.suptitle(f"A linear classifier (accuracy {found.accuracy:.0%}) is fooled by its own weights", fontsize=LARGE)
+    figure.suptitle(
+        f"A linear classifier (accuracy {result.accuracy:.0%}) is fooled by its own weights", fontsize=LARGE
+    )
     return figure
 
 
-def template_image(weights, most):
+def template_image(weights, limit):
     """Weights of one channel as they are, of three as colors on mid-gray."""
-    return weights[..., 0] / most if weights.shape[-1] == 1 else signals_to_colors(weights, most)
+    return weights[..., 0] / limit if weights.shape[-1] == 1 else signals_to_colors(weights, limit)
 
 
 def template_colors(templates):
     return {"cmap": "RdBu_r", "vmin": -1, "vmax": 1} if templates.shape[-1] == 1 else {}
 
 
-def draw_prediction(axis, image, found, probs, below):
+def draw_prediction(axis, image, result, probs, below):
     best = int(probs.argmax())
     axis.imshow(image)
-    hide_ticks(axis, f"{shorten_end(found.class_names[best], 16)} {probs[best]:.1%}", below)
+    hide_ticks(axis, f"{shorten_end(result.class_names[best], 16)} {probs[best]:.1%}", below)
