@@ -44,18 +44,18 @@ def silence_stderr():
 
     try:
         sys.stderr.flush()
-        before = os.dup(2)
+        original_stderr = os.dup(2)
     except (OSError, AttributeError):  # there is no stderr
         yield
         return
-    with tempfile.TemporaryFile() as kept:
-        os.dup2(kept.fileno(), 2)
+    with tempfile.TemporaryFile() as captured:
+        os.dup2(captured.fileno(), 2)
         try:
             yield
         except Exception:
-            kept.seek(0)
-            os.write(before, kept.read())
+            captured.seek(0)
+            os.write(original_stderr, captured.read())
             raise
         finally:
-            os.dup2(before, 2)
-            os.close(before)
+            os.dup2(original_stderr, 2)
+            os.close(original_stderr)

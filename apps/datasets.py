@@ -8,9 +8,9 @@ from .output import percent
 IMAGES = "digits, or a folder with one subfolder per class"  # advice if a dataset cannot be read
 
 
-def with_test_set(data, other):
+def with_test_set(data, test_data):
     """The dataset with the images of another one as its test set."""
-    return replace(data, test=relabel(other.test or other.train, data.class_names))
+    return replace(data, test=relabel(test_data.test or test_data.train, data.class_names))
 
 
 def relabel(images, class_names):

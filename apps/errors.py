@@ -53,12 +53,12 @@ def one_line(text, limit=300):
     return first if len(first) <= limit else first[: limit - 3] + "..."
 
 
-def suggest_names(name, known):
+def suggest_names(name, names):
     """A hint with similar names."""
     from kerascnn.support.text import close_matches
 
-    close = close_matches(name, known, limit=2)
-    return f" Did you mean {' or '.join(close)}?" if close else f" Available: {', '.join(known)}."
+    close = close_matches(name, names, limit=2)
+    return f" Did you mean {' or '.join(close)}?" if close else f" Available: {', '.join(names)}."
 
 
 @contextmanager

@@ -35,10 +35,10 @@ from .settings import name_variables
 class RootGroup(Group):
     """The root command; failures are one line on stderr, with an exit code for their kind."""
 
-    def main(self, args=None, prog_name="kerascnn", standalone_mode=True, **rest):
+    def main(self, args=None, prog_name="kerascnn", standalone_mode=True, **options):
         words = sys.argv[1:] if args is None else [*args]
         color = color_choice(words)
-        run = partial(super().main, words, prog_name, standalone_mode=False, color=color, **rest)
+        run = partial(super().main, words, prog_name, standalone_mode=False, color=color, **options)
         if not standalone_mode:
             return run()
         sys.exit(run_status(run, color))

@@ -52,10 +52,10 @@ def common_options():
 class Group(click.Group):
     """Commands in the order they were added; it lists them if called alone, and suggests names."""
 
-    def __init__(self, name, **rest):
+    def __init__(self, name, **options):
         from .output import print_overview
 
-        super().__init__(name, params=common_options(), invoke_without_command=True, callback=print_overview, **rest)
+        super().__init__(name, params=common_options(), invoke_without_command=True, callback=print_overview, **options)
 
     def list_commands(self, context):
         return [*self.commands]
@@ -69,19 +69,19 @@ class Group(click.Group):
 class Command(click.Command):
     """A command with the common options, which its help lists in a section of their own."""
 
-    def __init__(self, name, *, params=None, **rest):
-        super().__init__(name, params=[*(params or ()), *common_options()], **rest)
+    def __init__(self, name, *, params=None, **options):
+        super().__init__(name, params=[*(params or ()), *common_options()], **options)
 
     def format_options(self, context, formatter):
         everywhere = {option.name for option in (*common_options(), self.get_help_option(context)) if option}
-        written = {"Options": [], "Common options": []}
+        records_by_section = {"Options": [], "Common options": []}
         for option in self.get_params(context):
             if option.param_type_name == "argument":
                 continue
             record = option.get_help_record(context)
             if record:
-                written["Common options" if option.name in everywhere else "Options"].append(record)
-        for title, records in written.items():
+                records_by_section["Common options" if option.name in everywhere else "Options"].append(record)
+        for title, records in records_by_section.items():
             if records:
                 with formatter.section(title):
                     formatter.write_dl(records)
@@ -180,20 +180,20 @@ def check_output_file(path, example, suffixes, force):
     if path is None:
         return
     if not path.endswith(suffixes):
-        *others, last = suffixes
-        text = f"{', '.join(others)} or {last}" if others else last
+        *all_but_last, last = suffixes
+        text = f"{', '.join(all_but_last)} or {last}" if all_but_last else last
         raise Misuse(f"{example.split()[0]} should end in {text}. Received: {path}", example)
     if os.path.exists(path) and not force:
         raise Misuse(f"{path} already exists", "another name, or --force to overwrite it")
 
 
-def check_run_folder(out, marks, what, resume):
+def check_run_folder(out, marks, kind, resume):
     """The folder of a run, recognized by one of its ``marks``; nothing in it is overwritten."""
-    begun = any(os.path.exists(os.path.join(out, mark)) for mark in marks)
-    if begun and not resume:
-        raise Misuse(f"{out} already contains a {what}", "--resume to continue it, or --out with another folder")
+    is_run = any(os.path.exists(os.path.join(out, mark)) for mark in marks)
+    if is_run and not resume:
+        raise Misuse(f"{out} already contains a {kind}", "--resume to continue it, or --out with another folder")
     files = os.listdir(out) if os.path.isdir(out) else ()
-    if not begun and any(not name.startswith(".draft-") for name in files):
+    if not is_run and any(not name.startswith(".draft-") for name in files):
         raise Misuse(f"{out} is not empty", "--out with a new folder")
     return out
 

@@ -44,7 +44,7 @@ def collect_warnings():
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         yield texts
-    texts += dict.fromkeys(str(each.message) for each in caught if issubclass(each.category, UserWarning))
+    texts += dict.fromkeys(str(warning.message) for warning in caught if issubclass(warning.category, UserWarning))
 
 
 def json_number(value):
@@ -70,8 +70,8 @@ def print_overview(context):
     """Print the commands of a group if none of them is called."""
     if context.invoked_subcommand is None:
         command = context.command
-        known = {name: below.get_short_help_str(100) for name, below in command.commands.items()}
-        print_result(command.name, {"commands": known}, context.get_help().splitlines())
+        commands = {name: below.get_short_help_str(100) for name, below in command.commands.items()}
+        print_result(command.name, {"commands": commands}, context.get_help().splitlines())
 
 
 def remark(text=""):
@@ -93,13 +93,13 @@ def is_interactive():
 @contextmanager
 def waiting(text):
     """Show a line on the terminal while the body runs."""
-    shown = sys.stderr.isatty() and not is_flag_set("quiet")
-    if shown:
+    is_shown = sys.stderr.isatty() and not is_flag_set("quiet")
+    if is_shown:
         click.echo(dim(text), err=True, nl=False)
     try:
         yield
     finally:
-        if shown:
+        if is_shown:
             click.echo("\r" + " " * len(text) + "\r", err=True, nl=False)
 
 
@@ -137,14 +137,14 @@ def format_exact(number):
     return "-" if number is None else f"{number:,}"
 
 
-def percent(part, whole):
-    return f"{100 * part / whole:.1f} %" if whole else ""
+def percent(part, total):
+    return f"{100 * part / total:.1f} %" if total else ""
 
 
-def bar(part, whole, length=10):
+def bar(part, total, length=10):
     """A fraction as a bar."""
     block = "█" if "utf" in (getattr(sys.stdout, "encoding", "") or "").lower() else "#"
-    return block * round(length * part / whole) if whole else ""
+    return block * round(length * part / total) if total else ""
 
 
 def bold(text):
@@ -175,9 +175,9 @@ def format_table(titles, rows, *, words=(), spare=(), room=None):
         aligned = [align[title](cell, widths[title]) for title, cell in zip(columns, cells, strict=True)]
         return clip_line(GAP.join(aligned).rstrip(), room)
 
-    first, *others = zip(*columns.values(), strict=True)
-    yield bold(line(first))
-    yield from map(line, others)
+    title_row, *body_rows = zip(*columns.values(), strict=True)
+    yield bold(line(title_row))
+    yield from map(line, body_rows)
 
 
 def format_pairs(facts, *, indent=GAP, room=None):
@@ -198,4 +198,4 @@ def next_steps(steps):
     yield ""
     yield bold("next")
     length = max((len(command) for command in steps if len(command) <= ALIGNED), default=0)
-    yield from (f"{GAP}{command.ljust(length)}{GAP}{dim(what)}" for command, what in steps.items())
+    yield from (f"{GAP}{command.ljust(length)}{GAP}{dim(description)}" for command, description in steps.items())

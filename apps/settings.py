@@ -70,8 +70,8 @@ def configure(context, path=None):
 def read_settings(root, path=None):
     """{(command .., option as typed): `Setting`}; the current folder overrides the user file."""
     settings = {}
-    for place, table in read_tables(path):
-        collect_settings(table, root, place, (), settings)
+    for source, table in read_tables(path):
+        collect_settings(table, root, source, (), settings)
     return settings
 
 
@@ -83,57 +83,57 @@ def settings_files(path=None):
 
 def read_tables(path):
     """(file, its table) of the existing files."""
-    for place in settings_files(path):
-        text = read_settings_file(place, needed=place == path)
-        if place != PROJECT:
-            yield short_path(place), parse_toml(text, place) if text else {}
+    for file in settings_files(path):
+        text = read_settings_file(file, required=file == path)
+        if file != PROJECT:
+            yield short_path(file), parse_toml(text, file) if text else {}
         elif "tool.kerascnn" in text:  # other tables belong to other tools
-            yield f"{PROJECT} [tool.kerascnn]", parse_toml(text, place).get("tool", {}).get("kerascnn", {})
+            yield f"{PROJECT} [tool.kerascnn]", parse_toml(text, file).get("tool", {}).get("kerascnn", {})
 
 
-def read_settings_file(place, needed):
+def read_settings_file(path, required):
     try:
-        with open(place, encoding="utf-8-sig") as file:
+        with open(path, encoding="utf-8-sig") as file:
             return file.read()
     except (FileNotFoundError, NotADirectoryError) as error:
-        if needed:
-            raise BadFile(f"--config: file not found: {place}") from error
+        if required:
+            raise BadFile(f"--config: file not found: {path}") from error
         return ""
     except (OSError, UnicodeDecodeError) as error:
-        raise BadFile(f"cannot read {place}: {error}") from error
+        raise BadFile(f"cannot read {path}: {error}") from error
 
 
-def parse_toml(text, place):
+def parse_toml(text, path):
     import tomllib
 
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise BadFile(f"{place} should be a TOML file. Received: {error}") from error
+        raise BadFile(f"{path} should be a TOML file. Received: {error}") from error
 
 
-def short_path(place):
+def short_path(path):
     """A path with ~ for the home folder."""
     person = os.path.expanduser("~") + os.sep
-    return place.replace(person, f"~{os.sep}", 1) if place.startswith(person) else place
+    return path.replace(person, f"~{os.sep}", 1) if path.startswith(person) else path
 
 
-def collect_settings(table, command, place, words, settings):
+def collect_settings(table, command, source, words, settings):
     """Add the settings of a table for a command and its subcommands to ``settings``."""
     options, below = command_options(command), getattr(command, "commands", {})
     title, help = f" in [{'.'.join(words)}]" if words else "", " ".join(["kerascnn", *words, "--help"])
     for key, value in table.items():
         name = key.replace("_", "-")
         if name in below and isinstance(value, dict):
-            collect_settings(value, below[name], place, (*words, name), settings)
+            collect_settings(value, below[name], source, (*words, name), settings)
         elif name in options and not isinstance(value, dict):
             try:
-                settings[(*words, name)] = Setting(options[name].name, value, click_value(options[name], value), place)
+                settings[(*words, name)] = Setting(options[name].name, value, click_value(options[name], value), source)
             except (click.BadParameter, TypeError) as error:
-                raise Misuse(f"{place}: {key}{title}: {error}", help) from error
+                raise Misuse(f"{source}: {key}{title}: {error}", help) from error
         else:
             hint = suggest_names(name, [*options, *below])
-            raise Misuse(f"{place}: unknown option {key!r}{title}.{hint}", help)
+            raise Misuse(f"{source}: unknown option {key!r}{title}.{hint}", help)
 
 
 def click_value(option, value):
@@ -142,8 +142,8 @@ def click_value(option, value):
         raise TypeError(f"should be {'true or false' if option.is_flag else 'a value'}. Received: {value!r}")
     if option.is_flag:
         return value if option.is_bool_flag else option.flag_value if value else None
-    many = [str(each) for each in value] if isinstance(value, list) else [str(value)]
-    text = many if option.multiple else ",".join(many)
+    texts = [str(item) for item in value] if isinstance(value, list) else [str(value)]
+    text = texts if option.multiple else ",".join(texts)
     if not isinstance(option.type, click.Path):  # the path may exist when the command runs
         option.type_cast_value(click.Context(click.Command(option.name)), text)
     return text
@@ -153,8 +153,8 @@ def build_default_map(settings):
     """Settings as click's default_map: nested dicts by command, keyed by parameter."""
     defaults = {}
     for (*words, _), setting in settings.items():
-        place = defaults
+        level = defaults
         for word in words:
-            place = place.setdefault(word, {})
-        place[setting.parameter] = setting.taken
+            level = level.setdefault(word, {})
+        level[setting.parameter] = setting.taken
     return defaults

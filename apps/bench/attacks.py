@@ -86,8 +86,8 @@ def foolbox_minimal(case, make):
     import tensorflow as tf
 
     attack, wrapped = make(foolbox.attacks), foolbox.TensorFlowModel(case.unit, bounds=(0, 1))
-    wanted = foolbox.criteria.TargetedMisclassification(tf.constant(case.target))
-    return 255 * attack(wrapped, tf.constant(case.images / 255), wanted, epsilons=None)[0].numpy()
+    criterion = foolbox.criteria.TargetedMisclassification(tf.constant(case.target))
+    return 255 * attack(wrapped, tf.constant(case.images / 255), criterion, epsilons=None)[0].numpy()
 
 
 TOOLS = {  # task -> {tool: (function, required package)}; DeepFool takes no targets
@@ -111,81 +111,88 @@ TOOLS = {  # task -> {tool: (function, required package)}; DeepFool takes no tar
 }
 
 
-def attack_rows(model, images, rounds=5, few=8, block=16, tools=None):
+def attack_rows(model, images, rounds=5, pgd_images=8, block=16, tools=None):
     """Rows of both tasks: task, tool, seconds, cpu_seconds, of_ours (median over rounds), cpu_of_ours.
 
-    PGD is timed ``rounds`` times on the first ``few`` images; the tools take turns. Minimal attacks run once, on
+    PGD is timed ``rounds`` times on the first ``pgd_images`` images; the tools take turns. Minimal attacks run once, on
     ``block`` images at a time, and also have success, median_l2 (in steps of 0..255, of the fooled images) and
     l2_of_ours, the median over images. ``tools`` names the tools to run.
     """
     case = attack_case(model, images)
-    rows = time_attacks(case.part(slice(few)), PGD.format(steps=case.steps, n=few), TOOLS[PGD], rounds, tools)
+    rows = time_attacks(
+        case.part(slice(pgd_images)), PGD.format(steps=case.steps, n=pgd_images), TOOLS[PGD], rounds, tools
+    )
     parts = [case.part(slice(i, i + block)) for i in range(0, len(images), block)]
     return rows + compare_minimal_attacks(case, parts, MINIMAL.format(n=len(images)), TOOLS[MINIMAL], tools)
 
 
-def time_attacks(case, task, ways, rounds, tools=None):
+def time_attacks(case, task, attacks, rounds, tools=None):
     """One row per tool, timed in turn after a first call that compiles."""
-    times, failed = run_in_turns([case] + [case] * rounds, task, ways, tools)[:2]
-    return [attack_row(task, tool, times, failed, first=1) for tool in ways if tool in times or tool in failed]
+    times, failed = run_in_turns([case] + [case] * rounds, task, attacks, tools)[:2]
+    return [attack_row(task, tool, times, failed, first=1) for tool in attacks if tool in times or tool in failed]
 
 
-def compare_minimal_attacks(case, parts, task, ways, tools=None):
+def compare_minimal_attacks(case, parts, task, attacks, tools=None):
     """One row per tool, with the size of its changes."""
     our_minimal(parts[0])  # compile first; the other tools do not compile
-    times, failed, found = run_in_turns(parts, task, ways, tools)
-    sizes = {tool: l2_distances(np.concatenate(images), case) for tool, images in found.items() if tool in times}
+    times, failed, adversarial = run_in_turns(parts, task, attacks, tools)
+    sizes = {tool: l2_distances(np.concatenate(images), case) for tool, images in adversarial.items() if tool in times}
     rows = []
-    for tool in (tool for tool in ways if tool in times or tool in failed):
-        rows.append(attack_row(task, tool, times, failed, whole=True))
+    for tool in (tool for tool in attacks if tool in times or tool in failed):
+        rows.append(attack_row(task, tool, times, failed, total=True))
         if tool in times:
-            far, ok = sizes[tool], np.isfinite(sizes[tool])
-            both = ok & np.isfinite(sizes[OURS])
-            ratio = float(np.median(far[both] / np.maximum(sizes[OURS][both], 1e-12))) if both.any() else None
-            size = round(float(np.median(far[ok])), 3) if ok.any() else None
-            rows[-1] |= {"success": float(ok.mean()), "median_l2": size, "l2_of_ours": ratio and round(ratio, 4)}
+            distances, succeeded = sizes[tool], np.isfinite(sizes[tool])
+            both_succeeded = succeeded & np.isfinite(sizes[OURS])
+            ratio = (
+                float(np.median(distances[both_succeeded] / np.maximum(sizes[OURS][both_succeeded], 1e-12)))
+                if both_succeeded.any()
+                else None
+            )
+            size = round(float(np.median(distances[succeeded])), 3) if succeeded.any() else None
+            rows[-1] |= {"success": float(succeeded.mean()), "median_l2": size, "l2_of_ours": ratio and round(ratio, 4)}
     return rows
 
 
 def l2_distances(images, case):
     """L2 norms of the changes, by one network; infinite if an image is not classified as its target."""
     scores = np.concatenate([np.asarray(case.model(images[i : i + 16])) for i in range(0, len(images), 16)])
-    own = np.take_along_axis(scores, case.target[:, None], 1)[:, 0]
-    far = np.linalg.norm((images - case.images).astype(np.float64).reshape(len(images), -1), axis=1)
-    return np.where(own >= scores.max(1) - 1e-3, far, np.inf)  # equal up to rounding, at the decision boundary
+    target_scores = np.take_along_axis(scores, case.target[:, None], 1)[:, 0]
+    distances = np.linalg.norm((images - case.images).astype(np.float64).reshape(len(images), -1), axis=1)
+    # scores are equal up to rounding at the decision boundary
+    return np.where(target_scores >= scores.max(1) - 1e-3, distances, np.inf)
 
 
-def run_in_turns(cases, task, ways, tools=None):
+def run_in_turns(cases, task, attacks, tools=None):
     """Run tools in turn: ({tool: [(seconds, CPU seconds)]}, {tool: reason of its failure}, {tool: [images]})."""
-    times, failed, found = {}, {}, {}
-    for tool, (_, package) in ways.items():
+    times, failed, adversarial = {}, {}, {}
+    for tool, (_, package) in attacks.items():
         if tools is None or tool == OURS or tool in tools:
             if importlib.util.find_spec(package) is None:
                 failed[tool] = "not installed"
             else:
-                times[tool], found[tool] = [], []
+                times[tool], adversarial[tool] = [], []
     for number, case in enumerate(cases):
         remark(f"{task}: case {number + 1} of {len(cases)}")
         for tool in [*times]:
             try:
                 clocks = time.perf_counter(), time.process_time()
-                found[tool].append(ways[tool][0](case))
+                adversarial[tool].append(attacks[tool][0](case))
                 times[tool].append((time.perf_counter() - clocks[0], time.process_time() - clocks[1]))
             except Exception as error:
                 if tool == OURS:
                     raise
                 failed[tool] = failure_row(error)["fails"]
                 del times[tool]
-    return times, failed, found
+    return times, failed, adversarial
 
 
-def attack_row(task, tool, times, failed, first=0, whole=False):
+def attack_row(task, tool, times, failed, first=0, total=False):
     """The row of one tool: median (or total) seconds, and the median ratio to ours over rounds."""
     if tool in failed:
         return {"task": task, "tool": tool, "fails": failed[tool]}
-    own, base = (np.array(times[name][first:]) for name in (tool, OURS))
-    middle = (lambda values: float(sum(values))) if whole else statistics.median
-    seconds, cpu = (round(middle(own[:, i].tolist()), 3) for i in range(2))
-    of_ours, cpu_of_ours = (median_ratio(own[:, i].tolist(), base[:, i].tolist()) for i in range(2))
+    tool_times, our_times = (np.array(times[name][first:]) for name in (tool, OURS))
+    middle = (lambda values: float(sum(values))) if total else statistics.median
+    seconds, cpu = (round(middle(tool_times[:, i].tolist()), 3) for i in range(2))
+    of_ours, cpu_of_ours = (median_ratio(tool_times[:, i].tolist(), our_times[:, i].tolist()) for i in range(2))
     row = {"task": task, "tool": tool, "seconds": seconds, "cpu_seconds": cpu}
     return row | {"of_ours": of_ours, "cpu_of_ours": cpu_of_ours}

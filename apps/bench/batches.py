@@ -33,10 +33,10 @@ def measure_throughput(network, images, batch_size, rounds):
         model = kerascnn.build_model(network, classes=len(files.class_names), input_shape=(SIDE, SIDE, 3))
         model.compile("sgd", "sparse_categorical_crossentropy")
         x, y = files.pixels(SIDE).astype(np.float32), files.labels
-        seconds = {way: [] for way in WAYS}
+        seconds = {input_name: [] for input_name in WAYS}
         for epoch in range(-1, rounds):  # the first epoch compiles and reads the files
-            for way, augment in WAYS.items():
-                started = read_clocks()
+            for input_name, augment in WAYS.items():
+                start = read_clocks()
                 if augment is None:
                     model.fit(x, y, batch_size=batch_size, verbose=0)
                 else:
@@ -45,8 +45,8 @@ def measure_throughput(network, images, batch_size, rounds):
                         kerascnn.batches(files, SIDE, batch_size, augment=augment, **order), shuffle=False, verbose=0
                     )
                 if epoch >= 0:
-                    seconds[way].append(read_clocks() - started)
-    rows = [throughput_row(way, len(files), seconds[way], seconds[ARRAY]) for way in WAYS]
+                    seconds[input_name].append(read_clocks() - start)
+    rows = [throughput_row(input_name, len(files), seconds[input_name], seconds[ARRAY]) for input_name in WAYS]
     about = {"network": network, "images": len(files), "batch": batch_size, "rounds": rounds}
     return about | machine_load() | {"rows": rows}
 
@@ -56,14 +56,14 @@ def read_clocks():
     return np.array([time.perf_counter(), time.process_time()])
 
 
-def throughput_row(way, images, own, base):
+def throughput_row(input_name, images, seconds, array_seconds):
     """The speed of one input and its median ratio to the array, by wall time and by CPU time.
 
     CPU time is disturbed less by other work on the machine.
     """
-    ratio, cpu = np.median(np.array(base) / np.array(own), axis=0).round(3).tolist()
-    speed = images / float(np.median(own, axis=0)[0])
-    return {"way": way, "images_per_second": round(speed, 1), "ratio": ratio, "cpu_ratio": cpu}
+    ratio, cpu = np.median(np.array(array_seconds) / np.array(seconds), axis=0).round(3).tolist()
+    speed = images / float(np.median(seconds, axis=0)[0])
+    return {"way": input_name, "images_per_second": round(speed, 1), "ratio": ratio, "cpu_ratio": cpu}
 
 
 def write_shapes(folder, count):
@@ -72,8 +72,8 @@ def write_shapes(folder, count):
 
     from kerascnn.data.sources import SHAPES, shapes
 
-    drawn = shapes(-(-count // len(SHAPES)))
-    for i, (image, entry) in enumerate(zip(drawn.pixels[:count], drawn.entries[:count], strict=True)):
+    dataset = shapes(-(-count // len(SHAPES)))
+    for i, (image, entry) in enumerate(zip(dataset.pixels[:count], dataset.entries[:count], strict=True)):
         path = folder / entry.label / f"{i:05}.jpg"
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(image).save(path, quality=95)

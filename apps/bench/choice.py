@@ -31,13 +31,13 @@ def measure_choice(data, network, weights, size, numbers, count, epochs, budget,
     return {"rows": rows, "within": sum(row["within"] for row in rows)}
 
 
-def load_choice_data(source, other, seed):
+def load_choice_data(source, test_source, seed):
     """Load a dataset of which only the test set is split off."""
     from kerascnn.data import load
 
-    if not other:
+    if not test_source:
         return load(source, valid=0.0, test=0.4, seed=seed)
-    return replace(load(source, valid=0.0, test=0.0), test=load(other, valid=0.0, test=0.0).train)
+    return replace(load(source, valid=0.0, test=0.0), test=load(test_source, valid=0.0, test=0.0).train)
 
 
 def sample_images(data, number, count, seed):
@@ -54,13 +54,13 @@ def automatic_choice(data, model, size, budget, seed):
     """What the study chooses, its accuracy and its time."""
     from kerascnn.transfer_learning import transfer
 
-    began, worked = time.perf_counter(), time.process_time()
+    start, cpu_start = time.perf_counter(), time.process_time()
     note = lambda done, total, what: remark(what)  # noqa: E731
     study = transfer(data, model, size=size, budget=budget, seed=seed, cache=False, on_progress=note)
-    spent = {"seconds": time.perf_counter() - began, "own CPU seconds": time.process_time() - worked}
+    spent = {"seconds": time.perf_counter() - start, "own CPU seconds": time.process_time() - cpu_start}
     advice = {"advice": f"{study.advice.similarity}, {study.advice.amount}", "choice": study.chosen.name}
-    usual = {"usual": study.baseline_evaluation.accuracy, "baseline head": study.baseline.head}
-    return advice | {"chosen": study.evaluation.accuracy} | usual | spent | {"work": study.metadata["spent"]}
+    baseline = {"usual": study.baseline_evaluation.accuracy, "baseline head": study.baseline.head}
+    return advice | {"chosen": study.evaluation.accuracy} | baseline | spent | {"work": study.metadata["spent"]}
 
 
 def train_grid(data, model, size, epochs, seed):
@@ -128,7 +128,7 @@ def choice_lines(result):
     for row in result["rows"]:
         reached = percent(row["chosen"], 1), percent(row["best"], 1), f"{100 * row['error']:.1f}"
         spent = f"{row['seconds']:.0f}", f"{row['grid seconds']:.0f}"
-        within = "yes" if row["within"] else "no"
-        cells.append((row["images per class"], row["advice"], row["choice"], *reached, within, *spent))
+        is_within = "yes" if row["within"] else "no"
+        cells.append((row["images per class"], row["advice"], row["choice"], *reached, is_within, *spent))
     yield from format_table(TITLES, cells, words=("advice", "choice"))
     yield (f"{result['within']} of {len(cells)} choices are within one standard error of the best grid point")

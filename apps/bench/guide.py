@@ -54,20 +54,24 @@ def train_guide_point(backbone, depth, rate, change, train, epochs):
     import keras
 
     x, y = train
-    held = np.arange(len(y)) < HELD * len(y)  # their order is random
-    began = clock_seconds()
+    held_out = np.arange(len(y)) < HELD * len(y)  # their order is random
+    start = clock_seconds()
     keras.utils.set_random_seed(0)
     model = build_guide_model(backbone, depth, change, y.max() + 1)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(rate), loss, metrics=["accuracy"], jit_compile=False)
     silent = {"batch_size": BATCH, "verbose": 0}
-    first = model.get_weights()
-    model.fit(x[~held][:BATCH], y[~held][:BATCH], validation_data=(x[held][:BATCH], y[held][:BATCH]), **silent)
-    model.set_weights(first)
-    ready = clock_seconds()
-    history = model.fit(x[~held], y[~held], validation_data=(x[held], y[held]), epochs=epochs, **silent).history
-    done = clock_seconds()
-    row = {"epochs": epochs, "tracing": (ready - began).tolist(), "seconds": ((done - ready) / epochs).tolist()}
+    initial_weights = model.get_weights()
+    model.fit(
+        x[~held_out][:BATCH], y[~held_out][:BATCH], validation_data=(x[held_out][:BATCH], y[held_out][:BATCH]), **silent
+    )
+    model.set_weights(initial_weights)
+    traced = clock_seconds()
+    history = model.fit(
+        x[~held_out], y[~held_out], validation_data=(x[held_out], y[held_out]), epochs=epochs, **silent
+    ).history
+    end = clock_seconds()
+    row = {"epochs": epochs, "tracing": (traced - start).tolist(), "seconds": ((end - traced) / epochs).tolist()}
     return model, row | {"accuracy": history["val_accuracy"][-1]}
 
 

@@ -106,15 +106,15 @@ def measure_synthesis(network, weights, units, steps, size, rounds, tasks=TASKS)
     """Time of each tool at each task, in turn, and its ratio to ours and to the bare gradient."""
     base = attribution_case(network, weights, units, size)
     case = SynthesisCase(base.model, base.images, steps)
-    here = {tool: importlib.metadata.version(tool) for tool in RIVALS if importlib.util.find_spec(RIVALS[tool])}
+    installed = {tool: importlib.metadata.version(tool) for tool in RIVALS if importlib.util.find_spec(RIVALS[tool])}
     rows = []
     for title, tools in tasks.items():
         title = title.format(units=units, steps=steps)
         remark(title)
-        present = {tool: make for tool, make in tools.items() if tool not in RIVALS or tool in here}
-        rows += [{"task": title} | row for row in time_synthesis(case, present, rounds)]
+        available = {tool: make for tool, make in tools.items() if tool not in RIVALS or tool in installed}
+        rows += [{"task": title} | row for row in time_synthesis(case, available, rounds)]
     about = {"network": network, "units": units, "steps": steps, "size": case.images.shape[1], "rounds": rounds}
-    about |= machine_load() | {"tools": here, "not_installed": sorted(RIVALS.keys() - here)}
+    about |= machine_load() | {"tools": installed, "not_installed": sorted(RIVALS.keys() - installed)}
     return about | {"rows": rows}
 
 
@@ -149,9 +149,11 @@ def time_synthesis(case, tools, rounds):
             if sum(seconds[tool]) < PATIENCE or tool not in RIVALS:
                 seconds[tool].append(time_call(call))
     bases = {"of_ours": next(iter(tools)), "of_bare": BARE}
-    for tool, own in seconds.items():
-        rows[tool] |= {"seconds": round(statistics.median(own), 4), "rounds": len(own)}
-        rows[tool] |= {name: median_ratio(own, seconds[base]) for name, base in bases.items() if base in seconds}
+    for tool, tool_seconds in seconds.items():
+        rows[tool] |= {"seconds": round(statistics.median(tool_seconds), 4), "rounds": len(tool_seconds)}
+        rows[tool] |= {
+            name: median_ratio(tool_seconds, seconds[base]) for name, base in bases.items() if base in seconds
+        }
     return list(rows.values())
 
 

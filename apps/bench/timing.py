@@ -36,9 +36,9 @@ def time_call(run):
     return time.perf_counter() - start
 
 
-def median_ratio(own, base):
+def median_ratio(seconds, base_seconds):
     """The median of the ratios of two series, round by round."""
-    return round(statistics.median(a / b for a, b in zip(own, base, strict=False)), 3)
+    return round(statistics.median(a / b for a, b in zip(seconds, base_seconds, strict=False)), 3)
 
 
 def failure_row(error):

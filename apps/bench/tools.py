@@ -146,5 +146,7 @@ TOOLS = {  # name -> (function that makes its tasks, required package)
 def find_installed_tools():
     """({installed tool: version}, [missing tools])."""
     rivals = {tool: package for tool, (_, package) in TOOLS.items() if package not in ("kerascnn", "tensorflow")}
-    here = {tool for tool, package in rivals.items() if importlib.util.find_spec(package)}
-    return {tool: importlib.metadata.version(tool) for tool in rivals if tool in here}, [*(rivals.keys() - here)]
+    installed = {tool for tool, package in rivals.items() if importlib.util.find_spec(package)}
+    return {tool: importlib.metadata.version(tool) for tool in rivals if tool in installed}, [
+        *(rivals.keys() - installed)
+    ]

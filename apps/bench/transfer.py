@@ -49,8 +49,11 @@ def write_benchmark_inputs(folder, data, network, weights, size, images, seed):
     dataset = prepare_data(data, 0.5, None, seed)
     draw, arrays = np.random.default_rng(seed), {}
     for prefix, part in (("", dataset.train), ("test_", dataset.test)):
-        some = part.take(draw.permutation(len(part))[:images])
-        arrays |= {f"{prefix}x": some.pixels(model.input_shape[1:3], model.input_shape[-1]), f"{prefix}y": some.labels}
+        sample = part.take(draw.permutation(len(part))[:images])
+        arrays |= {
+            f"{prefix}x": sample.pixels(model.input_shape[1:3], model.input_shape[-1]),
+            f"{prefix}y": sample.labels,
+        }
     np.savez(folder / "pixels.npz", **arrays)
 
 
@@ -122,56 +125,56 @@ def run_guide_grid(folder, options):
     return train_guide_grid(model, (x.astype(np.float32), y), test.astype(np.float32), options, tell)
 
 
-def summarize_transfer(own, guide, labels, options):
+def summarize_transfer(study, guide, labels, options):
     """Seconds, ratios and accuracies of both ways."""
     from kerascnn.evaluation import compare, from_probabilities
 
-    at = next(
-        i for i, (line, _) in enumerate(own["marks"]) if ": computed features of" in line
+    position = next(
+        i for i, (line, _) in enumerate(study["marks"]) if ": computed features of" in line
     )  # after the messages about the data
-    begun, features, first, heads = (np.array(seconds) for _, seconds in own["marks"][at - 1 : at + 3])
+    start, features, first, heads = (np.array(seconds) for _, seconds in study["marks"][position - 1 : position + 3])
     times = 1 if options["full"] else options["learning_rates"]
     cost = lambda rows: times * sum(np.array(row["seconds"]) * options["epochs"] for row in rows)  # noqa: E731
     traced = lambda rows: times * sum(np.array(row["tracing"]) for row in rows)  # noqa: E731
-    every, frozen = guide["rows"], [row for row in guide["rows"] if row["depth"] == "head"]
+    points, frozen = guide["rows"], [row for row in guide["rows"] if row["depth"] == "head"]
     seconds = {
-        "forward pass": own["forward"],
+        "forward pass": study["forward"],
         f"{OURS}: first usable model": first,
-        f"{OURS}: features and linear heads, all stages": heads - begun,
+        f"{OURS}: features and linear heads, all stages": heads - start,
         f"{OURS}: linear heads, all stages, features cached": heads - features,
-        f"{OURS}: features and linear heads, last stage": own["frozen"],
-        f"{OURS}: whole study": own["total"],
+        f"{OURS}: features and linear heads, last stage": study["frozen"],
+        f"{OURS}: whole study": study["total"],
         f"{GUIDE}: head alone, all epochs": cost(frozen),
         f"{GUIDE}: head alone, tracing": traced(frozen),
-        f"{GUIDE}: whole grid, all epochs": cost(every),
-        f"{GUIDE}: whole grid, tracing": traced(every),
+        f"{GUIDE}: whole grid, all epochs": cost(points),
+        f"{GUIDE}: whole grid, tracing": traced(points),
     }
     seconds = {name: [round(float(value), 2) for value in pair] for name, pair in seconds.items()}
     scores = np.exp(guide["scores"] - guide["scores"].max(axis=1, keepdims=True)).astype(np.float64)
-    tested = {OURS: own["probs"], GUIDE: scores / scores.sum(axis=1, keepdims=True)}
+    tested = {OURS: study["probs"], GUIDE: scores / scores.sum(axis=1, keepdims=True)}
     tested = {name: from_probabilities(probs, labels, model=name) for name, probs in tested.items()}
     gap = compare(*tested.values())
     best = guide["rows"][guide["best"]]
     return {
         "seconds": {name: dict(zip(("wall", "cpu"), pair, strict=True)) for name, pair in seconds.items()},
         "ratios": cpu_ratios(seconds),
-        "test": {name: each.interval["accuracy"]._asdict() for name, each in tested.items()},
+        "test": {name: evaluation.interval["accuracy"]._asdict() for name, evaluation in tested.items()},
         "difference": gap.difference._asdict() | {"p": gap.p},
         "chosen": {
-            OURS: own["chosen"],
+            OURS: study["chosen"],
             GUIDE: " ".join(str(best[key]) for key in ("depth", "augmentation", "learning_rate")),
         },
-        "points_tried": own["tried"],
-        "rows": json.loads(json.dumps(every)),
+        "points_tried": study["tried"],
+        "rows": json.loads(json.dumps(points)),
     }
 
 
 def cpu_ratios(seconds):
     """Ratios of CPU seconds, with tracing counted once per point of the guide's grid, and without it."""
     cpu = {name: pair[CPU] for name, pair in seconds.items()}
-    of = lambda what, own: round(cpu[f"{GUIDE}: {what}, all epochs"] / cpu[f"{OURS}: {own}"], 1)  # noqa: E731
-    with_tracing = lambda what, own: round(  # noqa: E731
-        of(what, own) + cpu[f"{GUIDE}: {what}, tracing"] / cpu[f"{OURS}: {own}"], 1
+    of = lambda guide_part, our_part: round(cpu[f"{GUIDE}: {guide_part}, all epochs"] / cpu[f"{OURS}: {our_part}"], 1)  # noqa: E731
+    with_tracing = lambda guide_part, our_part: round(  # noqa: E731
+        of(guide_part, our_part) + cpu[f"{GUIDE}: {guide_part}, tracing"] / cpu[f"{OURS}: {our_part}"], 1
     )
     return {
         "whole grid": with_tracing("whole grid", "whole study"),
@@ -189,10 +192,10 @@ def cpu_ratios(seconds):
 
 def transfer_benchmark_lines(result):
     """Tables of seconds and ratios, and the accuracies."""
-    way = "trained in full" if result["full"] else "estimated from one epoch of each depth and augmentation"
+    training = "trained in full" if result["full"] else "estimated from one epoch of each depth and augmentation"
     yield (
         f"{result['network']}, {result['images']:,} images of {result['size']} pixels, {result['points']} points, "
-        f"{result['epochs']} epochs; {result['cores']} cores; the guide {way}"
+        f"{result['epochs']} epochs; {result['cores']} cores; the guide {training}"
     )
     yield ""
     rows = [[name, f"{pair['wall']:,.1f}", f"{pair['cpu']:,.1f}"] for name, pair in result["seconds"].items()]
@@ -202,7 +205,7 @@ def transfer_benchmark_lines(result):
     yield from format_table(["ratios", ""], rows, words=["ratios"])
     yield ""
     for name, interval in result["test"].items():
-        value, low, high = (100 * each for each in interval.values())
+        value, low, high = (100 * bound for bound in interval.values())
         yield (f"{bold(name)}: {value:.1f} % ({low:.1f} to {high:.1f}) test accuracy, {result['chosen'][name]}")
     gap = result["difference"]
     points = [f"{100 * gap[name]:+.1f}" for name in ("value", "low", "high")]

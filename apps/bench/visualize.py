@@ -30,9 +30,9 @@ def measure_attribution(network, weights, images, size, rounds, memory):
     versions, missing = find_installed_tools()
     case = attribution_case(network, weights, images, size)
     rows = []
-    for title, (what, grouping) in TASKS.items():
+    for title, (method, grouping) in TASKS.items():
         remark(title.format(n=images))
-        rows += time_attribution(case, missing, title.format(n=images), what, grouping, rounds)
+        rows += time_attribution(case, missing, title.format(n=images), method, grouping, rounds)
     side = case.images.shape[1]
     about = {"network": network, "images": images, "size": side, "patch": case.patch, "rounds": rounds}
     about |= machine_load() | {"tools": versions, "not_installed": sorted(missing)}
@@ -53,33 +53,33 @@ def attribution_case(network, weights, images, size):
     return AttributionCase(model, lens(model).last_feature_maps(), pixels, number, max(pixels.shape[1] // 7, 1))
 
 
-def time_attribution(case, missing, title, what, grouping, rounds):
+def time_attribution(case, missing, title, method, grouping, rounds):
     """One row per installed tool that can do a task, timed in turn."""
-    ways, rows = {}, []
+    calls, rows = {}, []
     for tool, (make, _) in TOOLS.items():
         if tool in missing:
             continue
         try:
-            way = make(case).get(what)
-            if way is not None:
-                ways[tool] = task_call(way, case.images, grouping)
-                rows.append({"task": title, "tool": tool} | first_call(ways[tool]))
+            function = make(case).get(method)
+            if function is not None:
+                calls[tool] = task_call(function, case.images, grouping)
+                rows.append({"task": title, "tool": tool} | first_call(calls[tool]))
         except Exception as error:
             if tool == OURS:
                 raise
-            ways.pop(tool, None)
+            calls.pop(tool, None)
             rows.append({"task": title, "tool": tool} | failure_row(error))
-    seconds = {tool: [] for tool in ways}
+    seconds = {tool: [] for tool in calls}
     for _ in range(rounds):
-        for tool, run in ways.items():
+        for tool, run in calls.items():
             seconds[tool].append(time_call(run))
-    return [row | relative_speed(seconds[row["tool"]], seconds[OURS]) if row["tool"] in ways else row for row in rows]
+    return [row | relative_speed(seconds[row["tool"]], seconds[OURS]) if row["tool"] in calls else row for row in rows]
 
 
-def task_call(way, images, grouping):
+def task_call(function, images, grouping):
     """A call that does the whole task."""
     parts = {"all": [images], "each": [images[i : i + 1] for i in range(len(images))], "one": [images[:1]]}[grouping]
-    return lambda: [way(part) for part in parts]
+    return lambda: [function(part) for part in parts]
 
 
 def first_call(run):
@@ -87,19 +87,19 @@ def first_call(run):
     return {"first_seconds": round(time_call(run), 4), "memory_mb": round(memory_growth(run), 1)}
 
 
-def relative_speed(own, base):
+def relative_speed(seconds, our_seconds):
     """The median time, and its median ratio to ours over rounds."""
-    return {"seconds": round(statistics.median(own), 5), "of_ours": median_ratio(own, base)}
+    return {"seconds": round(statistics.median(seconds), 5), "of_ours": median_ratio(seconds, our_seconds)}
 
 
 def memory_rows(case, samples, masks):
     """Memory of few and of many samples and masks, which should be the same."""
     from kerascnn import visualize
 
-    ways = {f"smooth, {n:,} samples": smoothgrad_call(visualize, case, n) for n in samples}
-    ways |= {f"occlusion, {d * r:,} masks": occlusion_call(visualize, case, (d, r)) for d, r in masks}
+    calls = {f"smooth, {n:,} samples": smoothgrad_call(visualize, case, n) for n in samples}
+    calls |= {f"occlusion, {d * r:,} masks": occlusion_call(visualize, case, (d, r)) for d, r in masks}
     rows = []
-    for title, run in ways.items():
+    for title, run in calls.items():
         remark(title)
         time_call(
             smoothgrad_call(visualize, case, 1) if "smooth" in title else occlusion_call(visualize, case, (1, 1))
@@ -128,10 +128,10 @@ def memory_growth(run):
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc keeps freed memory, which would hide growth
     if trim:
         trim(0)
-    before, peak, done = resident_memory(), [0.0], threading.Event()
+    before, peak, finished = resident_memory(), [0.0], threading.Event()
 
     def look():
-        while not done.wait(PAUSE):
+        while not finished.wait(PAUSE):
             peak[0] = max(peak[0], resident_memory())
 
     watcher = threading.Thread(target=look, daemon=True)
@@ -139,7 +139,7 @@ def memory_growth(run):
     try:
         time_call(run)
     finally:
-        done.set()
+        finished.set()
         watcher.join()
     return max(peak[0], resident_memory()) - before
 
