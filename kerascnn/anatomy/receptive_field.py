@@ -195,10 +195,10 @@ def _larger(a, b):
     if a.period > 1 or b.period > 1:
         return None
     common = set(a.pads) & set(b.pads)
-    moves = [coefficient * most for _, coefficient, most in set(a.pads) - common]
-    moves += [-coefficient * most for _, coefficient, most in set(b.pads) - common]
-    least, most = sum(m for m in moves if m < 0), sum(m for m in moves if m > 0)
-    return a if a.low[0] + most <= b.low[0] and a.high[0] + least >= b.high[0] else None
+    moves = [coefficient * slack for _, coefficient, slack in set(a.pads) - common]
+    moves += [-coefficient * slack for _, coefficient, slack in set(b.pads) - common]
+    lowest_shift, highest_shift = sum(m for m in moves if m < 0), sum(m for m in moves if m > 0)
+    return a if a.low[0] + highest_shift <= b.low[0] and a.high[0] + lowest_shift >= b.high[0] else None
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

@@ -195,39 +195,39 @@ def exif_orientation(data):
     size = tf.size(numbers)
     numbers = tf.pad(numbers, [(0, 16)])
 
-    def at(place):
-        return tf.gather(numbers, tf.clip_by_value(place, 0, size))
+    def at(position):
+        return tf.gather(numbers, tf.clip_by_value(position, 0, size))
 
-    def here(place):
-        return at(place) == 0xFF, at(place + 1), at(place + 2) * 256 + at(place + 3)
+    def read_marker(position):
+        return at(position) == 0xFF, at(position + 1), at(position + 2) * 256 + at(position + 3)
 
-    def is_exif(place):
-        same = at(place + 4 + tf.range(len(EXIF))) == tf.constant(EXIF)
-        return (at(place + 1) == 0xE1) & tf.reduce_all(same)
+    def is_exif(position):
+        is_equal = at(position + 4 + tf.range(len(EXIF))) == tf.constant(EXIF)
+        return (at(position + 1) == 0xE1) & tf.reduce_all(is_equal)
 
-    def going(place):
-        marked, kind, _ = here(place)
-        return (place < size) & marked & (kind != 0xDA) & ~is_exif(place)
+    def is_before_exif(position):
+        marked, kind, _ = read_marker(position)
+        return (position < size) & marked & (kind != 0xDA) & ~is_exif(position)
 
-    def onwards(place):
-        _, kind, length = here(place)
-        return (place + tf.where(kind == 0xFF, 1, 2 + length),)  # 0xFF may be repeated before a marker
+    def next_marker(position):
+        _, kind, length = read_marker(position)
+        return (position + tf.where(kind == 0xFF, 1, 2 + length),)  # 0xFF may be repeated before a marker
 
-    (place,) = tf.while_loop(going, onwards, (tf.constant(2),))
-    start = place + 4 + len(EXIF)
-    return tf.cond(is_exif(place), lambda: tiff_orientation(at, start), lambda: tf.constant(1))
+    (position,) = tf.while_loop(is_before_exif, next_marker, (tf.constant(2),))
+    start = position + 4 + len(EXIF)
+    return tf.cond(is_exif(position), lambda: tiff_orientation(at, start), lambda: tf.constant(1))
 
 
 def tiff_orientation(at, start):
     """The orientation in EXIF's first directory; ``start`` is where its TIFF header begins."""
     big = at(start) == ord("M")
 
-    def short(place):
-        first, second = at(place), at(place + 1)
+    def short(position):
+        first, second = at(position), at(position + 1)
         return tf.where(big, first * 256 + second, second * 256 + first)
 
-    def long(place):
-        first, second = short(place), short(place + 2)
+    def long(position):
+        first, second = short(position), short(position + 2)
         return tf.where(big, first * 65536 + second, second * 65536 + first)
 
     directory = start + long(start + 4)

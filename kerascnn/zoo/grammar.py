@@ -30,9 +30,9 @@ def parse_pattern(text, letters=None, optional=True):
     if not isinstance(text, str):
         raise ValueError(f"`text` should be a pattern such as '[CONV-RELU-POOL]*2-FC'. Received: {text!r}")
     tokens = [(m.group(), m.start()) for m in re.finditer(r"[A-Za-z_]+|\d+|\S", text)]
-    steps, rest = parse_group(text, tokens + [("", len(text))], 0, letters or {}, optional)
-    if tokens[rest:]:
-        raise pattern_error(text, tokens[rest][1], "'-' or the end of the pattern")
+    steps, end = parse_group(text, tokens + [("", len(text))], 0, letters or {}, optional)
+    if tokens[end:]:
+        raise pattern_error(text, tokens[end][1], "'-' or the end of the pattern")
     if steps[-1] != "FC":
         raise pattern_error(text, len(text), "the pattern to end with FC (the classifier)")
     late = [i for i, step in enumerate(steps) if step in ("CONV", *POOLS) and "FC" in steps[:i]]
