@@ -66,14 +66,14 @@ def room(path):
     return path.relative_to(ROOT / "kerascnn").parts[0].removesuffix(".py")
 
 
-def test_a_page_knows_nothing_of_networks():
+def test_page_module_does_not_import_networks():
     names = set(imported(ROOT / "kerascnn" / "reporting" / "page.py"))
     ours = {name.split(".")[1] for name in names if name.startswith("kerascnn.")}
     assert ours <= {"reporting", "support"}
     assert not {name.split(".")[0] for name in names} & {"keras", "tensorflow"}
 
 
-def test_imports_point_one_way():
+def test_imports_have_one_direction():
     wrong = []
     for path in PACKAGE:
         ours = {name.split(".")[1] for name in imported(path) if name.startswith("kerascnn.")}
@@ -131,7 +131,7 @@ def given_to_users():
         yield f"reporting.sections.{row.function.split('.')[0]}"
 
 
-def test_files_with_one_importer_are_ideas_of_their_own():
+def test_files_with_one_importer_are_justified():
     modules = {".".join(path.relative_to(ROOT / "kerascnn").with_suffix("").parts) for path in PACKAGE}
     importers = defaultdict(set)
     for path in SOURCES:

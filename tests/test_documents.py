@@ -26,7 +26,7 @@ def cases():
 
 
 @pytest.mark.parametrize("pair", cases())
-def test_blocks_run_as_they_are(pair, in_process, tmp_path, monkeypatch):
+def test_code_blocks_run(pair, in_process, tmp_path, monkeypatch):
     path, block = pair
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(keras.Model, "_resolve_auto_jit_compile", lambda model: False)  # XLA compiles for longest
@@ -41,12 +41,12 @@ def make(monkeypatch):
     del sys.modules["make"]
 
 
-def test_tables_of_the_readme_are_what_the_package_makes(make):
+def test_readme_tables_are_up_to_date(make):
     text = DOCUMENTS[0].read_text()
     assert make.filled(text) == text, "python docs/make.py"
 
 
-def test_tables_name_every_network_with_weights_and_every_way_to_see(make):
+def test_tables_list_every_pretrained_network_and_method(make):
     from kerascnn.visualize.registry import ROWS
     from kerascnn.zoo.registry import weights_sources
 
@@ -56,7 +56,7 @@ def test_tables_name_every_network_with_weights_and_every_way_to_see(make):
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
-def test_links_lead_to_files_that_are_there(path):
+def test_links_point_to_existing_files(path):
     text = path.read_text()
     links = re.findall(r"\]\((?!http|#)([^)#]+)\)", text) + re.findall(r'<img src="([^"]+)"', text)
     assert links or path.stem == "guide"

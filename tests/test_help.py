@@ -30,7 +30,7 @@ def results():
 
 
 @pytest.mark.parametrize(("module", "name"), results(), ids=lambda value: value.split(".")[-1])
-def test_every_result_shows_itself(module, name):
+def test_every_result_can_be_displayed(module, name):
     found = getattr(importlib.import_module(module), name)
     assert any(hasattr(found, way) for way in SHOWN), f"{name} should be Drawn, Tabled or Told"
 
@@ -47,13 +47,13 @@ class Line(FigureResult):
         return "a line"
 
 
-def test_a_drawn_result(tmp_path):
+def test_figure_result(tmp_path):
     assert Image.open(io.BytesIO(Line()._repr_png_())).size == (220, 110)
     assert Image.open(Line().save(tmp_path / "new" / "line.png")).size == (300, 150)
     assert Line()._repr_mimebundle_() == {"text/plain": "a line"}
 
 
-def test_a_table_and_a_text():
+def test_table_and_text_results():
     import pandas as pd
 
     class Rows(TableResult):
@@ -63,7 +63,7 @@ def test_a_table_and_a_text():
     assert TextResult()._repr_mimebundle_()["text/plain"].startswith("<")
 
 
-def test_help_tells_of_every_public_function(capsys):
+def test_help_lists_every_public_function(capsys):
     """By the docstrings that Python has; only classes are left out."""
     kerascnn.help()
     printed = capsys.readouterr().out

@@ -16,13 +16,13 @@ PIXELS = ANSWERS.pop("pixels")
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_networks_answer_as_when_they_were_saved(name):
+def test_saved_networks_give_the_same_predictions(name):
     model = keras.saving.load_model(KEPT / f"{name}.keras")
     found = keras.ops.convert_to_numpy(model(PIXELS.astype(np.float32), training=False))
     np.testing.assert_allclose(found, ANSWERS[name], atol=1e-5)
 
 
-def test_a_killed_run_goes_on_as_if_nothing_had_moved(tmp_path):
+def test_old_training_run_is_resumed(tmp_path):
     rng = np.random.default_rng(0)
     images, labels = rng.integers(0, 256, (32, 28, 28, 1), dtype=np.uint8), np.arange(32) % 3
     shutil.copytree(KEPT / "run", tmp_path / "run")
@@ -39,5 +39,5 @@ def test_a_killed_run_goes_on_as_if_nothing_had_moved(tmp_path):
     np.testing.assert_allclose(*histories, rtol=1e-4)
 
 
-def test_an_export_passes_its_checks():
+def test_old_export_passes_its_checks():
     assert all(check.passed for check in verify(KEPT / "export"))

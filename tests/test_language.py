@@ -342,7 +342,7 @@ def lines(findings):
 
 
 @pytest.mark.parametrize("check", NONE)
-def test_there_is_nothing_left(check):
+def test_language_rules_hold(check):
     found = [*NONE[check]()]
     assert not found, f"{len(found)}:\n{lines(found)}"
 
@@ -369,12 +369,12 @@ def test_spelling_is_american(folder):
         ),
     ],
 )
-def test_participles_are_told_from_other_words(name, expected):
+def test_participles_are_recognized(name, expected):
     assert is_participle(name) == expected
 
 
 @pytest.mark.parametrize("name", ["background", "_threshold", "fold", "hold_out", "grade", "grid", "seed", "embed"])
-def test_honest_words_do_not_look_like_participles(name):
+def test_nouns_are_not_taken_for_participles(name):
     assert not looks_like_a_participle(name)
 
 
@@ -386,7 +386,7 @@ def test_sections_of_a_docstring_are_read():
     assert [*sections(doc)] == ["Args", "Returns"]
 
 
-def test_british_words_are_found_and_american_ones_are_not():
+def test_british_spellings_are_found():
     words = "colours Greyish recentre labelled unrecognisable normalisation licence analysed metre"
     assert all(BRITISH.search(word) for word in words.split())
     words = "colors gray noise raise otherwise depthwise supervised precise parameter geometre analyses license realist"

@@ -67,7 +67,7 @@ def test_public_functions_have_types():
     assert not found, f"{len(found)}:\n" + "\n".join(found)
 
 
-def test_mypy_is_content():
+def test_mypy_passes():
     done = subprocess.run([sys.executable, "-m", "mypy"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -83,7 +83,7 @@ kerascnn.load("digits", size="large")
 """
 
 
-def test_types_reach_a_user(tmp_path):
+def test_types_are_visible_to_user_code(tmp_path):
     """As mypy sees the package from a file of somebody else."""
     (tmp_path / "use.py").write_text(USE)
     command = [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), str(tmp_path / "use.py")]

@@ -50,7 +50,7 @@ def test_a_stride_that_does_not_fit():
         ((5, 3, 1, 0, 3), "dilation 3, which spans 7"),
     ],
 )
-def test_errors_say_which_and_what(arguments, message):
+def test_errors_name_the_argument(arguments, message):
     with pytest.raises(ValueError, match=message):
         anatomy.output_size(*arguments)
 
@@ -72,19 +72,19 @@ def test_errors_say_which_and_what(arguments, message):
         (lambda: anatomy.inception_cost(reduce_5x5=2.5), "`reduce_5x5` should be an integer .* Received: 2.5"),
     ],
 )
-def test_the_worked_examples_say_which_argument_is_wrong(call, message):
+def test_worked_examples_reject_invalid_arguments(call, message):
     with pytest.raises(ValueError, match=message):
         call()
 
 
-def test_three_threes_against_a_seven():
+def test_three_3x3_convolutions_against_one_7x7():
     threes, seven = anatomy.kernel_stack(3, 3, channels=10), anatomy.single_kernel(7, channels=10)
     assert threes.receptive_field == seven.receptive_field == 7
     assert (threes.weights, seven.weights) == (27 * 100, 49 * 100)
     assert threes.macs(5, 4) == 20 * 2700
 
 
-def test_five_threes_make_an_eleven():
+def test_five_3x3_convolutions_see_11_pixels():
     assert anatomy.equivalent_3x3_depth(11) == 5
     assert anatomy.kernel_stack(3, 5).receptive_field == 11
     with pytest.raises(ValueError, match="odd"):

@@ -52,7 +52,7 @@ def test_the_transposed_matrix_is_the_transposed_convolution():
     np.testing.assert_allclose(made, np.ravel(expected), atol=1e-5)
 
 
-def test_kernels_that_do_not_fit_the_image():
+def test_kernels_larger_than_the_image():
     with pytest.raises(ValueError, match="`kernel` should be .* Received: \\(3, 3, 2, 1\\)"):
         toeplitz(np.ones((3, 3, 2, 1)), (5, 5, 3))
 
@@ -76,12 +76,12 @@ def test_padding_as_tensorflow_pads():
         ((np.ones((3, 3)), (5, 5), 1, "full"), "`padding` should be .* Received: 'full'"),
     ],
 )
-def test_toeplitz_says_which_argument_is_wrong(arguments, message):
+def test_toeplitz_rejects_invalid_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         toeplitz(*arguments)
 
 
-def test_shifts_say_which_argument_is_wrong(image):
+def test_equivariance_rejects_invalid_shifts(image):
     with pytest.raises(ValueError, match="`shift` should be \\(dy, dx\\).* Received: 4"):
         equivariance(np.negative, image, 4)
     with pytest.raises(ValueError, match="`layer` should be a layer, a model or a function. Received: 'conv1'"):
@@ -110,7 +110,7 @@ def test_convolutions_are_equivariant_and_position_weights_are_not(image):
     assert equivariance(lambda x: x * ramp, image, (3, -4)).difference > 0.05
 
 
-def test_strided_layers_are_equivariant_to_whole_steps(image):
+def test_strided_layers_are_equivariant_to_multiples_of_the_stride(image):
     layer = keras.layers.Conv2D(2, 3, strides=2, padding="same")
     result = equivariance(layer, image, (4, 2))
     assert result.response_shift == (2, 1)
@@ -119,14 +119,14 @@ def test_strided_layers_are_equivariant_to_whole_steps(image):
         equivariance(layer, image, (0, 1))
 
 
-def test_the_interior_leaves_out_what_the_border_reaches(image):
+def test_interior_excludes_border_effects(image):
     result = equivariance(keras.layers.Conv2D(1, 3, padding="same"), image + 1, (5, 0), margin=2)
     assert not result.interior[:7].any()
     assert result.interior[7:22, 2:30].all()
     assert result.difference < 1e-6
 
 
-def test_pooling_makes_small_shifts_matter_less():
+def test_pooling_reduces_the_effect_of_small_shifts():
     points = np.random.default_rng(0).random((24, 32)) > 0.97
     result = invariance(lambda x: x, points, pool=4)
     assert result.before[0] == result.pooled[0] == 0

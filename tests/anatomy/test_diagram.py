@@ -112,7 +112,7 @@ def test_boxes_and_words_do_not_overlap(name):
                 assert apart, f"{a} and {b} overlap"
 
 
-def test_vgg_says_what_it_is():
+def test_vgg_diagram_labels():
     words = texts(diagram(blank("VGG16")))
     assert words.count("3x3, 512") == 6
     assert words.count("max pool /2") == 5
@@ -133,11 +133,11 @@ def test_residual_blocks_fold_by_structure():
     assert not first.skip
 
 
-def test_dense_blocks_fold_though_they_grow():
+def test_growing_dense_blocks_are_folded():
     assert counts(fold_structure(build_graph(blank("DenseNet121")))) == [6, 12, 24, 16]
 
 
-def test_slices_fold_though_they_grow():
+def test_growing_slices_are_folded():
     """Dual paths: one part of each block's output is added, the rest is appended."""
     image = x = keras.Input((8, 8, 8))
     for _ in range(3):
@@ -152,7 +152,7 @@ def test_inception_modules_are_stacked_branches():
     assert all(module.join.lines == ("concat",) for module in modules)
 
 
-def test_a_norm_and_an_activation_belong_to_their_convolution():
+def test_norm_and_activation_join_their_convolution():
     image = keras.Input((8, 8, 3))
     x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(64, 3)(image)))
     x = layers.Conv2D(8, 1)(layers.ReLU()(layers.BatchNormalization()(layers.Add()([x, x]))))
@@ -163,7 +163,7 @@ def test_a_norm_and_an_activation_belong_to_their_convolution():
     assert [node.kind for node in last.nodes] == ["Conv2D", "Softmax"]
 
 
-def test_other_outputs_hang_and_other_inputs_join():
+def test_several_outputs_and_inputs():
     pieces = fold_structure(build_graph(two_ended()))
     (fork,) = (piece for piece in pieces if isinstance(piece, Parallel))
     assert [branch[0].lines for branch in fork.branches] == [("input",)] * 2
@@ -173,7 +173,7 @@ def test_other_outputs_hang_and_other_inputs_join():
     assert sides[0].chain[-1].core.name == "early"
 
 
-def test_tangles_are_admitted():
+def test_dense_graphs_are_drawn_without_links():
     pieces = fold_structure(build_graph(crossed()))
     assert any(isinstance(piece, Tangle) for piece in pieces)
     assert "without connections" in diagram(blank("NASNetMobile")).svg

@@ -99,7 +99,7 @@ def test_transposed_convolutions(kernel, stride, padding, dilation):
         np.testing.assert_array_equal(receptive_field_mask(model, "end", unit), gradient_support(model, unit))
 
 
-def test_upsampled_and_pooled_back_is_a_plain_grid_again():
+def test_pooling_undoes_upsampling():
     model = chain(layers.Conv2D(1, 3), layers.UpSampling2D(2), layers.AveragePooling2D(2, name="end"))
     area = receptive_field(model, "end")
     assert (area.size, area.stride, area.offset) == ((3, 3), (1, 1), (1, 1))
@@ -127,7 +127,7 @@ class Ceil(layers.Layer):
         return keras.ops.max_pool(x, 2, 2, "same")
 
 
-def test_unknown_layers_are_never_guessed():
+def test_unknown_layers_have_no_field():
     model = chain(layers.Conv2D(2, 3), Mystery(name="mystery"), layers.Conv2D(2, 3, name="end"))
     area = receptive_field(model, "end")
     assert area.size is None
@@ -165,7 +165,7 @@ def test_a_layer_that_ignores_the_pixels_adds_nothing():
     assert receptive_field_mask(model, "end", (0, 0)).sum() == 9
 
 
-def test_normalizing_over_the_map_sees_all_of_it():
+def test_normalization_over_the_map_sees_the_whole_map():
     model = chain(
         layers.Conv2D(2, 3), layers.LayerNormalization(name="channels"), layers.GroupNormalization(1, name="map")
     )
@@ -192,7 +192,7 @@ def test_channel_shuffle_and_slices_are_pointwise():
     np.testing.assert_array_equal(receptive_field_mask(model, "end", (2, 1)), gradient_support(model, (2, 1)))
 
 
-def test_two_inputs_are_told_apart():
+def test_two_inputs_have_separate_fields():
     left, right = keras.Input((8, 8, 1), name="left"), keras.Input((8, 8, 1), name="right")
     shared = layers.Conv2D(1, 3, padding="same", name="shared")
     both = layers.Add(name="end")([shared(left), shared(shared(right))])

@@ -134,7 +134,7 @@ def test_boxes_bound_the_support(stack, pick):
 
 @pytest.mark.parametrize("way", ["nearest", "bilinear"])
 @pytest.mark.parametrize("side", [3, 10, 17, 31])
-def test_resized_units_see_what_weighs(side, way):
+def test_resized_units_see_pixels_with_nonzero_weight(side, way):
     """From 31 rows to 7 TensorFlow gives 1e-6 to a pixel whose weight is 0: it rounds positions to float32."""
     image = keras.Input((side, 1, side))  # a channel for each row
     model = keras.Model(image, layers.Resizing(7, 1, interpolation=way, name="end")(image))

@@ -44,7 +44,7 @@ def test_published_counts(name):
     assert anatomy.macs == pytest.approx(macs, rel=1e-4)
 
 
-def test_vgg16_memory_and_where_it_is(vgg):
+def test_vgg16_memory_by_layer(vgg):
     assert vgg.activations == 15_237_608
     assert vgg.bytes == pytest.approx(61e6, rel=1e-3)
     assert vgg.outputs == vgg.activations + 25_088, "only Flatten is counted twice among all outputs"
@@ -100,7 +100,7 @@ def test_moving_statistics_and_frozen_layers():
     assert anatomy.row(model.layers[0].name).trainable == 0
 
 
-def test_shared_layers_count_weights_once_and_work_each_time():
+def test_shared_layers_count_weights_once_and_multiply_adds_per_call():
     left, right = keras.Input((8, 8, 3)), keras.Input((4, 4, 3))
     shared = layers.Conv2D(2, 1, name="shared")
     pool = layers.GlobalAveragePooling2D()
@@ -133,7 +133,7 @@ def test_a_nested_model_called_twice_is_traced_at_each_size():
     assert anatomy.params == 10
 
 
-def test_open_sizes_are_said_and_settled_by_input_shape():
+def test_open_sizes_need_input_shape():
     model = keras.Sequential([keras.Input((None, None, 3)), layers.Conv2D(4, 3), layers.Conv2D(4, 3)])
     anatomy = dissect(model)
     assert anatomy.macs is None
@@ -188,12 +188,12 @@ def test_unknown_is_null_in_json():
     assert json.loads(dissect(model).to_json())["totals"]["macs"] is None
 
 
-def test_misspelled_rows_get_a_hint(vgg):
+def test_unknown_row_suggests_near_names(vgg):
     with pytest.raises(ValueError, match=r"did you mean fc1.*Received: 'fc11'"):
         vgg.row("fc11")
 
 
-def test_a_repr_is_one_line(vgg):
+def test_repr_is_one_line(vgg):
     assert repr(vgg) == "<Anatomy vgg16: 23 layers, 138.4 M parameters, 15.47 G multiply-adds>"
     assert str(vgg).startswith("vgg16\nlayer")
     open_sizes = keras.Sequential([keras.Input((None, None, 3)), layers.Conv2D(4, 3)], name="open")

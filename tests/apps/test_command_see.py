@@ -265,7 +265,7 @@ def test_missing_arguments_and_files(fails, here, network):
     assert "text.jpg" in fails("see", "saliency", network, "text.jpg", code=4)
 
 
-def test_a_network_that_a_method_is_not_defined_for(fails, here, photos):
+def test_unsupported_network(fails, here, photos):
     inputs = keras.Input((18, 24, 3))
     x = layers.Flatten()(layers.Conv2D(2, 3, activation="silu", name="smooth_conv")(inputs))
     keras.Model(inputs, layers.Dense(3, activation="softmax")(x)).save(here / "silu.keras")
@@ -414,7 +414,7 @@ def toy(tmp_path, monkeypatch):
     sys.modules.pop("toy_methods", None)
 
 
-def test_a_row_is_all_that_a_new_method_needs_in_python(toy, network, photos):
+def test_registering_a_method_in_python(toy, network, photos):
     from kerascnn.visualize import METHODS, choose, saliency, sanity, smoothgrad
 
     assert [*METHODS][-1] == toy
@@ -427,7 +427,7 @@ def test_a_row_is_all_that_a_new_method_needs_in_python(toy, network, photos):
     assert sanity(model, str(photos), method=method, independent=True).method == "powered"
 
 
-def test_a_row_is_all_that_a_new_method_needs_on_the_command_line(toy, document, run, here, network, photos):
+def test_registering_a_method_on_the_command_line(toy, document, run, here, network, photos):
     row = next(row for row in document("see", "--list")["result"] if row["method"] == toy)
     assert row == {
         "method": "powered",
@@ -454,9 +454,7 @@ def test_a_row_is_all_that_a_new_method_needs_on_the_command_line(toy, document,
     assert run("see", "smoothgrad", *words, "--method", toy, "--samples", 2).exit_code == 0
 
 
-def test_an_option_of_a_new_method_has_near_names_a_variable_and_a_place_in_files(
-    toy, document, fails, monkeypatch, here, network, photos
-):
+def test_options_of_a_registered_method(toy, document, fails, monkeypatch, here, network, photos):
     words = ("see", toy, network, photos / "a.png", "--values", "x.npz", "--force")
     assert "--power" in fails(*words, "--powr", 3, code=2)
     assert "does not take --power" in fails("see", "saliency", *words[2:], "--power", 3, code=2)

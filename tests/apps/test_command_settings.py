@@ -116,7 +116,7 @@ def test_pyproject_without_kerascnn(run, place):
     assert run("list", "lenet").exit_code == 0
 
 
-def test_wrong_variables(fails, place, monkeypatch):
+def test_invalid_environment_variables(fails, place, monkeypatch):
     monkeypatch.setenv("KERASCNN_LIST_YEAR", "old")
     assert "'old' is not a valid integer. (from KERASCNN_LIST_YEAR)" in fails("list", code=2)
 

@@ -36,13 +36,13 @@ def test_each_planted_defect_is_found_and_named(found, path, kind):
     assert set(rows[rows.kind == kind].severity) == {KINDS[kind].severity}
 
 
-def test_enough_is_planted():
+def test_enough_defects_are_planted():
     kinds = [kind for _, kind, _ in PLANTED if kind]
     assert len(kinds) >= 40
     assert len(set(kinds)) >= 20
 
 
-def test_nothing_else_is_found(found):
+def test_no_false_findings(found):
     """Of the plain photos only those that lie in an uneven class are mentioned, by the name of the class."""
     paths = {path for path, *_ in PLANTED}
     others = found.table[~found.table.path.isin(paths)]
@@ -59,7 +59,7 @@ def test_counts_and_table(found):
     assert found.counts["unreadable format"] == 4
 
 
-def test_the_rest_is_good(found, folder):
+def test_all_other_images_are_good(found, folder):
     left_out = {path for path, kind, data in PLANTED if data is not None and kind and gone(kind)}
     planted = {path for path, kind, data in PLANTED if data is not None} - left_out
     assert len(found.good) == GOOD + 6 + len(planted)
@@ -75,7 +75,7 @@ def gone(kind):
     return KINDS[kind].severity in ("bad", "ignored")
 
 
-def test_loading_the_rest(folder):
+def test_load_excludes_bad_images(folder):
     left_out, told = "excluded 16 of 3.. images: 4 unreadable format", "1 images with conflicting labels"
     with pytest.warns(UserWarning, match=left_out), pytest.warns(UserWarning, match=told):
         data = load(folder, size=(24, 24))
@@ -136,7 +136,7 @@ def test_more_than_a_twentieth_bad_is_fatal(tmp_path):
         load(tmp_path)
 
 
-def test_nothing_there(tmp_path):
+def test_folder_without_images(tmp_path):
     with pytest.raises(DataError, match="images in one subfolder per class. Received: no readable images"):
         load(tmp_path)
     write(tmp_path / "a.png", contents(photo(0), "PNG"))
@@ -146,7 +146,7 @@ def test_nothing_there(tmp_path):
     assert {"single class", "small class", "no class"} == set(audit(tmp_path).counts)
 
 
-def test_what_cannot_be_opened(tmp_path, monkeypatch):
+def test_files_that_cannot_be_opened(tmp_path, monkeypatch):
     """A link to nowhere, a link to itself, a pipe that nobody writes to, a file and a folder without permission."""
     for i in range(4):
         write(tmp_path / "ab"[i % 2] / f"{i}.png", contents(photo(i), "PNG"))
@@ -180,7 +180,7 @@ def test_what_cannot_be_opened(tmp_path, monkeypatch):
     }
 
 
-def test_leakage_across_given_parts(tmp_path):
+def test_leakage_across_given_splits(tmp_path):
     for i in range(20):
         part = "test" if i > 14 else "train"
         write(tmp_path / part / "ab"[i % 2] / f"{i}.png", contents(photo(i), "PNG"))
@@ -226,7 +226,7 @@ def test_pairs_of_fingerprints_against_counting(rng):
     assert [tuple(row) for part in equal_pairs(keys) for row in part.tolist()] == [(7, 200)]
 
 
-def test_what_hangs_together():
+def test_groups_of_linked_pairs():
     assert group_by_pairs(6, [(0, 3), (3, 5), (4, 1)]).tolist() == [0, 1, 2, 0, 1, 0]
 
 
@@ -239,7 +239,7 @@ def test_chains_of_lookalikes_do_not_glue_a_class_together():
     assert len(set(found.keys)) == 60
 
 
-def test_quiet_and_said(folder, capsys, monkeypatch):
+def test_verbose_and_silent(folder, capsys, monkeypatch):
     monkeypatch.setattr("kerascnn.support.progress.PATIENCE", -1.0)
     audit(folder, verbose=0)
     assert capsys.readouterr().err == ""
@@ -249,7 +249,7 @@ def test_quiet_and_said(folder, capsys, monkeypatch):
     assert " of 3" in first
 
 
-def test_a_reader_may_stop(folder):
+def test_interrupted_reader_stops_decoding(folder):
     """What comes after an interruption is not decoded."""
     from kerascnn.inputs.decode import map_in_threads
 
@@ -266,5 +266,5 @@ def test_no_warnings_of_pillow(folder):
         audit(folder)
 
 
-def test_bytes_of_this_test_are_what_they_say():
+def test_planted_cmyk_file_is_cmyk():
     assert Image.open(io.BytesIO({path: data for path, _, data in PLANTED}["dog/inks.tif"])).mode == "CMYK"

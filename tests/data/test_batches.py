@@ -50,7 +50,7 @@ def covered(path, size, resized):
     ids=["square", "wide"],
 )
 @pytest.mark.parametrize("budget", [2**30, 0], ids=["kept", "decoded each epoch"])
-def test_pixels_are_pillows(files, size, resized, budget, monkeypatch):
+def test_pixels_agree_with_pillow(files, size, resized, budget, monkeypatch):
     monkeypatch.setattr(batching, "BUDGET", budget)
     found, labels = run(files, size, 4)
     expected = [covered(path, size, resized[int(path.stem) % 4]) for path in files.items]
@@ -59,7 +59,7 @@ def test_pixels_are_pillows(files, size, resized, budget, monkeypatch):
     assert labels.tolist() == [int(path.stem) % 2 for path in files.items]
 
 
-def test_gray_is_pillows(files):
+def test_gray_agrees_with_pillow(files):
     found, _ = run(files, 24, 5, channels=1)
     path = files.items[0]
     gray = np.asarray(Image.open(path).convert("L").resize((32, 24), Image.Resampling.BILINEAR))[:, 4:28]
@@ -69,7 +69,7 @@ def test_gray_is_pillows(files):
 
 @pytest.mark.parametrize("augment", [*AUGMENTATIONS, "own"])
 @pytest.mark.parametrize("shuffle", [False, True], ids=["in order", "shuffled"])
-def test_the_size_of_batches_changes_nothing(files, augment, shuffle):
+def test_batch_size_does_not_change_the_images(files, augment, shuffle):
     if augment == "own":
         augment = lambda x, rows: x + rows[:, 7, None, None, None]  # noqa: E731
     options = {"augment": augment, "shuffle": shuffle, "seed": 3, "epoch": 2}
@@ -80,7 +80,7 @@ def test_the_size_of_batches_changes_nothing(files, augment, shuffle):
         np.testing.assert_array_equal(found[1], expected[1])
 
 
-def test_seed_and_epoch_decide(arrays):
+def test_order_depends_on_seed_and_epoch(arrays):
     def order(**options):
         found, _ = run(arrays, None, 4, shuffle=True, **options)
         return [next(i for i in range(11) if (arrays.items[i] == image).all()) for image in found]
@@ -92,7 +92,7 @@ def test_seed_and_epoch_decide(arrays):
     assert (one != other).any()
 
 
-def test_augmentation_goes_with_the_image_not_with_the_order(arrays):
+def test_augmentation_depends_on_the_image_not_on_the_order(arrays):
     """Shuffled or not, an image of an epoch looks the same."""
     plain, _ = run(arrays, None, 4, augment="crop_flip")
     mixed, _ = run(arrays, None, 4, augment="crop_flip", shuffle=True)
@@ -129,7 +129,7 @@ def test_augmentations_against_numpy(arrays, name):
 
 
 @pytest.mark.parametrize("name", ["shift", "crop_flip", "reflect_crop_flip"])
-def test_every_place_comes(name):
+def test_every_crop_position_occurs(name):
     """With 2,000 images each place of the window comes, and half of them are mirrored where any are."""
     image = np.arange(16 * 16 * 3, dtype=np.uint32).reshape(16, 16, 3) % 251
     x = np.broadcast_to(image.astype(np.uint8), (2000, 16, 16, 3))
@@ -157,7 +157,7 @@ RAMP = np.stack([*np.mgrid[:120, :200].astype(np.uint8), np.zeros((120, 200), np
 
 
 @pytest.mark.parametrize("name", ["resized_crop", "photo_crop"])
-def test_crops_of_a_ramp_say_where_they_are(name):
+def test_crop_positions_on_a_ramp_image(name):
     """On an image whose colors are the place, each pixel has to show the center of its own part of the box."""
     x = np.broadcast_to(RAMP, (200, 120, 200, 3))
     images = Batch(x, np.zeros(200, int), ("a",), tuple(map(str, range(200))))
@@ -197,7 +197,7 @@ def test_boxes_are_as_published(sides):
     assert len(np.unique(tops.round(6))) == int(sides[0] * 256 / min(sides) + 1e-6) - 224 + 1
 
 
-def test_an_own_function_gets_floats_and_its_rows(arrays):
+def test_custom_augmentation_gets_floats_and_random_rows(arrays):
     seen = []
 
     def change(pixels, rows):
@@ -240,12 +240,12 @@ def test_files_are_decoded_once(files, monkeypatch):
     ],
     ids=str,
 )
-def test_what_cannot_be_asked_for(files, options, text):
+def test_invalid_arguments(files, options, text):
     with pytest.raises(ValueError, match=text):
         batches(files, **{"size": 24, "batch_size": 4} | options)
 
 
-def test_a_file_that_went_away_is_named(tmp_path, monkeypatch):
+def test_deleted_file_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(batching, "BUDGET", 0)
     for i in range(4):
         write(tmp_path / "ab"[i % 2] / f"{i}.jpg", contents(photo(i, SHAPES[i]), "JPEG"))

@@ -125,14 +125,14 @@ def test_sources(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", PARTED)
-def test_sources_that_are_divided(kind, tmp_path):
+def test_sources_with_splits(kind, tmp_path):
     data = load(PARTED[kind](tmp_path), valid=0.3)
     assert data.class_names == ("cat", "dog")
     assert content(data.train, data.valid, data.test) == EXPECTED
     assert content(data.test) == Counter((LABELS[i], PHOTOS[i].tobytes()) for i in range(8, COUNT))
 
 
-def test_what_lies_beside_the_classes_is_reported(tmp_path):
+def test_files_outside_class_folders_are_reported(tmp_path):
     paths = {"wrapped": wrapped(tmp_path / "1"), "noted": noted(tmp_path / "2")}
     beside = {
         name: {row.path for row in audit(path).findings if row.kind == "no class"} for name, path in paths.items()
@@ -179,7 +179,7 @@ def test_labels(labels, classes):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_sources_that_are_none(source, text):
+def test_invalid_sources(source, text):
     with pytest.raises(DataError, match=text):
         load(source)
 
@@ -223,7 +223,7 @@ def test_a_comma_in_a_name(tmp_path):
     assert content(load(tmp_path / "list.csv", valid=0, test=0).train) == EXPECTED
 
 
-def test_a_table_divides_and_groups(tmp_path):
+def test_table_with_splits_and_groups(tmp_path):
     folder(tmp_path)
     rows = [(*row, "val" if i < 2 else "Test" if i < 5 else "", f"g{i // 2}") for i, row in enumerate(ROWS)]
     (tmp_path / "list.csv").write_text(joined("file,label,split,group", rows))
@@ -258,7 +258,7 @@ def test_odd_lines_of_a_table(tmp_path):
     ],
     ids=["empty", "columns", "split", "Latin-1", "no rows"],
 )
-def test_tables_that_are_none(data, text, tmp_path):
+def test_invalid_tables(data, text, tmp_path):
     (tmp_path / "list.csv").write_bytes(data)
     with pytest.raises(DataError, match=text):
         load(tmp_path / "list.csv")
@@ -309,7 +309,7 @@ def test_hostile_archives(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_one_hostile_file_costs_nothing_else(kind, tmp_path):
+def test_one_hostile_file_is_excluded(kind, tmp_path):
     offset, form, value, counted, _ = HOSTILE[kind]
     names = [f"{'ab'[i % 2]}/{i}.png" for i in range(40)]
     changed(archive(tmp_path / "a.zip", names), names[7], offset, form, value)
@@ -319,7 +319,7 @@ def test_one_hostile_file_costs_nothing_else(kind, tmp_path):
 
 
 @pytest.mark.parametrize("name", UNSAFE)
-def test_names_that_lead_out_of_an_archive(name, tmp_path):
+def test_archive_names_outside_the_archive(name, tmp_path):
     names = [f"{'ab'[i % 2]}/{i}.png" for i in range(30)]
     with pytest.warns(UserWarning, match="excluded 1 of 31 images: 1 unsafe path"):
         data = load(archive(tmp_path / "a.zip", [*names, name]), valid=0, test=0)
@@ -345,7 +345,7 @@ def test_a_damaged_archive(tmp_path):
     assert audit(path).bad == {NAMES_INSIDE[0]: "truncated"}
 
 
-def test_npz_files_that_are_none(tmp_path):
+def test_invalid_npz_files(tmp_path):
     npz(tmp_path, a=x)
     with pytest.raises(DataError, match=r"should have arrays x, y or x_train, .* Received: a"):
         load(tmp_path / "pets.npz")
@@ -423,7 +423,7 @@ def test_datasets_of_keras(name, classes, sides, rng, no_folder, monkeypatch, ca
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100", "mnist", "fashion_mnist"])
-def test_without_a_network(name, no_folder, monkeypatch):
+def test_datasets_without_an_internet_connection(name, no_folder, monkeypatch):
     def load_data():
         raise Exception("URL fetch failure on https://example.org/x.tar.gz: None -- [Errno -2] Name or service\nmore")
 
@@ -437,7 +437,7 @@ def test_without_a_network(name, no_folder, monkeypatch):
 
 
 @pytest.mark.parametrize("form", ["folder", "npz", "csv", "zip", "two zips"])
-def test_a_named_dataset_of_ones_own(form, tmp_path, monkeypatch):
+def test_named_dataset_from_a_local_folder(form, tmp_path, monkeypatch):
     own = tmp_path / "own"
     if form == "folder":
         shutil.copytree(folder(tmp_path), own / "cifar10")
@@ -461,7 +461,7 @@ def test_a_named_dataset_of_ones_own(form, tmp_path, monkeypatch):
         assert content(data.test) == Counter((LABELS[i], PHOTOS[i].tobytes()) for i in range(8, COUNT))
 
 
-def test_every_name_is_told():
+def test_unknown_dataset_lists_all_names():
     assert {*NAMES} == {"digits", "shapes", "cifar10", "cifar100", "mnist", "fashion_mnist"}
     with pytest.raises(DataError, match="Unknown dataset 'photos'. Available: .*digits.*or a path"):
         load("photos")

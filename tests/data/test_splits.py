@@ -34,7 +34,7 @@ def plant(folder, count, classes="ab", start=0):
 
 
 @pytest.mark.parametrize("seed", [0, 7])
-def test_the_part_is_the_hash(seed):
+def test_split_is_decided_by_the_hash(seed):
     keys = [f"key {i}" for i in range(2000)]
     expected = ["test" if place(k, seed) < 0.1 else "valid" if place(k, seed) < 0.3 else "train" for k in keys]
     assert split_by_hash(keys, np.zeros(2000), 0.2, 0.1, seed).tolist() == expected
@@ -50,7 +50,7 @@ def test_each_class_is_divided_in_these_shares():
     assert len(data.train) + len(data.valid) + len(data.test) == 5000
 
 
-def test_files_keep_their_part_when_others_come(tmp_path):
+def test_files_keep_their_split_when_files_are_added(tmp_path):
     plant(tmp_path, 60)
     before = part_of(load(tmp_path, **SHARES))
     plant(tmp_path, 60, "abc", start=60)
@@ -119,12 +119,12 @@ def test_groups_of_arrays():
     [("(", "a regular expression"), ("nowhere", "match names such as 'images/00000'"), (3, "a regular expression, a")],
     ids=str,
 )
-def test_groups_that_are_none(groups, text):
+def test_invalid_groups(groups, text):
     with pytest.raises(DataError, match=f"`groups` should (be|match) ?.*{text.split()[-1]}"):
         load((noise(20), np.arange(20) % 2), groups=groups)
 
 
-def test_given_parts_stay_and_missing_ones_are_cut_from_training():
+def test_given_splits_are_kept_and_missing_ones_taken_from_training():
     x, y = noise(300), np.arange(300) % 3
     data = load(((x[:200], y[:200]), (x[200:], y[200:])), valid=0.25)
     np.testing.assert_array_equal(data.test.items, x[200:])
@@ -134,7 +134,7 @@ def test_given_parts_stay_and_missing_ones_are_cut_from_training():
     assert [len(part) for part in (whole.train, whole.valid, whole.test)] == [200, 50, 50]
 
 
-def test_small_classes_keep_an_image_to_learn_from():
+def test_small_classes_keep_a_training_image():
     """Also where the hash has all of a class in the test part, and none at all in the validation part."""
     for seed in range(20):
         data = load((noise(12, seed), np.arange(12) % 4), valid=0.3, test=0.3, seed=seed)
@@ -143,7 +143,7 @@ def test_small_classes_keep_an_image_to_learn_from():
         assert len(data.test)
 
 
-def test_no_share_no_part():
+def test_zero_fractions_give_no_split():
     data = load((noise(30), np.arange(30) % 2), valid=0, test=0)
     assert len(data.train) == 30
     assert len(data.valid) == 0
@@ -155,12 +155,12 @@ def test_no_share_no_part():
     [{"valid": 1}, {"test": -0.1}, {"valid": "a"}, {"valid": 0.5, "test": 0.5}, {"limit": 0}, {"limit": 1.5}],
     ids=str,
 )
-def test_shares_that_are_none(wrong):
+def test_invalid_fractions(wrong):
     with pytest.raises(ValueError, match="should .* Received:"):
         load((noise(20), np.arange(20) % 2), **wrong)
 
 
-def test_a_limit_takes_evenly_and_grows():
+def test_limit_is_balanced_and_nested():
     labels = np.array([0] * 80 + [1] * 15 + [2] * 5)
     source = (noise(100), labels)
     small, large = (load(source, limit=limit, valid=0, test=0).train for limit in (12, 40))

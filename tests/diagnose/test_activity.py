@@ -41,7 +41,7 @@ def test_exactly_the_planted_units_are_dead(network, images):
 
 
 @pytest.mark.parametrize("batch_size", [7, 50, 64])
-def test_statistics_are_numpys(network, images, batch_size):
+def test_statistics_agree_with_numpy(network, images, batch_size):
     found = activity(network, images, batch_size=batch_size)
     for name in ("relu", "dense"):
         a = np.asarray(keras.Model(network.inputs[0], network.get_layer(name).output)(images), np.float64)
@@ -59,7 +59,7 @@ def test_statistics_are_numpys(network, images, batch_size):
         np.testing.assert_allclose(layer.sparsity, sparsity.mean(), rtol=1e-4)
 
 
-def test_correlations_are_numpys(network, images):
+def test_correlations_agree_with_numpy(network, images):
     """Of a dense layer, which has one place: over all images."""
     found = activity(network, images, batch_size=9)
     a = np.asarray(keras.Model(network.inputs[0], network.get_layer("dense").output)(images), np.float64)
@@ -78,7 +78,7 @@ def test_the_order_of_images_does_not_matter(network, images):
     np.testing.assert_allclose(one.layers.participation, other.layers.participation, rtol=1e-4)
 
 
-def test_units_that_repeat_each_other(images):
+def test_correlated_units(images):
     inputs = keras.Input((6, 6, 3))
     hidden = layers.Dense(4, "tanh", name="same")
     model = keras.Model(inputs, layers.Dense(2)(hidden(layers.Flatten()(inputs))))
@@ -125,7 +125,7 @@ def test_ranks_of_equal_directions():
     assert np.isnan(effective_ranks(np.zeros((3, 3)))).all()
 
 
-def test_photos_are_cut_as_for_predict(tmp_path, rng):
+def test_photos_are_preprocessed_as_in_predict(tmp_path, rng):
     model = build_model("tiny_resnet")
     for i in range(3):
         Image.fromarray(rng.integers(0, 256, (40, 50, 3), np.uint8)).save(tmp_path / f"{i}.png")
@@ -155,7 +155,7 @@ def test_pictures(network, images, tmp_path):
         ({"layers": "rel"}, "Did you mean relu"),
     ],
 )
-def test_what_cannot_be_asked(network, images, options, text):
+def test_invalid_arguments(network, images, options, text):
     with pytest.raises(ValueError, match=text):
         activity(network, images, **options)
 

@@ -150,7 +150,7 @@ def test_pictures(found, tmp_path):
     ("layer", "options", "text"),
     [("stage1_con", {}, "Did you mean stage1_conv1"), (None, {"draws": 1}, "`draws` should be at least 2")],
 )
-def test_what_cannot_be_asked(layer, options, text):
+def test_invalid_arguments(layer, options, text):
     with pytest.raises(ValueError, match=text):
         filters(build_model("squeezenet1_1", input_shape=(64, 64, 3)), layer, **options)
 

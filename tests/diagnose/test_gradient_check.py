@@ -56,7 +56,7 @@ def squares(factor):
 
 
 @pytest.mark.parametrize("factor", [1.0, 1.01, -1.0, 0.0], ids=["right", "1 % off", "wrong sign", "none"])
-def test_a_wrong_gradient_is_caught_below_it(factor, rng):
+def test_wrong_gradient_is_detected_in_earlier_layers(factor, rng):
     check = gradient_check(squares(factor), *noise(rng, (8, 8, 3)), samples=10)
     layer = check.layers.set_index("layer")
     assert check.passed == (factor == 1)
@@ -85,7 +85,7 @@ def test_the_slopes_of_a_softmax_in_closed_form(rng):
     np.testing.assert_allclose(check.loss, -np.log(p[np.arange(7), y]).mean(), rtol=1e-9)
 
 
-def test_a_kink_is_no_error():
+def test_kinks_are_not_errors():
     """All weights 0: each sum is 0, just where the ReLU turns, and the slopes differ by side."""
     model = keras.Sequential([keras.Input((2,)), layers.Dense(3, "relu", name="kink"), layers.Dense(1, name="sum")])
     model.get_layer("kink").kernel.assign(np.zeros((2, 3)))
@@ -98,7 +98,7 @@ def test_a_kink_is_no_error():
     assert "not measured" in str(check)
 
 
-def test_the_model_stays_what_it_was(rng):
+def test_model_is_unchanged(rng):
     model = build_model("tiny_resnet")
     before = [weight.copy() for weight in model.get_weights()]
     gradient_check(model, *noise(rng, (32, 32, 3), 2), samples=1, layers="logits")
@@ -146,12 +146,12 @@ def test_pictures(rng, tmp_path):
         ({"loss": 3}, "`loss` should be"),
     ],
 )
-def test_what_cannot_be_asked(rng, options, text):
+def test_invalid_arguments(rng, options, text):
     with pytest.raises(ValueError, match=text):
         gradient_check(squares(1.0), *noise(rng, (8, 8, 3)), **options)
 
 
-def test_a_model_that_its_configuration_cannot_build(rng):
+def test_model_without_a_valid_configuration(rng):
     class Own(keras.Model):
         def __init__(self, units):
             super().__init__(name="own")

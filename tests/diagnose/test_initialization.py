@@ -55,7 +55,7 @@ SATURATED = {  # of the first layer: unit Gaussian inputs make its sums Gaussian
 
 
 @pytest.mark.parametrize("act", SATURATED)
-def test_saturation_is_that_of_gaussian_sums(act):
+def test_saturation_agrees_with_gaussian_sums(act):
     std, share = SATURATED[act]
     table = initialization((500,) * 3, stddev=std, activation=act).table
     np.testing.assert_allclose(table.saturated[0], share, atol=0.01)
@@ -70,7 +70,7 @@ def test_he_keeps_the_mean_square_of_a_relu_net():
 
 
 @pytest.mark.parametrize(("init", "power"), [("xavier", 1), ("glorot", 1), ("he", 2)])
-def test_the_rules_by_what_a_linear_layer_does(init, power):
+def test_initializers_on_a_linear_layer(init, power):
     """One linear layer of as many units multiplies the variance by n std^2: 1 for Xavier's and Glorot's, 2 for He's."""
     table = initialization((800,), initializer=init, activation="linear").table
     np.testing.assert_allclose(table["std"][0] ** 2, power, rtol=0.05)
@@ -86,7 +86,7 @@ def network():
     return keras.Model(inputs, layers.Dense(3, "softmax", name="probs")(x), name="mixed")
 
 
-def test_the_gradients_of_a_model_are_tensorflows(network, rng):
+def test_gradients_of_a_model_agree_with_tensorflow(network, rng):
     x, y = rng.normal(size=(6, 8, 8, 3)).astype("float32"), np.arange(6) % 3
     table = initialization(network, inputs=x, labels=y).table.set_index("layer")
     assert list(table.index) == ["conv", "relu", "dense"], "not the softmax"
@@ -109,7 +109,7 @@ def test_the_gradients_of_a_model_are_tensorflows(network, rng):
     np.testing.assert_allclose(table.weight_gradient["conv"], np.linalg.norm(tape.gradient(loss, kernel)), rtol=1e-4)
 
 
-def test_a_model_stays_what_it_was(network, rng):
+def test_model_is_unchanged(network, rng):
     before = [weight.copy() for weight in network.get_weights()]
     x = rng.normal(size=(4, 8, 8, 3)).astype("float32")
     small = initialization(network, inputs=x, initializer="normal", stddev=1e-3, training=False).table
@@ -148,7 +148,7 @@ def test_pictures(tmp_path):
         ("resnet50", {}, "`network` should be a list of layer widths"),
     ],
 )
-def test_what_cannot_be_asked(network, options, text):
+def test_invalid_arguments(network, options, text):
     with pytest.raises(ValueError, match=text):
         initialization(network, **options)
 

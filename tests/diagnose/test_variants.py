@@ -74,7 +74,7 @@ def test_variants_see_the_same_batches(points):
     assert (found.one != found.larger).all()
 
 
-def test_what_is_told(points):
+def test_progress_messages(points):
     told = []
     compare_training({"a": linear}, points, 2, batch_size=10, on_progress=lambda *what: told.append(what))
     assert [(what.split()[0], round(epoch, 2)) for epoch, _, what in told] == [
@@ -83,7 +83,7 @@ def test_what_is_told(points):
     assert all({"loss", "accuracy"} <= set(what.split()) and epochs == 2 for _, epochs, what in told)
 
 
-def test_an_interrupted_comparison_goes_on(points, tmp_path):
+def test_interrupted_comparison_is_resumed(points, tmp_path):
     networks = {"a": linear, "b/2": linear}
     whole = compare_training(networks, points, 2, batch_size=30).table
 
@@ -166,7 +166,7 @@ EFFECTS = {
 
 
 @pytest.mark.parametrize("case", EFFECTS)
-def test_one_thing_is_changed(recorded, case):
+def test_variants_differ_in_one_setting(recorded, case):
     effect, names, kind, counts = EFFECTS[case]
     effect((np.zeros((6, 16, 16, 3), np.uint8), np.arange(6) % 3))
     assert list(recorded) == names
@@ -219,7 +219,7 @@ def test_images_and_datasets(wrapped):
     assert len(training_images("data", given).labels) == 10
 
 
-def test_a_limit_draws_of_all():
+def test_limit_samples_all_classes():
     """Sorted by class, as folders are: the first images would all be alike."""
     y = np.repeat(np.arange(10), 100)
     found = training_images("data", (np.arange(1000), y), 100)
@@ -241,7 +241,7 @@ def test_a_limit_draws_of_all():
     ],
     ids=["a name", "lengths", "floats", "one-hot", "empty"],
 )
-def test_what_is_no_data(data, text):
+def test_invalid_data(data, text):
     with pytest.raises(ValueError, match=text):
         compare_training({"a": linear}, data, 1)
 
@@ -257,6 +257,6 @@ def test_what_is_no_data(data, text):
     ],
     ids=["none", "epochs", "limit", "depths", "acts"],
 )
-def test_what_cannot_be_asked(call, text, points):
+def test_invalid_arguments(call, text, points):
     with pytest.raises(ValueError, match=text):
         call(data=(np.zeros((6, 8, 8, 3)), np.arange(6) % 3))

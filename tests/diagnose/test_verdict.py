@@ -27,7 +27,7 @@ def network(spoil=None):
 
 
 @pytest.mark.parametrize("spoilt", ["dead units", "correlated units"])
-def test_what_was_spoilt_is_named(images, spoilt):
+def test_planted_problems_are_named(images, spoilt):
     verdict = training_verdict(activity(network(spoilt), images))
     bad = verdict.table[~verdict.table.good]
     assert not verdict.good
@@ -37,7 +37,7 @@ def test_what_was_spoilt_is_named(images, spoilt):
     assert any(spoilt in reason for reason in verdict.reasons)
 
 
-def test_nothing_spoilt(images):
+def test_healthy_network(images):
     verdict = training_verdict(activity(network(), images))
     assert verdict.good
     assert str(verdict) == "good"
@@ -51,6 +51,6 @@ def test_filters_that_learned_nothing(images):
     assert "too noisy" in verdict.reasons[0]
 
 
-def test_few_images_say_little(images):
+def test_few_images_give_wide_bounds(images):
     verdict = training_verdict(activity(network(), images[:10]))
     assert "only 10 images: up to 30%" in str(verdict)

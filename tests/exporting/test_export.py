@@ -59,7 +59,7 @@ ENDS = {  # layers after the logits -> probabilities at a temperature
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_answers_by_hand(means, here, tmp_path, end):
+def test_probabilities_by_hand(means, here, tmp_path, end):
     """Bytes in, names out; pixels in, probabilities out; softened by the temperature; and so said by the checks."""
     more, expected = ENDS[end]
     expected = expected(LOGITS, 1.7)
@@ -183,11 +183,11 @@ def test_the_python_of_the_card_runs(means, tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.startswith("blue ")
 
 
-def test_every_package_that_the_file_needs_is_named():
+def test_required_packages_are_named():
     assert card.package_requirements(kerascnn.build_model("tiny_fractalnet")) == {"model.keras": ["kerascnn"]}
 
 
-def test_the_optimizer_stays_at_home(tmp_path):
+def test_optimizer_is_not_exported(tmp_path):
     """Adam's two moments would make the file three times as large."""
     model = fitted()
     export(model, tmp_path / "out", formats="keras", verify=False)
@@ -199,7 +199,7 @@ def test_the_optimizer_stays_at_home(tmp_path):
 
 
 @pytest.mark.nightly
-def test_a_resnet20_stays_small(here, tmp_path):
+def test_resnet20_export_is_small(here, tmp_path):
     """As it is shipped: the weights twice, in 4 bytes each, and little else."""
     model = kerascnn.build_model("resnet20_cifar10")
     written = export(model, tmp_path / "out", verify=False)
@@ -226,7 +226,7 @@ def test_onnx(here, tmp_path):
     assert {row["file"] for row in here(tmp_path / "out")} == {"labels.json", "model.onnx"}
 
 
-def test_the_extra_that_is_missing(means, tmp_path, monkeypatch):
+def test_missing_extra(means, tmp_path, monkeypatch):
     monkeypatch.setattr(artifact, "find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match=r"'onnx', which needs tf2onnx: pip install \"kerascnn\[onnx\]\""):
         export(means(), tmp_path / "out", formats=["onnx"])
@@ -251,7 +251,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_what_is_refused(means, tmp_path, case):
+def test_invalid_arguments(means, tmp_path, case):
     options, text = WRONG[case]
     with pytest.raises(ValueError) as caught:  # noqa: PT011  (the text is compared below)
         export(means(), tmp_path / "out", **options)
@@ -259,7 +259,7 @@ def test_what_is_refused(means, tmp_path, case):
     assert not [*tmp_path.iterdir()]
 
 
-def test_models_that_take_no_photos(means, tmp_path):
+def test_models_without_photo_input(means, tmp_path):
     with pytest.raises(ValueError, match="should take images with 1 or 3 channels. Received: means with 5"):
         export(means(channels=5), tmp_path / "out")
     with pytest.raises(ValueError, match="should compute in float32 for tflite and onnx"):
@@ -267,7 +267,7 @@ def test_models_that_take_no_photos(means, tmp_path):
 
 
 @pytest.mark.parametrize("replace", [False, True])
-def test_what_is_there_stays(means, tmp_path, replace):
+def test_existing_folders_are_not_overwritten(means, tmp_path, replace):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.txt").write_text("mine")
     with pytest.raises(FileExistsError, match="`path` should (not exist|be a new folder)"):

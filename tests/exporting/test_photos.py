@@ -126,7 +126,7 @@ def noise(size):
 
 
 @pytest.mark.parametrize("keep", ["all", "arrays"])
-def test_what_has_the_size_already(keep):
+def test_photos_of_the_input_size_are_not_resized(keep):
     """Taken as it is where nothing is published; published rules cut it like all others."""
     cut = Preprocessing((32, 32), 3, 37, "bilinear", keep)
     data = file(Image.fromarray(noise((32, 32))), "PNG")
@@ -161,13 +161,13 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_what_is_refused(usual, kind):
+def test_unsupported_files_are_rejected(usual, kind):
     data, text = REFUSED[kind]
     with pytest.raises(tf.errors.InvalidArgumentError, match=text):
         usual(data)
 
 
-def test_damaged_exif_is_no_exif():
+def test_damaged_exif_is_ignored():
     """Cut off anywhere, or pointing anywhere: an orientation 1..8, and never an endless search."""
     whole = turned(6)
     find = tf.function(exif_orientation, input_signature=[tf.TensorSpec((), tf.string)], autograph=False)

@@ -57,7 +57,7 @@ def fresh(code, *words, **environment):
 
 
 @pytest.mark.nightly
-def test_networks_of_all_layers_where_nothing_was_imported(tmp_path, rng):
+def test_kinds_of_networks_in_fresh_processes(tmp_path, rng):
     """Bytes in, names out, in one process that has TensorFlow alone and one that has Keras, and later kerascnn.
 
     A plain network needs Keras alone; one of ours says whose layers it misses, as its card does.
@@ -107,13 +107,13 @@ def test_real_weights_on_real_photos(squeezenet, shared, in_process, tmp_path):
     assert json.loads((tmp_path / "out" / "card.json").read_text())["needs"] == {"model.keras": ["kerascnn"]}
 
 
-def test_what_is_right_passes_in_fresh_processes(means, tmp_path):
+def test_correct_exports_pass_in_new_processes(means, tmp_path):
     written = export(means(layers.Softmax()), tmp_path / "out", class_names=["a", "b", "c"], temperature=2)
     assert {check.file for check in written.checks} == {"card.json", "labels.json", "saved_model", "model.keras"}
     assert all(check.passed for check in written.checks)
 
 
-def test_what_changed_later_is_found(means, in_process, tmp_path, capsys):
+def test_changed_files_are_detected(means, in_process, tmp_path, capsys):
     """What `python -m kerascnn.exporting` says of a bit that flips."""
     export(means(layers.Softmax()), tmp_path / "out", class_names=["a", "b", "c"], temperature=2)
     names = tmp_path / "out" / "labels.json"
@@ -125,7 +125,7 @@ def test_what_changed_later_is_found(means, in_process, tmp_path, capsys):
     assert [line for line in lines if not line.startswith("FAIL")] == [x for x in lines if x.startswith("ok    ")]
 
 
-def test_an_export_that_says_something_else(means, in_process, tmp_path, monkeypatch):
+def test_failed_check_removes_nothing(means, in_process, tmp_path, monkeypatch):
     """Nothing is removed, neither what was written nor the export that was to be replaced."""
     options = {"formats": "saved_model", "class_names": ["a", "b", "c"]}
     export(means(), tmp_path / "out", **options)
@@ -149,7 +149,7 @@ def test_an_export_that_says_something_else(means, in_process, tmp_path, monkeyp
     assert len([*tmp_path.glob("other.unfinished-*/card.json")]) == 1
 
 
-def test_live_noise_is_found(in_process, tmp_path):
+def test_active_noise_is_detected(in_process, tmp_path):
     """A layer that draws anew whether it trains or not: such an answer cannot be repeated."""
 
     class Noise(layers.Layer):
@@ -184,7 +184,7 @@ def test_interrupted(means, tmp_path, monkeypatch):
     assert not [*tmp_path.iterdir()]
 
 
-def test_no_export(tmp_path):
+def test_folder_without_an_export(tmp_path):
     with pytest.raises(ValueError, match="`folder` should be an export written by kerascnn.export"):
         verify(tmp_path)
 
@@ -200,7 +200,7 @@ def test_samples_of_all_kinds(tmp_path):
     np.testing.assert_array_equal(decode(gray[1]), array[..., :1].repeat(3, -1))
 
 
-def test_alone_stands_alone():
+def test_standalone_check_needs_only_tensorflow():
     """What checks for machines without kerascnn imports nothing of it."""
     code = "import runpy, sys; runpy.run_path(sys.argv[1]); print([m for m in sys.modules if m.startswith('kerascnn')])"
     assert fresh(code, standalone.__file__) == "[]"

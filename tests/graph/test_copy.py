@@ -28,7 +28,7 @@ def ended(model):
 
 
 @pytest.mark.parametrize("copied", [rebuild_model, clone_with_changes, ended], ids=["rebuilt", "cloned", "truncated"])
-def test_what_was_adapted_is_copied_too(adapted, copied, rng):
+def test_adapted_normalization_is_copied(adapted, copied, rng):
     images = rng.normal(5, 3, (4, 6, 6, 3)).astype("float32")
     before = adapted.predict_on_batch(images)
     copy = copied(adapted)

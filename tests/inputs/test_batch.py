@@ -31,7 +31,7 @@ def test_chunks_keep_the_order_and_are_full(decoded):
         np.testing.assert_array_equal(pixels[:, 0, 0, 0], rows)
 
 
-def test_what_cannot_be_read_is_left_out_of_chunks():
+def test_unreadable_images_are_left_out_of_chunks():
     images, failed = as_batch([png(0), b"<html>", png(2), png(3), b""]), {}
     rows = [rows for rows, _ in images.chunks(AS_THEY_ARE, 2, failed)]
     assert rows == [[0, 2], [3]]
@@ -46,7 +46,7 @@ def test_what_cannot_be_read_is_left_out_of_chunks():
         none.check_readable(failed)
 
 
-def test_no_more_is_read_ahead_than_a_chunk():
+def test_at_most_one_chunk_is_read_ahead():
     read = []
 
     class Seen(Preprocessing):

@@ -37,12 +37,12 @@ def model():
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_channels_first_is_said_to_be_wrong(name, model, tmp_path):
+def test_channels_first_models_are_rejected(name, model, tmp_path):
     with pytest.raises(ValueError, match=r"`model` should use channels_last. Received: first with input "):
         CALLS[name](model, tmp_path)
 
 
-def test_a_report_says_it_and_what_needs_no_image(model):
+def test_report_of_a_channels_first_model(model):
     found = kerascnn.report(model, only=("anatomy", "health"))
     assert found.sections_in("finished") == {"anatomy": ""}
     reasons = [*found.sections_in("skipped").values()]

@@ -60,13 +60,13 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("kind", DAMAGED)
-def test_a_damaged_file_counts_as_none(downloaded, kind):
+def test_damaged_file_is_ignored(downloaded, kind):
     downloaded(DAMAGED[kind])
     with pytest.warns(UserWarning, match="numbers are used instead"):
         assert class_names.published_class_names(1000) is None
 
 
-def test_offline_there_is_one_remark(monkeypatch):
+def test_offline_warns_once(monkeypatch):
     def fetch(*_, **__):
         raise DownloadError("no connection")
 

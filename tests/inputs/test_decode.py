@@ -163,13 +163,13 @@ def test_exif_turns_deep_gray_too():
     assert decode(file(np.zeros((2, 5), np.uint16), exif=exif)).shape == (5, 2, 3)
 
 
-def test_damaged_exif_is_no_reason_to_lose_the_photo():
+def test_damaged_exif_is_ignored():
     contents = file(BLOCKS, "JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + bytes(20))
     assert decode(contents).shape == BLOCKS.shape
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
-def test_the_first_frame_counts(kind):
+def test_first_frame_of_animations(kind):
     second = Image.fromarray(255 - BLOCKS)
     options = {"lossless": True} if kind == "WEBP" else {}
     near(decode(file(BLOCKS, kind, save_all=True, append_images=[second], **options)), BLOCKS)
@@ -223,7 +223,7 @@ def test_a_damaged_image_of_pillow_is_refused_each_time(kind):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_no_image(contents, text, tmp_path):
+def test_not_an_image(contents, text, tmp_path):
     (tmp_path / "photo.jpg").write_bytes(contents)
     with pytest.raises(ImageError, match=f"photo.jpg should be a readable image. Received: {text}"):
         decode(tmp_path / "photo.jpg")
@@ -253,7 +253,7 @@ def test_bombs_are_refused_by_their_declared_size(sides, monkeypatch):
             decode(png + struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT")))
 
 
-def test_pillow_says_nothing(monkeypatch):
+def test_pillow_warnings_are_suppressed(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64 * 96 // 2 + 1000)  # so that BLOCKS earns a warning
     image = Image.fromarray(np.zeros((1, 1), np.uint8), "P")
     with warnings.catch_warnings(record=True) as caught:
@@ -263,7 +263,7 @@ def test_pillow_says_nothing(monkeypatch):
     assert caught == []
 
 
-def test_warning_filters_come_back_from_many_threads():
+def test_warning_filters_are_restored_after_threads():
     before, contents = list(warnings.filters), file(BLOCKS)
     threads = [threading.Thread(target=lambda: [decode(contents) for _ in range(20)]) for _ in range(4)]
     [thread.start() for thread in threads]
@@ -285,7 +285,7 @@ def test_resampling_is_antialiased_and_centered():
     assert np.diff(found[0, :, 0]) == pytest.approx(2, abs=1e-3)
 
 
-def test_a_needle_is_refused():
+def test_extreme_aspect_ratio_is_rejected():
     with pytest.raises(ImageError, match="1x900000"):
         resize_and_crop(np.zeros((900_000, 1, 3), np.uint8), (224, 224), resize=256)
 
@@ -295,7 +295,7 @@ def test_a_crop_larger_than_the_photo():
         resize_and_crop(BLOCKS, (224, 224), resize=200)
 
 
-def test_gather_takes_what_people_have(tmp_path):
+def test_gather_from_folders_files_and_arrays(tmp_path):
     for name in ("b.png", "a", "c.jpg", ".hidden.png", "notes.txt"):
         (tmp_path / name).write_bytes(b"words" if name[0] in "nc" else file(BLOCKS))
     (tmp_path / "inner").mkdir()

@@ -67,7 +67,7 @@ def decoded(block):
 
 
 @pytest.mark.parametrize("name", BLOCKS)
-def test_text_stays_text(name):
+def test_text_is_escaped(name):
     found = Reader(str(BLOCKS[name](HOSTILE)))
     assert "script" not in [tag for tag, _ in found.tags]
     assert not any(key.startswith("on") for _, attributes in found.tags for key in attributes)
@@ -85,7 +85,7 @@ def text():
     return reporting.page(f"Title {HOSTILE}", sections, HOSTILE, note=HOSTILE, data=json.dumps({"name": HOSTILE}))
 
 
-def test_the_page_is_whole_html(text):
+def test_page_is_complete_html(text):
     found = Reader(text)
     assert found.open == []
     assert [len(found.of(tag)) for tag in ("h1", "main", "nav", "title")] == [1, 1, 1, 1]
@@ -96,7 +96,7 @@ def test_the_page_is_whole_html(text):
     assert {each["href"].removeprefix("#") for each in found.of("a")} <= places
 
 
-def test_the_page_loads_nothing_and_runs_nothing(text):
+def test_page_has_no_external_resources_or_scripts(text):
     assert not re.search(r"""(?:src|href|url\()\s*=?\s*["'(]?\s*(?:https?:|//|file:)""", text)
     found = Reader(text)
     assert found.of("script") == [{"type": "application/json", "id": "report-data"}]
@@ -106,36 +106,36 @@ def test_the_page_loads_nothing_and_runs_nothing(text):
     assert policy["content"].startswith("default-src 'none'; img-src data:;")
 
 
-def test_the_document_in_the_page_is_what_was_given(text):
+def test_embedded_json_round_trips(text):
     inside = re.search(r'<script type="application/json"[^>]*>(.*?)</script>', text, re.DOTALL)[1]
     assert json.loads(inside) == {"name": HOSTILE}
 
 
-def test_one_color_map_stays_exact():
+def test_color_maps_are_stored_exactly():
     values = np.linspace(0, 1, 64 * 48).reshape(64, 48)
     pixels = (255 * matplotlib.colormaps["viridis"](values)[..., :3]).round().astype(np.uint8)
     np.testing.assert_array_equal(decoded(reporting.picture(pixels, "a map", kind="map")), pixels)
 
 
-def test_a_photo_stays_close_and_gets_small():
+def test_photos_are_compressed_with_small_error():
     smooth = np.asarray(Image.fromarray(PHOTO).resize((320, 240), Image.Resampling.BICUBIC))
     block = reporting.picture(smooth, "a photo")
     assert np.abs(decoded(block).astype(float) - smooth).mean() < 3
     assert len(block) < smooth.size / 10
 
 
-def test_small_pictures_enlarge_by_whole_pixels():
+def test_small_pictures_are_enlarged_by_integer_factors():
     assert 'class="fine"' in reporting.picture(PHOTO, "small", width=320)
     assert 'class="fine"' not in reporting.picture(PHOTO, "small")
     assert 'height="240"' in reporting.picture(PHOTO, "small", width=320)
 
 
-def test_gray_and_floats_are_pictures_too():
+def test_gray_and_float_pictures():
     gray = np.full((8, 8, 1), 127.4)
     np.testing.assert_array_equal(decoded(reporting.picture(gray, "gray", kind="map")), np.full((8, 8, 3), 127))
 
 
-def test_a_page_above_its_budget_gets_smaller_pictures_and_says_so():
+def test_page_above_its_budget_reduces_pictures_with_a_note():
     noise = np.random.default_rng(1).integers(0, 256, (1200, 1200, 3)).astype(np.uint8)
     text = str(reporting.picture(noise, "noise")) * 3
     found, said = fit_to_budget(text, 300_000)
@@ -144,7 +144,7 @@ def test_a_page_above_its_budget_gets_smaller_pictures_and_says_so():
     assert fit_to_budget(text, len(text)) == (text, "")
 
 
-def test_a_table_says_its_first_column_as_rows_and_marks():
+def test_table_has_row_headers_and_highlights():
     frame = pd.DataFrame({"class": ["a", "b"], "n": [1000, 2], "share": [0.12345678, np.nan], "best": [False, True]})
     block = reporting.data_table(frame, highlight="best", max_rows=1)
     assert '<th scope="row" class="text">a</th>' in block

@@ -56,7 +56,7 @@ def opened(browser, page):
 @pytest.mark.nightly
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_it_opens_without_complaint_request_or_overhang(opened, page, width, theme):
+def test_page_opens_without_errors_requests_or_overflow(opened, page, width, theme):
     tab = opened(viewport={"width": width, "height": 900}, color_scheme=theme)
     pictures = tab.evaluate("[...document.images].map(each => each.complete && each.naturalWidth)")
     assert len(pictures) >= 3
@@ -68,14 +68,14 @@ def test_it_opens_without_complaint_request_or_overhang(opened, page, width, the
 
 
 @pytest.mark.nightly
-def test_it_says_the_same_without_javascript(opened):
+def test_text_is_the_same_without_javascript(opened):
     text = [opened(java_script_enabled=on).locator("main").inner_text() for on in (True, False)]
     assert text[0] == text[1]
     assert "Summary" in text[0]
 
 
 @pytest.mark.nightly
-def test_paper_shows_what_is_folded(opened):
+def test_print_expands_folded_sections(opened):
     tab = opened(viewport={"width": 1000, "height": 900})
     last = tab.locator("details table").last
     assert not last.is_visible()

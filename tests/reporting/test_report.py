@@ -57,7 +57,7 @@ def stopped(about):
     raise KeyboardInterrupt
 
 
-def test_what_fails_is_boxed_and_the_rest_is_there(planned, model):
+def test_failed_section_does_not_stop_the_others(planned, model):
     planned(first=fine, second=broken, third=lacking, fourth=lambda about: None, fifth=fine)
     report = kerascnn.report(model)
     assert report.sections_in("finished").keys() == {"first", "fifth"}
@@ -71,12 +71,12 @@ def test_what_fails_is_boxed_and_the_rest_is_there(planned, model):
     assert str(report).endswith("2 finished, 2 skipped, 1 failed")
 
 
-def test_text_in_place_of_blocks_is_refused(planned, model):
+def test_plain_text_blocks_are_rejected(planned, model):
     planned(first=lambda about: Section("First", ("text",)))
     assert "blocks" in kerascnn.report(model).sections_in("failed")["first"]
 
 
-def test_ctrl_c_leaves_a_page_and_the_next_run_goes_on(planned, model):
+def test_interrupted_report_is_saved_and_resumed(planned, model):
     ran = []
 
     def counted(about):
@@ -101,7 +101,7 @@ def test_ctrl_c_leaves_a_page_and_the_next_run_goes_on(planned, model):
     assert stopped_again.metadata["reused"] == ["three"]  # what was done before needs no time
 
 
-def test_a_section_is_made_again_where_anything_changed(planned, model):
+def test_sections_are_recomputed_after_a_change(planned, model):
     ran = []
 
     def counted(about):
@@ -129,14 +129,14 @@ def test_a_section_is_made_again_where_anything_changed(planned, model):
     assert len(ran) == 7
 
 
-def test_kept_sections_follow_from_code_template_and_style():
+def test_code_hash_covers_code_template_and_style():
     hashed = {path.name for path in context.code_files()}
     assert {"page.py", "health.py", "page.html.jinja", "style.css", "primitives.py"} <= hashed
     package = Path(context.__file__).parent
     assert {path.name for path in package.rglob("*.*") if path.suffix != ".pyc"} <= hashed
 
 
-def test_progress_never_goes_back(planned, model):
+def test_progress_is_monotonic(planned, model):
     def slowly(about):
         about.on_progress(1, 2, "half")
         return fine(about)
@@ -156,7 +156,7 @@ def report(model, data):
     return kerascnn.report(model, data, effort="quick", only=OWN, class_names=["a", "b", HOSTILE, "d"])
 
 
-def test_the_twin_is_the_same_from_run_to_run(report, model, data, home, monkeypatch, tmp_path):
+def test_json_is_the_same_in_every_run(report, model, data, home, monkeypatch, tmp_path):
     monkeypatch.setenv("KERASCNN_HOME", str(tmp_path))  # so that nothing is reused
     again = kerascnn.report(model, data, effort="quick", only=OWN, class_names=["a", "b", HOSTILE, "d"])
     assert again.metadata["reused"] == []
@@ -167,7 +167,7 @@ def test_the_twin_is_the_same_from_run_to_run(report, model, data, home, monkeyp
     assert [*first] == sorted(first)
 
 
-def test_page_twin_and_evaluation_agree(report, model, data, tmp_path):
+def test_page_json_and_evaluation_agree(report, model, data, tmp_path):
     page, twin = report.save(tmp_path / "new" / "x.html")
     document = json.loads(twin.read_text())
     assert document["schema_version"] == 1
@@ -184,7 +184,7 @@ def test_page_twin_and_evaluation_agree(report, model, data, tmp_path):
     assert f"{model.count_params():,} parameters" in text
 
 
-def test_names_are_text(report, model, data):
+def test_names_are_escaped(report, model, data):
     text = report.to_html()
     assert HOSTILE not in text
     assert "<script>" not in text
@@ -192,7 +192,7 @@ def test_names_are_text(report, model, data):
     assert "<img src=x" not in kerascnn.report(renamed, only=["anatomy", "appendix"]).to_html()
 
 
-def test_where_a_report_comes_from_is_in_it(report, model):
+def test_report_contains_its_provenance(report, model):
     meta = report.metadata
     assert meta["model"]["name"] == "small"
     assert len(meta["model"]["hash"]) == 32
@@ -202,7 +202,7 @@ def test_where_a_report_comes_from_is_in_it(report, model):
     assert all(each in report.to_html() for each in (meta["model"]["hash"], meta["data"]["hash"], meta["date"]))
 
 
-def test_photos_are_what_pictures_are_drawn_of(planned, model, data):
+def test_pictures_are_drawn_of_the_photos(planned, model, data):
     seen = []
 
     def look(about):
@@ -230,7 +230,7 @@ def test_unlabeled_photos_alone(planned, model):
         _ = seen[0].evaluation
 
 
-def test_several_inputs_leave_out_what_needs_images():
+def test_several_inputs_skip_sections_that_need_images():
     a, b = keras.Input((8, 8, 3)), keras.Input((8, 8, 3))
     x = layers.Flatten()(layers.Conv2D(2, 3)(layers.Add()([a, b])))
     report = kerascnn.report(keras.Model([a, b], layers.Dense(2)(x), name="two"))
@@ -251,7 +251,7 @@ def test_several_inputs_leave_out_what_needs_images():
     ],
     ids=str,
 )
-def test_what_cannot_be_is_said(model, options, text):
+def test_invalid_arguments(model, options, text):
     with pytest.raises(ValueError, match=text):
         kerascnn.report(model, **options)
 
@@ -264,12 +264,12 @@ def test_what_cannot_be_is_said(model, options, text):
                    "stage5_conv3_relu")),
     ],
 )  # fmt: skip
-def test_a_layer_stands_for_each_stage(name, expected):
+def test_one_layer_per_stage(name, expected):
     model = kerascnn.outline(name) if name == "vgg16" else build_model(name)
     assert context.stage_layers(lens(model)) == expected
 
 
-def test_two_reports_beside_each_other(planned, model, tmp_path):
+def test_comparison_of_two_reports(planned, model, tmp_path):
     def made(about):
         return Section("Numbers", (), {"accuracy": 0.5 + about.seed / 10, "rows": [{"name": "a", "n": 3}]})
 
@@ -314,7 +314,7 @@ def study(tmp_path):
     return tmp_path
 
 
-def test_a_transfer_is_told_from_its_files(model, study):
+def test_transfer_section_is_read_from_the_study_folder(model, study):
     report = kerascnn.report(model, transfer=study, only=["transfer"])
     assert report.is_complete
     text = report.to_html()
@@ -335,7 +335,7 @@ def test_a_transfer_is_told_from_its_files(model, study):
     )
 
 
-def test_a_name_or_a_file_is_a_model_too(model, tmp_path):
+def test_model_by_name_or_file(model, tmp_path):
     model.save(tmp_path / "small.keras")
     assert kerascnn.report(tmp_path / "small.keras", only=["anatomy"]).title == "Report on small"
     found = kerascnn.report("resnet20", only=["appendix"])
@@ -344,7 +344,7 @@ def test_a_name_or_a_file_is_a_model_too(model, tmp_path):
         kerascnn.report("resnet21_cifar10")
 
 
-def test_kept_sections_can_be_cleared(planned, model):
+def test_stored_sections_can_be_cleared(planned, model):
     from kerascnn.support.store import REPORTS, clear_cached_folders, list_cached_folders
 
     planned(one=fine)

@@ -126,7 +126,7 @@ def markup(section):
     return html.unescape("".join(section.blocks))
 
 
-def test_units_are_the_strongest_of_the_photo(subject, made):
+def test_units_are_sorted_by_their_maximum(subject, made):
     told = made["units"].results["layers"]["second"]
     largest = inner(subject, "second", subject.samples[:1])[0].max((0, 1))
     order = [each["unit"] for each in told["strongest"]]
@@ -137,7 +137,7 @@ def test_units_are_the_strongest_of_the_photo(subject, made):
         assert f'id="u-second-{unit}"' in markup(made["units"])
 
 
-def test_pictures_of_classes_get_the_probability_that_is_told(subject, made, found):
+def test_class_images_have_the_reported_probability(subject, made, found):
     told = made["classes"].results["classes"]
     numbers = [each["class"] for each in told]
     first = [*dict.fromkeys(said(subject, subject.samples).argmax(1).tolist())]
@@ -147,7 +147,7 @@ def test_pictures_of_classes_get_the_probability_that_is_told(subject, made, fou
     np.testing.assert_allclose([each["probability"] for each in told], probs, rtol=1e-4, atol=1e-6)
 
 
-def test_explanations_tell_what_the_model_predicts(subject, made, found):
+def test_explanations_name_the_predicted_class(subject, made, found):
     probs, slopes = said(subject, subject.samples), found["saliency"].map
     for i, told in enumerate(made["explanations"].results["samples"]):
         assert (told["predicted"], told["true"]) == (probs[i].argmax(), subject.sample_labels[i])
@@ -157,7 +157,7 @@ def test_explanations_tell_what_the_model_predicts(subject, made, found):
         assert falling[: count - 1].sum() < falling.sum() / 2 <= falling[:count].sum() * (1 + 1e-6)
 
 
-def test_errors_count_as_a_plain_argmax(subject, made):
+def test_errors_agree_with_argmax(subject, made):
     told, probs = made["errors"].results, said(subject, subject.data.items)
     right = probs.argmax(1) == subject.data.labels
     assert told["n"] == len(right)
@@ -169,7 +169,7 @@ def test_errors_count_as_a_plain_argmax(subject, made):
     assert [each["image"] for each in told["doubts"]] == doubts
 
 
-def test_fooled_photos_are_as_far_as_is_told_and_are_something_else(subject, made, found):
+def test_adversarial_images_have_the_reported_distance_and_another_class(subject, made, found):
     again = found["fool"]
     for i, told in enumerate(made["fooling"].results["samples"]):
         change = again.images[i].astype(np.float64) - subject.samples[i]
@@ -184,7 +184,7 @@ def test_fooled_photos_are_as_far_as_is_told_and_are_something_else(subject, mad
     assert rates["one step (FGSM)"][SIZES.index(8)] == pytest.approx(changed.mean())
 
 
-def test_inversions_have_the_errors_that_are_told(subject, made, found):
+def test_inversions_have_the_reported_errors(subject, made, found):
     told = {each["layer"]: each for each in made["inversion"].results["layers"]}
     assert [*told] == ["second", "logits"]
     wanted = inner(subject, "second", subject.samples[:1])
@@ -196,7 +196,7 @@ def test_inversions_have_the_errors_that_are_told(subject, made, found):
     np.testing.assert_allclose(told["second"]["psnr"], 20 * np.log10(255 / gap), rtol=1e-3)
 
 
-def test_every_figure_has_words_and_numbers(made):
+def test_every_figure_has_alt_text_with_numbers(made):
     for name, section in made.items():
         alts = re.findall(r'<img [^>]*?alt="([^"]*)"', "".join(section.blocks))
         assert alts, name
@@ -211,7 +211,7 @@ QUICK = ("errors",)  # the code of others takes as long as they do
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.nightly] * (name not in QUICK)) for name in SECTIONS]
 )
-def test_code_makes_it_again(name, subject, made):
+def test_code_reproduces_the_figures(name, subject, made):
     found = [*dict.fromkeys(re.findall(r"<pre[^>]*>(.*?)</pre>", "".join(made[name].blocks), re.DOTALL))]
     assert found
     for text in found:
@@ -220,12 +220,12 @@ def test_code_makes_it_again(name, subject, made):
 
 
 @pytest.mark.parametrize("name", [name for name in SECTIONS if name != "classes"])
-def test_without_images_there_is_none_and_why(name, subject):
+def test_sections_without_images_give_the_reason(name, subject):
     with pytest.raises(Skipped, match="images"):
         SECTIONS[name](about(subject.model, images=0, labeled=False))
 
 
-def test_unlabeled_images_are_not_judged(subject):
+def test_unlabeled_images_have_no_accuracy(subject):
     section = errors_section(about(subject.model, labeled=False))
     assert "accuracy" not in section.results
     probs = said(subject, subject.pool)
@@ -236,7 +236,7 @@ def test_unlabeled_images_are_not_judged(subject):
     assert "unknown" in markup(section)
 
 
-def test_names_are_hostile(subject):
+def test_hostile_names_are_escaped(subject):
     given = about(subject.model, names=tuple(f"{HOSTILE}{i}" for i in range(COUNT)), file=HOSTILE)
     text = page("names", [errors_section(given), errors_section(replace(given, data=None))])
     assert "alert(1)" in text
@@ -253,7 +253,7 @@ def test_several_inputs_are_refused_with_a_reason():
             SECTIONS[name](about(model, labeled=False))
 
 
-def test_half_of_a_map_and_where_it_is():
+def test_concentration_of_a_map_and_its_position():
     values = np.zeros((30, 30))
     assert concentration(values) == (0.0, "nowhere")
     values[2, 27] = 5
@@ -279,7 +279,7 @@ FOREIGN = {
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("kind", FOREIGN)
-def test_networks_of_others(kind):
+def test_foreign_networks(kind):
     given = FOREIGN[kind]()
     found = {name: section(given) for name, section in SECTIONS.items() if name != "units" or given.layers}
     assert all(section.blocks and section.results for section in found.values())
@@ -292,7 +292,7 @@ def test_networks_of_others(kind):
 
 
 @pytest.mark.nightly
-def test_many_classes_become_pairs_and_a_matrix_is_of_few():
+def test_confusion_matrix_for_few_classes_and_pairs_for_many():
     model = network(count=30)
     given = about(model, names=tuple(map(str, range(30))))
     assert kerascnn.evaluate(model, given.data, verbose=0).accuracy == errors_section(given).results["accuracy"][0]

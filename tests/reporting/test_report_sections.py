@@ -25,7 +25,7 @@ def made(request, model, data):
 
 
 @pytest.mark.parametrize("name", LIGHT)
-def test_a_section_is_made_or_says_what_it_needs(made, name):
+def test_skipped_sections_name_what_they_need(made, name):
     report, given = made
     assert report.sections_in("failed") == {}
     (part,) = (part for part in report.parts if part.name == name)
@@ -61,13 +61,13 @@ def test_tiny_networks_of_the_zoo(name):
     assert report.sections_in("finished").keys() == {*LIGHT}
 
 
-def test_the_drawing_and_the_table_of_layers_are_there(made):
+def test_architecture_has_diagram_and_table(made):
     text = made[0].to_html()
     assert 'class="kc-diagram"' in text
     assert all(f">{layer}</th>" in text for layer in ("conv1", "pool1", "conv2", "probs"))
 
 
-def test_norms_are_those_of_the_weights(model):
+def test_filter_norms_agree_with_numpy(model):
     table = filters.filter_norms(model).set_index("layer")
     for name in ("conv1", "conv2"):
         norm = np.linalg.norm(model.get_layer(name).get_weights()[0].reshape(-1, table.filters[name]), axis=0)
@@ -75,7 +75,7 @@ def test_norms_are_those_of_the_weights(model):
         assert table["most"][name] == pytest.approx(norm.max() / np.median(norm))
 
 
-def test_a_filter_without_weight_is_counted():
+def test_zero_filters_are_counted():
     x = keras.Input((8, 8, 3))
     model = keras.Model(x, layers.Conv2D(6, 3, name="conv")(x))
     kernel = model.get_layer("conv").kernel

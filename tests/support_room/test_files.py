@@ -5,7 +5,7 @@ import pytest
 from kerascnn.support.files import write_atomically
 
 
-def test_a_file_is_replaced_when_all_of_it_is_written(tmp_path):
+def test_files_are_replaced_atomically(tmp_path):
     path = tmp_path / "notes.txt"
     with write_atomically(path) as draft:
         assert draft.suffix == ".txt"
@@ -14,7 +14,7 @@ def test_a_file_is_replaced_when_all_of_it_is_written(tmp_path):
     assert [(file.name, file.read_text()) for file in path.parent.iterdir()] == [("notes.txt", "one")]
 
 
-def test_what_fails_leaves_the_old_file_and_no_draft(tmp_path):
+def test_failed_write_keeps_the_old_file(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("old")
 

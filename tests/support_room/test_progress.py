@@ -31,13 +31,13 @@ def learn(shown):
     shown.note(30, 40, f"{epoch_label(2, 4)}  {epoch_note(ROW)}")
 
 
-def test_a_line_an_epoch_elsewhere_than_on_a_terminal(capsys):
+def test_one_line_per_epoch_without_a_terminal(capsys):
     with progress(unit="text", wait=0, every=60) as shown:
         learn(shown)
     assert capsys.readouterr().err == TOLD + "\n"
 
 
-def test_a_line_a_minute_in_long_epochs(capsys):
+def test_one_line_per_minute_in_long_epochs(capsys):
     with progress(unit="text", wait=0, every=-1) as shown:
         shown(25, 120, f"{epoch_label(2, 12)}  step 5 of 10  loss 1.000")
     assert capsys.readouterr().err == "epoch  3 of 12  step 5 of 10  loss 1.000\n"
@@ -52,7 +52,7 @@ def test_a_bar_on_a_terminal(monkeypatch):
     assert "epoch 3 of 4  step 5 of 10  loss 1.000" in told
 
 
-def test_lines_on_a_terminal_that_are_asked_for(monkeypatch):
+def test_verbose_2_prints_lines_on_a_terminal(monkeypatch):
     screen = terminal(monkeypatch)
     with progress(2, unit="text", wait=0, every=60) as shown:
         learn(shown)
@@ -60,7 +60,7 @@ def test_lines_on_a_terminal_that_are_asked_for(monkeypatch):
 
 
 @pytest.mark.parametrize("how", ["verbose", "variable"])
-def test_nothing_where_nobody_asked(how, capsys, monkeypatch):
+def test_silent_with_verbose_0_or_quiet(how, capsys, monkeypatch):
     if how == "variable":
         monkeypatch.setenv("KERASCNN_QUIET", "1")
     with progress(how == "variable", unit="text", every=-1) as shown:
@@ -76,7 +76,7 @@ def test_nothing_in_the_first_seconds(monkeypatch, lines):
     assert screen.getvalue() == ""
 
 
-def test_a_bar_goes_when_the_work_is_done(monkeypatch):
+def test_bar_disappears_at_the_end(monkeypatch):
     screen = terminal(monkeypatch)
     with progress(wait=0) as shown:
         shown(1, 2, "reading [photos]")
@@ -96,14 +96,14 @@ def test_lines(capsys, unit, line):
     assert capsys.readouterr().err == line + "\n"
 
 
-def test_a_new_topic_is_a_line(capsys):
+def test_new_topic_prints_a_line(capsys):
     with progress(unit="text", every=60, topic=lambda done, total, what: what.split(":")[0]) as shown:
         for what in ("one", "one: half", "two: half", "two"):
             shown(1, 2, what)
     assert capsys.readouterr().err == "one\ntwo: half\n"
 
 
-def test_a_hook_hears_all_and_nothing_is_shown(capsys):
+def test_on_progress_replaces_the_display(capsys):
     heard = []
     with progress(2, lambda *what: heard.append(what), every=-1) as shown:
         shown(1, 2, "one")

@@ -13,7 +13,7 @@ def store(request, tmp_path):
     return Store(tmp_path / "new" / "folder" if request.param == "on disk" else None)
 
 
-def test_what_was_stored_is_found(store):
+def test_stored_results_are_found(store):
     assert store.get("maps") is None
     assert store.put("maps", {"layer": "conv1", "sizes": (2, 3)}, maps=MAPS)
     metadata, arrays = store.get("maps")
@@ -23,7 +23,7 @@ def test_what_was_stored_is_found(store):
     assert store.list_keys() == ["maps"]
 
 
-def test_another_run_finds_it_without_reading_the_arrays(tmp_path):
+def test_metadata_are_read_without_the_arrays(tmp_path):
     Store(tmp_path).put("maps", {"layer": "conv1"}, maps=MAPS)
     assert Store(tmp_path).get("maps", arrays=()) == ({"layer": "conv1"}, {})
 
@@ -41,14 +41,14 @@ def test_computed_once(store):
     np.testing.assert_array_equal(first[1]["maps"], second[1]["maps"])
 
 
-def test_a_later_result_takes_the_place(store):
+def test_later_result_replaces_earlier(store):
     for number in range(2):
         store.put("number", {"number": number})
     assert store.get("number") == ({"number": 1}, {})
 
 
 @pytest.mark.parametrize("damage", ["cut off", "a flipped bit", "empty", "no archive"])
-def test_damaged_files_are_as_if_they_had_never_been_there(tmp_path, damage):
+def test_damaged_files_are_ignored(tmp_path, damage):
     store = Store(tmp_path)
     store.put("maps", {}, maps=MAPS)
     path = tmp_path / "maps.npz"
@@ -60,7 +60,7 @@ def test_damaged_files_are_as_if_they_had_never_been_there(tmp_path, damage):
     assert store.list_keys() == [*tmp_path.iterdir()] == []
 
 
-def test_what_the_disk_refuses_stays_in_memory(tmp_path, monkeypatch):
+def test_full_disk_keeps_results_in_memory(tmp_path, monkeypatch):
     def full(*given, **how):
         raise OSError(28, "No space left on device")
 
@@ -72,7 +72,7 @@ def test_what_the_disk_refuses_stays_in_memory(tmp_path, monkeypatch):
     assert not [*tmp_path.iterdir()]
 
 
-def test_only_what_fits_is_cleared(store):
+def test_clear_removes_only_matching_folders(store):
     for key in ("filters-1", "filters-2", "maps-1"):
         store.put(key, {})
     assert store.clear("filters*") == ["filters-1", "filters-2"]
@@ -81,7 +81,7 @@ def test_only_what_fits_is_cleared(store):
     assert not store.clear()
 
 
-def test_a_key_names_all_that_it_is_made_of():
+def test_digest_depends_on_every_part():
     different = [(MAPS,), (MAPS.astype(np.float32),), (MAPS.T,), ("0",), ("",), (), ("a", "b"), ("ab",)]
     assert len({make_key("maps", *parts) for parts in different}) == len(different)
     assert make_key("maps", "0") != make_key("means", "0")

@@ -34,7 +34,7 @@ for two, one in zip(*found, strict=True):
 
 
 @pytest.mark.nightly
-def test_two_devices_learn_what_one_does(tmp_path):
+def test_two_devices_train_like_one(tmp_path):
     words = [sys.executable, "-c", PROGRAM.format(tests=os.path.dirname(learners.__file__)), str(tmp_path)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]

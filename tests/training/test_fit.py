@@ -44,13 +44,13 @@ def test_softmax_regression_in_numpy(nesterov, rng):
     np.testing.assert_allclose(model.get_layer("logits").bias, bias, atol=1e-5)
 
 
-def test_the_oracle_agrees_with_its_own_closed_form():
+def test_reference_agrees_with_its_closed_form():
     """Without momentum and gradient L2 alone shrinks by (1 - rate l2) a step."""
     left = descended(np.ones(1), [0.0] * 3, [0.1] * 3, momentum=0.0, nesterov=False, l2=0.5)
     assert left == pytest.approx(0.95**3)
 
 
-def test_l2_is_keras_regularizer_of_half_of_it():
+def test_weight_decay_equals_keras_l2_of_half_the_rate():
     x, y = images(16, 4)
     data, row = (x / 64, y), replace(QUICK, epochs=2, l2=0.2)
     keras.utils.set_random_seed(1)
@@ -84,7 +84,7 @@ def test_the_same_seed_gives_the_same_weights():
     assert not same(runs[0], runs[2])
 
 
-def test_a_model_keeps_how_it_was_compiled():
+def test_compile_settings_are_kept():
     model = small()
     model.compile("adam", "mse")
     optimizer = model.optimizer
@@ -95,7 +95,7 @@ def test_a_model_keeps_how_it_was_compiled():
     assert int(optimizer.iterations) == 0
 
 
-def test_frozen_layers_stay():
+def test_frozen_layers_do_not_change():
     """Their statistics too, and whatever was frozen before the last compile."""
     model = small()
     model.compile("sgd", "mse")
@@ -121,7 +121,7 @@ def aided():
     return keras.Model(inputs, ends)
 
 
-def test_auxiliary_losses_weigh_what_the_recipe_says():
+def test_auxiliary_losses_have_the_recipes_weights():
     """A first step of the auxiliary classifier is proportional to its weight in the loss."""
     data, moved = images(8), {}
     for weight in (0.3, 0.6):
@@ -138,7 +138,7 @@ def test_auxiliary_losses_weigh_what_the_recipe_says():
 
 
 @pytest.mark.nightly
-def test_the_auxiliary_classifiers_of_googlenet_learn():
+def test_auxiliary_classifiers_of_googlenet_are_trained():
     model, data = build_model("tiny_googlenet"), images(8, 32, 3)
     before = {v.path: np.array(v) for v in model.trainable_variables if "aux" in v.path and v.path.endswith("kernel")}
     fit(model, (data, data), made(learning_rate=1e-3, batch_size=8), verbose=False)
@@ -163,13 +163,13 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_wrong_arguments(name):
+def test_invalid_arguments(name):
     given, text = WRONG[name]
     with pytest.raises(ValueError, match=re.escape(text)):
         fit(small(), **{"data": images()} | given)
 
 
-def test_pixels_that_are_scaled_already_are_told():
+def test_scaled_pixels_raise_a_warning():
     x, y = images()
     with pytest.warns(UserWarning, match="0..255"):
         plan_training(small(), (x / 255, y), QUICK, 0)
@@ -186,7 +186,7 @@ PHOTOS = {  # a network, its size: what becomes of photo_crop and resized_crop
 
 
 @pytest.mark.parametrize("case", PHOTOS)
-def test_small_images_are_not_cut_like_photos(case):
+def test_small_images_are_not_cropped_like_photos(case):
     name, side, augment = PHOTOS[case]
     assert select_recipe(name, small(side=side), ASKED).augment == augment
     assert select_recipe(name, small(side=side), ASKED | {"augment": "flip"}).augment == "flip"
@@ -227,14 +227,14 @@ def test_half_precision_has_its_loss_scaled():
     assert np.isfinite(history.table.loss).all()
 
 
-def test_fit_tells(capsys):
+def test_fit_prints_progress(capsys):
     fit(small(), (images(), images(9)), QUICK, epochs=2)
     first, second = capsys.readouterr().err.splitlines()
     assert first.startswith("epoch 1 of 2  loss ")
     assert "val_loss" in second
 
 
-def test_a_hook_hears_of_steps_and_epochs(capsys):
+def test_on_progress_reports_steps_and_epochs(capsys):
     heard = []
     fit(small(), images(), QUICK, epochs=2, on_progress=lambda *what: heard.append(what))
     done, total, _ = zip(*heard, strict=True)

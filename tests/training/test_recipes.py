@@ -102,7 +102,7 @@ def test_the_recipe_of_a_network(network):
     assert recipe_of(network).name == FITS[network]
 
 
-def test_every_family_has_a_published_recipe_or_is_known_to_have_none():
+def test_every_family_has_a_recipe_or_a_listed_exception():
     families = {row.family for row in catalog.read_catalog()}
     assert families - set(FAMILIES) == {"dpn"}
     assert {recipe_of(row).name for row in catalog.read_catalog()} <= set(RECIPES)
@@ -116,7 +116,7 @@ def test_a_recipe_is_data(row):
     assert all(0 <= row.schedule.factor(share) <= 1 for share in np.linspace(0, 1 - 1e-6, 50))
 
 
-def test_unknown_recipes_get_near_ones():
+def test_unknown_recipe_suggests_near_names():
     with pytest.raises(ValueError, match=r"wide_resnet\?|wide_resnet,"):
         recipe("wide_resnt")
 
@@ -133,7 +133,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_descent_is_that_of_the_papers(case, rng):
+def test_optimizers_agree_with_their_papers(case, rng):
     """Also when the rate changes on the way."""
     row = made(**CASES[case])
     layer = keras.layers.Dense(3)
@@ -177,7 +177,7 @@ def test_initialize_draws_kernels_as_the_authors_did(name, spread):
     np.testing.assert_array_equal(again.get_layer("fc1").kernel, kernel)
 
 
-def test_initialize_leaves_what_has_no_initializer():
+def test_initialize_skips_weights_without_an_initializer():
     model = build_model("lenet5")
     before = [np.array(v) for v in model.weights]
     initialize(model, RECIPES["onecycle"])

@@ -68,7 +68,7 @@ def whole():
 
 
 @pytest.mark.parametrize("epoch", [2, *(pytest.param(epoch, marks=pytest.mark.nightly) for epoch in (1, 4))])
-def test_a_broken_run_goes_on_to_the_same_bits(epoch, whole, at_step, tmp_path):
+def test_resumed_run_is_bitwise_equal(epoch, whole, at_step, tmp_path):
     """Into a model of other weights: all comes from the folder."""
     data, other = (images(), images(9, seed=1)), small(seed=5)
     model, expected = whole
@@ -165,7 +165,7 @@ def test_a_run_is_not_written_over_nor_resumed_as_another(tmp_path):
             fit(small(), images(), QUICK, epochs=1, out=tmp_path, resume=True)
 
 
-def test_the_history_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+def test_history_is_written_atomically(tmp_path, monkeypatch):
     """A full disk leaves what was there."""
     history = history_of([dict.fromkeys(COLUMNS, 1.0)])
     for name in ("history.csv", "curves.png"):

@@ -18,7 +18,7 @@ def network():
     return keras.Model(inputs, layers.Dense(3, "softmax")(layers.BatchNormalization(name="frozen", trainable=False)(x)))
 
 
-def test_statistics_are_the_means_over_batches(rng):
+def test_batch_norm_statistics_are_means_over_batches(rng):
     model = network()
     batches = [(rng.normal(3, 2, (8, 4, 4, 2)).astype(np.float32), None) for _ in range(5)]
     first = model.get_layer("first")
@@ -33,7 +33,7 @@ def test_statistics_are_the_means_over_batches(rng):
 
 
 @pytest.mark.parametrize("images", [0, 32])
-def test_a_recipe_says_on_how_many_images(images, rng):
+def test_batch_norm_images_of_a_recipe(images, rng):
     x, y = rng.uniform(0, 255, (40, 4, 4, 2)).astype(np.float32), rng.integers(0, 3, 40)
     recipe = Recipe("tried", 0.01, Cosine(), batch_size=8, epochs=1, source="ours", batch_norm_images=images)
     model = network()

@@ -28,7 +28,7 @@ EARLIER = {"best_stage": "stage1", "depth": 0.5, "advantage": 0.05, "advantage_e
     ],
     ids=["plain", "rising", "many", "earlier", "earlier, many", "earlier, underfit", "within the error", "three"],
 )
-def test_cells(evidence, cell, first, tmp_path):
+def test_similarity_and_amount(evidence, cell, first, tmp_path):
     found = Advice(**(PLAIN | evidence))
     assert (found.similarity, found.amount) == cell
     assert found.strategies[0] == first

@@ -34,7 +34,7 @@ def probed(model, images, labels, **how):
 
 
 @pytest.mark.parametrize("grid", [1, 2], ids=["means", "quarters"])
-def test_model_says_what_the_probe_says(model, images, labels, grid):
+def test_model_agrees_with_the_probe(model, images, labels, grid):
     found, table = probed(model, images, labels, grid=grid)
     before = [np.array(weight) for weight in model.get_weights()]
     for stage in (table.stages[0], table.summary["stage"].iloc[-1]):
@@ -44,14 +44,14 @@ def test_model_says_what_the_probe_says(model, images, labels, grid):
     assert all(np.array_equal(one, other) for one, other in zip(before, model.get_weights(), strict=True))
 
 
-def test_what_lies_behind_the_stage_is_gone(model):
+def test_layers_after_the_stage_are_removed(model):
     short = truncate_at_stages(model, "stage1")
     assert "stage1" in {layer.name for layer in short.layers}
     assert not any(layer.name.startswith(("stage2", "features", "logits")) for layer in short.layers)
     assert short.count_params() < model.count_params()
 
 
-def test_training_it_leaves_the_backbone_and_its_statistics(images, labels):
+def test_training_keeps_the_backbone_and_its_statistics(images, labels):
     model = known()
     before = [np.array(weight) for weight in model.get_weights()]
     made = head_model(model, "stage2", np.zeros((model.get_layer("stage2").output.shape[-1], 3)), np.zeros(3))
@@ -112,7 +112,7 @@ def test_export(images, labels, in_process, tmp_path):
     assert all(check.passed for check in done.checks)
 
 
-def test_neighbors_are_no_layer(images, labels):
+def test_neighbors_cannot_become_a_model(images, labels):
     found = taps(known(), images, labels, cache=False)
     table = train_probes(found, heads=("ridge", "knn"), fractions=(1.0,))
     with pytest.raises(ValueError, match="`head` should be linear"):

@@ -52,9 +52,9 @@ HELD = np.arange(30) % 5 == 0
         pytest.param("stage2", "flip", marks=pytest.mark.nightly),
         (("stage1", "stage2"), "flip"),
     ],
-    ids=["one stage", "two stages", "one stage, two views", "two stages, two views"],
+    ids=["one stage", "two stages", "one stage, two crops", "two stages, two crops"],
 )
-def test_kept_is_as_not_kept(started, pixels, labels, tmp_path, stages, augment):
+def test_cached_maps_give_the_same_result(started, pixels, labels, tmp_path, stages, augment):
     how = {
         "freeze": "stage1",
         "learning_rate": 1e-2,
@@ -74,7 +74,7 @@ def test_kept_is_as_not_kept(started, pixels, labels, tmp_path, stages, augment)
 
 
 @pytest.mark.parametrize("freeze", [None, "stage1", "stage1_block1_relu2", "stage2"])
-def test_frozen_stay_and_others_move(started, pixels, labels, tmp_path, freeze):
+def test_frozen_weights_stay_and_others_change(started, pixels, labels, tmp_path, freeze):
     model = started()
     before = {v.path: np.array(v) for v in model.variables}
     split_model(model, freeze)
@@ -94,13 +94,13 @@ def test_frozen_stay_and_others_move(started, pixels, labels, tmp_path, freeze):
     assert expected
 
 
-def test_an_augmentation_that_is_no_view_is_not_kept(started, pixels, labels, tmp_path):
+def test_shift_augmentation_is_not_cached(started, pixels, labels, tmp_path):
     found = finetune(started(), pixels, labels, HELD, freeze="stage1", augment="shift", epochs=1, out=tmp_path)
     assert not found.cached
     assert not [*tmp_path.iterdir()]
 
 
-def test_it_learns_and_epoch_0_is_the_classifier_it_began_with(started, pixels, labels):
+def test_epoch_0_is_the_initial_classifier_and_training_improves_it(started, pixels, labels):
     model = started()
     before = model.predict(pixels[HELD].astype("float32"), verbose=0)
     found = finetune(model, pixels, labels, HELD, learning_rate=3e-3, epochs=6, batch_size=8)
@@ -113,7 +113,7 @@ def test_it_learns_and_epoch_0_is_the_classifier_it_began_with(started, pixels, 
 
 
 @pytest.mark.nightly
-def test_two_half_batches_together_are_one(started, pixels, labels):
+def test_gradient_accumulation_equals_one_batch(started, pixels, labels):
     how = {"freeze": "stage1", "epochs": 4, "learning_rate": 3e-3}
     some = np.arange(30) >= 16  # 16 to learn from: no batch is only part full
     whole, halves, small = (
@@ -125,13 +125,13 @@ def test_two_half_batches_together_are_one(started, pixels, labels):
     assert abs(whole - halves) < 0.3 * abs(whole - small)  # but for the rate, which moves with each batch
 
 
-def test_rates_fall_toward_the_image(started):
+def test_learning_rates_fall_toward_the_input(started):
     behind = stages_above(started())
     rates = [STAGE_DECAY ** behind[name] for name in ("stage1_block1_conv1", "stage2_block1_conv1", "logits")]
     assert rates == [STAGE_DECAY**2, STAGE_DECAY, 1]
 
 
-def test_no_room_for_maps(started, pixels, labels, tmp_path, monkeypatch):
+def test_out_of_space_for_feature_maps(started, pixels, labels, tmp_path, monkeypatch):
     how = {"freeze": "stage1", "learning_rate": 1e-2, "epochs": 1, "batch_size": 8}
     plain = finetune(started(), pixels, labels, HELD, **how)
 
@@ -183,7 +183,7 @@ print([str(each.message) for each in caught if "on a single device" in str(each.
 
 
 @pytest.mark.nightly
-def test_two_devices_learn_what_one_does(tmp_path):
+def test_two_devices_train_like_one(tmp_path):
     paths = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "support")]
     words = [sys.executable, "-c", PROGRAM.format(tests=paths), str(tmp_path)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=600)
@@ -193,7 +193,7 @@ def test_two_devices_learn_what_one_does(tmp_path):
     assert "on a single device" in lines[2]
 
 
-def test_steps_are_those_of_keras_own_adam(rng):
+def test_steps_equal_keras_adam(rng):
     start, slopes = rng.normal(0, 1, (5, 4)), rng.normal(0, 1, (9, 5, 4))
     inputs = keras.Input((5,))
     model = keras.Model(inputs, keras.layers.Dense(4, use_bias=False, name="logits")(inputs))
@@ -209,6 +209,6 @@ def test_steps_are_those_of_keras_own_adam(rng):
     assert np.abs(found[0] - start).max() > 1e-2
 
 
-def test_a_loss_that_is_no_number_is_an_error(started, pixels, labels):
+def test_nan_loss_is_an_error(started, pixels, labels):
     with pytest.raises(ArithmeticError, match=r"NaN or infinite in epoch \d"):
         finetune(started(), pixels, labels, HELD, learning_rate=1e30, epochs=3)

@@ -46,7 +46,7 @@ def rows(ledger, perform=worked):
     return [run_trial(point, perform, ledger, "data").row for point in POINTS]
 
 
-def test_found_again_as_it_was(tmp_path):
+def test_stored_trials_are_returned_unchanged(tmp_path):
     before = [run_trial(point, worked, Store(tmp_path), "data") for point in POINTS]
     asked = []
     after = [run_trial(point, lambda *given: asked.append(given), Store(tmp_path), "data") for point in POINTS]
@@ -57,7 +57,7 @@ def test_found_again_as_it_was(tmp_path):
         np.testing.assert_array_equal(one.logits, other.logits)
 
 
-def test_other_data_is_another_point(tmp_path):
+def test_other_data_is_another_trial(tmp_path):
     asked = []
     for context in ("data", "other data"):
         run_trial(POINTS[0], lambda *given: asked.append(given) or worked(*given), Store(tmp_path), context)
@@ -76,12 +76,12 @@ def test_memory_runs_out():
     assert sum(not row["failed"] for row in found.values()) == len(POINTS) - 1
 
 
-def test_other_errors_are_not_tried_again():
+def test_other_errors_are_not_retried():
     found = run_trial(POINTS[0], lambda *given: 1 / 0, Store(), "data")
     assert (found.attempts, found.failed) == (1, "ZeroDivisionError: division by zero")
 
 
-def test_a_full_disk_keeps_in_memory(tmp_path, monkeypatch):
+def test_full_disk_keeps_results_in_memory(tmp_path, monkeypatch):
     def full(*given, **how):
         raise OSError(28, "No space left on device")
 
@@ -93,7 +93,7 @@ def test_a_full_disk_keeps_in_memory(tmp_path, monkeypatch):
     assert not [*tmp_path.iterdir()]
 
 
-def test_a_damaged_file_is_done_again(tmp_path):
+def test_damaged_file_is_recomputed(tmp_path):
     expected = rows(Store(tmp_path))
     first, second, *_ = sorted(tmp_path.iterdir())
     first.write_bytes(first.read_bytes()[:100])
@@ -114,7 +114,7 @@ def begun(folder):
 
 
 @pytest.mark.filterwarnings("ignore:.*fork")
-def test_kill_9(tmp_path):
+def test_results_survive_kill_9(tmp_path):
     """Ten times, at random moments: nothing finished is lost, nothing half is found, and the table is the same."""
     expected, draw, before = rows(Store(), short), random.Random(0), set()
     for _ in range(10):
@@ -139,7 +139,7 @@ def dies(how):
 
 
 @pytest.mark.nightly
-def test_a_process_of_its_own(do):
+def test_trial_runs_in_a_separate_process(do):
     assert do(max, 2, 3) == 3
     assert do(os.getpid) != do(os.getpid) != os.getpid()
     with pytest.raises(TrialError, match="negative"):
@@ -161,7 +161,7 @@ with workers() as do:
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("how", ["killed", "interrupted"])
-def test_work_ends_with_whoever_asked(tmp_path, how):
+def test_workers_end_with_their_parent(tmp_path, how):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     path = tmp_path / "process"
     words = [sys.executable, "-c", ASKING, str(path)]

@@ -55,7 +55,7 @@ def standard(rows, some):
 
 
 @pytest.mark.parametrize("width", [6, 200], ids=["narrow", "wide"])
-def test_ridge_is_scikit_learns(rng, width):
+def test_ridge_agrees_with_scikit_learn(rng, width):
     rows, labels = drawn(rng, width)
     targets, penalties = plus_minus_targets(labels, CLASSES), (0.1, 3.0, 100.0)
     weights, bias = ridge_solutions(center_and_decompose(rows[:, 0]), targets, penalties)
@@ -70,7 +70,7 @@ def test_ridge_is_scikit_learns(rng, width):
 
 @pytest.mark.parametrize("width", [6, 200], ids=["narrow", "wide"])
 @pytest.mark.parametrize("groups", ["images", "pairs", "uneven"])
-def test_leave_one_out_is_brute_force(rng, width, groups):
+def test_leave_one_out_agrees_with_brute_force(rng, width, groups):
     rows, labels = drawn(rng, width)
     rows, targets = rows[:, 0].astype(np.float64), plus_minus_targets(labels, CLASSES)
     member = {"images": np.arange(IMAGES), "pairs": np.arange(IMAGES) // 2, "uneven": rng.integers(0, 30, IMAGES)}[
@@ -93,7 +93,7 @@ THEIRS = {
 @pytest.mark.parametrize("head", THEIRS)
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("width", [6, 200], ids=["narrow", "wide"])
-def test_linear_heads_are_scikit_learns(rng, head, classes, width):
+def test_linear_heads_agree_with_scikit_learn(rng, head, classes, width):
     rows, labels = drawn(rng, width, classes=classes)
     rows = standard(rows[:, 0].astype(np.float64), slice(None))
     penalties, (theirs, gap) = HEADS[head].penalties, THEIRS[head]
@@ -104,7 +104,7 @@ def test_linear_heads_are_scikit_learns(rng, head, classes, width):
         np.testing.assert_allclose(found, expected, atol=gap * max(np.abs(expected).max(), 1))
 
 
-def test_neighbors_are_scikit_learns(rng):
+def test_neighbors_agree_with_scikit_learn(rng):
     rows, labels = drawn(rng)
     rows = rows[:, 0].astype(np.float64)
     scores = HEADS["knn"].fit(rows[:60], labels[:60], CLASSES, (20, 5, 1))(rows[60:])
@@ -114,7 +114,7 @@ def test_neighbors_are_scikit_learns(rng):
         np.testing.assert_allclose(votes / k, theirs.predict_proba(rows[60:]), atol=1e-9)
 
 
-def test_table_is_cross_validation_by_hand(rng):
+def test_table_agrees_with_cross_validation(rng):
     rows, labels = drawn(rng)
     found = train_probes(made({"stage1": rows}, labels), heads="softmax", fractions=(1.0,))
     row = found.best
@@ -145,7 +145,7 @@ def test_columns(rng):
 
 
 @pytest.mark.parametrize("head", HEADS)
-def test_shuffled_labels_are_chance(rng, head):
+def test_shuffled_labels_give_chance_accuracy(rng, head):
     rows, labels = drawn(rng, 20, apart=3, images=300)
     shuffled = rng.permutation(labels)
     found = train_probes(made({"stage1": rows}, shuffled), heads=tuple({"ridge", head}), fractions=(1.0,))
@@ -156,7 +156,7 @@ def test_shuffled_labels_are_chance(rng, head):
     assert low < (rows["accuracy"].max() if head == "ridge" else rows["accuracy"].min())
 
 
-def test_copies_do_not_leak(rng):
+def test_duplicates_stay_in_one_fold(rng):
     """Each image twice, labels by chance: a copy in another fold would be recognized."""
     rows, _ = drawn(rng, 60, images=60)
     labels = np.repeat(rng.permutation(np.arange(60) % 2), 2)
@@ -199,7 +199,7 @@ def test_fractions_are_nested(rng):
     ],
     ids=["no labels", "one class", "empty class", "one image", "head", "stage"],
 )
-def test_bad_input(rng, labels, how, message):
+def test_invalid_input(rng, labels, how, message):
     labels = None if labels is None else np.array(labels)
     given = made({"stage1": rng.normal(0, 1, (4, 1, 3))}, labels if labels is not None else np.zeros(4))
     if labels is None:
@@ -216,7 +216,7 @@ def test_few_images(rng, images):
     assert found.table["accuracy"].between(0, 1).all()
 
 
-def test_stages_side_by_side(rng, monkeypatch):
+def test_concatenated_stages(rng, monkeypatch):
     """The best three by each head, all by ridge; no copies; the best of them where all would be too many."""
     rows, labels = drawn(rng)
     noisy = lambda size: rows + rng.normal(0, size, rows.shape)  # noqa: E731
@@ -236,7 +236,7 @@ def test_stages_side_by_side(rng, monkeypatch):
     assert stage_label("a+b+c+copy+f") == "5 stages, a to f"
 
 
-def test_other_heads_after_ridge_on_the_best_stage_and_the_last(rng):
+def test_other_heads_on_the_best_and_the_last_stage(rng):
     rows, labels = drawn(rng)
     stages = {"stage1": rng.normal(0, 1, rows.shape), "stage2": rows, "stage3": rng.normal(0, 1, rows.shape)}
     given = made(stages, labels)

@@ -118,7 +118,7 @@ def test_from_images_to_a_tested_network(whole, tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("here")
-def test_points_without_memory_do_not_end_it(backbone, monkeypatch):
+def test_trials_out_of_memory_do_not_end_the_study(backbone, monkeypatch):
     original, asked = runner.perform_trial, []
 
     def short(folder, file, fields, batch, *rest):
@@ -166,12 +166,12 @@ def test_two_images_of_a_class(backbone):
     ids=["one class", "one image"],
 )
 @pytest.mark.filterwarnings("ignore:.*too few images")
-def test_data_that_cannot_be_used(backbone, source, words):
+def test_invalid_data(backbone, source, words):
     with pytest.raises(DataError, match=words):
         transfer(source, backbone, **QUICK)
 
 
-def test_an_empty_class_is_no_class(tmp_path):
+def test_empty_class_folders_are_ignored(tmp_path):
     x, y = photos(12)
     for i, (image, name) in enumerate(zip(x, y, strict=True)):
         (tmp_path / name).mkdir(exist_ok=True)
@@ -196,7 +196,7 @@ def planted_folder(tmp_path):
     return tmp_path, [(f"train/{path}", kind) for path, kind, _ in defects]
 
 
-def test_bad_files_and_leaks_are_named_before_anything_is_learned(planted_folder, backbone, monkeypatch):
+def test_bad_files_and_leaks_are_named_before_training(planted_folder, backbone, monkeypatch):
     folder, defects = planted_folder
     said, given = [], []
 
@@ -225,7 +225,7 @@ def test_bad_files_and_leaks_are_named_before_anything_is_learned(planted_folder
     )
 
 
-def test_images_of_another_test_are_not_confused_with_those_of_the_same_name(tmp_path, backbone):
+def test_images_of_different_folders_with_equal_names(tmp_path, backbone):
     for i in range(12):
         for part in ("one", "other"):
             image = photo(i + 100 * (part == "other"), (24, 32))
@@ -234,7 +234,7 @@ def test_images_of_another_test_are_not_confused_with_those_of_the_same_name(tmp
     assert len(prepare_data(replace(first, test=second.train), 0.0, None, 0).train) == 12
 
 
-def test_images_of_a_test_from_elsewhere_are_not_learned_from(tmp_path):
+def test_copies_of_test_images_are_removed_from_training(tmp_path):
     """The same pixels under another name, and as a JPEG of them."""
     for i in range(12):
         write(tmp_path / "one" / "ab"[i % 2] / f"{i}.png", contents(photo(i), "PNG"))
@@ -266,12 +266,12 @@ def test_small_images_are_enlarged(backbone):
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_wrong_words(options, words):
+def test_invalid_arguments(options, words):
     with pytest.raises(ValueError, match=words):
         transfer(photos(), **options)
 
 
-def test_the_test_is_cut_as_what_was_learned_from(backbone):
+def test_test_images_are_preprocessed_like_training_images(backbone):
     """Images of another size than the network's, of which `predict` and the taps cut the middle out."""
     found = transfer(photos(60, side=48), backbone, strategy="linear", **QUICK)
     cut = classifier(backbone).preprocessing
@@ -281,7 +281,7 @@ def test_the_test_is_cut_as_what_was_learned_from(backbone):
     np.testing.assert_allclose(found.evaluation.probs, expected, atol=1e-5)
 
 
-def test_nowhere_to_write(tmp_path):
+def test_output_folder_cannot_be_created(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         transfer(photos(), out=tmp_path / "file" / "run")
@@ -292,7 +292,7 @@ def refuse(*given, **how):
 
 
 @pytest.mark.usefixtures("here")
-def test_no_room_for_temporary_files_leaves_linear_classifiers(backbone, monkeypatch):
+def test_full_temporary_disk_leaves_linear_classifiers(backbone, monkeypatch):
     monkeypatch.setattr(np.lib.format, "write_array_header_1_0", refuse)
     said = []
     listen = lambda done, budget, what: said.append(what)  # noqa: E731
@@ -303,14 +303,14 @@ def test_no_room_for_temporary_files_leaves_linear_classifiers(backbone, monkeyp
     assert found.evaluation is not None
 
 
-def test_no_room_for_the_first_classifier(backbone, tmp_path, monkeypatch):
+def test_full_disk_at_the_first_classifier(backbone, tmp_path, monkeypatch):
     monkeypatch.setattr(study, "write_atomically", refuse)
     with pytest.warns(UserWarning, match="cannot save the first classifier: .*No space left"):
         found = transfer(photos(30), backbone, out=tmp_path, strategy="linear", **QUICK)
     assert found.evaluation is not None
 
 
-def test_no_permission_to_write(tmp_path, monkeypatch):
+def test_unwritable_output_folder(tmp_path, monkeypatch):
     def forbidden(path, *given, **how):
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
@@ -319,7 +319,7 @@ def test_no_permission_to_write(tmp_path, monkeypatch):
         transfer(photos(), out=tmp_path / "run")
 
 
-def test_labels_that_do_not_match(backbone):
+def test_mismatched_labels(backbone):
     x, y = photos(12)
     with pytest.raises(DataError, match="one label for each of its 12 images"):
         transfer((x, y[:-1]), backbone, **QUICK)
@@ -351,7 +351,7 @@ def candidate(right, macs, **how):
     return Candidate("net", f"stage {macs}", macs, logits, np.zeros(len(right), int), np.arange(len(right)), **how)
 
 
-def test_the_lead_is_paired():
+def test_difference_is_a_paired_interval():
     first, second = candidate(np.arange(100) < 90, 2), candidate(np.arange(100) < 86, 1)
     gaps = np.r_[np.zeros(96), np.ones(4)]  # of these four only does one say more than the other
     assert mean_difference(first, second) == pytest.approx((0.04, gaps.std() / 10))
@@ -364,13 +364,13 @@ def test_the_lead_is_paired():
     [(np.arange(100) >= 11, "cheap"), (np.arange(100) < 87, "dear")],
     ids=["1 point, error 4.6", "3 points, error 1.7"],
 )
-def test_one_standard_error_toward_the_cheaper(cheap_right, wins):
+def test_cheapest_candidate_within_one_standard_error(cheap_right, wins):
     dear, cheap = candidate(np.arange(100) < 90, 2), candidate(cheap_right, 1)
     assert choose_candidate([dear, cheap]) is {"cheap": cheap, "dear": dear}[wins]
     assert choose_candidate([cheap, dear]) is {"cheap": cheap, "dear": dear}[wins]
 
 
-def test_less_sure_of_the_truth_is_worse_too():
+def test_lower_log_likelihood_is_worse():
     cheap = candidate(np.arange(100) < 90, 1)  # as sure of what it has wrong as of what it has right
     dear = candidate(np.arange(100) < 90, 2)
     dear = replace(dear, logits=np.where(dear.right[:, None], [[6.0, 0.0]], [[0.0, 0.5]]))
@@ -383,7 +383,7 @@ def test_less_sure_of_the_truth_is_worse_too():
     assert choose_candidate([dear, cheap]) is dear
 
 
-def test_a_few_images_that_are_all_right_make_nobody_certain():
+def test_few_correct_images_do_not_give_probability_1():
     """Its temperature goes to 0, its probabilities to 1: no evidence against one that judged ten times as many."""
     few = candidate(np.ones(100, bool), 2, trial=Trial("stage2", "", 1e-3, "none", 9))
     assert few.log_likelihood == pytest.approx(np.log(100.5 / 101), abs=1e-4)
@@ -392,7 +392,7 @@ def test_a_few_images_that_are_all_right_make_nobody_certain():
     assert choose_candidate([few, many]) is many
 
 
-def test_of_equals_the_linear_one():
+def test_ties_select_the_linear_classifier():
     same = np.arange(50) < 40
     point = Trial("stage2", "", 1e-3, "none", 9)
     assert not choose_candidate([candidate(same, 1, trial=point), candidate(same, 5)]).trial
@@ -419,13 +419,13 @@ STAGES = Images(stages=("one", "two", "three", "four", "features"))
         ("auto", "much", 4),
     ],
 )
-def test_points_that_are_planned(strategy, amount, expected):
+def test_number_of_planned_trials(strategy, amount, expected):
     advice = SimpleNamespace(amount=amount, strategies=("layers", "linear", "finetune"))
     points, _ = plan_trials(strategy, advice, STAGES, "two+features")
     assert len({*points}) == len(points) == expected
 
 
-def test_the_whole_network_is_always_tried_once():
+def test_whole_network_is_always_tried():
     advice = SimpleNamespace(amount="little", strategies=("interior", "layers", "linear", "finetune"))
     points, _ = plan_trials("auto", advice, STAGES, "two+features")
     assert (points[-1].stage, points[-1].freeze, points[-1].learning_rate) == ("features", "two", 1e-3)
@@ -434,7 +434,7 @@ def test_the_whole_network_is_always_tried_once():
 @pytest.mark.parametrize(
     ("rate", "expected"), [(3e-5, [1e-4]), (3e-4, [1e-4, 1e-3]), (1e-3, [3e-4])], ids=lambda value: str(value)
 )
-def test_rates_next_to_one(rate, expected):
+def test_neighboring_learning_rates(rate, expected):
     point = Trial("stage2", "", rate, "none", 9)
     assert [each.learning_rate for each in neighboring_trials(point)] == expected
     assert {replace(each, learning_rate=rate) for each in neighboring_trials(point)} == {point}
@@ -443,11 +443,11 @@ def test_rates_next_to_one(rate, expected):
 @pytest.mark.parametrize(
     ("images", "expected"), [(20, (7, 20)), (300, (5, 15)), (1000, (2, 6)), (100_000, (2, 6))], ids=str
 )
-def test_few_images_are_learned_from_more_often(images, expected):
+def test_epochs_by_number_of_images(images, expected):
     assert rung_epochs(images) == expected
 
 
-def test_what_is_frozen():
+def test_freeze_options():
     assert freeze_options(STAGES, "two+features") == {"head": "features", "last": "three", "half": "two", "all": ""}
     assert freeze_options(STAGES, "two") == {"head": "two", "last": "one", "all": ""}
     assert freeze_options(STAGES, "one") == {"head": "one", "all": ""}
@@ -468,7 +468,7 @@ def test_halving_keeps_the_best():
     assert [each.trial.augment for each in found][-2:] == ["none", "shift"]
 
 
-def test_only_the_best_of_the_first_points_tries_what_is_near():
+def test_only_the_best_trials_get_neighbors():
     points = [Trial("stage", freeze, 5.0, "none", 1) for freeze in "ab"]
     lower = lambda point: TrialResult(point, loss=1 / point.learning_rate + (point.freeze == "b"), seconds=0.0)  # noqa: E731
     near = lambda point: [replace(point, learning_rate=rate) for rate in (4.0, 6.0)]  # noqa: E731
@@ -477,7 +477,7 @@ def test_only_the_best_of_the_first_points_tries_what_is_near():
     assert tried == [("a", 5, 1), ("b", 5, 1), ("a", 4, 1), ("a", 6, 1), ("a", 6, 6), ("a", 5, 6)]
 
 
-def test_what_does_not_look_worth_it_ends_after_the_first_rung():
+def test_unpromising_trials_end_after_the_first_rung():
     points = [Trial("stage", "", rate, "none", 1) for rate in range(1, 10)]
     asked = []
     no = lambda outcome: asked.append(outcome.trial.learning_rate)  # noqa: E731
@@ -487,7 +487,7 @@ def test_what_does_not_look_worth_it_ends_after_the_first_rung():
     assert asked == [9]  # the best
 
 
-def test_rates_beyond_the_valley_are_left_out():
+def test_learning_rates_beyond_the_minimum_are_skipped():
     losses = {1: 3.0, 2: 1.0, 3: 2.0, 4: 0.0}
     points = [Trial("stage", freeze, rate, "none", 1) for freeze in ("a", "b") for rate in losses]
     attempt = lambda point: TrialResult(point, loss=losses[point.learning_rate] * (1 if point.freeze == "a" else -1))  # noqa: E731
@@ -518,7 +518,7 @@ def alone(out):
 
 
 @pytest.mark.nightly
-def test_killed_and_resumed_says_the_same_as_in_one_go(whole, tmp_path):
+def test_resumed_study_equals_an_uninterrupted_one(whole, tmp_path):
     """kill -9 after the second point; and points in processes of their own say what those in this one do."""
     here = Path(__file__).parent
     paths = os.pathsep.join([str(here), str(here.parent / "support"), *filter(None, sys.path)])
@@ -540,14 +540,14 @@ def test_killed_and_resumed_says_the_same_as_in_one_go(whole, tmp_path):
     np.testing.assert_allclose(resumed.trials["loss"], found.trials["loss"], rtol=1e-5)
 
 
-def test_a_repr_of_a_study_is_one_line(whole):
+def test_repr_is_one_line(whole):
     found = whole[1]
     assert repr(found).startswith(f"<Study {found.data.name}: {len(found.candidates)} candidates, ")
     assert f"chosen {found.chosen.name}, test accuracy {found.evaluation.interval['accuracy']}>" in repr(found)
     assert "\n" not in repr(found)
 
 
-def test_the_baseline_may_be_what_is_chosen(whole):
+def test_baseline_can_be_selected(whole):
     _, found, _ = whole
     networks = [(found.baseline, found.model)] * 2
     both = study.evaluate_test_once(Store(None), found.data, networks, "both")

@@ -63,7 +63,7 @@ def foreign():
 
 
 @pytest.mark.parametrize("grid", [1, 2, 3], ids=["means", "quarters", "ninths"])
-def test_means_over_places(model, images, grid):
+def test_features_are_means_over_positions(model, images, grid):
     found = taps(model, images, grid=grid, cache=False, half=False)
     assert found.stages == ("stage1", "stage2_block1", "stage2", "features")
     for stage in found.stages:
@@ -76,7 +76,7 @@ def test_means_over_places(model, images, grid):
         np.testing.assert_allclose(found.features[stage][:, 0], maps, rtol=1e-4, atol=1e-4)
 
 
-def test_foreign_networks_are_tapped_at_each_resolution_and_stay_as_they_are(images):
+def test_foreign_networks_have_one_tap_per_resolution(images):
     model, pixels = foreign(), images[:, :16, :16]
     before = model.get_weights()
     nodes = {layer.name: len(layer._inbound_nodes) for layer in model._flatten_layers()}
@@ -88,7 +88,7 @@ def test_foreign_networks_are_tapped_at_each_resolution_and_stay_as_they_are(ima
     assert all(np.array_equal(one, other) for one, other in zip(before, model.get_weights(), strict=True))
 
 
-def test_logits_are_the_models_own(model, images):
+def test_logits_agree_with_the_model(model, images):
     found = taps(model, images, stages="logits", cache=False).features["logits"][:, 0]
     np.testing.assert_array_equal(found.argmax(axis=1), model.predict(images, verbose=0).argmax(axis=1))
 
@@ -103,12 +103,12 @@ def test_logits_of_a_trained_network_have_its_accuracy(shared):
 
 
 @pytest.mark.parametrize("batch", [1, 3, 10, 64])
-def test_batches_change_nothing(model, images, batch):
+def test_batch_size_does_not_change_features(model, images, batch):
     whole = taps(model, images, cache=False, half=False, batch_size=5)
     same(taps(model, images, cache=False, half=False, batch_size=batch), whole, rtol=1e-4, atol=1e-5)
 
 
-def test_views(model, images):
+def test_crops(model, images):
     found = taps(model, images, crops=("identity", "flip", "top_left"), cache=False, half=False)
     plain, flipped = (taps(model, x, cache=False, half=False) for x in (images, images[:, :, ::-1]))
     for stage in found.stages:
@@ -130,7 +130,7 @@ def test_second_call_computes_nothing(model, images, tmp_path, passes):
     same(first, second, rtol=0)
 
 
-def test_only_what_is_new_is_computed(model, images, tmp_path, passes):
+def test_only_new_features_are_computed(model, images, tmp_path, passes):
     taps(model, images[:7], cache=tmp_path)
     passes.clear()
     found = taps(model, images, cache=tmp_path)
@@ -141,13 +141,13 @@ def test_only_what_is_new_is_computed(model, images, tmp_path, passes):
     same(found, taps(model, images, cache=False), rtol=2e-3, atol=1e-3)
 
 
-def test_copies_are_computed_once_and_stay_together(model, images, tmp_path, passes):
+def test_copies_are_computed_once_and_share_a_group(model, images, tmp_path, passes):
     found = taps(model, images[[0, 1, 0]], cache=tmp_path)
     assert passes == [2]
     assert found.groups[0] == found.groups[2] != found.groups[1]
 
 
-def test_layers_behind_a_stage_do_not_matter_to_it(model, images, tmp_path, passes):
+def test_layers_after_a_stage_do_not_invalidate_its_features(model, images, tmp_path, passes):
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
     taps(model, images, cache=tmp_path)
@@ -165,7 +165,7 @@ def test_layers_behind_a_stage_do_not_matter_to_it(model, images, tmp_path, pass
 
 
 @pytest.mark.parametrize("damage", ["cut off", "a flipped bit", "empty"])
-def test_damaged_files_are_computed_again(model, images, tmp_path, damage):
+def test_damaged_files_are_recomputed(model, images, tmp_path, damage):
     whole = taps(model, images, cache=tmp_path)
     file = next(path for path in tmp_path.rglob("*.npz") if "stage1" in str(path))
     data = bytearray(file.read_bytes())
@@ -181,7 +181,7 @@ def test_damaged_files_are_computed_again(model, images, tmp_path, damage):
     assert taps(model, images, cache=tmp_path).computed == 0
 
 
-def test_a_disk_that_refuses_costs_only_the_cache(model, images, tmp_path, monkeypatch):
+def test_full_disk_disables_only_the_cache(model, images, tmp_path, monkeypatch):
     def full(*given, **how):
         raise OSError(28, "No space left on device")
 
@@ -203,13 +203,13 @@ def test_a_disk_that_refuses_costs_only_the_cache(model, images, tmp_path, monke
     ],
     ids=["plain", "overflows", "far from 0", "tiny", "constant"],
 )
-def test_halves_only_where_nothing_is_lost(rows, kind):
+def test_float16_only_if_lossless(rows, kind):
     found = as_float16_if_lossless(rows)
     assert found.dtype == kind
     assert np.abs(found.astype(np.float64) - rows).max() <= 0.01 * max(rows.std(), 1e-30)
 
 
-def test_files_that_are_no_images_are_left_out(model, images, tmp_path):
+def test_unreadable_files_are_skipped(model, images, tmp_path):
     for i in range(3):
         Image.fromarray(images[i]).save(tmp_path / f"{i}.png")
     (tmp_path / "bad.png").write_bytes(b"no image")
@@ -230,7 +230,7 @@ def test_files_that_are_no_images_are_left_out(model, images, tmp_path):
         ({"labels": [1, 2]}, "`labels` should have the class"),
         ({"grid": 0}, "`grid` should be"),
     ],
-    ids=["view", "no view", "stage", "labels", "grid"],
+    ids=["crop", "no crop", "stage", "labels", "grid"],
 )
 def test_bad_input(model, images, how, message):
     with pytest.raises(ValueError, match=message):
@@ -250,7 +250,7 @@ taps(build_model("tiny_resnet"), images, cache=sys.argv[1], batch_size=8)
 
 
 @pytest.mark.nightly
-def test_what_a_killed_process_computed_is_used(tmp_path):
+def test_features_of_a_killed_process_are_reused(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", KILLED, tmp_path])
     while len([*tmp_path.rglob("[!.]*.npz")]) < 20:
         assert process.poll() is None

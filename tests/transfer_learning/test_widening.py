@@ -65,7 +65,7 @@ def drawn(monkeypatch):
     return make
 
 
-def test_views_that_help_are_learned_from(drawn):
+def test_helpful_crops_are_used(drawn):
     start, found = drawn(1.0)
     assert [each.taps.crops for each in found] == [MIRRORED]
     (first,), (wide,) = start.candidates, found[0].candidates
@@ -75,14 +75,14 @@ def test_views_that_help_are_learned_from(drawn):
     assert wide.row["crops"] == 3
 
 
-def test_views_that_do_not_help_are_given_up(drawn):
+def test_unhelpful_crops_are_dropped(drawn):
     start, found = drawn(5.0)
     assert [each.taps.crops for each in found] == [MIRRORED, PLAIN]
     candidates = [each for probed in (start, *found) for each in probed.candidates]
     assert most_likely(candidates) is candidates[0]
 
 
-def test_points_begin_with_the_surest_views(drawn, tmp_path):
+def test_trials_use_the_crops_of_the_best_candidate(drawn, tmp_path):
     for noise, number in ((1.0, 3), (5.0, 1)):
         start, found = drawn(noise)
         desk = TrialRunner(start, found, None, tmp_path, None, None, 0, silent)
@@ -96,7 +96,7 @@ def test_budget(drawn, budget, times):
     assert len(found) == times
 
 
-def test_not_of_what_is_too_much(drawn, monkeypatch):
+def test_no_crops_above_the_ridge_size_limit(drawn, monkeypatch):
     monkeypatch.setattr(probes, "MAX_RIDGE_SIZE", WIDTH - 1)
     assert not drawn(1.0)[1]
 

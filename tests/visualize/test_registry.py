@@ -20,7 +20,7 @@ EMPTY = inspect.Parameter.empty
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_a_row_is_what_the_function_says_of_itself(name):
+def test_registry_rows_come_from_docstrings(name):
     row, function = ROWS[name], ROWS[name].function
     parameters = inspect.signature(function).parameters.values()
     named = [each for each in parameters if each.kind is not each.VAR_KEYWORD]
@@ -37,7 +37,7 @@ def test_a_row_is_what_the_function_says_of_itself(name):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_an_attribution_method_spells_out_and_explains_every_argument(name):
+def test_every_argument_of_attribution_methods_is_documented(name):
     function, docstring = METHODS[name], inspect.getdoc(METHODS[name])
     parameters = inspect.signature(function).parameters
     assert not [each for each in parameters.values() if each.kind in (each.VAR_KEYWORD, each.VAR_POSITIONAL)]
@@ -51,7 +51,7 @@ def test_an_attribution_method_spells_out_and_explains_every_argument(name):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_a_misspelled_argument_is_pythons_own_error(name):
+def test_misspelled_argument_is_a_type_error(name):
     with pytest.raises(TypeError, match=rf"^{name}\(\) got an unexpected keyword argument 'bach'"):
         METHODS[name](None, None, bach=1)
 
@@ -69,7 +69,7 @@ def test_every_kind_has_methods():
     assert {row.kind for row in ROWS.values()} == KINDS.keys()
 
 
-def test_an_argument_without_a_word_of_help_is_refused():
+def test_undocumented_arguments_are_rejected():
     def toy(model, power=2):
         """Toy."""
 
@@ -77,7 +77,7 @@ def test_an_argument_without_a_word_of_help_is_refused():
         attribution_method(toy)
 
 
-def test_own_help_of_a_shared_argument_counts():
+def test_own_help_overrides_shared_help():
     @attribution_method
     def toy(model, images, *, score=None):
         """Toy.
@@ -98,7 +98,7 @@ def test_own_help_of_a_shared_argument_counts():
     assert toy.__doc__.rstrip().endswith("Returns:\n    A toy.")
 
 
-def test_a_source_is_read_without_running_it(tmp_path, monkeypatch):
+def test_docstrings_are_read_without_importing(tmp_path, monkeypatch):
     (tmp_path / "unrun_toy.py").write_text('def toy(model, *, power=2.0, **more):\n    """A toy."""\n\n\n1 / 0\n')
     monkeypatch.syspath_prepend(tmp_path)
     row = Method("toy", "unrun_toy", "features", "Toy")

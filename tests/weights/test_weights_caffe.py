@@ -73,7 +73,7 @@ INPUT = text(3, "data") + b"".join(whole(4, side) for side in (10, 3, 227, 227))
     ],
     ids=["no name", "no name, older", "an input", "its shape", "letters"],
 )
-def test_ways_to_begin(options, tmp_path, rng):
+def test_variants_of_the_header(options, tmp_path, rng):
     layers = some(rng)
     assert list(outcome(tmp_path / "net", net(layers, **options))) == list(flat(layers))
 
@@ -107,7 +107,7 @@ def test_published_names_and_shapes_fill_the_network(name):
                 )
 
 
-def test_what_the_files_add_up_to():
+def test_parameter_counts_of_the_files():
     counts = {name: sum(array.size for array in shared(name).values()) for name in NETS}
     assert counts["alexnet_caffe"] == counts["caffenet"] == 60_965_224
     assert counts["googlenet"] == 13_378_280
@@ -186,7 +186,7 @@ def close(found, expected):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
-def test_pixels_are_scaled_as_the_file_wants(small, tmp_path):
+def test_scaling_of_caffe_files(small, tmp_path):
     _, layers = small
     (tmp_path / "net").write_bytes(net(layers))
     model = build_model("resnet50_v1", weights=tmp_path / "net", **SMALL)
@@ -215,7 +215,7 @@ def test_pixels_are_scaled_as_the_file_wants(small, tmp_path):
     ],
     ids=["no factor", "factors", "another bias", "no mean", "no classifier", "not a number", "another shape"],
 )
-def test_what_does_not_fit_is_named(change, message, small, tmp_path):
+def test_mismatched_weights_are_named(change, message, small, tmp_path):
     model, layers = small
     arrays = flat(layers)
     change(arrays)
@@ -223,7 +223,7 @@ def test_what_does_not_fit_is_named(change, message, small, tmp_path):
         prepare_values(model, WeightsFile(path=PATH, arrays=arrays))
 
 
-def test_a_factor_of_zero_means_nothing_seen(small):
+def test_zero_scale_factor_means_no_statistics(small):
     model, layers = small
     arrays = flat(layers) | {"bn_conv1/2": np.zeros(1, "f4"), "conv1/1": np.zeros(64, "f4")}
     values = {
@@ -261,7 +261,7 @@ def test_dense_kernels_behind_maps_and_groups(name, tmp_path, rng):
     close(read_at(model, "conv2", images), np.concatenate(halves, -1) + layers["conv2"][1])
 
 
-def test_our_own_file_is_not_taken_for_caffes(tmp_path):
+def test_keras_files_are_not_read_as_caffe(tmp_path):
     model, again = (build_model("caffenet", classes=5, **FEW) for _ in range(2))  # some layers have the same names
     model.save_weights(tmp_path / "net.weights.h5")
     assert load_weights(again, tmp_path / "net.weights.h5").layout == "kerascnn"
@@ -269,7 +269,7 @@ def test_our_own_file_is_not_taken_for_caffes(tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
-def test_where_caffe_normalizes():
+def test_positions_of_response_norms():
     for name, side in (("alexnet_caffe", 55), ("caffenet", 27)):
         norms = [layer for layer in outline(name).layers if type(layer).__name__ == "LocalResponseNorm"]
         assert [layer.output.shape[1] for layer in norms] == [side, {55: 27, 27: 13}[side]]
@@ -283,7 +283,7 @@ def test_another_number_of_classes():
     assert "1000 classes, the model has 7" in report.reason
 
 
-def test_a_file_is_known_by_its_name(tmp_path, rng):
+def test_source_is_found_by_file_name(tmp_path, rng):
     for name in ("alexnet_caffe", "googlenet", "googlenet_aux", "squeezenet1_0_caffe"):
         (source,) = (row for row in weights_sources()[name] if row.publisher == "caffe")
         (tmp_path / source.file).write_bytes(net(some(rng)))

@@ -34,7 +34,7 @@ def test_damaged_files(options, tmp_path, rng):
     assert right > (60 - refused) / 2
 
 
-def test_a_file_that_was_cut_off(tmp_path, rng):
+def test_truncated_file(tmp_path, rng):
     content = net(small(rng))
     for share in (0.3, 0.6, 0.9):
         found = outcome(tmp_path / "net", content[: int(share * len(content))])
@@ -72,7 +72,7 @@ BLOBS = {
 
 @pytest.mark.parametrize("form", ["v0", "v1", "current"])
 @pytest.mark.parametrize(("content", "message"), BLOBS.values(), ids=BLOBS)
-def test_blobs_that_lie(content, message, form, tmp_path):
+def test_inconsistent_blobs(content, message, form, tmp_path):
     found = outcome(tmp_path / "net", NAME + layer("fc", [content], form=form))
     assert isinstance(found, WeightsError)
     with pytest.raises(WeightsError, match=message):
@@ -91,12 +91,12 @@ LAYERS = {
 
 
 @pytest.mark.parametrize(("content", "message"), LAYERS.values(), ids=LAYERS)
-def test_layers_that_lie(content, message, tmp_path):
+def test_inconsistent_layers(content, message, tmp_path):
     with pytest.raises(WeightsError, match=message):
         raise outcome(tmp_path / "net", NAME + content)
 
 
-def test_fields_that_nobody_asked_for(tmp_path):
+def test_unknown_fields_are_skipped(tmp_path):
     strange = text(50_000, b"x" * 1000) + single(9, 1.0) * 3 + single(11, 2.0, "d") + whole(12, 2**63)
     about = text(1, "A net") + layer("data") + strange
     for packed in (True, False):

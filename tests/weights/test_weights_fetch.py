@@ -133,7 +133,7 @@ CASES = [(case, hash) for case in GOOD for hash in (SHA256, "") if hash or not c
 
 
 @pytest.mark.parametrize(("case", "hash"), CASES, ids=lambda value: {SHA256: "sha256", "": "no hash"}.get(value, value))
-def test_in_the_end_the_right_file(server, folder, case, hash):
+def test_interrupted_downloads_end_with_the_right_file(server, folder, case, hash):
     server.acts, ranges = GOOD[case]
     assert fetch(server.address, "net.pth", hash).read_bytes() == CONTENT
     assert server.asked == ranges
@@ -168,7 +168,7 @@ BAD = {  # acts -> words of the error, number of requests, what stays in the cac
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_in_the_end_one_error(server, folder, case):
+def test_failed_downloads_raise_one_error(server, folder, case):
     server.acts, words, requests, left = BAD[case]
     assert re.search(words, failure(server))
     assert len(server.asked) == requests
@@ -198,7 +198,7 @@ def test_many_breaks_with_progress_each_time(server, monkeypatch):
 
 
 @pytest.mark.parametrize("weak", ['W/"1"', None], ids=["weak ETag", "no ETag"])
-def test_without_hash_or_version_nothing_is_continued(server, weak):
+def test_no_resume_without_hash_or_version(server, weak):
     server.acts = [act(whole, upto=HALF, tag=weak), whole]
     assert fetch(server.address, "net.pth").read_bytes() == CONTENT
     assert server.asked == [None, None]
@@ -214,7 +214,7 @@ PARTIAL = {
 
 
 @pytest.mark.parametrize("case", PARTIAL)
-def test_partial_file_of_another_day(server, folder, case):
+def test_earlier_partial_files(server, folder, case):
     content, ranges = PARTIAL[case]
     keep(folder, "net.pth.part", content)
     server.acts = [ranged]
@@ -251,14 +251,14 @@ def test_damaged_file_is_replaced(server, folder, capsys, hash, case):
     assert "the cached file net.pth is damaged" in capsys.readouterr().err
 
 
-def test_damaged_file_is_reported_if_it_cannot_be_replaced(server, folder):
+def test_damaged_file_without_a_replacement_is_an_error(server, folder):
     keep(folder, "net.pth", OTHER)
     server.acts = [act(whole, body=OTHER)]
     assert "in two attempts" in failure(server)
     assert names(folder) == []
 
 
-def test_good_file_costs_neither_network_nor_reading(server, folder, monkeypatch):
+def test_verified_file_is_neither_downloaded_nor_hashed_again(server, folder, monkeypatch):
     path = fetch(server.address, "net.pth", SHA256)
     monkeypatch.setattr(transfer, "file_hash", None)
     monkeypatch.setattr(transfer, "download_with_retries", None)
@@ -266,14 +266,14 @@ def test_good_file_costs_neither_network_nor_reading(server, folder, monkeypatch
         assert fetch(server.address, "net.pth", hash) == path
 
 
-def test_file_put_there_by_hand(server, folder):
+def test_manually_copied_file_is_used(server, folder):
     path = keep(folder, "net.pth", CONTENT)
     assert fetch(server.address, "net.pth", MD5) == path
     assert fetch(server.address, "net.pth", SHA256) == path
     assert server.asked == []
 
 
-def test_sidecar_is_what_sha256sum_reads(server, folder):
+def test_sidecar_has_the_format_of_sha256sum(server, folder):
     fetch(server.address, "net.pth")
     first, second = (folder / "net.pth.sha256").read_text().splitlines()
     assert first == f"{SHA256.removeprefix('sha256:')}  net.pth"
@@ -385,7 +385,7 @@ def test_threads_download_once(server):
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="the system has no such signal")
 @pytest.mark.parametrize("number", ["SIGKILL", "SIGINT"])
-def test_stopped_process_leaves_its_part_and_no_lock(server, folder, number):
+def test_killed_process_leaves_partial_file_and_no_lock(server, folder, number):
     server.acts = [act(stall, upto=HALF), ranged]
     with process(server) as child:
         for line in child.stderr:

@@ -53,7 +53,7 @@ def test_damaged_hdf5(tmp_path, rng):
     assert done.stdout.count("refused") > 15
 
 
-def test_a_keras_file_that_is_none(tmp_path, rng):
+def test_invalid_keras_file(tmp_path, rng):
     inner = hdf5_bytes(tmp_path / "whole.h5", rng)
 
     def build(name, **members):
@@ -73,7 +73,7 @@ def test_a_keras_file_that_is_none(tmp_path, rng):
             read_weights(path)
 
 
-def test_hdf5_that_points_elsewhere(tmp_path):
+def test_hdf5_external_links_are_rejected(tmp_path):
     with h5py.File(tmp_path / "secret.h5", "w") as file:
         file["kernel"] = np.ones(3)
     (tmp_path / "raw").write_bytes(b"\1" * 80)

@@ -147,12 +147,12 @@ def test_one_storage_a_thousand_times(tmp_path):
     assert "4 times the size of the file" in str(outcome(tmp_path / "net.pth", zip_bytes(content)))
 
 
-def test_a_stride_of_a_side_of_one_does_not_matter(tmp_path):
+def test_stride_of_a_dimension_of_size_one_is_ignored(tmp_path):
     found = outcome(tmp_path / "net.pth", zip_bytes({"weight": tensor(ONES, (1, 10), (1 << 62, 1))}))
     assert found["weight"].shape == (1, 10)
 
 
-def test_archives_that_lie(tmp_path):
+def test_inconsistent_archives(tmp_path):
     bomb = zip_bytes({"weight": tensor(np.zeros(8_000_000, "f4"))}, compress=True)
     assert "decompress to at most 4 times" in str(outcome(tmp_path / "net.pth", bomb))
     two = zip_bytes({"weight": tensor(np.ones(3))}, extra=[("other/data.pkl", b"\x80\x02}.")])
@@ -179,7 +179,7 @@ def test_archives_that_lie(tmp_path):
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_files_that_are_something_else(content, message, tmp_path):
+def test_files_of_other_formats(content, message, tmp_path):
     (tmp_path / "net.pth").write_bytes(content)
     with pytest.raises(WeightsError, match=message):
         read_weights(tmp_path / "net.pth")

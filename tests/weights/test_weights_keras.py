@@ -61,7 +61,7 @@ def test_old_resnext_files_fill_everything(network):
     assert all(name.endswith("_gconv/kernel") for name in report.ignored)
 
 
-def test_every_keras_source_is_among_them():
+def test_every_keras_source_is_tested():
     found = {network for network, rows in weights_sources().items() for row in rows if row.publisher == "keras"}
     assert found == {*APPLICATIONS, "resnext50_32x4d", "resnext101_32x4d"}
 

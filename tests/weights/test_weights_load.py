@@ -36,7 +36,7 @@ def test_published_checkpoints_fill_everything(network, publisher, flags):
     assert report.used + len(report.ignored) == len(rows)
 
 
-def test_every_torch_source_is_among_them():
+def test_every_torch_source_is_tested():
     for network, rows in weights_sources().items():
         for row in rows:
             if row.publisher in PUBLISHED:
@@ -86,7 +86,7 @@ def test_a_file_without_its_classifier(stored):
         small_resnet(weights=path)
 
 
-def test_a_classifier_of_nan_is_none(stored):
+def test_nan_classifier_is_ignored(stored):
     path = stored(lambda arrays: arrays | {"fc.weight": np.full((1000, 16), np.nan, "f4")})
     with pytest.warns(UserWarning, match="only NaN"):
         small_resnet(weights=path)
@@ -159,7 +159,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("change", "message"), WRONG.values(), ids=WRONG)
-def test_what_does_not_fit_is_named_and_changes_nothing(change, message, stored):
+def test_mismatched_weights_are_named_and_change_nothing(change, message, stored):
     path = stored(lambda arrays: None if change(arrays) is not None else None)
     model = small_resnet()
     before = kernels(model)
@@ -212,7 +212,7 @@ CALLS = {
 
 
 @pytest.mark.parametrize(("network", "weights", "named"), CALLS.values(), ids=CALLS)
-def test_wrong_names_of_weights(network, weights, named):
+def test_unknown_weights_names(network, weights, named):
     with pytest.raises(ValueError, match="eights") as caught:
         build_model(network, weights=weights)
     assert [part for part in named if part not in str(caught.value)] == []
@@ -284,7 +284,7 @@ def test_a_file_of_another_network_of_the_family_is_named(asked, network, shape,
         build_model(asked, weights=path, input_shape=small.input_shape[1:])
 
 
-def test_a_file_of_no_network_names_none(tmp_path):
+def test_file_of_an_unknown_network(tmp_path):
     save_file({"features.0.weight": np.zeros((3, 3), "f4")}, tmp_path / "net.safetensors")
     with pytest.raises(WeightsError) as caught:
         build_model("squeezenet1_0", weights=tmp_path / "net.safetensors")

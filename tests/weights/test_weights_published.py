@@ -167,7 +167,7 @@ PLACES = {
 
 @pytest.mark.parametrize("publisher", PUBLISHED)
 @pytest.mark.parametrize("network", PLACES)
-def test_places_of_vgg(network, publisher):
+def test_layer_positions_of_vgg(network, publisher):
     rows = shapes(network, publisher)
     assert [k.split(".")[1] for k, s in rows.items() if "features" in k and len(s) == 4] == PLACES[network].split()
 
@@ -177,7 +177,7 @@ def test_convolutions(network, convolutions):
     assert sum(len(shape) == 4 for shape in shapes(network, "timm").values()) == convolutions
 
 
-def test_tracked():
+def test_num_batches_tracked():
     tracked, bare = shapes("resnet18", "timm"), shapes("resnet18", "timm", tracked=False)
     assert set(tracked) - set(bare) == {k.replace("running_var", "num_batches_tracked") for k in bare if "_var" in k}
     assert parameters(tracked) == parameters(bare)

@@ -65,7 +65,7 @@ def test_other_ways_to_zip(options, stored, rng):
     assert [file.name for file in path.parent.iterdir()] == ["weights.bin"]
 
 
-def test_torch_writes_the_same(tmp_path, rng):
+def test_agrees_with_torch_load(tmp_path, rng):
     torch = pytest.importorskip("torch")
     base = torch.arange(24.0)
     net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))

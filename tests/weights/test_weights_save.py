@@ -45,7 +45,7 @@ def test_keras_own_format(tmp_path):
     assert all(np.array_equal(a.numpy(), b.numpy()) for a, b in zip(model.weights, again.weights, strict=True))
 
 
-def test_the_names_are_the_published_ones(tmp_path):
+def test_names_are_as_published(tmp_path):
     """Every name of torch's module, counters too, each with its shape: what strict loading asks for."""
     for network, publisher in (("squeezenet1_1", "torchvision"), ("resnet18", "torchvision")):
         saved = torch_tensors(build_model(network), publisher)
@@ -76,7 +76,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("arguments", "named"), WRONG.values(), ids=WRONG)
-def test_wrong_calls(arguments, named, tmp_path):
+def test_invalid_arguments(arguments, named, tmp_path):
     arguments = arguments | {"path": tmp_path / arguments["path"]}
     with pytest.raises(ValueError, match=".") as caught:
         save_weights(build_model("tiny_resnet"), **arguments)
@@ -84,7 +84,7 @@ def test_wrong_calls(arguments, named, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_failure_leaves_the_old_file(tmp_path, monkeypatch):
+def test_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
     path = save_weights(build_model("lenet1"), tmp_path / "net.safetensors")
     before = path.read_bytes()
     monkeypatch.setattr("safetensors.numpy.save_file", lambda *_: 1 / 0)
@@ -94,7 +94,7 @@ def test_a_failure_leaves_the_old_file(tmp_path, monkeypatch):
     assert path.read_bytes() == before
 
 
-def test_what_was_finetuned_says_where_it_began(tmp_path):
+def test_finetuned_weights_record_their_source(tmp_path):
     model = build_model("resnet18", **DEPTHS)
     model.get_layer("scale").set_scale("tf", "timm/gluon_in1k")
     path = save_weights(model, tmp_path / "net.safetensors", layout="torchvision")

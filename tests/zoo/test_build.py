@@ -17,7 +17,7 @@ from kerascnn.zoo.registry import CARDS, PUBLISHERS, filter_networks, register, 
 SMALL = {"input_shape": (32, 32, 3), "classes": 10}
 
 
-def test_names_come_in_natural_order_and_tiny_ones_only_when_asked_for():
+def test_names_are_in_natural_order_without_tiny_networks():
     names = list_models("resnet*")
     assert names.index("resnet18") < names.index("resnet101")
     assert names == sorted(names, key=natural_key)
@@ -50,7 +50,7 @@ def test_rows_of_the_catalog_are_filtered_like_cards():
         assert [row.name for row in filter_networks(rows, pretrained=asked)] == list_models(pretrained=asked)
 
 
-def test_weights_of_a_card_of_ones_own_count(monkeypatch):
+def test_weights_of_a_registered_network_are_listed(monkeypatch):
     mine = replace(card("vgg16").weights[0], network="mine", name="timm/mine")
     monkeypatch.setitem(CARDS, "mine", replace(card("lenet5"), name="mine", weights=(mine,)))
     assert "mine" in list_models(pretrained="timm")
@@ -81,7 +81,7 @@ def test_a_new_head_shares_the_backbone():
     assert rehead(model, 4, at="stage2").output_shape == (None, 4)
 
 
-def test_a_new_head_fits_models_that_are_not_ours():
+def test_new_head_on_foreign_models():
     theirs = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3, name="maps"), keras.layers.Flatten()])
     assert rehead(theirs, 5, at="maps").output_shape == (None, 5)
 
@@ -104,7 +104,7 @@ def test_the_input_takes_pixels_of_any_type(rng):
     )
 
 
-def test_sizes_may_stay_open(rng):
+def test_input_sizes_can_be_open(rng):
     model = build_model("tiny_squeezenet", input_shape=(None, None, 3))
     fixed = build_model("tiny_squeezenet", input_shape=(45, 38, 3))
     fixed.set_weights(model.get_weights())
@@ -138,7 +138,7 @@ def test_an_outline_has_shapes_but_no_weights():
     assert model.get_layer("fc1").kernel._value is None
 
 
-def test_everything_public_is_there():
+def test_public_names_exist():
     for name in kerascnn.__all__:
         assert callable(getattr(kerascnn, name))
     with pytest.raises(AttributeError, match="no attribute 'build_modle'"):
@@ -230,7 +230,7 @@ WRONG = [  # a call, and what its answer has to name
 
 
 @pytest.mark.parametrize(("call", "named"), WRONG, ids=[f"{i}-{named[0]}" for i, (_, named) in enumerate(WRONG)])
-def test_wrong_calls_say_what_was_expected_and_what_came(call, named):
+def test_invalid_calls_say_what_was_expected_and_received(call, named):
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         call()
     message = str(caught.value)
@@ -239,7 +239,7 @@ def test_wrong_calls_say_what_was_expected_and_what_came(call, named):
     assert len(message) < 500, message
 
 
-def test_there_are_fifty_wrong_calls():
+def test_there_are_fifty_invalid_calls():
     assert len(WRONG) >= 50
     assert "resnet50" in CARDS
 
@@ -255,13 +255,13 @@ def test_there_are_fifty_wrong_calls():
         ("resnet50.unheard_of", "build_model('resnet50')"),
     ],
 )
-def test_the_names_of_timm_are_told_apart(theirs, advice):
+def test_timm_names_are_translated(theirs, advice):
     for find in (build_model, card):
         with pytest.raises(ValueError, match=f"timm's name for .*: {re.escape(advice)}"):
             find(theirs)
 
 
-def test_every_name_in_timms_table_leads_to_its_network():
+def test_every_timm_name_leads_to_its_network():
     rows = [row for name in list_models() for row in card(name).weights if row.publisher == "timm"]
     assert len(rows) > 80
     for row in rows:
@@ -270,7 +270,7 @@ def test_every_name_in_timms_table_leads_to_its_network():
 
 
 @pytest.mark.parametrize("name", ["resnetv2_51", "resnetv2_50x1_bit", "mobilenet.a1_in1k"])
-def test_names_of_timm_that_we_do_not_have(name):
+def test_unknown_timm_names(name):
     with pytest.raises(ValueError, match=f"Unknown network '{name}'") as caught:
         build_model(name)
     assert "timm" not in str(caught.value)

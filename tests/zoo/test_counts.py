@@ -18,7 +18,7 @@ SAID = {row.name: row for row in catalog.read_catalog()}
 
 
 @pytest.mark.parametrize("name", rows(FAST, [*ALL, *TINY]))
-def test_names_that_every_model_keeps_and_counts_as_published_and_cataloged(name):
+def test_standard_layer_names_and_published_counts(name):
     row, model = card(name), outline(name)
     check_names(model, row)
     found = catalog.card_fields(row) | catalog.count_model(model)
@@ -35,7 +35,7 @@ def test_names_that_every_model_keeps_and_counts_as_published_and_cataloged(name
 
 
 @pytest.mark.parametrize("name", [*ALL, *TINY])
-def test_the_catalog_says_what_was_published(name):
+def test_catalog_agrees_with_published_counts(name):
     """Of each network, without building it; that the catalog says what is counted is the test above."""
     row, said = card(name), SAID[name]
     if row.params is not None:
@@ -72,7 +72,7 @@ def figures(path):
                 yield row["name"], row["variant"], int(row["params_trainable"]), float(row["gmacs"])
 
 
-def test_every_network_of_the_reference_table_is_there(shared):
+def test_every_network_of_the_reference_table_is_registered(shared):
     """All rows of zoo.csv have a network of ours, but traps, headless files and LeNet's trainable subsampling.
 
     Its count of SqueezeNet 1.0 in Caffe leaves out the classifier's padding, which the authors' file has.

@@ -17,7 +17,7 @@ def strides(name):
 @pytest.mark.parametrize(
     ("name", "conv"), [("resnet50", 2), ("resnet50_v1", 1), ("resnet50v2", 2), ("resnext50_32x4d", 2)]
 )
-def test_the_convolution_that_takes_the_stride(name, conv):
+def test_which_convolution_has_the_stride(name, conv):
     found = strides(name)
     assert {key for key, stride in found.items() if stride == 2 and "skip" not in key and "stem" not in key} == {
         f"stage{stage}_block1_conv{conv}" for stage in (2, 3, 4)
@@ -94,7 +94,7 @@ def test_stochastic_depth_of_zero_is_the_constant_depth_net(rng):
     np.testing.assert_allclose(never(x), sure(x), rtol=1e-5)
 
 
-def test_a_branch_that_never_survives_counts_nothing(rng):
+def test_dropped_branch_contributes_nothing(rng):
     """With a drop rate of one at the last block, training skips it, whatever its weights."""
     model = build_model("tiny_resnet_a", depths=(1, 1), drop_path=1.0)
     x = rng.uniform(0, 255, (2, 32, 32, 3)).astype("float32")
@@ -123,7 +123,7 @@ def test_a_fractal_of_one_column_is_a_plain_net():
     assert not any(layer.name.endswith("join") for layer in model.layers)
 
 
-def test_a_drawn_column_is_the_path_that_a_fractal_trains(rng):
+def test_drawn_column_is_the_trained_path(rng):
     """Global drop-path: with column 1 drawn everywhere the deeper columns get no gradient."""
     import tensorflow as tf
 

@@ -24,7 +24,7 @@ def test_patterns_unfold(text):
     assert " ".join(parse_pattern(text)) == CASES[text]
 
 
-def test_letters_count_and_a_question_mark_may_leave_out():
+def test_letters_are_counts_and_question_marks_are_optional():
     text = "[[CONV-RELU]*N-POOL?]*M-[FC-RELU]*K-FC"
     steps = parse_pattern(text, {"N": 1, "M": 2, "K": 1}, optional=False)
     assert steps == ["CONV", "RELU", "CONV", "RELU", "FC", "RELU", "FC"]
@@ -41,7 +41,7 @@ def test_a_multilayer_perceptron():
     assert model.count_params() == 64 * 100 + 100 + 100 * 10 + 10
 
 
-def test_the_decks_network_in_numbers():
+def test_lecture_network_shapes():
     model = pattern("[[CONV-RELU]*2-POOL]*3-[FC-RELU]*2-FC", filters=(32, 64, 128), units=(256, 128))
     convs = [(3, 32), (32, 32), (32, 64), (64, 64), (64, 128), (128, 128)]
     dense = [(4 * 4 * 128, 256), (256, 128), (128, 10)]
@@ -63,7 +63,7 @@ def test_vgg16_is_a_pattern(rng):
     assert model.count_params() == 138_357_544
 
 
-def test_a_mistake_is_pointed_at():
+def test_errors_point_at_the_position():
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         pattern("[CONV-RELU-POOOL]*2-FC")
     _, text, caret = str(caught.value).split("\n")

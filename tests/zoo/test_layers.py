@@ -117,7 +117,7 @@ def test_drop_path_at_its_limits(rate, kept):
     np.testing.assert_array_equal(layer(x, training=False), kept * x)
 
 
-def test_drop_path_refuses_a_rate_that_is_no_probability():
+def test_drop_path_rejects_invalid_rates():
     with pytest.raises(ValueError, match=r"`rate` should be between 0 and 1. Received: 1.5"):
         DropPath(1.5)
 
@@ -143,7 +143,7 @@ def test_join_drops_paths_but_never_all():
 
 
 @pytest.mark.parametrize(("column", "value"), [(1, 1.0), (2, 2.0), (3, 4.0)])
-def test_a_drawn_column_is_the_only_one_that_counts(column, value):
+def test_join_uses_only_the_drawn_column(column, value):
     drawn = np.full(2000, column, "int32")
     assert np.all(np.array(Join(0.5, 3)([drawn, *paths(3)], training=True)) == value)
 
@@ -153,7 +153,7 @@ def test_a_join_of_the_deeper_columns_knows_their_numbers():
     assert np.all(np.array(Join(0.5, 3)([drawn, *paths(2)], training=True)) == 2), "columns 2 and 3 end here"
 
 
-def test_draw_column_is_half_whole_columns_in_training_and_none_at_test():
+def test_draw_column_in_training_and_inference():
     x = np.zeros((3000, 1, 1, 1), "float32")
     layer = DrawColumn(3, seed=1)
     assert not np.array(layer(x, training=False)).any()
@@ -174,12 +174,12 @@ CUSTOM = [
 
 
 @pytest.mark.parametrize("layer", CUSTOM, ids=lambda layer: type(layer).__name__)
-def test_layers_are_made_again_from_their_configuration(layer):
+def test_layers_round_trip_their_configuration(layer):
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert type(again) is type(layer)
     assert again.get_config() == layer.get_config()
 
 
 @pytest.mark.parametrize("layer", CUSTOM[:5], ids=lambda layer: type(layer).__name__)
-def test_layers_say_the_shape_that_they_return(layer):
+def test_compute_output_shape_agrees_with_call(layer):
     assert tuple(layer.compute_output_shape((2, 5, 6, 3))) == tuple(ops.shape(layer(np.zeros((2, 5, 6, 3), "float32"))))

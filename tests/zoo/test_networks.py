@@ -56,7 +56,7 @@ def without_gradient(model, x):
 
 
 @pytest.mark.parametrize("name", rows([*TINY, *LIGHT], pieces()))
-def test_mixed_precision_ends_in_whole_precision(name):
+def test_mixed_precision_outputs_are_float32(name):
     model = outline(name, input_shape=odd(name), classes=7, dtype="mixed_float16")
     ends = [layer for layer in model.layers if layer.name.endswith(("logits", "probs"))]
     assert {layer.compute_dtype for layer in ends} == {output.dtype for output in model.outputs} == {"float32"}
@@ -94,7 +94,7 @@ def test_fit_brings_the_loss_down(name):
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("name", CUSTOM)
-def test_an_exported_savedmodel_says_the_same(name, tmp_path):
+def test_exported_savedmodel_agrees(name, tmp_path):
     model = build_model(name)
     x = tf.constant(images((32, 32, 3)))
     model.export(tmp_path / "saved", verbose=False)

@@ -43,16 +43,16 @@ def test_each_folder_belongs_to_a_card():
     }
 
 
-def test_it_is_the_file_that_was_measured(source):
+def test_file_has_the_recorded_hash(source):
     found = hashlib.sha256((FOLDER / source.file).read_bytes()).hexdigest()
     assert source.hash == f"sha256:{found}"
 
 
-def test_all_of_it_is_small(source):
+def test_saved_models_are_small(source):
     assert sum(path.stat().st_size for path in folder(source).rglob("*")) <= 4 * MIB
 
 
-def test_its_card_says_what_it_takes_to_do_it_again(source):
+def test_card_has_data_recipe_seed_and_accuracy(source):
     told = json.loads((folder(source) / "card.json").read_text())
     assert {"data", "recipe", "seed", "accuracy", "reproduce"} <= set(told)
     low, high = told["accuracy"]["interval"]
@@ -60,7 +60,7 @@ def test_its_card_says_what_it_takes_to_do_it_again(source):
     assert source.top1 == pytest.approx(100 * told["accuracy"]["top1"], abs=0.005)
 
 
-def test_weights_file_and_savedmodel_say_the_same(source, pixels):
+def test_weights_file_and_savedmodel_agree(source, pixels):
     """Each by itself: our drawing filled with the weights, Keras' own file, TensorFlow's graph."""
     model = build_model(source.network, weights=source.name)
     asked = np.array(model(pixels))
@@ -79,17 +79,17 @@ def test_other_classes_keep_the_backbone(source):
 
 
 @pytest.mark.parametrize("asked", ["cifar10", "kerascnn", "kerascnn/cifar10"])
-def test_ways_to_ask(asked):
+def test_spellings_of_weights_names(asked):
     model = build_model("resnet20", weights=asked)
     assert load_weights(build_model("resnet20"), asked).source == model.get_layer("scale").source == "kerascnn/cifar10"
 
 
-def test_imagenet_is_something_else():
+def test_imagenet_weights_are_not_available():
     with pytest.raises(ValueError, match="weights for resnet20_cifar10 'imagenet'.*kerascnn/cifar10"):
         build_model("resnet20", weights="imagenet")
 
 
-def test_a_photo_gets_a_name(shared):
+def test_predict_returns_a_class_name(shared):
     with zipfile.ZipFile(shared("data", "cifar10_test_a.zip")) as archive:
         names = [name for name in archive.namelist() if name.endswith(".jpg")][::100]
         photos = [np.array(Image.open(archive.open(name))) for name in names]
@@ -100,7 +100,7 @@ def test_a_photo_gets_a_name(shared):
 
 
 @pytest.mark.nightly
-def test_it_is_as_accurate_as_its_card_says(shared):
+def test_accuracy_agrees_with_the_card(shared):
     (source,) = weights_sources()["resnet20_cifar10"]
     found = evaluate(build_model("resnet20", weights="cifar10"), shared("data", "cifar10_test_a.zip"))
     assert 100 * found.accuracy == pytest.approx(source.top1, abs=0.05)

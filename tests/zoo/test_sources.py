@@ -61,7 +61,7 @@ def test_a_name_in_the_cache_belongs_to_one_address():
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=identity)
-def test_where_it_is_and_how_it_is_checked(source):
+def test_addresses_and_hashes(source):
     address = urlsplit(source.address)
     assert (address.scheme, address.netloc) in HOSTS[source.publisher]
     assert address.query + address.fragment == ""
@@ -79,7 +79,7 @@ def test_where_it_is_and_how_it_is_checked(source):
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=identity)
-def test_what_it_wants_and_reaches(source):
+def test_preprocessing_and_accuracy(source):
     assert source.scale in SCALES
     assert source.license in LICENSES
     assert source.is_free == (source.license != "CC-BY-NC-4.0")
@@ -92,7 +92,7 @@ def test_what_it_wants_and_reaches(source):
     assert len(source.note) <= 120
 
 
-def test_only_what_nobody_published_is_left_empty():
+def test_only_unpublished_accuracies_are_missing():
     unknown = {identity(source) for source in SOURCES if source.top1 is None}
     assert unknown == {
         "vgg16 torchvision/features",
@@ -103,7 +103,7 @@ def test_only_what_nobody_published_is_left_empty():
 
 
 @pytest.mark.parametrize("name", [name for name in ALL if name in weights_sources()])
-def test_the_best_comes_first(name):
+def test_best_weights_come_first(name):
     found = card(name).weights
     order = [(not source.is_free, not source.hash, -(source.top1 or 0)) for source in found]
     assert order == sorted(order)
@@ -139,7 +139,7 @@ def test_scale_of_the_convolutions_alone():
     assert "std" not in SCALES["features"]
 
 
-def test_a_file_that_two_networks_share_wants_the_same_of_both():
+def test_shared_files_have_the_same_preprocessing():
     shared = {}
     for source in SOURCES:
         wants = (source.hash, source.top1, source.scale, source.resize, source.crop, source.interpolation)
@@ -147,7 +147,7 @@ def test_a_file_that_two_networks_share_wants_the_same_of_both():
     assert len(SOURCES) - len(shared) == 3
 
 
-def test_a_card_is_one_line_and_prints_as_a_few():
+def test_card_repr_is_one_line():
     found = card("resnet18")
     assert re.fullmatch(
         r"<Card resnet18: \w+, 20\d\d, 11\.69 M parameters, 1\.81\d? G multiply-adds, \d+ published weights>",

@@ -84,19 +84,19 @@ def drawn(model):
 
 
 @pytest.mark.parametrize("name", DEEPER)
-def test_deeper_ones_are_drawn_alike(name):
+def test_deeper_networks_have_the_same_layers(name):
     """Layer by layer, without weights; that such layers give the same scores is shown on the first of the family."""
     ours, theirs = outline(name), keras_application(name)
     assert drawn(ours) == drawn(theirs)
     assert ours.count_params() == theirs.count_params()
 
 
-def test_the_wiring_is_looked_at():
+def test_comparison_detects_other_connections():
     """A block that reads another one's maps of the same shape is not drawn alike."""
     plain, residual = outline("plain20_cifar10"), outline("resnet20_cifar10")
     assert [row[:-1] for row in drawn(plain)] == [row[:-1] for row in drawn(residual)]
     assert drawn(plain) != drawn(residual)
 
 
-def test_all_thirteen_are_here():
+def test_all_thirteen_twins_exist():
     assert len({*TWINS, *DEEPER}) == 13

@@ -129,7 +129,7 @@ def test_other_folders_are_not_overwritten(fails, tmp_path):
 
 
 @pytest.mark.parametrize("words", ["--epochs 0", "--epochs few", "--seed -1"])
-def test_wrong_values(fails, words):
+def test_invalid_values(fails, words):
     fails("demo", *words.split(), code=2)
 
 

@@ -140,7 +140,7 @@ WRONG = ["--max-params many", "--max-params -5", "--max-params inf", "--year old
 
 
 @pytest.mark.parametrize("words", WRONG)
-def test_wrong_values(fails, words):
+def test_invalid_values(fails, words):
     fails("list", *words.split(), code=2)
 
 

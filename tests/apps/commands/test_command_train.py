@@ -151,7 +151,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_wrong(run, name, source, tmp_path, monkeypatch):
+def test_invalid_arguments(run, name, source, tmp_path, monkeypatch):
     monkeypatch.chdir(source)
     words, code, text = WRONG[name]
     outcome = run("train", *words, "--out", tmp_path / "run")

@@ -72,7 +72,7 @@ def test_transfer(document, run, fails, words, tmp_path):
     ],
     ids=["no data", "one class", "no file", "misspelled", "budget", "strategy"],
 )
-def test_wrong(fails, source, data, models, more, code, text, monkeypatch, tmp_path):
+def test_invalid_arguments(fails, source, data, models, more, code, text, monkeypatch, tmp_path):
     monkeypatch.chdir(source)
     assert text in fails("transfer", data, "--models", models, "--out", tmp_path / "run", *more, code=code)
 

@@ -16,7 +16,7 @@ FEW = {"minimal": {"steps": 20}, "lbfgs": {"steps": 20}, "pgd": {"steps": 8}}
 METHODS = [pytest.param(name, FEW.get(name, {}), id=name) for name in ATTACKS]
 
 
-def test_fgsm_is_the_sign_of_the_slope(pixels, rng):
+def test_fgsm_is_the_sign_of_the_gradient(pixels, rng):
     model, weights = linear(rng)
     found = fool(model, pixels, method="fgsm", epsilon=3)
     _, slope = margin_of(model, weights, pixels)
@@ -25,7 +25,7 @@ def test_fgsm_is_the_sign_of_the_slope(pixels, rng):
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 @pytest.mark.parametrize("name", ["bim", "pgd"])
-def test_sizes_are_never_exceeded_nor_the_range(name, norm, rng):
+def test_epsilon_and_pixel_range_are_never_exceeded(name, norm, rng):
     if name == "bim" and norm == "l2":
         norm = "linf"
     images = np.concatenate([np.zeros((1, *SIZE)), np.full((1, *SIZE), 255.0), rng.uniform(0, 255, (6, *SIZE))])
@@ -39,14 +39,14 @@ def test_sizes_are_never_exceeded_nor_the_range(name, norm, rng):
 
 
 @pytest.mark.parametrize("name", ["fgsm", "bim", "pgd"])
-def test_a_size_of_nothing_changes_nothing(name, pixels):
+def test_epsilon_of_zero_changes_nothing(name, pixels):
     found = fool(small(), pixels, method=name, epsilon=0)
     np.testing.assert_array_equal(found.images, pixels)
     assert not found.success.any()
     assert not found.difference.any()
 
 
-def test_more_size_fools_more_and_many_steps_more_than_one(rng):
+def test_larger_epsilon_and_more_steps_fool_more_images(rng):
     model, images = small(), rng.uniform(0, 255, (24, *SIZE)).astype(np.float32)
     counts = [
         fool(model, images, method="pgd", epsilon=size, start=False).success.sum() for size in (1, 4, 16, 64, 255)
@@ -74,7 +74,7 @@ def test_numbers_do_not_depend_on_the_chunk(name, options, pixels):
     np.testing.assert_allclose(one.images, two.images, atol=0.05)
 
 
-def test_a_seed_gives_an_image_its_own_start(pixels):
+def test_seed_determines_the_random_start(pixels):
     options = {"method": "pgd", "epsilon": 8, "steps": 1, "step_size": 0}
     some, all_ = fool(small(), pixels[:2], **options), fool(small(), pixels, **options)
     np.testing.assert_array_equal(some.images, all_.images[:2])
@@ -83,7 +83,7 @@ def test_a_seed_gives_an_image_its_own_start(pixels):
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
-def test_a_start_belongs_to_the_image_wherever_it_is_in_a_batch(norm, pixels):
+def test_random_start_does_not_depend_on_the_batch(norm, pixels):
     """Alone, in a part of the batch, in another order, twice."""
     options = {"method": "pgd", "norm": norm, "steps": 1, "step_size": 0}
     start = fool(small(), pixels, **options).images
@@ -110,7 +110,7 @@ def test_results_do_not_depend_on_neighbors(name, options, pixels):
 
 
 @pytest.mark.parametrize(("name", "options"), METHODS)
-def test_a_softmax_is_looked_behind(name, options, pixels):
+def test_logits_before_a_softmax_are_used(name, options, pixels):
     """Probabilities saturate: used as scores they would have no slope."""
     bare, ended = small(), small("softmax")
     one, two = (fool(model, pixels, method=name, **options) for model in (bare, ended))
@@ -206,7 +206,7 @@ def test_any_classifier_is_fooled(make, rng):
 
 
 @pytest.mark.parametrize("name", kerascnn.list_models("tiny*")[:2])
-def test_networks_of_the_zoo_are_fooled_and_stay_as_they_are(name, rng):
+def test_zoo_networks_are_fooled_and_unchanged(name, rng):
     model = kerascnn.build_model(name, weights=None)
     before = [np.array(weight) for weight in model.weights]
     images = rng.uniform(0, 255, (2, *model.input_shape[1:])).astype(np.float32)
@@ -221,14 +221,14 @@ def test_networks_of_the_zoo_are_fooled_and_stay_as_they_are(name, rng):
         np.testing.assert_array_equal(weight, was)
 
 
-def test_one_who_is_told_hears_all_of_it(pixels):
+def test_on_progress_reaches_the_end(pixels):
     heard = []
     fool(small(), pixels, method="pgd", lead=1e4, on_progress=lambda done, total, what: heard.append(done / total))
     assert heard == sorted(heard)
     assert heard[-1] == 1
 
 
-def test_what_cannot_be_is_refused(pixels):
+def test_invalid_arguments(pixels):
     model = small()
     for options, words in (
         ({"method": "pdg"}, "Did you mean pgd"),
@@ -259,7 +259,7 @@ class Biased(layers.Layer):
 
 @pytest.mark.parametrize("end", [None, "softmax"], ids=["logits", "softmax"])
 @pytest.mark.parametrize(("name", "options"), METHODS)
-def test_whether_an_image_is_fooled_is_for_the_model_to_say(name, options, end, pixels, rng):
+def test_success_is_decided_by_the_model(name, options, end, pixels, rng):
     """What only the compiled attack believes is no success; differences as small as rounding's deny nothing."""
     inner, _ = linear(rng)
     inner.layers[-1].bias.assign([30, 0])
@@ -275,7 +275,7 @@ def test_whether_an_image_is_fooled_is_for_the_model_to_say(name, options, end, 
         assert (found.success == expected).all()
 
 
-def test_a_lead_that_is_not_reached_is_no_success(pixels):
+def test_success_requires_the_lead(pixels):
     model, options = small(), {"method": "pgd", "epsilon": 120, "steps": 8}
     leads = [fool(each, pixels, lead=4, **options) for each in (model, small("softmax"))]
     for found in leads:
@@ -287,7 +287,7 @@ def test_a_lead_that_is_not_reached_is_no_success(pixels):
 
 
 @pytest.mark.parametrize("chosen", ["one", "two"])
-def test_the_output_that_counts_is_the_one_that_is_asked(chosen, pixels, rng):
+def test_selected_output_is_attacked(chosen, pixels, rng):
     """Of a model with two inputs and two outputs."""
     image, gate = keras.Input(SIZE, name="image"), keras.Input((3,), name="gate")
     x = layers.Concatenate()([layers.Flatten()(layers.Rescaling(1 / 255, -0.5)(image)), gate])

@@ -15,7 +15,7 @@ DUAL = {"l2": lambda w: np.sqrt((w**2).sum(1)), "linf": lambda w: np.abs(w).sum(
 
 @pytest.mark.parametrize("aimed", [False, True], ids=["away", "targeted"])
 @pytest.mark.parametrize("norm", ["l2", "linf"])
-def test_of_a_linear_model_it_is_the_distance_to_the_border(norm, aimed, pixels, rng):
+def test_linear_model_has_the_distance_to_the_boundary(norm, aimed, pixels, rng):
     """|f| / |w|_2 in L2, |f| / |w|_1 in Linf."""
     model, weights = linear(rng)
     lead, slope = margin_of(model, weights, pixels)
@@ -25,7 +25,7 @@ def test_of_a_linear_model_it_is_the_distance_to_the_border(norm, aimed, pixels,
     np.testing.assert_allclose(getattr(found, norm), lead / DUAL[norm](slope), rtol=1e-3)
 
 
-def test_of_many_linear_classes_it_is_the_nearest_border(pixels, rng):
+def test_linear_classes_have_the_distance_to_the_nearest_boundary(pixels, rng):
     model, weights = linear(rng, 4)
     scores, weights = np.asarray(model(pixels), np.float64), weights.astype(np.float64)
     first = scores.argmax(1)
@@ -35,7 +35,7 @@ def test_of_many_linear_classes_it_is_the_nearest_border(pixels, rng):
     np.testing.assert_allclose(fool(model, pixels).l2, nearest, rtol=0.01)
 
 
-def test_at_the_ends_of_the_range_it_is_the_nearest_point_in_the_box(rng):
+def test_nearest_point_within_the_pixel_range(rng):
     """Against the exact projection on half-space and box, by bisection of its multiplier."""
     model, weights = linear(rng, scale=0.03)
     images = rng.choice([0.0, 2.0, 253.0, 255.0], (6, *SIZE)).astype(np.float32)
@@ -51,7 +51,7 @@ def test_at_the_ends_of_the_range_it_is_the_nearest_point_in_the_box(rng):
 
 
 @pytest.mark.parametrize(("name", "within"), [("lbfgs", 1.05), ("minimal", 1.001)])
-def test_the_first_attack_finds_the_border_too(name, within, pixels, rng):
+def test_minimal_attacks_find_the_boundary(name, within, pixels, rng):
     model, weights = linear(rng)
     lead, slope = margin_of(model, weights, pixels)
     found = fool(model, pixels, method=name)
@@ -60,7 +60,7 @@ def test_the_first_attack_finds_the_border_too(name, within, pixels, rng):
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
-def test_no_larger_than_the_least_size_with_which_pgd_fools(norm, pixels):
+def test_change_is_no_larger_than_that_of_pgd(norm, pixels):
     """PGD's size by bisection, as one finds it with any library that has only attacks of a given size."""
     model = small()
     minimal = fool(model, pixels, norm=norm)
@@ -73,7 +73,7 @@ def test_no_larger_than_the_least_size_with_which_pgd_fools(norm, pixels):
         assert getattr(minimal, norm)[i] <= high * 1.02
 
 
-def test_a_lead_is_what_the_wrong_class_has(pixels):
+def test_lead_of_the_wrong_class(pixels):
     model = small()
     for name in ("minimal", "lbfgs"):
         found = fool(model, pixels, method=name, lead=0.5)
@@ -84,21 +84,21 @@ def test_a_lead_is_what_the_wrong_class_has(pixels):
         assert gap.max() < 0.7 or name == "lbfgs"
 
 
-def test_each_image_is_for_itself(pixels):
+def test_images_are_independent(pixels):
     """An easy image beside hard ones keeps its own size."""
     together = fool(small(), pixels)
     alone = [fool(small(), image[None]).l2[0] for image in pixels]
     np.testing.assert_allclose(together.l2, alone, rtol=1e-3)
 
 
-def test_an_image_that_is_its_target_already_is_left(pixels):
+def test_images_of_the_target_class_are_unchanged(pixels):
     model = small()
     found = fool(model, pixels, np.asarray(model(pixels)).argmax(1))
     np.testing.assert_allclose(found.l2, 0, atol=1e-6)
     assert found.success.all()
 
 
-def test_where_nothing_can_be_done_it_says_so(rng):
+def test_constant_model_cannot_be_fooled(rng):
     """A network that does not look at the image."""
     image = keras.Input(SIZE)
     dense = layers.Dense(2, kernel_initializer="zeros")

@@ -28,7 +28,7 @@ def test_a_linear_code_is_met_within_the_box(pairs):
     np.testing.assert_allclose(found.distance, gaps[0] / gaps[1], atol=1e-5)
 
 
-def test_the_minimum_in_the_box_is_that_of_scipy(pairs):
+def test_minimum_in_the_box_agrees_with_scipy(pairs):
     """A linear code that cannot be reached: bounded least squares."""
     from scipy.optimize import lsq_linear
 
@@ -57,13 +57,13 @@ def test_no_pixel_leaves_the_box_nor_the_range(radius, pairs):
         np.testing.assert_allclose(found.distance, 1, rtol=1e-5)
 
 
-def test_more_room_brings_them_nearer(pairs):
+def test_larger_radius_gives_smaller_distance(pairs):
     near = [twin(small(), *pairs, layer="conv", radius=radius, steps=60).distance.mean() for radius in (2, 20, 255)]
     assert near == sorted(near, reverse=True)
     assert near[-1] < 0.05
 
 
-def test_one_guide_serves_all_and_chunks_do_not_count(pairs):
+def test_one_guide_for_all_and_any_batch_size(pairs):
     sources, guides = pairs
     one = twin(small(), sources, guides[:1], layer="scores", steps=20)
     two = twin(small(), sources, guides[[0, 0, 0, 0]], layer="scores", steps=20, batch_size=3)
@@ -81,7 +81,7 @@ def test_a_pair_does_not_depend_on_the_others(pairs):
     np.testing.assert_allclose(alone, found[1:2], atol=0.05)
 
 
-def test_a_range_of_its_own_changes_nothing(pairs):
+def test_other_pixel_range_gives_the_same_result(pairs):
     plain = small()
     image = keras.Input(SIZE)
     foreign = keras.Model(image, plain(image * 255))
@@ -97,7 +97,7 @@ def test_results_are_tables_and_pictures(pairs, tmp_path):
     np.testing.assert_array_equal(found.class_guide, np.asarray(small()(pairs[1])).argmax(1))
 
 
-def test_what_cannot_be_is_refused(pairs):
+def test_invalid_arguments(pairs):
     model = small()
     with pytest.raises(ValueError, match="layer"):
         twin(model, *pairs, layer="konv")

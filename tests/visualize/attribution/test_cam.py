@@ -87,7 +87,7 @@ def directly(name, model, pixels, classes):
 
 
 @pytest.mark.parametrize("cam", CAMS)
-def test_the_same_as_tf_keras_vis_where_it_works(cam, pixels, capsys):
+def test_agrees_with_tf_keras_vis(cam, pixels, capsys):
     model = flat(stride=1)  # maps of the image's size: tf-keras-vis resizes masks by corners, not by middles
     found = cam(model, pixels, [0, 3, 2], layer="last")
     expected = directly(cam.__name__, model, pixels, [0, 3, 2])
@@ -97,7 +97,7 @@ def test_the_same_as_tf_keras_vis_where_it_works(cam, pixels, capsys):
     close(found.metadata["coarse"][..., 0], expected)
 
 
-def test_score_cam_by_the_channels_that_vary_most(pixels, capsys):
+def test_score_cam_with_the_channels_of_largest_variance(pixels, capsys):
     from tf_keras_vis.scorecam import Scorecam
     from tf_keras_vis.utils.scores import CategoricalScore
 
@@ -109,7 +109,7 @@ def test_score_cam_by_the_channels_that_vary_most(pixels, capsys):
 
 @pytest.mark.parametrize("spelled", [nested, sequential, softmax_layer])
 @pytest.mark.parametrize("cam", [layer_cam, score_cam])  # Grad-CAM++ goes the way of LayerCAM
-def test_however_the_model_is_spelled(cam, spelled, plain, pixels):
+def test_models_built_in_different_ways_agree(cam, spelled, plain, pixels):
     model = spelled(plain)
     before = [np.array(w) for w in model.get_weights()]
     found = cam(model, pixels, [1, 2, 0], layer="inner/last" if spelled is nested else "last")
@@ -180,7 +180,7 @@ def test_score_cam_by_hand(plain, pixels):
 
 
 @pytest.mark.parametrize("cam", CAMS)
-def test_many_images_are_asked_as_one_by_one(cam, plain, rng):
+def test_batches_agree_with_single_images(cam, plain, rng):
     pixels, heard = rng.uniform(0, 2, (19, *SIZE, 3)).astype(np.float32), []
     classes = rng.integers(0, 4, 19)
     found = cam(plain, pixels, classes, on_progress=lambda *done: heard.append(done))
@@ -191,7 +191,7 @@ def test_many_images_are_asked_as_one_by_one(cam, plain, rng):
 
 
 @pytest.mark.parametrize("cam", [grad_cam_pp, layer_cam])
-def test_a_class_that_hears_nothing_has_an_empty_map(cam, pixels):
+def test_class_without_positive_weights_has_an_empty_map(cam, pixels):
     model = flat()
     kernel, bias = model.get_layer("scores").get_weights()
     model.get_layer("scores").set_weights([kernel * [1, 0, 1, 1], bias])
@@ -236,7 +236,7 @@ def test_guided_grad_cam_is_a_product(plain, pixels):
     close(by_score.values, found.values)
 
 
-def test_they_may_be_smoothed_and_asked_any_score(plain, pixels):
+def test_smoothgrad_and_other_scores(plain, pixels):
     close(smoothgrad(plain, pixels, 1, method=layer_cam, samples=2, noise=0).values, layer_cam(plain, pixels, 1).values)
     for cam in (grad_cam_pp, layer_cam):
         close(cam(plain, pixels, score=logit([1, 2, 1])).values, cam(plain, pixels, [1, 2, 1]).values)
@@ -264,7 +264,7 @@ def test_memory_of_score_cam_does_not_grow_with_channels(plain, pixels, monkeypa
     assert max(sizes) <= 4
 
 
-def test_what_cannot_be_is_refused(plain, pixels):
+def test_invalid_arguments(plain, pixels):
     for cam in CAMS:
         with pytest.raises(ValueError, match="`layer` should have feature maps"):
             cam(plain, pixels, 0, layer="pool")
@@ -281,7 +281,7 @@ def plus_plus_of(maps, g):
     return np.einsum("nhwc,nc->nhw", maps, weights)
 
 
-def test_how_much_rounding_may_change_grad_cam_pp(rng):
+def test_rounding_error_of_grad_cam_pp(rng):
     """At least as much as slopes that are a little off do, where that is little, and not a thousand times as much."""
     maps, g = rng.uniform(0, 1, (400, 3, 4, 2)), rng.normal(0, 1, (400, 3, 4, 2))
     g[:200] *= 0.1  # few denominators cancel
@@ -308,7 +308,7 @@ def slopes_of(*g):
 @pytest.mark.parametrize(
     ("last", "part"), [(-0.5000001, "all"), (-0.5, "all"), (-0.49995, "2%")], ids=["almost", "exactly", "nearly"]
 )
-def test_grad_cam_pp_warns_where_its_denominators_cancel(last, part):
+def test_grad_cam_pp_warns_of_canceling_denominators(last, part):
     """2 + sum(A) g = 2 + 4 g is nothing at the last place."""
     model, image = slopes_of(0.5, 0.25, 0.5, last), np.ones((1, 2, 2, 1), np.float32)
     with pytest.warns(UserWarning, match=f"grad_cam_pp is numerically unstable.*{part} of the map's largest"):
@@ -320,7 +320,7 @@ def test_grad_cam_pp_warns_where_its_denominators_cancel(last, part):
 @pytest.mark.parametrize(
     "g", [(0.5, 0.25, 0.5, 0.1), (0.5, 0.25, 0.5, -0.3), (0, 0, 0, 0), (-0.45, -0.1, 0, -0.2)], ids=str
 )
-def test_grad_cam_pp_is_silent_where_they_do_not_matter(g, recwarn):
+def test_grad_cam_pp_does_not_warn_of_negligible_denominators(g, recwarn):
     found = grad_cam_pp(slopes_of(*g), np.ones((1, 2, 2, 1), np.float32), 0, layer="last")
     assert np.isfinite(found.values).all()
     assert found.metadata["rounding"][0] < 1e-3

@@ -69,7 +69,7 @@ def test_01_probabilities_are_not_taken_for_scores(model, bare, slopes):
     same(found.values, slopes)
 
 
-def test_01_a_sure_network_has_no_empty_map():
+def test_01_confident_network_has_a_nonzero_map():
     sure = network()
     sure.get_layer("scores").kernel.assign(1000 * sure.get_layer("scores").kernel)
     assert sure(PIXELS).numpy().max() == 1
@@ -98,7 +98,7 @@ def test_03_and_14_guided_sees_relus_in_nested_models(model):
 
 
 @pytest.mark.parametrize("method", [guided_backprop, deconvnet], ids=lambda method: method.__name__)
-def test_14_relu6_lets_through_only_what_a_rule_says(method):
+def test_14_relu6_above_its_maximum(method):
     """Above 6 guided stops a signal, deconvnet does not."""
     x = keras.Input((1, 3, 1))
     unit = layers.Conv2D(1, 1, use_bias=False, kernel_initializer="ones")
@@ -124,7 +124,7 @@ def test_06_smooth_does_not_average_absolute_gradients():
     assert found.map[0, 1:3].mean() < 0.2
 
 
-def test_06_a_map_without_signal_stays_zero():
+def test_06_map_without_signal_is_zero():
     x = keras.Input(SIZE)
     model = keras.Model(x, layers.Dense(3, kernel_initializer="zeros")(layers.Flatten()(x)))
     for method in (saliency, guided_backprop):
@@ -149,7 +149,7 @@ def test_08_large_scores_do_not_overflow(method):
     same(found.values, 1e6 * method(small, PIXELS, 1).values)
 
 
-def test_09_and_17_integrated_has_its_factor_and_its_mean(bare):
+def test_09_and_17_integrated_gradients_scale(bare):
     """The sum is the change of the score, on pixels 0..255 and on 0..1."""
     for pixels in (PIXELS, PIXELS / 255):
         found = integrated_gradients(bare, pixels, 1, steps=200)
@@ -163,7 +163,7 @@ def test_10_grad_cam_finds_its_layer(model):
     np.testing.assert_array_equal(grad_cam(model, PIXELS, 1).values, grad_cam(model, PIXELS, 1, layer=last).values)
 
 
-def test_11_another_class_traces_nothing():
+def test_11_another_class_does_not_retrace():
     model = network()
     for classes in range(3):
         saliency(model, PIXELS, classes)
@@ -173,7 +173,7 @@ def test_11_another_class_traces_nothing():
     assert all(program.experimental_get_tracing_count() == 1 for program in programs.values())
 
 
-def test_12_covering_does_not_take_images_for_square_or_p_for_1_minus_p():
+def test_12_occlusion_of_non_square_images():
     """A long image in which only the last column matters, covered by the fill that is asked for."""
     x = keras.Input((3, 12, 1))
     model = keras.Model(x, layers.Dense(2, "softmax", name="end")(layers.Flatten()(x[:, :, -1:])))
@@ -198,7 +198,7 @@ def test_13_no_method_asks_for_the_softmax(method, model, bare):
 
 
 @pytest.mark.parametrize("stride", [1, 2, 3])
-def test_16_borders_are_not_less_important_for_being_covered_less(stride):
+def test_16_occlusion_is_unbiased_at_borders(stride):
     """Where each pixel counts the same, so does each pixel of the map that is whole in all patches."""
     x = keras.Input((9, 12, 1))
     model = keras.Model(x, ops.mean(x, (1, 2)))
@@ -221,7 +221,7 @@ def test_17_and_21_noise_is_a_share_of_the_range_of_each_image():
         np.testing.assert_allclose((found.values - pixels).std(), sigma, rtol=0.1)
 
 
-def test_17_guided_does_not_stop_at_the_head():
+def test_17_guided_backprop_passes_through_the_head():
     """A ReLU between dense layers is a ReLU too."""
     x = keras.Input((1, 2, 1))
     hidden = layers.Dense(2, "relu", use_bias=False, name="hidden")(layers.Flatten()(x))
@@ -234,7 +234,7 @@ def test_17_guided_does_not_stop_at_the_head():
     np.testing.assert_array_equal(guided_backprop(model, pixels, score=score).values.ravel(), [1, 0])
 
 
-def test_18_and_22_a_relu_that_is_used_twice_is_left_as_it_is(model):
+def test_18_and_22_shared_relus_are_not_modified(model):
     """By several images at once, as one by one."""
     relu = next(layer for layer in model.layers if isinstance(layer, layers.ReLU))
     before = dict(vars(relu))

@@ -37,7 +37,7 @@ def probability(case, images):
     return 1 / (1 + np.exp(-(images[..., 0] * case.weights).sum((1, 2))))
 
 
-def test_no_ranking_beats_that_of_the_exact_contributions(case, rng):
+def test_exact_contributions_have_the_best_ranking(case, rng):
     classes = (0, 0)
     deleting = case.weights * (case.images[..., 0] - 127.5)
     inserting = case.weights * (case.images - blur_images(case.images, 5.0))[..., 0]
@@ -49,7 +49,7 @@ def test_no_ranking_beats_that_of_the_exact_contributions(case, rng):
         assert (most > areas.insertion).all()
 
 
-def test_the_ends_are_the_image_and_what_replaces_it(case, rng):
+def test_curves_start_at_the_image_and_end_at_the_replacement(case, rng):
     found = curves(case.model, given(rng.random((2, SIDE, SIDE)), case.images), classes=[0, 0])
     assert found.shares[[0, -1]].tolist() == [0, 1]
     image = probability(case, case.images)
@@ -130,7 +130,7 @@ def test_a_constant_map_is_ranked_at_random(case):
     np.testing.assert_array_equal(found.gain, 0)
 
 
-def test_choose_puts_the_better_method_first(case):
+def test_choose_ranks_the_better_method_first(case):
     seen = []
 
     def exact(model, images, classes=None):
@@ -152,7 +152,7 @@ def test_choose_puts_the_better_method_first(case):
     assert table.set_index("method").loc["random", ["gain", "low", "high"]].tolist() == [0, 0, 0]
 
 
-def test_choose_takes_the_likeliest_classes(case):
+def test_choose_uses_the_predicted_classes(case):
     seen = []
 
     def method(model, images, classes=None):
@@ -191,7 +191,7 @@ def test_errors(case, change, message):
         curves(case.model, **{"attribution": given(np.ones((2, SIDE, SIDE)), case.images)} | change)
 
 
-def test_choose_refuses_other_images(case):
+def test_choose_rejects_attributions_of_other_images(case):
     other = given(np.ones((2, SIDE, SIDE)), case.images + 1)
     own = given(np.ones((2, SIDE, SIDE)), case.images)
     with pytest.raises(ValueError, match="same images"):

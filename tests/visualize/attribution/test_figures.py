@@ -60,7 +60,7 @@ def test_a_row_an_image_with_map_and_overlay(figures):
     assert all(f"photo{i}.jpg" in said and found.title(i) in said for i in range(figures))
 
 
-def test_more_than_twelve_images_are_cut_with_a_note():
+def test_at_most_twelve_images_with_a_note():
     figure = made(noise(14, 4, 4, 1)).plot()
     assert len(axes_titled(figure, "map")) == 12
     assert any("12 of 14 images" in text for text in texts(figure))
@@ -101,7 +101,7 @@ def test_few_values_are_not_clipped_away():
 
 @pytest.mark.parametrize("value", [0, 2.5])
 @pytest.mark.parametrize("rule", [None, "guided"])
-def test_a_map_of_one_value_is_hatched_with_it(value, rule):
+def test_constant_map_is_hatched(value, rule):
     figure = made(np.full((1, 6, 6, 1), value), rule=rule).plot()
     hatched = [patch for patch in figure.findobj(Rectangle) if patch.get_hatch()]
     expected = value == 0 or rule is None
@@ -110,7 +110,7 @@ def test_a_map_of_one_value_is_hatched_with_it(value, rule):
         assert f"{value:g}" in texts(figure)
 
 
-def test_what_is_no_number_is_magenta():
+def test_nan_is_magenta():
     values = noise(1, 8, 8, 1)
     values[0, 2, 3] = np.nan
     values[0, 5, 5] = np.inf
@@ -152,7 +152,7 @@ def test_signals_are_drawn_beside_the_image_without_a_map():
     ids=["0 to 255", "0 to 1", "-1 to 1", "mean removed"],
 )
 @pytest.mark.parametrize("channels", [1, 3])
-def test_images_are_shown_by_their_own_range(low, high, said, channels):
+def test_images_are_scaled_by_their_range(low, high, said, channels):
     share = np.random.default_rng(0).uniform(0, 1, (2, 5, 7, channels))
     share[0, 0, 0], share[0, 0, 1] = 0, 1
     shown, words = display_images(low + share * (high - low))
@@ -239,7 +239,7 @@ def units(each, of, size=(12, 16)):
     return found
 
 
-def test_patches_are_cut_as_the_unit_sees_them():
+def test_patches_are_cropped_to_the_receptive_field():
     image = np.random.default_rng(0).uniform(size=(12, 16, 3))
     part = crop_box(image, (-2, 3, 4, 9))
     assert part.shape == (6, 6, 3)
@@ -255,7 +255,7 @@ def test_a_units_images_are_a_block_the_strongest_first():
     assert len(axes_titled(figure, "unit 7")) == len(axes_titled(figure, "unit 2")) == 1
 
 
-def test_units_of_each_image_are_drawn_beside_it():
+def test_units_are_drawn_next_to_their_image():
     found = units([7, 2, 2, 5], [0, 0, 1, 1])
     figure = found.plot()
     assert len(axes_titled(figure, "image")) == 4

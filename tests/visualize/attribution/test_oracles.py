@@ -188,7 +188,7 @@ def test_smooth_is_the_mean_gradient_of_the_images_with_its_noise(models):
     close(found.map, np.abs(total).max(-1))
 
 
-def test_gradient_of_a_probability_is_that_of_the_scores_against_their_mean(models):
+def test_gradient_of_a_probability_by_hand(models):
     """dp_c = p_c (dS_c - sum_k p_k dS_k)."""
     small = PIXELS / 20  # where p is not 0 or 1
     p = signals.softmax(signals.forwards(NET, small)[-1])
@@ -197,7 +197,7 @@ def test_gradient_of_a_probability_is_that_of_the_scores_against_their_mean(mode
     close(saliency(models["layers.ReLU"], small, probability(1)).values, expected, 1e-5)
 
 
-def test_gradient_is_what_differences_in_float64_say(models, rng):
+def test_gradient_agrees_with_float64_differences(models, rng):
     model, step = models["activation='relu'"], 1e-4
     copy = rebuild_model(model, "float64")
     exact = keras.Model(copy.input, copy.layers[-2].output)  # without the softmax
@@ -232,7 +232,7 @@ def gated(x):
 
 @pytest.mark.parametrize("method", [guided_backprop, deconvnet], ids=lambda method: method.__name__)
 @pytest.mark.parametrize("middle", MIDDLES)
-def test_rule_knows_other_relus_gates_and_response_norm(middle, method):
+def test_rules_with_other_relus_gates_and_response_norm(middle, method):
     by_keras, by_numpy = MIDDLES[middle]
     image = keras.Input((8, 7, 2))
     x = layers.MaxPooling2D(3, 2)(by_keras(conv(FIRST, padding="same")(image)))
@@ -243,7 +243,7 @@ def test_rule_knows_other_relus_gates_and_response_norm(middle, method):
 
 
 @pytest.mark.parametrize("method", [guided_backprop, deconvnet], ids=lambda method: method.__name__)
-def test_rule_takes_the_first_of_equal_maxima_of_a_whole_map(method):
+def test_rules_use_the_first_of_equal_maxima(method):
     weights, last = (DRAW.uniform(0.1, 1, (1, 1, 2, 4)),), (DRAW.uniform(0.1, 1, (4, 3)), np.ones(3))
     tiled = np.tile(DRAW.uniform(1, 9, (1, 2, 3, 2)), (1, 3, 2, 1)).astype(np.float32)
     image = keras.Input((6, 6, 2))
@@ -263,7 +263,7 @@ def linear():
     return keras.Model(image, dense((LINEAR.reshape(-1, 3), DRAW.normal(0, 1, 3)))(layers.Flatten()(image)))
 
 
-def test_linear_model_has_its_weights_for_every_signal(linear):
+def test_linear_model_returns_its_weights(linear):
     pixels = DRAW.uniform(0, 255, (2, 6, 5, 2)).astype(np.float32)
     w = np.stack([LINEAR[..., 1], LINEAR[..., 2]])
     close(saliency(linear, pixels, [1, 2]).map, np.abs(w).max(-1))
@@ -277,7 +277,7 @@ def test_linear_model_has_its_weights_for_every_signal(linear):
     assert (exact.metadata["completeness"] < 1e-4).all()
 
 
-def test_covering_a_linear_model_takes_away_what_is_covered(linear):
+def test_occlusion_of_a_linear_model(linear):
     pixels = DRAW.uniform(0, 255, (2, 6, 5, 2)).astype(np.float32)
     lost = (np.stack([LINEAR[..., 1], LINEAR[..., 2]]) * (pixels - np.array([7, 9]))).sum(-1)
     close(occlusion(linear, pixels, [1, 2], patch=1, stride=1, fill=(7, 9)).map, lost, 5e-6)
@@ -307,7 +307,7 @@ def test_quadratic_model_is_smoothed_without_bias_and_integrated_exactly():
     assert np.abs(gap).mean() > 0.3 * (sigma / np.sqrt(n)).mean()  # and there is noise
 
 
-def test_deconvnet_grows_with_the_value_that_it_starts_from():
+def test_deconvnet_scales_with_its_start_value():
     """Twice the weights of a unit: twice the value to start from, and twice what each of it is worth."""
     maps = []
     for scale in (1, 2):
@@ -318,7 +318,7 @@ def test_deconvnet_grows_with_the_value_that_it_starts_from():
     np.testing.assert_array_equal(maps[1], 4 * maps[0])
 
 
-def test_deconvnet_reaches_only_the_pixels_that_the_switches_remember():
+def test_deconvnet_follows_the_pooling_switches():
     hot = np.zeros((1, 8, 6, 1), np.float32)
     for i in range(4):
         for j in range(3):
@@ -330,7 +330,7 @@ def test_deconvnet_reaches_only_the_pixels_that_the_switches_remember():
     np.testing.assert_array_equal(found != 0, hot != 0)
 
 
-def test_covering_changes_nothing_where_nothing_is_seen():
+def test_occlusion_of_a_constant_model_is_zero():
     image = keras.Input((6, 5, 2))
     model = keras.Model(image, dense((np.zeros((60, 3)), np.array([1.0, 2, 3])))(layers.Flatten()(image)))
     found = occlusion(model, DRAW.uniform(0, 255, (1, 6, 5, 2)).astype(np.float32))
@@ -338,7 +338,7 @@ def test_covering_changes_nothing_where_nothing_is_seen():
     np.testing.assert_array_equal(found.values, 0)
 
 
-def test_covering_finds_planted_objects():
+def test_occlusion_finds_planted_objects():
     """Two objects, each the class of a detector that wants all of it: p falls where one is touched, the other wins."""
     objects = np.where(DRAW.uniform(0, 1, (2, 3, 3)) > 0.5, 1.0, -1.0)
     objects[:, 1, 1] = 1, -1
@@ -373,7 +373,7 @@ def test_integrated_gradients_are_complete_on_a_trained_network(shared):
 
 
 @pytest.mark.parametrize("method", [guided_backprop, deconvnet], ids=lambda method: method.__name__)
-def test_where_a_signal_starts_is_said_once_and_rightly(method, models):
+def test_invalid_signal_arguments(method, models):
     model = models["layers.ReLU"]
     with pytest.raises(ValueError, match="`layer` and `score` are alternatives"):
         method(model, PIXELS, layer="pool", score=probability(1))

@@ -89,7 +89,7 @@ def edges(model, images, classes=None):
     return given(np.hypot(*along), images, "edges")
 
 
-def test_the_gradient_forgets_and_passes(model, images):
+def test_gradient_passes(model, images):
     found = sanity(model, images, method=gradient)
     assert found.passes
     last = found.table.iloc[-1]
@@ -98,7 +98,7 @@ def test_the_gradient_forgets_and_passes(model, images):
     assert "depends on the trained weights" in str(found)
 
 
-def test_edges_stay_and_fail(model, images):
+def test_edge_detector_fails(model, images):
     found = sanity(model, images, method=edges)
     assert not found.passes
     np.testing.assert_allclose(found.table[["rank_correlation", "signed_rank_correlation", "ssim"]], 1)
@@ -139,7 +139,7 @@ def learned_weights(model):
     return {name: layer.get_weights() for name, layer in trainable_layers(model).items()}
 
 
-def test_the_model_stays_as_it_is_also_when_the_method_fails(model, images):
+def test_model_is_unchanged_even_after_an_error(model, images):
     before, frozen = model.get_weights(), model.layers[1]
     frozen.trainable = False
     calls = []
@@ -221,7 +221,7 @@ def test_weights_without_an_initializer_are_shuffled(rng):
     np.testing.assert_array_equal(np.sort(shuffled), np.sort(values))
 
 
-def test_a_deep_network_is_cut_at_a_dozen_layers():
+def test_deep_networks_are_randomized_at_twelve_layers():
     learned = {f"layer{i}": SimpleNamespace(weights=[np.zeros((2, 2))[: 1 + i % 2].squeeze()]) for i in range(80)}
     cuts = layers_to_randomize(learned, None)
     assert len(cuts) == 12
@@ -289,7 +289,7 @@ def test_errors(model, images):
         sanity(flat, np.zeros((1, 4, 4, 1)), method=gradient)
 
 
-def test_the_method_is_asked_for_by_name(model, images):
+def test_method_is_a_keyword_argument(model, images):
     """The model comes first, as everywhere, and an error says what a method is."""
     with pytest.raises(TypeError, match="method"):
         sanity(model, images)

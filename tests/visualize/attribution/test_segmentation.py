@@ -39,7 +39,7 @@ def test_a_disc_is_found(place, channels, rng):
     assert found.areas[0] == pytest.approx(mask.mean(), rel=0.05)
 
 
-def test_the_same_each_time_whatever_was_drawn_before(rng):
+def test_result_does_not_depend_on_the_random_state(rng):
     import cv2
 
     given = painted(np.stack([disc(30, 30, 14), disc(40, 40, 20)]), rng)
@@ -51,7 +51,7 @@ def test_the_same_each_time_whatever_was_drawn_before(rng):
     np.testing.assert_array_equal(first.masks[1], alone.masks[0])
 
 
-def test_only_the_largest_part_stays(rng):
+def test_only_the_largest_component_is_kept(rng):
     large, small = disc(26, 26, 16), disc(60, 60, 7)
     found = segment(*painted((large | small)[None], rng))
     assert overlap(found.masks[0], large) > 0.95
@@ -80,7 +80,7 @@ def test_seeds_of_a_map_that_is_mostly_zero():
     np.testing.assert_array_equal(seed_pixels(values, 0.95, 0.30), np.where(values > 0, 1, -1))
 
 
-def test_a_constant_map_finds_nothing_and_spares_the_others(rng):
+def test_constant_map_has_an_empty_mask(rng):
     mask = disc(36, 36, 18)
     maps, images = painted(np.stack([mask, mask]), rng)
     maps[0] = 3.0
@@ -91,7 +91,7 @@ def test_a_constant_map_finds_nothing_and_spares_the_others(rng):
     assert overlap(found.masks[1], mask) > 0.95
 
 
-def test_nothing_is_found_where_the_colors_are_the_same(rng):
+def test_uniform_colors_give_an_empty_mask(rng):
     maps, _ = painted(disc(36, 36, 18)[None], rng)
     assert segment(maps, np.full((1, SIZE, SIZE, 3), 90.0)).has_object.tolist() == [False]
 
@@ -112,7 +112,7 @@ def test_the_sign_of_a_map_does_not_count_and_attributions_are_taken(rng):
     assert found.names == ("disc.jpg",)
 
 
-def test_what_is_given_stays_as_it_is(rng):
+def test_inputs_are_not_modified(rng):
     maps, images = painted(disc(36, 36, 18)[None], rng)
     before = maps.copy(), images.copy()
     segment(maps, images)

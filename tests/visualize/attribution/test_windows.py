@@ -45,7 +45,7 @@ def compare(model, names, patch, corners, image, chunk=4):
 
 
 @pytest.mark.parametrize("name", rows({"tiny_vgg", "tiny_inception"}, ["tiny_vgg", "tiny_inception", *CUSTOM]))
-def test_scores_and_early_maps_are_those_of_whole_passes(name, rng):
+def test_scores_and_maps_equal_full_forward_passes(name, rng):
     model = build_model(name)
     vary(model, rng)
     planned = compare(model, ["logits", "stage1"], (7, 6), CORNERS, rng.uniform(0, 255, (32, 32, 3)))
@@ -136,7 +136,7 @@ WHOLE = {  # what must not run on windows
 
 
 @pytest.mark.parametrize("last", WHOLE.values(), ids=WHOLE)
-def test_what_is_not_the_same_everywhere_runs_on_whole_maps(last, rng):
+def test_position_dependent_layers_run_on_whole_maps(last, rng):
     model = network(last)
     end = build_graph(model).nodes[-1].name
     planned = compare(model, [end], (5, 5), [(3, 4), (20, -2)], rng.uniform(0, 1, (24, 24, 3)))
@@ -165,7 +165,7 @@ def test_windows_of_vgg16_by_hand():
         pytest.param(lambda: keras.Sequential([keras.Input((8,)), layers.Dense(2)]), (2, 2), id="no image"),
     ],
 )
-def test_no_plan_where_it_does_not_pay(model, patch):
+def test_no_plan_without_a_gain(model, patch):
     assert locality.plan_windows(model(), patch, [(0, 0), (4, 4)]) is None
 
 
@@ -181,7 +181,7 @@ def test_read_lays_windows_over_the_clean_map_bit_by_bit(empty, rng):
     np.testing.assert_array_equal(locality.gather_regions(clean, dirty, at, start, (6, 8), empty), wanted)
 
 
-def test_beyond_the_windows_maps_are_those_of_the_clean_image(rng):
+def test_outside_the_windows_maps_equal_the_clean_image(rng):
     model = build_model("tiny_vgg")
     corners = [(0, 0), (24, 26), (13, 5), (40, 40)]  # the last one misses the image
     planned = locality.plan_windows(model, (5, 5), corners, least=0)
@@ -228,7 +228,7 @@ def test_sizes_may_be_open_and_colors_any(rng):
         locality.plan_windows(model, (3, 9), corners)
 
 
-def test_the_model_stays_as_it_is(rng):
+def test_model_is_unchanged(rng):
     model, image = build_model("tiny_vgg"), rng.uniform(0, 255, (32, 32, 3)).astype("float32")
     before = model.get_config(), [weight.numpy() for weight in model.weights], model(image[None])
     planned = locality.plan_windows(model, (4, 4), [(3, 3)], least=0)

@@ -63,7 +63,7 @@ def test_scores_are_those_before_the_softmax(how, rng):
     np.testing.assert_allclose(found.map, np.abs(slopes).max(-1), rtol=1e-4, atol=1e-7)
 
 
-def test_a_softmax_by_hand_is_asked_for_the_logarithm_of_p(rng):
+def test_softmax_by_hand_uses_log_probabilities(rng):
     model, cut = ended("by hand")
     pixels = rng.uniform(0, 1, (2, 8, 10, 2)).astype(np.float32)
     log_p = keras.Model(cut.input, ops.log_softmax(cut.output))
@@ -86,7 +86,7 @@ def test_numbers_do_not_depend_on_the_chunk(rng):
     np.testing.assert_allclose(alone.values[0], smoothgrad(model, pixels, 1, samples=7).values[1], rtol=1e-4, atol=1e-6)
 
 
-def test_a_second_call_traces_nothing(rng):
+def test_second_call_does_not_retrace(rng):
     model, _ = ended("layer")
     pixels = rng.uniform(0, 255, (5, 8, 10, 2)).astype(np.float32)
     saliency(model, pixels, 0)
@@ -109,7 +109,7 @@ def test_a_changed_activation_is_seen(rng):
     assert not np.allclose(changed, saliency(model, pixels, 0).values)
 
 
-def test_a_probe_goes_with_its_model():
+def test_lens_is_freed_with_its_model():
     import gc
     import weakref
 
@@ -136,7 +136,7 @@ def test_scores_add_subtract_scale_and_print(rng):
     assert str(score) == "2 logit 1 - logit of the class of each image"
 
 
-def test_classes_that_cannot_be_are_refused(rng):
+def test_invalid_classes(rng):
     model, _ = ended("layer")
     pixels = np.zeros((2, 8, 10, 2), np.float32)
     for classes in (5, -1, [0, 1, 2], 0.5, [[0, 1]]):
@@ -148,7 +148,7 @@ def test_classes_that_cannot_be_are_refused(rng):
         deconvnet(model, pixels, layer="conf")
 
 
-def test_images_may_come_in_many_ways(rng):
+def test_image_types(rng):
     model, _ = ended("layer")
     array = rng.integers(0, 256, (8, 10, 2), dtype=np.uint8)
     asked = lens(model)
@@ -174,7 +174,7 @@ def test_scores_of_tf_keras_vis_and_functions_are_taken(rng):
         saliency(model, pixels, score=lambda out: out)
 
 
-def test_chunks_are_halved_where_memory_runs_out(rng, monkeypatch):
+def test_out_of_memory_halves_the_chunks(rng, monkeypatch):
     model, _ = ended("layer")
     pixels = rng.uniform(0, 255, (1, 8, 10, 2)).astype(np.float32)
     wanted = smoothgrad(model, pixels, 1, samples=12).values
@@ -197,7 +197,7 @@ def test_chunks_are_halved_where_memory_runs_out(rng, monkeypatch):
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-7)
 
 
-def test_who_is_told_may_end_it(rng):
+def test_on_progress_can_stop(rng):
     model, _ = ended("layer")
     heard = []
 
@@ -211,7 +211,7 @@ def test_who_is_told_may_end_it(rng):
     assert heard == [(2, 10), (4, 10)]
 
 
-def test_any_method_may_be_smoothed(rng):
+def test_smoothgrad_of_any_method(rng):
     model, _ = ended("layer")
     pixels = rng.uniform(0, 255, (2, 8, 10, 2)).astype(np.float32)
     fast = smoothgrad(model, pixels, 1, samples=3)
@@ -226,7 +226,7 @@ def test_any_method_may_be_smoothed(rng):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_function_is_differentiated_in_the_precision_of_what_it_is_given(dtype, rng):
+def test_score_functions_keep_their_precision(dtype, rng):
     x, weights = (rng.normal(size=(3, 4)).astype(dtype) for _ in range(2))
     value, gradient = with_gradient(lambda x, weights: ops.sum(weights * x**3))(x, weights)
     assert value.dtype == gradient.dtype == dtype

@@ -87,7 +87,7 @@ READ = {
 
 
 @pytest.mark.parametrize("what", READ)
-def test_a_probe_is_asked_as_the_network_with_its_scaling_inside(what, pair, pixels):
+def test_lens_with_preprocess_equals_scaling_inside_the_model(what, pair, pixels):
     asked, whole = pair
     same(READ[what](asked, pixels), READ[what](whole, pixels))
 
@@ -133,7 +133,7 @@ def called(name, nested):
 
 @pytest.mark.parametrize("nested", [False, True], ids=["flat", "nested"])
 @pytest.mark.parametrize("name", ["logits", "probs", "input"])
-def test_a_layer_comes_before_what_is_read_of_every_network_by_its_name(name, nested, rng):
+def test_layers_named_logits_probs_or_input_take_precedence(name, nested, rng):
     model = called(name, nested)
     x = rng.uniform(0, 255, (2, 4, 4, 1)).astype(np.float32)
     first, bias, last, offset = (w.numpy().astype(np.float64) for w in model.weights)
@@ -151,7 +151,7 @@ def test_a_layer_comes_before_what_is_read_of_every_network_by_its_name(name, ne
 
 
 @pytest.mark.parametrize("name", ["logits", "probs", "input"])
-def test_where_no_layer_has_that_name_every_network_has_it(name, pair, pixels):
+def test_logits_probs_and_input_exist_for_every_network(name, pair, pixels):
     _, whole = pair
     found = activation_maps(whole, pixels, name)
     assert found.layer == name
@@ -173,7 +173,7 @@ def test_probabilities_of_a_single_sigmoid_are_those_of_two_classes(number, pixe
     same(saliency(model, pixels, score=log_probability(number)).scores, np.log(expected))
 
 
-def test_the_output_is_the_call_that_gives_it():
+def test_output_is_the_call_that_returns_it():
     """A layer that another model used first, and that is called again later."""
     shared = layers.Dense(4, name="shared")
     keras.Model(other := keras.Input((4,)), shared(other))

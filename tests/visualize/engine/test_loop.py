@@ -52,7 +52,7 @@ def same(found, expected):
 
 
 @pytest.mark.parametrize("batch", [None, 1, 2, 3])
-def test_loop_is_a_loop(asked, case, batch):
+def test_loop_agrees_with_a_python_loop(asked, case, batch):
     found = iterate(asked, LOOP, *case, batch_size=batch)
     x, said = by_hand(*case)
     same(found.state["x"], x)
@@ -65,7 +65,7 @@ def test_chunks_change_no_bit(asked, case):
         np.testing.assert_array_equal(whole.state[name], parts.state[name])
 
 
-def test_what_is_given_is_not_changed(asked, case):
+def test_inputs_are_not_modified(asked, case):
     before = tf.nest.map_structure(np.copy, case)
     iterate(asked, LOOP, *case)
     for old, new in zip(tf.nest.flatten(before), tf.nest.flatten(case), strict=True):
@@ -73,7 +73,7 @@ def test_what_is_given_is_not_changed(asked, case):
 
 
 @pytest.mark.parametrize("batch", [None, 2])
-def test_some_rows_alone(asked, case, batch):
+def test_selected_rows_only(asked, case, batch):
     rows = np.array([True, False, True, True, False])
     found = iterate(asked, LOOP, *case, rows=rows, batch_size=batch)
     x, said = by_hand(*case)
@@ -83,14 +83,14 @@ def test_some_rows_alone(asked, case, batch):
 
 @pytest.mark.parametrize("batch", [None, 2])
 @pytest.mark.parametrize("keep", [(1, STRETCH, STRETCH + 3, STEPS), (3,)], ids=str)
-def test_kept_states_are_the_ends_of_shorter_loops(asked, case, keep, batch):
+def test_snapshots_equal_the_ends_of_shorter_loops(asked, case, keep, batch):
     found = iterate(asked, LOOP, *case, snapshots=keep, batch_size=batch)
     assert len(found.snapshots) == len(keep)
     for k, kept in zip(keep, found.snapshots, strict=True):
         same(kept["x"], by_hand(*case, steps=k)[0])
 
 
-def test_a_chunk_that_is_over_ends_and_others_go_on(asked, case):
+def test_finished_chunks_stop_and_others_continue(asked, case):
     first, told = np.arange(COUNT) < 2, []
     half = by_hand(*case, steps=STRETCH)[0][:2]
     found = iterate(
@@ -110,7 +110,7 @@ def test_a_chunk_that_is_over_ends_and_others_go_on(asked, case):
     assert told[-1] == (COUNT * STEPS, COUNT * STEPS)
 
 
-def test_tell_hears_of_all_steps_of_all_images(asked, case):
+def test_on_progress_counts_all_steps(asked, case):
     told = []
     iterate(asked, LOOP, *case, batch_size=2, on_progress=lambda done, total, what: told.append((done, total)))
     done = [each for each, _ in told]
@@ -120,7 +120,7 @@ def test_tell_hears_of_all_steps_of_all_images(asked, case):
     assert done[-1] == COUNT * STEPS
 
 
-def test_tell_may_raise_to_end_it(asked, case):
+def test_on_progress_can_stop_the_loop(asked, case):
     def on_progress(done, total, what):
         raise KeyboardInterrupt
 
@@ -139,7 +139,7 @@ def test_compiled_once_for_any_number_of_images_and_steps(asked, case):
     assert next(iter(asked.programs.values())).experimental_get_tracing_count() == 1
 
 
-def test_memory_that_is_short_halves_the_chunks(asked, case, monkeypatch):
+def test_out_of_memory_halves_the_chunks(asked, case, monkeypatch):
     sizes, whole = [], looping.run_chunk
 
     def short(probe, loop, state, *rest):
@@ -157,14 +157,14 @@ def test_memory_that_is_short_halves_the_chunks(asked, case, monkeypatch):
 
 
 @pytest.mark.parametrize(("batch", "sizes"), [(1, [2, 2, 1]), (3, [2, 2, 1]), (4, [4, 1]), (9, [5])], ids=str)
-def test_groups_are_never_parted(asked, case, monkeypatch, batch, sizes):
+def test_groups_stay_in_one_chunk(asked, case, monkeypatch, batch, sizes):
     found, whole = [], looping.run_chunk
     monkeypatch.setattr(looping, "run_chunk", lambda *given: found.append(len(given[2]["x"])) or whole(*given))
     same(iterate(asked, LOOP, *case, batch_size=batch, group=2).state["x"], by_hand(*case)[0])
     assert found == sizes
 
 
-def test_memory_that_is_short_parts_no_group(asked, case, monkeypatch):
+def test_out_of_memory_keeps_groups_together(asked, case, monkeypatch):
     def short(*given):
         sizes.append(len(given[2]["x"]))
         raise tf.errors.ResourceExhaustedError(None, None, "no memory")
@@ -176,7 +176,7 @@ def test_memory_that_is_short_parts_no_group(asked, case, monkeypatch):
     assert sizes == [4, 2]
 
 
-def test_memory_that_is_short_for_one_image_is_told(asked, case, monkeypatch):
+def test_out_of_memory_for_one_image_is_an_error(asked, case, monkeypatch):
     def short(*_):
         raise tf.errors.ResourceExhaustedError(None, None, "no memory")
 
@@ -185,7 +185,7 @@ def test_memory_that_is_short_for_one_image_is_told(asked, case, monkeypatch):
         iterate(asked, LOOP, *case)
 
 
-def test_a_network_is_looked_at_and_its_gradient_taken_within_the_loop(asked, rng):
+def test_network_and_gradient_inside_the_loop(asked, rng):
     """Up a linear score by steps of its weights, each image its own class."""
     classes = [2, 0, 1, 1, 2]
 

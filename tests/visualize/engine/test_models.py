@@ -114,7 +114,7 @@ def test_an_output_is_chosen(pixels):
         np.testing.assert_array_equal(saliency(lens(listed, output=output), pixels, 1).values, found.values)
 
 
-def test_auxiliary_classifiers_are_not_asked():
+def test_auxiliary_classifiers_are_ignored():
     model = build_model("tiny_googlenet", aux=True)
     assert len(model.outputs) > 1
     assert lens(model).output.name == "probs"
@@ -141,7 +141,7 @@ def test_an_input_is_chosen(pixels, rng):
         assert np.isfinite(found.values).all()
 
 
-def test_one_sigmoid_speaks_for_class_1_and_against_class_0(pixels):
+def test_single_sigmoid_explains_both_classes(pixels):
     x = image()
     maps = trunk()(layers.Rescaling(1 / 255)(x))
     model = keras.Model(x, layers.Dense(1, "sigmoid")(layers.Flatten()(maps)))
@@ -165,7 +165,7 @@ def test_one_sigmoid_speaks_for_class_1_and_against_class_0(pixels):
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-def test_half_precision_says_what_its_twin_says(policy, pixels):
+def test_half_precision_agrees_with_float32(policy, pixels):
     keras.config.set_dtype_policy(policy)
     try:
         half = scaling_inside()
@@ -194,7 +194,7 @@ def test_small_gradients_survive_float16(pixels):
     assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.99
 
 
-def test_preprocess_is_part_of_what_is_differentiated(pixels):
+def test_gradients_pass_through_preprocess(pixels):
     model = sequential_inside()
     asked = lens(model, preprocess=lambda x: (x[..., ::-1] - 100.0) / 58.0)
     scaled = lambda x, training: model((x[..., ::-1] - 100.0) / 58.0, training=training)  # noqa: E731
@@ -218,7 +218,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_refused_with_a_reason(kind, pixels):
+def test_unsupported_models_are_rejected(kind, pixels):
     make, reason = REFUSED[kind]
     with pytest.raises(ValueError, match=reason):
         saliency(make(), pixels, 0)
@@ -284,7 +284,7 @@ def chance():
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_model_and_chance_are_as_before(method, used, pixels):
+def test_model_and_random_state_are_unchanged(method, used, pixels):
     keras.utils.set_random_seed(5)
     expected = chance()
     before, own = snapshot(used, pixels), pixels.copy()
@@ -316,7 +316,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_model_is_as_before_when_something_is_raised(what, used, pixels):
+def test_model_is_unchanged_after_an_error(what, used, pixels):
     method, options, error = WRONG[what]
     before = snapshot(used, pixels)
     with pytest.raises(error):

@@ -46,7 +46,7 @@ def pointed():
     return model
 
 
-def test_the_box_is_where_the_strongest_unit_looks():
+def test_box_is_the_receptive_field_of_the_strongest_unit():
     image = np.full((1, 12, 12, 3), 10, np.float32)
     image[0, 5, 7, 1] = 200  # green: unit 2, row 2, column 3, which begins at pixel (4, 6)
     found = activation_maps(pointed(), image, "conv")
@@ -100,7 +100,7 @@ def test_vectors_and_open_sizes(rng):
     assert vector.plot().axes
 
 
-def test_photos_are_cut(shared):
+def test_photos_are_resized_and_cropped(shared):
     photo = next(iter(sorted(shared("data", "imagenet_sample").glob("*.jpg"))))
     model = build_model("tiny_vgg")
     found = activation_maps(model, [photo], "stage1")

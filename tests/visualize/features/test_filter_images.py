@@ -96,7 +96,7 @@ def test_scales(rng):
 
 
 @pytest.mark.parametrize("fold", [True, False], ids=["folded", "as stored"])
-def test_a_bgr_network_is_drawn_as_the_rgb_one_with_its_kernel_flipped(fold, rng):
+def test_bgr_kernels_are_shown_as_rgb(fold, rng):
     bgr, rgb = vary(first(Scale(bgr=True, std=2.0)), rng), first(Scale(std=2.0))
     rgb.get_layer("first").set_weights([stored(bgr)[:, :, ::-1], np.zeros(6)])
     one, other = (filter_images(model, fold=fold) for model in (bgr, rgb))
@@ -104,7 +104,7 @@ def test_a_bgr_network_is_drawn_as_the_rgb_one_with_its_kernel_flipped(fold, rng
     np.testing.assert_allclose(one.kernel, stored(rgb) / (2 if fold else 1), atol=1e-6)
 
 
-def test_what_is_not_linear_is_left(rng):
+def test_nonlinear_scaling_is_not_folded(rng):
     model = vary(first(layers.Lambda(lambda x: x * x)), rng)
     found = filter_images(model)
     np.testing.assert_array_equal(found.kernel, stored(model))
@@ -116,7 +116,7 @@ def test_zeros_around_the_image_do_not_matter(rng):
     np.testing.assert_allclose(filter_images(model).kernel, stored(model) / 2, rtol=1e-5, atol=1e-7)
 
 
-def test_a_norm_that_others_pass_by_is_not_folded(rng):
+def test_norm_with_a_bypass_is_not_folded(rng):
     inputs = keras.Input((SIDE, SIDE, 3))
     x = layers.Conv2D(6, 5, name="first")(inputs)
     model = keras.Model(inputs, layers.Add()([layers.BatchNormalization()(x), x]))

@@ -43,7 +43,7 @@ def test_planted_gabors_are_recovered(size, colors, rng):
     np.testing.assert_allclose(found.share, 1)
 
 
-def test_all_parameters_of_one():
+def test_all_parameters_of_one_fit():
     y, x = np.mgrid[:11, :11] - 5.0
     along = x - 0.5  # upright stripes
     plane = 3 * np.exp(-(along**2 / (2 * 2.0**2) + (y + 1) ** 2 / (2 * 3.0**2))) * np.cos(2 * np.pi * along / 5 + 0.7)
@@ -83,7 +83,7 @@ def test_derivatives(rng):
     np.testing.assert_allclose(gabor_and_derivatives(at, places)[1].T, expected, atol=1e-5)
 
 
-def test_the_strongest_color_is_the_principal_one(rng):
+def test_principal_plane_is_the_strongest_color(rng):
     plane, color = rng.normal(size=(5, 5)), np.array([0.6, 0.0, 0.8])
     found, share = principal_plane(plane[..., None] * color)
     np.testing.assert_allclose(found, plane)

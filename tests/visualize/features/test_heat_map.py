@@ -85,7 +85,7 @@ CASES = [(nested, head) for head in HEADS] + [(functional, "dense"), (sequential
 
 
 @pytest.mark.parametrize(("spelling", "head"), CASES, ids=lambda case: getattr(case, "__name__", case))
-def test_on_its_own_size_the_map_is_the_classifiers_logits(head, spelling, rng):
+def test_map_of_the_input_size_equals_the_classifier(head, spelling, rng):
     model = randomized(spelling(trunk(), HEADS[head]("softmax")), rng)
     linear = functional(trunk(), HEADS[head]("linear"))
     linear.set_weights(model.get_weights())
@@ -102,7 +102,7 @@ def test_on_its_own_size_the_map_is_the_classifiers_logits(head, spelling, rng):
 
 
 @pytest.mark.parametrize("head", ["average", "maximum", "dense", "dense-norm-dense"])
-def test_without_padding_each_place_is_the_classifier_on_its_window(head, rng):
+def test_each_position_equals_the_classifier_on_its_window(head, rng):
     model = randomized(functional(trunk("valid"), HEADS[head]("softmax")), rng)
     image = rng.integers(0, 256, (33, 30, 3), dtype=np.uint8)
     slide = heat_map(model, image).maps[0]
@@ -117,7 +117,7 @@ def test_without_padding_each_place_is_the_classifier_on_its_window(head, rng):
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("name", kerascnn.list_models("tiny*"))
-def test_tiny_networks_slide(name, rng):
+def test_tiny_networks_become_fully_convolutional(name, rng):
     model = kerascnn.build_model(name)
     x = rng.uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
     logits = keras.Model(model.input, model.get_layer("logits").output)(x)
@@ -179,7 +179,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("head", REFUSED)
-def test_what_cannot_slide_is_refused_by_the_name_of_its_layer(head):
+def test_unsupported_layers_are_named(head):
     model = functional(trunk(), [])
     model = keras.Model(model.input, layers.Dense(5)(REFUSED[head](model.output)))
     before = state(model)
@@ -190,7 +190,7 @@ def test_what_cannot_slide_is_refused_by_the_name_of_its_layer(head):
     assert state(model) == before
 
 
-def test_scores_that_are_a_map_are_refused():
+def test_models_with_map_outputs_are_rejected():
     with pytest.raises(ValueError, match="should return scores"):
         to_fully_convolutional(functional(trunk(), []))
 
@@ -226,7 +226,7 @@ def test_a_planted_object_is_where_its_class_is_strongest(end):
     assert "red, at 16x16 pixels at (40, 24)" in str(found)
 
 
-def test_several_sigmoids_stay_apart(rng):
+def test_several_sigmoids_are_independent(rng):
     model = randomized(functional(trunk("valid"), [layers.GlobalMaxPooling2D(), layers.Dense(2, "sigmoid")]), rng)
     model.set_weights([0.1 * w for w in model.get_weights()])
     image = rng.integers(0, 256, (30, 20, 3), dtype=np.uint8)
@@ -271,12 +271,12 @@ def test_scales_are_averaged_where_they_are_in_the_photo(rng):
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_arguments_that_do_not_fit(options, message):
+def test_invalid_arguments(options, message):
     with pytest.raises(ValueError, match=message):
         heat_map(reddest(), photo(), **options)
 
 
-def test_the_picture_puts_each_place_at_the_middle_of_its_window(tmp_path, rng):
+def test_cells_are_drawn_at_the_center_of_their_window(tmp_path, rng):
     found = heat_map(reddest(), [photo(), photo()[:30]], class_names=("red", "blue"))
     figure = found.plot()
     drawn = figure.axes[1].images[1]

@@ -98,7 +98,7 @@ def test_a_wave_above_nyquist_is_aliased_unless_it_is_filtered_out():
     assert kept["near_nyquist"] < 0.01
 
 
-def test_share_above_of_white_noise(rng):
+def test_energy_above_a_frequency_of_white_noise(rng):
     """The share of the frequencies."""
     maps = rng.normal(size=(4, 64, 48, 8)).astype(np.float32)
     assert energy_above(maps, (0.375, 0.375)) == pytest.approx(1 - 49 / 64 * 37 / 48, abs=0.01)
@@ -117,7 +117,7 @@ def test_bands(frequency, band):
     assert (found["coverage"] > 0) == (band == "mid")
 
 
-def test_a_point_has_all_frequencies():
+def test_point_filter_has_a_flat_spectrum():
     found = band_energies(power_spectra(np.ones((1, 1, 3, 2))))
     assert found["coverage"] == 1
     assert found["low"] == pytest.approx(np.pi / 64, rel=0.05)  # the area of the disc
@@ -125,13 +125,13 @@ def test_a_point_has_all_frequencies():
     assert np.isnan(band_energies(power_spectra(np.zeros((5, 5, 3, 2))))["low"])
 
 
-def test_cka_does_not_see_rotations_and_scales(rng):
+def test_cka_is_invariant_to_rotation_and_scale(rng):
     x = rng.normal(size=(12, 5))
     turned = 3 * x @ np.linalg.qr(rng.normal(size=(5, 5)))[0] + 7
     assert cka(x, turned) == pytest.approx(1)
 
 
-def test_cka_is_nearly_zero_for_what_is_unrelated(rng):
+def test_cka_of_unrelated_representations_is_near_zero(rng):
     """Also with far more units than images, where without the correction it would be nearly 1."""
     values = [cka(rng.normal(size=(16, 4000)), rng.normal(size=(16, 4000))) for _ in range(5)]
     assert np.abs(np.mean(values)) < 0.15

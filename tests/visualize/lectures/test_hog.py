@@ -33,12 +33,12 @@ def plain(image):
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (24, 32)], ids=str)
-def test_the_descriptor_is_its_definition(rng, shape):
+def test_descriptor_agrees_with_its_definition(rng, shape):
     image = rng.uniform(0, 255, shape)
     np.testing.assert_allclose(descriptor(image), plain(image), atol=1e-5)
 
 
-def test_what_is_flat_has_no_edges():
+def test_constant_image_has_no_edges():
     """Of no length and no direction: a descriptor of zeros, whose gradient is a number."""
     image = np.full((24, 24), 77.0)
     np.testing.assert_allclose(descriptor(image), plain(image), atol=1e-5)
@@ -47,7 +47,7 @@ def test_what_is_flat_has_no_edges():
     assert np.isfinite(slope).all()
 
 
-def test_the_gradient_is_that_of_differences(rng):
+def test_gradient_agrees_with_finite_differences(rng):
     image, target = rng.uniform(0, 255, (24, 32)), descriptor(rng.uniform(0, 255, (24, 32)))
     slope = mismatch_and_gradient(image, target)[1].numpy()
     for _ in range(10):
@@ -84,6 +84,6 @@ def test_noise_becomes_a_twin(rng):
     assert len(found.plot().axes) == 6
 
 
-def test_sizes_are_whole_cells(rng):
+def test_sizes_are_multiples_of_cells(rng):
     with pytest.raises(ValueError, match="`size`"):
         hog_twin(rng.uniform(0, 255, (20, 20)), size=(20, 20))

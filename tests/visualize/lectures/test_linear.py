@@ -44,7 +44,7 @@ def test_probabilities_are_the_softmax_of_the_templates(found):
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 @pytest.mark.parametrize("share", [0.999, 1.001])
-def test_the_smallest_change_is_where_the_two_classes_meet(found, norm, share):
+def test_smallest_change_reaches_the_decision_boundary(found, norm, share):
     rows = np.arange(len(found.images))
     weights = found.templates[found.targets] - found.templates[found.predicted]
     unit = np.sign(weights) if norm == "linf" else weights / np.sqrt(np.square(weights).sum((1, 2, 3), keepdims=True))
@@ -70,12 +70,12 @@ def test_no_step_changes_nothing(found):
     [({"step_size": -1}, "`step_size`"), ({"targets": 11}, "`targets`")],
     ids=["a step back", "no such class"],
 )
-def test_what_is_wrong_is_said(options, said):
+def test_invalid_arguments(options, said):
     images, labels = np.eye(4)[:, :, None, None] * 255, np.array([0, 0, 1, 1])
     with pytest.raises(ValueError, match=said):
         fool_linear(images, labels, **options)
 
 
-def test_figures_have_a_picture_of_everything(found, tmp_path):
+def test_figures_have_every_panel(found, tmp_path):
     assert len(ten_numbers().plot().axes) == 4
     assert len(found.plot().axes) == 5 * len(found.images)
