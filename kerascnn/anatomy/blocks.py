@@ -246,7 +246,7 @@ def _components(members):
 
 def _split_into_pieces(members, side_branches):
     """Split at the blocks on every path; between two of them are parallel branches."""
-    index = {box: place for place, box in enumerate(members)}
+    index = {box: position for position, box in enumerate(members)}
     end = len(members)
     spans = {(-1, index[box]) for box in members if not box.sources}
     spans |= {(index.get(source, -1), index[box]) for box in members for source in box.sources}
@@ -257,10 +257,10 @@ def _split_into_pieces(members, side_branches):
     reach = dict.fromkeys(range(-1, end + 1), -1)
     for start, stop in spans:
         reach[start] = max(reach[start], stop)
-    for place in range(-1, end + 1):
-        if farthest <= place:
-            cuts.append(place)
-        farthest = max(farthest, reach[place])
+    for position in range(-1, end + 1):
+        if farthest <= position:
+            cuts.append(position)
+        farthest = max(farthest, reach[position])
     pieces = []
     for start, stop in zip(cuts, cuts[1:], strict=False):
         join = members[stop] if stop < end else None
@@ -276,7 +276,7 @@ def _pieces_between(inner, skip, join, side_branches):
         return after
     parts = _components(inner)
     if len(parts) == 1 and not skip:
-        index = {box: place for place, box in enumerate(inner)}
+        index = {box: position for position, box in enumerate(inner)}
         links = [(index.get(source, -1), index[box]) for box in inner for source in box.sources]
         fed = {source for box in inner for source in box.sources}
         leave = [box for box in inner if box not in fed or (join and box in join.sources)]
@@ -288,18 +288,18 @@ def _pieces_between(inner, skip, join, side_branches):
 def _fold_repeats(pieces):
     """Replace repeated pieces by a `Repeat`; single blocks only from four on, so that VGG stays readable."""
     names = [piece_signature(piece) for piece in pieces]
-    folded, place = [], 0
-    while place < len(pieces):
+    folded, position = [], 0
+    while position < len(pieces):
         best = (1, 1)
-        for length in range(1, min(12, (len(pieces) - place) // 2) + 1):
-            pattern, count = names[place : place + length], 1
-            while names[place + count * length : place + (count + 1) * length] == pattern:
+        for length in range(1, min(12, (len(pieces) - position) // 2) + 1):
+            pattern, count = names[position : position + length], 1
+            while names[position + count * length : position + (count + 1) * length] == pattern:
                 count += 1
-            single = length == 1 and isinstance(pieces[place], Block)
+            single = length == 1 and isinstance(pieces[position], Block)
             if count >= (4 if single else 2) and count * length > best[0] * best[1]:
                 best = (length, count)
         length, count = best
-        chunk = tuple(pieces[place + (count - 1) * length : place + count * length])
+        chunk = tuple(pieces[position + (count - 1) * length : position + count * length])
         folded += [Repeat(chunk, count)] if count > 1 else chunk
-        place += length * count
+        position += length * count
     return tuple(folded)

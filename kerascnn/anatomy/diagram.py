@@ -186,10 +186,10 @@ def _mark_to_svg(mark):
     if mark.kind == "arc":
         return _arc_to_svg(*mark.at)
     x, y, width, height = mark.at
-    place = f'x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}"'
+    geometry = f'x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}"'
     if mark.kind == "frame":
-        return f'<rect class="frame" {place} rx="8"/>'
-    return f'<rect class="box" {place} rx="3" fill="{FILLS[mark.style][0]}">{tip}</rect>'
+        return f'<rect class="frame" {geometry} rx="8"/>'
+    return f'<rect class="box" {geometry} rx="3" fill="{FILLS[mark.style][0]}">{tip}</rect>'
 
 
 def _arc_to_svg(x, y, width, rise, stay):

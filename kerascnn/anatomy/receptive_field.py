@@ -149,8 +149,8 @@ def _shortest(span):
         if span.period % period or span.step * period % span.period:
             continue
         step = span.step * period // span.period
-        places = range(span.period)
-        if all(edge[r] == edge[r % period] + r // period * step for edge in (span.low, span.high) for r in places):
+        units = range(span.period)
+        if all(edge[r] == edge[r % period] + r // period * step for edge in (span.low, span.high) for r in units):
             return replace(span, period=period, step=step, low=span.low[:period], high=span.high[:period])
     return span
 
@@ -272,7 +272,7 @@ class ReceptiveField(TextResult):
         unit = (0,) * len(spans) if unit is None and self.whole else unit
         if unit is None or len(unit) != len(spans):
             raise ValueError(f"`unit` should have {len(spans)} indices, such as (row, column). Received: {unit!r}")
-        ends = [span.bounds(int(place)) for span, place in zip(spans, unit, strict=True)]
+        ends = [span.bounds(int(position)) for span, position in zip(spans, unit, strict=True)]
         ends = [(0, -1) if low > high else (low, high) for low, high in ends]
         return tuple(low for low, _ in ends) + tuple(high + 1 for _, high in ends)
 
@@ -311,7 +311,7 @@ class ReceptiveField(TextResult):
             return f"{self.layer}: receptive field unknown, {self.reason}"
         size = f"{describe_shape(self.size)} pixels" if self.size else "whole image" if self.whole else "unknown"
         steps = f", stride {_format_pair(self.stride)}" if self.stride else ""
-        center = f", first center ({', '.join(f'{place:g}' for place in self.offset)})" if self.offset else ""
+        center = f", first center ({', '.join(f'{coordinate:g}' for coordinate in self.offset)})" if self.offset else ""
         return f"{self.layer}: receptive field {size} of {self.input}{steps}{center}"
 
 
@@ -401,16 +401,16 @@ def _map_size(shape, rank):
 
 def _unit_mask(node, unit, rank):
     """A mask that is True at one unit of a map."""
-    places = _map_size(node.shape, rank)
-    if None in places:
+    map_size = _map_size(node.shape, rank)
+    if None in map_size:
         raise ValueError(f"`input_shape` should be given: {node.name} is {describe_shape(node.shape)}. Received: None")
-    unit = (0,) * rank if unit is None and set(places) <= {1} else unit
-    fits = unit is not None and len(unit) == rank and all(0 <= u < p for u, p in zip(unit, places, strict=True))
+    unit = (0,) * rank if unit is None and set(map_size) <= {1} else unit
+    fits = unit is not None and len(unit) == rank and all(0 <= u < p for u, p in zip(unit, map_size, strict=True))
     if not fits:
         raise ValueError(
-            f"`unit` should be a position in the {describe_shape(places)} map of {node.name}. Received: {unit!r}"
+            f"`unit` should be a position in the {describe_shape(map_size)} map of {node.name}. Received: {unit!r}"
         )
-    mask = np.zeros(places, dtype=bool)
+    mask = np.zeros(map_size, dtype=bool)
     mask[tuple(unit)] = True
     return mask
 

@@ -320,8 +320,8 @@ def _layer_macs(layer, sources, target):
 
 def _times_positions(count, shape):
     """`count` times the number of positions of a shape, or None."""
-    places = element_count(shape)
-    return None if places is None else count * places
+    positions = element_count(shape)
+    return None if positions is None else count * positions
 
 
 def _weight_size(weight):

@@ -170,10 +170,10 @@ def labels_to_numbers(labels, total, width, class_names):
 
 def names_to_numbers(labels, width, class_names):
     """Class numbers from names, or from numbers written as text."""
-    place = {name: i for i, name in enumerate(class_names or ())}
+    number_by_name = {name: i for i, name in enumerate(class_names or ())}
     numbers = []
     for label in labels:
-        number = place.get(label, int(label) if label.isdecimal() else None)
+        number = number_by_name.get(label, int(label) if label.isdecimal() else None)
         if number is None:
             if not class_names:
                 raise ValueError(

@@ -215,11 +215,11 @@ def concentration(values):
     if not len(flat) or total[-1] == 0:
         return 0.0, "nowhere"
     count = int(np.searchsorted(total, total[-1] / 2)) + 1
-    place = np.stack(np.unravel_index(order[:count], values.shape), 1).mean(0)
-    return count / flat.size, describe_position(place, values.shape)
+    center = np.stack(np.unravel_index(order[:count], values.shape), 1).mean(0)
+    return count / flat.size, describe_position(center, values.shape)
 
 
-def describe_position(place, shape):
+def describe_position(position, shape):
     """A position (row, column) in words: top left, middle center .."""
-    thirds = (min(int(3 * (at + 0.5) / side), 2) for at, side in zip(place, shape, strict=True))
+    thirds = (min(int(3 * (at + 0.5) / side), 2) for at, side in zip(position, shape, strict=True))
     return " ".join(words[third] for words, third in zip((VERTICAL, HORIZONTAL), thirds, strict=True))

@@ -191,9 +191,9 @@ class ProgressClock:
     """Estimates the progress of the report in seconds and passes it to a hook with the section at work."""
 
     def __init__(self, rows, effort, hook=None):
-        place = EFFORTS.index(effort) if effort in EFFORTS else 0
+        effort_index = EFFORTS.index(effort) if effort in EFFORTS else 0
         self.rows, self.hook = rows, hook
-        self.costs = {name: row.seconds[place] for name, row in rows.items()}
+        self.costs = {name: row.seconds[effort_index] for name, row in rows.items()}
         self.past, self.spent, self.name, self.since = 0.0, 0.0, None, 0.0
 
     def begin(self, name):

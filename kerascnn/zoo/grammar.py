@@ -52,7 +52,7 @@ def parse_group(text, tokens, at, letters, optional):
 
 def parse_item(text, tokens, at, letters, optional):
     """Steps of one item, with its repeats, and the index of the token after it."""
-    word, place = tokens[at]
+    word, position = tokens[at]
     if word == "[":
         steps, at = parse_group(text, tokens, at + 1, letters, optional)
         if tokens[at][0] != "]":
@@ -60,7 +60,7 @@ def parse_item(text, tokens, at, letters, optional):
     elif word.upper() in STEPS:
         steps = [word.upper()]
     else:
-        raise pattern_error(text, place, f"'[' or a step ({', '.join(STEPS)})", word)
+        raise pattern_error(text, position, f"'[' or a step ({', '.join(STEPS)})", word)
 
     at += 1
     while tokens[at][0] in ("?", "*"):
@@ -71,7 +71,7 @@ def parse_item(text, tokens, at, letters, optional):
     return steps, at
 
 
-def parse_count(text, word, place, letters):
+def parse_count(text, word, position, letters):
     """The number behind ``*``: digits, or a letter with a value."""
     value = int(word) if word.isdigit() else letters.get(word)
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
@@ -80,17 +80,17 @@ def parse_count(text, word, place, letters):
             if letters
             else "a letter given as a keyword argument"
         )
-        raise pattern_error(text, place, f"a number or {letter_text} after '*'")
+        raise pattern_error(text, position, f"a number or {letter_text} after '*'")
     return value
 
 
-def pattern_error(text, place, expected, word=""):
+def pattern_error(text, position, expected, word=""):
     """An error that points at the position in the pattern."""
     similar_steps = close_matches(word.upper(), STEPS, limit=1)
     hint = f" (did you mean {similar_steps[0]}?)" if similar_steps else ""
-    received = text[place : place + 12] or "the end of the pattern"
+    received = text[position : position + 12] or "the end of the pattern"
     return ValueError(
-        f"`text` should have {expected} at position {place}{hint}. Received: {received!r}\n{text}\n{' ' * place}^"
+        f"`text` should have {expected} at position {position}{hint}. Received: {received!r}\n{text}\n{' ' * position}^"
     )
 
 

@@ -191,10 +191,10 @@ def doubt_blocks(subject, evaluation):
 
 def photos_with_captions(subject, rows, words):
     """(pixels, caption) of images by their names; those that cannot be decoded again are left out."""
-    place = {name: i for i, name in enumerate(subject.data.names)}
+    row_by_name = {name: i for i, name in enumerate(subject.data.names)}
     for name, text in zip(rows["image"], words, strict=True):
-        if name in place:
-            yield np.asarray(subject.data.decode_image(place[name], None, subject.lens.shape[-1])), text
+        if name in row_by_name:
+            yield np.asarray(subject.data.decode_image(row_by_name[name], None, subject.lens.shape[-1])), text
 
 
 def predictions_section(subject, why):

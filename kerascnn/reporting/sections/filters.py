@@ -85,9 +85,9 @@ def draw_norms(table):
     """A bar per layer from its weakest to its strongest filters, relative to the median."""
     rows = table.iloc[evenly_spaced(len(table), SHOWN)]
     drawing = new_figure(10, 1.2 + 0.24 * len(rows))
-    axis, places = drawing.subplots(), np.arange(len(rows))
-    axis.barh(places, rows["95 %"] - rows["5 %"], left=rows["5 %"], height=0.6, color=BLUE)
-    axis.plot(rows["least"], places, "o", color=RED, markersize=4)
+    axis, positions = drawing.subplots(), np.arange(len(rows))
+    axis.barh(positions, rows["95 %"] - rows["5 %"], left=rows["5 %"], height=0.6, color=BLUE)
+    axis.plot(rows["least"], positions, "o", color=RED, markersize=4)
     axis.axvline(1, color=INK, linewidth=1)
     label_rows(axis, [shorten_start(name, 30) for name in rows.layer], fontsize=10)
     part = f" ({len(rows)} of {len(table)} layers)" if len(rows) < len(table) else ""

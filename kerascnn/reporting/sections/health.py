@@ -94,11 +94,11 @@ def draw_unit_health(layers):
         "effective rank (% of units)": (100 * rows.entropy_rank / rows.units, BLUE, 100),
     }
     drawing = new_figure(11, 1.3 + 0.26 * len(rows))
-    places = np.arange(len(rows))
+    positions = np.arange(len(rows))
     for axis, (title, (values, color, axis_limit)) in zip(
         drawing.subplots(1, 4, sharey=True), panels.items(), strict=True
     ):
-        axis.barh(places, np.nan_to_num(values.to_numpy(float)), color=color)
+        axis.barh(positions, np.nan_to_num(values.to_numpy(float)), color=color)
         axis.set_xlim(0, max(axis_limit, 1.05 * np.nan_to_num(values.to_numpy(float)).max()))
         axis.locator_params("x", nbins=3)
         style_axis(axis, title, **TITLE)
@@ -108,17 +108,17 @@ def draw_unit_health(layers):
 
 def draw_activations_by_layer(layers):
     """Standard deviation and mean by layer, and the shares of units that are never or nearly always on."""
-    places = np.arange(1, len(layers) + 1)
+    positions = np.arange(1, len(layers) + 1)
     drawing = new_figure(11, 3.6)
     left, right = drawing.subplots(1, 2)
-    left.plot(places, positive_or_nan(layers["std"]), "o-", color=BLUE, markersize=4, label="standard deviation")
-    left.plot(places, positive_or_nan(layers["mean"].abs()), "s--", color=RED, markersize=4, label="|mean|")
+    left.plot(positions, positive_or_nan(layers["std"]), "o-", color=BLUE, markersize=4, label="standard deviation")
+    left.plot(positions, positive_or_nan(layers["mean"].abs()), "s--", color=RED, markersize=4, label="|mean|")
     left.set_yscale("log")
     left.legend(frameon=False)
     style_axis(left, "activations by layer", xlabel="layer, in execution order", **TITLE)
-    right.plot(places, 100 * layers.dead / layers.units, "o-", color=RED, label="dead", markersize=4)
+    right.plot(positions, 100 * layers.dead / layers.units, "o-", color=RED, label="dead", markersize=4)
     if layers["always on"].notna().any():
-        right.plot(places, 100 * layers["always on"], "s--", color=BLUE, label="nearly always on", markersize=4)
+        right.plot(positions, 100 * layers["always on"], "s--", color=BLUE, label="nearly always on", markersize=4)
     right.set_ylim(bottom=0)
     right.legend(frameon=False)
     style_axis(right, "units (%)", xlabel="layer, in execution order", **TITLE)

@@ -124,17 +124,25 @@ def row_of_choice(rows):
 def draw_best_candidates(rows):
     """Accuracies with intervals; the chosen candidate in color, fine-tuned ones as squares."""
     drawing = new_figure(10, 1.2 + 0.3 * len(rows))
-    axis, places = drawing.subplots(), np.arange(len(rows))
+    axis, positions = drawing.subplots(), np.arange(len(rows))
     for kind, mark in (("linear", "o"), ("finetuned", "s")):
         selected = (rows.kind == kind).to_numpy()
         if not selected.any():
             continue
         value, low, high = 100 * rows.loc[selected, ["accuracy", "low", "high"]].to_numpy().T
         bars = error_bars(value, low, high)
-        axis.errorbar(value, places[selected], xerr=bars, fmt=mark, color=BLUE, ecolor=PALE, label=kind)
-    place = int(np.flatnonzero((rows.chosen.astype(bool)).to_numpy())[0]) if rows.chosen.any() else 0
-    axis.plot(100 * rows.accuracy.iloc[place], place, "D", color=RED, markersize=9, label="chosen", zorder=3)
-    axis.set_yticks(places, rows["name"], fontsize=9)
+        axis.errorbar(value, positions[selected], xerr=bars, fmt=mark, color=BLUE, ecolor=PALE, label=kind)
+    chosen_position = int(np.flatnonzero((rows.chosen.astype(bool)).to_numpy())[0]) if rows.chosen.any() else 0
+    axis.plot(
+        100 * rows.accuracy.iloc[chosen_position],
+        chosen_position,
+        "D",
+        color=RED,
+        markersize=9,
+        label="chosen",
+        zorder=3,
+    )
+    axis.set_yticks(positions, rows["name"], fontsize=9)
     axis.invert_yaxis()
     drawing.legend(*axis.get_legend_handles_labels(), loc="outside lower right", ncols=3, frameon=False)
     style_axis(axis, "accuracy (%)", **TITLE)

@@ -103,7 +103,7 @@ def projection_blocks(subject, activations, projected, layer):
 def unit_pictures(activations, projected, k):
     """The three pictures of a unit."""
     unit, strength = int(projected.metadata["units"][k]), format_number(float(projected.scores[k]))
-    place = [*activations.table["unit"]].index(unit)
+    index = [*activations.table["unit"]].index(unit)
     box = clip_box(projected.metadata["boxes"][k], projected.images.shape[1:3])
     high, wide = box[2] - box[0], box[3] - box[1]
     signal, scale = figures.signal_colors(crop_box(projected.values[k], box, 0.0))
@@ -111,10 +111,10 @@ def unit_pictures(activations, projected, k):
     sees = f"receptive field {'all' if (high, wide) == projected.images.shape[1:3] else ''} {high}×{wide} px".replace(
         "  ", " "
     )
-    unit_label, share = f"unit {unit} of {activations.layer}", f"{activations.table['positive'].iloc[place]:.0%}"
+    unit_label, share = f"unit {unit} of {activations.layer}", f"{activations.table['positive'].iloc[index]:.0%}"
     return (
         pixel_picture(
-            unit_map(activations, place),
+            unit_map(activations, index),
             f"{unit_label}: above 0 at {share} of the positions, maximum {strength}",
             f"unit {unit}: up to {strength}",
             SIDE,
@@ -132,9 +132,9 @@ def unit_pictures(activations, projected, k):
     )
 
 
-def unit_map(activations, place):
+def unit_map(activations, index):
     """The map of a unit in colors, as large as the pictures beside it."""
-    values = activations.values[0, ..., place]
+    values = activations.values[0, ..., index]
     shared_scale = scale_for(activations.values[0], activations.has_negative, 100) if values.size == 1 else None
     shape = round(2 * SIDE * values.shape[0] / values.shape[1]), 2 * SIDE
     return figures.map_tile(values, shape, activations.has_negative, shared_scale)

@@ -295,9 +295,9 @@ def _gradient_unlimited(op, signal):
 def _gradient_to_first_maximum(op, signal):
     """To the first of the largest values, as max pooling does; TensorFlow's own divides among equal ones."""
     x = op.inputs[0]
-    rows, places, channels = tf.shape(x)[0], tf.reduce_prod(tf.shape(x)[1:3]), tf.shape(x)[3]
-    first = tf.argmax(tf.reshape(x, (rows, places, channels)), axis=1)
-    hot = tf.transpose(tf.one_hot(first, places, dtype=signal.dtype), (0, 2, 1))
+    rows, positions, channels = tf.shape(x)[0], tf.reduce_prod(tf.shape(x)[1:3]), tf.shape(x)[3]
+    first = tf.argmax(tf.reshape(x, (rows, positions, channels)), axis=1)
+    hot = tf.transpose(tf.one_hot(first, positions, dtype=signal.dtype), (0, 2, 1))
     return tf.reshape(hot * tf.reshape(signal, (rows, 1, channels)), tf.shape(x)), None
 
 

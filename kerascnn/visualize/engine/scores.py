@@ -132,23 +132,23 @@ def neuron(layer: str, unit: int | Array, y: int | None = None, x: int | None = 
         `Score`.
     """
 
-    def of(acts, channel, place):
+    def of(acts, channel, position):
         a = acts[layer]
         if len(a.shape) == 2:
             return _take_entry(a, channel)
         height, width = a.shape[1:3]
-        place = ops.where(place < 0, ops.convert_to_tensor([[height // 2, width // 2]]), place)
+        position = ops.where(position < 0, ops.convert_to_tensor([[height // 2, width // 2]]), position)
         flat = ops.reshape(a, (-1, height * width, a.shape[-1]))
-        flat_index = place[:, 0] * width + place[:, 1]
+        flat_index = position[:, 0] * width + position[:, 1]
         return _take_entry(ops.take_along_axis(flat, ops.reshape(flat_index, (-1, 1, 1)), 1)[:, 0], channel)
 
     position_text = "" if y is None else f" at ({y}, {x})"
-    place = np.array([[-1 if y is None else y, -1 if x is None else x]], np.int32)
+    position = np.array([[-1 if y is None else y, -1 if x is None else x]], np.int32)
     return Score(
         (layer,),
         of,
         f"{layer_label(layer)}:{_unit_label(unit)}{position_text}",
-        (_as_numbers(unit), place),
+        (_as_numbers(unit), position),
         ("neuron", layer),
     )
 

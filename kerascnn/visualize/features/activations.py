@@ -186,8 +186,8 @@ def receptive_boxes(model_lens, layer, shape, values):
         fields = receptive_field(
             model_lens.model, layer, model_lens.input, input_shape=shape if None in model_lens.shape else None
         )
-        places = [np.unravel_index(maps.argmax(), maps.shape)[:2] for maps in values]
-        return np.array([fields.clip(None if fields.whole else place) for place in places])
+        positions = [np.unravel_index(maps.argmax(), maps.shape)[:2] for maps in values]
+        return np.array([fields.clip(None if fields.whole else position) for position in positions])
     except ValueError:  # an unknown receptive field is no reason to fail
         return None
 
@@ -273,10 +273,10 @@ def draw_box(axis, box, factor, shape):
     from matplotlib.patches import Rectangle
 
     top, left, bottom, right = np.asarray(box) * factor
-    place = (max(left - 0.5, 1), max(top - 0.5, 1))
-    width, height = min(right, shape[1] - 2) - place[0], min(bottom, shape[0] - 2) - place[1]
-    axis.add_patch(Rectangle(place, width, height, fill=False, edgecolor="white", linewidth=3.4))
-    axis.add_patch(Rectangle(place, width, height, fill=False, edgecolor=RED, linewidth=1.8))
+    corner = (max(left - 0.5, 1), max(top - 0.5, 1))
+    width, height = min(right, shape[1] - 2) - corner[0], min(bottom, shape[0] - 2) - corner[1]
+    axis.add_patch(Rectangle(corner, width, height, fill=False, edgecolor="white", linewidth=3.4))
+    axis.add_patch(Rectangle(corner, width, height, fill=False, edgecolor=RED, linewidth=1.8))
 
 
 def draw_color_bar(figure, end, signed, left, top, height):

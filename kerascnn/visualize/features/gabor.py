@@ -84,14 +84,14 @@ def fit_plane(plane):
     if spread <= 1e-12 * max(np.abs(plane).max(), 1e-30):
         return (float("nan"),) * len(COLUMNS)
     target = ((plane - plane.mean()) / spread).ravel()
-    places = positions_from_center(plane.shape)
+    positions = positions_from_center(plane.shape)
     options = {"method": "lm", "max_nfev": EVALUATIONS, "xtol": 1e-6, "ftol": 1e-6}
     best = None
     for start in initial_parameters(target.reshape(plane.shape)):
         solution = least_squares(
-            lambda p: gabor_and_derivatives(p, places)[0] - target,
+            lambda p: gabor_and_derivatives(p, positions)[0] - target,
             start,
-            lambda p: gabor_and_derivatives(p, places)[1].T,
+            lambda p: gabor_and_derivatives(p, positions)[1].T,
             **options,
         )
         inside = np.abs(solution.x[3:5]).max() <= max(plane.shape)
@@ -108,10 +108,10 @@ def positions_from_center(shape):
     return (x - (shape[1] - 1) / 2).ravel(), (y - (shape[0] - 1) / 2).ravel()
 
 
-def gabor_and_derivatives(parameters, places):
+def gabor_and_derivatives(parameters, positions):
     """Values and derivatives of E (a cos w + b sin w) + c; the phase as a and b, the widths as logarithms."""
     a, b, c, x0, y0, angle, frequency, log_x, log_y = parameters
-    x, y = places[0] - x0, places[1] - y0
+    x, y = positions[0] - x0, positions[1] - y0
     cos, sin = np.cos(angle), np.sin(angle)
     along, across = x * cos + y * sin, -x * sin + y * cos
     inverse_x, inverse_y = np.exp(np.clip([-2 * log_x, -2 * log_y], -40, 40))
@@ -142,7 +142,7 @@ def initial_parameters(plane):
     v, u = np.meshgrid(np.fft.fftfreq(PADDED), np.fft.fftfreq(PADDED), indexing="ij")
     power[(u < 0) | ((u == 0) & (v < 0))] = 0  # the other half says the same
     weight = np.square(plane) / np.square(plane).sum()
-    center = [(weight.ravel() * place).sum() for place in positions_from_center(plane.shape)]
+    center = [(weight.ravel() * coordinate).sum() for coordinate in positions_from_center(plane.shape)]
     candidates = []
     for _ in range(2):
         peak = np.unravel_index(power.argmax(), power.shape)
@@ -160,9 +160,9 @@ def initial_parameters(plane):
     return [parameters for _, parameters in sorted(candidates, key=lambda pair: pair[0])[:STARTS]]
 
 
-def solve_linear_terms(target, fixed_parameters, places):
+def solve_linear_terms(target, fixed_parameters, positions):
     """(squared error, parameters) with the best a, b and c for the others."""
-    basis = gabor_and_derivatives(np.array([1.0, 1.0, 0.0, *fixed_parameters]), places)[1][:3].T
+    basis = gabor_and_derivatives(np.array([1.0, 1.0, 0.0, *fixed_parameters]), positions)[1][:3].T
     solved = np.linalg.lstsq(basis, target, rcond=1e-8)[0]
     return float(np.square(basis @ solved - target).sum()), np.array([*solved, *fixed_parameters])
 

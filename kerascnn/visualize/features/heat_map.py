@@ -105,9 +105,9 @@ class HeatMap(FigureResult):
         return self.class_names[number] if self.class_names else f"class {number}"
 
     def _window(self, photo, number):
-        place = photo.strongest(number)
+        position = photo.strongest(number)
         label = self.class_names[number] if self.class_names else None
-        return Window(number, label, float(photo.probs[*place, number]), photo.box(*place))
+        return Window(number, label, float(photo.probs[*position, number]), photo.box(*position))
 
     def __str__(self):
         lines = []
