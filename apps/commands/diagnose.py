@@ -109,11 +109,11 @@ def init_lines(diagnosis):
     rows = []
     for row in diagnosis.table.itertuples():
         share = "-" if row.saturated != row.saturated else f"{row.saturated:.1%}"
-        drawn = bar(min(row.std / diagnosis.input_std, 1.0), 1.0, length=20)
-        rows.append((row.layer, f"{row.std:.3g}", share, f"{row.gradient:.3g}", drawn))
-    rows.insert(0, ("inputs", f"{diagnosis.input_std:.3g}", "", "", bar(1, 1, length=20)))
+        drawn = bar(min(row.stddev / diagnosis.input_stddev, 1.0), 1.0, length=20)
+        rows.append((row.layer, f"{row.stddev:.3g}", share, f"{row.gradient:.3g}", drawn))
+    rows.insert(0, ("inputs", f"{diagnosis.input_stddev:.3g}", "", "", bar(1, 1, length=20)))
     yield from format_table(
-        ("layer", "std", "saturated", "gradient", "spread"), rows, words=("layer", "spread"), room=terminal_width()
+        ("layer", "stddev", "saturated", "gradient", "spread"), rows, words=("layer", "spread"), room=terminal_width()
     )
 
 
@@ -129,16 +129,16 @@ def diagnose_units(model, images, save):
     save_result(activity, save)
     result = {
         "model": network.name,
-        "images": activity.images,
+        "images": activity.image_count,
         "good": verdict.good,
         "reasons": list(verdict.reasons),
-        "layers": json_rows(activity.layers),
+        "layers": json_rows(activity.table),
         "filters": None if bank is None else {"layer": bank.layer, "verdicts": list(bank.verdicts)},
         "saved": save,
     }
     print_result("diagnose", result, units_lines(activity, bank, verdict))
-    if activity.images < diagnose.MIN_IMAGES:
-        remark(f"only {activity.images} images: a unit may be silent by chance")
+    if activity.image_count < diagnose.MIN_IMAGES:
+        remark(f"only {activity.image_count} images: a unit may be silent by chance")
 
 
 def first_filters(network):
@@ -155,7 +155,7 @@ def units_lines(activity, bank, verdict):
     """One line per layer, then the filters, then the verdict and its reasons."""
     rows = [
         (row.layer, row.units, row.dead or "-", *map(two_digits, (row.sparsity, row.correlation, row.entropy_rank)))
-        for row in activity.layers.itertuples()
+        for row in activity.table.itertuples()
     ]
     titles = ("layer", "units", "dead", "sparsity", "correlation", "directions")
     yield from format_table(titles, rows, words=("layer",), room=terminal_width())
@@ -194,7 +194,9 @@ def check_gradients(what, samples, seed, save):
         "error": json_number(diagnosis.max_error),
         "kinks": diagnosis.kinks,
     }
-    print_result("diagnose", result | {"layers": json_rows(diagnosis.layers), "saved": save}, gradient_lines(diagnosis))
+    print_result(
+        "diagnose", result | {"layers": json_rows(diagnosis.layer_table), "saved": save}, gradient_lines(diagnosis)
+    )
     return 0 if diagnosis.passed else Failure.exit_code
 
 
@@ -202,7 +204,7 @@ def gradient_lines(diagnosis):
     """One line per layer, and the verdict."""
     rows = [
         (row.layer, row.samples, row.kinks or "-", f"{row.error:.1e}" if row.error == row.error else "-")
-        for row in diagnosis.layers.itertuples()
+        for row in diagnosis.layer_table.itertuples()
     ]
     yield from format_table(("layer", "weights", "near kinks", "error"), rows, words=("layer",), room=terminal_width())
     yield ""

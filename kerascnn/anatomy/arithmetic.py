@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from numbers import Integral
 
 from ..support.checks import check_integer
+from ..support.display import TextResult
+from ..support.text import format_shape, pluralize
 
 
 def check_shape(name, value, expected, lengths):
@@ -71,8 +73,8 @@ def padding_amounts(size, kernel, stride, padding, dilation):
     return tuple(both)
 
 
-@dataclass(frozen=True, kw_only=True)
-class KernelStack:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class KernelStack(TextResult):
     """Several convolutions in a row with the same number of channels, without biases.
 
     Attributes:
@@ -98,6 +100,12 @@ class KernelStack:
     def macs(self, height, width):
         """Multiply-adds on a map of this size, which padding preserves."""
         return self.weights * height * width
+
+    def __str__(self):
+        layers, channels = pluralize(self.depth, "convolution"), pluralize(self.channels, "channel")
+        sides = f"{self.kernel}x{self.kernel} on {channels}"
+        field = f"receptive field {self.receptive_field}x{self.receptive_field}"
+        return f"{layers} of {sides}: {self.weights:,} weights, {field}"
 
 
 def kernel_stack(kernel: int = 3, depth: int = 3, channels: int = 1) -> KernelStack:
@@ -144,8 +152,8 @@ def equivalent_3x3_depth(kernel: int) -> int:
     return (kernel - 1) // 2
 
 
-@dataclass(frozen=True, kw_only=True)
-class Connectivity:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Connectivity(TextResult):
     """Numbers of weights that connect two rows of units.
 
     Attributes:
@@ -157,6 +165,9 @@ class Connectivity:
     dense: int
     local: int
     shared: int
+
+    def __str__(self):
+        return f"{self.dense:,} weights if dense, {self.local:,} if local, {self.shared:,} if shared"
 
 
 def connectivity(inputs: int = 7, hidden: int = 3, reach: int = 3) -> Connectivity:
@@ -178,8 +189,8 @@ def connectivity(inputs: int = 7, hidden: int = 3, reach: int = 3) -> Connectivi
     return Connectivity(dense=inputs * hidden, local=hidden * reach, shared=reach)
 
 
-@dataclass(frozen=True, kw_only=True)
-class DenseWeights:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class DenseWeights(TextResult):
     """Weights of a dense layer, and their memory as float32.
 
     Attributes:
@@ -197,6 +208,9 @@ class DenseWeights:
     def gib(self):
         """Memory in GiB."""
         return self.bytes / 2**30
+
+    def __str__(self):
+        return f"{self.weights:,} weights, {self.gib:.3g} GiB"
 
 
 def dense_weights(shape: tuple[int, ...], outputs: int | None = None) -> DenseWeights:
@@ -218,8 +232,8 @@ def dense_weights(shape: tuple[int, ...], outputs: int | None = None) -> DenseWe
     return DenseWeights(weights=units * (units if outputs is None else outputs))
 
 
-@dataclass(frozen=True, kw_only=True)
-class ModuleCost:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class ModuleCost(TextResult):
     """Multiply-adds of an inception module.
 
     Attributes:
@@ -234,6 +248,11 @@ class ModuleCost:
     def macs(self):
         """Multiply-adds of all branches together."""
         return sum(self.branches.values())
+
+    def __str__(self):
+        lines = [f"{format_shape(self.shape)}, {self.macs:,} multiply-adds"]
+        lines += [f"  {name}: {macs:,}" for name, macs in self.branches.items()]
+        return "\n".join(lines)
 
 
 def inception_cost(

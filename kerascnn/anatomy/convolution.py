@@ -14,13 +14,14 @@ import numpy as np
 from ..plots.primitives import COVERED, MAT, SIGNED
 from ..plots.style import BLUE, LARGE, RED, hide_ticks, new_figure, style_axis
 from ..support.checks import check_integer
-from ..support.display import FigureResult
+from ..support.display import FigureResult, TextResult
+from ..support.text import format_shape, pluralize, table_text
 from ..support.types import Array
 from .arithmetic import check_shape, output_size, padding_amounts
 
 
-@dataclass(frozen=True, kw_only=True)
-class Example:
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Example(TextResult):
     """A convolution that can be computed by hand.
 
     Attributes:
@@ -32,6 +33,10 @@ class Example:
     image: np.ndarray
     kernel: np.ndarray
     response: np.ndarray
+
+    def __str__(self):
+        image, kernel, response = (format_shape(each.shape) for each in (self.image, self.kernel, self.response))
+        return f"image {image}, kernel {kernel}, response {response}"
 
 
 EXAMPLE = Example(
@@ -83,7 +88,7 @@ def toeplitz(
     return matrix.reshape(height * width * kernel.shape[3], -1)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Equivariance(FigureResult):
     """Shift before the layer compared with shift after it; they agree in the interior if the layer is equivariant.
 
@@ -112,6 +117,17 @@ class Equivariance(FigureResult):
         """Largest difference in the interior, about 0 for an equivariant layer; NaN without interior."""
         gap = np.abs(self.response_of_shifted - self.shifted_response)[self.interior]
         return float(gap.max()) if gap.size else float("nan")
+
+    def _headline(self):
+        return f"image shifted by {self.shift}, difference {self.difference:.2g} in the interior"
+
+    def __str__(self):
+        height, width = self.response.shape[:2]
+        most = np.abs(self.response).max()
+        return (
+            f"image shifted by {self.shift}, responses of {height}x{width}: difference {self.difference:.2g} in "
+            f"the interior, largest response {most:.2g}"
+        )
 
     def plot(self):
         """Draw both orders and their difference, which has its own scale."""
@@ -179,7 +195,7 @@ def equivariance(layer: Callable, image: Array, shift: tuple[int, int], *, margi
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Invariance(FigureResult):
     """Relative change of a response when the image is shifted by a few pixels.
 
@@ -194,6 +210,19 @@ class Invariance(FigureResult):
     before: np.ndarray
     pooled: np.ndarray
     pool: int
+
+    @property
+    def table(self):
+        """A DataFrame with a row for each shift: shift, before, pooled."""
+        import pandas as pd
+
+        return pd.DataFrame({"shift": self.shifts, "before": self.before, "pooled": self.pooled})
+
+    def _headline(self):
+        return f"{pluralize(len(self.shifts), 'shift')}, {self.pool}x{self.pool} max pooling"
+
+    def __str__(self):
+        return table_text(self.table)
 
     def plot(self):
         """Draw the change at each shift, with and without pooling."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from html import escape
 
 from ..graph.walk import build_graph, describe_shape
+from ..support.display import TextResult
 from ..support.files import save_text
 from ..support.types import Model
 from .blocks import Block, Parallel, Repeat, SideBranch, Tangle, find_blocks, fold_structure, side_and_channels
@@ -54,7 +55,7 @@ ARROW = (
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Diagram:
+class Diagram(TextResult):
     """A block diagram as SVG, shown by notebooks.
 
     Attributes:
@@ -71,14 +72,14 @@ class Diagram:
             raise ValueError(f"`path` should end in .svg. Received: {str(path)!r}")
         return save_text(self.svg, path)
 
-    def __repr__(self):
-        return f"<Diagram of {self.name}: {len(self.svg):,} characters of SVG>"
+    def __str__(self):
+        return f"{self.name}, {len(self.svg):,} characters of SVG"
 
     def _repr_svg_(self):
         return self.svg
 
     def _repr_mimebundle_(self, include=None, exclude=None):
-        return {"image/svg+xml": self.svg, "text/plain": f"Diagram of {self.name}"}
+        return {"image/svg+xml": self.svg, "text/plain": str(self)}
 
 
 def diagram(model: Model, *, width: int = 1200, input_shape: tuple[int | None, ...] | None = None) -> Diagram:

@@ -211,13 +211,13 @@ class ReceptiveField(TextResult):
     Attributes:
         layer: name of the layer.
         input: name of the input.
-        image: shape of the input, (height, width, channels); None for open sizes.
+        input_shape: shape of the input, (height, width, channels); None for open sizes.
         field: the fields along each axis, from which all properties follow.
     """
 
     layer: str
     input: str
-    image: tuple
+    input_shape: tuple
     field: Field
 
     @property
@@ -286,11 +286,11 @@ class ReceptiveField(TextResult):
             (top, left, bottom, right) in pixels, bottom and right excluded.
         """
         box, rank = self.box(unit), len(self.field.spans)
-        sizes = self.image[:rank]
+        sizes = self.input_shape[:rank]
         if None in sizes:
             raise ValueError(
                 f"`input_shape` should be given to clip the receptive field to the image, because {self.input} is "
-                f"{describe_shape(self.image)}. Received: None"
+                f"{describe_shape(self.input_shape)}. Received: None"
             )
         return tuple(min(max(edge, 0), size) for edge, size in zip(box, sizes * 2, strict=True))
 
@@ -300,11 +300,8 @@ class ReceptiveField(TextResult):
         if any(span.pads or (span.whole and span.whole[1] is None) for span in self.field.spans):
             raise ValueError(
                 f"`input_shape` should be given, because the receptive field of {self.layer} depends on the image "
-                f"size. Received: {describe_shape(self.image)}"
+                f"size. Received: {describe_shape(self.input_shape)}"
             )
-
-    def __repr__(self):
-        return f"<ReceptiveField {self}>"
 
     def __str__(self):
         if not self.is_known:
@@ -332,7 +329,7 @@ def receptive_field(
     graph = build_graph(model, input_shape)
     node = graph.find(layer)
     source, fields = _select_input(graph, node, input)
-    return ReceptiveField(layer=node.name, input=source.name, image=source.shape, field=fields[node])
+    return ReceptiveField(layer=node.name, input=source.name, input_shape=source.shape, field=fields[node])
 
 
 def receptive_field_mask(

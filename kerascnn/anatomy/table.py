@@ -14,13 +14,13 @@ from ..graph import walk
 from ..graph.walk import describe_shape, element_count
 from ..support.display import TextResult
 from ..support.files import save_text
-from ..support.text import UNITS, close_matches
+from ..support.text import UNITS, close_matches, format_shape
 from ..support.types import FilePath, Model
 from .receptive_field import ReceptiveField, find_fields
 
 
-@dataclass(frozen=True, kw_only=True)
-class LayerRow:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class LayerRow(TextResult):
     """One call of a layer, with counts per image; None where they are unknown.
 
     Attributes:
@@ -54,6 +54,10 @@ class LayerRow:
     offset: tuple | None
     receptive_status: str
     inputs: tuple
+
+    def __str__(self):
+        shape = "?" if self.shape is None else format_shape(self.shape)
+        return f"{self.name} ({self.kind}): {shape}, {self.params:,} parameters"
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -212,9 +216,9 @@ class Anatomy(TextResult):
             raise ValueError(f"`path` should end in one of {', '.join(writers)}. Received: {str(path)!r}")
         return save_text(writers[suffix](), path)
 
-    def __repr__(self):
+    def _headline(self):
         counts = f"{format_exact_count(self.params)} parameters, {format_exact_count(self.macs)} multiply-adds"
-        return f"<Anatomy {self.name}: {len(self.rows)} layers, {counts}>"
+        return f"{self.name}, {len(self.rows)} layers, {counts}"
 
     def __str__(self):
         return self.to_text()
@@ -247,7 +251,7 @@ def _layer_row(node, fields_by_input, counted_weights):
     area = None
     for source, fields in fields_by_input:
         if node in fields:
-            area = ReceptiveField(layer=node.name, input=source.name, image=source.shape, field=fields[node])
+            area = ReceptiveField(layer=node.name, input=source.name, input_shape=source.shape, field=fields[node])
             break
     return LayerRow(
         name=node.name,

@@ -17,6 +17,7 @@ from ..inputs.decode import map_in_threads
 from ..inputs.resize import size_pair
 from ..support.display import TextResult
 from ..support.files import write_json, write_text
+from ..support.text import pluralize
 from ..support.types import DataSource, FilePath, OnProgress, Verbose
 from . import inspection
 from .dataset import BUDGET
@@ -29,7 +30,7 @@ SMALL, UNEVEN = 5, 3.0  # images of a class; largest class over smallest
 CHAIN, PART = 20, 0.1  # largest group of near duplicates kept in one split; beyond both, only those with equal pixels
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Audit(TextResult):
     """Findings about the files and classes of a dataset, and its usable images.
 
@@ -49,8 +50,11 @@ class Audit(TextResult):
     keys: tuple[str, ...]
     sizes: frozenset
 
-    def __repr__(self):
-        return f"Audit({self.name!r}, images={len(self.good)}, bad={len(self.bad)}, findings={len(self.findings)})"
+    def _headline(self):
+        counts = (
+            f"{pluralize(len(self.good), 'image')}, {len(self.bad)} bad, {pluralize(len(self.findings), 'finding')}"
+        )
+        return f"{self.name}: {counts}"
 
     @property
     def table(self):

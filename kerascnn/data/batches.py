@@ -15,6 +15,7 @@ import tensorflow as tf
 from ..inputs.batch import Batch
 from ..inputs.decode import THREADS
 from ..inputs.resize import resample, size_pair
+from ..support.checks import check_integer
 from ..support.types import Size
 from .augment import find_augmentation, random_rows
 from .dataset import BUDGET
@@ -57,8 +58,7 @@ def batches(
     height, width = size_pair(size) or size_after_decoding(images)
     shape = (height, width)
     change, boxes = find_augmentation(augment)
-    if not isinstance(batch_size, int | np.integer) or batch_size < 1:
-        raise ValueError(f"`batch_size` should be an integer of at least 1. Received: {batch_size!r}")
+    check_integer(batch_size=batch_size)
     count = len(images)
     order = np.random.default_rng([seed, epoch, 0]).permutation(count) if shuffle else np.arange(count)
     rows = random_rows(count, seed, epoch)

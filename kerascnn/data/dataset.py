@@ -1,6 +1,6 @@
 """`Data`: a dataset split into training, validation and test images."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ..inputs.batch import Batch
 from ..support.display import TextResult
@@ -9,7 +9,7 @@ from ..support.text import format_shape
 BUDGET = 2**30  # bytes of decoded pixels that are kept in memory
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Data(TextResult):
     """A dataset split into training, validation and test images.
 
@@ -27,11 +27,7 @@ class Data(TextResult):
     train: Batch
     valid: Batch
     test: Batch | None
-    audit: object = field(default=None, repr=False)
-
-    def __repr__(self):
-        counts = f"train={len(self.train)}, valid={len(self.valid)}, test={len(self.test or ())}"
-        return f"Data({self.name!r}, classes={len(self.class_names)}, {counts})"
+    audit: object = None
 
     @property
     def class_names(self):

@@ -10,7 +10,7 @@ participation ratio (sum v)^2 / sum v^2, and exp(entropy of v / sum v) (Roy & Ve
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -19,43 +19,51 @@ from keras import ops
 
 from ..graph.run import activation_name, activation_nodes, build_graph_for, run_graph, select_nodes
 from ..support.display import FigureResult
+from ..support.text import pluralize, table_text
 from ..support.types import Images, Layers, Model
 from .images import iterate_batches
 
 CONSTANT = 1e-6  # of the layer's std: a unit that varies less ignores what it sees
 MAX_UNITS = 512  # units of a layer whose correlations are kept
 POSITIONS = 8  # of each map, drawn once; means over a map would correlate by the contrast of the images alone
-LAYERS = "layer act units dead mean std sparsity correlation correlated participation entropy_rank"
+LAYERS = "layer activation units dead mean stddev sparsity correlation correlated participation entropy_rank"
 ONE_SIDED = ("relu", "relu6")  # where a unit that is never above 0 is dead
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Activity(FigureResult):
     """Statistics of the units of a network over many images.
 
     Attributes:
-        units: DataFrame with a row for each unit: layer, unit, mean, std, max, places and images (fractions above 0),
-            at_most (upper bound of `images` with `confidence`), sparsity, dead.
-        layers: DataFrame with a row for each layer: layer, act, units, dead, mean, std, sparsity (over units and
-            positions, per image), correlation (mean |r|), correlated (fraction of units with an |r| above 0.9),
+        unit_table: DataFrame with a row for each unit: layer, unit, mean, stddev, max, places and images (fractions
+            above 0), at_most (upper bound of `images` with `confidence`), sparsity, dead.
+        table: DataFrame with a row for each layer: layer, activation, units, dead, mean, stddev, sparsity (over units
+            and positions, per image), correlation (mean |r|), correlated (fraction of units with an |r| above 0.9),
             participation and entropy_rank.
         correlations: correlation matrix of the sampled units of each layer.
         sampled: numbers of these units.
-        images: number of images.
+        image_count: number of images.
         confidence: confidence level of the upper bounds.
     """
 
-    units: Any
-    layers: Any
-    correlations: dict = field(repr=False)
-    sampled: dict = field(repr=False)
-    images: int
+    unit_table: Any
+    table: Any
+    correlations: dict
+    sampled: dict
+    image_count: int
     confidence: float
 
     @property
     def dead(self):
-        """The rows of ``units`` that are dead."""
-        return self.units[self.units.dead]
+        """The rows of ``unit_table`` that are dead."""
+        return self.unit_table[self.unit_table.dead]
+
+    def _headline(self):
+        units = f"{len(self.unit_table):,} units of {pluralize(len(self.table), 'layer')}"
+        return f"{units} on {pluralize(self.image_count, 'image')}, {len(self.dead):,} dead"
+
+    def __str__(self):
+        return table_text(self.table)
 
     def plot(self):
         """Bars of dead units, sparsity, correlation and effective rank by layer."""
@@ -92,7 +100,7 @@ class LayerSums:
 
     def __init__(self, node, rng):
         channels = node.shape[-1]
-        self.name, self.act, self.places = node.name, activation_name(node), int(np.prod(node.shape[:-1]))
+        self.name, self.activation, self.places = node.name, activation_name(node), int(np.prod(node.shape[:-1]))
         self.kept = np.sort(rng.permutation(channels)[:MAX_UNITS])
         self.images = self.samples = 0
         self.sums = np.zeros((4, channels))  # of means, squares, shares above 0, images with anything above 0
@@ -123,7 +131,7 @@ class LayerSums:
         return self.products / self.samples - np.outer(shift, shift)
 
     @property
-    def std(self):
+    def stddev(self):
         """Of all units together."""
         mean, square = self.sums[:2] / self.images
         return float(np.sqrt(max(square.mean() - mean.mean() ** 2, 0)))
@@ -131,7 +139,7 @@ class LayerSums:
     @property
     def dead(self):
         """Whether each unit is dead."""
-        return self.high <= 0 if self.act in ONE_SIDED else self.high - self.low <= CONSTANT * self.std
+        return self.high <= 0 if self.activation in ONE_SIDED else self.high - self.low <= CONSTANT * self.stddev
 
     def units(self, confidence):
         """A DataFrame of the units."""
@@ -142,7 +150,7 @@ class LayerSums:
             "layer": self.name,
             "unit": np.arange(len(mean)),
             "mean": mean,
-            "std": np.sqrt(np.maximum(square - mean**2, 0)),
+            "stddev": np.sqrt(np.maximum(square - mean**2, 0)),
             "max": self.high,
             "places": above,
             "images": active,
@@ -161,7 +169,7 @@ class LayerSums:
         correlated = float((np.nan_to_num(r) > 0.9).any(1).mean())
         mean = (self.sums[0] / self.images).mean()
         sparsity = self.population / self.awake if self.awake else float("nan")
-        units = self.name, self.act, len(self.high), int(self.dead.sum()), mean, self.std, sparsity
+        units = self.name, self.activation, len(self.high), int(self.dead.sum()), mean, self.stddev, sparsity
         return *units, typical, correlated, *effective_ranks(self.covariance)
 
 
@@ -213,7 +221,14 @@ def activity(
     matrices = {tally.name: correlation_matrix(tally.covariance) for tally in tallies}
     units = pd.concat([tally.units(confidence) for tally in tallies], ignore_index=True)
     rows = pd.DataFrame([tally.row(matrices[tally.name]) for tally in tallies], columns=LAYERS.split())
-    return Activity(units, rows, matrices, {tally.name: tally.kept for tally in tallies}, tallies[0].images, confidence)
+    return Activity(
+        unit_table=units,
+        table=rows,
+        correlations=matrices,
+        sampled={tally.name: tally.kept for tally in tallies},
+        image_count=tallies[0].images,
+        confidence=confidence,
+    )
 
 
 def treves_rolls(mean, square, n):

@@ -30,12 +30,12 @@ def draw_initialization(result):
     above, below = figure.subfigures(2, 1, height_ratios=(1, 1.25))
     draw_histograms(above, result)
     axes, layers = below.subplots(1, 3), np.arange(1, len(table) + 1)
-    plot_logarithmic(axes[0], layers, table["std"])
+    plot_logarithmic(axes[0], layers, table["stddev"])
     low, high = axes[0].get_ylim()
-    if low < result.input_std < 10 * high:  # pixels lie far above what the layers give
-        axes[0].axhline(result.input_std, color=PALE, linestyle="--", linewidth=1.5)
-        axes[0].annotate("inputs", (layers[-1], result.input_std), ha="right", va="bottom", fontsize=8, color="0.4")
-        axes[0].set_ylim(low, max(high, 3 * result.input_std))
+    if low < result.input_stddev < 10 * high:  # pixels lie far above what the layers give
+        axes[0].axhline(result.input_stddev, color=PALE, linestyle="--", linewidth=1.5)
+        axes[0].annotate("inputs", (layers[-1], result.input_stddev), ha="right", va="bottom", fontsize=8, color="0.4")
+        axes[0].set_ylim(low, max(high, 3 * result.input_stddev))
     style_axis(axes[0], "std of the activations", xlabel="layer")
     axes[1].plot(layers, 100 * table.saturated, "o-", color=RED)
     style_axis(axes[1], "fraction of saturated units (slope nearly 0)", ylim=(-3, 103), xlabel="layer", ylabel="%")
@@ -60,9 +60,9 @@ def draw_histograms(figure, result):
         edges, counts = result.edges[i], result.counts[i]
         axis.bar(edges[:-1], counts, np.diff(edges), align="edge", color=BLUE)
         second = np.sort(counts)[-2]
-        if table.act[i].startswith("relu") and second:
+        if table.activation[i].startswith("relu") and second:
             axis.set_ylim(0, 1.3 * second)
-        axis.set_title(f"{i + 1}: {last_part(table.layer[i], 13)}\nstd {table['std'][i]:.2g}", fontsize=7.5)
+        axis.set_title(f"{i + 1}: {last_part(table.layer[i], 13)}\nstd {table['stddev'][i]:.2g}", fontsize=7.5)
         axis.set_yticks([])
         axis.tick_params(labelsize=7)
         axis.set_xticks([edges[0], edges[-1]], [f"{edges[0]:.2g}", f"{edges[-1]:.2g}"])
@@ -84,7 +84,7 @@ def plot_logarithmic(axis, x, *lines):
 
 def draw_activity(result):
     """Bars by layer: dead units, sparsity, correlation, effective rank; the correlations of one layer."""
-    table, figure = result.layers, new_figure(13, 6.2)
+    table, figure = result.table, new_figure(13, 6.2)
     grid = figure.add_gridspec(2, 3, width_ratios=(1, 1, 1.05))
     places, names = np.arange(len(table)), [last_part(name, 18) for name in table.layer]
     dead = 100 * table.dead / table.units
@@ -109,7 +109,7 @@ def draw_activity(result):
     title = f"correlation between the units of {last_part(last, 24)}\n(gray: constant unit)"
     axis.set_title(title, fontsize=PLAIN)
     figure.colorbar(drawn, ax=axis, shrink=0.7)
-    figure.suptitle(f"Activations on {result.images:,} images", fontsize=LARGE)
+    figure.suptitle(f"Activations on {result.image_count:,} images", fontsize=LARGE)
     return figure
 
 
@@ -173,7 +173,7 @@ def draw_gradient_check(result):
     axis.scatter(errors[clear], rows[clear], s=22, color=BLUE, label="smooth", zorder=3)
     if table.kink.any():
         axis.scatter(
-            errors[~clear], rows[~clear], s=22, marker="x", color="0.5", label="within eps of a kink", zorder=3
+            errors[~clear], rows[~clear], s=22, marker="x", color="0.5", label="within epsilon of a kink", zorder=3
         )
     axis.set_xscale("log")
     axis.set_xlim(5e-13, 10)

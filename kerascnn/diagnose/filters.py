@@ -15,7 +15,7 @@ entropy_rank   exp(entropy of the squared singular values), of min(filters, weig
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -35,7 +35,7 @@ DEAD, DOMINANT = 0.05, 3.0  # root mean square, of the median filter's
 SHARES = {"dead": 0.25, "too noisy": 0.5, "too correlated": 0.5}  # of the filters, to say it of the layer
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Filters(FigureResult):
     """Verdicts on the filters of a layer.
 
@@ -49,7 +49,7 @@ class Filters(FigureResult):
     """
 
     layer: str
-    kernel: np.ndarray = field(repr=False)  # (h, w, channels, filters)
+    kernel: np.ndarray
     table: object
     bank: object
     verdicts: tuple
@@ -212,7 +212,14 @@ def judge_filters(name, kernel, own, chance):
     rows.append(("directions", directions, 0.0, 0.0, 0.0, float("nan")))
     columns = ["measure", "value", "random", "random_low", "random_high", "z"]
     measured = pd.DataFrame(rows, columns=columns)
-    return Filters(name, kernel, table, measured, tuple(verdicts) or ("good",), sufficient)
+    return Filters(
+        layer=name,
+        kernel=kernel,
+        table=table,
+        bank=measured,
+        verdicts=tuple(verdicts) or ("good",),
+        sufficient=sufficient,
+    )
 
 
 def compare_with_random(measure, value, random):

@@ -21,24 +21,24 @@ from ..support.types import Array, Layers, Model, OnProgress
 from .images import check_channel_order
 from .loss import LossModel
 
-COLUMNS = ("layer", "weight", "index", "analytic", "numeric", "error", "eps", "kink")
-SMALLER = 8  # how much closer to look where a kink lies within eps
+COLUMNS = ("layer", "weight", "index", "analytic", "numeric", "error", "epsilon", "kink")
+SMALLER = 8  # how much closer to look where a kink lies within epsilon
 ATTEMPTS = 3
 NOISE = 64 * np.finfo(np.float64).eps  # of the loss, relative; rounding adds up over the layers
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class GradientCheck(FigureResult):
     """Analytic and numeric gradients of sampled weights.
 
     Attributes:
-        table: DataFrame with a row for each weight: layer, weight, index, analytic, numeric, error, eps (the step) and
-            kink (whether the loss has a kink within the step, so that the numeric gradient means nothing).
+        table: DataFrame with a row for each weight: layer, weight, index, analytic, numeric, error, epsilon (the step)
+            and kink (whether the loss has a kink within the step, so that the numeric gradient means nothing).
         tolerance: largest accepted relative error.
         loss: loss of the model on the images.
     """
 
-    table: object  # a DataFrame of COLUMNS
+    table: object
     tolerance: float
     loss: float
 
@@ -59,7 +59,7 @@ class GradientCheck(FigureResult):
         return self.max_error < self.tolerance
 
     @property
-    def layers(self):
+    def layer_table(self):
         """A DataFrame with a row for each layer: samples, kinks, error, passed."""
         clear = self.table.assign(error=self.table.error.where(~self.table.kink))
         found = clear.groupby("layer", sort=False).agg(samples=("kink", "size"), kinks=("kink", "sum"))
@@ -67,7 +67,7 @@ class GradientCheck(FigureResult):
         return found.assign(passed=found.error < self.tolerance).reset_index()
 
     def __str__(self):
-        worst = self.layers.sort_values("error", ascending=False).iloc[0]
+        worst = self.layer_table.sort_values("error", ascending=False).iloc[0]
         verdict = "right" if self.passed else "wrong" if self.max_error >= self.tolerance else "not measured"
         return (
             f"gradients {verdict}: largest relative error {self.max_error:.1e} ({worst.layer}), "
@@ -142,7 +142,7 @@ def gradient_check(
             rows.append((layer.name, variable.name, index, analytic, numeric, error, step, kink))
         if on_progress:
             on_progress(done, len(looked_at), layer.name)
-    return GradientCheck(pd.DataFrame(rows, columns=COLUMNS), tolerance, float(middle))
+    return GradientCheck(table=pd.DataFrame(rows, columns=COLUMNS), tolerance=tolerance, loss=float(middle))
 
 
 def sample_entries(weights, samples, rng):

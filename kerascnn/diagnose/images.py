@@ -5,12 +5,12 @@ import numpy as np
 from ..graph.ends import check_channels_last
 from ..inputs.batch import Batch, as_batch, squeeze_labels
 from ..inputs.classifier import classifier
-from ..inputs.resize import check_count
+from ..support.checks import check_integer
 
 
 def iterate_batches(model, images, batch_size=32, preprocess=None):
     """Arrays of at most ``batch_size`` images; photos that cannot be read are left out, unless none can."""
-    check_count("batch_size", batch_size)
+    check_integer(batch_size=batch_size)
     if isinstance(images, np.ndarray) and images.ndim == len(model.inputs[0].shape):
         if not len(images):
             raise ValueError("`images` should have at least one image. Received: none")
@@ -43,7 +43,7 @@ def training_images(argument, data, limit=None, seed=0):
     a dataset in parts the part called ``train``.
     """
     if limit is not None:
-        check_count("limit", limit)
+        check_integer(limit=limit)
     images = getattr(data, "train", data)
     if not isinstance(images, Batch):
         images = batch_of_arrays(argument, data)

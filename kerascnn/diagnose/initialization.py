@@ -8,7 +8,7 @@ Glorot & Bengio (2010), Xavier: 1 / sqrt(fan in), for tanh. He et al. (2015): sq
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import prod, sqrt
 
 import keras
@@ -18,18 +18,18 @@ from keras import ops
 from ..graph.copy import rebuild_model, unfreeze
 from ..graph.run import activation_name, activation_nodes, build_graph_for, call_node, run_graph, select_nodes
 from ..support.display import FigureResult
-from ..support.text import unknown_name
+from ..support.text import table_text, unknown_name
 from ..support.types import Array, Labels, Layers, Model
 from .loss import GradientRecorder, mean_loss_function
 
 SAMPLES = 1000
 BINS = 60
 SATURATED = 0.95  # of the largest value that tanh or a sigmoid can give
-STDDEVS = {  # rule -> standard deviation from fan in, fan out and ``std``
-    "normal": lambda into, out, std: std,
-    "xavier": lambda into, out, std: 1 / sqrt(into),
-    "glorot": lambda into, out, std: sqrt(2 / (into + out)),
-    "he": lambda into, out, std: sqrt(2 / into),
+STDDEVS = {  # rule -> standard deviation from fan in, fan out and ``stddev``
+    "normal": lambda into, out, stddev: stddev,
+    "xavier": lambda into, out, stddev: 1 / sqrt(into),
+    "glorot": lambda into, out, stddev: sqrt(2 / (into + out)),
+    "he": lambda into, out, stddev: sqrt(2 / into),
 }
 ACTIVATIONS = {  # name -> (function, its slope from its value)
     "tanh": (np.tanh, lambda a: 1 - a**2),
@@ -40,28 +40,34 @@ ACTIVATIONS = {  # name -> (function, its slope from its value)
 }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Initialization(FigureResult):
     """Activations and gradients of each layer after initialization.
 
     Attributes:
-        table: DataFrame with a row for each layer: layer, act, mean, std, saturated (fraction of units), gradient
-            (root mean square with respect to the activations, per image) and weight_gradient (norm with respect to
-            the weights).
+        table: DataFrame with a row for each layer: layer, activation, mean, stddev, saturated (fraction of units),
+            gradient (root mean square with respect to the activations, per image) and weight_gradient (norm with
+            respect to the weights).
         counts: histogram of the activations of each layer (layers, bins).
         edges: edges of the bins (layers, bins + 1).
-        input_std: standard deviation of the inputs.
+        input_stddev: standard deviation of the inputs.
         title: title of the figure.
     """
 
     table: object
-    counts: np.ndarray = field(repr=False)  # (layers, bins)
-    edges: np.ndarray = field(repr=False)  # (layers, bins + 1)
-    input_std: float
+    counts: np.ndarray
+    edges: np.ndarray
+    input_stddev: float
     title: str
 
+    def _headline(self):
+        return self.title
+
+    def __str__(self):
+        return table_text(self.table)
+
     def plot(self):
-        """Histograms of the activations, and lines of their std and gradients."""
+        """Draw histograms of the activations, their spread and the gradients by layer."""
         from .figures import draw_initialization
 
         return draw_initialization(self)
@@ -100,7 +106,7 @@ def initialization(
         An `Initialization` with a table, histograms and a figure.
     """
     if initializer is not None and initializer not in STDDEVS:
-        raise ValueError(unknown_name("init", initializer, STDDEVS))
+        raise ValueError(unknown_name("initializer", initializer, STDDEVS))
     rng = np.random.default_rng(seed)
     if isinstance(network, keras.Model):
         if inputs is None:
@@ -130,12 +136,12 @@ def reinitialize(model, initializer, stddev, rng):
 
 
 def dense_signals(widths, initializer, stddev, activation, inputs, rng):
-    """The inputs, and (name, act, activations, their gradient, norm of the weights' gradient) of each layer."""
+    """The inputs, and (name, activation, activations, their gradient, norm of the weights' gradient) of each layer."""
     widths = tuple(widths) if isinstance(widths, tuple | list) else widths
     if not isinstance(widths, tuple) or not widths or not all(isinstance(w, int) and w > 0 for w in widths):
         raise ValueError(f"`network` should be a list of layer widths or a Keras model. Received: {widths!r}")
     if activation not in ACTIVATIONS:
-        raise ValueError(unknown_name("act", activation, ACTIVATIONS))
+        raise ValueError(unknown_name("activation", activation, ACTIVATIONS))
     function, slope = ACTIVATIONS[activation]
     signal = rng.standard_normal((SAMPLES, widths[0])) if inputs is None else np.asarray(inputs, np.float64)
     signals, weights = [signal], []
@@ -152,7 +158,7 @@ def dense_signals(widths, initializer, stddev, activation, inputs, rng):
     return signal, found[::-1]
 
 
-def summarize_signals(layer_flows, input_std, title):
+def summarize_signals(layer_flows, input_stddev, title):
     """Numbers of each layer's activations and gradients."""
     import pandas as pd
 
@@ -164,8 +170,14 @@ def summarize_signals(layer_flows, input_std, title):
         count, edge = np.histogram(values, BINS, histogram_range(values, act))
         counts.append(count)
         edges.append(edge)
-    columns = ["layer", "act", "mean", "std", "saturated", "gradient", "weight_gradient"]
-    return Initialization(pd.DataFrame(rows, columns=columns), np.array(counts), np.array(edges), input_std, title)
+    columns = ["layer", "activation", "mean", "stddev", "saturated", "gradient", "weight_gradient"]
+    return Initialization(
+        table=pd.DataFrame(rows, columns=columns),
+        counts=np.array(counts),
+        edges=np.array(edges),
+        input_stddev=input_stddev,
+        title=title,
+    )
 
 
 def saturation(values, activation):
@@ -220,7 +232,7 @@ class GradientTaps(keras.Model):
 
 
 def model_signals(model, inputs, labels, layers, training, rng, redraw=None):
-    """(name, act, activations, their gradient, norm of the weights' gradient) of each layer, on a copy of the model."""
+    """(name, activation, activations, their gradient, norm of the weights' gradient) of each layer of a copy."""
     copy = unfreeze(rebuild_model(model))
     if redraw:
         redraw(copy)

@@ -17,11 +17,11 @@ import keras
 from keras import layers
 
 from ..graph.copy import rebuild_model
-from ..inputs.resize import check_count
+from ..support.checks import check_integer
 from ..support.display import FigureResult
 from ..support.files import write_text
 from ..support.store import digest
-from ..support.text import unknown_name
+from ..support.text import pluralize, table_text, unknown_name
 from ..support.types import Dataset, DataSource, FilePath, OnProgress
 from ..zoo.build import build_model
 from ..zoo.registry import card
@@ -31,7 +31,7 @@ COLUMNS = ("variant", "params", "epoch", "loss", "accuracy", "val_loss", "val_ac
 KINDS = ("plain", "resnet")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class TrainingComparison(FigureResult):
     """Loss and accuracy of several networks during training.
 
@@ -44,7 +44,7 @@ class TrainingComparison(FigureResult):
 
     table: object
     title: str
-    group: Mapping = field(default_factory=dict, repr=False)
+    group: Mapping = field(default_factory=dict)
 
     @property
     def final(self):
@@ -55,6 +55,12 @@ class TrainingComparison(FigureResult):
     def losses(self):
         """Training loss: a row an epoch, a column a variant."""
         return self.table.pivot(index="epoch", columns="variant", values="loss")[list(self.final.variant)]
+
+    def _headline(self):
+        return f"{self.title}, {pluralize(len(self.final), 'variant')}, {pluralize(self.table.epoch.max(), 'epoch')}"
+
+    def __str__(self):
+        return table_text(self.final)
 
     def plot(self):
         """Training loss by epoch; dotted lines for validation."""
@@ -127,7 +133,7 @@ def compare_training(
         raise ValueError(
             f"`variants` should be a dictionary of models, or of functions that build models. Received: {variants!r}"
         )
-    check_count("epochs", epochs)
+    check_integer(epochs=epochs)
     images = training_images("data", data, limit, seed)
     held = None if validation is None else pixels_and_labels(training_images("validation", validation))
     settings = {"epochs": epochs, "rate": learning_rate, "momentum": momentum, "batch_size": batch_size, "seed": seed}
@@ -144,7 +150,7 @@ def compare_training(
             if out is not None:
                 write_text(variant_path(out, name), training_table(found).to_csv(index=False))
         rows += found
-    return TrainingComparison(training_table(rows), title, dict(group or {}))
+    return TrainingComparison(table=training_table(rows), title=title, group=dict(group or {}))
 
 
 def train_variant(model, name, data, held, settings, on_progress):

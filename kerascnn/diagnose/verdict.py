@@ -23,17 +23,17 @@ COLLAPSED = 1.5  # directions that the units of a layer span together, all but o
 MIN_IMAGES = 30  # images, below which a silent unit says little
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class TrainingVerdict(TextResult):
     """Whether the inside of a network looks well trained.
 
     Attributes:
         table: DataFrame of what was checked: layer, question, value, limit, good, why.
-        images: number of images of the activity.
+        image_count: number of images of the activity.
     """
 
     table: Any
-    images: int
+    image_count: int
 
     @property
     def good(self):
@@ -49,9 +49,9 @@ class TrainingVerdict(TextResult):
         )
 
     def __str__(self):
-        chance = f"up to {3 / self.images:.0%} of further images may still activate a silent unit"
-        few = f" (only {self.images} images: {chance})"
-        head = ("good" if self.good else "bad") + (few if self.images < MIN_IMAGES else "")
+        chance = f"up to {3 / self.image_count:.0%} of further images may still activate a silent unit"
+        few = f" (only {self.image_count} images: {chance})"
+        head = ("good" if self.good else "bad") + (few if self.image_count < MIN_IMAGES else "")
         return "\n".join([head, *(f"  {reason}" for reason in self.reasons)])
 
 
@@ -71,14 +71,14 @@ def training_verdict(activity: Activity, filters: Filters | Sequence[Filters] | 
     import pandas as pd
 
     rows = []
-    for layer in activity.layers.itertuples():
+    for layer in activity.table.itertuples():
         shares = {"dead units": layer.dead / layer.units, "correlated units": layer.correlated}
         for question, (limit, why) in LIMITS.items():
             share = shares[question]
             if question == "correlated units" and layer.units < 2:
                 continue
             rows.append((layer.layer, question, f"{share:.0%}", f"{limit:.0%}", share <= limit, why))
-        if layer.units > 2 and activity.images > 2:
+        if layer.units > 2 and activity.image_count > 2:
             good = layer.participation >= COLLAPSED
             why = "all units rise and fall together: the layer passes on a single number"
             rows.append((layer.layer, "directions", f"{layer.participation:.1f}", f"{COLLAPSED:g}", good, why))
@@ -88,4 +88,4 @@ def training_verdict(activity: Activity, filters: Filters | Sequence[Filters] | 
         why = "too little training or regularization, or a poor initialization"
         rows.append((bank.layer, "filters", " and ".join(bank.verdicts), "good", good, why))
     table = pd.DataFrame(rows, columns=["layer", "question", "value", "limit", "good", "why"])
-    return TrainingVerdict(table.astype({"good": bool}), activity.images)
+    return TrainingVerdict(table=table.astype({"good": bool}), image_count=activity.image_count)

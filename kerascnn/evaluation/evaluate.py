@@ -20,7 +20,7 @@ from ..graph.ends import sums_to_one
 from ..inputs.batch import Batch, as_batch
 from ..inputs.class_names import align_labels, labels_to_numbers
 from ..inputs.classifier import classifier
-from ..inputs.resize import check_count
+from ..support.checks import check_integer
 from ..support.display import MeasuredResult
 from ..support.files import save_figure, table_records, to_json_data, write_json, write_text
 from ..support.progress import progress
@@ -79,7 +79,8 @@ class Evaluation(MeasuredResult):
 
     def top(self, k):
         """The top-k accuracy; of equal probabilities the first class ranks higher."""
-        return float((self.ranks < check_count("k", k)).mean())
+        check_integer(k=k)
+        return float((self.ranks < k).mean())
 
     @cached_property
     def ranks(self):
@@ -217,12 +218,14 @@ class Evaluation(MeasuredResult):
 
         The margin is the probability of the true class minus the highest other one.
         """
-        return self.images.sort_values("margin", kind="stable").head(check_count("n", n)).reset_index(drop=True)
+        check_integer(n=n)
+        return self.images.sort_values("margin", kind="stable").head(n).reset_index(drop=True)
 
     def easiest(self, n=10):
         """The images with the highest margin, as rows of ``images``."""
+        check_integer(n=n)
         order = self.images.sort_values("margin", ascending=False, kind="stable")
-        return order.head(check_count("n", n)).reset_index(drop=True)
+        return order.head(n).reset_index(drop=True)
 
     def with_temperature(self, temperature):
         """Return the evaluation with scaled probabilities; see `temperature`."""
@@ -345,10 +348,11 @@ def evaluate_batch(
 ):
     """The ``Evaluation`` of a model on a labeled `Batch`."""
     for k in top:
-        check_count("top", k)
+        check_integer(top=k)
+    check_integer(batch_size=batch_size)
     network = classifier(model, preprocess=preprocess)
     with progress(verbose, on_progress) as shown:
-        probs, rows, failed = network.classify(given, check_count("batch_size", batch_size), shown)
+        probs, rows, failed = network.classify(given, batch_size, shown)
     width = probs.shape[1]
     numbers, class_names = align_labels(given.labels, given.class_names, class_names, width, network.model)
     numbers = labels_to_numbers(numbers, len(given), width, class_names)[rows]

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..inputs.batch import as_batch
 from ..inputs.classifier import classifier
-from ..inputs.resize import check_count
+from ..support.checks import check_integer
 from ..support.display import TableResult
 from ..support.types import ClassNames, Images, Model, Size
 
@@ -43,7 +43,8 @@ class Predictions(TableResult):
 
     def top(self, k=None):
         """The ``k`` most probable classes of each image, as tuples of ``Guess``."""
-        k = self.best if k is None else check_count("k", k)
+        k = self.best if k is None else k
+        check_integer(k=k)
         order = np.argsort(-self.probs, axis=-1, kind="stable")[:, :k]
         return tuple(
             tuple(Guess(int(i), self.class_names[i] if self.class_names else None, float(row[i])) for i in numbers)
@@ -105,8 +106,7 @@ def predict(
     Returns:
         `Predictions`, with the probabilities of all classes.
     """
-    check_count("top", top)
-    check_count("batch_size", batch_size)
+    check_integer(top=top, batch_size=batch_size)
     network = classifier(
         model, class_names=class_names, size=size, resize=resize, interpolation=interpolation, preprocess=preprocess
     )

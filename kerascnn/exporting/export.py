@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from ..inputs.batch import Batch, as_batch
 from ..inputs.classifier import classifier
 from ..inputs.decode import decode, image_format, pillow_to_pixels
 from ..support.display import TableResult
-from ..support.text import unknown_name
+from ..support.text import pluralize, unknown_name
 from ..support.types import ClassNames, FilePath, Images, Model, Options, Size
 from . import card, signatures
 from .signatures import ExportPlan
@@ -34,7 +34,7 @@ FORMATS = {"keras": (), "saved_model": (), "tflite": (), "onnx": ("tf2onnx", "on
 LIMIT, LIMIT16 = 1e-4, 2e-2  # how far probabilities may be apart, computed in 32 bits or in 16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Exported(TableResult):
     """An export on disk.
 
@@ -45,8 +45,12 @@ class Exported(TableResult):
     """
 
     folder: Path
-    files: Mapping = field(repr=False)
-    checks: tuple[Check, ...] = field(repr=False)
+    files: Mapping
+    checks: tuple[Check, ...]
+
+    def _headline(self):
+        passed = sum(check.passed for check in self.checks)
+        return f"{self.folder}, {pluralize(len(self.files), 'file')}, {passed} of {len(self.checks)} checks passed"
 
     @property
     def table(self):

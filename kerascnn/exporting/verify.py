@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from subprocess import PIPE, Popen
 
+from ..support.display import TextResult
 from ..support.types import FilePath
 
 HERE = Path(__file__).parent
 ALONE = ("saved_model", "model.tflite", "model.onnx")  # what runs without Keras
 
 
-@dataclass(frozen=True)
-class Check:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Check(TextResult):
     """One check of an export.
 
     Attributes:
@@ -31,6 +32,9 @@ class Check:
     what: str
     found: str
     passed: bool
+
+    def __str__(self):
+        return f"{self.file}: {self.what}: {self.found}{'' if self.passed else ' (failed)'}"
 
 
 class ExportError(RuntimeError):
@@ -82,7 +86,9 @@ def check_hashes(folder):
     actual = file_hashes(folder)
     changed = [name for name, digest in expected.items() if actual.get(name) != digest]
     changed += sorted(actual.keys() - expected.keys() - {"card.json"})
-    yield Check("card.json", "SHA-256 of all files", ", ".join(changed) or "unchanged", not changed)
+    yield Check(
+        file="card.json", what="SHA-256 of all files", found=", ".join(changed) or "unchanged", passed=not changed
+    )
 
 
 def list_files(folder):
@@ -117,5 +123,10 @@ def read_report(file, process):
     except (IndexError, ValueError, TypeError):
         messages = [line.strip() for line in errors.splitlines() if line.strip()]
         return [
-            Check(file, "runs in a new process", messages[-1] if messages else f"exit code {process.returncode}", False)
+            Check(
+                file=file,
+                what="runs in a new process",
+                found=messages[-1] if messages else f"exit code {process.returncode}",
+                passed=False,
+            )
         ]

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ..support.display import TextResult
+from ..support.text import pluralize
 from .decode import ImageError, map_in_threads
 from .gather import check_pixels, gather, is_array
 from .resize import resize_and_crop, size_pair, to_channels, to_pixels
@@ -17,8 +19,8 @@ class DataError(ValueError):
     """A dataset that cannot be used, and why, in one line."""
 
 
-@dataclass(frozen=True, eq=False)
-class Batch:
+@dataclass(frozen=True, eq=False, repr=False)
+class Batch(TextResult):
     """Images in a fixed order: pixels, or files that are decoded on demand.
 
     Attributes:
@@ -46,9 +48,10 @@ class Batch:
     def __len__(self):
         return len(self.items)
 
-    def __repr__(self):
-        classes = "" if self.class_names is None else f", classes={len(self.class_names)}"
-        return f"Batch(images={len(self)}{classes})"
+    def __str__(self):
+        title = f"{self.title}, " if self.title else ""
+        classes = "" if self.class_names is None else f", {len(self.class_names)} classes"
+        return f"{title}{pluralize(len(self), 'image')}{classes}"
 
     def take(self, indices):
         """The images at these positions (or of this mask), in this order, as a `Batch`."""

@@ -4,15 +4,17 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from numbers import Integral
 
 import keras
 import numpy as np
 
 from ..graph.ends import check_channels_last, final_activation, scores_to_probabilities, select_scores
+from ..support.checks import check_integer
 from ..support.text import unknown_name
 from ..zoo.registry import WeightsSource, card, weights_sources
 from .class_names import IMAGENET, resolve_class_names
-from .resize import INTERPOLATIONS, Preprocessing, check_count, size_pair
+from .resize import INTERPOLATIONS, Preprocessing, size_pair
 
 RESIZE, CROP = 256, 224  # where no published weights say otherwise
 
@@ -125,8 +127,10 @@ def classifier(model, *, class_names=None, size=None, resize=None, interpolation
     short_side = min(size)
     if resize is None:
         resize = round(short_side * (source.resize if source else RESIZE) / crop)
-    elif check_count("resize", resize) < short_side:
-        raise ValueError(f"`resize` should be at least the crop size, {short_side} pixels. Received: {resize}")
+    else:
+        check_integer(resize=resize)
+        if resize < short_side:
+            raise ValueError(f"`resize` should be at least the crop size, {short_side} pixels. Received: {resize}")
     interpolation = interpolation or (source.interpolation if source else "bilinear")
     preprocessing = Preprocessing(tuple(size), channels, resize, interpolation, keep)
     return Classifier(model, preprocessing, source, preprocess, class_names)
@@ -151,15 +155,12 @@ def resolve_input_shape(model, size=None, default=CROP):
     if size is None:
         fixed_sides = [side for side in model_size if side is not None] or [default]
         return (*(side or fixed_sides[0] for side in model_size), channels)
-    new_size = (size, size) if isinstance(size, int) else tuple(size)
-    if len(new_size) != 2 or any(
-        fixed_side not in (None, check_count("size", side))
-        for fixed_side, side in zip(model_size, new_size, strict=True)
-    ):
-        raise ValueError(
-            f"`size` should be the fixed input size of {model.name}, {tuple(model_size)}. Received: {size}"
-        )
-    return (*new_size, channels)
+    new_size = (size, size) if isinstance(size, Integral) else tuple(size)
+    for side in new_size:
+        check_integer(size=side)
+    if len(new_size) != 2 or any(fixed_side not in (None, side) for fixed_side, side in zip(model_size, new_size, strict=True)):
+        raise ValueError(f"`size` should be the fixed input size of {model.name}, {tuple(model_size)}. Received: {size}")
+    return (*map(int, new_size), channels)
 
 
 def find_published_source(model):

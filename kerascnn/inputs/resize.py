@@ -123,10 +123,3 @@ def size_pair(size, argument="size"):
     if len(sides) != 2 or not all(isinstance(side, int | np.integer) and side > 0 for side in sides):
         raise ValueError(f"`{argument}` should be a number of pixels or (height, width). Received: {size!r}")
     return int(sides[0]), int(sides[1])
-
-
-def check_count(argument, number):
-    """The number, if it is a whole one of at least 1."""
-    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-        raise ValueError(f"`{argument}` should be an integer of at least 1. Received: {number!r}")
-    return number

@@ -14,6 +14,7 @@ from ..inputs.batch import as_batch
 from ..inputs.class_names import align_labels
 from ..inputs.classifier import classifier, open_model, resolve_class_names
 from ..support import store
+from ..support.display import TextResult
 from ..support.store import digest
 from ..support.text import unknown_name
 
@@ -31,8 +32,8 @@ def ignore_progress(done, total, what=""):
     """Discard a section's progress."""
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Subject:
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Subject(TextResult):
     """The subject of a report, as its sections see it.
 
     Images are pixels 0..255, resized and cropped to the network's size.
@@ -55,21 +56,26 @@ class Subject:
         metadata: Provenance, for the appendix.
     """
 
-    model: object = field(repr=False)
+    model: object
     name: str
-    lens: object = field(repr=False)  # kerascnn.visualize.Lens of the model
-    given_class_names: tuple | None = field(default=None, repr=False)  # names
-    samples: np.ndarray | None = field(default=None, repr=False)  # (n, H, W, C) float32, to draw pictures of
+    lens: object
+    given_class_names: tuple | None = None
+    samples: np.ndarray | None = None
     sample_names: tuple = ()
-    sample_labels: np.ndarray | None = field(default=None, repr=False)
-    data: object = field(default=None, repr=False)  # kerascnn.data.Batch, labeled, to judge by
-    pool: np.ndarray | None = field(default=None, repr=False)  # (m, H, W, C) float32, for statistics
+    sample_labels: np.ndarray | None = None
+    data: object = None
+    pool: np.ndarray | None = None
     layers: tuple = ()
     effort: str = "normal"
     seed: int = 0
-    transfer: Path | None = None  # the folder of a finished study
-    on_progress: object = field(default=ignore_progress, repr=False)  # on_progress(done, total, what) of a section
-    metadata: dict = field(default_factory=dict, repr=False)  # where it all comes from, for the appendix
+    transfer: Path | None = None
+    on_progress: object = ignore_progress
+    metadata: dict = field(default_factory=dict)
+
+    def __str__(self):
+        images = {"samples": self.samples, "labeled images": self.data, "images for statistics": self.pool}
+        counts = (f"{0 if each is None else len(each)} {what}" for what, each in images.items())
+        return f"{self.name}, {', '.join(counts)}"
 
     @property
     def preprocess(self):
@@ -117,11 +123,11 @@ class Subject:
         )
 
     @cached_property
-    def photo_probabilities(self):
+    def photo_probs(self):
         """Probabilities (N, classes) of the samples."""
-        return self.probabilities(self.photos)
+        return self.probs(self.photos)
 
-    def probabilities(self, images):
+    def probs(self, images):
         """Probabilities (N, classes) of images, whatever the network ends with."""
         from ..visualize.attribution.attribution import predict_probabilities
         from ..visualize.engine.query import pictures

@@ -1,10 +1,11 @@
 """The result of a report: its sections, their numbers as plain data, and how to save it."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from ..support.display import TextResult
 from ..support.files import escape_surrogates, to_json_data, write_text
 from .page import Section, box, code, definition_list, details, fit_to_budget, page, paragraph
 
@@ -26,8 +27,8 @@ class ReportPart(NamedTuple):
     reused: bool = False  # from a run before
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Report:
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Report(TextResult):
     """A report on a network.
 
     Attributes:
@@ -39,8 +40,8 @@ class Report:
 
     title: str
     lead: str
-    parts: tuple = field(repr=False)
-    metadata: dict = field(repr=False)
+    parts: tuple
+    metadata: dict
 
     @property
     def results(self):
@@ -112,7 +113,7 @@ class Report:
 
     def __str__(self):
         counts = (f"{len(self.sections_in(state))} {state}" for state in STATES if self.sections_in(state))
-        return f"{self.title}: {', '.join(counts)}"
+        return f"{self.title}: {', '.join(counts) or 'no sections'}"
 
 
 def part_section(part):

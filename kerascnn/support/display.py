@@ -3,18 +3,24 @@
 from pathlib import Path
 
 from .files import save_figure, write_json, write_text
+from .text import clip_line, table_text
 
+REPR_LETTERS = 100  # of a result in one line
 PICTURES = (".png", ".svg", ".pdf", ".jpg")
 
 
 class TextResult:
     """A result that a notebook shows as the text that it prints."""
 
+    def _headline(self):
+        """What the repr says: what it is of, with counts; by default the first line of the text."""
+        if type(self).__str__ is object.__str__:  # which would ask for the repr again
+            return ""
+        return str(self).strip().partition("\n")[0]
+
     def __repr__(self):
-        name = type(self).__name__
-        if type(self).__str__ is object.__str__:  # which would call this again
-            return f"<{name}>"
-        return f"<{name}: {str(self).strip().partition(chr(10))[0]}>"
+        headline = clip_line(self._headline(), REPR_LETTERS)
+        return f"<{type(self).__name__}{headline and ': '}{headline}>"
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         return {"text/plain": str(self)}
@@ -22,6 +28,9 @@ class TextResult:
 
 class TableResult(TextResult):
     """A result with a ``table``, which a notebook shows."""
+
+    def __str__(self):
+        return table_text(self.table)
 
     def _repr_html_(self):
         return self.table._repr_html_()

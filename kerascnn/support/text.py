@@ -39,6 +39,11 @@ def pluralize(number, noun):
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def table_text(table):
+    """A DataFrame as text, with four digits of each number and a dash for what is unknown."""
+    return table.to_string(index=False, float_format="{:.4g}".format, na_rep="-")
+
+
 def shorten_end(text, letters=24):
     """Shorten a text at its end, with an ellipsis."""
     return text if len(text) <= letters else text[: letters - 1].rstrip() + "…"

@@ -25,7 +25,7 @@ from ..data.load import load
 from ..graph.ends import select_scores
 from ..inputs.batch import Batch, squeeze_labels
 from ..inputs.classifier import image_input_shape
-from ..inputs.resize import check_count
+from ..support.checks import check_integer
 from ..support.progress import progress, write_line
 from ..support.types import Dataset, DataSource, FilePath, Model, OnProgress, Verbose
 from .history import History, history_of, schedule_error
@@ -303,9 +303,9 @@ def select_recipe(recipe, model, replaced):
     """The recipe, with the settings that the user replaces."""
     base = recipe_of(model.name) if recipe == PUBLISHED else recipe_called(recipe or DEFAULT)
     base = adapt_augmentation(base, image_input_shape(model)[:2])
-    for name in ("epochs", "batch_size"):
-        if replaced[name] is not None:
-            check_count(name, replaced[name])
+    counts = {name: replaced[name] for name in ("epochs", "batch_size") if replaced[name] is not None}
+    check_integer(**counts)
+    replaced = replaced | {name: int(count) for name, count in counts.items()}
     rate = replaced["learning_rate"]
     if rate is not None and (not isinstance(rate, int | float) or not 0 < rate < math.inf):
         raise ValueError(f"`learning_rate` should be a number above 0. Received: {rate!r}")

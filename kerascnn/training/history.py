@@ -9,6 +9,7 @@ from typing import Any
 from ..plots.style import BLUE, RED, hide_frame, integer_ticks, new_figure
 from ..support.display import FigureResult
 from ..support.files import save_figure, write_atomically
+from ..support.text import pluralize
 from ..support.types import FilePath
 
 COLUMNS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds")
@@ -74,10 +75,10 @@ class History(FigureResult):
         best = self.best
         text = ", ".join(f"{key} {value:.4g}" for key, value in best.items() if key not in ("epoch", "seconds"))
         reason = f"; {self.stopped}" if self.stopped else ""
-        return f"{len(self.table)} epochs, best epoch {best['epoch']}: {text}{reason}"
+        return f"{pluralize(len(self.table), 'epoch')}, best epoch {best['epoch']}: {text}{reason}"
 
-    def __repr__(self):
-        return f"<History: {len(self.table)} epochs{', stopped early' if self.stopped else ''}>"
+    def _headline(self):
+        return f"{pluralize(len(self.table), 'epoch')}{', stopped early' if self.stopped else ''}"
 
 
 def draw_panel(axis, table, title, columns):

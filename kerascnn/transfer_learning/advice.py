@@ -35,7 +35,7 @@ STRATEGY_TEXTS = {
 }
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Advice(FigureResult):
     """What to try on a dataset, in which order, and the measurements behind it.
 
@@ -162,7 +162,7 @@ def advise(table: ProbeTable) -> Advice:
     rows = rows[rows["head"] == head].set_index("stage")
 
     best, last = rows["accuracy"].idxmax(), table.stages[-1]
-    advantage = table.right(best, head).astype(np.float64) - table.right(last, head)
+    advantage = table.correct(best, head).astype(np.float64) - table.correct(last, head)
     if rows["accuracy"][best] == rows["accuracy"][last] or not advantage.any():
         best, advantage = last, 0 * advantage
 

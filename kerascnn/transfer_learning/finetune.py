@@ -11,7 +11,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import count
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from scipy.special import log_softmax
 
 from ..data.augment import find_augmentation, random_rows
 from ..graph.copy import clone_with_changes
+from ..support.display import TextResult
 from ..support.types import Array, FilePath, Labels, Model
 from ..training.learner import device_strategy, jit_compile_setting, strategy_scope
 from .networks import cache_maps, split_model, stages_above
@@ -32,8 +33,8 @@ BETA_1, BETA_2 = 0.9, 0.999  # Adam's, the defaults of Keras
 PATIENCE = 0.5  # fraction of the epochs without a lower held-out loss, after which training stops
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class FinetuneResult:
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class FinetuneResult(TextResult):
     """Result of fine-tuning after the best epoch.
 
     Attributes:
@@ -50,11 +51,15 @@ class FinetuneResult:
     accuracy: float | None
     loss: float | None
     epoch: int
-    logits: np.ndarray = field(repr=False)
-    history: list = field(repr=False)
+    logits: np.ndarray
+    history: list
     cached: bool
     seconds: float
-    weights: list | None = field(default=None, repr=False)
+    weights: list | None = None
+
+    def __str__(self):
+        measured = "" if self.accuracy is None else f", held-out accuracy {self.accuracy:.3f}, loss {self.loss:.3g}"
+        return f"epoch {self.epoch} of {len(self.history) - 1}{measured}, {self.seconds:.3g} s"
 
 
 class TrainingSource(NamedTuple):

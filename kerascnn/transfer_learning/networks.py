@@ -19,6 +19,7 @@ from ..graph.copy import build_submodel, keras_name
 from ..graph.run import ancestors, call_node
 from ..graph.walk import build_graph
 from ..inputs.classifier import resolve_input_shape
+from ..support.display import TextResult
 from ..support.files import write_atomically
 from ..support.store import digest, make_key
 from ..support.text import check_names, format_percent
@@ -41,8 +42,8 @@ from .taps import (
 from .trials import Candidate
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Head:
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Head(TextResult):
     """A linear classifier on the features of a backbone.
 
     The logits are ``features @ weights + bias``.
@@ -60,14 +61,18 @@ class Head:
     """
 
     stages: tuple
-    weights: np.ndarray = field(repr=False)  # (d, classes)
-    bias: np.ndarray = field(repr=False)
+    weights: np.ndarray
+    bias: np.ndarray
     class_names: tuple
     temperature: float = 1.0
     size: tuple | None = None
     grid: int = 1
     kind: str = ""
     penalty: float = 0.0
+
+    def __str__(self):
+        features, classes = self.weights.shape
+        return f"{self.kind} on {'+'.join(self.stages)}, {features} features, {classes} classes"
 
     def logits(self, taps):
         """Logits (N, classes) from the first crop of each image."""

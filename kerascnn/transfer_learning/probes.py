@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from ..support.display import MeasuredResult
 from ..support.files import table_records
 from ..support.progress import progress
 from ..support.store import make_key
-from ..support.text import check_names, format_percent
+from ..support.text import check_names, format_percent, pluralize
 from ..support.types import OnProgress, Verbose
 from .heads import (
     HEADS,
@@ -40,7 +40,7 @@ MAX_RIDGE_SIZE = 4096  # largest number of features or images, whichever is smal
 ALL_HEADS = tuple(HEADS)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class ProbeTable(MeasuredResult):
     """Classifiers on the features of each stage, with held-out accuracy.
 
@@ -58,12 +58,12 @@ class ProbeTable(MeasuredResult):
         model: Name of the backbone.
     """
 
-    table: pd.DataFrame = field(repr=False)
-    curve: Any = field(repr=False)
-    logits: Mapping = field(repr=False)
-    labels: np.ndarray = field(repr=False)
+    table: pd.DataFrame
+    curve: Any
+    logits: Mapping
+    labels: np.ndarray
     class_names: tuple
-    folds: np.ndarray = field(repr=False)
+    folds: np.ndarray
     stages: tuple
     model: str
 
@@ -102,7 +102,7 @@ class ProbeTable(MeasuredResult):
                 rows = rows[rows[name] == value]
         return rows.loc[rows["accuracy"].idxmax()]
 
-    def right(self, stage, head):
+    def correct(self, stage, head):
         """Whether each held-out image (N,) is classified correctly."""
         return self.logits[stage, head].argmax(axis=1) == self.labels
 
@@ -134,6 +134,11 @@ class ProbeTable(MeasuredResult):
     def to_dict(self):
         """The rows of the table as JSON-compatible dicts."""
         return table_records(self.table)
+
+    def _headline(self):
+        best = self.best
+        probes = f"{len(self.table)} probes on {pluralize(len(self), 'image')} of {len(self.class_names)} classes"
+        return f"{self.model}, {probes}, best {best['head']} on {best['stage']}, accuracy {best['accuracy']:.3f}"
 
     def __str__(self):
         rows = self.summary.drop(columns=["width", "seconds"])

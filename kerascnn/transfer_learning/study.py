@@ -7,7 +7,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -22,7 +22,7 @@ from ..evaluation.statistics import LEVEL
 from ..support.display import FigureResult
 from ..support.files import write_atomically
 from ..support.store import Store, make_key
-from ..support.text import check_names, format_percent
+from ..support.text import check_names, format_percent, pluralize
 from ..support.types import Dataset, DataSource, FilePath, Model, Size
 from .advice import Advice, advise, describe_dataset
 from .networks import fit_head, probe_backbone
@@ -320,11 +320,11 @@ class Study(FigureResult):
     """
 
     data: Data
-    probes: tuple = field(repr=False)
+    probes: tuple
     best_probes: ProbeTable
     advice: Advice
-    candidates: tuple = field(repr=False)
-    trial_results: tuple = field(repr=False)
+    candidates: tuple
+    trial_results: tuple
     chosen: Candidate
     baseline: Candidate
     model: keras.Model
@@ -433,10 +433,10 @@ class Study(FigureResult):
         self.save_page(out / PAGE)
         return {name: out / name for name in (*writers, PAGE)}
 
-    def __repr__(self):
-        tested = "not tested" if self.evaluation is None else f"test accuracy {self.evaluation.interval['accuracy']}"
-        counts = f"{len(self.candidates)} candidates, {len(self.trial_results)} trials"
-        return f"<Study {self.data.name}: {counts}, chosen {self.chosen.name}, {tested}>"
+    def _headline(self):
+        tested = "not tested" if self.evaluation is None else f"test accuracy {self.evaluation.accuracy:.3f}"
+        counts = f"{pluralize(len(self.candidates), 'candidate')}, {pluralize(len(self.trial_results), 'trial')}"
+        return f"{self.data.name}, {counts}, {tested}, chosen {self.chosen.name}"
 
     def __str__(self):
         facts = {"dataset": f"{self.data.name}, {describe_split(self.data)}"} | describe_result(self)
@@ -452,7 +452,7 @@ def describe_split(data):
 def describe_candidate(candidate):
     """A candidate and its held-out accuracy in words."""
     accuracy = format_percent(candidate.accuracy)
-    return f"{candidate.name} (accuracy {accuracy} on {len(candidate.right):,} held-out images)"
+    return f"{candidate.name} (accuracy {accuracy} on {len(candidate.correct):,} held-out images)"
 
 
 def describe_result(study):

@@ -7,7 +7,7 @@ import time
 import weakref
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import NamedTuple
 
@@ -20,10 +20,12 @@ from ..graph.run import run_graph, subgraph
 from ..graph.walk import build_graph
 from ..inputs.classifier import classifier
 from ..inputs.decode import ImageError
-from ..inputs.resize import Preprocessing, check_count
+from ..inputs.resize import Preprocessing
+from ..support.checks import check_integer
+from ..support.display import TextResult
 from ..support.progress import progress
 from ..support.store import Store
-from ..support.text import check_names
+from ..support.text import check_names, pluralize
 from ..support.types import Dataset, FilePath, Images, Labels, Layers, Model, OnProgress, Size, Verbose
 from .sources import read_hashed_images
 from .store import as_float16_if_lossless, feature_folder, fingerprints, load_features, save_features, tap_store
@@ -133,8 +135,8 @@ def apply_layers(steps, x):
 CHUNK_IMAGES = 512  # images per file of the cache; a killed process loses at most one file
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Taps:
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Taps(TextResult):
     """Features of images at each stage of a network.
 
     Attributes:
@@ -153,12 +155,12 @@ class Taps:
         seconds: Computing time per computed image.
     """
 
-    features: Mapping = field(repr=False)
-    labels: np.ndarray | None = field(repr=False)
+    features: Mapping
+    labels: np.ndarray | None
     class_names: tuple | None
-    names: tuple = field(repr=False)
-    hashes: tuple = field(repr=False)
-    groups: tuple = field(repr=False)
+    names: tuple
+    hashes: tuple
+    groups: tuple
     crops: tuple
     model: str
     size: tuple
@@ -169,6 +171,11 @@ class Taps:
 
     def __len__(self):
         return len(self.names)
+
+    def __str__(self):
+        widths = ", ".join(f"{stage} {rows.shape[-1]}" for stage, rows in self.features.items())
+        counts = f"{pluralize(len(self), 'image')}, {pluralize(len(self.crops), 'crop')}, {len(self.stages)} stages"
+        return f"{counts} of {self.model}\nfeatures: {widths}"
 
     @property
     def stages(self):
@@ -242,16 +249,8 @@ def taps(
         A `Taps`.
     """
     crops = check_crops(crops)
-    plan = plan_taps(
-        model,
-        stages,
-        crops,
-        size,
-        check_count("grid", grid),
-        feature_folder(cache),
-        half,
-        check_count("batch_size", batch_size),
-    )
+    check_integer(grid=grid, batch_size=batch_size)
+    plan = plan_taps(model, stages, crops, size, int(grid), feature_folder(cache), half, int(batch_size))
     given = read_hashed_images(images, labels, part)
     places = product(plan.stages, crops)
     rows = {place: load_features(plan.stores.get(place, Store()), {*given.hashes}) for place in places}

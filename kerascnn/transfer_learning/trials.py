@@ -12,7 +12,9 @@ from scipy.special import softmax
 
 from ..evaluation.calibration import temperature
 from ..evaluation.statistics import wilson
+from ..support.display import TextResult
 from ..support.store import make_key
+from ..support.text import pluralize
 from .advice import LITTLE
 from .taps import PLUS, stage_label
 
@@ -48,9 +50,24 @@ class Trial:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class TrialResult:
-    """Result of a trial: ``logits`` of the held-out images, or why it ``failed``."""
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class TrialResult(TextResult):
+    """Result of a trial.
+
+    Attributes:
+        trial: Settings of the trial.
+        failed: Why it failed; "" if it did not.
+        attempts: Number of attempts, each with half the batch size of the one before.
+        batch_size: Number of images per step.
+        seconds: Computing time.
+        accuracy: Accuracy on the held-out images, or None.
+        loss: Cross-entropy on the held-out images, or None.
+        epoch: Number of the best epoch, or None.
+        cached: Whether the outputs of the frozen layers were computed only once.
+        history: A dict per epoch; epoch 0 is the initial classifier.
+        logits: Scores (N, classes) of the held-out images, or None.
+        weights: Weights of the whole network after the best epoch, or None.
+    """
 
     trial: Trial
     failed: str = ""
@@ -61,9 +78,13 @@ class TrialResult:
     loss: float | None = None
     epoch: int | None = None
     cached: bool = False
-    history: list = field(default_factory=list, repr=False)
-    logits: np.ndarray | None = field(default=None, repr=False)
-    weights: list | None = field(default=None, repr=False)
+    history: list = field(default_factory=list)
+    logits: np.ndarray | None = None
+    weights: list | None = None
+
+    def __str__(self):
+        result = f"failed, {self.failed}" if self.failed else f"accuracy {self.accuracy}, epoch {self.epoch}"
+        return f"{self.trial}: {result}"
 
     @property
     def record(self):
@@ -112,7 +133,7 @@ def run_trial(trial, perform, ledger, context):
     fields = {key: name for name, key in STORED.items()}
     record = {fields.get(key, key): value for key, value in record.items()}
     weights = [array for name, array in arrays.items() if name != "logits"]
-    return TrialResult(trial, logits=arrays.get("logits"), weights=weights or None, **record)
+    return TrialResult(trial=trial, logits=arrays.get("logits"), weights=weights or None, **record)
 
 
 def attempt_trial(trial, perform):
@@ -128,24 +149,35 @@ def attempt_trial(trial, perform):
             if kind not in (*MEMORY_ERRORS, KILLED):
                 break
         else:
-            return TrialResult(trial, attempts=attempt + 1, batch_size=batch_size, **vars(finetuned))
-    return TrialResult(trial, failed=reason, attempts=attempt + 1, batch_size=batch_size)
+            return TrialResult(trial=trial, attempts=attempt + 1, batch_size=batch_size, **vars(finetuned))
+    return TrialResult(trial=trial, failed=reason, attempts=attempt + 1, batch_size=batch_size)
 
 
-@dataclass(frozen=True, eq=False)
-class Candidate:
-    """A classifier with its scores of the images at the positions ``held_out``.
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Candidate(TextResult):
+    """A classifier with its scores of held-out images.
 
-    ``macs`` are multiply-adds per image. A linear candidate has a ``head`` trained on ``crops`` of each image; a
-    fine-tuned one has its ``trial`` and the best ``epoch``.
+    Attributes:
+        backbone: Name of the backbone.
+        stage: Stage whose features are classified, or several joined by "+".
+        macs: Multiply-adds per image.
+        logits: Scores (N, classes) of the held-out images.
+        labels: True classes (N,) of the held-out images.
+        held_out: Positions (N,) of the held-out images.
+        head: Kind of a linear classifier; "" of a fine-tuned network.
+        crops: Names of the crops that it was trained on.
+        penalty: Regularization strength of a linear classifier.
+        trial: Settings of a fine-tuned network; None of a linear classifier.
+        epoch: Number of the best epoch of a fine-tuned network.
+        seconds: Computing time.
     """
 
     backbone: str
     stage: str
     macs: int
-    logits: np.ndarray = field(repr=False)
-    labels: np.ndarray = field(repr=False)  # of the held-out images
-    held_out: np.ndarray = field(repr=False)  # positions of the held-out images
+    logits: np.ndarray
+    labels: np.ndarray
+    held_out: np.ndarray
     head: str = ""
     crops: tuple = ("identity",)
     penalty: float | None = None
@@ -154,7 +186,7 @@ class Candidate:
     seconds: float = 0.0
 
     @property
-    def right(self):
+    def correct(self):
         """Whether each held-out image is classified correctly."""
         return self.logits.argmax(axis=1) == self.labels
 
@@ -169,9 +201,13 @@ class Candidate:
         true_probs = softmax(scores, axis=1)[np.arange(count), self.labels]
         return np.log((count * true_probs + 1 / classes) / (count + 1))
 
+    def __str__(self):
+        return f"{self.name}: accuracy {self.accuracy:.3f} on {pluralize(len(self.labels), 'held-out image')}"
+
     @property
     def accuracy(self):
-        return float(self.right.mean())
+        """Fraction of the held-out images that are classified correctly."""
+        return float(self.correct.mean())
 
     @property
     def cost(self):
@@ -209,7 +245,7 @@ class Candidate:
     @property
     def row(self):
         """The candidate as a row of a table."""
-        _, low, high = wilson(int(self.right.sum()), len(self.right))
+        _, low, high = wilson(int(self.correct.sum()), len(self.correct))
         trial = self.trial
         settings = {}
         if trial:
@@ -226,7 +262,7 @@ class Candidate:
             "accuracy": self.accuracy,
             "low": low,
             "high": high,
-            "images": len(self.right),
+            "images": len(self.correct),
             "macs": self.macs,
             "seconds": self.seconds,
         }
@@ -241,10 +277,10 @@ def ignore_temperature_warning():
         yield
 
 
-def mean_difference(first, second, measure="right"):
+def mean_difference(first, second, measure="correct"):
     """(mean, standard error) of first minus second, over the images held out for both.
 
-    ``measure`` is "right" for accuracy or "log_likelihood".
+    ``measure`` is "correct" for accuracy or "log_likelihood".
     """
     _, in_first, in_second = np.intersect1d(first.held_out, second.held_out, return_indices=True)
     gaps = getattr(first, measure)[in_first].astype(np.float64) - getattr(second, measure)[in_second]

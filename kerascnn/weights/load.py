@@ -7,7 +7,8 @@ import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..support.text import unknown_name
+from ..support.display import TextResult
+from ..support.text import pluralize, unknown_name
 from ..support.types import FilePath, Model
 from ..zoo import layers  # noqa: F401  (a model file may need its layers, whatever was imported first)
 from ..zoo.layers import SCALES, Scale
@@ -20,9 +21,15 @@ from .names import CAFFE, caffe_scale, modern_tensor_name
 from .variables import model_slots
 
 
-@dataclass(frozen=True, kw_only=True)
-class WeightsFile:
-    """The arrays of a weights file, and its published source if it has one."""
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class WeightsFile(TextResult):
+    """The arrays of a weights file, and its published source if it has one.
+
+    Attributes:
+        path: the file.
+        arrays: {name: array}, as in the file.
+        source: the published source of the file, or None.
+    """
 
     path: Path
     arrays: dict
@@ -42,7 +49,12 @@ class WeightsFile:
             return published[0]
         return caffe_scale(network) if layout == CAFFE else None
 
+    def __str__(self):
+        source = f", {self.source.name}" if self.source else ""
+        return f"{self.path.name}, {pluralize(len(self.arrays), 'tensor')}{source}"
+
     def source_name(self):
+        """The name of the source, as published or saved in the file; "" if unknown."""
         return self.source.name if self.source else read_metadata(self.path).get("kerascnn.source", "")
 
 

@@ -91,8 +91,8 @@ class LoadReport(TextResult):
             notes.append(self.adaptation)
         return notes
 
-    def __repr__(self):
-        return f"<LoadReport: {self.used} tensors used, {len(self.ignored)} ignored, {self.layout} layout>"
+    def _headline(self):
+        return f"{self.used} tensors used, {len(self.ignored)} ignored, {self.layout} layout"
 
     def __str__(self):
         ignored = f", {len(self.ignored)} tensors ignored" if self.ignored else ""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cache
 
+from ..support.display import TextResult
 from ..support.text import natural_key, unknown_name
 
 ROOT = os.path.dirname(os.path.dirname(__file__))  # of the package
@@ -55,32 +56,51 @@ class WeightsSource:
         return "nc" not in self.license.lower().split("-")
 
 
-@dataclass(frozen=True, repr=False)
-class Card:
-    """One network as a row of the registry, with its published counts and weights."""
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Card(TextResult):
+    """One network as a row of the registry, with its published counts and weights.
+
+    Attributes:
+        name: name of the network.
+        family: name of its family.
+        year: year of the paper.
+        paper: the paper.
+        trunk: function from images (N, H, W, C) and ``**config`` to features (N, h, w, c).
+        config: keyword arguments of the trunk.
+        head: function from features and a number of classes to logits.
+        params: published number of trainable parameters, for ``input_shape`` and ``classes``; None if unknown.
+        gmacs: published multiply-adds in 1e9; None if unknown.
+        source: who published the two numbers.
+        fidelity: whose version this is and how it differs from the paper.
+        input_shape: (height, width, channels).
+        classes: number of classes.
+        scale: preprocessing of the pixels inside the model.
+        aux: for each auxiliary output the layer that it reads and its classifier.
+        weights: published weights, best first.
+    """
 
     name: str
     family: str
     year: int
     paper: str
-    trunk: Callable  # (N, H, W, C), **config -> features, (N, h, w, c)
+    trunk: Callable
     config: Mapping
-    head: Callable  # features, classes -> logits
-    params: int | None = None  # published trainable parameters, for ``input_shape`` and ``classes``
-    gmacs: float | None = None  # published multiply-adds in 1e9
-    source: str = "no published counts"  # who published the two numbers
-    fidelity: str = ""  # whose version this is and how it differs from the paper
+    head: Callable
+    params: int | None = None
+    gmacs: float | None = None
+    source: str = "no published counts"
+    fidelity: str = ""
     input_shape: tuple = (224, 224, 3)
     classes: int = 1000
     scale: str = "torch"
-    aux: Mapping = field(default_factory=dict)  # output -> (layer that its auxiliary classifier reads, classifier)
-    weights: tuple[WeightsSource, ...] = ()  # best first
+    aux: Mapping = field(default_factory=dict)
+    weights: tuple[WeightsSource, ...] = ()
 
-    def __repr__(self):
+    def _headline(self):
         counts = [f"{self.params / 1e6:.4g} M parameters"] if self.params else []
         counts += [f"{self.gmacs:.4g} G multiply-adds"] if self.gmacs else []
         counts += [f"{len(self.weights)} published weights"] if self.weights else []
-        return f"<Card {self.name}: {', '.join([self.family, str(self.year), *counts])}>"
+        return ", ".join([self.name, self.family, str(self.year), *counts])
 
     def __str__(self):
         size = "x".join(map(str, self.input_shape))

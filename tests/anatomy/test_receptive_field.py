@@ -234,6 +234,6 @@ def test_misspelled_layers_get_a_hint():
 def test_a_repr_is_one_line():
     model = keras.Sequential([keras.Input((32, 32, 3)), layers.Conv2D(4, 3, strides=2, name="conv")], name="small")
     found = receptive_field(model, "conv")
-    assert repr(found) == f"<ReceptiveField {found}>"
-    assert repr(found).startswith("<ReceptiveField conv: receptive field 3x3 pixels of ")
+    assert repr(found) == f"<ReceptiveField: {found}>"
+    assert repr(found).startswith("<ReceptiveField: conv: receptive field 3x3 pixels of ")
     assert "\n" not in repr(found)

@@ -194,7 +194,7 @@ def test_unknown_row_suggests_near_names(vgg):
 
 
 def test_repr_is_one_line(vgg):
-    assert repr(vgg) == "<Anatomy vgg16: 23 layers, 138.4 M parameters, 15.47 G multiply-adds>"
+    assert repr(vgg) == "<Anatomy: vgg16, 23 layers, 138.4 M parameters, 15.47 G multiply-adds>"
     assert str(vgg).startswith("vgg16\nlayer")
     open_sizes = keras.Sequential([keras.Input((None, None, 3)), layers.Conv2D(4, 3)], name="open")
-    assert repr(dissect(open_sizes)) == "<Anatomy open: 2 layers, 112 parameters, ? multiply-adds>"
+    assert repr(dissect(open_sizes)) == "<Anatomy: open, 2 layers, 112 parameters, ? multiply-adds>"

@@ -33,11 +33,11 @@ def images():
 
 def test_exactly_the_planted_units_are_dead(network, images):
     found = activity(network, images)
-    assert list(found.layers.layer) == ["relu", "dense"]
+    assert list(found.table.layer) == ["relu", "dense"]
     conv = found.dead[found.dead.layer == "relu"]
     assert list(conv.unit) == [1, 4]
     np.testing.assert_allclose(conv.at_most, 1 - 0.05 ** (1 / 50))
-    assert found.layers.dead[0] == 2
+    assert found.table.dead[0] == 2
 
 
 @pytest.mark.parametrize("batch_size", [7, 50, 64])
@@ -46,16 +46,16 @@ def test_statistics_agree_with_numpy(network, images, batch_size):
     for name in ("relu", "dense"):
         a = np.asarray(keras.Model(network.inputs[0], network.get_layer(name).output)(images), np.float64)
         a = a.reshape(50, -1, a.shape[-1])
-        rows = found.units[found.units.layer == name]
+        rows = found.unit_table[found.unit_table.layer == name]
         np.testing.assert_allclose(rows["mean"], a.mean((0, 1)), rtol=1e-5)
-        np.testing.assert_allclose(rows["std"], a.std((0, 1)), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(rows["stddev"], a.std((0, 1)), rtol=1e-4, atol=1e-6)
         np.testing.assert_allclose(rows["max"], a.max((0, 1)), rtol=1e-6)
         np.testing.assert_allclose(rows.places, (a > 0).mean((0, 1)), rtol=1e-5)
         np.testing.assert_allclose(rows.images, (a > 0).any(1).mean(0))
         flat = a.reshape(50, -1)
         flat = flat[flat.any(1)]  # an image on which all are silent has no sparsity
         sparsity = (1 - flat.mean(1) ** 2 / (flat**2).mean(1)) / (1 - 1 / flat.shape[1])
-        layer = found.layers.set_index("layer").loc[name]
+        layer = found.table.set_index("layer").loc[name]
         np.testing.assert_allclose(layer.sparsity, sparsity.mean(), rtol=1e-4)
 
 
@@ -68,14 +68,14 @@ def test_correlations_agree_with_numpy(network, images):
     np.testing.assert_allclose(matrix, np.corrcoef(a[:, alive].T), atol=1e-4)
     assert np.isnan(found.correlations["relu"][1]).all(), "a unit that does not vary"
     v = np.linalg.eigvalsh(np.cov(a.T))
-    layer = found.layers.set_index("layer").loc["dense"]
+    layer = found.table.set_index("layer").loc["dense"]
     np.testing.assert_allclose(layer.participation, v.sum() ** 2 / (v**2).sum(), rtol=1e-3)
 
 
 def test_the_order_of_images_does_not_matter(network, images):
     one, other = activity(network, images), activity(network, images[::-1], batch_size=11)
-    np.testing.assert_allclose(one.units["std"], other.units["std"], rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(one.layers.participation, other.layers.participation, rtol=1e-4)
+    np.testing.assert_allclose(one.unit_table["stddev"], other.unit_table["stddev"], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(one.table.participation, other.table.participation, rtol=1e-4)
 
 
 def test_correlated_units(images):
@@ -84,7 +84,7 @@ def test_correlated_units(images):
     model = keras.Model(inputs, layers.Dense(2)(hidden(layers.Flatten()(inputs))))
     kernel = np.repeat(np.random.default_rng(0).normal(size=(108, 1)), 4, 1) / 10
     hidden.kernel.assign(kernel * [1, 1, -1, 1])
-    layer = activity(model, images).layers.iloc[0]
+    layer = activity(model, images).table.iloc[0]
     assert layer.correlated == 1
     np.testing.assert_allclose(layer.correlation, 1, atol=1e-4)
     np.testing.assert_allclose(layer.participation, 1, atol=1e-4)
@@ -131,15 +131,15 @@ def test_photos_are_preprocessed_as_in_predict(tmp_path, rng):
         Image.fromarray(rng.integers(0, 256, (40, 50, 3), np.uint8)).save(tmp_path / f"{i}.png")
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
     found = activity(model, tmp_path, layers="stem_conv_relu", batch_size=2)
-    assert found.images == 3
-    assert found.units["std"].gt(0).any()
+    assert found.image_count == 3
+    assert found.unit_table["stddev"].gt(0).any()
 
 
 def test_several_sizes(images):
     inputs = keras.Input((None, None, 3))
     maps = layers.Conv2D(4, 3, activation="relu", name="conv")(inputs)
     model = keras.Model(inputs, layers.Dense(2)(layers.GlobalAveragePooling2D()(maps)))
-    assert activity(model, images).layers.units[0] == 4
+    assert activity(model, images).table.units[0] == 4
 
 
 def test_pictures(network, images, tmp_path):

@@ -58,7 +58,7 @@ def squares(factor):
 @pytest.mark.parametrize("factor", [1.0, 1.01, -1.0, 0.0], ids=["right", "1 % off", "wrong sign", "none"])
 def test_wrong_gradient_is_detected_in_earlier_layers(factor, rng):
     check = gradient_check(squares(factor), *noise(rng, (8, 8, 3)), samples=10)
-    layer = check.layers.set_index("layer")
+    layer = check.layer_table.set_index("layer")
     assert check.passed == (factor == 1)
     assert layer.passed["after"], "what lies above the wrong gradient is right"
     assert layer.passed["before"] == (factor == 1)
@@ -112,7 +112,7 @@ def test_frozen_and_nested_layers(rng):
     inner.trainable = False
     model = keras.Sequential([keras.Input((6,)), inner, layers.Dense(3, "softmax", name="top")])
     check = gradient_check(model, rng.normal(size=(3, 6)), np.arange(3), samples=3)
-    assert list(check.layers.layer) == ["deep", "top"]
+    assert list(check.layer_table.layer) == ["deep", "top"]
     assert check.passed
     assert not inner.trainable
 

@@ -33,14 +33,14 @@ def test_the_figures_of_the_lecture(case):
     options, stds = LECTURE[case]
     table = initialization(**options).table
     spread = 0.15 if "ReLU" in case else 0.03  # of a ReLU net's last layers, from seed to seed
-    np.testing.assert_allclose(table["std"][: len(stds)], stds, rtol=spread, atol=6e-7)
+    np.testing.assert_allclose(table["stddev"][: len(stds)], stds, rtol=spread, atol=6e-7)
     assert len(table) == 10
 
 
 def test_small_weights_kill_signals_both_ways():
     table = initialization(stddev=0.01).table
     ratio = 0.01 * np.sqrt(500)  # tanh is linear for signals as small as these
-    np.testing.assert_allclose(table["std"][3:].to_numpy() / table["std"][2:9].to_numpy(), ratio, rtol=0.02)
+    np.testing.assert_allclose(table["stddev"][3:].to_numpy() / table["stddev"][2:9].to_numpy(), ratio, rtol=0.02)
     backward = table.gradient.to_numpy()
     np.testing.assert_allclose(backward[2:-1] / backward[3:], ratio, rtol=0.05)
     assert (table.saturated == 0).all()
@@ -66,14 +66,14 @@ def test_saturation_agrees_with_gaussian_sums(act):
 def test_he_keeps_the_mean_square_of_a_relu_net():
     """He et al. 2015, eq. 10: E[a^2] of a layer is that of the layer before."""
     table = initialization((1000,) * 3, initializer="he", activation="relu").table
-    np.testing.assert_allclose(table["mean"] ** 2 + table["std"] ** 2, 1, rtol=0.1)
+    np.testing.assert_allclose(table["mean"] ** 2 + table["stddev"] ** 2, 1, rtol=0.1)
 
 
 @pytest.mark.parametrize(("init", "power"), [("xavier", 1), ("glorot", 1), ("he", 2)])
 def test_initializers_on_a_linear_layer(init, power):
     """One linear layer of as many units multiplies the variance by n std^2: 1 for Xavier's and Glorot's, 2 for He's."""
     table = initialization((800,), initializer=init, activation="linear").table
-    np.testing.assert_allclose(table["std"][0] ** 2, power, rtol=0.05)
+    np.testing.assert_allclose(table["stddev"][0] ** 2, power, rtol=0.05)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_gradients_of_a_model_agree_with_tensorflow(network, rng):
     x, y = rng.normal(size=(6, 8, 8, 3)).astype("float32"), np.arange(6) % 3
     table = initialization(network, inputs=x, labels=y).table.set_index("layer")
     assert list(table.index) == ["conv", "relu", "dense"], "not the softmax"
-    assert list(table.act) == ["tanh", "relu", "sigmoid"]
+    assert list(table.activation) == ["tanh", "relu", "sigmoid"]
     names = [layer.name for layer in network.layers]
     for name in table.index:
         first = keras.Model(network.inputs[0], network.get_layer(name).output)
@@ -102,7 +102,7 @@ def test_gradients_of_a_model_agree_with_tensorflow(network, rng):
             loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(y, out))
         by_a = 6 * np.asarray(tape.gradient(loss, a))  # of each image's own loss
         np.testing.assert_allclose(table.gradient[name], np.sqrt(np.mean(by_a**2)), rtol=1e-4)
-        np.testing.assert_allclose(table["std"][name], np.std(a), rtol=1e-5)
+        np.testing.assert_allclose(table["stddev"][name], np.std(a), rtol=1e-5)
     with tf.GradientTape() as tape:
         loss = tf.reduce_mean(keras.losses.sparse_categorical_crossentropy(y, network(x, training=True)))
     kernel = network.get_layer("conv").kernel.value
@@ -114,7 +114,7 @@ def test_model_is_unchanged(network, rng):
     x = rng.normal(size=(4, 8, 8, 3)).astype("float32")
     small = initialization(network, inputs=x, initializer="normal", stddev=1e-3, training=False).table
     large = initialization(network, inputs=x, initializer="normal", stddev=1.0, training=False).table
-    assert small["std"][0] < 0.05 < 0.5 < large["std"][0]
+    assert small["stddev"][0] < 0.05 < 0.5 < large["stddev"][0]
     for old, new in zip(before, network.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 
@@ -124,7 +124,7 @@ def test_batch_norm_rescues_small_weights(rng):
     x = rng.integers(0, 256, (8, 32, 32, 3)).astype("float32")
     table = initialization(build_model("tiny_vgg"), inputs=x, initializer="normal", stddev=0.01).table
     with_norm = table[table.layer.str.contains("stage")]
-    assert (with_norm["std"] > 0.3).all()
+    assert (with_norm["stddev"] > 0.3).all()
 
 
 def test_a_sequence_of_layers_may_be_nested(rng):

@@ -126,7 +126,7 @@ def test_table_agrees_with_cross_validation(rng):
         right.append((theirs.predict(scaled[~some]) == labels[~some]).sum())
     assert abs(row["accuracy"] - sum(right) / IMAGES) <= 1 / IMAGES
     assert (row["low"], row["high"]) == pytest.approx(wilson(round(row["accuracy"] * IMAGES), IMAGES)[1:])
-    assert found.right("stage1", "softmax").mean() == pytest.approx(row["accuracy"])
+    assert found.correct("stage1", "softmax").mean() == pytest.approx(row["accuracy"])
     assert found.curve["accuracy"].iloc[0] == pytest.approx(row["accuracy"])
 
 

@@ -348,7 +348,15 @@ def candidate(right, macs, **how):
     """A candidate that has those images right."""
     right = np.asarray(right)
     logits = np.stack([right, ~right], axis=1).astype(float)
-    return Candidate("net", f"stage {macs}", macs, logits, np.zeros(len(right), int), np.arange(len(right)), **how)
+    return Candidate(
+        backbone="net",
+        stage=f"stage {macs}",
+        macs=macs,
+        logits=logits,
+        labels=np.zeros(len(right), int),
+        held_out=np.arange(len(right)),
+        **how,
+    )
 
 
 def test_difference_is_a_paired_interval():
@@ -356,7 +364,7 @@ def test_difference_is_a_paired_interval():
     gaps = np.r_[np.zeros(96), np.ones(4)]  # of these four only does one say more than the other
     assert mean_difference(first, second) == pytest.approx((0.04, gaps.std() / 10))
     other = replace(second, held_out=np.arange(50, 150))
-    assert mean_difference(first, other)[0] == pytest.approx(first.right[50:].mean() - second.right[:50].mean())
+    assert mean_difference(first, other)[0] == pytest.approx(first.correct[50:].mean() - second.correct[:50].mean())
 
 
 @pytest.mark.parametrize(
@@ -373,7 +381,7 @@ def test_cheapest_candidate_within_one_standard_error(cheap_right, wins):
 def test_lower_log_likelihood_is_worse():
     cheap = candidate(np.arange(100) < 90, 1)  # as sure of what it has wrong as of what it has right
     dear = candidate(np.arange(100) < 90, 2)
-    dear = replace(dear, logits=np.where(dear.right[:, None], [[6.0, 0.0]], [[0.0, 0.5]]))
+    dear = replace(dear, logits=np.where(dear.correct[:, None], [[6.0, 0.0]], [[0.0, 0.5]]))
     powers = np.exp(dear.logits / dear.temperature)
     given = powers[:, 0] / powers.sum(axis=1)
     assert dear.log_likelihood == pytest.approx(np.log((100 * given + 0.5) / 101))
@@ -455,7 +463,7 @@ def test_freeze_options():
 
 def outcome(point):
     """The higher the rate, the lower the loss; a second for each epoch."""
-    return TrialResult(point, loss=1 / point.learning_rate, seconds=float(point.epochs))
+    return TrialResult(trial=point, loss=1 / point.learning_rate, seconds=float(point.epochs))
 
 
 def test_halving_keeps_the_best():
@@ -470,7 +478,7 @@ def test_halving_keeps_the_best():
 
 def test_only_the_best_trials_get_neighbors():
     points = [Trial("stage", freeze, 5.0, "none", 1) for freeze in "ab"]
-    lower = lambda point: TrialResult(point, loss=1 / point.learning_rate + (point.freeze == "b"), seconds=0.0)  # noqa: E731
+    lower = lambda point: TrialResult(trial=point, loss=1 / point.learning_rate + (point.freeze == "b"), seconds=0.0)  # noqa: E731
     near = lambda point: [replace(point, learning_rate=rate) for rate in (4.0, 6.0)]  # noqa: E731
     found = successive_halving(points, lower, TimeBudget(None), lambda *given: 0.0, (1, 6), neighbors=near)
     tried = [(each.trial.freeze, each.trial.learning_rate, each.trial.epochs) for each in found]
@@ -490,7 +498,10 @@ def test_unpromising_trials_end_after_the_first_rung():
 def test_learning_rates_beyond_the_minimum_are_skipped():
     losses = {1: 3.0, 2: 1.0, 3: 2.0, 4: 0.0}
     points = [Trial("stage", freeze, rate, "none", 1) for freeze in ("a", "b") for rate in losses]
-    attempt = lambda point: TrialResult(point, loss=losses[point.learning_rate] * (1 if point.freeze == "a" else -1))  # noqa: E731
+
+    def attempt(point):
+        return TrialResult(trial=point, loss=losses[point.learning_rate] * (1 if point.freeze == "a" else -1))
+
     tried = lambda thin: [  # noqa: E731
         (each.trial.freeze, each.trial.learning_rate)
         for each in successive_halving(
@@ -542,8 +553,8 @@ def test_resumed_study_equals_an_uninterrupted_one(whole, tmp_path):
 
 def test_repr_is_one_line(whole):
     found = whole[1]
-    assert repr(found).startswith(f"<Study {found.data.name}: {len(found.candidates)} candidates, ")
-    assert f"chosen {found.chosen.name}, test accuracy {found.evaluation.interval['accuracy']}>" in repr(found)
+    assert repr(found).startswith(f"<Study: {found.data.name}, {len(found.candidates)} candidates, ")
+    assert f"test accuracy {found.evaluation.accuracy:.3f}, chosen " in repr(found)
     assert "\n" not in repr(found)
 
 

@@ -150,7 +150,7 @@ def test_shared_files_have_the_same_preprocessing():
 def test_card_repr_is_one_line():
     found = card("resnet18")
     assert re.fullmatch(
-        r"<Card resnet18: \w+, 20\d\d, 11\.69 M parameters, 1\.81\d? G multiply-adds, \d+ published weights>",
+        r"<Card: resnet18, \w+, 20\d\d, 11\.69 M parameters, 1\.81\d? G multiply-adds, \d+ published weights>",
         repr(found),
     )
     lines = str(found).splitlines()

@@ -98,12 +98,13 @@ def calibration_card(evaluation, results):
 
 def dead_units_card(activity, results):
     """Units that are 0 on all images."""
-    units, dead = len(activity.units), len(activity.dead)
+    units, dead = len(activity.unit_table), len(activity.dead)
     share = dead / units if units else 0.0
-    results |= {"units": units, "dead_units": dead, "dead_share": share, "seen": activity.images}
+    results |= {"units": units, "dead_units": dead, "dead_share": share, "seen": activity.image_count}
     status = next((word for limit, word in DEAD_LIMITS if share <= limit), "poor")
-    few_images = activity.images < MIN_IMAGES
-    note = f"{dead:,} of {units:,} units are 0 on all of {activity.images:,} images; up to 1 % is good, up to 10 % fair"
+    few_images = activity.image_count < MIN_IMAGES
+    silence = f"{dead:,} of {units:,} units are 0 on all of {activity.image_count:,} images"
+    note = f"{silence}; up to 1 % is good, up to 10 % fair"
     return "Dead units", format_percent(share), "few images" if few_images and dead else status, note
 
 

@@ -199,13 +199,13 @@ def photos_with_captions(subject, rows, words):
 
 def predictions_section(subject, why):
     """Predictions for images without labels."""
-    samples, names, probs = subject.photos, subject.class_names, subject.photo_probabilities
+    samples, names, probs = subject.photos, subject.class_names, subject.photo_probs
     images = samples if subject.pool is None else subject.pool
     captions = [
         ", ".join(f"{names[k]} {format_probability(row[k])}" for k in np.argsort(-row, kind="stable")[:3]) + f": {name}"
         for row, name in zip(probs, subject.sample_names, strict=True)
     ]
-    counts = count_predictions(subject.probabilities(images), names)
+    counts = count_predictions(subject.probs(images), names)
     blocks = (
         box(paragraph(f"The accuracy is unknown: {why}.")),
         heading("Predictions for the photos"),

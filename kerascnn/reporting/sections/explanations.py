@@ -25,7 +25,7 @@ SCALES = (
 
 def explanations_section(subject):
     """A row of maps for each sample; for the first one three maps of the occlusion too."""
-    samples, predicted = subject.photos, subject.photo_probabilities.argmax(1)
+    samples, predicted = subject.photos, subject.photo_probs.argmax(1)
     attributions, refused = {}, {}
     for i, (name, options) in enumerate(method_options(subject).items()):
         subject.on_progress(0.2 * i, 1, ROWS[name].title)
@@ -65,7 +65,7 @@ def method_options(subject):
 
 def explanation_blocks(subject, i, attributions):
     """Heading and pictures of one photo."""
-    names, probs, name = subject.class_names, subject.photo_probabilities[i], subject.sample_names[i]
+    names, probs, name = subject.class_names, subject.photo_probs[i], subject.sample_names[i]
     number = int(probs.argmax())
     prediction = f"{names[number]}, {format_probability(probs[number])}"
     if subject.sample_labels is not None:
@@ -157,7 +157,7 @@ def occlusion_maps(subject, occlusion):
     low, high, lost = occlusion_effect(occlusion, 0)
     alt = (
         f"for each position of the patch: the sum of {occlusion.layer}:{occlusion.channels[0]}, the strongest "
-        f"feature map; p of {occlusion.label(occlusion.classes[0])} ({low} to {high}); and the predicted class, "
+        f"feature map; p of {occlusion.class_name(occlusion.classes[0])} ({low} to {high}); and the predicted class, "
         f"another one at {lost} of the positions"
     )
     caption = (
@@ -170,7 +170,7 @@ def occlusion_maps(subject, occlusion):
 
 def explanation_numbers(subject, i, attributions):
     """The numbers of a photo as plain data."""
-    probs = subject.photo_probabilities[i]
+    probs = subject.photo_probs[i]
     number = int(probs.argmax())
     numbers = {"image": subject.sample_names[i], "predicted": number, "name": subject.class_names[number]}
     numbers["p"] = float(probs[number])

@@ -55,7 +55,7 @@ def fooling_blocks(subject, adversarial, i):
             paragraph("No change was found that raises another class two logits above all others."),
         ]
     before, after = (
-        shorten_end(adversarial.label(classes[i]), 22) for classes in (adversarial.before, adversarial.after)
+        shorten_end(adversarial.class_name(classes[i]), 22) for classes in (adversarial.before, adversarial.after)
     )
     confidence_before, confidence_after = (
         format_probability(adversarial.confidence_before[i]),
@@ -93,8 +93,8 @@ def fooling_numbers(subject, adversarial, i):
         "linf": float(adversarial.linf[i]),
         "confidence_before": float(adversarial.confidence_before[i]),
         "confidence_after": float(adversarial.confidence_after[i]),
-        "before": adversarial.label(adversarial.before[i]),
-        "after": adversarial.label(adversarial.after[i]),
+        "before": adversarial.class_name(adversarial.before[i]),
+        "after": adversarial.class_name(adversarial.after[i]),
     }
 
 

@@ -11,6 +11,7 @@ from ..figures import TITLE
 from ..page import Section, data_table, details, figure, heading, paragraph
 
 SHOWN = 40  # layers in a figure
+STORED_KEYS = {"activation": "act", "stddev": "std"}  # column -> its key in report.json, which later reports compare
 FULL = 0.95  # share of places at which a unit is above 0, from which a ReLU is nearly a line
 
 
@@ -23,23 +24,23 @@ def health_section(subject):
         bank = None
     verdict = training_verdict(activity, bank)
     layers = layer_statistics(activity)
-    silent, units = len(activity.dead), len(activity.units)
+    silent, units = len(activity.dead), len(activity.unit_table)
     head = "No problems found" if verdict.good else f"{pluralize(len(verdict.reasons), 'problem')} found"
     few_images_note = (
-        f" Only {activity.images} images: a silent unit may be active on others."
-        if activity.images < MIN_IMAGES
+        f" Only {activity.image_count} images: a silent unit may be active on others."
+        if activity.image_count < MIN_IMAGES
         else ""
     )
     summary = (
         f"{head}: {silent:,} of {units:,} units ({format_percent(silent / max(units, 1))}) are dead on "
-        f"{activity.images:,} images."
+        f"{activity.image_count:,} images."
     )
     reasons = [paragraph(reason) for reason in verdict.reasons[:12]]
     alt = (
         f"dead units, sparsity, correlation and effective rank of {len(layers)} layers; {silent} of {units} units dead"
     )
     caption = (
-        f"By layer, on {activity.images:,} images. Dead: never above 0 after a ReLU; otherwise constant. "
+        f"By layer, on {activity.image_count:,} images. Dead: never above 0 after a ReLU; otherwise constant. "
         "Sparsity: Treves and Rolls. Correlation: mean |r| between two units at 8 positions of a map. "
         "Effective rank: number of directions in use."
     )
@@ -54,7 +55,7 @@ def health_section(subject):
         "signals vanish or explode. Nearly always on: above 0 at 95 % of the positions, so that the ReLU "
         "is almost linear."
     )
-    low, high = layers["std"].min(), layers["std"].max()
+    low, high = layers["stddev"].min(), layers["stddev"].max()
     alt = f"standard deviation of activations from {low:.3g} to {high:.3g} over {len(layers)} layers"
     blocks += [
         heading("Activations"),
@@ -70,16 +71,18 @@ def health_section(subject):
                 f"{pluralize(silent, 'dead unit')}", data_table(names.reset_index().rename(columns={"unit": "units"}))
             )
         )
-    results = {"images": activity.images, "good": verdict.good, "reasons": verdict.reasons}
-    results |= {"units": units, "dead": silent, "layers": layers.to_dict("records")}
+    results = {"images": activity.image_count, "good": verdict.good, "reasons": verdict.reasons}
+    results |= {"units": units, "dead": silent, "layers": layers.rename(columns=STORED_KEYS).to_dict("records")}
     return Section("Health", tuple(blocks), results)
 
 
 def layer_statistics(activity):
     """The table of layers with the share of units that are nearly always above 0."""
-    layers = activity.layers.copy()
-    always = activity.units.assign(full=activity.units.places >= FULL).groupby("layer", sort=False).full.mean()
-    rectified = layers.act.str.startswith("relu")
+    layers = activity.table.copy()
+    always = (
+        activity.unit_table.assign(full=activity.unit_table.places >= FULL).groupby("layer", sort=False).full.mean()
+    )
+    rectified = layers.activation.str.startswith("relu")
     layers["always on"] = np.where(rectified, layers.layer.map(always).astype(float), np.nan)
     return layers
 
@@ -111,7 +114,7 @@ def draw_activations_by_layer(layers):
     positions = np.arange(1, len(layers) + 1)
     drawing = new_figure(11, 3.6)
     left, right = drawing.subplots(1, 2)
-    left.plot(positions, positive_or_nan(layers["std"]), "o-", color=BLUE, markersize=4, label="standard deviation")
+    left.plot(positions, positive_or_nan(layers["stddev"]), "o-", color=BLUE, markersize=4, label="standard deviation")
     left.plot(positions, positive_or_nan(layers["mean"].abs()), "s--", color=RED, markersize=4, label="|mean|")
     left.set_yscale("log")
     left.legend(frameon=False)

@@ -37,7 +37,7 @@ def classes_section(subject):
         titles=labels,
         on_progress=on_progress,
     )
-    probabilities = subject.probabilities(synthesis.images)[np.arange(len(numbers)), numbers]
+    probabilities = subject.probs(synthesis.images)[np.arange(len(numbers)), numbers]
     scale = f"Recipe {recipe}, {steps} steps, seed {subject.seed}; pixel values 0 to 255, contrast unchanged."
     code = figure_code(
         subject,
@@ -56,7 +56,7 @@ def classes_section(subject):
 def select_classes(subject):
     """Class numbers: those predicted for the samples first, then others spread over all classes."""
     count, limit = len(subject.class_names), subject.by_effort(3, 6, 12)
-    predicted = [] if subject.samples is None else subject.photo_probabilities.argmax(1).tolist()
+    predicted = [] if subject.samples is None else subject.photo_probs.argmax(1).tolist()
     spread = np.linspace(0, count - 1, min(2 * limit, count)).round().astype(int).tolist()
     return [*dict.fromkeys(predicted + spread[::2] + spread[1::2])][: min(limit, count)]
 

@@ -44,16 +44,16 @@ def layer_blocks(subject, first, layer):
     except ValueError as error:
         return [heading(layer), paragraph(error, soft=True)], {"refused": str(error)}
     strongest_rows, silent = activations.table.head(MOST), int((activations.table["max"] <= 0).sum())
-    title = f"{layer}: {activations.units} units, maps of {activations.values.shape[1]}×{activations.values.shape[2]}"
+    title = f"{layer}: {activations.unit_count} units, maps of {activations.values.shape[1]}×{activations.values.shape[2]}"
     blocks = [heading(title), maps_figure(subject, activations, strongest_rows, silent)]
     try:
-        projected = deconvnet(subject.lens, first, layer=layer, top=min(STRONGEST, activations.units))
+        projected = deconvnet(subject.lens, first, layer=layer, top=min(STRONGEST, activations.unit_count))
     except ValueError as error:
         blocks.append(paragraph(error, soft=True))
     else:
         blocks += projection_blocks(subject, activations, projected, layer)
     strongest = strongest_rows[["unit", "max", "mean", "positive"]].to_dict("records")
-    return blocks, {"units": activations.units, "silent": silent, "strongest": strongest}
+    return blocks, {"units": activations.unit_count, "silent": silent, "strongest": strongest}
 
 
 def maps_figure(subject, activations, rows, silent):
@@ -71,16 +71,16 @@ def maps_figure(subject, activations, rows, silent):
     if maps[0].size == 1:
         scale = "the layer has no spatial positions: one square per unit, all on one scale"
     selection = (
-        f"the {len(maps)} of {activations.units} units with the strongest response"
-        if len(maps) < activations.units
+        f"the {len(maps)} of {activations.unit_count} units with the strongest response"
+        if len(maps) < activations.unit_count
         else "all units"
     )
     alt = (
         f"{activations.layer}: maps of {selection}, from unit {titles[0].replace('  max', ', up to')} to unit "
-        f"{titles[-1].replace('  max', ', up to')}; {silent} of {activations.units} units are 0 everywhere"
+        f"{titles[-1].replace('  max', ', up to')}; {silent} of {activations.unit_count} units are 0 everywhere"
     )
     caption = (
-        f"{selection.capitalize()}, strongest first; {scale}; hatched: 0 everywhere. {silent} of {activations.units} "
+        f"{selection.capitalize()}, strongest first; {scale}; hatched: 0 everywhere. {silent} of {activations.unit_count} "
         "units are 0 everywhere."
     )
     code = figure_code(

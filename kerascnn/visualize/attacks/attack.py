@@ -47,7 +47,7 @@ class AttackResult(FigureResult):
     def __len__(self):
         return len(self.images)
 
-    def label(self, number):
+    def class_name(self, number):
         """What a class is called."""
         return class_label(number, None, self.class_names)
 
@@ -82,8 +82,8 @@ class Fooled(AttackResult):
         class_names: names of all classes, or None.
     """
 
-    originals: np.ndarray = field(repr=False)
-    images: np.ndarray = field(repr=False)
+    originals: np.ndarray
+    images: np.ndarray
     names: tuple
     method: str
     before: np.ndarray
@@ -96,9 +96,9 @@ class Fooled(AttackResult):
     l2: np.ndarray
     linf: np.ndarray
     rms: np.ndarray
-    history: np.ndarray = field(repr=False)
+    history: np.ndarray
     bounds: tuple = (0.0, RANGE)
-    class_names: tuple | None = field(default=None, repr=False)
+    class_names: tuple | None = None
 
     def __str__(self):
         aim = "another class" if self.target is None else "their targets"
@@ -125,10 +125,10 @@ class Fooled(AttackResult):
 
         columns = {"image": self.names}
         for name in ("before", "after"):
-            columns[name] = [self.label(number) for number in getattr(self, name)]
+            columns[name] = [self.class_name(number) for number in getattr(self, name)]
             columns[f"confidence_{name}"] = getattr(self, f"confidence_{name}")
         if self.target is not None:
-            columns["target"] = [self.label(number) for number in self.target]
+            columns["target"] = [self.class_name(number) for number in self.target]
         measures = ("success", "survives", "l2", "linf", "rms", "ssim")
         return pd.DataFrame(columns | {name: getattr(self, name) for name in measures})
 
@@ -436,12 +436,12 @@ def displayable_images(images, bounds):
 def class_title(found, number, confidence):
     """What an image is taken for, and how surely."""
     sure = f"{confidence:.1%}" if confidence < 0.9995 else f"{100 * confidence:.2f}%"
-    return f"{shorten_end(str(found.label(number)), MAX_LETTERS)} {sure}"
+    return f"{shorten_end(str(found.class_name(number)), MAX_LETTERS)} {sure}"
 
 
 def caption_of_fooled(found, i):
     """Whether it worked, in words."""
-    aim = "" if found.target is None else f" ({found.label(found.target[i])} wanted)"
+    aim = "" if found.target is None else f" ({found.class_name(found.target[i])} wanted)"
     if not found.success[i]:
         return f"not fooled{aim}"
     return "fooled" + (", also in 8 bits" if found.survives[i] else ", not in 8 bits")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from keras import ops
 
+from ...support.checks import check_integer
 from ...support.types import Classes, ClassNames, Images, Model, OnProgress
 from ..engine.lens import Lens
 from ..engine.query import RANGE
-from .attack import Fooled, check_least, prepare_attack, summarize_attack
+from .attack import Fooled, prepare_attack, summarize_attack
 from .minimal import shrink_to_boundary
 from .norms import NORMS, TINY, dot, expand_axes, keep_best, round_change, scale_l2_to_shape
 
@@ -53,7 +54,7 @@ def lbfgs(
     Returns:
         A `Fooled`.
     """
-    check_least("steps", steps, 1)
+    check_integer(steps=steps)
     task = prepare_attack(
         model,
         images,

@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 from keras import ops
 
+from ...support.checks import check_integer
 from ...support.types import Classes, ClassNames, Images, Model, OnProgress
 from ..engine.lens import Lens
-from .attack import Fooled, check_least, prepare_attack, summarize_attack
+from .attack import Fooled, prepare_attack, summarize_attack
 from .norms import TINY, dot, expand_axes, find_norm, keep_best, random_start, round_change, scale_l2_to_shape
 
 SHRINKAGE = (0.4, 0.015)  # how much of what is not along the slope is given up in a step, from first to last
@@ -65,8 +66,7 @@ def minimal(
     Returns:
         A `Fooled`.
     """
-    check_least("steps", steps, 1)
-    check_least("starts", starts, 1)
+    check_integer(steps=steps, starts=starts)
     measure = find_norm(norm)
     task = prepare_attack(
         model,

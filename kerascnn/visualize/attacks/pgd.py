@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from keras import ops
 
+from ...support.checks import check_integer
 from ...support.types import Classes, ClassNames, Images, Model, OnProgress
 from ..engine.lens import Lens
 from .attack import Fooled, check_least, prepare_attack, summarize_attack
@@ -204,8 +205,9 @@ def run_bounded_attack(
 ):
     """Take ``steps`` projected steps of the length ``step_size``."""
     norm = find_norm(norm)
-    for argument, value, least in (("epsilon", epsilon, 0), ("step_size", step_size, 0), ("steps", steps, 1)):
-        check_least(argument, value, least)
+    check_least("epsilon", epsilon, 0)
+    check_least("step_size", step_size, 0)
+    check_integer(steps=steps)
     task = prepare_attack(
         model,
         images,

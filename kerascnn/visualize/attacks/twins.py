@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from ...inputs.classifier import resolve_class_names
+from ...support.checks import check_integer
 from ...support.types import ClassNames, Images, Model, OnProgress
 from ..attribution.attribution import predict_probabilities
 from ..engine.lens import Lens, lens
@@ -45,9 +46,9 @@ class Twins(AttackResult):
         class_names: names of all classes, or None.
     """
 
-    sources: np.ndarray = field(repr=False)
-    guides: np.ndarray = field(repr=False)
-    images: np.ndarray = field(repr=False)
+    sources: np.ndarray
+    guides: np.ndarray
+    images: np.ndarray
     layer: str
     radius: float
     names: tuple
@@ -62,9 +63,9 @@ class Twins(AttackResult):
     confidence_source: np.ndarray
     confidence_guide: np.ndarray
     confidence_twin: np.ndarray
-    history: np.ndarray = field(repr=False)
+    history: np.ndarray
     bounds: tuple = (0.0, RANGE)
-    class_names: tuple | None = field(default=None, repr=False)
+    class_names: tuple | None = None
 
     def __str__(self):
         return (
@@ -84,7 +85,7 @@ class Twins(AttackResult):
 
         columns = {"source": self.names, "guide": self.guide_names}
         for name in ("source", "guide", "twin"):
-            columns[f"class_{name}"] = [self.label(number) for number in getattr(self, f"class_{name}")]
+            columns[f"class_{name}"] = [self.class_name(number) for number in getattr(self, f"class_{name}")]
             columns[f"confidence_{name}"] = getattr(self, f"confidence_{name}")
         return pd.DataFrame(columns | {name: getattr(self, name) for name in ("distance", "l2", "linf", "ssim")})
 
@@ -130,7 +131,7 @@ def twin(
     bounds = check_bounds(bounds)
     sources, guides = pictures(asked, source), pictures(asked, guide)
     check_least("radius", radius, 0)
-    check_least("steps", steps, 1)
+    check_integer(steps=steps)
     if sources.others:
         raise ValueError(f"`model` should have one input. Received: {asked.name}")
     if len(guides) not in (1, len(sources)):

@@ -10,6 +10,7 @@ from keras import ops
 from ...inputs.class_names import published_class_names
 from ...inputs.classifier import class_numbers
 from ...support.display import FigureResult
+from ...support.text import pluralize
 from ..engine.lens import lens
 from ..engine.query import Query, pictures, read_activations, run_query
 from ..engine.scores import PROBS, Score, as_score, logit
@@ -20,7 +21,7 @@ REDUCE = {  # values (N, H, W, C) -> map (N, H, W)
 }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Attribution(FigureResult):
     """Values that a method assigns to the pixels of images, and their ``map``.
 
@@ -42,19 +43,19 @@ class Attribution(FigureResult):
         others: values of the model's other inputs.
     """
 
-    values: np.ndarray = field(repr=False)
-    images: np.ndarray = field(repr=False)
+    values: np.ndarray
+    images: np.ndarray
     scores: np.ndarray
     method: str
     score: str
     names: tuple
     classes: tuple | None = None
-    class_names: tuple | None = field(default=None, repr=False)
+    class_names: tuple | None = None
     reduce: str = "sum"
-    metadata: dict = field(default_factory=dict, repr=False)
-    class_count: int | None = field(default=None, repr=False)  # of all classes
-    rule: str | None = None  # by which the signal passed ReLUs; such signals are looked at as pictures
-    others: dict = field(default_factory=dict, repr=False)  # what was given to a model's other inputs
+    metadata: dict = field(default_factory=dict)
+    class_count: int | None = None
+    rule: str | None = None
+    others: dict = field(default_factory=dict)
 
     def __len__(self):
         return len(self.values)
@@ -73,11 +74,17 @@ class Attribution(FigureResult):
         """Class or score of image ``i``, with its value."""
         if self.classes is None:
             return f"{self.score} = {self.scores[i]:.3g}"
-        return f"{self.label(self.classes[i])} ({self.scores[i]:.3g})"
+        return f"{self.class_name(self.classes[i])} ({self.scores[i]:.3g})"
 
-    def label(self, number):
+    def class_name(self, number):
         """Name of a class."""
         return class_label(number, self.class_count, self.class_names)
+
+    def __str__(self):
+        height, width = self.images.shape[1:3]
+        lines = [f"{self.method}, {pluralize(len(self), 'image')} of {height}x{width}"]
+        lines += [f"  {name}: {self.title(i)}" for i, name in enumerate(self.names)]
+        return "\n".join(lines)
 
     def plot(self):
         """Draw each image, its map, and the map over the image."""
@@ -147,9 +154,25 @@ def make_target(model, images, classes=None, *, score=None, class_names=None, ba
         raise ValueError("`classes` and `score` are alternatives: pass only one of them")
     score = classes if isinstance(classes, Score) else score
     if score is not None:
-        return Target(view, inputs, as_score(score), None, None, batch_size, on_progress)
+        return Target(
+            lens=view,
+            inputs=inputs,
+            score=as_score(score),
+            classes=None,
+            class_names=None,
+            batch_size=batch_size,
+            on_progress=on_progress,
+        )
     classes = resolve_classes(view, inputs, classes, class_names, batch_size)
-    return Target(view, inputs, logit(np.array(classes)), classes, class_names, batch_size, on_progress)
+    return Target(
+        lens=view,
+        inputs=inputs,
+        score=logit(np.array(classes)),
+        classes=classes,
+        class_names=class_names,
+        batch_size=batch_size,
+        on_progress=on_progress,
+    )
 
 
 def resolve_classes(lens, inputs, classes=None, class_names=None, batch_size=None):

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from keras import ops
 
+from ...support.checks import check_integer
 from ...support.display import FigureResult
 from ...support.text import pluralize, unknown_name
 from ...support.types import Classes, Images, Model, OnProgress
@@ -29,7 +30,7 @@ RADIUS = 5  # pixels on each side of the blur's kernel of 11
 RESAMPLES = 2000
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Curves(FigureResult):
     """Deletion and insertion curves: p(class) of each image over the fraction of its pixels.
 
@@ -44,11 +45,11 @@ class Curves(FigureResult):
         method: name of the attribution method.
     """
 
-    shares: np.ndarray = field(repr=False)
-    deletion: np.ndarray = field(repr=False)
-    insertion: np.ndarray = field(repr=False)
-    random_deletion: np.ndarray = field(repr=False)
-    random_insertion: np.ndarray = field(repr=False)
+    shares: np.ndarray
+    deletion: np.ndarray
+    insertion: np.ndarray
+    random_deletion: np.ndarray
+    random_insertion: np.ndarray
     classes: tuple
     names: tuple
     method: str = ""
@@ -74,6 +75,11 @@ class Curves(FigureResult):
         """(N,): insertion minus deletion, minus that of the random order."""
         areas = self.areas
         return (areas.insertion - areas.deletion - areas.random_insertion + areas.random_deletion).to_numpy()
+
+    def _headline(self):
+        mean = self.mean
+        images = pluralize(len(self.names), "image")
+        return f"{self.method or 'map'}, {images}, deletion {mean.deletion:.3f}, insertion {mean.insertion:.3f}"
 
     def __str__(self):
         mean = self.mean
@@ -143,7 +149,7 @@ def curves(
     )
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Choice(FigureResult):
     """Attribution methods ranked by faithfulness.
 
@@ -153,12 +159,12 @@ class Choice(FigureResult):
     Attributes:
         table: DataFrame of method, deletion, insertion, gain, low, high, seconds; best first, with "random".
         model: name of the model.
-        images: number of images.
+        image_count: number of images.
     """
 
     table: object
     model: str
-    images: int
+    image_count: int
 
     @property
     def best(self):
@@ -166,8 +172,12 @@ class Choice(FigureResult):
         first = self.table.method.iloc[0]
         return None if first == "random" else first
 
+    def _headline(self):
+        methods = pluralize(len(self.table), "method")
+        return f"{methods} on {pluralize(self.image_count, 'image')}, model {self.model}, best {self.best}"
+
     def __str__(self):
-        images = pluralize(self.images, "image")
+        images = pluralize(self.image_count, "image")
         return f"{self.table.round(3).to_string(index=False, na_rep='-')}\n{images}, model {self.model}"
 
     def plot(self):
@@ -242,7 +252,7 @@ def choose(
         rows.append((name, deletion.mean(), insertion.mean(), gain.mean(), *bootstrap_interval(gain, seed), seconds))
     table = pd.DataFrame(rows, columns=["method", "deletion", "insertion", "gain", "low", "high", "seconds"])
     table = table.sort_values("gain", ascending=False, ignore_index=True)
-    return Choice(table=table, model=view.name, images=len(inputs))
+    return Choice(table=table, model=view.name, image_count=len(inputs))
 
 
 def time_method(method, model, images, classes, options):
@@ -255,9 +265,7 @@ def time_method(method, model, images, classes, options):
 
 def curve_function(lens, inputs, classes, steps, fill, blur, batch_size, on_progress):
     """A function: ranks of pixels -> shares (S,), p(class) by deletion, by insertion (N, S); and the classes."""
-    for name, number in (("steps", steps), ("batch_size", 1 if batch_size is None else batch_size)):
-        if not isinstance(number, int) or number < 1:
-            raise ValueError(f"`{name}` should be an integer of at least 1. Received: {number!r}")
+    check_integer(steps=steps, batch_size=1 if batch_size is None else batch_size)
     images = inputs.pixels
     plain, smooth = fill_images(images, fill), blur_images(images, blur)
     classes = resolve_classes(lens, inputs, classes, batch_size=batch_size)

@@ -212,7 +212,7 @@ def draw_choice(result):
     for axis in (gains, areas):
         axis.grid(alpha=0.25, axis="x")
         hide_frame(axis)
-    title = f"Which attribution is most faithful to {result.model}? {pluralize(result.images, 'image')}"
+    title = f"Which attribution is most faithful to {result.model}? {pluralize(result.image_count, 'image')}"
     figure.suptitle(title, fontsize=LARGE)
     return figure
 

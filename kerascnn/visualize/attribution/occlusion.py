@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from keras import ops
@@ -24,7 +24,7 @@ from .figures import PERCENT, count_caption
 CHUNK = 32  # windows at once, which are smaller than images
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Occlusion(Attribution):
     """An `Attribution` by occlusion, with maps over the positions of the patch.
 
@@ -44,17 +44,17 @@ class Occlusion(Attribution):
         columns: horizontal centers of the patches in pixels.
     """
 
-    score_maps: np.ndarray | None = field(default=None, repr=False)
-    probability: np.ndarray | None = field(default=None, repr=False)
-    predicted: np.ndarray | None = field(default=None, repr=False)
-    strongest: np.ndarray | None = field(default=None, repr=False)
+    score_maps: np.ndarray | None = None
+    probability: np.ndarray | None = None
+    predicted: np.ndarray | None = None
+    strongest: np.ndarray | None = None
     layer: str | None = None
     channels: tuple | None = None
     patch: tuple = ()
     stride: tuple = ()
     fill: tuple = ()
-    rows: np.ndarray | None = field(default=None, repr=False)
-    columns: np.ndarray | None = field(default=None, repr=False)
+    rows: np.ndarray | None = None
+    columns: np.ndarray | None = None
 
     def plot(self):
         """Draw patch, strongest map, p(class), predicted class and attribution."""
@@ -303,7 +303,7 @@ def draw_strongest(axis, result, i, image):
 
 
 def draw_probability(axis, result, i, image):
-    name = shorten_end(result.label(result.classes[i]), 18)
+    name = shorten_end(result.class_name(result.classes[i]), 18)
     draw_places(axis, result, result.probability[i], Scale(0.0, 1.0, COVERED), f"p({name})")
 
 
@@ -337,7 +337,7 @@ def draw_predicted(axis, result, i, image):
     shown = {"cmap": ListedColormap(colors), "vmin": -0.5, "vmax": len(named) + 0.5, "interpolation": "nearest"}
     axis.imshow(numbers, extent=map_extent(result), **shown)
     label_positions(axis, result, "most probable class")
-    texts = [f"{shorten_end(result.label(number), 20)}, {(predicted == number).mean():.0%}" for number in named]
+    texts = [f"{shorten_end(result.class_name(number), 20)}, {(predicted == number).mean():.0%}" for number in named]
     if len(named) < len(order):
         texts.append(f"{len(order) - len(named)} other classes, {(numbers == len(named)).mean():.0%}")
     handles = [Patch(facecolor=color, label=text) for color, text in zip(colors, texts, strict=False)]

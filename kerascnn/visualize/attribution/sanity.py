@@ -11,7 +11,7 @@ The signed map decides: |gradient x input| is large where the image is bright, w
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,7 @@ LIMIT = 0.5  # the limit is never above this, however smooth the maps
 WINDOW = 7  # pixels a side, of the windows of structural similarity
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Sanity(FigureResult):
     """Similarity of a method's maps to the original ones while weights are randomized.
 
@@ -49,8 +49,8 @@ class Sanity(FigureResult):
     """
 
     table: object
-    maps: np.ndarray = field(repr=False)
-    images: np.ndarray = field(repr=False)
+    maps: np.ndarray
+    images: np.ndarray
     chance: float
     independent: bool
     model: str
@@ -66,6 +66,10 @@ class Sanity(FigureResult):
         """Whether random weights change the map; None if all maps are then constant."""
         last = self.table.signed_rank_correlation.iloc[-1]
         return None if np.isnan(last) else bool(last <= self.limit)
+
+    def _headline(self):
+        last, images = self.table.signed_rank_correlation.iloc[-1], pluralize(len(self.images), "image")
+        return f"{self.method} of {self.model}, {images}, rank correlation {last:.2f}, limit {self.limit:.2f}"
 
     def __str__(self):
         last = self.table.iloc[-1]

@@ -11,19 +11,21 @@ and fits the colors again. The largest connected component is the object, and it
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ...support.checks import check_integer
 from ...support.display import FigureResult
+from ...support.text import pluralize
 from ...support.types import Array
 from .attribution import as_maps
 
 SEEDS = 0.1  # least share of the object's seeds in what is cut out; below it the colors are too alike
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Segmentation(FigureResult):
     """Masks and boxes of objects.
 
@@ -39,11 +41,11 @@ class Segmentation(FigureResult):
         names: names of the images.
     """
 
-    masks: np.ndarray = field(repr=False)
+    masks: np.ndarray
     boxes: np.ndarray
-    images: np.ndarray = field(repr=False)
-    maps: np.ndarray = field(repr=False)
-    seeds: np.ndarray = field(repr=False)
+    images: np.ndarray
+    maps: np.ndarray
+    seeds: np.ndarray
     names: tuple
 
     @property
@@ -58,6 +60,9 @@ class Segmentation(FigureResult):
 
         sides = pd.DataFrame(self.boxes, columns=["y0", "x0", "y1", "x1"])
         return pd.DataFrame({"image": self.names, "found": self.has_object, "share": self.areas}).join(sides)
+
+    def _headline(self):
+        return f"{pluralize(len(self.names), 'image')}, objects in {int(self.has_object.sum())}"
 
     def __str__(self):
         lines = []
@@ -113,8 +118,7 @@ def segment(
         raise ValueError(
             f"`foreground` and `background` should be quantiles from 0 to 1, `foreground` the larger. Received: {came}"
         )
-    if not isinstance(steps, int) or steps < 1:
-        raise ValueError(f"`steps` should be an integer of at least 1. Received: {steps!r}")
+    check_integer(steps=steps)
     maps, images, names = as_maps(attribution, images)
     if not 0 <= blur < np.inf:
         raise ValueError(f"`blur` should be at least 0. Received: {blur!r}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 SORTS, NORMS = ("index", "max", "mean", "sparsity"), ("unit", "layer")
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class ActivationMaps(FigureResult):
     """Feature maps of a layer for images; a layer without maps has maps of 1x1.
 
@@ -50,17 +50,17 @@ class ActivationMaps(FigureResult):
         table: a DataFrame with unit, max, mean and positive, the fraction of positions and images with a value above 0.
         boxes: receptive fields (N, 4) of the strongest activation of each image: top, left, bottom, right; None if
             unknown.
-        units: number of units of the layer, of which ``values`` may have fewer.
+        unit_count: number of units of the layer, of which ``values`` may have fewer.
         sort: how the units are sorted.
         names: names of the images.
     """
 
     layer: str
-    values: np.ndarray = field(repr=False)
-    images: np.ndarray = field(repr=False)
-    table: Any = field(repr=False)
-    boxes: np.ndarray | None = field(repr=False)
-    units: int
+    values: np.ndarray
+    images: np.ndarray
+    table: Any
+    boxes: np.ndarray | None
+    unit_count: int
     sort: str
     names: tuple = ()
 
@@ -147,7 +147,7 @@ def activation_maps(
         images=batch.pixels,
         table=table,
         boxes=boxes,
-        units=unit_count,
+        unit_count=unit_count,
         sort=sort,
         names=batch.names,
     )

@@ -37,7 +37,7 @@ COMPONENTS = 3
 GRAYISH = 0.2  # fraction of energy off the gray axis, below which hue means little
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class FilterImages(FigureResult):
     """Filters as images 0..1, where a weight of 0 is exactly 0.5.
 
@@ -58,12 +58,12 @@ class FilterImages(FigureResult):
     """
 
     layer: str
-    kernel: np.ndarray = field(repr=False)
-    bias: np.ndarray = field(repr=False)
-    images: np.ndarray = field(repr=False)
+    kernel: np.ndarray
+    bias: np.ndarray
+    images: np.ndarray
     shows: str
-    order: np.ndarray = field(repr=False)
-    table: Any = field(repr=False)
+    order: np.ndarray
+    table: Any
     stride: tuple
     scale: str
     sort: str

@@ -7,7 +7,7 @@ classifier's images. Sermanet et al. 2013 (OverFeat); Long et al. 2014.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import keras
@@ -20,8 +20,8 @@ from ...inputs.batch import as_batch
 from ...inputs.classifier import class_numbers, classifier
 from ...inputs.resize import INTERPOLATIONS, Box, resample, to_channels
 from ...plots.style import CLASSES, OTHER
-from ...support.display import FigureResult
-from ...support.text import last_part, shorten_end
+from ...support.display import FigureResult, TextResult
+from ...support.text import last_part, pluralize, shorten_end
 from ...support.types import Classes, ClassNames, Images, Model, Size
 from ..engine.lens import Lens
 from .convolutional import to_fully_convolutional
@@ -36,8 +36,8 @@ class Window(NamedTuple):
     box: Box
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class PhotoMap:
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class PhotoMap(TextResult):
     """The maps of one photo.
 
     Attributes:
@@ -51,12 +51,16 @@ class PhotoMap:
     """
 
     name: str
-    image: np.ndarray = field(repr=False)
-    scores: np.ndarray = field(repr=False)
-    probs: np.ndarray = field(repr=False)
+    image: np.ndarray
+    scores: np.ndarray
+    probs: np.ndarray
     stride: tuple
     window: tuple
     classes: tuple
+
+    def __str__(self):
+        height, width, classes = self.scores.shape
+        return f"{self.name}, {height}x{width} positions, {classes} classes"
 
     @property
     def centers(self):
@@ -73,7 +77,7 @@ class PhotoMap:
         return tuple(int(i) for i in np.unravel_index(np.lexsort((score.ravel(), prob.ravel()))[-1], prob.shape))
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class HeatMap(FigureResult):
     """The scores of all classes at each position of each photo.
 
@@ -83,7 +87,7 @@ class HeatMap(FigureResult):
     """
 
     maps: tuple
-    class_names: tuple | None = field(repr=False)
+    class_names: tuple | None
 
     @property
     def scores(self):
@@ -107,7 +111,12 @@ class HeatMap(FigureResult):
     def _window(self, photo, number):
         position = photo.strongest(number)
         label = self.class_names[number] if self.class_names else None
-        return Window(number, label, float(photo.probs[*position, number]), photo.box(*position))
+        return Window(
+            number=number, class_name=label, probability=float(photo.probs[*position, number]), box=photo.box(*position)
+        )
+
+    def _headline(self):
+        return f"{pluralize(len(self.maps), 'photo')}, {pluralize(sum(map(len, self.best)), 'window')}"
 
     def __str__(self):
         lines = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from ...graph.run import activation_name
 from ...plots.primitives import MARGIN, enlarge_tiles, grid_columns, pixel_figure, place_image, tile_grid, zoom_factor
 from ...support.display import FigureResult
 from ...support.files import save_figure
+from ...support.text import pluralize
 from ...support.types import Array, Images, Layers, Model
 from ..engine.lens import lens
 from ..engine.query import pictures, read_activations
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
 FEWEST = 4  # images that similarity needs
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class SideBySide(FigureResult):
     """Comparison of the first layers of two networks.
 
     Attributes:
-        names: names of the networks.
+        model_names: names of the networks.
         layers: pairs of layer names.
         filters: the `FilterImages` of each network.
         power: mean power spectrum of the first filters of each network.
@@ -41,20 +42,23 @@ class SideBySide(FigureResult):
         similarity: a DataFrame of linear CKA, layers of the first network by layers of the second; None without images.
     """
 
-    names: tuple
+    model_names: tuple
     layers: tuple
-    filters: tuple = field(repr=False)
-    power: tuple = field(repr=False)
+    filters: tuple
+    power: tuple
     table: Any
-    maps: tuple = field(repr=False)
+    maps: tuple
     similarity: Any
+
+    def _headline(self):
+        return f"{' and '.join(self.model_names)}, {pluralize(len(self.layers), 'pair')} of layers"
 
     def __str__(self):
         text = self.table.rename_axis(None).to_string(float_format="{:.3g}".format, na_rep="-")
         if self.similarity is None:
             return text
         alike = self.similarity.to_string(float_format="{:.2f}".format)
-        return f"{text}\nsimilarity (linear CKA), rows {self.names[0]}, columns {self.names[1]}\n{alike}"
+        return f"{text}\nsimilarity (linear CKA), rows {self.model_names[0]}, columns {self.model_names[1]}\n{alike}"
 
     def plot(self, image=0):
         """Draw the filters at one size, their spectra and measures, and the maps of the last layers for an image."""
@@ -112,7 +116,7 @@ def side_by_side(
     table["difference"] = table[names[1]] - table[names[0]]
     power = tuple(array.mean(0) if len(array) else np.zeros(array.shape[1:]) for array in spectra)
     return SideBySide(
-        names=names,
+        model_names=names,
         layers=pairs,
         filters=filters,
         power=power,
@@ -247,10 +251,10 @@ def draw_side_by_side(result, image):
     across = [MARGIN + i * (column + 2 * MARGIN) for i in range(2)]
     high = sum(heights) + TITLE * len(heights)
     figure, top = pixel_figure(
-        2 * column + 2 * MARGIN, high, " | ".join(result.names), comparison_caption(result, zoom)
+        2 * column + 2 * MARGIN, high, " | ".join(result.model_names), comparison_caption(result, zoom)
     )
     tops = top + TITLE + np.cumsum([0, *(height + TITLE for height in heights)])
-    for i, name in enumerate(result.names):
+    for i, name in enumerate(result.model_names):
         place_image(figure, grids[i], across[i], tops[0], f"{name}  {result.filters[i]}")
         draw_rings(
             place_image(figure, spectra[i], MARGIN + i * (spectra[i].shape[1] + MARGIN), tops[1], name), len(spectra[i])
@@ -292,10 +296,10 @@ def map_tiles(maps, image):
 def draw_table(figure, result, left, top):
     """Draw the measures of both networks next to the spectra."""
     wide, high = figure.get_size_inches() * figure.dpi
-    lines = [("", *result.names)]
+    lines = [("", *result.model_names)]
     for key, (label, form) in MEASURE_LABELS.items():
         if key in result.table.index:
-            values = result.table.loc[key, [*result.names]]
+            values = result.table.loc[key, [*result.model_names]]
             lines.append((label, *(form.format(value) if np.isfinite(value) else "-" for value in values)))
     if result.similarity is not None:
         for layer_a, layer_b in result.layers:

@@ -6,7 +6,7 @@ from another image. What the descriptor does not contain stays as it was initial
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from keras import ops
@@ -14,11 +14,12 @@ from keras import ops
 from ...inputs.resize import Preprocessing
 from ...plots.style import LARGE, add_footnote, hide_ticks, new_figure
 from ...support.display import FigureResult
+from ...support.text import pluralize
 from ...support.types import Array, FilePath, OnProgress
 from ..engine.lens import with_gradient
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class HogTwin(FigureResult):
     """Two images with nearly the same HOG descriptor.
 
@@ -34,10 +35,10 @@ class HogTwin(FigureResult):
         steps: number of steps.
     """
 
-    image: np.ndarray = field(repr=False)
-    start: np.ndarray = field(repr=False)
-    twin: np.ndarray = field(repr=False)
-    descriptors: dict = field(repr=False)
+    image: np.ndarray
+    start: np.ndarray
+    twin: np.ndarray
+    descriptors: dict
     distance: float
     initial_distance: float
     rms_difference: float
@@ -48,6 +49,9 @@ class HogTwin(FigureResult):
     def ratio(self):
         """Fraction of the initial distance that remains; 0 for the same descriptor."""
         return self.distance / self.initial_distance if self.initial_distance else 0.0
+
+    def _headline(self):
+        return f"distance {self.distance:.3g}, initially {self.initial_distance:.3g}, {pluralize(self.steps, 'step')}"
 
     def __str__(self):
         pixel_text = f"rms difference {self.rms_difference:.0f} of 255, correlation {self.correlation:.2f}"

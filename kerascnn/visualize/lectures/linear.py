@@ -5,7 +5,7 @@ The smallest change that brings f to 0 is |f| / ||w||_1 in every pixel, or |f| /
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import expit, softmax
@@ -13,7 +13,7 @@ from scipy.special import expit, softmax
 from ...plots.primitives import display_images, signals_to_colors
 from ...plots.style import BLUE, LARGE, PLAIN, RED, SMALL, add_footnote, hide_frame, hide_ticks, new_figure
 from ...support.display import FigureResult
-from ...support.text import shorten_end
+from ...support.text import pluralize, shorten_end
 from ...support.types import Array, Classes, ClassNames, Labels
 
 X = (2, -1, 3, -2, 2, 2, 1, -4, 5, 1)
@@ -21,15 +21,24 @@ W = (-1, -1, 1, -1, 1, -1, 1, 1, -1, 1)  # the ten numbers of Karpathy's lecture
 WHITE = 255.0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class TenNumbers(FigureResult):
-    """Ten inputs ``x``, weights ``w``, inputs ``fooled`` by a step; w . x and sigmoid(w . x) before and after."""
+    """Ten inputs of a linear classifier, before and after a small step.
+
+    Attributes:
+        x: the inputs.
+        w: the weights.
+        fooled: the inputs after the step.
+        scores: w . x before and after.
+        probs: sigmoid(w . x) before and after.
+        step_size: change of each input.
+    """
 
     x: np.ndarray
     w: np.ndarray
     fooled: np.ndarray
     scores: tuple
-    probabilities: tuple
+    probs: tuple
     step_size: float
 
     @property
@@ -41,7 +50,7 @@ class TenNumbers(FigureResult):
         return pd.DataFrame(columns, index=pd.RangeIndex(1, len(self.x) + 1, name="input"))
 
     def __str__(self):
-        before, after = self.probabilities
+        before, after = self.probs
         return (
             f"w·x {self.scores[0]:g} -> {self.scores[1]:g}, p {before:.2%} -> {after:.2%}, "
             f"changing each input by {self.step_size:g}"
@@ -65,27 +74,39 @@ def ten_numbers(step_size: float = 0.5) -> TenNumbers:
     x, w = np.array(X, np.float64), np.array(W, np.float64)
     fooled = x + step_size * np.sign(w)
     scores = float(w @ x), float(w @ fooled)
-    return TenNumbers(x, w, fooled, scores, tuple(expit(scores).tolist()), step_size)
+    return TenNumbers(x=x, w=w, fooled=fooled, scores=scores, probs=tuple(expit(scores).tolist()), step_size=step_size)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class LinearFooling(FigureResult):
-    """A softmax regression, ``templates`` (K, H, W, C) and ``biases`` (K,) on pixels 0..255, and what fools it.
+    """A softmax regression on pixels 0..255, and images that fool it.
 
-    Each pixel of ``fooled[i]`` is ``step_size`` away from image i, toward class ``targets[i]``; ``probabilities``
-    (N, 2, K) are before and after. ``linf`` and ``l2`` are the smallest changes at which the target is as likely as the
-    class of the image: the same in every pixel, and in Euclidean length. Pixels may leave 0..255, since f is linear.
+    Pixels may leave 0..255, since f is linear.
+
+    Attributes:
+        originals: images before, (N, H, W, C).
+        images: images after; each pixel is ``step_size`` away, toward the target.
+        templates: weights of each class, (K, H, W, C).
+        biases: bias of each class, (K,).
+        probs: probabilities before and after, (N, 2, K).
+        before: predicted classes before, (N,).
+        target: classes to reach, (N,).
+        linf: smallest change of every pixel at which the target is as likely as the class before, (N,).
+        l2: smallest Euclidean length of a change that does the same, (N,).
+        class_names: names of all classes.
+        step_size: change of each pixel, of 255.
+        accuracy: accuracy of the regression on the training images.
     """
 
-    images: np.ndarray = field(repr=False)
-    fooled: np.ndarray = field(repr=False)
-    templates: np.ndarray = field(repr=False)
-    biases: np.ndarray = field(repr=False)
-    probabilities: np.ndarray = field(repr=False)
-    predicted: np.ndarray = field(repr=False)
-    targets: np.ndarray = field(repr=False)
-    linf: np.ndarray = field(repr=False)
-    l2: np.ndarray = field(repr=False)
+    originals: np.ndarray
+    images: np.ndarray
+    templates: np.ndarray
+    biases: np.ndarray
+    probs: np.ndarray
+    before: np.ndarray
+    target: np.ndarray
+    linf: np.ndarray
+    l2: np.ndarray
     class_names: tuple
     step_size: float
     accuracy: float
@@ -95,19 +116,23 @@ class LinearFooling(FigureResult):
         """A DataFrame with a row an image: class, target, p of both before and after, the smallest changes."""
         import pandas as pd
 
-        rows = np.arange(len(self.images))
+        rows = np.arange(len(self.originals))
         names = np.array(self.class_names, object)
-        columns = {"class": names[self.predicted], "target": names[self.targets]}
-        for word, probs in zip(("before", "after"), self.probabilities.swapaxes(0, 1), strict=True):
-            columns[f"p(class) {word}"] = probs[rows, self.predicted]
-            columns[f"p(target) {word}"] = probs[rows, self.targets]
-        flipped = self.probabilities[:, 1].argmax(-1) != self.predicted
-        return pd.DataFrame(columns | {"linf": self.linf, "l2": self.l2, "fooled": flipped})
+        columns = {"class": names[self.before], "target": names[self.target]}
+        for word, probs in zip(("before", "after"), self.probs.swapaxes(0, 1), strict=True):
+            columns[f"p(class) {word}"] = probs[rows, self.before]
+            columns[f"p(target) {word}"] = probs[rows, self.target]
+        flipped = self.probs[:, 1].argmax(-1) != self.before
+        return pd.DataFrame(columns | {"linf": self.linf, "l2": self.l2, "success": flipped})
+
+    def _headline(self):
+        fooled = int(self.table.success.sum())
+        return f"{fooled} of {pluralize(len(self.originals), 'image')} fooled, step size {self.step_size:.3g} of 255"
 
     def __str__(self):
-        fooled = self.table.fooled.mean()
+        fooled = self.table.success.mean()
         result = (
-            f"{fooled:.0%} of {len(self.images)} images fooled by changing each pixel by {self.step_size:.3g} of 255"
+            f"{fooled:.0%} of {len(self.originals)} images fooled by changing each pixel by {self.step_size:.3g} of 255"
         )
         return f"softmax regression with training accuracy {self.accuracy:.1%}: {result}"
 
@@ -169,13 +194,13 @@ def fool_linear(
         str(name) for name in (classes if class_names is None else np.asarray(class_names, object)[classes])
     )
     return LinearFooling(
-        images=selected,
-        fooled=fooled,
+        originals=selected,
+        images=fooled,
         templates=templates,
         biases=biases,
-        probabilities=probs,
-        predicted=predicted,
-        targets=target_classes,
+        probs=probs,
+        before=predicted,
+        target=target_classes,
         linf=linf[rows, target_classes],
         l2=l2[rows, target_classes],
         class_names=class_names,
@@ -253,8 +278,8 @@ def draw_ten_numbers(result):
     gain = result.step_size * np.abs(result.w).sum()
     axes["wx"].set_title(f"products: each grows by {result.step_size:g}, their sum by {gain:g}", fontsize=LARGE)
     axes["wx"].set_xticks(range(len(result.x)), range(1, len(result.x) + 1), fontsize=SMALL)
-    bars = axes["p"].bar(["x", "x′"], result.probabilities, color=[BEFORE_COLOR, AFTER_COLOR], width=0.55)
-    axes["p"].bar_label(bars, [f"{p:.2%}" for p in result.probabilities], fontsize=LARGE, padding=2)
+    bars = axes["p"].bar(["x", "x′"], result.probs, color=[BEFORE_COLOR, AFTER_COLOR], width=0.55)
+    axes["p"].bar_label(bars, [f"{p:.2%}" for p in result.probs], fontsize=LARGE, padding=2)
     axes["p"].set_title("p = 1 / (1 + exp(−w·x))", fontsize=LARGE)
     axes["p"].set_ylim(0, 1.12)
     draw_growth(axes["n"], result)
@@ -283,8 +308,8 @@ def draw_growth(axis, result):
         axis.semilogx(
             SIZES, expit(start + step * size * SIZES), style, color=AFTER_COLOR, label=f"step {step:g}", linewidth=2
         )
-    axis.plot(len(result.x), result.probabilities[1], "o", color=AFTER_COLOR, markersize=8)
-    axis.axhline(result.probabilities[0], color=BEFORE_COLOR, linewidth=1)
+    axis.plot(len(result.x), result.probs[1], "o", color=AFTER_COLOR, markersize=8)
+    axis.axhline(result.probs[0], color=BEFORE_COLOR, linewidth=1)
     axis.set_title(f"change = step × ‖w‖₁, starting from w·x = {start:g}", fontsize=LARGE)
     axis.set_xlabel("inputs", fontsize=PLAIN)
     axis.set_ylabel("p", fontsize=PLAIN)
@@ -295,20 +320,18 @@ def draw_growth(axis, result):
 
 def draw_linear_fooling(result):
     """A row an image: both templates, the image, the fooled one, ten times the difference."""
-    count = min(len(result.images), ROWS)
+    count = min(len(result.originals), ROWS)
     figure = new_figure(11.5, 0.9 + 2.25 * count)
     limit = np.percentile(np.abs(result.templates), 99.5)
-    pictures, _ = display_images(np.concatenate([result.images[:count], result.fooled[:count].clip(0, 255)]))
+    pictures, _ = display_images(np.concatenate([result.originals[:count], result.images[:count].clip(0, 255)]))
     for i, row in enumerate(figure.subplots(count, 5, squeeze=False)):
-        predicted, target = result.predicted[i], result.targets[i]
+        predicted, target = result.before[i], result.target[i]
         for axis, number in zip(row, (predicted, target), strict=False):
             axis.imshow(template_image(result.templates[number], limit), **template_colors(result.templates))
             hide_ticks(axis, f"weights of {shorten_end(result.class_names[number], 16)}")
-        draw_prediction(row[2], pictures[i], result, result.probabilities[i, 0], "")
-        draw_prediction(
-            row[3], pictures[count + i], result, result.probabilities[i, 1], f"fooled by {result.linf[i]:.2g} per pixel"
-        )
-        row[4].imshow(signals_to_colors(10 * (result.fooled[i] - result.images[i]), 2 * 127.5))
+        draw_prediction(row[2], pictures[i], result, result.probs[i, 0], "")
+        draw_prediction(row[3], pictures[count + i], result, result.probs[i, 1], f"fooled by {result.linf[i]:.2g} per pixel")
+        row[4].imshow(signals_to_colors(10 * (result.images[i] - result.originals[i]), 2 * 127.5))
         hide_ticks(row[4], "difference × 10", f"±{result.step_size:.3g} of 255 in each pixel")
     sign = "red is positive, blue negative" if result.templates.shape[-1] == 1 else "gray is 0"
     add_footnote(figure, f"weights: one scale of ±p99.5, {sign}; difference: 127.5 + 10 d")

@@ -41,7 +41,7 @@ def photos(tmp_path, rng):
 def test_small_weights_as_in_the_lecture(run, document):
     """CS231n 2016, lecture 5: 0.213081, 0.047551, 0.010630 .. of another seed."""
     found = document("diagnose", "init")["result"]
-    stds = [row["std"] for row in found["layers"]]
+    stds = [row["stddev"] for row in found["layers"]]
     np.testing.assert_allclose(stds[:4], [0.213081, 0.047551, 0.010630, 0.002378], rtol=0.02)
     page = run("diagnose", "init").stdout.split("\n")
     assert page[0] == "10 tanh layers, weights with standard deviation 0.01"
@@ -53,9 +53,9 @@ def test_large_weights_and_cures(document):
         return document("diagnose", "init", *words)["result"]["layers"][-1]
 
     assert last("--stddev", "1")["saturated"] > 0.9
-    assert 0.2 < last("--initializer", "xavier")["std"] < 0.25
-    assert last("--initializer", "xavier", "--activation", "relu")["std"] < 0.05
-    assert last("--initializer", "he", "--activation", "relu")["std"] > 0.5
+    assert 0.2 < last("--initializer", "xavier")["stddev"] < 0.25
+    assert last("--initializer", "xavier", "--activation", "relu")["stddev"] < 0.05
+    assert last("--initializer", "he", "--activation", "relu")["stddev"] > 0.5
 
 
 @pytest.mark.nightly

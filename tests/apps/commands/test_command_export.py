@@ -58,7 +58,7 @@ def test_one_format(document, model, tmp_path):
 
 def test_a_failed_check(run, model, tmp_path, monkeypatch):
     """Exit code 1; nothing on stdout; which check, and where the files are."""
-    checks = (Check("saved_model", "bytes: probabilities", "largest difference 0.5", False),)
+    checks = (Check(file="saved_model", what="bytes: probabilities", found="largest difference 0.5", passed=False),)
 
     def export(model, out, **options):
         raise ExportError(tmp_path / "kept", checks)

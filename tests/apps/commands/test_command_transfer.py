@@ -106,7 +106,7 @@ def test_failed_trials(document, words, monkeypatch):
     """The other trials are used; exit code 5 and a warning."""
     point = Trial("stage2", "", 1e-3, "none", 1)
     whole = study.transfer
-    failed = (TrialResult(point, failed="out of memory"),)
+    failed = (TrialResult(trial=point, failed="out of memory"),)
     monkeypatch.setattr(
         study, "transfer", lambda *given, **named: replace(whole(*given, **named), trial_results=failed)
     )

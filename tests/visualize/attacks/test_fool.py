@@ -241,6 +241,7 @@ def test_invalid_arguments(pixels):
         ({"norm": "l3"}, "Unknown norm"),
         ({"method": "pgd", "epsilon": -1}, "at least 0"),
         ({"steps": 0}, "at least 1"),
+        ({"steps": 2.5}, "`steps` should be an integer of at least 1. Received: 2.5"),
     ):
         with pytest.raises(ValueError, match=words):
             fool(model, pixels, **options)

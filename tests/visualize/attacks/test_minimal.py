@@ -145,7 +145,7 @@ def test_more_starts_are_never_longer_and_a_seed_repeats_them(rng):
     assert (sizes[1] <= sizes[0] * 1.001).all()
     assert (sizes[2] <= sizes[1] * 1.001).all()
     np.testing.assert_array_equal(sizes[2], sizes[3])
-    with pytest.raises(ValueError, match="`starts` should be a number of at least 1"):
+    with pytest.raises(ValueError, match="`starts` should be an integer of at least 1"):
         fool(small(), images, starts=0)
 
 

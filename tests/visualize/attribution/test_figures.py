@@ -25,7 +25,18 @@ def made(values, *, images=None, reduce="sum", **rest):
     count = len(values)
     names = tuple(f"folder/photo{i}.jpg" for i in range(count))
     scores = np.linspace(1, 2, count)
-    return Attribution(values, images, scores, "a method", "logit 3", names, (3,) * count, None, reduce, **rest)
+    return Attribution(
+        values=values,
+        images=images,
+        scores=scores,
+        method="a method",
+        score="logit 3",
+        names=names,
+        classes=(3,) * count,
+        class_names=None,
+        reduce=reduce,
+        **rest,
+    )
 
 
 def noise(*shape):

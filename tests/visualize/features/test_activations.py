@@ -65,7 +65,7 @@ def test_sorting_and_units():
     some = activation_maps(pointed(), image, "conv", units=[3, 0])
     assert list(some.table.unit) == [3, 0]
     assert some.values.shape == (1, 5, 5, 2)
-    assert some.units == 4
+    assert some.unit_count == 4
 
 
 @pytest.mark.parametrize("norm", ["unit", "layer"])

@@ -28,7 +28,7 @@ def test_a_network_against_itself(images, tmp_path):
     found = side_by_side(model, model, images)
     assert (found.table.difference == 0).all()
     np.testing.assert_allclose(np.diag(found.similarity), 1)
-    assert len(set(found.names)) == 2
+    assert len(set(found.model_names)) == 2
     assert [len(pair) for pair in found.maps] == [2, 2]
     assert found.layers == (("conv1_relu", "conv1_relu"), ("conv2_relu", "conv2_relu"))
     assert found.save(tmp_path / "both.png").stat().st_size > 10_000

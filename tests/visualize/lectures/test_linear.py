@@ -9,7 +9,7 @@ from kerascnn.visualize.lectures.linear import fool_linear, ten_numbers
 def test_the_ten_numbers_to_four_digits():
     found = ten_numbers()
     assert found.scores == (-3, 2)
-    np.testing.assert_allclose(found.probabilities, (0.0474, 0.8808), atol=5e-5)
+    np.testing.assert_allclose(found.probs, (0.0474, 0.8808), atol=5e-5)
     np.testing.assert_array_equal(np.abs(found.fooled - found.x), 0.5)
     assert found.table["w*x"].sum() == -3
     assert found.table["w*x'"].sum() == 2
@@ -37,7 +37,7 @@ def scores(found, images):
 
 
 def test_probabilities_are_the_softmax_of_the_templates(found):
-    for images, probs in zip((found.images, found.fooled), found.probabilities.swapaxes(0, 1), strict=True):
+    for images, probs in zip((found.originals, found.images), found.probs.swapaxes(0, 1), strict=True):
         powers = np.exp(scores(found, images))
         np.testing.assert_allclose(probs, powers / powers.sum(1, keepdims=True), rtol=1e-6)
 
@@ -45,24 +45,24 @@ def test_probabilities_are_the_softmax_of_the_templates(found):
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 @pytest.mark.parametrize("share", [0.999, 1.001])
 def test_smallest_change_reaches_the_decision_boundary(found, norm, share):
-    rows = np.arange(len(found.images))
-    weights = found.templates[found.targets] - found.templates[found.predicted]
+    rows = np.arange(len(found.originals))
+    weights = found.templates[found.target] - found.templates[found.before]
     unit = np.sign(weights) if norm == "linf" else weights / np.sqrt(np.square(weights).sum((1, 2, 3), keepdims=True))
-    moved = scores(found, found.images + share * getattr(found, norm)[:, None, None, None] * unit)
-    ahead = moved[rows, found.targets] > moved[rows, found.predicted]
+    moved = scores(found, found.originals + share * getattr(found, norm)[:, None, None, None] * unit)
+    ahead = moved[rows, found.target] > moved[rows, found.before]
     assert ahead.all() if share > 1 else not ahead.any()
 
 
 def test_the_default_step_fools_every_image(found):
-    assert found.table.fooled.all()
-    assert np.abs(found.fooled - found.images).max() == pytest.approx(found.step_size)
+    assert found.table.success.all()
+    assert np.abs(found.images - found.originals).max() == pytest.approx(found.step_size)
     assert found.class_names[1] == "10"
 
 
 def test_no_step_changes_nothing(found):
-    same = fool_linear(found.images, found.predicted, step_size=0)
-    np.testing.assert_array_equal(same.fooled, same.images)
-    np.testing.assert_allclose(same.probabilities[:, 0], same.probabilities[:, 1])
+    same = fool_linear(found.originals, found.before, step_size=0)
+    np.testing.assert_array_equal(same.images, same.originals)
+    np.testing.assert_allclose(same.probs[:, 0], same.probs[:, 1])
 
 
 @pytest.mark.parametrize(
@@ -78,4 +78,4 @@ def test_invalid_arguments(options, said):
 
 def test_figures_have_every_panel(found, tmp_path):
     assert len(ten_numbers().plot().axes) == 4
-    assert len(found.plot().axes) == 5 * len(found.images)
+    assert len(found.plot().axes) == 5 * len(found.originals)

@@ -254,7 +254,7 @@ def test_names_that_are_known_of_a_network_are_taken(rng):
         maximize(network, classes=["dgo"])
     heat = saliency(network, images, classes=5)
     assert curves(network, heat, classes="dog", steps=2).classes == (5, 5)
-    assert choose(network, images, ["cat", "dog"], methods={"one": saliency}, steps=2).images == 2
+    assert choose(network, images, ["cat", "dog"], methods={"one": saliency}, steps=2).image_count == 2
     judged = [sanity(network, images, k, method=saliency).maps for k in ("dog", 5)]
     np.testing.assert_array_equal(*judged)
     with pytest.raises(ValueError, match="Did you mean dog"):
