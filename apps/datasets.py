@@ -27,7 +27,7 @@ def relabel(images, class_names):
 
 def summarize_test(evaluation):
     """Number of images, correct ones, accuracy and its interval, as plain data."""
-    accuracy = evaluation.interval["accuracy"]
+    accuracy = evaluation.intervals["accuracy"]
     return {
         "images": len(evaluation),
         "right": int(evaluation.correct.sum()),

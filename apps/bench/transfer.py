@@ -158,7 +158,7 @@ def summarize_transfer(study, guide, labels, options):
     return {
         "seconds": {name: dict(zip(("wall", "cpu"), pair, strict=True)) for name, pair in seconds.items()},
         "ratios": cpu_ratios(seconds),
-        "test": {name: evaluation.interval["accuracy"]._asdict() for name, evaluation in tested.items()},
+        "test": {name: evaluation.intervals["accuracy"]._asdict() for name, evaluation in tested.items()},
         "difference": gap.difference._asdict() | {"p": gap.p},
         "chosen": {
             OURS: study["chosen"],

@@ -1,4 +1,4 @@
-"""How good a classifier is, how sure one can be of that, against whom, and what each part of it is worth."""
+"""How accurate is a classifier, is it better than another one, and which of its layers matter?"""
 
 from ..support.lazy import lazy_attributes
 

@@ -1,14 +1,16 @@
 """Ablation: the accuracy of a network without a layer, block or stage, with and without retraining.
 
-The network is copied without the part. A residual block loses its branch, so that x + f(x) becomes x; a chain of layers
-is bypassed if its output has the shape of its input; units can be replaced by 0 or by their mean.
+The network is copied without the part. A residual block loses its branch, so that x + f(x) becomes x; any other part is
+bypassed if its output has the shape of its input. Instead of removing a part, its output, or some units of it, can be
+replaced by 0 or by their mean.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -18,16 +20,19 @@ from ..graph.walk import functional_of
 from ..inputs.classifier import classifier
 from ..support.display import MeasuredResult
 from ..support.files import table_records, to_json_data
-from ..support.text import format_percent, format_shape, unknown_name
+from ..support.text import format_percent, format_shape, pluralize, unknown_name
 from ..support.types import Array, ClassNames, Dataset, Images, Labels, Model, OnProgress, Units, Verbose
 from .compare import compare
 from .evaluate import Evaluation, evaluate_batch, load_labeled_images
 from .statistics import wilson
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 MODES = ("remove", "zero", "mean")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Ablation(MeasuredResult):
     """Accuracy of a network without each of several parts, on the same images.
 
@@ -36,39 +41,55 @@ class Ablation(MeasuredResult):
         table: DataFrame with a row for each part: parameters, accuracy with Wilson's interval, and the drop from the
             unchanged network with the paired bootstrap's interval and McNemar's p; after retraining, the same for the
             retrained networks compared with the retrained baseline.
-        evaluations: `Evaluation` of each network by the name of the removed part.
-        not_removable: the reason for each part that cannot be removed.
+        evaluations: {part: `Evaluation` of the network without it}; with retraining, also "part retrained".
+        not_removable: {part: reason} for parts that cannot be removed.
         retrained_baseline: `Evaluation` of the unchanged network after retraining, or None.
     """
 
     baseline: Evaluation
-    table: object = field(repr=False)
-    evaluations: Mapping = field(repr=False)
+    table: pd.DataFrame
+    evaluations: Mapping
     not_removable: Mapping
     retrained_baseline: Evaluation | None = None
+
+    def __len__(self):
+        return len(self.table)
+
+    def __repr__(self):
+        network, images = self.baseline.model or "network", pluralize(len(self.baseline), "image")
+        return f"<Ablation: {network} without {pluralize(len(self), 'part')}, one at a time, on {images}>"
 
     def __str__(self):
         return self.text()
 
     def text(self):
-        """The table, and what was refused."""
-        shown = readable_table(self.table).to_string(index=False, float_format="{:.2g}".format)
-        refused = [f"cannot be removed: {name}, {reason}" for name, reason in self.not_removable.items()]
-        trained = f", {format_percent(self.retrained_baseline.accuracy)} retrained" if self.retrained_baseline else ""
-        intact = f"unchanged network: {format_percent(self.baseline.accuracy)}{trained}, {len(self.baseline):,} images"
-        return "\n".join([intact, shown, *refused])
+        """Baseline accuracy, table, and the parts that cannot be removed."""
+        baseline = f"unchanged network: {format_percent(self.baseline.accuracy)}"
+        if self.retrained_baseline:
+            baseline += f", {format_percent(self.retrained_baseline.accuracy)} retrained"
+        table = readable_table(self.table).to_string(index=False, float_format="{:.2g}".format)
+        return "\n".join(
+            [
+                f"{baseline}, {pluralize(len(self.baseline), 'image')}",
+                table,
+                *(f"{part} cannot be removed: {reason}" for part, reason in self.not_removable.items()),
+            ]
+        )
 
     def plot(self):
-        """The drops with their intervals as a figure."""
+        """The drops in accuracy with their intervals as a figure."""
         from .figures import draw_drops
 
-        return draw_drops(self.table, f"Accuracy of {self.baseline.model or 'the network'} without ...")
+        return draw_drops(self.table, f"Accuracy lost by {self.baseline.model or 'the network'} without each part")
 
     def to_dict(self):
         """The numbers as plain data."""
-        again = self.retrained_baseline and to_json_data(self.retrained_baseline.accuracy)
-        intact = {"accuracy": to_json_data(self.baseline.accuracy), "retrained": again}
-        return {"intact": intact, "parts": table_records(self.table), "refused": dict(self.not_removable)}
+        retrained = self.retrained_baseline and to_json_data(self.retrained_baseline.accuracy)
+        return {
+            "intact": {"accuracy": to_json_data(self.baseline.accuracy), "retrained": retrained},
+            "parts": table_records(self.table),
+            "refused": dict(self.not_removable),
+        }
 
 
 def ablate(
@@ -89,22 +110,23 @@ def ablate(
 ) -> Ablation:
     """Measure the accuracy of a network without some of its layers or blocks.
 
-    This is lesioning: the remaining weights were trained together with the removed part. The model is not changed.
+    The model itself is not changed. The remaining weights were trained together with the removed part, so without
+    `retrain` the drop in accuracy is that of a lesion, not of an architecture without the part.
 
     Args:
         model: a functional or built Sequential Keras model.
-        layers: names of layers, or the names with which the layers of a block or stage begin ("stage2_block1",
-            "stage2"). `("stage2", [3, 5])` means only these units of its output.
+        layers: names of layers, blocks or stages ("stage2_block1", "stage2"): a block is all layers whose names begin
+            with its name. `("stage2", [3, 5])` replaces only these units of its output, with "zero" or "mean".
         images: images or a dataset, as in `evaluate`.
         labels: true classes of the images; None for a dataset, which has its own.
-        mode: "remove" takes the branches of residual blocks away and bypasses other parts if their shapes allow it;
+        mode: "remove" removes the branches of residual blocks and bypasses other parts if their shapes allow it;
             "zero" and "mean" replace the output of a part by 0 or by its mean over these images.
-        retrain: function that trains a copy of the network in place, or returns another one; use other images than
-            these. The unchanged network is then retrained alike for comparison.
+        retrain: function that gets a copy of the network and trains it in place, or returns another network; it should
+            use other images than these. A copy of the unchanged network is retrained alike for comparison.
         part: split of a dataset: "test", "valid" or "train".
         class_names: names of the classes of the model, as in `evaluate`.
         batch_size: images per batch.
-        top: ranks for top-k accuracies.
+        top: the k of the top-k accuracies.
         preprocess: function from a batch of pixels, 0 to 255, to what the model expects.
         verbose: "auto", 0 (silent), 1 (progress bar) or 2 (lines).
         on_progress: called as `on_progress(done, total, what)`; it may raise an exception to stop.
@@ -128,157 +150,199 @@ def ablate(
     )
 
 
-def run_ablation(model, names, given, *, mode="remove", retrain=None, batch_size=64, **options):
-    """``ablate`` on a labeled `Batch`."""
-    model, parts, options = functional_model(model), parse_parts(names), {"batch_size": batch_size, **options}
-    means = mean_outputs(model, [name for name, _ in parts], given, options) if mode == "mean" else {}
-    cut, refused = {}, {}
+def run_ablation(model, layers, images, *, mode="remove", retrain=None, batch_size=64, **options):
+    """``ablate`` for images that are a labeled `Batch` already."""
+    model = functional_model(model)
+    parts = parse_parts(layers)
+    options = {"batch_size": batch_size, **options}
+    means = mean_outputs(model, [name for name, _ in parts], images, options) if mode == "mean" else {}
+
+    networks, not_removable = {}, {}
     for name, units in parts:
+        label = part_label(name, units)
         try:
-            cut[part_label(name, units)] = without_part(model, name, mode, units=units, means=means.get(name))
-        except NotRemovable as reason:
-            refused[part_label(name, units)] = str(reason)
-    if not cut:
-        raise NotRemovable("; ".join(refused.values()))
-    intact, again, found = evaluate_batch(model, given, **options), None, {}
+            networks[label] = without_part(model, name, mode, units=units, means=means.get(name))
+        except NotRemovable as error:
+            not_removable[label] = str(error)
+    if not networks:
+        raise NotRemovable("; ".join(not_removable.values()))
+
+    baseline, retrained_baseline = evaluate_batch(model, images, **options), None
     if retrain:
-        again = evaluate_batch(retrain_network(clone_with_changes(model), retrain), given, **options)
-    rows = []
-    for name in [*cut]:
-        network = cut.pop(name)  # which is then free again
-        row, found[name] = [name, mode, network.count_params()], evaluate_batch(network, given, **options)
-        row += accuracy_and_drop(intact, found[name])
+        retrained_model = retrain_network(clone_with_changes(model), retrain)
+        retrained_baseline = evaluate_batch(retrained_model, images, **options)
+
+    rows, evaluations = [], {}
+    for label in [*networks]:
+        network = networks.pop(label)  # so that its memory is free after its turn
+        evaluations[label] = evaluate_batch(network, images, **options)
+        row = [label, mode, network.count_params(), *accuracy_and_drop(baseline, evaluations[label])]
         if retrain:
-            found[f"{name} retrained"] = evaluate_batch(retrain_network(network, retrain), given, **options)
-            row += accuracy_and_drop(again, found[f"{name} retrained"])
+            retrained = evaluate_batch(retrain_network(network, retrain), images, **options)
+            evaluations[f"{label} retrained"] = retrained
+            row += accuracy_and_drop(retrained_baseline, retrained)
         rows.append(row)
-    return Ablation(intact, ablation_table(rows, retrain), found, refused, again)
+    return Ablation(
+        baseline=baseline,
+        table=ablation_table(rows, retrain),
+        evaluations=evaluations,
+        not_removable=not_removable,
+        retrained_baseline=retrained_baseline,
+    )
 
 
-def parse_parts(names):
-    """[(name, units or None)] from a name, names, or names with units."""
-    names = [names] if isinstance(names, str) else list(names)
-    parts = [(name, None) if isinstance(name, str) else tuple(name) for name in names]
+def parse_parts(layers):
+    """[(name, units or None)] from a name, a list of names, or names with units."""
+    layers = [layers] if isinstance(layers, str) else list(layers)
+    parts = [(layer, None) if isinstance(layer, str) else tuple(layer) for layer in layers]
     if not parts or any(len(part) != 2 or not isinstance(part[0], str) for part in parts):
-        raise ValueError(f"`layers` should be names of layers, blocks or stages, or (name, units). Received: {names!r}")
+        raise ValueError(
+            f"`layers` should be names of layers, blocks or stages, or (name, units). Received: {layers!r}"
+        )
     return parts
 
 
 def part_label(name, units):
-    """What a part is called in the table."""
+    """Name of a part in the table: "stage2", "stage2:3,5"."""
     return name if units is None else f"{name}:{','.join(map(str, units))}"
 
 
 def retrain_network(network, retrain):
-    """The network after training; what ``retrain`` returns, or else the network that it was given."""
+    """The network that ``retrain`` returns, or else the one that it trained in place."""
     result = retrain(network)
     return result if isinstance(result, keras.Model) else network
 
 
-def accuracy_and_drop(intact, other):
-    """Accuracy with its interval, and the drop with its."""
-    versus = compare(intact, other)
-    return [*wilson(int(other.correct.sum()), len(other)), *versus.difference, versus.p]
+def accuracy_and_drop(baseline, evaluation):
+    """Accuracy with its interval, drop from the baseline with its interval, McNemar's p."""
+    comparison = compare(baseline, evaluation)
+    accuracy = wilson(int(evaluation.correct.sum()), len(evaluation))
+    return [*accuracy, *comparison.difference, comparison.p]
 
 
 def ablation_table(rows, retrain):
+    """The DataFrame of ``Ablation.table``."""
     import pandas as pd
 
     columns = ["accuracy", "low", "high", "drop", "drop_low", "drop_high", "p"]
-    again = [f"retrained_{column}" for column in columns] if retrain else []
-    return pd.DataFrame(rows, columns=["part", "mode", "params", *columns, *again])
+    retrained_columns = [f"retrained_{column}" for column in columns] if retrain else []
+    return pd.DataFrame(rows, columns=["part", "mode", "params", *columns, *retrained_columns])
 
 
 def readable_table(table):
-    """The table in per cent and points, intervals in brackets."""
+    """The table as text: accuracy in percent, drops in percentage points with intervals in parentheses."""
     import pandas as pd
 
-    shown = {"without": table["part"], "params": [f"{count:,}" for count in table["params"]]}
+    columns = {"without": table["part"], "params": [f"{count:,}" for count in table["params"]]}
     for prefix, title in (("", ""), ("retrained_", "retrained ")):
         if f"{prefix}drop" in table:
             drops = 100 * table[[f"{prefix}drop", f"{prefix}drop_low", f"{prefix}drop_high"]].to_numpy()
-            shown[f"{title}%"] = [f"{100 * share:.1f}" for share in table[f"{prefix}accuracy"]]
-            shown[f"{title}lost"] = ["{:.1f} ({:.1f} to {:.1f})".format(*row) for row in drops]
-            shown[f"{title}p"] = table[f"{prefix}p"]
-    return pd.DataFrame(shown)
+            columns[f"{title}%"] = [f"{100 * accuracy:.1f}" for accuracy in table[f"{prefix}accuracy"]]
+            columns[f"{title}lost"] = [f"{drop:.1f} ({low:.1f} to {high:.1f})" for drop, low, high in drops]
+            columns[f"{title}p"] = table[f"{prefix}p"]
+    return pd.DataFrame(columns)
 
 
-def mean_outputs(model, names, given, options):
-    """{name: the mean of each channel of a part's output}, over images and places."""
-    calls, ends = layer_calls(model), {}
+def mean_outputs(model, names, images, options):
+    """{part: mean of each channel of its output}, over images and positions."""
+    calls = layer_calls(model)
+    output_layers = {}
     for name in names:
         try:
-            ends[name] = output_layer(calls, layers_of_part(calls, name), name)
+            output_layers[name] = output_layer(calls, layers_of_part(calls, name), name)
         except NotRemovable:
-            continue  # which `without_part` says again
-    if not ends:
+            continue  # `without_part` raises it again, and the reason is kept there
+    if not output_layers:
         return {}
-    outputs = {end: model.get_layer(end).output for end in ends.values()}
-    taps = keras.Model(model.input, outputs)
-    total, count = dict.fromkeys(outputs, 0.0), dict.fromkeys(outputs, 0)
+
+    outputs = {layer: model.get_layer(layer).output for layer in output_layers.values()}
+    activation_model = keras.Model(model.input, outputs)
+    totals, counts = dict.fromkeys(outputs, 0.0), dict.fromkeys(outputs, 0)
     preprocess = options.get("preprocess") or (lambda pixels: pixels)
-    preprocessing = classifier(model).preprocessing_of(given)
-    for _, pixels in given.chunks(preprocessing, options["batch_size"]):
-        found = taps.predict_on_batch(preprocess(pixels))
-        for end, maps in found.items():
+    preprocessing = classifier(model).preprocessing_of(images)
+    for _, pixels in images.chunks(preprocessing, options["batch_size"]):
+        activations = activation_model.predict_on_batch(preprocess(pixels))
+        for layer, maps in activations.items():
             maps = np.asarray(maps, np.float64)
-            total[end] = total[end] + maps.reshape(-1, maps.shape[-1]).sum(axis=0)
-            count[end] += maps[..., 0].size
-    return {name: total[end] / count[end] for name, end in ends.items()}
+            totals[layer] = totals[layer] + maps.reshape(-1, maps.shape[-1]).sum(axis=0)
+            counts[layer] += maps[..., 0].size
+    return {name: totals[layer] / counts[layer] for name, layer in output_layers.items()}
 
 
 class NotRemovable(ValueError):
-    """A part of a network cannot be removed; the message says why."""
+    """Raised if a part of a network cannot be removed; the message says why."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LayerCalls:
-    """The calls of a model's layers by name: what enters each, what leaves, and who reads it."""
+    """The graph of a functional model, by the names of its layers.
 
-    kinds: dict
-    inputs: dict  # layer -> the layers before it, in the order of its arguments
+    Attributes:
+        types: {layer: name of its Keras class}.
+        inputs: {layer: layers that it reads, in the order of its arguments}.
+        shapes: {layer: shape of its output}.
+        readers: {layer: layers that read it}.
+        output_layers: layers whose outputs are those of the model.
+        shared: layers that are called more than once.
+    """
+
+    types: dict
+    inputs: dict
     shapes: dict
     readers: dict
-    ends: tuple
-    often: frozenset  # layers that are called more than once
+    output_layers: tuple
+    shared: frozenset
+
+    def readers_outside(self, layer, part):
+        """The layers outside a part that read a layer of it."""
+        return [reader for reader in self.readers.get(layer, ()) if reader not in part]
 
 
 def functional_model(model):
-    """The model as a functional one, without a call of its layers."""
-    function = functional_of(model)
-    if function is None:
+    """The functional model of a functional or built Sequential one."""
+    functional = functional_of(model)
+    if functional is None:
         raise ValueError(f"`model` should be a functional or built Sequential Keras model. Received: {model!r}")
-    return function
+    return functional
 
 
 def layer_calls(model):
     """The ``LayerCalls`` of a functional model."""
-    kinds, inputs, shapes, readers, often = {}, {}, {}, {}, set()
-    for node in (node for depth in model._nodes_by_depth.values() for node in depth):
-        name = node.operation.name
-        often |= {name} & kinds.keys()
-        kinds[name] = type(node.operation).__name__
-        inputs[name] = [tensor._keras_history.operation.name for tensor in node.input_tensors]
-        shapes[name] = tuple(node.outputs[0].shape)
-        for before in inputs[name]:
-            readers.setdefault(before, []).append(name)
-    ends = tuple(tensor._keras_history.operation.name for tensor in model.outputs)
-    return LayerCalls(kinds, inputs, shapes, readers, ends, frozenset(often))
+    types, inputs, shapes, readers, shared = {}, {}, {}, {}, set()
+    for nodes in model._nodes_by_depth.values():
+        for node in nodes:
+            name = node.operation.name
+            if name in types:
+                shared.add(name)
+            types[name] = type(node.operation).__name__
+            inputs[name] = [tensor._keras_history.operation.name for tensor in node.input_tensors]
+            shapes[name] = tuple(node.outputs[0].shape)
+            for source in inputs[name]:
+                readers.setdefault(source, []).append(name)
+    return LayerCalls(
+        types=types,
+        inputs=inputs,
+        shapes=shapes,
+        readers=readers,
+        output_layers=tuple(tensor._keras_history.operation.name for tensor in model.outputs),
+        shared=frozenset(shared),
+    )
 
 
 def layers_of_part(calls, name):
-    """The layers of a part: a layer, or a block or stage, whose layers' names begin with its name."""
-    inside = {other for other in calls.inputs if other == name or other.startswith(f"{name}_")}
-    if name in inside:  # "conv2d_1" is no part of "conv2d": so Keras tells apart layers that nobody named
-        inside = {other for other in inside if not re.match(r"_\d+(_|$)", other[len(name) :])}
-    if not inside:
+    """The layers of a part: a single layer, or those of a block or stage, whose names begin with its name."""
+    part = {layer for layer in calls.inputs if layer == name or layer.startswith(f"{name}_")}
+    if name in part:  # Keras numbers unnamed layers: "conv2d_1" does not belong to "conv2d"
+        part = {layer for layer in part if not re.match(r"_\d+(_|$)", layer[len(name) :])}
+    if not part:
         raise ValueError(unknown_name("layer, block or stage", name, [*calls.inputs]))
-    ends = {each for each in inside if any(reader not in inside for reader in calls.readers.get(each, ()))}
-    behind = {reader for each in ends for reader in calls.readers[each] if reader not in inside}
-    # a stage's last layer has the stage's name: of its last block the joining layer is missing
-    if len(ends) > 1 and len(behind) == 1 and inside.issuperset(calls.inputs[next(iter(behind))]):
-        inside |= behind
-    return inside
+
+    # the last layer of a stage is named after the stage, not after its last block: add it to the block that ends in it
+    exits = {layer for layer in part if calls.readers_outside(layer, part)}
+    next_layers = {reader for layer in exits for reader in calls.readers_outside(layer, part)}
+    if len(exits) > 1 and len(next_layers) == 1 and part.issuperset(calls.inputs[next(iter(next_layers))]):
+        part |= next_layers
+    return part
 
 
 def without_part(
@@ -289,8 +353,8 @@ def without_part(
     Args:
         model: a functional or built Sequential Keras model; it is not changed.
         part: name of a layer, block or stage.
-        mode: "remove" takes the branches of a residual block or stage away, or else bypasses the part; "zero" and
-            "mean" replace its output by 0 or by `means`.
+        mode: "remove" removes the branches of a residual block or stage and bypasses any other part; "zero" and "mean"
+            replace its output by 0 or by `means`.
         units: channels of the output to replace; None replaces all. Only for "zero" and "mean".
         means: one value per channel, for "mean".
 
@@ -301,96 +365,110 @@ def without_part(
         raise ValueError(unknown_name("ablation mode", mode, MODES))
     model = functional_model(model)
     calls = layer_calls(model)
-    inside = layers_of_part(calls, part)
-    if inside & calls.often:
+    layers = layers_of_part(calls, part)
+    if layers & calls.shared:
         raise NotRemovable(f"{part} is called more than once")
-    if any(not calls.inputs[each] for each in inside):
+    if any(not calls.inputs[layer] for layer in layers):
         raise NotRemovable(f"{part} is the model's input")
+
     if mode != "remove":
-        end = output_layer(calls, inside, part)
-        scale, offset = unit_scaling(calls.shapes[end][-1], units, means if mode == "mean" else None)
-        return clone_with_changes(model, rescale={end: (scale, offset)})
+        output = output_layer(calls, layers, part)
+        scale, offset = unit_scaling(calls.shapes[output][-1], units, means if mode == "mean" else None)
+        return clone_with_changes(model, rescale={output: (scale, offset)})
     if units is not None:
         raise ValueError(f"`mode` should be 'zero' or 'mean' for single units of {part}. Received: 'remove'")
-    sums = residual_sums(calls, inside)
+
+    sums = residual_sums(calls, layers)
     if sums:
-        return clone_with_changes(model, bypass={each: (each, shortcut_argument(calls, each, inside)) for each in sums})
-    return clone_with_changes(model, bypass=bypass_part(calls, inside, part))
+        bypass = {layer: (layer, shortcut_argument(calls, layer, layers)) for layer in sums}
+    else:
+        bypass = bypass_part(calls, layers, part)
+    return clone_with_changes(model, bypass=bypass)
 
 
-def residual_sums(calls, inside):
-    """The residual sums of a part; or else the one behind it, of which the part is a whole branch."""
-    own = [each for each in inside if is_sum(calls, each)]
-    if own:
-        return own
-    behind = {reader for each in inside for reader in calls.readers.get(each, ()) if reader not in inside}
-    if len(behind) != 1 or not is_sum(calls, *behind):
+def residual_sums(calls, part):
+    """The residual sums in a part or, if the part is the whole branch of a residual sum, that sum."""
+    sums = [layer for layer in part if is_sum(calls, layer)]
+    if sums:
+        return sums
+    next_layers = {reader for layer in part for reader in calls.readers_outside(layer, part)}
+    if len(next_layers) != 1 or not is_sum(calls, *next_layers):
         return []
-    enters = {before for each in inside for before in calls.inputs[each] if before not in inside}
-    joined = {*calls.inputs[next(iter(behind))]} - inside  # nothing where the shortcut too is of the part
-    return [*behind] if len(enters) == 1 and joined <= enters else []
+    sources = {source for layer in part for source in calls.inputs[layer] if source not in part}
+    shortcut = {*calls.inputs[next(iter(next_layers))]} - part  # empty if the shortcut belongs to the part, too
+    return [*next_layers] if len(sources) == 1 and shortcut <= sources else []
 
 
-def is_sum(calls, name):
-    """Whether a layer adds two maps."""
-    return calls.kinds[name] == "Add" and len(calls.inputs[name]) == 2
+def is_sum(calls, layer):
+    """Whether a layer adds two tensors."""
+    return calls.types[layer] == "Add" and len(calls.inputs[layer]) == 2
 
 
-def shortcut_argument(calls, name, inside):
-    """Which argument of a sum, 0 or 1, is the shortcut: what the other is made of, or else the shorter way to it."""
-    first, second = calls.inputs[name]
-    if name not in inside and (first in inside) != (second in inside):
-        return int(first in inside)
-    before = [layer_ancestors(calls, first), layer_ancestors(calls, second)]
-    ways = [len(before[0] - before[1]), len(before[1] - before[0])]
-    if ways[0] == ways[1]:
-        raise NotRemovable(f"{name} adds two branches of equal depth, neither of which is a shortcut")
-    return int(ways[1] < ways[0])
+def shortcut_argument(calls, layer, part):
+    """Which argument of a residual sum, 0 or 1, is the shortcut.
+
+    If the sum lies behind the part, it is the argument from outside the part; otherwise the one with fewer layers.
+    """
+    first, second = calls.inputs[layer]
+    if layer not in part and (first in part) != (second in part):
+        return int(first in part)
+    first_ancestors, second_ancestors = layer_ancestors(calls, first), layer_ancestors(calls, second)
+    first_depth = len(first_ancestors - second_ancestors)
+    second_depth = len(second_ancestors - first_ancestors)
+    if first_depth == second_depth:
+        raise NotRemovable(f"{layer} adds two branches of equal depth, neither of which is a shortcut")
+    return int(second_depth < first_depth)
 
 
-def layer_ancestors(calls, name):
-    """A layer and all that it is made of."""
-    found, waiting = set(), [name]
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            waiting += calls.inputs[name]
-    return found
+def layer_ancestors(calls, layer):
+    """A layer and all layers before it."""
+    ancestors, queue = set(), [layer]
+    while queue:
+        layer = queue.pop()
+        if layer not in ancestors:
+            ancestors.add(layer)
+            queue += calls.inputs[layer]
+    return ancestors
 
 
-def output_layer(calls, inside, name):
-    """The one layer of a part that others read."""
-    if inside & {*calls.ends}:
+def output_layer(calls, part, name):
+    """The only layer of a part that is read by layers outside it."""
+    if part & {*calls.output_layers}:
         raise NotRemovable(f"{name} is the output of the model")
-    ends = sorted(each for each in inside if any(reader not in inside for reader in calls.readers.get(each, ())))
-    if len(ends) != 1:
-        raise NotRemovable(f"{name} is used by {len(ends)} layers: {', '.join(ends)}")
-    return ends[0]
+    exits = sorted(layer for layer in part if calls.readers_outside(layer, part))
+    if len(exits) != 1:
+        raise NotRemovable(f"{name} has {len(exits)} outputs: {', '.join(exits)}")
+    return exits[0]
 
 
-def bypass_part(calls, inside, name):
-    """{last layer of a part: (its first layer, argument)}, where their shapes agree."""
-    end = output_layer(calls, inside, name)
-    entries = [(each, i) for each in sorted(inside) for i, b in enumerate(calls.inputs[each]) if b not in inside]
-    sources = sorted({calls.inputs[each][i] for each, i in entries})
+def bypass_part(calls, part, name):
+    """{last layer of a part: (its first layer, argument)}, if input and output have the same shape."""
+    output = output_layer(calls, part, name)
+    entries = [
+        (layer, argument)
+        for layer in sorted(part)
+        for argument, source in enumerate(calls.inputs[layer])
+        if source not in part
+    ]
+    sources = sorted({calls.inputs[layer][argument] for layer, argument in entries})
     if len(sources) != 1:
         raise NotRemovable(f"{name} has {len(sources)} inputs: {', '.join(sources)}")
-    enters, leaves = calls.shapes[sources[0]], calls.shapes[end]
-    if enters != leaves:
-        raise NotRemovable(f"{name} changes the shape from {format_shape(enters[1:])} to {format_shape(leaves[1:])}")
-    return {end: entries[0]}
+    input_shape, output_shape = calls.shapes[sources[0]], calls.shapes[output]
+    if input_shape != output_shape:
+        change = f"from {format_shape(input_shape[1:])} to {format_shape(output_shape[1:])}"
+        raise NotRemovable(f"{name} changes the shape {change}")
+    return {output: entries[0]}
 
 
 def unit_scaling(width, units, means):
-    """Scale and offset of each unit that put ``means``, or 0, in place of some units, or of all."""
-    chosen = np.arange(width) if units is None else np.unique(np.asarray(units))
-    if chosen.dtype.kind not in "iu" or not len(chosen) or chosen[0] < 0 or chosen[-1] >= width:
+    """Scale and offset of each unit that replace some units, or all, by 0 or by ``means``."""
+    replaced = np.arange(width) if units is None else np.unique(np.asarray(units))
+    if replaced.dtype.kind not in "iu" or not len(replaced) or replaced[0] < 0 or replaced[-1] >= width:
         raise ValueError(f"`units` should be integers from 0 to {width - 1}. Received: {units!r}")
     scale, offset = np.ones(width), np.zeros(width)
-    scale[chosen] = 0
+    scale[replaced] = 0
     if means is not None:
         if np.shape(means) != (width,):
             raise ValueError(f"`means` should have {width} values, one per unit. Received: shape {np.shape(means)}")
-        offset[chosen] = np.asarray(means)[chosen]
+        offset[replaced] = np.asarray(means)[replaced]
     return scale.tolist(), offset.tolist()

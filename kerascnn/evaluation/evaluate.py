@@ -24,19 +24,20 @@ from ..support.checks import check_integer
 from ..support.display import MeasuredResult
 from ..support.files import save_figure, table_records, to_json_data, write_json, write_text
 from ..support.progress import progress
+from ..support.text import format_percent
 from ..support.types import Array, ClassNames, Dataset, DataSource, Images, Labels, Model, OnProgress, Verbose
 from . import statistics
 from .calibration import as_logits, reliability
 from .statistics import bootstrap, wilson
+from .summary import headline, summary_lines
 
 PARTS = ("test", "valid", "train")
-FEW = 10  # images, below which a class's accuracy says little
-TABLES = ("images", "per_class", "confusions", "confusion")
+MIN_IMAGES = 10  # with fewer images of a class, its accuracy means little
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Evaluation(MeasuredResult):
-    """Predictions of a classifier on labeled images, and all that follows from them.
+    """Predictions of a classifier on labeled images, and measures computed from them.
 
     Attributes:
         probs: probabilities (N, classes).
@@ -44,27 +45,30 @@ class Evaluation(MeasuredResult):
         class_names: names of the classes, or None.
         names: names of the images.
         model: name of the model.
-        failed: the reason for each image that could not be read.
-        ks: the k of the top-k accuracies.
-        data: name of the dataset.
+        failed: {image: reason} for images that could not be read.
+        top_k: the k of the top-k accuracies in `intervals` and `per_class`.
+        dataset: name of the dataset, with its split.
     """
 
-    probs: np.ndarray = field(repr=False)
-    labels: np.ndarray = field(repr=False)
-    class_names: tuple | None = field(default=None, repr=False)
-    names: tuple = field(default=(), repr=False)
+    probs: np.ndarray
+    labels: np.ndarray
+    class_names: tuple | None = None
+    names: tuple = ()
     model: str = ""
-    failed: Mapping = field(default_factory=dict, repr=False)
-    ks: tuple = (1, 5)
-    data: str = ""
+    failed: Mapping = field(default_factory=dict)
+    top_k: tuple = (1, 5)
+    dataset: str = ""
     path_hint = ", or a folder"
+
+    def __repr__(self):
+        return f"<Evaluation: {headline(self)}, accuracy {format_percent(self.accuracy)}>"
 
     def __len__(self):
         return len(self.labels)
 
     @cached_property
     def predicted(self):
-        """The number of the most probable class of each image."""
+        """The predicted class number of each image: the most probable class."""
         return self.probs.argmax(axis=1)
 
     @property
@@ -78,13 +82,16 @@ class Evaluation(MeasuredResult):
         return float(self.correct.mean())
 
     def top(self, k):
-        """The top-k accuracy; of equal probabilities the first class ranks higher."""
+        """The top-k accuracy: how often the true class is among the k most probable ones.
+
+        Of classes with equal probability, the first one ranks higher.
+        """
         check_integer(k=k)
         return float((self.ranks < k).mean())
 
     @cached_property
     def ranks(self):
-        """The rank of the true class of each image, from 0."""
+        """The rank of the true class of each image; 0 is the most probable class."""
         return statistics.true_class_ranks(self.probs, self.labels)
 
     @property
@@ -94,55 +101,62 @@ class Evaluation(MeasuredResult):
 
     @property
     def macro_f1(self):
-        """The mean F1 of the classes that have images."""
+        """Macro F1: the mean F1 of the classes that have images."""
         return statistics.macro_f1(self.labels, self.predicted, self.probs.shape[1])
 
     @property
     def nll(self):
-        """The mean of -log p(true class)."""
+        """Negative log-likelihood: the mean of -log p(true class)."""
         return float(statistics.negative_log_likelihoods(self.probs, self.labels).mean())
 
     @property
     def brier(self):
-        """The mean of Brier's score, the sum over classes of (p - truth)^2: 0 to 2."""
+        """Brier score, 0 to 2: the mean of the sum over classes of (p - truth)^2."""
         return float(statistics.brier_scores(self.probs, self.labels).mean())
 
     @cached_property
     def calibration(self):
-        """The `Calibration` in 15 bins of equally many images."""
+        """`Calibration`: confidence and accuracy in 15 bins with equally many images."""
         return reliability(self.probs, self.labels)
 
     @cached_property
-    def interval(self):
-        """95 % confidence intervals by the name of the measure.
+    def intervals(self):
+        """{measure: `Interval`}, the measures with their 95 % confidence intervals.
 
         Wilson's for fractions of images, the bootstrap's for other measures. The calibration error has none, because
         resampling images only increases it; see ``calibration.chance``.
         """
-        shares = {f"top{k}" if k > 1 else "accuracy": wilson(int((self.ranks < k).sum()), len(self)) for k in self.ks}
         labels, predicted, classes = self.labels, self.predicted, self.probs.shape[1]
-        each = {
-            "nll": statistics.negative_log_likelihoods(self.probs, labels),
-            "brier": statistics.brier_scores(self.probs, labels),
+        nll = statistics.negative_log_likelihoods(self.probs, labels)
+        brier = statistics.brier_scores(self.probs, labels)
+        scores = {
+            "balanced": lambda rows: statistics.balanced_accuracy(labels[rows], predicted[rows], classes),
+            "macro_f1": lambda rows: statistics.macro_f1(labels[rows], predicted[rows], classes),
+            "nll": lambda rows: nll[rows].mean(),
+            "brier": lambda rows: brier[rows].mean(),
         }
-        drawn = {
-            "balanced": lambda some: statistics.balanced_accuracy(labels[some], predicted[some], classes),
-            "macro_f1": lambda some: statistics.macro_f1(labels[some], predicted[some], classes),
-            "nll": lambda some: each["nll"][some].mean(),
-            "brier": lambda some: each["brier"][some].mean(),
-        }
-        return shares | {name: bootstrap(score, len(self)) for name, score in drawn.items()}
+
+        intervals = {}
+        for k in self.top_k:
+            name = f"top{k}" if k > 1 else "accuracy"
+            intervals[name] = wilson(int((self.ranks < k).sum()), len(self))
+        for name, score in scores.items():
+            intervals[name] = bootstrap(score, len(self))
+        return intervals
 
     @property
-    def images(self):
-        """A DataFrame with a row for each image: classes, probabilities, margin, rank."""
+    def table(self):
+        """A DataFrame with a row for each image: classes, probabilities, margin, rank.
+
+        ``rank`` is 1 if the true class is the most probable one; for ``margin`` see `hardest`.
+        """
         rows = np.arange(len(self))
         return pd.DataFrame(
             {
                 "image": self.names,
-                "class": self.label_names(self.labels),
-                "predicted": self.label_names(self.predicted),
-                "right": self.correct,
+                "class": self.names_of_classes(self.labels),
+                "predicted": self.names_of_classes(self.predicted),
+                "correct": self.correct,
                 "rank": self.ranks + 1,
                 "p_true": self.probs[rows, self.labels].astype(np.float64),
                 "p_predicted": self.probs[rows, self.predicted].astype(np.float64),
@@ -154,36 +168,39 @@ class Evaluation(MeasuredResult):
     def per_class(self):
         """A DataFrame of the classes that have images, from the easiest to the hardest.
 
-        Accuracy (recall) with Wilson's interval, top-5 accuracy, precision, F1, whether there are fewer than 10 images,
-        and the class with which it is confused most often.
+        Accuracy (recall) with Wilson's interval, top-k accuracy, precision, F1, mean probability of the true class,
+        whether there are fewer than 10 images, and the class that is predicted most often in its place.
         """
-        labels, predicted, classes = self.labels, self.predicted, self.probs.shape[1]
-        there, right, count, taken = statistics.class_counts(labels, predicted, classes)
-        accuracy, low, high = wilson(right, count)
-        own = self.probs[np.arange(len(labels)), labels]
-        sure = np.bincount(labels, own, minlength=classes)[there] / count
-        wrong = self.confusions.drop_duplicates("class_number").set_index("class_number")["predicted"]
+        labels, classes = self.labels, self.probs.shape[1]
+        numbers, correct, images, predictions = statistics.class_counts(labels, self.predicted, classes)
+        accuracy, low, high = wilson(correct, images)
+        p_true = self.probs[np.arange(len(labels)), labels]
+        mean_p_true = np.bincount(labels, p_true, minlength=classes)[numbers] / images
+        top_accuracies = {
+            f"top{k}": np.bincount(labels[self.ranks < k], minlength=classes)[numbers] / images
+            for k in self.top_k
+            if k > 1
+        }
+        most_frequent = self.confusions.drop_duplicates("class_number")
+        confused_with = most_frequent.set_index("class_number")["predicted"]
+
         table = pd.DataFrame(
             {
-                "number": there,
-                "class": self.label_names(there),
-                "n": count,
+                "number": numbers,
+                "class": self.names_of_classes(numbers),
+                "n": images,
                 "accuracy": accuracy,
                 "low": low,
                 "high": high,
-                **{
-                    f"top{k}": np.bincount(labels[self.ranks < k], minlength=classes)[there] / count
-                    for k in self.ks
-                    if k > 1
-                },
-                "precision": np.divide(right, taken, out=np.zeros(len(there)), where=taken > 0),
-                "f1": 2 * right / (count + taken),
-                "p_true": sure,
-                "few": count < FEW,
-                "confused_with": [wrong.get(number, "") for number in there],
+                **top_accuracies,
+                "precision": np.divide(correct, predictions, out=np.zeros(len(numbers)), where=predictions > 0),
+                "f1": 2 * correct / (images + predictions),
+                "p_true": mean_p_true,
+                "few": images < MIN_IMAGES,
+                "confused_with": [confused_with.get(number, "") for number in numbers],
             }
         )
-        # among classes with equal accuracy, the one with more probable true classes is easier
+        # of two classes with equal accuracy, the one whose images have a higher p(true class) is easier
         return table.sort_values(["accuracy", "p_true"], ascending=False, kind="stable").reset_index(drop=True)
 
     @property
@@ -191,22 +208,22 @@ class Evaluation(MeasuredResult):
         """The confusion matrix as a DataFrame: true classes as rows."""
         classes = self.probs.shape[1]
         counts = statistics.confusion_matrix(self.labels, self.predicted, classes)
-        every = self.label_names(range(classes))
-        return pd.DataFrame(counts, pd.Index(every, name="true"), pd.Index(every, name="predicted"))
+        class_names = self.names_of_classes(range(classes))
+        return pd.DataFrame(counts, pd.Index(class_names, name="true"), pd.Index(class_names, name="predicted"))
 
     @property
     def confusions(self):
-        """A DataFrame of the pairs (true, predicted class), most frequent first."""
+        """A DataFrame of the pairs (true, wrongly predicted class), most frequent first."""
         wrong = ~self.correct
         pairs = np.stack([self.labels[wrong], self.predicted[wrong]], axis=1)
-        pairs, count = np.unique(pairs, axis=0, return_counts=True)
-        share = count / np.bincount(self.labels, minlength=self.probs.shape[1])[pairs[:, 0]]
+        pairs, counts = np.unique(pairs, axis=0, return_counts=True)
+        images_per_class = np.bincount(self.labels, minlength=self.probs.shape[1])
         table = pd.DataFrame(
             {
-                "class": self.label_names(pairs[:, 0]),
-                "predicted": self.label_names(pairs[:, 1]),
-                "count": count,
-                "share": share,
+                "class": self.names_of_classes(pairs[:, 0]),
+                "predicted": self.names_of_classes(pairs[:, 1]),
+                "count": counts,
+                "share": counts / images_per_class[pairs[:, 0]],
                 "class_number": pairs[:, 0],
                 "predicted_number": pairs[:, 1],
             }
@@ -214,21 +231,22 @@ class Evaluation(MeasuredResult):
         return table.sort_values(["count", "share"], ascending=False, kind="stable").reset_index(drop=True)
 
     def hardest(self, n=10):
-        """The ``n`` images with the lowest margin, as rows of ``images``.
+        """The ``n`` images with the lowest margin, as rows of ``table``.
 
-        The margin is the probability of the true class minus the highest other one.
+        The margin is the probability of the true class minus the largest probability of another class.
         """
         check_integer(n=n)
-        return self.images.sort_values("margin", kind="stable").head(n).reset_index(drop=True)
+        order = self.table.sort_values("margin", kind="stable")
+        return order.head(n).reset_index(drop=True)
 
     def easiest(self, n=10):
-        """The images with the highest margin, as rows of ``images``."""
+        """The ``n`` images with the highest margin, as rows of ``table``."""
         check_integer(n=n)
-        order = self.images.sort_values("margin", ascending=False, kind="stable")
+        order = self.table.sort_values("margin", ascending=False, kind="stable")
         return order.head(n).reset_index(drop=True)
 
     def with_temperature(self, temperature):
-        """Return the evaluation with scaled probabilities; see `temperature`."""
+        """The evaluation after temperature scaling by a number or a `Temperature`."""
         if not sums_to_one(self.probs):
             raise ValueError(
                 "`probs` should add up to 1 for temperature scaling. Received: other sums, as from sigmoids"
@@ -237,56 +255,60 @@ class Evaluation(MeasuredResult):
         return replace(self, probs=probs)
 
     def class_name(self, number):
-        """The name of a class."""
+        """The name of a class; "class 3" if the names are unknown."""
         return self.class_names[number] if self.class_names else f"class {number}"
 
-    def label_names(self, numbers):
-        """The names of several classes."""
+    def names_of_classes(self, numbers):
+        """The names of several classes, as a list."""
         return [self.class_name(int(number)) for number in numbers]
 
     def __str__(self):
         return self.text()
 
-    def text(self, room=100):
-        """A summary as text, with lines of at most ``room`` characters."""
-        from .summary import summary_lines
-
-        return "\n".join(summary_lines(self, room))
+    def text(self, width=100):
+        """A summary as text, with lines of at most ``width`` characters."""
+        return "\n".join(summary_lines(self, width))
 
     def plot(self):
-        """A figure of the reliability, the accuracy per class and the confusions."""
+        """Draw the reliability diagram, the accuracy per class and the confusion matrix."""
         from .figures import draw_evaluation
 
         return draw_evaluation(self)
 
-    def rows(self):
-        """The images."""
-        return self.images
-
     def to_dict(self):
-        """The numbers as plain data."""
-        found = self.calibration
+        """The measures as plain data for JSON."""
+        calibration = self.calibration
         return {
             "model": self.model,
-            "data": self.data,
+            "data": self.dataset,
             "images": len(self),
             "failed": {str(name): str(reason) for name, reason in self.failed.items()},
-            "measures": {name: to_json_data(interval._asdict()) for name, interval in self.interval.items()},
-            "calibration": to_json_data({"ece": found.ece, "chance": found.chance, "gap": found.gap}),
+            "measures": {name: to_json_data(interval._asdict()) for name, interval in self.intervals.items()},
+            "calibration": to_json_data({"ece": calibration.ece, "chance": calibration.chance, "gap": calibration.gap}),
             "per_class": table_records(self.per_class),
             "confused": table_records(self.confusions.head(20)),
         }
 
     def save(self, path):
-        """Write .json (numbers), .csv (images), a figure, or all of it to a folder."""
+        """Save the measures (.json), the table (.csv), the figure, or all to a folder.
+
+        Args:
+            path: .json, .csv, .png, .svg, .pdf or .jpg file; a path without a suffix is a folder.
+
+        Returns:
+            The path.
+        """
         folder = Path(path)
         if folder.suffix:
             return super().save(path)
+
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "evaluation.json", self.to_dict())
         write_text(folder / "evaluation.txt", self.text() + "\n")
-        for name in TABLES:
-            write_text(folder / f"{name}.csv", getattr(self, name).to_csv(index=name == "confusion"))
+        write_text(folder / "images.csv", self.table.to_csv(index=False))
+        write_text(folder / "per_class.csv", self.per_class.to_csv(index=False))
+        write_text(folder / "confusions.csv", self.confusions.to_csv(index=False))
+        write_text(folder / "confusion.csv", self.confusion.to_csv(index=True))
         write_text(folder / "calibration.csv", self.calibration.table.to_csv(index=False))
         save_figure(self.plot(), folder / "evaluation.png")
         return folder
@@ -308,8 +330,8 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate a classifier on labeled images or a dataset.
 
-    Images are resized and cropped as for the published weights; without such weights, those of a dataset as for
-    training and others as in `predict`.
+    Images are resized and cropped as for the published weights. Without published weights, images of a dataset are
+    preprocessed as in training, and other images as in `predict`.
 
     Args:
         model: a Keras classifier.
@@ -317,9 +339,9 @@ def evaluate(
             archive or table without splits is evaluated as a whole.
         labels: number or name of the true class of each image; None for a dataset, which has its own.
         part: split of a dataset: "test" (default), "valid" or "train".
-        class_names: names of the classes of the model, in its order; the classes of a dataset are matched by name.
-            Without them, the classes of a dataset are those of the model if they are as many, and else the numbers
-            that they are called.
+        class_names: names of the model's classes, in the order of its outputs; the classes of a dataset are matched
+            to them by name. By default, a dataset with as many classes as the model has the same classes in the same
+            order; with fewer classes, its class names should be the model's class numbers.
         names: names of the images, with `labels`.
         batch_size: images per batch.
         top: the k of the top-k accuracies.
@@ -344,21 +366,22 @@ def evaluate(
 
 
 def evaluate_batch(
-    model, given, *, class_names=None, batch_size=64, top=(1, 5), preprocess=None, verbose="auto", on_progress=None
+    model, images, *, class_names=None, batch_size=64, top=(1, 5), preprocess=None, verbose="auto", on_progress=None
 ):
-    """The ``Evaluation`` of a model on a labeled `Batch`."""
+    """``evaluate`` for images that are a labeled `Batch` already."""
     for k in top:
         check_integer(top=k)
     check_integer(batch_size=batch_size)
     network = classifier(model, preprocess=preprocess)
-    with progress(verbose, on_progress) as shown:
-        probs, rows, failed = network.classify(given, batch_size, shown)
-    width = probs.shape[1]
-    numbers, class_names = align_labels(given.labels, given.class_names, class_names, width, network.model)
-    numbers = labels_to_numbers(numbers, len(given), width, class_names)[rows]
-    names = [given.names[row] for row in rows]
-    made = from_probabilities(probs, numbers, class_names, names, model=network.model.name, top=top)
-    return replace(made, failed={**given.failed, **failed}, data=given.title)
+    with progress(verbose, on_progress) as report_progress:
+        probs, rows, failed = network.classify(images, batch_size, report_progress)
+
+    classes = probs.shape[1]
+    labels, class_names = align_labels(images.labels, images.class_names, class_names, classes, network.model)
+    labels = labels_to_numbers(labels, len(images), classes, class_names)[rows]
+    names = [images.names[row] for row in rows]
+    evaluation = from_probabilities(probs, labels, class_names, names, model=network.model.name, top=top)
+    return replace(evaluation, failed={**images.failed, **failed}, dataset=images.title)
 
 
 def from_probabilities(
@@ -402,21 +425,21 @@ def from_probabilities(
         raise ValueError(
             f"`names` should have one name for each of the {len(probs)} images. Received: {len(names)} names"
         )
-    ks = tuple(k for k in top if k < probs.shape[1] or k == 1)  # among all classes is always the true one
-    return Evaluation(probs, labels, class_names, names, model, {}, ks)
+    top_k = tuple(k for k in top if k < probs.shape[1] or k == 1)  # the true class is always among all classes
+    return Evaluation(probs=probs, labels=labels, class_names=class_names, names=names, model=model, top_k=top_k)
 
 
 def load_labeled_images(images, labels=None, *, names=None, part=None):
-    """A labeled `Batch` of what ``predict`` takes, with labels, or else of a part of a dataset."""
+    """A labeled `Batch` from images with labels or, without labels, from a split of a dataset."""
     if labels is None:
-        return dataset_images(images, names, part)
+        return load_dataset_images(images, names, part)
     if part is not None or isinstance(images, Batch | Data):
         raise ValueError("`labels` should be None for a dataset, which has its own labels. Received: labels")
     return as_batch(images, labels, names)
 
 
-def dataset_images(source, names, part):
-    """A `Batch` itself, that of a part of ``Data``, or of a part of what `load` makes data of."""
+def load_dataset_images(source, names, part):
+    """A labeled `Batch` from a `Batch`, ``Data``, or anything that `load` opens."""
     if names is not None:
         raise ValueError("`names` should be None for a dataset, which has its own names. Received: names")
     if part not in (None, *PARTS):
@@ -427,6 +450,7 @@ def dataset_images(source, names, part):
         return source
     if not isinstance(source, Data | str | os.PathLike | tuple):
         raise ValueError(f"`labels` should have the class of each image. Received: None for {type(source).__name__}")
+
     data, part = choose_split(source, part)
     images = getattr(data, part or "train")
     if images is None or not len(images):
@@ -436,13 +460,19 @@ def dataset_images(source, names, part):
 
 
 def choose_split(source, part):
-    """(Data, which part of it); None for all of what nobody has divided.
+    """(``Data``, name of the split to evaluate); the name is None if the dataset has no splits.
 
-    What has a name is what networks are trained on here, so of that, as of ``Data``, only the test part counts.
+    Of ``Data`` and of datasets known by name only the test split is evaluated by default, because networks are trained
+    on the others.
     """
     if isinstance(source, Data):
         return source, part or "test"
-    if part or (isinstance(source, str) and (source in NAMES or not os.path.exists(source))):
+    is_known_dataset = isinstance(source, str) and (source in NAMES or not os.path.exists(source))
+    if part or is_known_dataset:
         return load(source), part or "test"
-    data = load(source, valid=0, test=0)
-    return data, next((name for name in ("test", "valid") if len(getattr(data, name) or ())), None)
+
+    data = load(source, valid=0, test=0)  # only the splits that the files themselves have
+    for name in ("test", "valid"):
+        if len(getattr(data, name) or ()):
+            return data, name
+    return data, None

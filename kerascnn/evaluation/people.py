@@ -1,4 +1,4 @@
-"""People compared with a network on the same images."""
+"""Human answers compared with the predictions of a network on the same images."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from ..inputs.class_names import names_to_numbers
 from ..support.display import MeasuredResult
 from ..support.files import table_records
+from ..support.text import format_percent, pluralize
 from ..support.types import FilePath
 from .compare import contingency_table, select_images
 from .evaluate import Evaluation
@@ -20,48 +21,59 @@ from .statistics import cohen_kappa, mcnemar, wilson
 COLUMNS = ("image", "answer")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class HumanAgainstNetwork(MeasuredResult):
     """Answers of people compared with the predictions of a network.
 
     Attributes:
         evaluation: `Evaluation` of the network on the images that have an answer.
-        answers: class numbers in the order of the images.
+        answers: class number that the person, or the majority, gives for each image.
         person: name of the person, or "majority".
-        individuals: result of each of several persons by name.
+        individuals: {person: `HumanAgainstNetwork`} if several persons answered.
         ties: names of images without a majority, which are excluded.
     """
 
     evaluation: Evaluation
-    answers: np.ndarray = field(repr=False)
+    answers: np.ndarray
     person: str = "human"
-    individuals: dict = field(default_factory=dict, repr=False)
-    ties: tuple = field(default=(), repr=False)
+    individuals: dict = field(default_factory=dict)
+    ties: tuple = ()
+
+    def __len__(self):
+        return len(self.answers)
+
+    def __repr__(self):
+        human, network = format_percent(self.correct.mean()), format_percent(self.evaluation.accuracy)
+        images = pluralize(len(self), "image")
+        return f"<HumanAgainstNetwork: {self.person} {human} and network {network} correct on {images}>"
 
     @property
     def correct(self):
-        """Whether each of the human's answers is right."""
+        """Whether each answer of the person is correct."""
         return self.answers == self.evaluation.labels
 
     @property
-    def table(self):
-        """The 2x2 DataFrame of right and wrong: human as rows, network as columns."""
-        return contingency_table(self.correct, self.evaluation.correct, "human", "network")
+    def contingency(self):
+        """The 2x2 contingency table: images correct or wrong by human and network.
+
+        A DataFrame with the human as rows and the network as columns.
+        """
+        return contingency_table(self.correct, self.evaluation.correct, ("human", "network"))
 
     @property
     def p(self):
-        """McNemar's exact p that both are equally often right."""
+        """McNemar's exact p-value for equal accuracies of human and network."""
         human, network = self.correct, self.evaluation.correct
         return mcnemar(int((human & ~network).sum()), int((~human & network).sum()))
 
     @property
     def agreement(self):
-        """Cohen's kappa of the answers: whether they name the same classes, beyond chance."""
+        """Cohen's kappa of answers and predictions: 0 is chance, 1 full agreement."""
         return cohen_kappa(self.answers, self.evaluation.predicted)
 
     @property
     def consistency(self):
-        """Error consistency: Cohen's kappa of right and wrong (Geirhos et al. 2020)."""
+        """Error consistency (Geirhos et al. 2020): Cohen's kappa of being correct."""
         return cohen_kappa(self.correct, self.evaluation.correct)
 
     @property
@@ -69,62 +81,73 @@ class HumanAgainstNetwork(MeasuredResult):
         """A DataFrame with a row for each person, the majority and the network."""
         import pandas as pd
 
+        network_accuracy = wilson(int(self.evaluation.correct.sum()), len(self.evaluation))
+        network_row = ("network", len(self.evaluation), *network_accuracy, np.nan, np.nan, np.nan)
         rows = [person_row(result) for result in [*self.individuals.values(), self]]
-        accuracy = wilson(int(self.evaluation.correct.sum()), len(self.evaluation))
-        rows.append(("network", len(self.evaluation), *accuracy, np.nan, np.nan, np.nan))
         columns = ["who", "n", "accuracy", "low", "high", "agreement", "consistency", "p"]
-        return pd.DataFrame(rows, columns=columns)
+        return pd.DataFrame([*rows, network_row], columns=columns)
 
     @property
-    def images(self):
-        """A DataFrame with a row for each image, with the human's answer."""
-        table = self.evaluation.images
-        table.insert(3, "answer", [self.evaluation.class_name(int(number)) for number in self.answers])
+    def table(self):
+        """A DataFrame with a row for each image: ``evaluation.table`` with the answers."""
+        table = self.evaluation.table
+        table.insert(3, "answer", self.evaluation.names_of_classes(self.answers))
         return table
 
     def examples(self, human, network, n=10):
-        """Images of one cell, such as ``examples("right", "wrong")``.
+        """The ``n`` images with these outcomes, such as ``examples("correct", "wrong")``.
 
-        Images with the highest probability of the predicted class come first.
+        Images on which the network is most confident come first.
+
+        Args:
+            human: "correct" or "wrong".
+            network: "correct" or "wrong".
+            n: largest number of images.
+
+        Returns:
+            Rows of ``table``.
         """
-        for argument, given in (("human", human), ("network", network)):
-            if given not in ("right", "wrong"):
-                raise ValueError(f"`{argument}` should be 'right' or 'wrong'. Received: {given!r}")
-        table = self.images
-        cell = (self.correct == (human == "right")) & (self.evaluation.correct == (network == "right"))
-        found = table[cell].sort_values("p_predicted", ascending=False, kind="stable")
-        return found.head(n).reset_index(drop=True)
+        for argument, value in (("human", human), ("network", network)):
+            if value not in ("correct", "wrong"):
+                raise ValueError(f"`{argument}` should be 'correct' or 'wrong'. Received: {value!r}")
+        human_matches = self.correct == (human == "correct")
+        network_matches = self.evaluation.correct == (network == "correct")
+        table = self.table[human_matches & network_matches]
+        return table.sort_values("p_predicted", ascending=False, kind="stable").head(n).reset_index(drop=True)
 
     def __str__(self):
         return self.text()
 
     def text(self):
-        """The table, and how far both agree."""
-        shown = self.people.to_string(index=False, float_format="{:.3f}".format, na_rep="")
-        tied = f"\nexcluded, because no answer has a majority: {len(self.ties)} images" if self.ties else ""
-        return f"correct answers of {self.person} (rows) and the network (columns)\n{self.table}\n\n{shown}{tied}"
+        """The 2x2 table of correct and wrong answers, and the table of people."""
+        title = f"correct answers of {self.person} (rows) and the network (columns)"
+        people = self.people.to_string(index=False, float_format="{:.3f}".format, na_rep="")
+        text = f"{title}\n{self.contingency}\n\n{people}"
+        if self.ties:
+            text += f"\nexcluded, because no answer has a majority: {pluralize(len(self.ties), 'image')}"
+        return text
 
     def plot(self):
-        """The 2x2 table as a figure."""
-        from .figures import draw_cells, single_axis_figure
+        """The 2x2 contingency table as a figure."""
+        from .figures import draw_contingency, single_axis_figure
 
-        return single_axis_figure(lambda axis: draw_cells(axis, self.table))
-
-    def rows(self):
-        """The images with all answers."""
-        return self.images
+        return single_axis_figure(lambda axis: draw_contingency(axis, self.contingency))
 
     def to_dict(self):
         """The numbers as plain data.
 
-        The 2x2 table counts images that both, only the human, only the network or none has right.
+        "table" holds the numbers of images that both, only the human, only the network, or neither has correct.
         """
-        table = self.table.to_numpy().tolist()
-        return {"who": self.person, "table": table, "people": table_records(self.people), "tied": [*self.ties]}
+        return {
+            "who": self.person,
+            "table": self.contingency.to_numpy().tolist(),
+            "people": table_records(self.people),
+            "tied": [*self.ties],
+        }
 
 
 def person_row(result):
-    """One line of ``people``."""
+    """The row of a result in ``people``."""
     accuracy = wilson(int(result.correct.sum()), len(result.answers))
     return (result.person, len(result.answers), *accuracy, result.agreement, result.consistency, result.p)
 
@@ -134,81 +157,101 @@ def human_against_network(evaluation: Evaluation, path: FilePath) -> HumanAgains
 
     Args:
         evaluation: `Evaluation` of the network; only images with an answer count.
-        path: CSV file with the columns image, answer and optionally person. An image is named as in the evaluation, or
-            by its file name; an answer is the name or number of a class. Of several persons, the majority counts.
+        path: CSV file with the columns image, answer and optionally person. An image is named as in the evaluation or
+            by its file name; an answer is the name or number of a class. If several persons answered, the answer of
+            the majority counts.
 
     Returns:
         A `HumanAgainstNetwork`.
     """
-    given = read_answers(path, evaluation)
-    results = {person: person_result(evaluation, person, answers) for person, answers in given.items()}
-    if len(results) == 1:
-        return next(iter(results.values()))
-    votes = defaultdict(list)
-    for answers in given.values():
-        for image, answer in answers.items():
-            votes[image].append(answer)
-    majority, tied = {}, []
-    for image, cast in votes.items():
-        (answer, most), *others = Counter(cast).most_common(2)
-        if others and others[0][1] == most:
-            tied.append(evaluation.names[image])
-        else:
-            majority[image] = answer
+    answers_by_person = read_answers(path, evaluation)
+    individuals = {person: person_result(evaluation, person, answers) for person, answers in answers_by_person.items()}
+    if len(individuals) == 1:
+        return next(iter(individuals.values()))
+
+    majority, tied_rows = majority_answers(answers_by_person.values())
     if not majority:
-        raise ValueError(f"{path} should have a majority answer for at least one image. Received: {len(tied)} ties")
-    return person_result(evaluation, "majority", majority, results, tuple(tied))
+        raise ValueError(
+            f"{path} should have a majority answer for at least one image. Received: {len(tied_rows)} ties"
+        )
+    ties = tuple(evaluation.names[row] for row in tied_rows)
+    return person_result(evaluation, "majority", majority, individuals=individuals, ties=ties)
 
 
-def person_result(evaluation, person, answers, each=None, tied=()):
-    """One person's result, from {row of the evaluation: class number}."""
+def majority_answers(answers_of_people):
+    """({row: the most frequent answer}, rows in which two answers are equally frequent)."""
+    votes = defaultdict(list)
+    for answers in answers_of_people:
+        for row, answer in answers.items():
+            votes[row].append(answer)
+
+    majority, tied_rows = {}, []
+    for row, answers in votes.items():
+        (answer, count), *runner_up = Counter(answers).most_common(2)
+        if runner_up and runner_up[0][1] == count:
+            tied_rows.append(row)
+        else:
+            majority[row] = answer
+    return majority, tied_rows
+
+
+def person_result(evaluation, person, answers, **options):
+    """The result of one person, from {row of the evaluation: class number}."""
     rows = sorted(answers)
-    numbers = np.array([answers[row] for row in rows])
-    return HumanAgainstNetwork(select_images(evaluation, rows), numbers, person, each or {}, tied)
+    return HumanAgainstNetwork(
+        evaluation=select_images(evaluation, rows),
+        answers=np.array([answers[row] for row in rows]),
+        person=person,
+        **options,
+    )
 
 
 def read_answers(path, evaluation):
-    """{person: {row of the evaluation: class number}} from a CSV file, each line checked."""
-    places, found = rows_by_image_name(evaluation.names), defaultdict(dict)
+    """{person: {row of the evaluation: class number}} from a CSV file; every line is checked."""
+    rows_by_name = rows_by_image_name(evaluation.names)
+    answers = defaultdict(dict)
     with open(path, newline="", encoding="utf-8-sig") as file:
         lines = csv.DictReader(file)
-        titles = [title.strip().lower() for title in lines.fieldnames or ()]
-        if not {*COLUMNS} <= {*titles}:
-            raise ValueError(f"{path} should have the columns image, answer[, person]. Received: {', '.join(titles)}")
-        lines.fieldnames = titles
+        columns = [column.strip().lower() for column in lines.fieldnames or ()]
+        if not {*COLUMNS} <= {*columns}:
+            raise ValueError(f"{path} should have the columns image, answer[, person]. Received: {', '.join(columns)}")
+        lines.fieldnames = columns
         for line in lines:
-            where = f"{path}, line {lines.line_num}"
-            image, answer = ((line[title] or "").strip() for title in COLUMNS)
+            location = f"{path}, line {lines.line_num}"
+            image, answer = ((line[column] or "").strip() for column in COLUMNS)
             person = (line.get("person") or "").strip() or "human"
-            row = places.get(image)
+            row = rows_by_name.get(image)
             if row is None:
-                some = f"one of the evaluated images, such as {evaluation.names[0]!r}"
-                raise ValueError(f"{where}: `image` should be {some}. Received: {image!r}")
-            if row in found[person]:
-                raise ValueError(f"{where}: {person} should have only one answer for {image}. Received: another answer")
-            found[person][row] = parse_answer(answer, evaluation, where)
-    if not found:
+                expected = f"one of the evaluated images, such as {evaluation.names[0]!r}"
+                raise ValueError(f"{location}: `image` should be {expected}. Received: {image!r}")
+            if row in answers[person]:
+                raise ValueError(
+                    f"{location}: {person} should have only one answer for {image}. Received: another answer"
+                )
+            answers[person][row] = parse_answer(answer, evaluation, location)
+    if not answers:
         raise ValueError(f"{path} should have at least one answer. Received: none")
-    return dict(found)
+    return dict(answers)
 
 
 def rows_by_image_name(names):
-    """Each image's row by its name, and by its file's name where only one has it."""
-    short = [os.path.basename(name) for name in names]
-    often = Counter(short)
-    rows = {base: i for i, base in enumerate(short) if often[base] == 1}
-    return rows | {name: i for i, name in enumerate(names)}
+    """{name: row} of images by their full names, and by their file names if these are unique."""
+    file_names = [os.path.basename(name) for name in names]
+    counts = Counter(file_names)
+    rows = {file_name: row for row, file_name in enumerate(file_names) if counts[file_name] == 1}
+    return rows | {name: row for row, name in enumerate(names)}
 
 
-def parse_answer(answer, evaluation, where):
-    """The class that an answer names; capitals do not matter."""
-    classes = evaluation.class_names or ()
-    same = [name for name in classes if name.casefold() == answer.casefold()]
-    width = evaluation.probs.shape[1]
+def parse_answer(answer, evaluation, location):
+    """The class number of an answer: a class name in any case, or a number; ``location`` is for the messages."""
+    class_names = evaluation.class_names or ()
+    matches = [name for name in class_names if name.casefold() == answer.casefold()]
+    name = matches[0] if len(matches) == 1 else answer
+    classes = evaluation.probs.shape[1]
     try:
-        number = int(names_to_numbers([same[0] if len(same) == 1 else answer], width, classes)[0])
+        number = int(names_to_numbers([name], classes, class_names)[0])
     except ValueError as error:
-        raise ValueError(f"{where}: {error}") from None
-    if not 0 <= number < width:
-        raise ValueError(f"{where}: `answer` should be a class number, 0 to {width - 1}. Received: {answer!r}")
+        raise ValueError(f"{location}: {error}") from None
+    if not 0 <= number < classes:
+        raise ValueError(f"{location}: `answer` should be a class number, 0 to {classes - 1}. Received: {answer!r}")
     return number

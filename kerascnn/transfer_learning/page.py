@@ -151,7 +151,7 @@ def mistakes_section(study):
         return None
     test, photos = study.data.test, []
     rows = study.evaluation.hardest(MAX_MISTAKES)
-    for _, row in rows[~rows["right"]].iterrows():
+    for _, row in rows[~rows["correct"]].iterrows():
         confidence = f"{100 * row['p_predicted']:.0f} %"
         caption = f"{row['image']}: {row['class']} mistaken for {row['predicted']} with confidence {confidence}"
         photos.append((np.asarray(test.decode_image(test.names.index(row["image"]))), caption))

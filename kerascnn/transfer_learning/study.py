@@ -478,14 +478,14 @@ def describe_result(study):
 
 def describe_accuracy(evaluation):
     """The accuracy of an evaluation with its interval, in words."""
-    value, low, high = evaluation.interval["accuracy"]
+    value, low, high = evaluation.intervals["accuracy"]
     interval = f"95 % interval {100 * low:.1f} to {100 * high:.1f}"
     return f"{format_percent(value)} on {len(evaluation):,} images ({interval})"
 
 
 def summarize_evaluation(evaluation):
     """Measures of an evaluation for the card."""
-    value, low, high = evaluation.interval["accuracy"]
+    value, low, high = evaluation.intervals["accuracy"]
     return {
         "images": len(evaluation),
         "right": int(evaluation.correct.sum()),

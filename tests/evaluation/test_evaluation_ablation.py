@@ -1,4 +1,4 @@
-"""Networks without parts: identities, counts by hand, and networks whose parts do what is known."""
+"""Ablation of networks whose parts have a known effect; parameter counts by hand."""
 
 from functools import cache
 
@@ -13,8 +13,8 @@ from kerascnn.data import Batch
 from kerascnn.evaluation import NotRemovable, without_part
 
 
-def residual():
-    """4 channels; block1 adds the shortcut to itself doubled, block2 projects, block3 adds nothing."""
+def residual_model():
+    """Block 1 computes x + 2 x, block 2 has a projection shortcut, and block 3 adds 0."""
     x = inputs = keras.Input((6, 6, 4), name="input")
     y = layers.Conv2D(4, 1, use_bias=False, name="block1_conv")(x)
     x = layers.Add(name="block1")([x, y])
@@ -36,13 +36,13 @@ def images(rng):
     return rng.uniform(0, 255, (12, 6, 6, 4)).astype(np.float32), rng.integers(0, 3, 12)
 
 
-def read(model, name, x):
+def layer_output(model, name, x):
     return np.asarray(keras.Model(model.input, model.get_layer(name).output)(x))
 
 
-def test_a_branch_leaves_its_shortcut(images):
-    model, (x, _) = residual(), images
-    assert read(model, "block1", x) == pytest.approx(3 * x)
+def test_removing_a_residual_branch_leaves_the_shortcut(images):
+    model, (x, _) = residual_model(), images
+    assert layer_output(model, "block1", x) == pytest.approx(3 * x)
     cut = without_part(model, "block1")
     assert "block1_conv" not in [layer.name for layer in cut.layers]
     assert cut.count_params() == model.count_params() - 16
@@ -50,69 +50,71 @@ def test_a_branch_leaves_its_shortcut(images):
     assert np.asarray(cut(x)) == pytest.approx(np.asarray(behind(x)), abs=1e-6)
 
 
-def test_a_projection_is_the_shorter_way(images):
-    model, (x, _) = residual(), images
+def test_a_projection_is_recognized_as_the_shortcut(images):
+    model, (x, _) = residual_model(), images
     cut = without_part(model, "block2")
     names = [layer.name for layer in cut.layers]
     assert "block2_skip" in names
     assert not {"block2_conv1", "block2_conv2"} & {*names}
     kernel, bias = model.get_layer("block2_skip").get_weights()
-    assert read(cut, "block2", x) == pytest.approx(np.maximum(3 * x @ kernel[0, 0] + bias, 0), rel=1e-4, abs=1e-3)
+    assert layer_output(cut, "block2", x) == pytest.approx(
+        np.maximum(3 * x @ kernel[0, 0] + bias, 0), rel=1e-4, abs=1e-3
+    )
 
 
 @pytest.mark.parametrize("name", ["block3", "block3_conv"])
-@pytest.mark.parametrize("how", ["remove", "zero"])
-def test_what_adds_nothing_is_not_missed(images, name, how):
+@pytest.mark.parametrize("mode", ["remove", "zero"])
+def test_removing_a_branch_of_zeros_changes_nothing(images, name, mode):
     """Also where the sum behind the block has another name."""
-    model, (x, _) = residual(), images
-    assert np.asarray(without_part(model, name, how)(x)) == pytest.approx(np.asarray(model(x)), abs=1e-6)
+    model, (x, _) = residual_model(), images
+    assert np.asarray(without_part(model, name, mode)(x)) == pytest.approx(np.asarray(model(x)), abs=1e-6)
 
 
-def test_a_layer_of_a_branch_is_bypassed_and_the_branch_stays(images):
-    model, (x, _) = residual(), images
+def test_a_layer_inside_a_branch_is_bypassed(images):
+    model, (x, _) = residual_model(), images
     names = [layer.name for layer in without_part(model, "block2_conv2").layers]
     assert "block2_conv2" not in names
     assert "block2_conv1" in names
-    halves = [read(model, name, x) for name in ("block2_conv1", "block2_skip")]
-    cut = read(without_part(model, "block2_conv2"), "block2_add", x)
-    assert cut == pytest.approx(sum(halves), rel=1e-4, abs=1e-3)
+    branches = [layer_output(model, name, x) for name in ("block2_conv1", "block2_skip")]
+    cut = layer_output(without_part(model, "block2_conv2"), "block2_add", x)
+    assert cut == pytest.approx(sum(branches), rel=1e-4, abs=1e-3)
 
 
-def test_the_model_itself_stays_as_it_is(images):
-    model, (x, y) = residual(), images
+def test_the_model_is_not_changed(images):
+    model, (x, y) = residual_model(), images
     config, weights, before = model.get_config(), model.get_weights(), np.asarray(model(x))
     calls = [len(layer._inbound_nodes) for layer in model.layers]
 
     def retrain(network):
-        network.set_weights([0 * each for each in network.get_weights()])
+        network.set_weights([0 * weight for weight in network.get_weights()])
 
     ablate(model, ["block1", "block2"], x, y, retrain=retrain)
     assert model.get_config() == config
-    assert all((one == two).all() for one, two in zip(model.get_weights(), weights, strict=True))
+    assert all((now == then).all() for now, then in zip(model.get_weights(), weights, strict=True))
     assert [len(layer._inbound_nodes) for layer in model.layers] == calls
     assert (np.asarray(model(x)) == before).all()
 
 
-def test_units_give_zero_or_their_mean(images):
-    model, (x, y) = residual(), images
-    maps = read(model, "block2", x)
-    zero = read(without_part(model, "block2", "zero", units=[1, 5]), "block2_ablated", x)
-    kept = [0, 2, 3, 4, 6, 7]
+def test_units_are_replaced_by_zero_or_their_mean(images):
+    model, (x, y) = residual_model(), images
+    maps = layer_output(model, "block2", x)
+    zero = layer_output(without_part(model, "block2", "zero", units=[1, 5]), "block2_ablated", x)
+    other_units = [0, 2, 3, 4, 6, 7]
     assert (zero[..., [1, 5]] == 0).all()
-    assert zero[..., kept] == pytest.approx(maps[..., kept])
+    assert zero[..., other_units] == pytest.approx(maps[..., other_units])
     means = maps.reshape(-1, 8).mean(0)
-    whole = read(without_part(model, "block2", "mean", means=means), "block2_ablated", x)
-    assert whole == pytest.approx(np.broadcast_to(means, maps.shape), rel=1e-5)
-    found = ablate(model, "block2", x, y, mode="mean")  # then all images get one answer
+    mean = layer_output(without_part(model, "block2", "mean", means=means), "block2_ablated", x)
+    assert mean == pytest.approx(np.broadcast_to(means, maps.shape), rel=1e-5)
+    found = ablate(model, "block2", x, y, mode="mean")  # all images then have the same probabilities
     probs = found.evaluations["block2"].probs
     assert np.ptp(probs, axis=0).max() < 1e-6
-    features = means  # nothing comes after block2 but a branch of zeros
+    features = means  # block3, which follows, adds 0
     kernel, bias = model.get_layer("logits").get_weights()
     expected = np.exp(features @ kernel + bias - (features @ kernel + bias).max())
     assert probs[0] == pytest.approx(expected / expected.sum(), abs=1e-4)
 
 
-REFUSED = {
+NOT_REMOVABLE = {
     "input": ("input", "remove", "the model's input"),
     "output": ("probs", "remove", "the output of the model"),
     "shape": ("logits", "remove", "changes the shape from 8 to 3"),
@@ -120,11 +122,11 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_be_left_out(case):
-    name, how, reason = REFUSED[case]
+@pytest.mark.parametrize("case", NOT_REMOVABLE)
+def test_parts_that_cannot_be_removed(case):
+    name, mode, reason = NOT_REMOVABLE[case]
     with pytest.raises(NotRemovable, match=reason):
-        without_part(residual(), name, how)
+        without_part(residual_model(), name, mode)
 
 
 def test_equal_branches_and_shared_layers():
@@ -164,29 +166,29 @@ BRANCHES = [(network, part) for network, parts in ZOO.items() for part in parts]
 
 
 @cache
-def built(network):
+def build(network):
     return kerascnn.build_model(network)
 
 
 @pytest.mark.parametrize(("network", "part"), BRANCHES, ids=str)
 def test_blocks_of_the_zoo_lose_their_convolutions(network, part):
-    model = built(network)
+    model = build(network)
     cut = without_part(model, part)
-    gone = {layer.name for layer in model.layers} - {layer.name for layer in cut.layers}
+    removed = {layer.name for layer in model.layers} - {layer.name for layer in cut.layers}
     convs = {layer.name for layer in model.layers if layer.name.startswith(f"{part}_") and "_conv" in layer.name}
-    assert gone >= convs > set()
-    assert not any("skip" in name for name in gone if not name.endswith("norm"))
-    weights = sum(model.get_layer(name).count_params() for name in gone)
+    assert removed >= convs > set()
+    assert not any("skip" in name for name in removed if not name.endswith("norm"))
+    weights = sum(model.get_layer(name).count_params() for name in removed)
     assert cut.count_params() == model.count_params() - weights
 
 
-def test_the_table(rng):
+def test_ablation_table_with_retraining(rng):
     model = kerascnn.build_model("tiny_resnet")
     x, y = rng.integers(0, 256, (40, 32, 32, 3), np.uint8), rng.integers(0, 10, 40)
-    given = []
+    networks = []
 
     def retrain(network):
-        given.append(network)
+        networks.append(network)
         network.get_layer("logits").bias.assign(100 * np.eye(10)[3])
 
     found = ablate(
@@ -194,19 +196,19 @@ def test_the_table(rng):
     )
     assert found.table["part"].tolist() == ["stage1_block1", "stage2_block2", "stage2:0,1", "logits"]
     assert not found.not_removable
-    assert len(given) == 5
+    assert len(networks) == 5
     for row in found.table.itertuples():
         assert row.drop == pytest.approx(found.baseline.accuracy - row.accuracy)
         assert row.drop_low <= row.drop <= row.drop_high
-    same = found.table[found.table["part"] != "logits"]
-    assert same["retrained_accuracy"].tolist() == pytest.approx([np.mean(y == 3)] * 3)  # always class 3
+    other_rows = found.table[found.table["part"] != "logits"]
+    assert other_rows["retrained_accuracy"].tolist() == pytest.approx([np.mean(y == 3)] * 3)  # always class 3
     assert found.retrained_baseline.accuracy == pytest.approx(np.mean(y == 3))
     assert f"{100 * found.table['drop'][0]:.1f} (" in str(found)
     assert max(map(len, str(found).splitlines())) <= 120
 
 
-def test_refusals_are_listed_beside_results(images, tmp_path):
-    model, (x, y) = residual(), images
+def test_parts_that_cannot_be_removed_are_listed(images, tmp_path):
+    model, (x, y) = residual_model(), images
     found = ablate(model, ["block3", "logits"], x, y)
     assert found.not_removable == {"logits": "logits changes the shape from 8 to 3"}
     assert found.table["drop"].tolist() == [0]
@@ -218,22 +220,23 @@ def test_refusals_are_listed_beside_results(images, tmp_path):
         ablate(model, "logitz", x, y)
 
 
-def test_names_that_keras_gave_are_no_parts_of_one_another(rng):
-    """Of conv2d, conv2d_1 and conv2d_2 one goes."""
+def test_layers_numbered_by_keras_are_separate_parts(rng):
+    """Of conv, conv_1 and conv_2 only one is removed."""
     x = inputs = keras.Input((4, 4, 2))
     for name in ("conv", "conv_1", "conv_2", "conv_2_norm"):
         x = layers.Conv2D(2, 1, name=name)(x)
     model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(x)))
-    left = [layer.name for layer in without_part(model, "conv").layers if layer.name.startswith("conv")]
-    assert left == ["conv_1", "conv_2", "conv_2_norm"]
-    left = [layer.name for layer in without_part(model, "conv_2").layers if layer.name.startswith("conv")]
-    assert left == ["conv", "conv_1"]
+    remaining = [layer.name for layer in without_part(model, "conv").layers if layer.name.startswith("conv")]
+    assert remaining == ["conv_1", "conv_2", "conv_2_norm"]
+    remaining = [layer.name for layer in without_part(model, "conv_2").layers if layer.name.startswith("conv")]
+    assert remaining == ["conv", "conv_1"]
 
 
-def test_a_dataset_and_its_means_are_as_its_arrays(images):
-    model, (x, y) = residual(), images
+def test_a_dataset_gives_the_same_ablation_as_its_arrays(images):
+    model, (x, y) = residual_model(), images
     x = np.round(x).astype(np.uint8)
-    given = Batch(x, y, ("a", "b", "c"), tuple(map(str, range(12))))
-    for how in ("remove", "mean"):
-        one, two = (ablate(model, "block2", *each, mode=how) for each in ((given,), (x, y)))
-        assert one.evaluations["block2"].probs == pytest.approx(two.evaluations["block2"].probs, abs=1e-6)
+    dataset = Batch(x, y, ("a", "b", "c"), tuple(map(str, range(12))))
+    for mode in ("remove", "mean"):
+        from_dataset = ablate(model, "block2", dataset, mode=mode).evaluations["block2"]
+        from_arrays = ablate(model, "block2", x, y, mode=mode).evaluations["block2"]
+        assert from_dataset.probs == pytest.approx(from_arrays.probs, abs=1e-6)

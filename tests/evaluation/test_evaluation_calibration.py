@@ -1,4 +1,4 @@
-"""Calibration by hand, and temperatures that are known because the logits were made with them."""
+"""Calibration errors computed by hand, and temperatures that are known from how the logits were made."""
 
 import numpy as np
 import pytest
@@ -12,15 +12,15 @@ from kerascnn import from_probabilities, temperature
 from kerascnn.evaluation import reliability
 
 
-def binary(sure, right):
-    """Two-class probabilities with these confidences, and labels that make them right or wrong."""
-    sure = np.array(sure)
-    return np.stack([sure, 1 - sure], axis=1), np.where(right, 0, 1)
+def binary_predictions(confidence, correct):
+    """Two-class probabilities with these confidences, and labels that make them correct or wrong."""
+    confidence = np.array(confidence)
+    return np.stack([confidence, 1 - confidence], axis=1), np.where(correct, 0, 1)
 
 
-def test_error_by_hand():
+def test_calibration_error_by_hand():
     """Two bins of two: |0.5 - 0.65| / 2 + |1 - 0.85| / 2 = 0.15."""
-    found = reliability(*binary([0.6, 0.7, 0.8, 0.9], [1, 0, 1, 1]), bins=2)
+    found = reliability(*binary_predictions([0.6, 0.7, 0.8, 0.9], [1, 0, 1, 1]), bins=2)
     assert found.ece == pytest.approx(0.15)
     assert found.gap == pytest.approx(0.0)
     assert found.table["n"].tolist() == [2, 2]
@@ -29,30 +29,30 @@ def test_error_by_hand():
     assert found.table[["low", "high"]].to_numpy() == pytest.approx(np.array([[0.6, 0.7], [0.8, 0.9]]))
 
 
-def test_bins_are_equal_and_no_order_of_images_matters(rng):
-    sure, right = rng.uniform(0.5, 1, 150), rng.random(150) < 0.8
-    found = reliability(*binary(sure, right))
+def test_bins_are_equally_large_and_image_order_does_not_matter(rng):
+    confidence, correct = rng.uniform(0.5, 1, 150), rng.random(150) < 0.8
+    found = reliability(*binary_predictions(confidence, correct))
     assert found.table["n"].tolist() == [10] * 15
-    order = np.argsort(sure)
-    parts = [abs(part.mean()) for part in np.array_split(right[order] - sure[order], 15)]
-    assert found.ece == pytest.approx(np.mean(parts))
-    mixed = rng.permutation(150)
-    assert reliability(*binary(sure[mixed], right[mixed])).ece == pytest.approx(found.ece)
+    order = np.argsort(confidence)
+    bins = np.array_split(correct[order] - confidence[order], 15)
+    assert found.ece == pytest.approx(np.mean([abs(bin_.mean()) for bin_ in bins]))
+    shuffled = rng.permutation(150)
+    assert reliability(*binary_predictions(confidence[shuffled], correct[shuffled])).ece == pytest.approx(found.ece)
 
 
-def test_equal_confidences_stay_together():
-    found = reliability(*binary([0.9] * 100, [1] * 90 + [0] * 10))
+def test_equal_confidences_stay_in_one_bin():
+    found = reliability(*binary_predictions([0.9] * 100, [1] * 90 + [0] * 10))
     assert len(found.table) == 1
     assert found.ece == pytest.approx(0, abs=1e-12)
 
 
-def test_chance_covers_the_calibrated_and_not_the_overconfident(rng):
+def test_chance_tells_calibrated_from_overconfident_classifiers(rng):
     logits = rng.normal(size=(1500, 5)) * 2
     labels = np.array([rng.choice(5, p=row) for row in softmax(logits, 1)])
-    honest, boastful = (reliability(softmax(scale * logits, 1), labels) for scale in (1, 3))
-    assert honest.ece < 1.3 * honest.chance
-    assert boastful.ece > 3 * boastful.chance
-    assert boastful.gap > 0.1 > abs(honest.gap)
+    calibrated, overconfident = (reliability(softmax(scale * logits, 1), labels) for scale in (1, 3))
+    assert calibrated.ece < 1.3 * calibrated.chance
+    assert overconfident.ece > 3 * overconfident.chance
+    assert overconfident.gap > 0.1 > abs(calibrated.gap)
 
 
 @pytest.mark.parametrize("true", [0.4, 1.0, 2.5])
@@ -65,7 +65,7 @@ def test_a_known_temperature_is_found(rng, true):
     assert found.ece[1] < 0.03
 
 
-def test_it_is_the_best_one_that_scipy_finds(rng):
+def test_temperature_agrees_with_scipy(rng):
     logits, labels = rng.normal(size=(200, 4)) * 3, rng.integers(0, 4, 200)
     logits[np.arange(200), labels] += 2
 
@@ -81,18 +81,18 @@ def test_it_is_the_best_one_that_scipy_finds(rng):
 
 @settings(max_examples=25, deadline=None)
 @given(arrays.arrays(np.float64, (8, 5), elements=st.floats(-20, 20, width=32), unique=True), st.floats(0.05, 50))
-def test_the_likeliest_class_stays(logits, value):
-    probs = softmax(np.round(logits, 3) + np.arange(5) * 1e-4, 1)  # apart by more than rounding
+def test_temperature_keeps_the_predicted_class(logits, value):
+    probs = softmax(np.round(logits, 3) + np.arange(5) * 1e-4, 1)  # no two differ by rounding alone
     found = from_probabilities(probs, np.zeros(8, int))
     assert (found.with_temperature(value).predicted == found.predicted).all()
 
 
-def test_scores_of_sigmoids_are_not_tempered():
+def test_sigmoid_outputs_cannot_be_temperature_scaled():
     with pytest.raises(ValueError, match="add up to 1"):
         from_probabilities(np.array([[0.9, 0.8]]), [0]).with_temperature(2)
 
 
-def test_limits_are_said():
+def test_a_temperature_at_the_limit_warns():
     with pytest.warns(UserWarning, match="all images are correct"):
         assert float(temperature(np.array([[2.0, 0.0], [0.0, 1.0]]), np.array([0, 1]))) == pytest.approx(0.01)
     with pytest.warns(UserWarning, match="no better than chance"):
@@ -104,6 +104,6 @@ def test_limits_are_said():
     [(np.ones(3), [0], "`scores`"), (np.ones((2, 3)), [0], "each of the 2"), (np.ones((2, 3)), [0, 3], "0 to 2")],
     ids=["shape", "length", "number"],
 )
-def test_refusals(scores, labels, text):
+def test_invalid_arguments(scores, labels, text):
     with pytest.raises(ValueError, match=text):
         temperature(scores, labels)

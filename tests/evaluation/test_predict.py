@@ -1,4 +1,4 @@
-"""From photos to classes: the cut against torchvision's rule written anew, and models of every kind."""
+"""`predict`: preprocessing against torchvision's rule, and models of every kind."""
 
 import dataclasses
 import threading
@@ -23,8 +23,8 @@ def preprocessing(model, **options):
 
 
 @pytest.fixture(autouse=True)
-def no_names(monkeypatch):
-    """ImageNet's names without a download."""
+def no_imagenet_names(monkeypatch):
+    """ImageNet's class names are unknown, so that nothing is downloaded."""
     monkeypatch.setattr(class_names, "imagenet_class_names", lambda: None)
 
 
@@ -39,7 +39,7 @@ def photos(tmp_path_factory):
     return folder
 
 
-def torchvision_cut(image, resize, crop, interpolation):
+def torchvision_preprocessing(image, resize, crop, interpolation):
     """Resize(resize) and CenterCrop(crop) of torchvision 0.2x on Pillow images, from their documented rules."""
     width, height = image.size
     if width <= height:
@@ -56,7 +56,7 @@ SOURCE = registry.WeightsSource(
 )
 
 
-def loaded(monkeypatch, input_shape=(32, 32, 3), **changes):
+def model_with_published_weights(monkeypatch, input_shape=(32, 32, 3), **changes):
     """A network as if published weights had been loaded."""
     source = dataclasses.replace(SOURCE, **changes)
     monkeypatch.setattr(classifier, "weights_sources", lambda: {"tiny_vgg": (source,)})
@@ -68,11 +68,13 @@ def loaded(monkeypatch, input_shape=(32, 32, 3), **changes):
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize(("resize", "crop"), [(37, 32), (36, 31), (32, 32)])
-def test_photos_are_cut_as_published(monkeypatch, photos, interpolation, resize, crop):
-    model = loaded(monkeypatch, (crop, crop, 3), resize=resize, crop=crop, interpolation=interpolation)
+def test_photos_are_preprocessed_as_published(monkeypatch, photos, interpolation, resize, crop):
+    model = model_with_published_weights(
+        monkeypatch, (crop, crop, 3), resize=resize, crop=crop, interpolation=interpolation
+    )
     cut = preprocessing(model)
     for path in photos.iterdir():
-        expected = torchvision_cut(Image.open(path).convert("RGB"), resize, crop, interpolation)
+        expected = torchvision_preprocessing(Image.open(path).convert("RGB"), resize, crop, interpolation)
         np.testing.assert_array_equal(cut(path), expected)
 
 
@@ -84,7 +86,7 @@ def test_real_photos_of_the_right_size_are_not_resampled(shared):
     )
 
 
-RATIOS = [  # published resize, crop; the model's size -> what is cut
+RATIOS = [  # published resize and crop, size of the model -> resize of the model
     (256, 224, (224, 224), 256),
     (232, 224, (224, 224), 232),
     (342, 299, (299, 299), 342),
@@ -96,36 +98,36 @@ RATIOS = [  # published resize, crop; the model's size -> what is cut
 
 
 @pytest.mark.parametrize(("resize", "crop", "size", "expected"), RATIOS)
-def test_the_ratio_stays_at_other_sizes(monkeypatch, resize, crop, size, expected):
-    cut = preprocessing(loaded(monkeypatch, (*size, 3), resize=resize, crop=crop))
+def test_resize_and_crop_keep_their_ratio_at_other_sizes(monkeypatch, resize, crop, size, expected):
+    cut = preprocessing(model_with_published_weights(monkeypatch, (*size, 3), resize=resize, crop=crop))
     assert cut.resize == expected
     assert cut.size == (size[0] or crop, size[1] or size[0] or crop)
     assert cut.interpolation == "bicubic"
 
 
-def test_without_published_weights_it_is_256_to_224(monkeypatch):
-    model = loaded(monkeypatch)
+def test_preprocessing_without_published_weights(monkeypatch):
+    model = model_with_published_weights(monkeypatch)
     model.get_layer("scale").source = ""
     assert (preprocessing(model).resize, preprocessing(model).interpolation) == (37, "bilinear")
     bicubic = preprocessing(model, resize=40, interpolation="bicubic")
     assert (preprocessing(model, resize=40).resize, bicubic.interpolation) == (40, "bicubic")
 
 
-def test_open_sizes(monkeypatch):
-    model = loaded(monkeypatch, (None, None, 3))
+def test_models_with_an_open_input_size(monkeypatch):
+    model = model_with_published_weights(monkeypatch, (None, None, 3))
     oblong = preprocessing(model, size=(60, 40))
     assert (oblong.size, oblong.resize) == ((60, 40), round(40 * 37 / 32))
     assert preprocessing(model, size=48).size == (48, 48)
     assert kerascnn.predict(model, np.zeros((90, 90, 3)), size=(60, 40), class_names=False).probs.shape == (1, 10)
-    fixed = loaded(monkeypatch)
+    fixed = model_with_published_weights(monkeypatch)
     assert preprocessing(fixed, size=(32, 32)) == preprocessing(fixed)
     for wrong in ((32, 40), (32,), (0, 32)):
         with pytest.raises(ValueError, match="`size` should be"):
             preprocessing(fixed, size=wrong)
 
 
-def test_inputs_that_are_no_square(monkeypatch):
-    """A photo of 100x100 covers 40x80 with 256/224 to spare: resized to 91x91, then cut."""
+def test_inputs_that_are_not_square(monkeypatch):
+    """A photo of 100x100 covers 40x80 with 256/224 to spare: resized to 91x91, then cropped."""
     model = keras.Sequential([keras.Input((40, 80, 3)), layers.GlobalAveragePooling2D()])
     photo = np.random.default_rng(0).integers(0, 256, (100, 100, 3), np.uint8)
     side = round(80 * 46 / 40)
@@ -133,10 +135,10 @@ def test_inputs_that_are_no_square(monkeypatch):
     np.testing.assert_array_equal(preprocessing(model)(photo), whole[26:66, 6:86])
 
 
-def test_what_has_the_right_size_already(monkeypatch):
-    """Arrays are taken as they are; photos only where nothing is published; nothing where ``resize`` is given."""
+def test_images_that_already_have_the_input_size(monkeypatch):
+    """Arrays are not resized, photos only with published preprocessing, and both if ``resize`` is given."""
     array = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
-    photo, model = Image.fromarray(array), loaded(monkeypatch)
+    photo, model = Image.fromarray(array), model_with_published_weights(monkeypatch)
     np.testing.assert_array_equal(preprocessing(model)(array), array)
     assert (preprocessing(model)(photo) != array).any()
     assert (preprocessing(model, resize=40)(array) != array).any()
@@ -145,7 +147,7 @@ def test_what_has_the_right_size_already(monkeypatch):
 
 
 def mean_colors(channels=3, size=16, name="means"):
-    """A classifier whose scores are the mean of each channel: no weights, any answer known by hand."""
+    """A classifier without weights, whose scores are the mean of each channel."""
     inputs = keras.Input((size, size, channels))
     return keras.Model(inputs, layers.GlobalAveragePooling2D()(inputs), name=name)
 
@@ -155,12 +157,12 @@ def softmax(x):
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
-def flat(*colors, size=16):
+def uniform_images(*colors, size=16):
     return np.stack([np.full((size, size, len(color)), color, np.uint8) for color in colors])
 
 
-def test_arrays_of_all_kinds_give_the_same():
-    batch = flat((0, 1, 2), (3, 1, 2))
+def test_array_types_give_the_same_probabilities():
+    batch = uniform_images((0, 1, 2), (3, 1, 2))
     expected = softmax(np.array([[0, 1, 2], [3, 1, 2.0]]))
     for images in (
         batch,
@@ -174,7 +176,7 @@ def test_arrays_of_all_kinds_give_the_same():
 
 
 def test_arrays_are_never_modified():
-    batch = flat((0, 1, 2)).astype("float32")
+    batch = uniform_images((0, 1, 2)).astype("float32")
 
     def preprocess(x):
         x -= 100
@@ -187,7 +189,7 @@ def test_arrays_are_never_modified():
 def test_gray_and_color():
     one, three = mean_colors(1), mean_colors(3)
     one = keras.Model(one.input, layers.Concatenate()([one.output, 0 * one.output]))  # two scores
-    color = flat((200, 100, 50))
+    color = uniform_images((200, 100, 50))
     luma = np.asarray(Image.fromarray(color[0]).convert("L"))[0, 0]
     gray = np.full((16, 16), luma, np.uint8)
     top = [kerascnn.predict(one, x, preprocess=lambda x: x / 100).probs for x in (color, gray, Image.fromarray(gray))]
@@ -198,13 +200,13 @@ def test_gray_and_color():
     np.testing.assert_allclose(near, top[0], atol=2e-3)
 
 
-def test_other_channels_only_as_arrays(photos):
+def test_inputs_with_other_channels_take_arrays_only(photos):
     five = mean_colors(5)
-    assert kerascnn.predict(five, flat((0, 0, 0, 9, 0))).top(1)[0][0].number == 3
+    assert kerascnn.predict(five, uniform_images((0, 0, 0, 9, 0))).top(1)[0][0].class_number == 3
     with pytest.raises(ValueError, match="arrays with 5 channels for means. Received: image files"):
         kerascnn.predict(five, photos)
     with pytest.raises(ImageError, match="have 3 channels, .* Received: 4 channels"):
-        kerascnn.predict(mean_colors(), flat((0, 0, 0, 0)))
+        kerascnn.predict(mean_colors(), uniform_images((0, 0, 0, 0)))
 
 
 def wrapped(*ending):
@@ -250,17 +252,17 @@ def several():
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_probabilities_whatever_the_model_ends_with(ending):
-    found = kerascnn.predict(ENDINGS[ending](), flat((0, 1, 2), (2, 1, 0))).probs
+def test_probabilities_for_any_model_output(ending):
+    found = kerascnn.predict(ENDINGS[ending](), uniform_images((0, 1, 2), (2, 1, 0))).probs
     np.testing.assert_allclose(found, softmax(np.array([[0, 1, 2.0], [2, 1, 0]])), rtol=1e-5)
 
 
 def test_sigmoids_are_probabilities():
     dense = {"kernel_initializer": keras.initializers.Constant(0.5), "activation": "sigmoid"}
-    one = kerascnn.predict(wrapped(layers.Dense(1, **dense)), flat((1, 1, 0))).probs
+    one = kerascnn.predict(wrapped(layers.Dense(1, **dense)), uniform_images((1, 1, 0))).probs
     p = 1 / (1 + np.exp(-1))
     np.testing.assert_allclose(one, [[1 - p, p]], rtol=1e-5)
-    many = kerascnn.predict(wrapped(layers.Dense(3, **dense)), flat((1, 1, 0))).probs
+    many = kerascnn.predict(wrapped(layers.Dense(3, **dense)), uniform_images((1, 1, 0))).probs
     np.testing.assert_allclose(many, [[p, p, p]], rtol=1e-5)
 
 
@@ -288,7 +290,7 @@ def test_models_that_do_not_classify_images():
         (keras.Sequential([keras.Input((3, 32, 32)), layers.Flatten()]), "channels_last"),
     ]:
         with pytest.raises(ValueError, match=f"`model` should .*{text}.* Received:|`model` should .*{text}"):
-            kerascnn.predict(wrong, flat((0, 1, 2)))
+            kerascnn.predict(wrong, uniform_images((0, 1, 2)))
 
 
 @pytest.mark.parametrize(
@@ -303,9 +305,9 @@ def test_models_that_do_not_classify_images():
     ],
     ids=str,
 )
-def test_wrong_arguments(options, text):
+def test_invalid_arguments(options, text):
     with pytest.raises(ValueError, match=text):
-        kerascnn.predict(mean_colors(), flat((0, 1, 2)), **options)
+        kerascnn.predict(mean_colors(), uniform_images((0, 1, 2)), **options)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 4, 12, 100])
@@ -346,7 +348,7 @@ def test_bad_images_among_good_ones(photos, tmp_path):
         kerascnn.predict(mean_colors(), paths[1::2])
 
 
-def test_an_error_of_the_model_ends_the_threads(photos):
+def test_an_error_stops_the_decoding_threads(photos):
     def preprocess(batch):
         raise RuntimeError("mine")
 
@@ -357,10 +359,16 @@ def test_an_error_of_the_model_ends_the_threads(photos):
     ]
 
 
-def test_what_comes_back():
-    found = kerascnn.predict(mean_colors(), flat((0, 1, 2), (5, 5, 1)), class_names=["red", "green", "blue"], top=2)
-    assert [guess.label for guess in found.top()[0]] == ["blue", "green"]
-    assert [guess.number for guess in found.top(3)[1]] == [0, 1, 2]  # of equals the first comes first
+def test_predictions_as_guesses_table_and_text():
+    found = kerascnn.predict(
+        mean_colors(), uniform_images((0, 1, 2), (5, 5, 1)), class_names=["red", "green", "blue"], top=2
+    )
+    assert [guess.class_name for guess in found.top()[0]] == ["blue", "green"]
+    assert [guess.class_number for guess in found.top(3)[1]] == [
+        0,
+        1,
+        2,
+    ]  # of equal probabilities, the first class comes first
     table = found.table
     assert list(table.columns) == ["image", "rank", "class", "label", "probability"]
     assert table["class"].tolist() == [2, 1, 0, 1]
@@ -368,18 +376,21 @@ def test_what_comes_back():
     assert table["probability"][0] == pytest.approx(softmax(np.array([0, 1, 2]))[2], rel=1e-5)
     assert str(found).splitlines()[:2] == ["image 0", "   66.52%  blue"]
     with pytest.raises(dataclasses.FrozenInstanceError):
-        found.best = 3
+        found.top_k = 3
 
 
-def test_names_of_classes(monkeypatch):
+def test_default_class_names(monkeypatch):
     names = tuple(f"name {i}" for i in range(1000))
     monkeypatch.setattr(
         class_names, "imagenet_class_names", lambda: {f"n{i:08d}": name for i, name in enumerate(names)}
     )
-    assert kerascnn.predict(mean_colors(1000), flat([1] * 1000)).class_names == names
-    assert kerascnn.predict(mean_colors(10, name="resnet20_cifar10"), flat([1] * 10)).class_names == class_names.CIFAR10
-    assert kerascnn.predict(mean_colors(10, name="lenet5"), flat([1] * 10)).class_names is None
-    assert kerascnn.predict(mean_colors(1000), flat([1] * 1000), class_names=False).class_names is None
+    assert kerascnn.predict(mean_colors(1000), uniform_images([1] * 1000)).class_names == names
+    assert (
+        kerascnn.predict(mean_colors(10, name="resnet20_cifar10"), uniform_images([1] * 10)).class_names
+        == class_names.CIFAR10
+    )
+    assert kerascnn.predict(mean_colors(10, name="lenet5"), uniform_images([1] * 10)).class_names is None
+    assert kerascnn.predict(mean_colors(1000), uniform_images([1] * 1000), class_names=False).class_names is None
 
 
 def test_predict_stays_a_function():
@@ -415,5 +426,8 @@ def test_squeezenet_on_real_photos(shared):
         known[ours].set_weights([kernel.transpose(2, 3, 1, 0), bias])
     paths = sorted(shared("data", "imagenet_sample").glob("*.jpg"))[::10]
     found = kerascnn.predict(model, paths)
-    right = [int(path.name[:4]) in {g.number for g in best} for path, best in zip(paths, found.top(), strict=True)]
-    assert np.mean(right) >= 0.75  # 84.4 % of all
+    correct = [
+        int(path.name[:4]) in {guess.class_number for guess in guesses}
+        for path, guesses in zip(paths, found.top(), strict=True)
+    ]
+    assert np.mean(correct) >= 0.75  # 84.4 % of all

@@ -95,7 +95,7 @@ def test_predict_returns_a_class_name(shared):
         photos = [np.array(Image.open(archive.open(name))) for name in names]
     found = predict(build_model("resnet20", weights="cifar10"), np.stack(photos))
     assert found.class_names == class_names.CIFAR10
-    right = [guess.label == name.split("/")[-2] for (guess,), name in zip(found.top(1), names, strict=True)]
+    right = [guess.class_name == name.split("/")[-2] for (guess,), name in zip(found.top(1), names, strict=True)]
     assert np.mean(right) > 0.7
 
 

@@ -67,10 +67,10 @@ def accuracy_card(evaluation, subject, results):
     """Accuracy with its interval, and the published accuracy of these weights."""
     from ...inputs.classifier import find_published_source
 
-    value, low, high = evaluation.interval["accuracy"]
+    value, low, high = evaluation.intervals["accuracy"]
     results |= {"accuracy": value, "accuracy_low": low, "accuracy_high": high, "judged": len(evaluation)}
     note = f"on {len(evaluation):,} images; 95 % interval {format_percent(low)} to {format_percent(high)}"
-    if 5 in evaluation.ks:
+    if 5 in evaluation.top_k:
         results["top5"] = evaluation.top(5)
         note += f"; top-5 {format_percent(evaluation.top(5))}"
     source = find_published_source(subject.model)

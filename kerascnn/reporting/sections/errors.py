@@ -28,7 +28,7 @@ def errors_section(subject):
 
 def error_numbers(evaluation):
     """The numbers of the section as plain data."""
-    intervals = {name: [*map(float, interval)] for name, interval in evaluation.interval.items()}
+    intervals = {name: [*map(float, interval)] for name, interval in evaluation.intervals.items()}
     calibration = {
         "ece": evaluation.calibration.ece,
         "chance": evaluation.calibration.chance,
@@ -49,13 +49,13 @@ def error_numbers(evaluation):
 
 def overall_measures(subject, evaluation):
     """Measures over all images."""
-    from ...evaluation.summary import TITLES, format_measure
+    from ...evaluation.summary import TITLES, format_loss
 
     measures = {"images": f"{len(evaluation):,} images of {len(evaluation.per_class):,} classes"}
     if evaluation.failed:
         measures["unreadable"] = f"{len(evaluation.failed)} images, for example {next(iter(evaluation.failed))}"
-    for name, interval in evaluation.interval.items():
-        text = format_measure(interval) if name in ("nll", "brier") else str(interval)
+    for name, interval in evaluation.intervals.items():
+        text = format_loss(interval) if name in ("nll", "brier") else str(interval)
         measures[TITLES.get(name, name.replace("top", "top-"))] = text
     measures["calibration"] = evaluation.calibration.text()
     note = "95 % intervals in brackets: Wilson's method for fractions of images, bootstrap otherwise."
@@ -140,14 +140,14 @@ def class_table_blocks(subject, evaluation):
 
 
 def most_confident_mistakes(evaluation):
-    """The mistakes with the highest confidence, as rows of ``images``."""
-    wrong = evaluation.images[~evaluation.correct]
+    """The mistakes with the highest confidence, as rows of ``Evaluation.table``."""
+    wrong = evaluation.table[~evaluation.correct]
     return wrong.sort_values("p_predicted", ascending=False, kind="stable").head(SHOWN)
 
 
 def least_confident(evaluation):
-    """The images with the lowest confidence, as rows of ``images``."""
-    return evaluation.images.sort_values("p_predicted", kind="stable").head(SHOWN)
+    """The images with the lowest confidence, as rows of ``Evaluation.table``."""
+    return evaluation.table.sort_values("p_predicted", kind="stable").head(SHOWN)
 
 
 def mistake_blocks(subject, evaluation):
@@ -177,8 +177,8 @@ def doubt_blocks(subject, evaluation):
     """The predictions with the lowest confidence."""
     rows = least_confident(evaluation)
     captions = [
-        f"{'✓' if row.right else '✗'} {shorten_end(row['predicted'], 40)} {row.p_predicted:.0%}"
-        f"{'' if row.right else '; label ' + shorten_end(row['class'], 40)} ({shorten_end(row['image'], 40)})"
+        f"{'✓' if row.correct else '✗'} {shorten_end(row['predicted'], 40)} {row.p_predicted:.0%}"
+        f"{'' if row.correct else '; label ' + shorten_end(row['class'], 40)} ({shorten_end(row['image'], 40)})"
         for _, row in rows.iterrows()
     ]
     introduction = f"The {len(rows)} of {len(evaluation):,} images with the lowest confidence."

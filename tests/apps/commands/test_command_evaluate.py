@@ -58,7 +58,7 @@ def test_a_folder_of_classes(run, models, photos):
     outcome = run("evaluate", models / "colors.keras", photos)
     assert outcome.exit_code == 0, outcome.output
     assert outcome.stdout.startswith("12 images of 3 classes, model colors (photos)\n")
-    assert "accuracy    91.7 % (64.6 to 98.5)" in outcome.stdout
+    assert "accuracy           91.7 % (64.6 to 98.5)" in outcome.stdout
     assert " 1 of 4    red -> blue" in outcome.stdout
 
 

@@ -150,7 +150,7 @@ def test_a_network_end_to_end(document, photos, tmp_path):
     assert by_name["weights"] == str(tmp_path / "mine.weights.h5")
     assert by_name["images"] == by_file["images"]
     best = kerascnn.predict(network, photos).top(1)
-    assert [image["top"][0]["class"] for image in by_file["images"]] == [guesses[0].number for guesses in best]
+    assert [image["top"][0]["class"] for image in by_file["images"]] == [guesses[0].class_number for guesses in best]
 
 
 @pytest.mark.parametrize(
