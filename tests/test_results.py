@@ -28,11 +28,6 @@ from kerascnn.training import History
 from kerascnn.transfer_learning.finetune import FinetuneResult
 from kerascnn.transfer_learning.trials import Candidate
 
-PENDING = (  # classes whose rooms are changed elsewhere: delete the tuple and its uses once they are here
-    *("Predictions", "Guess", "Evaluation", "Temperature", "Comparison", "TTest", "Interval", "Ensemble"),
-    *("HumanAgainstNetwork", "Ablation", "Calibration"),  # of evaluation
-    *("Synthesis", "Inversion", "Evolved"),  # of visualize/synthesis
-)
 NO_RESULTS = {  # class: what it is
     "Lens": "a model, with what was found out about it",
     "Score": "a function of activations, which users compose",
@@ -102,7 +97,7 @@ def result_classes():
     return {name: each for name, each in found.items() if not issubclass(each, Exception) and name not in NO_RESULTS}
 
 
-RESULTS = sorted(set(result_classes()) - set(PENDING))
+RESULTS = sorted(result_classes())
 every_result = pytest.mark.parametrize("name", RESULTS)
 
 
@@ -365,7 +360,7 @@ def instance(name):
 
 def test_there_is_an_instance_of_every_result():
     assert not set(RESULTS) - set(MADE)
-    assert not set(MADE) - set(RESULTS) - set(PENDING)
+    assert not set(MADE) - set(RESULTS)
 
 
 @every_result

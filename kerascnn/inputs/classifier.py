@@ -158,8 +158,12 @@ def resolve_input_shape(model, size=None, default=CROP):
     new_size = (size, size) if isinstance(size, Integral) else tuple(size)
     for side in new_size:
         check_integer(size=side)
-    if len(new_size) != 2 or any(fixed_side not in (None, side) for fixed_side, side in zip(model_size, new_size, strict=True)):
-        raise ValueError(f"`size` should be the fixed input size of {model.name}, {tuple(model_size)}. Received: {size}")
+    if len(new_size) != 2 or any(
+        fixed_side not in (None, side) for fixed_side, side in zip(model_size, new_size, strict=True)
+    ):
+        raise ValueError(
+            f"`size` should be the fixed input size of {model.name}, {tuple(model_size)}. Received: {size}"
+        )
     return (*map(int, new_size), channels)
 
 

@@ -44,7 +44,9 @@ def layer_blocks(subject, first, layer):
     except ValueError as error:
         return [heading(layer), paragraph(error, soft=True)], {"refused": str(error)}
     strongest_rows, silent = activations.table.head(MOST), int((activations.table["max"] <= 0).sum())
-    title = f"{layer}: {activations.unit_count} units, maps of {activations.values.shape[1]}×{activations.values.shape[2]}"
+    title = (
+        f"{layer}: {activations.unit_count} units, maps of {activations.values.shape[1]}×{activations.values.shape[2]}"
+    )
     blocks = [heading(title), maps_figure(subject, activations, strongest_rows, silent)]
     try:
         projected = deconvnet(subject.lens, first, layer=layer, top=min(STRONGEST, activations.unit_count))
@@ -80,8 +82,8 @@ def maps_figure(subject, activations, rows, silent):
         f"{titles[-1].replace('  max', ', up to')}; {silent} of {activations.unit_count} units are 0 everywhere"
     )
     caption = (
-        f"{selection.capitalize()}, strongest first; {scale}; hatched: 0 everywhere. {silent} of {activations.unit_count} "
-        "units are 0 everywhere."
+        f"{selection.capitalize()}, strongest first; {scale}; hatched: 0 everywhere. "
+        f"{silent} of {activations.unit_count} units are 0 everywhere."
     )
     code = figure_code(
         subject,

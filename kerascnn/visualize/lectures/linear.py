@@ -330,7 +330,9 @@ def draw_linear_fooling(result):
             axis.imshow(template_image(result.templates[number], limit), **template_colors(result.templates))
             hide_ticks(axis, f"weights of {shorten_end(result.class_names[number], 16)}")
         draw_prediction(row[2], pictures[i], result, result.probs[i, 0], "")
-        draw_prediction(row[3], pictures[count + i], result, result.probs[i, 1], f"fooled by {result.linf[i]:.2g} per pixel")
+        draw_prediction(
+            row[3], pictures[count + i], result, result.probs[i, 1], f"fooled by {result.linf[i]:.2g} per pixel"
+        )
         row[4].imshow(signals_to_colors(10 * (result.images[i] - result.originals[i]), 2 * 127.5))
         hide_ticks(row[4], "difference × 10", f"±{result.step_size:.3g} of 255 in each pixel")
     sign = "red is positive, blue negative" if result.templates.shape[-1] == 1 else "gray is 0"

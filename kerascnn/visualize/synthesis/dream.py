@@ -1,4 +1,4 @@
-"""Deep dreams: an image is changed so that a layer sees more of what it sees in it (Mordvintsev et al. 2015)."""
+"""DeepDream: change an image to amplify what a layer responds to in it (Mordvintsev et al. 2015)."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def dream(
     batch_size: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> Synthesis:
-    """Deep dreams: amplify what a layer sees in images, from coarse to fine.
+    """DeepDream: amplify what a layer responds to in images, from coarse to fine.
 
-    Each octave is a `synthesize` that starts from the detail of the one before.
+    Each octave is a `synthesize` that starts from the resized image plus the detail added by the octave before.
 
     Args:
         model: Keras model, or a `Lens` of one.
@@ -56,8 +56,8 @@ def dream(
         guide: image whose activations at the layer are imitated.
         score: any other `Score` to maximize.
         size: longer side in pixels; by default arrays keep their size, and photos get the input size of the model.
-        octaves: number of sizes; each takes over the detail of the one before.
-        zoom: ratio of the sizes of two octaves.
+        octaves: number of sizes, from small to full; each adds to the detail of the one before.
+        zoom: ratio of the sizes of successive octaves.
         recipe: a name in `RECIPES`, or a `SynthesisRecipe`.
         steps: number of steps; by default the recipe's.
         seed: random seed of noise and transforms.
@@ -69,30 +69,30 @@ def dream(
     Returns:
         A `Synthesis`; ``metadata["began"]`` are the initial images.
     """
-    asked = lens(model)
-    shown = pictures_of_size(asked, images, size)
-    layer = asked.feature_map_layer(layer) if score is None else layer
-    target = as_score(score) if score is not None else dream_score(asked, layer, units, guide, bounds)
-    bases = pyramid(shown.pixels, octaves, zoom)
+    network = lens(model)
+    inputs = pictures_of_size(network, images, size)
+    layer = network.feature_map_layer(layer) if score is None else layer
+    objective = as_score(score) if score is not None else dream_score(network, layer, units, guide, bounds)
+    bases = pyramid(inputs.pixels, octaves, zoom)
     detail = np.zeros_like(bases[0])
     for i, base in enumerate(bases):
         start = base + resize_images(detail, base.shape[1:3])
-        found = synthesize(
-            asked,
-            target,
+        result = synthesize(
+            network,
+            objective,
             recipe=recipe,
             start=start,
             steps=steps,
             seed=seed,
             bounds=bounds,
             keep=keep,
-            titles=shown.names,
-            others=shown.others,
+            titles=inputs.names,
+            others=inputs.others,
             batch_size=batch_size,
             on_progress=stage_progress(on_progress, i, octaves),
         )
-        detail = found.images - base
-    return replace(found, metadata=found.metadata | {"began": shown.pixels})
+        detail = result.images - base
+    return replace(result, metadata=result.metadata | {"began": inputs.pixels})
 
 
 def dream_frames(
@@ -117,7 +117,7 @@ def dream_frames(
 ) -> list[str]:
     """Write the frames of a zoom into a dream as PNG files.
 
-    Each frame is the one before, enlarged and dreamed on. Frames that exist are kept; the last of them is continued.
+    Each frame is the dream of the frame before, enlarged. Existing frames are kept, and the last of them is continued.
 
     Args:
         model: Keras model, or a `Lens` of one.
@@ -130,8 +130,8 @@ def dream_frames(
         guide: image whose activations at the layer are imitated.
         score: any other `Score` to maximize.
         size: longer side in pixels; by default arrays keep their size, and photos get the input size of the model.
-        octaves: number of sizes; each takes over the detail of the one before.
-        zoom: ratio of the sizes of two frames.
+        octaves: number of sizes, from small to full; each adds to the detail of the one before.
+        zoom: enlargement from one frame to the next.
         recipe: a name in `RECIPES`, or a `SynthesisRecipe`.
         steps: number of steps; by default the recipe's.
         seed: random seed of noise and transforms.
@@ -144,16 +144,17 @@ def dream_frames(
     """
     os.makedirs(out, exist_ok=True)
     paths = [os.path.join(str(out), f"frame_{i:04d}.png") for i in range(frames)]
-    there = sum(1 for _ in takewhile(os.path.exists, paths))
-    asked = lens(model)
-    first: Any = image
-    if there:  # the frame keeps its size, whatever the network takes
-        first, size = to_channels(to_pixels(paths[there - 1], paths[there - 1]), asked.shape[2]), None
-    last = pictures_of_size(asked, first, size).pixels[:1]
-    for i in range(there, frames):
-        found = dream(
-            asked,
-            last if i == 0 else zoom_in(last, zoom),
+    existing = sum(1 for _ in takewhile(os.path.exists, paths))
+    network = lens(model)
+    initial: Any = image
+    if existing:  # its size is kept, whatever the input size of the model
+        path = paths[existing - 1]
+        initial, size = to_channels(to_pixels(path, path), network.shape[2]), None
+    frame = pictures_of_size(network, initial, size).pixels[:1]
+    for i in range(existing, frames):
+        result = dream(
+            network,
+            frame if i == 0 else zoom_in(frame, zoom),
             layer,
             units,
             guide=guide,
@@ -165,61 +166,61 @@ def dream_frames(
             bounds=bounds,
             batch_size=batch_size,
         )
-        last = found.images
-        save_image(last[0], paths[i])
+        frame = result.images
+        save_image(frame[0], paths[i])
         if on_progress:
             on_progress(i + 1, frames, "frames")
     return paths
 
 
-def dream_score(asked, layer, units, guide, bounds):
-    """The score that a dream maximizes."""
+def dream_score(network, layer, units, guide, bounds):
+    """The score of a dream: similarity to the guide, the mean of units, or the energy of the layer."""
     if guide is not None:
-        shown = pictures(asked, guide)
-        shown = replace(shown, pixels=from_pixel_range(shown.pixels, bounds))
-        return guide_similarity(layer, read_activations(asked, shown, [layer])[layer][:1])
+        guide_inputs = pictures(network, guide)
+        guide_inputs = replace(guide_inputs, pixels=from_pixel_range(guide_inputs.pixels, bounds))
+        return guide_similarity(layer, read_activations(network, guide_inputs, [layer])[layer][:1])
     return energy(layer) if units is None else channel(layer, units)
 
 
-def pictures_of_size(asked, images, size):
-    """The images with a longer side of ``size``; without a size arrays stay, and photos get the input size."""
+def pictures_of_size(network, images, size):
+    """The images with a longer side of ``size``; by default arrays keep their size, photos get the input size."""
     if size is None and isinstance(images, np.ndarray) and images.ndim in (3, 4):
         images = np.asarray(images, np.float32).reshape(-1, *images.shape[-3:])
         return Pictures(images, tuple(f"image {i}" for i in range(len(images))))
     if size is None:
-        return pictures(asked, images)
+        return pictures(network, images)
     photos = as_batch(images)
-    arrays = [photos.decode_image(row, channels=asked.shape[2]) for row in range(len(photos))]
+    arrays = [photos.decode_image(row, channels=network.shape[2]) for row in range(len(photos))]
     shapes = [tuple(round(side * size / max(array.shape[:2])) for side in array.shape[:2]) for array in arrays]
     if len(set(shapes)) > 1:
-        raise ValueError(f"`images` should have one form to be dreamed on at once, of size {size}. Received: {shapes}")
+        raise ValueError(f"`images` should have the same shape at size {size}. Received: {shapes}")
     return Pictures(np.concatenate([resize_images(array[None], shapes[0]) for array in arrays]), photos.names)
 
 
 def pyramid(images, octaves, zoom):
-    """The images, smallest first, the last as they are, each ``zoom`` times as large as the one before."""
+    """The images at increasing sizes, each ``zoom`` times the one before; the last are the images themselves."""
     height, width = images.shape[1:3]
     sides = [(round(height / zoom**k), round(width / zoom**k)) for k in reversed(range(octaves))]
     return [images if side == (height, width) else resize_images(images, side) for side in sides]
 
 
 def zoom_in(images, zoom):
-    """The middle of images, as large as they were."""
+    """Enlarge images about their center, at the same size."""
     height, width = images.shape[1:3]
     matrix = np.array(
         [[1 / zoom, 0, (width - 1) / 2 * (1 - 1 / zoom)], [0, 1 / zoom, (height - 1) / 2 * (1 - 1 / zoom)]]
     )
-    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return map_images(lambda plane: cv2.warpAffine(plane, matrix, (width, height), flags=how), images)
+    interpolation = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return map_images(lambda image: cv2.warpAffine(image, matrix, (width, height), flags=interpolation), images)
 
 
 def resize_images(images, shape):
-    """Images at another size (h, w): averaged where they become smaller, bilinear where larger."""
-    how = cv2.INTER_AREA if shape[0] < images.shape[1] else cv2.INTER_LINEAR
-    return map_images(lambda image: cv2.resize(image, shape[::-1], interpolation=how), images)
+    """Resize images to (height, width): area averages to shrink, bilinear to enlarge."""
+    interpolation = cv2.INTER_AREA if shape[0] < images.shape[1] else cv2.INTER_LINEAR
+    return map_images(lambda image: cv2.resize(image, shape[::-1], interpolation=interpolation), images)
 
 
-def map_images(change, images):
-    """What ``change`` makes of each image, with its channels even where it is one."""
-    changed = [change(np.ascontiguousarray(image, np.float32)) for image in images]
-    return np.stack([each.reshape(*each.shape[:2], -1) for each in changed])
+def map_images(function, images):
+    """Apply an OpenCV function to each image; the channel axis, which OpenCV drops if it is 1, is kept."""
+    results = [function(np.ascontiguousarray(image, np.float32)) for image in images]
+    return np.stack([image.reshape(*image.shape[:2], -1) for image in results])

@@ -1,8 +1,8 @@
-"""What a layer keeps of an image: one is looked for that gives the same activations (Mahendran & Vedaldi 2015)."""
+"""Feature inversion: reconstruct images from the activations of a layer (Mahendran & Vedaldi 2015)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from .recipes import SynthesisRecipe
 from .regularizers import norm_score, variation
 from .synthesize import TITLE_HEIGHT, draw_tiles, shorten_title, synthesize, tile_shape, tiles_extent
 
-TYPICAL = 68.9  # rms of a photo's pixels about their mean, by which the authors scale images and steps
+PHOTO_RMS = 68.9  # rms of the pixels of photos about their mean, by which the authors scale images and steps
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -31,17 +31,17 @@ class Inversion(FigureResult):
         images: the originals, (N, H, W, C).
         layers: names of the layers.
         names: names of the images.
-        recipe: the `SynthesisRecipe`, or its name.
+        recipe: the `SynthesisRecipe`; for "mahendran", that of the first layer.
         error_curves: for each layer, the errors by step.
     """
 
-    reconstructions: np.ndarray = field(repr=False)
+    reconstructions: np.ndarray
     errors: np.ndarray
-    images: np.ndarray = field(repr=False)
+    images: np.ndarray
     layers: tuple
     names: tuple
-    recipe: object = field(repr=False)
-    error_curves: tuple = field(repr=False)  # of each layer, the errors by step
+    recipe: SynthesisRecipe
+    error_curves: tuple
 
     @property
     def table(self):
@@ -57,13 +57,14 @@ class Inversion(FigureResult):
             for j, name in enumerate(self.names):
                 copies = self.reconstructions[i, j]
                 for k, copy in enumerate(copies):
-                    gap = np.sqrt(np.mean((np.clip(copies, 0, 255) - np.clip(copy, 0, 255)) ** 2, (1, 2, 3)))
-                    diversity = gap.sum() / max(len(copies) - 1, 1)
+                    differences = np.sqrt(np.mean((np.clip(copies, 0, 255) - np.clip(copy, 0, 255)) ** 2, (1, 2, 3)))
+                    diversity = differences.sum() / max(len(copies) - 1, 1)
                     rows.append((layer, name, k, self.errors[i, j, k], psnr(copy, self.images[j]), diversity))
         return pd.DataFrame(rows, columns=["layer", "image", "copy", "error", "psnr", "diversity"])
 
     def __str__(self):
-        return f"{len(self.names)} images from {', '.join(self.layers)}"
+        count = f"{len(self.names)} image{'s' if len(self.names) > 1 else ''}"
+        return f"{count} inverted from {', '.join(self.layers)}"
 
     def plot(self, copies=None):
         """Draw a strip for each image: the original, then its reconstructions."""
@@ -103,98 +104,103 @@ def invert(
     Returns:
         An `Inversion`.
     """
-    asked = lens(model)
-    shown = pictures(asked, images)
-    wanted = [layers] if isinstance(layers, str) else layers or default_layers(asked)
-    names = tuple(asked.tap(layer) for layer in wanted)
-    seen = replace(shown, pixels=from_pixel_range(shown.pixels, bounds))
-    codes = read_activations(asked, seen, names, batch_size)
-    found = []
-    for i, layer in enumerate(names):
-        score = -distance(layer, codes[layer])
-        chosen = (
-            mahendran_recipe(shown.pixels.shape[1:], relative_depth(asked, layer)) if recipe == "mahendran" else recipe
-        )
+    network = lens(model)
+    inputs = pictures(network, images)
+    requested = [layers] if isinstance(layers, str) else layers or default_layers(network)
+    layer_names = tuple(network.tap(layer) for layer in requested)
+    scaled = replace(inputs, pixels=from_pixel_range(inputs.pixels, bounds))
+    activations = read_activations(network, scaled, layer_names, batch_size)
+    syntheses = []
+    for i, layer in enumerate(layer_names):
+        score = -distance(layer, activations[layer])
+        layer_recipe = recipe
+        if recipe == "mahendran":
+            layer_recipe = mahendran_recipe(inputs.pixels.shape[1:], relative_depth(network, layer))
         synthesis = synthesize(
-            asked,
+            network,
             score,
-            recipe=chosen,
-            size=shown.pixels.shape[1:3],
+            recipe=layer_recipe,
+            size=inputs.pixels.shape[1:3],
             copies=copies,
             steps=steps,
             seed=seed,
             bounds=bounds,
-            titles=shown.names,
-            others=shown.others,
+            titles=inputs.names,
+            others=inputs.others,
             batch_size=batch_size,
-            on_progress=stage_progress(on_progress, i, len(names)),
+            on_progress=stage_progress(on_progress, i, len(layer_names)),
         )
-        found.append(synthesis)
-    shape = (len(shown), copies, *shown.pixels.shape[1:])
-    pictured = np.stack([each.images.reshape(shape) for each in found])
-    errors = -np.stack([each.scores.reshape(shape[:2]) for each in found])
+        syntheses.append(synthesis)
+    shape = (len(inputs), copies, *inputs.pixels.shape[1:])
+    reconstructions = np.stack([synthesis.images.reshape(shape) for synthesis in syntheses])
+    errors = -np.stack([synthesis.scores.reshape(shape[:2]) for synthesis in syntheses])
     return Inversion(
-        reconstructions=pictured,
+        reconstructions=reconstructions,
         errors=errors,
-        images=shown.pixels,
-        layers=tuple(map(layer_label, names)),
-        names=shown.names,
-        recipe=found[0].recipe,
-        error_curves=tuple(-each.curves["score"] for each in found),
+        images=inputs.pixels,
+        layers=tuple(map(layer_label, layer_names)),
+        names=inputs.names,
+        recipe=syntheses[0].recipe,
+        error_curves=tuple(-synthesis.curves["score"] for synthesis in syntheses),
     )
 
 
 def mahendran_recipe(shape, depth):
-    """Their recipe for images of a shape (H, W, C) and a layer so deep, 0 to 1, in pixels and means over pixels.
+    """The recipe of Mahendran & Vedaldi for images of a shape (H, W, C) and a layer at a relative depth, 0 to 1.
 
-    They scale x by sigma, the norm of a typical photo, 68.9 sqrt(n), take 2.16e8 sum|x|^6 and 0.5, 5 or 50 times the
-    variation, and steps of 0.004, then a tenth, then a hundredth. Each copy begins with noise of half that norm, as the
-    first of their four does.
+    The authors divide x by sigma, the norm of a typical photo, 68.9 sqrt(n). Their priors are 2.16e8 sum|x|^6 and 0.5,
+    5 or 50 times the total variation, by depth; their learning rate is 0.004, then a tenth, then a hundredth of it.
+    Here these numbers are converted to pixels, and to means over pixels. Each copy starts from noise of half that norm.
     """
     n = np.prod(shape)
-    sigma = TYPICAL * np.sqrt(n)
-    rough = (0.5, 5.0, 50.0)[min(int(3 * depth), 2)] * n / shape[-1] / sigma**2
-    loud = 2.16e8 * n / sigma**6
-    rate = 0.004 * sigma**2
-    stages = ((rate, 100), (0.1 * rate, 200), (0.01 * rate, 100))
-    what = "inverted with variation and a norm (Mahendran & Vedaldi 2015)"
-    begin = Pixels(noise=TYPICAL / 2, clip=False)
-    return SynthesisRecipe(what, 400, stages, "momentum", begin, priors=((rough, variation(2)), (loud, norm_score(6))))
+    sigma = PHOTO_RMS * np.sqrt(n)
+    variation_weight = (0.5, 5.0, 50.0)[min(int(3 * depth), 2)] * n / shape[-1] / sigma**2
+    norm_weight = 2.16e8 * n / sigma**6
+    learning_rate = 0.004 * sigma**2
+    stages = ((learning_rate, 100), (0.1 * learning_rate, 200), (0.01 * learning_rate, 100))
+    return SynthesisRecipe(
+        "inversion with total variation and norm priors (Mahendran & Vedaldi 2015)",
+        400,
+        stages,
+        "momentum",
+        Pixels(noise=PHOTO_RMS / 2, clip=False),
+        priors=((variation_weight, variation(2)), (norm_weight, norm_score(6))),
+    )
 
 
-def default_layers(asked):
-    """The last layer of each stage, and the scores; of other networks the last layer of each size of map."""
-    nodes = {node.name: node for node in asked.graph.nodes}
-    own = [name for name in (f"stage{i}" for i in range(1, len(nodes))) if name in nodes]
-    if not own:
-        last = {node.shape[:2]: node.name for node in asked.graph.nodes if len(node.shape) == 3 and not node.is_input}
-        own = list(last.values())
-    return (*own, "logits")
+def default_layers(network):
+    """The last layer of each stage, else the last of each feature map size, and the logits."""
+    nodes = {node.name: node for node in network.graph.nodes}
+    stages = [name for name in (f"stage{i}" for i in range(1, len(nodes))) if name in nodes]
+    if not stages:
+        last = {node.shape[:2]: node.name for node in network.graph.nodes if len(node.shape) == 3 and not node.is_input}
+        stages = list(last.values())
+    return (*stages, "logits")
 
 
-def relative_depth(asked, layer):
-    """How far down a network a layer is, 0 to 1."""
-    weighty = [node for node in asked.graph.nodes if getattr(node.operation, "weights", None)]
-    node = asked.output if layer in ALIASES.values() else asked.graph.find(layer)
-    place = asked.graph.nodes.index(node)
-    return sum(asked.graph.nodes.index(each) <= place for each in weighty) / max(len(weighty), 1)
+def relative_depth(network, layer):
+    """The fraction of layers with weights up to a layer, 0 to 1."""
+    weighted = [node for node in network.graph.nodes if getattr(node.operation, "weights", None)]
+    node = network.output if layer in ALIASES.values() else network.graph.find(layer)
+    position = network.graph.nodes.index(node)
+    return sum(network.graph.nodes.index(node) <= position for node in weighted) / max(len(weighted), 1)
 
 
 def psnr(image, original):
-    """20 log10(255 / rms), in dB."""
+    """Peak signal-to-noise ratio in dB: 20 log10(255 / rms difference)."""
     return float(20 * np.log10(255 / max(np.sqrt(np.mean((np.clip(image, 0, 255) - original) ** 2)), 1e-6)))
 
 
 def draw_inversion(result, copies=None):
-    """An image a strip: the original, then what each layer keeps of it; further copies of the code below."""
-    layers, count, made = result.reconstructions.shape[:3]
-    copies = min(copies or made, made)
+    """A strip for each image: the original, then its reconstruction from each layer; further copies below."""
+    layers, count, available = result.reconstructions.shape[:3]
+    copies = min(copies or available, available)
     columns = layers + 1
     shape = tile_shape(result.images, columns)
-    said = f"{result.recipe.description}; {len(result.error_curves[0])} steps. "
-    said += "Next to each layer name: the error at that layer"
-    said += f" and the pixels' PSNR{'; copies of one code began with other noise' if copies > 1 else ''}."
-    figure, top = pixel_figure(*tiles_extent(count * copies * columns, columns, shape), str(result), said)
+    caption = f"{result.recipe.description}; {len(result.error_curves[0])} steps. "
+    caption += "Next to each layer name: the error at that layer"
+    caption += f" and the PSNR of the pixels{'; copies start from different noise' if copies > 1 else ''}."
+    figure, top = pixel_figure(*tiles_extent(count * copies * columns, columns, shape), str(result), caption)
     table = result.table.set_index(["layer", "image", "copy"])
     for i, name in enumerate(result.names):
         for k in range(copies):

@@ -21,7 +21,7 @@ from .recipes import SynthesisRecipe
 from .synthesize import Synthesis, synthesize
 
 KINDS = {"channel": channel, "neuron": neuron, "peak": peak}
-MIN_SIZE = 64  # pixels: smaller images show too little
+MIN_SIZE = 64  # pixels: the smallest default size
 
 
 def maximize(
@@ -82,19 +82,19 @@ def maximize(
     Returns:
         A `Synthesis` with ``copies`` images of each class, unit or row of the score.
     """
-    given = [name for name, value in (("classes", classes), ("layer", layer), ("score", score)) if value is not None]
-    if len(given) != 1:
-        received = ", ".join(given) or "none"
+    passed = [name for name, value in (("classes", classes), ("layer", layer), ("score", score)) if value is not None]
+    if len(passed) != 1:
+        received = ", ".join(passed) or "none"
         raise ValueError(f"`maximize` should have exactly one of `classes`, `layer` and `score`. Received: {received}")
-    view = lens(model)
+    network = lens(model)
     if classes is not None:
-        numbers, names = classes_and_titles(view, classes, class_names)
+        numbers, names = classes_and_titles(network, classes, class_names)
         score, titles = logit(numbers), titles or names
     elif score is None:
-        score, names = unit_score(view, layer, units, kind)
-        titles, size = titles or names, size or default_size(view, layer)
+        score, names = unit_score(network, layer, units, kind)
+        titles, size = titles or names, size or default_size(network, layer)
     return synthesize(
-        view,
+        network,
         score,
         recipe=recipe,
         start=start,
@@ -161,10 +161,10 @@ def unrecognizable(
     """
     if not 0 < goal < 1:
         raise ValueError(f"`goal` should be a probability between 0 and 1. Received: {goal!r}")
-    view = lens(model)
-    numbers, names = classes_and_titles(view, classes, class_names)
+    network = lens(model)
+    numbers, names = classes_and_titles(network, classes, class_names)
     result = synthesize(
-        view,
+        network,
         log_probability(numbers),
         recipe=recipe,
         start=start,
@@ -175,7 +175,7 @@ def unrecognizable(
         seed=seed,
         bounds=bounds,
         keep=keep,
-        until=np.log(1 - 0.7 * (1 - goal)),  # a little further, as pixels are rounded in a file
+        until=np.log(1 - 0.7 * (1 - goal)),  # beyond the goal, which should hold after rounding to integers too
         titles=titles or names,
         batch_size=batch_size,
         on_progress=on_progress,
@@ -183,28 +183,28 @@ def unrecognizable(
     rounded = np.clip(np.rint(result.images), 0, 255)
     targets = np.repeat(numbers, len(result) // len(numbers))
     probabilities = {
-        "probability": target_probabilities(view, result.images, targets, bounds),
-        "rounded": target_probabilities(view, rounded, targets, bounds),
+        "probability": target_probabilities(network, result.images, targets, bounds),
+        "rounded": target_probabilities(network, rounded, targets, bounds),
     }
     return replace(result, metadata=result.metadata | probabilities)
 
 
-def target_probabilities(view, images, targets, bounds):
+def target_probabilities(network, images, targets, bounds):
     """The probability of each image's target class."""
-    probabilities = predict_probabilities(view, pictures(view, from_pixel_range(images, bounds)))
+    probabilities = predict_probabilities(network, pictures(network, from_pixel_range(images, bounds)))
     return probabilities[np.arange(len(images)), targets]
 
 
-def classes_and_titles(view, classes, class_names):
-    """(class numbers, their names)."""
-    count = max(view.output.shape[-1], 2)
-    numbers = class_numbers(classes, count, class_names=class_names, model=view.model)
+def classes_and_titles(network, classes, class_names):
+    """The class numbers, and a title for each."""
+    count = max(network.output.shape[-1], 2)
+    numbers = class_numbers(classes, count, class_names=class_names, model=network.model)
     return numbers, [class_label(int(k), count, class_names) for k in numbers]
 
 
-def unit_score(view, layer, units, kind):
-    """(score of a layer's units, a title for each)."""
-    node = view.graph.find(layer)
+def unit_score(network, layer, units, kind):
+    """The score of the units of a layer, and a title for each."""
+    node = network.graph.find(layer)
     if isinstance(units, str) and units == "all":
         return energy(node.name), [f"{node.name}, all channels"]
     if kind not in KINDS:
@@ -213,13 +213,13 @@ def unit_score(view, layer, units, kind):
     return KINDS[kind](node.name, numbers), [f"{node.name}:{k}" for k in numbers]
 
 
-def default_size(view, layer):
+def default_size(network, layer):
     """(H, W) of images for units of a layer: two receptive fields, at most the input size of the model."""
-    input_size = tuple(side or 224 for side in view.shape[:2])
-    node = view.graph.find(layer)
+    input_size = tuple(side or 224 for side in network.shape[:2])
+    node = network.graph.find(layer)
     try:
-        field = receptive_field(view.graph, node.name).size
-    except ValueError:  # the field is the whole image, or unknown
+        field = receptive_field(network.graph, node.name).size
+    except ValueError:  # the receptive field is the whole image, or unknown
         return input_size
     if len(node.shape) != 3 or not all(field):
         return input_size
@@ -274,29 +274,36 @@ def facets(
     """
     from sklearn.cluster import KMeans
 
-    view = lens(model)
-    photos = pictures(view, images)
+    network = lens(model)
+    photos = pictures(network, images)
+    arguments = {"classes": classes, "layer": layer, "unit": unit}
     if (classes is None) == (layer is None or unit is None):
-        raise ValueError("`facets` should have either one class (`classes`) or one unit of a layer (`layer`, `unit`)")
+        received = ", ".join(name for name, value in arguments.items() if value is not None) or "none"
+        raise ValueError(
+            "`facets` should have either one class (`classes`) or one unit of a layer (`layer` and `unit`). "
+            f"Received: {received}"
+        )
     if layer is None:
-        numbers, labels = classes_and_titles(view, classes, class_names)
+        numbers, labels = classes_and_titles(network, classes, class_names)
         if len(numbers) != 1:
             raise ValueError(f"`classes` should be one class. Received: {classes!r}")
         name, score = labels[0], logit(numbers)
     else:
         name = f"{layer}:{unit}"
-        score = channel(layer, unit_numbers(unit, view.graph.find(layer).shape[-1], layer))
+        score = channel(layer, unit_numbers(unit, network.graph.find(layer).shape[-1], layer))
     inputs = replace(photos, pixels=from_pixel_range(photos.pixels, bounds))
-    scores, features = scores_and_features(view, inputs, score, batch_size)
+    scores, features = scores_and_features(network, inputs, score, batch_size)
     best = np.argsort(-scores)[: min(top or 15 * count, len(scores))]
     if len(best) < count:
-        raise ValueError(f"`images` should be at least as many as facets, {count}. Received: {len(best)} images")
+        raise ValueError(
+            f"`images` should have at least one image for each of the {count} facets. Received: {len(best)} images"
+        )
     clusters = KMeans(count, n_init=10, random_state=seed).fit_predict(features[best])
     order = np.argsort([-scores[best][clusters == k].mean() for k in range(count)])
     means = np.stack([photos.pixels[best[clusters == k]].mean(0) for k in order])
     names = [f"{name}, facet {k + 1} of {int((clusters == c).sum())} images" for k, c in enumerate(order)]
     result = synthesize(
-        view,
+        network,
         score,
         recipe=recipe,
         start=means,
@@ -312,19 +319,19 @@ def facets(
     return replace(result, metadata=result.metadata | {"members": members, "began": means})
 
 
-def scores_and_features(view, inputs, score, batch_size=None):
-    """(score of each image, mean of each channel of its last feature maps)."""
-    layer = view.last_feature_maps()
+def scores_and_features(network, inputs, score, batch_size=None):
+    """The score of each image, and the mean of each channel of its last feature maps."""
+    layer = network.last_feature_maps()
 
-    def answer(run, score):
+    def scores_and_maps(run, score):
         return {"scores": score, "features": run[layer]}
 
-    answers = run_query(
-        view,
-        Query(("scores and features", layer), answer, score, backward=False),
+    activations = run_query(
+        network,
+        Query(("scores and features", layer), scores_and_maps, score, backward=False),
         inputs.pixels,
         inputs.others,
         batch_size=batch_size,
     )
-    maps = answers["features"]
-    return answers["scores"], maps.reshape(len(maps), -1, maps.shape[-1]).mean(1)
+    maps = activations["features"]
+    return activations["scores"], maps.reshape(len(maps), -1, maps.shape[-1]).mean(1)

@@ -1,4 +1,4 @@
-"""Gradient ascent on images until a score is high: class images, inversion and dreams all use it."""
+"""Gradient ascent on images: the optimization loop behind maximize, invert and dream, and its result."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from PIL import Image
 from ...inputs.resize import resample
 from ...plots.primitives import BETWEEN, DPI, MARGIN, display_images, grid_columns, pixel_figure, place_image
 from ...plots.style import CLASSES
+from ...support.checks import check_integer
 from ...support.display import FigureResult
 from ...support.files import save_image
 from ...support.text import format_number
@@ -27,8 +28,8 @@ from .recipes import OPTIMIZERS, SynthesisRecipe, find_recipe
 from .transforms import sample_matrices, warp
 
 REDIRECTED_STEPS = 16  # first steps, with redirected ReLU gradients where a unit is inactive (Olah et al. 2017)
-SIDE = 224  # pixels, where the model takes any size
-ROWS = 64  # images decoded at once
+DEFAULT_SIDE = 224  # pixels, for models that take any size
+DECODE_BATCH = 64  # images that are decoded at once
 
 
 def synthesize(
@@ -50,9 +51,9 @@ def synthesize(
     batch_size: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> Synthesis:
-    """Change images until their `Score` is high: one or more for each target.
+    """Synthesize images that maximize a `Score`, by gradient ascent.
 
-    Copy k of every target starts from the same noise and gets the same random transforms, alone or among others.
+    Copy k of every target starts from the same noise and gets the same random transforms, whatever the other targets.
 
     Args:
         model: any Keras model, or a `Lens` of one.
@@ -67,7 +68,7 @@ def synthesize(
         seed: random seed of noise and transforms.
         bounds: input values of the model for black and white.
         keep: step counts after which intermediate images are stored.
-        until: stop changing an image when its score reaches this value.
+        until: score at which an image is no longer changed.
         titles: one title for each target.
         others: {name: array} for the other inputs of the model.
         batch_size: images that go through the model at once; by default as many as memory allows.
@@ -90,21 +91,23 @@ def synthesize(
         batch_size=batch_size,
     )
     check_ascent(ascent, keep, titles)
-    course, redirected = run_ascent(ascent, seed, keep, on_progress)
-    images = ascent.images(course.state["z"])
-    measured = ascent.measure(images)
-    inactive = redirected & (measured["force"] == 0)
+    trajectory, redirected = run_ascent(ascent, seed, keep, on_progress)
+    images = ascent.decode(trajectory.state["z"])
+    measures = ascent.measure(images)
+    inactive = redirected & (measures["force"] == 0)
     if inactive.any():
         count = f"{inactive.sum()} of {len(images)} images"
-        warnings.warn(f"{count} had zero gradient at every step: the unit never became active", stacklevel=2)
-    snapshots = np.stack([ascent.images(z) for z in course.snapshots]) if len(keep) else None
+        warnings.warn(
+            f"{count} had zero gradient at the start and at the end: the unit never became active", stacklevel=2
+        )
+    snapshots = np.stack([ascent.decode(z) for z in trajectory.snapshots]) if len(keep) else None
     return Synthesis(
         images=images,
-        scores=measured["score"],
+        scores=measures["score"],
         score=str(ascent.score),
         names=ascent.image_names(titles),
         recipe=ascent.recipe,
-        curves=course.history,
+        curves=trajectory.history,
         snapshots=snapshots,
         snapshot_steps=tuple(keep),
         metadata={"redirected": redirected, "off": inactive},
@@ -113,7 +116,7 @@ def synthesize(
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class GradientAscent:
-    """A score to maximize, the images that it starts from, and the recipe."""
+    """The settings of a synthesis, and the steps that run on the device."""
 
     network: object
     base_score: Score
@@ -135,7 +138,7 @@ class GradientAscent:
 
     @property
     def score(self):
-        """The score with a row for each copy."""
+        """The score with its feeds repeated for each copy, and the layer of ``diversity`` among its layers."""
         feeds = tuple(np.repeat(feed, self.copies, 0) if len(feed) > 1 else feed for feed in self.base_score.feeds)
         layers = self.base_score.layers + ((self.diversity[0],) if self.diversity else ())
         return replace(self.base_score, feeds=feeds, layers=tuple(dict.fromkeys(layers)))
@@ -146,7 +149,7 @@ class GradientAscent:
         default = self.network.shape if self.start is None else self.start.shape[1:]
         sides = (self.requested_size,) * 2 if isinstance(self.requested_size, int) else self.requested_size
         size = default if sides is None else (*sides, default[-1])
-        return tuple(side or SIDE for side in size)
+        return tuple(side or DEFAULT_SIDE for side in size)
 
     def initialize(self, seed):
         """The initial parameters of the images."""
@@ -165,10 +168,11 @@ class GradientAscent:
             inputs["warp"] = matrices if self.targets == 1 else np.tile(matrices, (1, self.targets, 1, 1))
         return inputs
 
-    def images(self, z):
-        """The images of parameters ``z``, as pixels 0..255."""
+    def decode(self, z):
+        """Decode parameters ``z`` to images, pixels 0..255."""
         parts = [
-            self.recipe.params.decode(ops.convert_to_tensor(z[i : i + ROWS]), self.size) for i in range(0, len(z), ROWS)
+            self.recipe.params.decode(ops.convert_to_tensor(z[i : i + DECODE_BATCH]), self.size)
+            for i in range(0, len(z), DECODE_BATCH)
         ]
         return np.concatenate([ops.convert_to_numpy(part) for part in parts])
 
@@ -203,9 +207,9 @@ class GradientAscent:
     def measure(self, images):
         """The score of each image without transforms, and the L1 norm of its gradient (``force``)."""
 
-        def step(look, state, now, given):
-            run = look(from_pixel_range(state["x"], self.bounds))
-            score = look.score(run)
+        def step(forward, state, inputs, constants):
+            run = forward(from_pixel_range(state["x"], self.bounds))
+            score = forward.score(run)
             return state, {"score": score, "force": sum_per_image(ops.abs(run.gradient(score)))}
 
         loop = Loop(("read", self.size, self.bounds), step, self.score, ("score", "force"))
@@ -229,34 +233,33 @@ class GradientAscent:
             constants["until"] = np.full(1, self.until, np.float32)
         return constants
 
-    def step(self, look, state, now, given):
+    def step(self, forward, state, inputs, constants):
         """One step: decode, transform, score, update, regularize."""
         recipe, z = self.recipe, state["z"]
         image = recipe.params.decode(z, self.size)
-        transformed = warp(image, now["warp"], recipe.fill, recipe.on_grid) if recipe.transforms else image
-        run = look(from_pixel_range(transformed, self.bounds))
-        score = objective = look.score(run)
+        transformed = warp(image, inputs["warp"], recipe.fill, recipe.on_grid) if recipe.transforms else image
+        run = forward(from_pixel_range(transformed, self.bounds))
+        score = objective = forward.score(run)
         for weight, prior in recipe.priors:
             objective = objective - weight * prior.of({INPUT: image}, *prior.feeds)
         if self.diversity:
-            similarity = gram_similarity(run[self.diversity[0]], given["target"])
-            objective = objective - 0.5 * given["diversity"] * similarity
+            similarity = gram_similarity(run[self.diversity[0]], constants["target"])
+            objective = objective - 0.5 * constants["diversity"] * similarity
         g = run.gradient(objective, z)
         memory = {name: tensor for name, tensor in state.items() if name != "z"}
-        updated, memory = OPTIMIZERS[recipe.optimizer].update(z, g, memory, per_image(now["rate"], z))
+        updated, memory = OPTIMIZERS[recipe.optimizer].update(z, g, memory, per_image(inputs["rate"], z))
         for regularizer in recipe.regularizers:
-            due = ops.equal((now["k"] + 1) % regularizer.every, 0)
+            due = ops.equal((inputs["k"] + 1) % regularizer.every, 0)
             updated = ops.where(per_image(due, z), regularizer.apply(updated, g), updated)
         if self.until is not None:
-            updated = ops.where(per_image(score >= given["until"], z), z, updated)
+            updated = ops.where(per_image(score >= constants["until"], z), z, updated)
         return {"z": updated, **memory}, {"score": score, "force": sum_per_image(ops.abs(g))}
 
 
 def check_ascent(ascent, keep, titles):
     """Check that the arguments fit each other."""
     steps, rows = ascent.recipe.steps, ascent.targets
-    if not (isinstance(ascent.copies, int | np.integer) and ascent.copies > 0):
-        raise ValueError(f"`copies` should be an integer of at least 1. Received: {ascent.copies!r}")
+    check_integer(copies=ascent.copies)
     if ascent.start is not None and (np.ndim(ascent.start) != 4 or ascent.start.shape[1:] != ascent.size):
         shape = np.shape(ascent.start)
         raise ValueError(f"`start` should be images (N, H, W, C) of {ascent.size} pixels. Received: shape {shape}")
@@ -274,51 +277,56 @@ def check_ascent(ascent, keep, titles):
         node.name for node in ascent.network.subgraph(ascent.score.layers).inputs if node.name != ascent.network.input
     ]
     if set(needed) - set(ascent.others):
-        given = ", ".join(ascent.others) or "none"
-        raise ValueError(f"`others` should have values for the other inputs, {', '.join(needed)}. Received: {given}")
+        received = ", ".join(ascent.others) or "none"
+        raise ValueError(f"`others` should have values for the other inputs, {', '.join(needed)}. Received: {received}")
 
 
 def run_ascent(ascent, seed, keep, on_progress):
-    """(`Trajectory` of all steps, which images had no gradient at first and took redirected ones)."""
+    """(`Trajectory` of all steps, whether each image had no gradient at first).
+
+    Images without gradient take their first steps with redirected ReLU gradients.
+    """
     steps, z = ascent.recipe.steps, ascent.initialize(seed)
-    now = {**ascent.step_inputs(seed), "k": np.arange(steps, dtype=np.int32)[:, None]}
+    inputs = {**ascent.step_inputs(seed), "k": np.arange(steps, dtype=np.int32)[:, None]}
     state = {"z": z, **initial_memory(ascent.recipe, z)}
     history = {name: np.zeros((steps, len(z)), np.float32) for name in ascent.loop().reports}
     snapshots = {k: z.copy() for k in keep}
-    off = ascent.measure(ascent.images(z))["force"] == 0
-    if ascent.diversity:  # the score of a copy depends on the others
-        off = np.repeat(off.reshape(-1, ascent.copies).any(1), ascent.copies)
+    redirected = ascent.measure(ascent.decode(z))["force"] == 0
+    if ascent.diversity:  # the copies of a target run in one chunk, as their objective depends on each other
+        redirected = np.repeat(redirected.reshape(-1, ascent.copies).any(1), ascent.copies)
     phases = (
-        (None, ~off, 0, steps),
-        ("redirected", off, 0, min(REDIRECTED_STEPS, steps)),
-        (None, off, REDIRECTED_STEPS, steps),
+        (None, ~redirected, 0, steps),
+        ("redirected", redirected, 0, min(REDIRECTED_STEPS, steps)),
+        (None, redirected, REDIRECTED_STEPS, steps),
     )
-    done = 0
+    steps_done = 0
     for rule, rows, first, last in phases:
         if not rows.any() or first >= last:
             continue
-        part_progress = on_progress and (
-            lambda part_done, total, what, done=done: on_progress(done + part_done, steps * len(z), what)
+        phase_progress = on_progress and (
+            lambda phase_done, total, what, steps_done=steps_done: on_progress(
+                steps_done + phase_done, steps * len(z), what
+            )
         )
-        part = {name: array[first:last] for name, array in now.items()}
-        marks = sorted({k for k in keep if first < k <= last})
-        course = ascent.iterate(
+        phase_inputs = {name: array[first:last] for name, array in inputs.items()}
+        phase_keep = sorted({k for k in keep if first < k <= last})
+        trajectory = ascent.iterate(
             ascent.loop(rule),
             state,
-            part,
+            phase_inputs,
             ascent.constants,
             rows=rows,
-            keep=[k - first for k in marks],
-            on_progress=part_progress,
+            keep=[k - first for k in phase_keep],
+            on_progress=phase_progress,
         )
-        for name, array in course.state.items():
+        for name, array in trajectory.state.items():
             state[name][rows] = array
-        for name, array in course.history.items():
+        for name, array in trajectory.history.items():
             history[name][first:last, rows] = array
-        for k, snapshot in zip(marks, course.snapshots, strict=True):
+        for k, snapshot in zip(phase_keep, trajectory.snapshots, strict=True):
             snapshots[k][rows] = snapshot["z"]
-        done += rows.sum() * (last - first)
-    return Trajectory(state, history, [snapshots[k] for k in keep]), off
+        steps_done += rows.sum() * (last - first)
+    return Trajectory(state, history, [snapshots[k] for k in keep]), redirected
 
 
 def initial_memory(recipe, z):
@@ -359,10 +367,10 @@ class Synthesis(FigureResult):
         names: names of the images.
         recipe: the `SynthesisRecipe` that was used.
         curves: {name: (steps, N)}; "score" is the score of the transformed image at each step.
-        snapshots: (times, N, H, W, C), images after ``snapshot_steps``; None where none were kept.
+        snapshots: (snapshots, N, H, W, C), images after ``snapshot_steps``; None without ``keep``.
         snapshot_steps: step counts of the snapshots.
-        metadata: arrays with a row for each image: "redirected" (no gradient at first), "off" (never any), and
-            what the method adds.
+        metadata: arrays with a row for each image: "redirected" (no gradient at first), "off" (none at the end
+            either: never active), and what the method adds.
     """
 
     images: np.ndarray
@@ -382,17 +390,15 @@ class Synthesis(FigureResult):
         count = f"{len(self)} images that maximize" if len(self) > 1 else "1 image that maximizes"
         return f"{count} {self.score}"
 
-    def __repr__(self):
-        return f"Synthesis({self.score}, {len(self)} images, {len(self.curves['score'])} steps)"
-
     @property
     def history(self):
         """A DataFrame with a row for each step of each image: image, step, score."""
         import pandas as pd
 
         steps, count = self.curves["score"].shape
-        names, numbers = np.repeat(np.array(self.names, object), steps), np.tile(np.arange(steps), count)
-        return pd.DataFrame({"image": names, "step": numbers, "score": self.curves["score"].T.ravel()})
+        names = np.repeat(np.array(self.names, object), steps)
+        step_numbers = np.tile(np.arange(steps), count)
+        return pd.DataFrame({"image": names, "step": step_numbers, "score": self.curves["score"].T.ravel()})
 
     @property
     def table(self):
@@ -417,13 +423,20 @@ class Synthesis(FigureResult):
         """A row for each image: its snapshots, and its score at all steps."""
         if self.snapshots is None:
             raise ValueError(
-                "`keep` should have been passed to the function that made these images: the step counts whose "
-                "images are kept"
+                "`keep` should be passed to the function that makes the images: the step counts after which "
+                "intermediate images are stored"
             )
         return draw_steps(self)
 
     def save_images(self, out):
-        """Save each image as a numbered PNG file in the folder ``out``; the paths."""
+        """Save each image as a numbered PNG file.
+
+        Args:
+            out: folder for the files.
+
+        Returns:
+            The paths.
+        """
         os.makedirs(out, exist_ok=True)
         return [save_image(image, os.path.join(out, f"{i:04d}.png")) for i, image in enumerate(self.images)]
 
@@ -436,14 +449,14 @@ AXIS_WIDTH = 40  # pixels left of a curve for its numbers
 
 
 def draw_sheet(result, columns=None):
-    """All images in rows, each under its name and score, next to the image that it started from if there was one."""
+    """All images in rows, each under its name and score, next to its initial image if that was given."""
     images, titles = result.images, [result.title(i) for i in range(len(result))]
-    began = result.metadata.get("began")
-    if began is not None:
-        images = np.stack([began, images], 1).reshape(-1, *images.shape[1:])
-        titles = [title for pair in zip(["started from"] * len(titles), titles, strict=True) for title in pair]
+    initial_images = result.metadata.get("began")
+    if initial_images is not None:
+        images = np.stack([initial_images, images], 1).reshape(-1, *images.shape[1:])
+        titles = [title for pair in zip(["initial image"] * len(titles), titles, strict=True) for title in pair]
     images = GRAY + contrast_factor(result) * (images - GRAY)
-    columns = columns or (full_rows(len(images)) if began is None else min(2 * full_rows(len(result)), 6))
+    columns = columns or (full_rows(len(images)) if initial_images is None else min(2 * full_rows(len(result)), 6))
     shape = tile_shape(images, columns)
     titles = drop_common_layer(titles, shape[1])
     figure, top = pixel_figure(*tiles_extent(len(images), columns, shape), str(result), synthesis_caption(result))
@@ -453,21 +466,19 @@ def draw_sheet(result, columns=None):
 
 def draw_steps(result):
     """A row for each image: its snapshots, and its score at all steps."""
-    marks = [*result.snapshot_steps, len(result.curves["score"])]
-    frames = (
-        np.concatenate([result.snapshots, result.images[None]])
-        if result.snapshot_steps[-1] != marks[-1]
-        else result.snapshots
-    )
+    frames, frame_steps = result.snapshots, [*result.snapshot_steps]
+    last_step = len(result.curves["score"])
+    if frame_steps[-1] != last_step:
+        frames = np.concatenate([frames, result.images[None]])
+        frame_steps.append(last_step)
     frames = GRAY + contrast_factor(result) * (frames - GRAY)
-    marks = marks[: len(frames)]
     columns = len(frames) + 1
     shape = tile_shape(result.images, columns)
     figure, top = pixel_figure(
         *tiles_extent(len(result) * columns, columns, shape), str(result), synthesis_caption(result)
     )
     for i, name in enumerate(result.names):
-        titles = [f"{'' if k else name} step {mark}".strip() for k, mark in enumerate(marks)]
+        titles = [f"{'' if k else name} step {step}".strip() for k, step in enumerate(frame_steps)]
         left = draw_tiles(figure, frames[:, i], titles, columns, shape, top)
         draw_score_curve(figure, result, i, left, top + TITLE_HEIGHT, shape)
         top += shape[0] + TITLE_HEIGHT + BETWEEN
@@ -478,50 +489,50 @@ def contrast_factor(result):
     """Factor that raises the contrast of images that would look gray; 1 for those that started from an image."""
     if "probability" in result.metadata or "began" in result.metadata:
         return 1.0
-    far = float(np.percentile(np.abs(result.images - GRAY), 99.5))
-    return CLEAR_CONTRAST / far if 0 < far < MIN_CONTRAST else 1.0
+    distance = float(np.percentile(np.abs(result.images - GRAY), 99.5))
+    return CLEAR_CONTRAST / distance if 0 < distance < MIN_CONTRAST else 1.0
 
 
 def draw_score_curve(figure, result, i, left, top, shape):
     """The scores of an image over the steps, at (left, top) pixels of a figure."""
-    wide, high = (round(side * DPI) for side in figure.get_size_inches())
+    figure_width, figure_height = (round(side * DPI) for side in figure.get_size_inches())
     height, width = shape
     box = (
         left + AXIS_WIDTH,
-        high - top - height + AXIS_WIDTH / 2,
+        figure_height - top - height + AXIS_WIDTH / 2,
         max(width - AXIS_WIDTH, AXIS_WIDTH),
         max(height - AXIS_WIDTH / 2, AXIS_WIDTH / 2),
     )
-    axis = figure.add_axes((box[0] / wide, box[1] / high, box[2] / wide, box[3] / high))
+    axis = figure.add_axes(
+        (box[0] / figure_width, box[1] / figure_height, box[2] / figure_width, box[3] / figure_height)
+    )
     axis.plot(
         np.arange(1, len(result.curves["score"]) + 1), result.curves["score"][:, i], color=CLASSES[0], linewidth=1.2
     )
     axis.spines[["top", "right"]].set_visible(False)
     axis.tick_params(labelsize=7, pad=1)
-    axis.set_title(f"score, final value {result.scores[i]:.3g}", fontsize=7.5, loc="left", pad=3)
+    axis.set_title(f"score, final image {result.scores[i]:.3g}", fontsize=7.5, loc="left", pad=3)
 
 
 def draw_tiles(figure, images, titles, columns, shape, top):
     """Draw images under their titles, row by row from ``top``; the left edge of the next tile in the first row."""
     height, width = shape
-    shown, _ = display_images(np.clip(images, 0, 255)) if images.shape[-1] in (1, 3) else display_images(images)
-    for i, image in enumerate(shown):
+    tiles, _ = display_images(np.clip(images, 0, 255)) if images.shape[-1] in (1, 3) else display_images(images)
+    for i, image in enumerate(tiles):
         left = MARGIN + i % columns * (width + BETWEEN)
         row = top + i // columns * (height + TITLE_HEIGHT + BETWEEN) + TITLE_HEIGHT
-        axis = place_image(
-            figure, resample(image, shape, Image.Resampling.BOX), left, row
-        )  # pixels repeated, or averaged
+        resized = resample(image, shape, Image.Resampling.BOX)  # BOX repeats pixels, or averages them
+        axis = place_image(figure, resized, left, row)
         axis.set_title(shorten_title(titles[i], width), fontsize=7.5, loc="left", pad=3)
     return MARGIN + len(images) * (width + BETWEEN)
 
 
 def full_rows(count):
-    """Number of columns: close to a good shape, and without a row that is half empty where possible."""
-    wanted = grid_columns(count, 1.2)
-    near = [
-        columns for columns in range(max(wanted - 2, min(3, count)), min(wanted + 3, count) + 1) if count % columns == 0
-    ]
-    return min(near, key=lambda columns: abs(columns - wanted)) if near else wanted
+    """Number of columns of a nearly square grid, if possible one whose last row is full."""
+    preferred = grid_columns(count, 1.2)
+    candidates = range(max(preferred - 2, min(3, count)), min(preferred + 3, count) + 1)
+    divisors = [columns for columns in candidates if count % columns == 0]
+    return min(divisors, key=lambda columns: abs(columns - preferred)) if divisors else preferred
 
 
 def tiles_extent(count, columns, shape):
@@ -540,29 +551,29 @@ def tile_shape(images, columns):
 
 def drop_common_layer(titles, width):
     """Titles without the layer that they all share, where tiles are too narrow for it."""
-    begins = {title.rpartition(":")[0] for title in titles}
-    if len(begins) > 1 or max(map(len, titles)) * LETTER_WIDTH < width:
+    layers = {title.rpartition(":")[0] for title in titles}
+    if len(layers) > 1 or max(map(len, titles)) * LETTER_WIDTH < width:
         return titles
     return [title.rpartition(":")[2] for title in titles]
 
 
 def shorten_title(text, width):
     """A title no longer than its tile: the beginning of long names is cut off."""
-    most = max(int(width / LETTER_WIDTH), 6)
-    if len(text) <= most:
+    max_length = max(int(width / LETTER_WIDTH), 6)
+    if len(text) <= max_length:
         return text
-    return "…" + text[-(most - 1) :]
+    return "…" + text[-(max_length - 1) :]
 
 
 def synthesis_caption(result):
     """The recipe, the number of steps, and which images had no gradient."""
     notes = [result.recipe.description, f"{len(result.curves['score'])} steps"]
-    off, helped = result.metadata.get("off"), result.metadata.get("redirected")
-    if helped is not None and helped.any():
-        notes.append(f"{helped.sum()} started without gradient and recovered")
-    if off is not None and off.any():
-        notes.append(f"{off.sum()} never had a gradient")
-    stretch = contrast_factor(result)
-    shown = "pixels 0 to 255, contrast unchanged" if stretch == 1 else f"contrast raised {stretch:.3g} times about gray"
+    inactive, redirected = result.metadata.get("off"), result.metadata.get("redirected")
+    if redirected is not None and redirected.any():
+        notes.append(f"{redirected.sum()} had no gradient at first")
+    if inactive is not None and inactive.any():
+        notes.append(f"{inactive.sum()} never became active")
+    factor = contrast_factor(result)
+    contrast = "contrast as synthesized" if factor == 1 else f"contrast raised {factor:.3g} times"
     number = "probability" if "probability" in result.metadata else "score"
-    return "; ".join(notes) + f". Above each image its {number}; {shown}."
+    return "; ".join(notes) + f". The {number} is above each image; {contrast}."

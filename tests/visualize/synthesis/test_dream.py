@@ -56,18 +56,18 @@ def test_the_score_rises_within_each_octave(model, images, octaves, how, rng):
 
 
 @pytest.mark.parametrize("count", [1, 4])
-def test_without_a_rate_the_image_comes_back_through_all_octaves(model, images, count):
+def test_zero_learning_rate_keeps_the_image_through_all_octaves(model, images, count):
     found = dream(model, images, "top", recipe=replace(RECIPES["dream"], learning_rate=0.0), octaves=count)
     np.testing.assert_allclose(found.images, images, atol=1e-4)
 
 
-def test_one_octave_is_one_climb(model, images):
+def test_one_octave_is_one_synthesize(model, images):
     found = dream(model, images, "conv", recipe=STILL, octaves=1)
     expected = synthesize(model, energy("conv"), recipe=STILL, start=images)
     np.testing.assert_array_equal(found.images, expected.images)
 
 
-def test_detail_is_handed_up(model, images, octaves):
+def test_detail_is_passed_to_the_next_octave(model, images, octaves):
     """Each octave begins with the image of its size and what was added to the smaller one."""
     dream(model, images, "top", recipe=STILL, octaves=2)
     small, large = octaves
@@ -76,12 +76,12 @@ def test_detail_is_handed_up(model, images, octaves):
     np.testing.assert_allclose(large.images, again.images, atol=1e-2)
 
 
-def test_the_first_step_moves_pixels_by_the_rate_on_average(model, images):
+def test_the_first_step_changes_pixels_by_the_learning_rate_on_average(model, images):
     found = dream(model, images, "top", recipe=replace(STILL, steps=1), octaves=1)
     np.testing.assert_allclose(np.abs(found.images - images).mean((1, 2, 3)), 1.5, rtol=1e-3)
 
 
-def test_a_guide_is_what_is_matched(model, images):
+def test_a_dream_approaches_its_guide(model, images):
     guide = np.full(SIZE, 20.0, np.float32)
     guide[:, 3:] = 230
     code = read_activations(lens(model), Pictures(guide[None], ("guide",)), ["top"])["top"]
@@ -102,7 +102,7 @@ def test_a_photo_may_be_of_any_size(model, tmp_path, rng):
     assert found.images.shape == (2, 20, 30, 3)
     assert dream(model, paths[0], "top", octaves=1, recipe=STILL, steps=2).images.shape == (1, *SIZE)
     Image.fromarray(rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(tmp_path / "2.png")
-    with pytest.raises(ValueError, match="`images` should have one form"):
+    with pytest.raises(ValueError, match="`images` should have the same shape"):
         dream(model, sorted(tmp_path.glob("*.png")), "top", size=30)
 
 
@@ -113,7 +113,7 @@ def test_pyramid_ends_with_the_image_itself(images):
     np.testing.assert_allclose(pyramid(images, 2, 2.0)[0], images.reshape(2, 12, 2, 10, 2, 3).mean((2, 4)), rtol=1e-5)
 
 
-def test_closer_is_about_the_middle(rng):
+def test_zoom_in_is_about_the_center(rng):
     image = ndimage.gaussian_filter(rng.uniform(0, 255, (40, 33, 3)), (3, 3, 0)).astype(np.float32)
     found, middle = zoom_in(image[None], 1.25)[0], (np.array(image.shape[:2]) - 1) / 2
     for plane, own in zip(np.moveaxis(found, 2, 0), np.moveaxis(image, 2, 0), strict=True):
@@ -121,7 +121,7 @@ def test_closer_is_about_the_middle(rng):
         np.testing.assert_allclose(plane, expected, atol=0.5)
 
 
-def test_a_flight_goes_on_where_it_was(model, images, tmp_path):
+def test_dream_frames_continue_from_the_last_existing_frame(model, images, tmp_path):
     how = {"layer": "top", "octaves": 2, "recipe": STILL, "steps": 2, "zoom": 1.1}
     told = []
     paths = dream_frames(
@@ -144,7 +144,7 @@ def test_a_flight_goes_on_where_it_was(model, images, tmp_path):
     assert dream_frames(model, images[0], tmp_path / "part", 4, **how) == resumed
 
 
-def test_the_model_is_left_as_it_was(model, images):
+def test_the_model_is_unchanged(model, images):
     before = snapshot(model, np.zeros((1, *SIZE), np.float32))
 
     def stop(done, total, what):

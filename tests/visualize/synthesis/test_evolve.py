@@ -34,7 +34,7 @@ def by_hand(kinds, colors):
 
 @pytest.mark.parametrize("colors", [1, 3], ids=["gray", "hue, lightness, saturation"])
 @pytest.mark.parametrize("kinds", [(0, 1, 2), (2, 3, 0), (3, 0, 1), (1, 2, 3)], ids=str)
-def test_a_network_is_drawn_as_its_formula_says(kinds, colors):
+def test_a_cppn_renders_its_formula(kinds, colors):
     height, width = 5, 7
     found = cppn.render_cppns(by_hand(kinds, colors), (height, width, colors))[0]
     for row, column in np.ndindex(height, width):
@@ -48,7 +48,7 @@ def test_a_network_is_drawn_as_its_formula_says(kinds, colors):
         np.testing.assert_allclose(found[row, column], 255 * np.array(expected), atol=0.51)
 
 
-def test_children_stay_networks(rng):
+def test_children_are_valid_cppns(rng):
     networks = cppn.random_cppns(rng, 20, (8, 8, 3))
     for _ in range(30):
         networks = cppn.mutate_cppns(rng, networks)
@@ -56,7 +56,7 @@ def test_children_stay_networks(rng):
     assert not np.triu(weights).any(), "a node reads only what stands before it"
     assert not weights[:, :HIDDEN].any(), "inputs read nothing"
     assert not weights[:, :, OUT:].any(), "nobody reads an output"
-    assert np.abs(weights).max() <= cppn.SPAN
+    assert np.abs(weights).max() <= cppn.MAX_WEIGHT
     assert len(np.unique(cppn.render_cppns(networks, (8, 8, 3)).reshape(20, -1), axis=0)) > 10
 
 
@@ -78,7 +78,7 @@ def linear(channels=1, classes=4, scale=0.02, seed=3):
 
 @pytest.mark.parametrize("encoding", ["direct", "cppn"])
 @pytest.mark.parametrize("channels", [1, 3], ids=["gray", "color"])
-def test_a_linear_model_is_sure_of_every_class(encoding, channels):
+def test_every_class_of_a_linear_model_is_fooled(encoding, channels):
     model, kernel = linear(channels)
     found = evolve(model, encoding=encoding, population=32, generations=400)
     assert (found.probabilities > 0.99).all(), str(found)
@@ -95,14 +95,14 @@ def few(model, **options):
 
 
 @pytest.mark.parametrize("options", [{}, {"batch_size": 1}, {"batch_size": 5}], ids=["again", "batch 1", "batch 5"])
-def test_a_seed_settles_it_whatever_the_batch(options):
+def test_the_result_depends_on_the_seed_and_not_on_the_batch_size(options):
     model, _ = linear()
     first, second, other = few(model), few(model, **options), few(model, seed=1)
     np.testing.assert_array_equal(first.images, second.images)
     assert (first.images != other.images).any()
 
 
-def test_it_goes_on_from_an_earlier_result():
+def test_evolution_continues_from_an_earlier_result():
     model, _ = linear()
     first = few(model)
     second = few(model, start=first)
@@ -112,7 +112,7 @@ def test_it_goes_on_from_an_earlier_result():
         few(model, start=first, classes=[1, 2])
 
 
-def test_an_interruption_returns_what_there_is():
+def test_an_interrupt_returns_the_images_so_far():
     model, _ = linear()
 
     def stop(done, total, what):
@@ -126,7 +126,7 @@ def test_an_interruption_returns_what_there_is():
         few(model, on_progress=lambda done, total, what: (_ for _ in ()).throw(RuntimeError))
 
 
-def test_classes_are_asked_by_name():
+def test_classes_by_name():
     model, _ = linear()
     one, other = few(model, classes=["d", "b"], class_names=list("abcd")), few(model, classes=[3, 1])
     np.testing.assert_array_equal(one.images, other.images)
@@ -134,7 +134,7 @@ def test_classes_are_asked_by_name():
     assert other.table.label.tolist() == ["class 3", "class 1"]
 
 
-def test_a_model_with_its_own_bounds_enters_by_preprocess():
+def test_preprocess_of_the_lens_is_applied():
     model, kernel = linear(scale=1.0)
     asked = lens(model, preprocess=lambda pixels: pixels / 127.5 - 1)
     found = few(asked, classes=[2, 0])
@@ -154,12 +154,12 @@ def test_a_model_with_its_own_bounds_enters_by_preprocess():
     ],
     ids=lambda given: given if isinstance(given, str) else next(iter(given)),
 )
-def test_what_is_wrong_is_said(options, said):
+def test_invalid_arguments_raise(options, said):
     with pytest.raises(ValueError, match=said):
         few(linear()[0], **options)
 
 
-def test_the_model_is_untouched():
+def test_the_model_is_unchanged():
     model = build_model(list_models("tiny*")[0])
     before = [np.array(weight) for weight in model.get_weights()]
     found = evolve(model, population=4, generations=2)
@@ -171,7 +171,7 @@ def test_the_model_is_untouched():
 
 
 @pytest.mark.nightly
-def test_the_shipped_network_is_sure_of_patterns_in_all_ten_classes():
+def test_the_shipped_network_is_fooled_in_all_ten_classes():
     model = build_model("resnet20", weights="cifar10")
     found = evolve(model, population=32, generations=300)
     assert (found.probabilities > 0.99).all(), str(found)

@@ -30,7 +30,7 @@ def photos():
     return tf.image.resize(coarse, SIZE[:2], "bicubic").numpy().clip(0, 255)
 
 
-def test_the_pixels_themselves_are_recovered(model, photos):
+def test_inverting_the_input_recovers_the_pixels(model, photos):
     image = photos[:1]
     found = invert(model, image, "input", recipe=straight("plain", 40, 0.25 * np.square(image).sum(), params=NOISY))
     np.testing.assert_allclose(found.reconstructions[0, :, 0], image, atol=1e-2)
@@ -50,7 +50,7 @@ def test_an_invertible_linear_network_is_inverted(photos, rng):
         np.testing.assert_allclose(copy, photos[0], atol=1e-3 * 255)
 
 
-def test_errors_are_those_of_the_formula_and_fall(model, photos):
+def test_errors_match_the_formula_and_decrease(model, photos):
     found = invert(model, photos, ["conv", "top"], copies=2, steps=200)
     for i, layer in enumerate(("conv", "top")):
         inner = keras.Model(model.input, model.get_layer(layer).output)
@@ -63,14 +63,14 @@ def test_errors_are_those_of_the_formula_and_fall(model, photos):
         assert (found.error_curves[i][-1] < found.error_curves[i][0] / 3).all()
 
 
-def test_copies_of_a_code_are_apart_in_pixels(model, photos):
+def test_copies_with_the_same_activations_differ_in_pixels(model, photos):
     table = invert(model, photos[:2], "top", copies=3, recipe=CLOSE).table
     assert len(table) == 6
     assert table["error"].max() < 0.05
     assert table["diversity"].min() > 10
 
 
-def test_table_says_how_far_apart_copies_are(model, photos):
+def test_table_has_the_diversity_of_copies(model, photos):
     found = invert(model, photos[:1], ["conv", "logits"], copies=3, steps=5)
     table = found.table
     assert table[["layer", "image", "copy"]].values.tolist() == [
@@ -105,7 +105,7 @@ def test_priors_are_those_of_the_paper(depth, rough, rng):
     assert recipe.steps == 400
 
 
-def test_layers_are_the_ends_of_stages():
+def test_default_layers_are_the_last_of_each_stage():
     asked = lens(build_model("tiny_vgg"))
     layers = default_layers(asked)
     assert layers[-1] == "logits"
@@ -132,7 +132,7 @@ def test_other_bounds(model, photos):
     np.testing.assert_allclose(found.reconstructions, expected.reconstructions, atol=0.2)
 
 
-def test_other_inputs_are_given_to_copies_too(photos, rng):
+def test_copies_get_the_other_inputs_too(photos, rng):
     x, age = keras.Input(SIZE, name="photo"), keras.Input((4,), name="age")
     model = keras.Model([x, age], layers.Dense(6, name="both")(layers.Concatenate()([layers.Flatten()(x), age])))
     given = {"photo": photos, "age": rng.normal(0, 1, (3, 4)).astype(np.float32)}
@@ -141,7 +141,7 @@ def test_other_inputs_are_given_to_copies_too(photos, rng):
     assert found.errors.max() < 0.05
 
 
-def test_tell_hears_all_layers_and_the_model_is_left_as_it_was(model, photos):
+def test_on_progress_reports_all_layers_and_the_model_is_unchanged(model, photos):
     before, told = snapshot(model, photos), []
     invert(
         model, photos[:1], ["conv", "top"], steps=4, on_progress=lambda done, total, what: told.append((done, total))
@@ -152,15 +152,15 @@ def test_tell_hears_all_layers_and_the_model_is_left_as_it_was(model, photos):
     equal(snapshot(model, photos), before)
 
 
-def test_drawn_and_saved(model, photos, tmp_path):
+def test_plot_and_save(model, photos, tmp_path):
     found = invert(model, photos[:2], ["conv", "logits"], copies=2, steps=3)
     found.save(tmp_path / "inverted.png")
     assert (tmp_path / "inverted.png").stat().st_size > 1000
-    assert str(found) == "2 images from conv, logits"
+    assert str(found) == "2 images inverted from conv, logits"
 
 
 @pytest.mark.nightly
-def test_what_is_deep_keeps_less(squeezenet, shared):
+def test_deeper_layers_reconstruct_less(squeezenet, shared):
     photo = sorted(shared("data", "imagenet_sample").glob("*.jpg"))[10]
     table = invert(squeezenet, [photo], ["stage1", "stage4"], steps=40).table
     assert table["psnr"][0] > table["psnr"][1] + 1

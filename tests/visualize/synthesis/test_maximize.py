@@ -51,7 +51,7 @@ ASKED = {  # what maximize is asked -> the score that it climbs, and what its pi
 
 
 @pytest.mark.parametrize("case", ASKED)
-def test_it_is_a_climb_of_that_score(case, model):
+def test_maximize_synthesizes_the_expected_score(case, model):
     asked, score, names = ASKED[case]
     labels = {"class_names": ["plane", "car", "bird", "cat", "deer"]} if case == "classes" else {}
     found, expected = (
@@ -63,12 +63,12 @@ def test_it_is_a_climb_of_that_score(case, model):
     assert (found.scores > found.curves["score"][0]).all()
 
 
-def test_copies_are_named_one_by_one(model):
+def test_copies_have_numbered_names(model):
     found = maximize(model, "top", [0, 2], copies=2, recipe=QUICK)
     assert found.names == ("top:0, 1", "top:0, 2", "top:2, 1", "top:2, 2")
 
 
-def test_a_class_of_a_linear_network_is_its_weights():
+def test_a_class_image_of_a_linear_network_is_its_weights():
     model = linear(4)
     found = maximize(model, classes=[1, 3], recipe=straight("unit", 1, 50.0)).images - GRAY
     for image, k in zip(found, (1, 3), strict=True):
@@ -92,7 +92,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_what_is_wrong_is_said(case, model):
+def test_invalid_arguments_raise(case, model):
     how, said = WRONG[case]
     before = snapshot(model, np.zeros((1, *SIZE), np.float32))
     with pytest.raises(ValueError, match=said):
@@ -100,7 +100,7 @@ def test_what_is_wrong_is_said(case, model):
     equal(snapshot(model, np.zeros((1, *SIZE), np.float32)), before)
 
 
-def test_a_canvas_holds_two_fields_of_a_unit():
+def test_default_size_is_two_receptive_fields():
     x = keras.Input((200, 150, 3))
     maps, fields = x, {}
     for i in range(3):  # fields of 9, 41 and 169 pixels
@@ -116,7 +116,7 @@ def test_a_canvas_holds_two_fields_of_a_unit():
     assert default_size(lens(model), "scores") == (200, 150)
 
 
-def test_each_facet_begins_with_the_mean_of_its_images(rng):
+def test_each_facet_starts_from_the_mean_of_its_cluster(rng):
     """Two kinds of images excite one unit: each facet stays with its kind."""
     x = keras.Input(SIZE)
     color = layers.Conv2D(2, 1, activation="relu", name="color")
@@ -169,23 +169,23 @@ def test_history_and_table(found):
     assert not table[["redirected", "off"]].to_numpy().any()
 
 
-def test_scores_are_those_of_the_pictures_as_they_are(found, model):
+def test_scores_are_without_transforms(found, model):
     inner = keras.Model(model.input, model.get_layer("top").output)
     maps = inner(found.images).numpy().mean((1, 2))
     np.testing.assert_allclose(found.scores, maps[np.arange(4), [0, 0, 1, 1]], rtol=1e-4)
 
 
-def test_kept_pictures_are_drawn_with_the_scores_of_all_steps(found, model, tmp_path):
+def test_plot_steps_draws_snapshots_and_scores(found, model, tmp_path):
     assert found.snapshots.shape == (3, 4, *found.images.shape[1:])
     np.testing.assert_array_equal(found.snapshots[-1], found.images)
     figure = found.plot_steps()
     curves = [axis.lines[0].get_ydata() for axis in figure.axes if axis.lines]
     np.testing.assert_array_equal(curves, found.curves["score"].T)
-    with pytest.raises(ValueError, match="`keep` should have been passed"):
+    with pytest.raises(ValueError, match="`keep` should be passed"):
         maximize(model, "top", 0, recipe=QUICK).plot_steps()
 
 
-def test_saved(found, tmp_path):
+def test_save_figure_and_images(found, tmp_path):
     found.save(tmp_path / "sheet.png")
     assert Image.open(tmp_path / "sheet.png").size[0] > 200
     paths = found.save_images(tmp_path / "each")
@@ -193,7 +193,7 @@ def test_saved(found, tmp_path):
         np.testing.assert_array_equal(np.asarray(Image.open(path)), np.rint(image).astype(np.uint8))
 
 
-def test_pictures_beyond_black_and_white_are_cut_off_in_files(tmp_path):
+def test_saved_pixels_are_clipped(tmp_path):
     found = maximize(linear(2), classes=0, recipe=straight("unit", 1, 5000.0))
     assert found.images.min() < 0
     (path,) = found.save_images(tmp_path)
@@ -204,7 +204,7 @@ def test_pictures_beyond_black_and_white_are_cut_off_in_files(tmp_path):
 
 
 @pytest.mark.nightly
-def test_pictures_beat_the_best_of_500_photos(squeezenet, shared):
+def test_synthesized_images_score_higher_than_the_best_of_500_photos(squeezenet, shared):
     """In at least 95 % of units (here all of a few); photos and pictures at the network's own size."""
     from kerascnn.visualize.engine.query import pictures
 
@@ -219,7 +219,7 @@ def test_pictures_beat_the_best_of_500_photos(squeezenet, shared):
 
 
 @pytest.mark.nightly
-def test_a_class_is_seen_in_its_picture():
+def test_a_class_image_is_classified_as_its_class():
     """By a small network with real weights, that is shipped."""
     model = build_model("resnet20", weights="cifar10")
     found = maximize(model, classes=range(10), recipe="brisk", steps=16)
@@ -228,7 +228,7 @@ def test_a_class_is_seen_in_its_picture():
     assert not found.metadata["off"].any()
 
 
-def test_classes_are_asked_by_name(model, rng):
+def test_classes_by_name(model, rng):
     """By the names that are given, by those that are known of a network, in every way that takes classes."""
     names = ["plane", "car", "bird", "cat", "deer"]
     one, other = (maximize(model, classes=asked, class_names=names, recipe=QUICK) for asked in (["cat", "car"], [3, 1]))
@@ -243,7 +243,7 @@ def test_classes_are_asked_by_name(model, rng):
         facets(model, images, classes=["deer", "cat"], class_names=names, count=2)
 
 
-def test_names_that_are_known_of_a_network_are_taken(rng):
+def test_class_names_of_the_model_are_used(rng):
     network = keras.Sequential(
         [keras.Input((8, 8, 3)), keras.layers.Conv2D(10, 3), keras.layers.GlobalAveragePooling2D()], name="a_cifar10"
     )
@@ -264,7 +264,7 @@ def test_names_that_are_known_of_a_network_are_taken(rng):
 
 
 @pytest.mark.parametrize("name", ["dog", "Dog"])
-def test_names_of_classes_are_taken_wherever_classes_are(rng, name):
+def test_class_names_are_accepted_wherever_classes_are(rng, name):
     network = keras.Sequential(
         [keras.Input((8, 8, 3)), keras.layers.Conv2D(10, 3), keras.layers.GlobalAveragePooling2D()], name="a_cifar10"
     )
@@ -279,7 +279,7 @@ def test_names_of_classes_are_taken_wherever_classes_are(rng, name):
         saliency(network, images, "dgo")
 
 
-def test_names_given_as_labels_are_those_of_the_classes(rng):
+def test_class_names_match_with_spaces_for_underscores(rng):
     network = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Flatten(), keras.layers.Dense(3)])
     images = rng.uniform(0, 255, (1, 4, 4, 3)).astype(np.float32)
     assert saliency(network, images, "night heron", class_names=("egret", "night_heron", "ibis")).classes == (1,)

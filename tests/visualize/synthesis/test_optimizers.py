@@ -79,38 +79,38 @@ def way(request, rng):
     return z, [(scales * rng.normal(0, 1, (3, *request.param))).astype(np.float32) for _ in RATES]
 
 
-def test_each_move_has_an_oracle():
+def test_every_optimizer_has_an_oracle():
     assert ORACLES.keys() == OPTIMIZERS.keys()
 
 
 @pytest.mark.parametrize("move", OPTIMIZERS)
-def test_move_is_its_formula_image_by_image(move, way):
+def test_optimizers_match_their_formula_for_each_image(move, way):
     z, gradients = way
     expected = [ORACLES[move](z[i], [g[i] for g in gradients], RATES) for i in range(len(z))]
     np.testing.assert_allclose(climbed(move, z, gradients), expected, rtol=2e-5, atol=2e-4)
 
 
 @pytest.mark.parametrize("move", OPTIMIZERS)
-def test_images_of_a_batch_do_not_couple(move, way):
+def test_images_of_a_batch_are_independent(move, way):
     z, gradients = way
     other = [np.concatenate([g[:1], 1e3 * g[1:][::-1]]) for g in gradients]
     np.testing.assert_array_equal(climbed(move, z, gradients)[0], climbed(move, z, other)[0])
 
 
 @pytest.mark.parametrize("move", OPTIMIZERS)
-def test_no_gradient_is_no_move_and_no_nan(move, way):
+def test_zero_gradient_changes_nothing_and_gives_no_nan(move, way):
     z, _ = way
     np.testing.assert_array_equal(climbed(move, z, [np.zeros_like(z)] * len(RATES)), z)
 
 
 @pytest.mark.parametrize("move", OPTIMIZERS)
-def test_no_rate_is_no_move(move, way):
+def test_zero_learning_rate_changes_nothing(move, way):
     z, gradients = way
     np.testing.assert_array_equal(climbed(move, z, gradients, [0.0] * len(RATES)), z)
 
 
 @pytest.mark.parametrize("move", ["unit", "progress"])
-def test_19_the_length_of_a_step_is_of_an_image_and_not_of_a_pixel(move, way):
+def test_steps_are_normalized_over_the_whole_image(move, way):
     z, gradients = way
     g, rate = gradients[0], 1e9 if move == "progress" else 3.0
     step = climbed(move, 0 * z, [g], [rate])
@@ -123,7 +123,7 @@ def test_19_the_length_of_a_step_is_of_an_image_and_not_of_a_pixel(move, way):
         np.testing.assert_allclose(along, 2.0, rtol=1e-5)  # by so much the score would rise
 
 
-def test_each_image_may_have_a_rate(way):
+def test_each_image_may_have_its_own_learning_rate(way):
     z, gradients = way
     rates = np.array([0.5, 1.0, 2.0], np.float32)
     for move in OPTIMIZERS:

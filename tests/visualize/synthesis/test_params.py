@@ -20,12 +20,12 @@ def decoded(way, z, size):
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("way", [Pixels(), Fourier(), Fourier(decay=0.85, colors=False)], ids=repr)
-def test_what_writes_an_image_decodes_to_it(way, size, rng):
+def test_parameters_of_an_image_decode_to_it(way, size, rng):
     image = rng.uniform(0.5, 254.5, (3, *size))
     assert np.abs(decoded(way, way.initialize(generators(3), size, image), size) - image).max() < 1e-5 * 255
 
 
-def test_black_and_white_are_half_a_level_off_and_can_still_be_climbed():
+def test_black_and_white_are_half_a_level_off_and_have_a_gradient():
     image = np.zeros((1, 8, 8, 3))
     image[:, :4] = 255
     way = Fourier()
@@ -39,7 +39,7 @@ def test_black_and_white_are_half_a_level_off_and_can_still_be_climbed():
 
 @pytest.mark.parametrize("decay", [1.0, 0.85])
 @pytest.mark.parametrize("size", [(16, 24, 3), (15, 21, 3)], ids=str)
-def test_waves_decode_as_lucid_says(size, decay):
+def test_fourier_decodes_as_lucid(size, decay):
     height, width, _ = size
     way = Fourier(stddev=0.3, decay=decay)
     z = way.initialize(generators(2), size)
@@ -53,7 +53,7 @@ def test_waves_decode_as_lucid_says(size, decay):
     assert np.allclose(decoded(way, z, size), 255 / (1 + np.exp(-field)), atol=2e-3)
 
 
-def test_white_waves_make_power_that_falls_with_the_square_of_the_frequency():
+def test_power_of_random_fourier_images_falls_with_the_square_of_the_frequency():
     side, way = 64, Fourier(colors=False)
     share = decoded(way, way.initialize(generators(24), (side, side, 1)), (side, side, 1))[..., 0].astype(float) / 255
     power = np.square(np.abs(np.fft.fft2(np.log(share / (1 - share))))).mean(0)
@@ -96,7 +96,7 @@ def test_values_are_clipped_and_gradients_are_not():
     ],
     ids=["zeros (Simonyan)", "noise (Yosinski)", "uniform (Chollet)", "uniform (tf-keras-vis)"],
 )
-def test_starts_of_the_papers(way, mean, std, low, high):
+def test_initial_images_are_those_of_the_papers(way, mean, std, low, high):
     size = (64, 64, 3)
     pixels = decoded(way, way.initialize(generators(2), size), size)
     assert pixels.mean() == pytest.approx(mean, abs=1)
@@ -106,7 +106,7 @@ def test_starts_of_the_papers(way, mean, std, low, high):
 
 
 @pytest.mark.parametrize("way", [*WAYS, Pixels(between=(0, 255))], ids=repr)
-def test_an_image_is_its_own_alone_and_in_a_batch(way):
+def test_initial_images_do_not_depend_on_the_batch(way):
     size = (10, 9, 3)
     together = way.initialize(generators(4), size)
     alone = way.initialize(generators(4)[2:3], size)
@@ -137,6 +137,6 @@ def test_one_pixel_does_not_change_the_others(way, rng):
         lambda: Fourier().initialize(generators(1), (4, 4, 3), np.zeros((1, 4, 5, 3))),
     ],
 )
-def test_wrong_settings_are_named(wrong):
+def test_invalid_settings_raise(wrong):
     with pytest.raises(ValueError, match=r"should .* Received"):
         wrong()

@@ -29,7 +29,7 @@ def images(rng):
 
 
 @pytest.mark.parametrize("power", [1.0, 2.0, 3.0])
-def test_variation_is_mahendran_and_vedaldis(images, power):
+def test_variation_matches_mahendran_and_vedaldi(images, power):
     x = images.astype(float)
     expected = np.zeros(3)
     for i, j in np.ndindex(9, 12):
@@ -39,7 +39,7 @@ def test_variation_is_mahendran_and_vedaldis(images, power):
     assert np.allclose(valued(variation(power), images), expected / (9 * 12), rtol=1e-5)
 
 
-def test_variation_of_power_1_is_tensorflows_and_of_power_2_the_sum_of_squares(images):
+def test_variation_matches_tensorflow_and_the_sum_of_squares(images):
     libraries = tf.image.total_variation(tf.constant(images)) / (9 * 12)
     assert np.allclose(valued(variation(1.0, "anisotropic"), images), libraries, rtol=1e-5)
     squares = sum(np.square(np.diff(images.astype(float), axis=axis)).sum((1, 2, 3)) for axis in (1, 2)) / (9 * 12)
@@ -66,25 +66,25 @@ def test_gradients_are_finite_differences(prior, images, rng):
 
 
 @pytest.mark.parametrize("prior", PRIORS, ids=str)
-def test_a_gray_image_has_no_cost_and_a_gradient_of_zero(prior):
+def test_priors_and_their_gradients_are_zero_for_a_gray_image(prior):
     gray = np.full((2, 6, 6, 3), 127.5, np.float32)
     assert np.array_equal(valued(prior, gray), [0, 0])
     assert np.array_equal(sloped(prior, gray), np.zeros_like(gray))
 
 
 @pytest.mark.parametrize("prior", PRIORS, ids=str)
-def test_a_weight_means_the_same_at_any_size(prior, rng):
+def test_priors_do_not_depend_on_the_image_size(prior, rng):
     small, large = (rng.uniform(0, 255, (1, side, side, 3)).astype(np.float32) for side in (48, 192))
     assert float(valued(prior, small)[0]) == pytest.approx(float(valued(prior, large)[0]), rel=0.06)
 
 
 @pytest.mark.parametrize("prior", PRIORS, ids=str)
-def test_images_are_judged_one_by_one(prior, images):
+def test_priors_treat_images_independently(prior, images):
     assert np.allclose(valued(prior, images)[1:2], valued(prior, images[1:2]), rtol=1e-6)
     assert prior.layers == (INPUT,)
 
 
-def test_keys_tell_priors_apart_and_priors_add_up(images):
+def test_priors_have_different_keys_and_add_up(images):
     assert len({prior.key for prior in PRIORS}) == len(PRIORS)
     both = -variation() - 0.5 * norm_score(6.0)
     alone = -valued(variation(), images) - 0.5 * valued(norm_score(6.0), images)
@@ -92,6 +92,6 @@ def test_keys_tell_priors_apart_and_priors_add_up(images):
 
 
 @pytest.mark.parametrize("wrong", [lambda: variation(0), lambda: variation(2, "round"), lambda: norm_score(-1)])
-def test_wrong_settings_are_named(wrong):
+def test_invalid_settings_raise(wrong):
     with pytest.raises(ValueError, match=r"should be .* Received"):
         wrong()

@@ -40,7 +40,7 @@ def photos(rng):
 
 
 @pytest.mark.parametrize("weight", [0.5, 20.0])
-def test_a_linear_score_with_an_l2_prior_ends_at_its_weights_over_2_lambda(weight):
+def test_a_linear_score_with_an_l2_prior_converges_to_its_weights_over_2_lambda(weight):
     model = linear()
     count = np.prod(model.input_shape[1:])
     recipe = straight("plain", 60, 0.25 * count / weight, priors=((weight, norm_score(2)),))
@@ -49,7 +49,7 @@ def test_a_linear_score_with_an_l2_prior_ends_at_its_weights_over_2_lambda(weigh
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
-def test_of_constant_norm_an_image_ends_along_the_weights():
+def test_with_a_fixed_norm_an_image_converges_to_the_direction_of_the_weights():
     model = linear()
     recipe = replace(RECIPES["erhan"], params=Pixels(noise=10, clip=False))
     found = synthesize(model, logit([0, 1, 2]), recipe=recipe).images - GRAY
@@ -58,7 +58,7 @@ def test_of_constant_norm_an_image_ends_along_the_weights():
         assert np.linalg.norm(image) == pytest.approx(20000, rel=1e-4)
 
 
-def test_15_scores_are_added_multiplied_and_subtracted_and_their_parts_stay_as_they_were():
+def test_scores_add_multiply_and_subtract_without_changing_their_parts():
     model = linear()
     first, second = logit(0), logit([1])
     score = 2 * first - second + 0.5 * logit(2)
@@ -69,13 +69,13 @@ def test_15_scores_are_added_multiplied_and_subtracted_and_their_parts_stay_as_t
 
 
 @pytest.mark.parametrize("of", [channel, neuron, peak], ids=lambda of: of.__name__)
-def test_the_only_unit_of_a_layer_is_climbed_up_and_not_down(of):
+def test_the_only_unit_of_a_layer_is_maximized(of):
     """A single sigmoid's class 0 is asked with a minus; the one channel of a layer is not."""
     score, maps = of("gate", 0), tf.fill((2, 3, 3, 1), 5.0)
     np.testing.assert_array_equal(score.of({"gate": maps}, *score.feeds), [5.0, 5.0])
 
 
-def test_priors_of_one_kind_and_other_factors_are_not_taken_for_each_other():
+def test_priors_with_different_weights_do_not_share_a_compiled_step():
     model = linear()
     found = []
     for factor in (2, 8):
@@ -85,7 +85,7 @@ def test_priors_of_one_kind_and_other_factors_are_not_taken_for_each_other():
     np.testing.assert_allclose(found[0], 4 * found[1], rtol=1e-3, atol=1e-3)
 
 
-def test_regularizers_are_done_at_every_so_many_steps():
+def test_regularizers_are_applied_at_every_nth_step():
     """At the others they are not: three steps of blurring every second are two of none and one of blur."""
     from scipy.ndimage import gaussian_filter
 
@@ -98,7 +98,7 @@ def test_regularizers_are_done_at_every_so_many_steps():
     np.testing.assert_allclose(found - GRAY, expected, rtol=1e-3, atol=1e-4)
 
 
-def test_rates_come_in_stages():
+def test_learning_rates_of_stages():
     model = linear()
     recipe = straight("plain", 4, ((1.0, 1), (10.0, 2), (100.0, 1)))
     for steps, total in ((4, 121), (8, 242)):
@@ -109,7 +109,7 @@ def test_rates_come_in_stages():
 # shaking
 
 
-def test_without_rate_and_shaking_an_image_stays_as_it_is(model, photos):
+def test_zero_learning_rate_without_transforms_keeps_the_image(model, photos):
     transforms = (jitter(0), rotate(0), scale(1, 1))
     recipe = straight("adam", 3, 0.0, params=Pixels(), transforms=transforms)
     np.testing.assert_array_equal(synthesize(model, logit(1), recipe=recipe, start=photos).images, photos)
@@ -118,12 +118,12 @@ def test_without_rate_and_shaking_an_image_stays_as_it_is(model, photos):
 @pytest.mark.parametrize(
     "transforms", [(jitter(3),), (jitter(2), rotate(10), scale(0.9, 1.1))], ids=["whole", "between"]
 )
-def test_07_shaking_does_not_wear_the_image(transforms, model, photos):
+def test_transforms_do_not_degrade_the_image(transforms, model, photos):
     recipe = straight("plain", 40, 0.0, params=Pixels(), transforms=transforms)
     np.testing.assert_array_equal(synthesize(model, logit(1), recipe=recipe, start=photos).images, photos)
 
 
-def test_07_a_shaken_image_does_not_drift():
+def test_transforms_do_not_make_the_image_drift():
     """What answers to a blob in the middle is climbed in the middle."""
     model = linear(1, (31, 31, 1))
     y, x = np.mgrid[:31, :31] - 15
@@ -135,7 +135,7 @@ def test_07_a_shaken_image_does_not_drift():
         assert np.sqrt((found * axis**2).sum() / found.sum()) == pytest.approx(np.sqrt(2 + 4 * 5 / 3), rel=0.1)
 
 
-def test_07_each_image_of_a_batch_is_shaken_by_itself_and_each_unit_alike():
+def test_copies_get_different_transforms_and_targets_the_same():
     model = linear(2, (9, 9, 1))
     kernel = np.zeros((9, 9, 2), np.float32)
     kernel[4, 4] = 1
@@ -151,7 +151,7 @@ def test_07_each_image_of_a_batch_is_shaken_by_itself_and_each_unit_alike():
 
 
 @pytest.mark.parametrize("recipe", [SHAKEN, ADAM], ids=lambda recipe: recipe.description)
-def test_many_units_are_as_each_alone(model, recipe):
+def test_units_together_give_the_images_of_each_alone(model, recipe):
     together = synthesize(model, channel("top", [0, 1, 2]), recipe=recipe, copies=2)
     alone = [synthesize(model, channel("top", [k]), recipe=recipe, copies=2) for k in range(3)]
     np.testing.assert_allclose(together.images, np.concatenate([a.images for a in alone]), atol=0.02)
@@ -159,7 +159,7 @@ def test_many_units_are_as_each_alone(model, recipe):
 
 
 @pytest.mark.parametrize("batch", [1, 2])
-def test_any_batch_gives_the_same_pictures(model, batch):
+def test_the_batch_size_does_not_change_the_images(model, batch):
     score = channel("top", [0, 1, 2, 0, 1])
     whole, parts = (synthesize(model, score, recipe=SHAKEN, batch_size=size) for size in (None, batch))
     np.testing.assert_allclose(parts.images, whole.images, atol=0.02)
@@ -183,7 +183,7 @@ def grams(model, images):
 
 
 @pytest.mark.parametrize("batch", [None, 2])
-def test_copies_that_are_kept_apart_are_less_alike(model, batch):
+def test_diversity_makes_copies_less_similar(model, batch):
     how = {"recipe": ADAM, "copies": 3, "batch_size": batch}
     near = synthesize(model, logit([0, 1]), **how)
     far = synthesize(model, logit([0, 1]), diversity=("conv", 1000.0), **how)
@@ -195,7 +195,7 @@ def test_copies_that_are_kept_apart_are_less_alike(model, batch):
 
 
 @pytest.mark.nightly
-def test_copies_are_kept_apart_from_those_that_are_off_too():
+def test_diversity_includes_inactive_copies():
     """Among copies of which some are off at first, chunks do not part kin."""
     model = gates(-129.5)
     recipe = straight("unit", 20, 20.0, params=Pixels(noise=1.0))
@@ -205,7 +205,7 @@ def test_copies_are_kept_apart_from_those_that_are_off_too():
     np.testing.assert_allclose(parts.images, whole.images, atol=0.02)
 
 
-def test_until_ends_at_the_first_step_that_is_high_enough(model):
+def test_until_stops_at_the_first_step_that_reaches_it(model):
     recipe = straight("plain", 40, 20.0, params=Pixels(noise=10))
     score, every = logit([0, 1, 2]), range(1, 40)
     free = synthesize(model, score, recipe=recipe, keep=every)
@@ -227,7 +227,7 @@ def test_until_ends_at_the_first_step_that_is_high_enough(model):
 
 
 @pytest.mark.parametrize("keep", [(0, 3, 7), (7, 3), (3, 3)], ids=str)
-def test_kept_images_are_those_of_shorter_climbs(model, keep):
+def test_snapshots_are_the_images_of_shorter_runs(model, keep):
     long = synthesize(model, channel("top", [0, 1]), recipe=SHAKEN, steps=9, keep=keep)
     assert long.snapshot_steps == keep
     for k, kept in zip(keep, long.snapshots, strict=True):
@@ -237,7 +237,7 @@ def test_kept_images_are_those_of_shorter_climbs(model, keep):
             np.testing.assert_allclose(long.curves["score"][:k], short.curves["score"], rtol=1e-3, atol=1e-5)
 
 
-def test_kept_images_of_units_that_were_helped_on_are_those_of_shorter_climbs():
+def test_snapshots_of_redirected_units_are_the_images_of_shorter_runs():
     model = gates(-160.0, 0.0)
     keep = (5, REDIRECTED_STEPS, REDIRECTED_STEPS + 4)
     long = synthesize(model, channel("gate", [0, 1]), recipe=replace(GRAYISH, steps=30), keep=keep)
@@ -251,7 +251,7 @@ def tracings(asked):
     return sum(program.experimental_get_tracing_count() for program in asked.programs.values())
 
 
-def test_nothing_is_traced_again_for_other_units_seeds_steps_and_copies(model):
+def test_other_units_seeds_steps_and_copies_do_not_retrace(model):
     asked = lens(curved())
     synthesize(asked, channel("top", [0, 1]), recipe=SHAKEN)
     synthesize(asked, logit([3]), recipe=SHAKEN)
@@ -264,7 +264,7 @@ def test_nothing_is_traced_again_for_other_units_seeds_steps_and_copies(model):
     assert (len(asked.programs), tracings(asked)) == before
 
 
-def test_tell_hears_all_and_may_raise():
+def test_on_progress_reports_all_steps_and_may_raise():
     model, told = gates(-160.0, 0.0), []
     before = snapshot(model, np.zeros((1, *SIZE), np.float32))
     found = synthesize(
@@ -291,7 +291,7 @@ def test_tell_hears_all_and_may_raise():
     np.testing.assert_array_equal(again.images, found.images)
 
 
-def test_memory_that_is_short_halves_the_batch_and_does_not_part_copies(model, monkeypatch):
+def test_out_of_memory_halves_the_batch_and_keeps_copies_together(model, monkeypatch):
     sizes, whole = [], looping.run_chunk
 
     def short(probe, loop, state, *rest):
@@ -312,7 +312,7 @@ def test_memory_that_is_short_halves_the_batch_and_does_not_part_copies(model, m
 
 
 @pytest.mark.parametrize(("bias", "recipe"), [(-131.0, GRAYISH), (-160.0, SHAKEN)], ids=["slightly off", "off, shaken"])
-def test_a_unit_that_is_off_is_helped_on(bias, recipe):
+def test_redirected_gradients_activate_an_inactive_unit(bias, recipe):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = synthesize(gates(bias), channel("gate", [0]), recipe=replace(recipe, steps=60))
@@ -322,7 +322,7 @@ def test_a_unit_that_is_off_is_helped_on(bias, recipe):
     assert found.scores[0] > 20
 
 
-def test_a_hidden_relu_that_is_off_is_helped_on():
+def test_redirected_gradients_activate_a_hidden_relu():
     """All of the layer below the one that is asked are off, by sums that are 1,000 too small."""
     x = keras.Input(SIZE)
     hidden = layers.Conv2D(2, 3, activation="relu", name="hidden")
@@ -340,7 +340,7 @@ def test_a_hidden_relu_that_is_off_is_helped_on():
 @pytest.mark.parametrize(
     "recipe", [ADAM, replace(ADAM, priors=((1.0, variation(1)), (0.1, norm_score(2))))], ids=["adam", "with priors"]
 )
-def test_a_unit_that_can_never_be_on_is_told(recipe):
+def test_a_unit_that_never_becomes_active_warns(recipe):
     with pytest.warns(UserWarning, match="1 of 2 images had zero gradient"):
         found = synthesize(gates(-1e6, 0.0), channel("gate", [0, 1]), recipe=recipe, steps=20)
     assert found.metadata["off"].tolist() == [True, False]
@@ -349,7 +349,7 @@ def test_a_unit_that_can_never_be_on_is_told(recipe):
 
 
 @pytest.mark.parametrize("layer", ["conv", "top", "probs"])
-def test_the_help_changes_nothing_for_a_unit_that_is_on(model, layer, photos):
+def test_redirected_gradients_change_nothing_for_an_active_unit(model, layer, photos):
     asked = lens(model)
     score = energy(layer) if layer != "probs" else logit(3)
     answer = lambda run, score: {"g": run.gradient(score)}  # noqa: E731
@@ -360,7 +360,7 @@ def test_the_help_changes_nothing_for_a_unit_that_is_on(model, layer, photos):
     np.testing.assert_array_equal(helped, plain)
 
 
-def test_a_unit_that_is_on_is_climbed_alike_beside_one_that_is_off():
+def test_an_active_unit_is_not_affected_by_an_inactive_one():
     model = gates(-1e6, 0.0, 3.0)
     with pytest.warns(UserWarning, match="never became active"):
         found = synthesize(model, channel("gate", [0, 1, 2]), recipe=ADAM)
@@ -409,7 +409,7 @@ def test_several_inputs_and_outputs(rng):
         assert (found.scores > found.curves["score"][0]).all()
 
 
-def test_inputs_that_are_not_needed_need_not_be_given():
+def test_inputs_that_the_score_does_not_need_are_optional():
     asked = lens(beside(), input="photo", output="kind")
     assert synthesize(asked, channel("conv", 0), recipe=ADAM).scores[0] > 0
     with pytest.raises(ValueError, match="`others` should have values for the other inputs, age"):
@@ -417,7 +417,7 @@ def test_inputs_that_are_not_needed_need_not_be_given():
 
 
 @pytest.mark.parametrize(("bounds", "by"), [((-1, 1), "bounds"), ((0, 1), "preprocess")], ids=str)
-def test_other_bounds_are_other_words_for_the_same_pictures(model, bounds, by):
+def test_bounds_do_not_change_the_images(model, bounds, by):
     low, high = bounds
     x = keras.Input(SIZE)
     foreign = keras.Model(x, model(layers.Rescaling(255 / (high - low), -255 * low / (high - low))(x)))
@@ -432,7 +432,7 @@ def test_other_bounds_are_other_words_for_the_same_pictures(model, bounds, by):
 
 
 @pytest.mark.nightly
-def test_05_in_half_precision_a_score_climbs_as_in_float32():
+def test_half_precision_reaches_the_score_of_float32():
     asked = curved()
     policy = keras.config.dtype_policy()
     try:
@@ -457,13 +457,13 @@ def test_inner_layers_take_images_of_any_size(model, size, params):
     assert (found.scores >= found.curves["score"][0]).all()
 
 
-def test_memory_is_reckoned_for_images_of_their_own_size_however_they_are_written():
+def test_memory_estimate_depends_on_the_image_size_not_on_the_parametrization():
     asked = lens(open_size())
     synthesize(asked, logit(0), recipe=SHAKEN, steps=1, size=(24, 40))
     assert {shape for shape, _ in asked.limits} == {(24, 40, 3)}
 
 
-def test_pixels_stay_within_black_and_white(model):
+def test_pixels_stay_within_0_and_255(model):
     found = synthesize(model, logit([0, 1]), recipe=straight("unit", 20, 1e5, params=Pixels()))
     assert found.images.min() == 0
     assert found.images.max() == 255
@@ -471,7 +471,7 @@ def test_pixels_stay_within_black_and_white(model):
 
 WRONG = {
     "recipe": ({"recipe": "lucidd"}, "lucid"),
-    "steps": ({"steps": 0}, "`steps` should be a whole number above 0"),
+    "steps": ({"steps": 0}, "`steps` should be an integer of at least 1"),
     "a start without rows": ({"start": np.zeros(SIZE)}, r"`start` should be images \(N, H, W, C\)"),
     "other rows": ({"start": np.zeros((3, *SIZE))}, r"`start` should have as many images as"),
     "keep": ({"keep": (99999,)}, "`keep` should be step counts from 0 to"),
@@ -481,7 +481,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_what_is_wrong_is_said(model, case):
+def test_invalid_arguments_raise(model, case):
     how, said = WRONG[case]
     with pytest.raises(ValueError, match=said):
         synthesize(model, logit([0, 1]), **{"recipe": ADAM} | how)

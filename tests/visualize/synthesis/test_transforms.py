@@ -53,13 +53,13 @@ def images(rng):
 
 @pytest.mark.parametrize("whole", [False, True], ids=["bilinear", "whole"])
 @pytest.mark.parametrize("fill", ["gray", "edge", "wrap", 0.0])
-def test_no_move_changes_no_bit(images, fill, whole):
+def test_identity_is_exact(images, fill, whole):
     assert np.array_equal(warp(images, maps(*[moved(0, 0)] * 3), fill, whole), images)
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["bilinear", "whole"])
 @pytest.mark.parametrize("move", [(2, -3), (-5, 4), (40, 0), (0, -23)], ids=str)
-def test_whole_moves_are_exact_with_every_fill(images, move, whole):
+def test_moves_on_the_grid_are_exact_with_every_fill(images, move, whole):
     down, right = move
     moves = maps(*[moved(*move)] * 3)
     assert np.array_equal(warp(images, moves, "wrap", whole), np.roll(images, (-down, -right), (1, 2)))
@@ -80,7 +80,7 @@ def test_mirrors_and_quarter_turns_are_exact(rng, whole):
 
 
 @pytest.mark.parametrize(("fill", "mode"), [("gray", "grid-constant"), ("edge", "nearest"), ("wrap", "grid-wrap")])
-def test_any_affine_map_reads_as_scipy_does(images, fill, mode):
+def test_affine_warps_match_scipy(images, fill, mode):
     steps = sample_matrices(SHAKES, generators(3), 4)
     for matrices in steps:
         expected = [by_scipy(*pair, mode=mode, cval=127.5) for pair in zip(images, matrices, strict=True)]
@@ -103,7 +103,7 @@ def test_gradients_of_warps_are_the_transposed_map(images, rng, fill, whole):
         assert np.allclose(gradient.sum((1, 2, 3)), signal.sum((1, 2, 3)), atol=1e-2)  # shares of a pixel sum to 1
 
 
-def test_jitter_reaches_both_ends_and_goes_nowhere_on_average():
+def test_jitter_covers_its_range_with_mean_zero():
     """A range without +j drifts half a pixel a step, which adds up where the image itself is moved."""
     moves = sample_matrices([jitter(4)], generators(2), 8000)[:, :, :, 2]
     assert set(moves.ravel()) == set(range(-4, 5))
@@ -118,7 +118,7 @@ def test_jitter_0_leaves_the_image_unchanged(images):
 
 
 @pytest.mark.parametrize("transforms", [[], SHAKES], ids=["none", "all"])
-def test_an_image_has_its_own_moves_in_any_batch_and_length(transforms):
+def test_matrices_do_not_depend_on_the_batch_or_on_the_number_of_steps(transforms):
     together = sample_matrices(transforms, generators(8), 50)
     assert together.shape == (50, 8, 2, 3)
     assert together.dtype == np.float32
@@ -126,7 +126,7 @@ def test_an_image_has_its_own_moves_in_any_batch_and_length(transforms):
     assert np.array_equal(sample_matrices(transforms, generators(8), 20), together[:20])
 
 
-def test_moves_are_within_their_ranges():
+def test_transforms_stay_within_their_ranges():
     sizes = np.linalg.det(sample_matrices([scale(0.8, 1.25)], generators(1), 4000)[:, 0, :, :2]) ** -0.5
     assert sizes.min() == pytest.approx(0.8, abs=0.01)
     assert sizes.max() == pytest.approx(1.25, abs=0.01)
@@ -139,7 +139,7 @@ def test_moves_are_within_their_ranges():
     assert sample_matrices([mirror()], generators(1), 4000)[:, 0, 1, 1].mean() == pytest.approx(0, abs=0.1)
 
 
-def test_shakes_follow_one_another_in_the_order_given(images):
+def test_transforms_are_composed_in_order(images):
     def always(matrix):
         return Transform("always", lambda rng, steps: np.tile(np.vstack([matrix, [0, 0, 1]]), (steps, 1, 1)))
 
@@ -149,7 +149,7 @@ def test_shakes_follow_one_another_in_the_order_given(images):
     assert np.array_equal(warp(images, tf.constant(both), "wrap"), one_by_one)
 
 
-def test_magnifying_enlarges(rng):
+def test_scale_enlarges(rng):
     dot = np.full((1, 21, 21, 1), 0, np.float32)
     dot[0, 8:13, 8:13] = 255
     larger = warp(dot, tf.constant(sample_matrices([scale(2, 2)], generators(1), 1)[0]), 0.0)
@@ -157,11 +157,11 @@ def test_magnifying_enlarges(rng):
 
 
 @pytest.mark.parametrize("sigma", [0.5, 1.0, 4.0])
-def test_blur_is_scipys(images, sigma):
+def test_blur_matches_scipy(images, sigma):
     assert np.allclose(blur(images, sigma), ndimage.gaussian_filter(images, (0, sigma, sigma, 0)), atol=1e-3)
 
 
-def test_images_do_not_see_each_other(images):
+def test_warped_images_are_independent(images):
     matrices = tf.constant(sample_matrices(SHAKES, generators(3), 1)[0])
     for fill in ("gray", "edge", "wrap"):
         assert np.allclose(warp(images, matrices, fill)[1:2], warp(images[1:2], matrices[1:2], fill), atol=1e-4)
@@ -169,7 +169,7 @@ def test_images_do_not_see_each_other(images):
 
 
 @pytest.mark.parametrize("compiled", [False, pytest.param(True, marks=pytest.mark.nightly)], ids=["graph", "xla"])
-def test_a_loop_of_shaken_steps_climbs_as_by_hand(images, compiled):
+def test_a_loop_with_transforms_matches_numpy(images, compiled):
     """Traced with an open batch, its gradient taken inside the loop."""
     steps = tf.constant(sample_matrices(SHAKES, generators(3), 3))
     spec = [tf.TensorSpec((None, 17, 22, 3)), tf.TensorSpec((3, None, 2, 3))]
