@@ -23,7 +23,7 @@ ALLOWED = {  # room -> the rooms below it, whose modules it may import
     "zoo": {"support", "graph", "weights", "anatomy"},  # build_model loads weights; the catalog counts layers
     "weights": {"support", "zoo"},
     "anatomy": {"support", "graph", "plots"},
-    "data": {"support", "inputs", "zoo"},
+    "data": {"support", "inputs", "zoo", "weights"},  # the record of its training images ships with a network
     "training": BOTTOM | {"zoo", "data"},
     "evaluation": BOTTOM | {"zoo", "data"},
     "diagnose": BOTTOM | {"zoo", "data", "anatomy", "evaluation"},
@@ -97,14 +97,12 @@ def test_folders_hold_few_files():
 
 
 def test_the_package_has_few_files():
-    assert len(PACKAGE) <= 190
+    assert len(PACKAGE) <= 200
 
 
 SINGLE_IMPORTER = {  # only one module imports it, and no package gives it to users -> why it is a file
     "anatomy.blocks": "what is drawn, found from the graph; diagram.py places and writes it",
-    "data.inspection": "one image looked at; audit.py is about a dataset",
     "exporting.photos": "Pillow's decoding and resampling as TensorFlow operations",
-    "exporting.standalone": "runs where there is no kerascnn, and imports nothing of it",
     "training.schedules": "how a learning rate changes, each a formula of its paper",
     "transfer_learning.page": "a study as HTML; study.py computes",
     "transfer_learning.runner": "trials in processes of their own",

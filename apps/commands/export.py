@@ -129,7 +129,8 @@ def checks_table(checks):
 
 def export_lines(written, model):
     """The checks, the files, and how to serve them."""
-    from kerascnn.exporting.card import PYTHON, serving_command, serving_request
+    from kerascnn.exporting.card import python_example, serving_command, serving_request
+    from kerascnn.inputs.classifier import image_input
 
     if written.checks:
         yield from [*checks_table(written.checks), ""]
@@ -141,6 +142,7 @@ def export_lines(written, model):
     yield from format_pairs({part: f"{format_count(size)}B" for part, size in parts.items()}, room=terminal_width())
     if "saved_model/" in parts:
         yield from ["", bold("serve"), f"  {serving_command(str(written.folder / 'saved_model'), model.name)}"]
-        yield from ["", bold("ask"), f"  {serving_request(model.name)}"]
-        path = written.folder / "saved_model" / "1"
-        yield from ["", bold("in Python"), *(f"  {line}" for line in PYTHON.format(path=path).splitlines())]
+        others = [tensor.name for tensor in model.inputs if tensor is not image_input(model)]
+        yield from ["", bold("ask"), f"  {serving_request(model.name, others)}"]
+        example = python_example(written.folder / "saved_model" / "1", others)
+        yield from ["", bold("in Python"), *(f"  {line}" for line in example.splitlines())]

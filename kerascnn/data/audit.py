@@ -183,7 +183,7 @@ def audit_listing(found, *, size=None, keep=False, groups=None, verbose="auto", 
     good_entries = [entries[i] for i in good]
     good_inspections = [inspections[i] for i in good]
     items = kept[: len(good)] if kept is not None else original_items(found, good)
-    images = build_labeled_batch(items, good_entries)
+    images = build_labeled_batch(items, good_entries, tuple(inspected.sha for inspected in good_inspections))
 
     findings = list(found.findings)
     for inspected in inspections:
@@ -224,12 +224,12 @@ def original_items(found, good):
     return found.pixels if len(good) == len(found.pixels) else found.pixels[good]
 
 
-def build_labeled_batch(items, entries):
+def build_labeled_batch(items, entries, hashes):
     """A `Batch` of the entries, labeled; classes without images are dropped."""
     classes = tuple(sorted({entry.label for entry in entries}))
     index = {name: i for i, name in enumerate(classes)}
     labels = np.array([index[entry.label] for entry in entries], np.int64)
-    return Batch(items, labels, classes, tuple(entry.name for entry in entries))
+    return Batch(items, labels, classes, tuple(entry.name for entry in entries), hashes=hashes)
 
 
 def find_class_problems(found, images):

@@ -115,12 +115,17 @@ def inspect_pixels(pixels, name, odd=(), *, size=None, keep=False):
         return Inspection((*found, Finding(name, "one pixel", f"{width}x{height}"))), None
     if max(height, width) > LONGEST * min(height, width):
         found.append(Finding(name, "extreme aspect", f"{width}x{height}"))
-    sha = hashlib.sha1(f"{pixels.shape}".encode())
-    sha.update(np.ascontiguousarray(pixels))
     kept = None
     if keep:
         kept = pixels if size is None else resize_and_crop(pixels, size)
-    return Inspection(tuple(found), sha.hexdigest(), dhash(pixels), thumbnail(pixels), (height, width)), kept
+    return Inspection(tuple(found), hash_pixels(pixels), dhash(pixels), thumbnail(pixels), (height, width)), kept
+
+
+def hash_pixels(pixels):
+    """The SHA-1 of an image's size and pixels (H, W, C), uint8."""
+    digest = hashlib.sha1(f"{pixels.shape}".encode())
+    digest.update(np.ascontiguousarray(pixels))
+    return digest.hexdigest()
 
 
 def reason_not_decoded(contents, ending):

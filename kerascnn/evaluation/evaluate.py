@@ -16,6 +16,7 @@ from scipy.special import softmax
 from ..data.dataset import Data
 from ..data.load import load
 from ..data.sources import NAMES
+from ..data.training_images import warn_of_training_images
 from ..graph.ends import sums_to_one
 from ..inputs.batch import Batch, as_batch
 from ..inputs.class_names import align_labels, labels_to_numbers
@@ -336,7 +337,8 @@ def evaluate(
     Args:
         model: a Keras classifier.
         images: a dataset as `kerascnn.load` makes or takes it, or what `predict` takes, with `labels`. A folder,
-            archive or table without splits is evaluated as a whole.
+            archive or table without splits is evaluated as a whole. For a model with several inputs a dict of all
+            inputs by name, or a tuple in the model's order; the images may be a split of a dataset.
         labels: number or name of the true class of each image; None for a dataset, which has its own.
         part: split of a dataset: "test" (default), "valid" or "train".
         class_names: names of the model's classes, in the order of its outputs; the classes of a dataset are matched
@@ -352,7 +354,10 @@ def evaluate(
     Returns:
         An `Evaluation`.
     """
-    images = load_labeled_images(images, labels, names=names, part=part)
+    network = classifier(model, preprocess=preprocess, several_inputs=True)
+    images = load_labeled_images(images, labels, names=names, part=part, network=network)
+    if part != "train":
+        warn_of_training_images(model, images)
     return evaluate_batch(
         model,
         images,
@@ -372,7 +377,7 @@ def evaluate_batch(
     for k in top:
         check_integer(top=k)
     check_integer(batch_size=batch_size)
-    network = classifier(model, preprocess=preprocess)
+    network = classifier(model, preprocess=preprocess, several_inputs=True)
     with progress(verbose, on_progress) as report_progress:
         probs, rows, failed = network.classify(images, batch_size, report_progress)
 
@@ -429,13 +434,18 @@ def from_probabilities(
     return Evaluation(probs=probs, labels=labels, class_names=class_names, names=names, model=model, top_k=top_k)
 
 
-def load_labeled_images(images, labels=None, *, names=None, part=None):
-    """A labeled `Batch` from images with labels or, without labels, from a split of a dataset."""
+def load_labeled_images(images, labels=None, *, names=None, part=None, network=None):
+    """A labeled `Batch` from images with labels or, without labels, from a split of a dataset.
+
+    The inputs of a model that has several are put together by its `Classifier`, ``network``.
+    """
+    if labels is None and isinstance(images, Mapping) and network is not None:
+        images = network.batch(images)
     if labels is None:
         return load_dataset_images(images, names, part)
     if part is not None or isinstance(images, Batch | Data):
         raise ValueError("`labels` should be None for a dataset, which has its own labels. Received: labels")
-    return as_batch(images, labels, names)
+    return as_batch(images, labels, names) if network is None else network.batch(images, labels, names)
 
 
 def load_dataset_images(source, names, part):

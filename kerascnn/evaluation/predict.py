@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..inputs.batch import as_batch
 from ..inputs.classifier import classifier
 from ..support.checks import check_integer
 from ..support.display import TableResult
@@ -110,7 +109,7 @@ def predict(
     batch_size: int = 32,
     preprocess: Callable | None = None,
 ) -> Predictions:
-    """Classify images with any Keras model that has one image input.
+    """Classify images with any Keras model that has an image input.
 
     Photos are preprocessed as for the published weights: the short side is resized and the center cropped, in the same
     ratio at other input sizes. Without published weights, the short side is resized to 256 for a crop of 224, bilinear.
@@ -120,7 +119,9 @@ def predict(
     Args:
         model: a Keras classifier.
         images: path, folder, Pillow image, array (H, W, 3) or (N, H, W, 3) of pixels 0 to 255, or a list of these. If
-            a single image cannot be read, `ImageError` is raised; of several, it is listed in `.failed`.
+            a single image cannot be read, `ImageError` is raised; of several, it is listed in `.failed`. For a model
+            with several inputs a dict of all inputs by name, or a tuple in the model's order; those besides the images
+            are arrays with one row per image.
         top: number of classes per image in the table.
         class_names: names of the classes; by default those of ImageNet for 1000 classes, and those of CIFAR-10 if
             "cifar10" is in the name of the model. False for none.
@@ -135,9 +136,15 @@ def predict(
     """
     check_integer(top=top, batch_size=batch_size)
     network = classifier(
-        model, class_names=class_names, size=size, resize=resize, interpolation=interpolation, preprocess=preprocess
+        model,
+        class_names=class_names,
+        size=size,
+        resize=resize,
+        interpolation=interpolation,
+        preprocess=preprocess,
+        several_inputs=True,
     )
-    batch = as_batch(images)
+    batch = network.batch(images)
     if network.channels not in (1, 3) and not all(isinstance(image, np.ndarray) for image in batch.items):
         expected = f"arrays with {network.channels} channels for {network.model.name}"
         raise ValueError(f"`images` should be {expected}. Received: image files")

@@ -26,13 +26,13 @@ DIFFERENCES = (
 PYTHON = """import tensorflow as tf
 
 serve = tf.saved_model.load("{path}").signatures["serving_default"]
-answer = serve(image_bytes=tf.constant([open("photo.jpg", "rb").read()]))
+answer = serve(image_bytes=tf.constant([open("photo.jpg", "rb").read()]){others})
 print(answer["classes"].numpy()[0, 0].decode(), float(answer["scores"][0, 0]))
 """
 
 
 RESERVED = {"schema", "network", "parameters", "classes", "probabilities", "temperature", "weights", "input", "photos"}
-RESERVED |= {"signatures", "call", "needs", "tolerance", "versions", "written", "sha256"}
+RESERVED |= {"other_inputs", "signatures", "call", "needs", "tolerance", "versions", "written", "sha256"}
 
 
 def write_card(folder, plan, scaling, formats, limit, metadata):
@@ -69,9 +69,10 @@ def build_card(folder, plan, scaling, formats, limit, metadata):
             "pixels": "0..255, " + ("gray" if channels == 1 else "RGB"),
             "scaling": scaling,
         },
+        "other_inputs": {name: describe_tensor(tensor) for name, tensor in plan.other_inputs.items()},
         "photos": photo_preprocessing(plan.preprocessing) | {"differences": [*DIFFERENCES]},
         "signatures": describe_signatures(plan) if "saved_model" in formats else {},
-        "call": usage_examples(plan.model.name, formats),
+        "call": usage_examples(plan, formats),
         "needs": package_requirements(plan.model) if "keras" in formats else {},
         "tolerance": limit,
         "versions": {"kerascnn": __version__, **versions},
@@ -116,31 +117,46 @@ def photo_preprocessing(preprocessing):
 
 def describe_signatures(plan):
     shape = ["N", *plan.shape]
+    others = {name: describe_tensor(tensor) for name, tensor in plan.other_inputs.items()}
     probs = {"probabilities": ["float32", ["N", len(plan.class_names)]]}
     best = ["N", min(BEST, len(plan.class_names))]
     return {
         "serving_default": {
-            "inputs": {"image_bytes": ["string", ["N"]]},
+            "inputs": {"image_bytes": ["string", ["N"]], **others},
             "outputs": {"classes": ["string", best], "scores": ["float32", best], **probs},
         },
-        "images": {"inputs": {"images": ["float32", shape]}, "outputs": probs},
-        "features": {"inputs": {"images": ["float32", shape]}, "outputs": {"features": "float32"}},
+        "images": {"inputs": {"images": ["float32", shape], **others}, "outputs": probs},
+        "features": {"inputs": {"images": ["float32", shape], **others}, "outputs": {"features": "float32"}},
     }
 
 
-def usage_examples(name, formats):
+def describe_tensor(tensor):
+    """The type and shape of an input, as the signatures list them."""
+    return [tensor.dtype, ["N", *tensor.shape[1:]]]
+
+
+def usage_examples(plan, formats):
     """How each file is used."""
+    name = plan.model.name
+    photos = plan.inputs_by_name("'photo.jpg'", {name: name for name in plan.other_inputs})
+    if plan.other_inputs:
+        photos = "{" + ", ".join(f"{name!r}: {value}" for name, value in photos.items()) + "}"
     examples_by_format = {
-        "keras": "import kerascnn, keras; kerascnn.predict(keras.saving.load_model('model.keras'), 'photo.jpg')",
+        "keras": f"import kerascnn, keras; kerascnn.predict(keras.saving.load_model('model.keras'), {photos})",
         "tflite": "images (0..255, float32) to probabilities: tf.lite.Interpreter('model.tflite')",
         "onnx": "images (0..255, float32) to probabilities: onnxruntime.InferenceSession('model.onnx')",
     }
     examples = {key: text for key, text in examples_by_format.items() if key in formats}
     if "saved_model" in formats:
-        examples["python"] = PYTHON.format(path="saved_model/1")
+        examples["python"] = python_example("saved_model/1", plan.other_inputs)
         examples["server"] = serving_command("saved_model", name)
-        examples["request"] = serving_request(name)
+        examples["request"] = serving_request(name, plan.other_inputs)
     return examples | {"check": "python -m kerascnn.exporting FOLDER"}
+
+
+def python_example(path, other_inputs=()):
+    """Python code that asks the SavedModel at ``path``."""
+    return PYTHON.format(path=path, others="".join(f", {name}={name}" for name in other_inputs))
 
 
 def serving_command(folder, name):
@@ -149,7 +165,9 @@ def serving_command(folder, name):
     return f"docker run --rm -p 8501:8501 {mount} -e MODEL_NAME={name} tensorflow/serving"
 
 
-def serving_request(name):
+def serving_request(name, other_inputs=()):
     """A request to it, with a photo as base64."""
-    photo = '{"instances": [{"b64": "\'"$(base64 < photo.jpg | tr -d "\\n")"\'"}]}'
+    image = '{"b64": "\'"$(base64 < photo.jpg | tr -d "\\n")"\'"}'
+    named = ", ".join([f'"image_bytes": {image}', *(f'"{name}": ...' for name in other_inputs)])
+    photo = '{"instances": [' + (f"{{{named}}}" if other_inputs else image) + "]}"
     return f"echo '{photo}' | curl -d @- http://localhost:8501/v1/models/{name}:predict"

@@ -19,14 +19,15 @@ from PIL import Image
 
 from ..evaluation.predict import predict
 from ..graph.ends import apply_temperature, feature_extractor, sums_to_one
-from ..inputs.batch import Batch, as_batch
-from ..inputs.classifier import classifier
+from ..inputs.batch import Batch
+from ..inputs.classifier import classifier, image_input, pack_inputs
 from ..inputs.decode import decode, image_format, pillow_to_pixels
 from ..support.display import TableResult
 from ..support.text import pluralize, unknown_name
 from ..support.types import ClassNames, FilePath, Images, Model, Options, Size
 from . import card, signatures
 from .signatures import ExportPlan
+from .standalone import OTHER_INPUT
 from .verify import Check, ExportError, list_files
 from .verify import verify as checked
 
@@ -89,7 +90,8 @@ def export(
         temperature: divides the logits (Guo et al. 2017), except in the .keras file, which is the model without its
             optimizer.
         size: (height, width) of the input, for models with an open input size.
-        samples: images to compare, in addition to generated ones, in any form that `predict` takes.
+        samples: images to compare, in addition to generated ones, in any form that `predict` takes; for a model with
+            several inputs as a dict or tuple of these.
         verify: whether to check the export.
         preprocess: Keras layer from pixels, 0 to 255, to what a foreign model expects.
         metadata: entries to add to the card, such as {"data": ..., "accuracy": ...}.
@@ -103,21 +105,19 @@ def export(
     metadata = check_metadata(metadata)
     if not isinstance(temperature, int | float) or not 0 < temperature < np.inf:
         raise ValueError(f"`temperature` should be positive. Received: {temperature!r}")
-    photos = sample_photos()
-    user_images = encode_samples(samples) if samples is not None else []
-    plan = plan_export(add_preprocessing(model, preprocess), class_names, float(temperature), size, photos)
+    model = add_preprocessing(model, preprocess)
+    generated = generate_samples(model)
+    given = None if samples is None else encode_samples(model, samples)
+    plan = plan_export(model, class_names, float(temperature), size, generated)
     limit = check_precision(plan.model, formats)
     with tempfile.TemporaryDirectory() as temporary_folder, atomic_export_folder(target, replace) as folder:
         write_model_files(plan, folder, formats)
-        write_samples(os.path.join(folder, "check"), photos, answers_to_check(plan, photos, limit))
+        write_samples(os.path.join(folder, "check"), generated, answers_to_check(plan, generated, limit))
         card.write_card(folder, plan, describe_scaling(plan.model, preprocess), formats, limit, metadata)
-        if verify and user_images:
-            write_samples(
-                os.path.join(temporary_folder, "all"),
-                photos + user_images,
-                answers_to_check(plan, photos + user_images, limit),
-            )
-        checks = checked(folder, os.path.join(temporary_folder, "all") if user_images else None) if verify else ()
+        if verify and given:
+            both = generated + given
+            write_samples(os.path.join(temporary_folder, "all"), both, answers_to_check(plan, both, limit))
+        checks = checked(folder, os.path.join(temporary_folder, "all") if given else None) if verify else ()
     sizes = {name: file.stat().st_size for name, file in list_files(target).items()}
     return Exported(folder=target, files=sizes, checks=checks)
 
@@ -163,8 +163,13 @@ def add_preprocessing(model, layer):
         raise ValueError(
             f"`preprocess` should be a Keras layer, so that it can be saved with the model. Received: {layer!r}"
         )
-    inputs = keras.Input(model.inputs[0].shape[1:], name="pixels")
-    return keras.Model(inputs, model(layer(inputs)), name=model.name)
+    image = image_input(model)
+    pixels = keras.Input(image.shape[1:], name="pixels")
+    if len(model.inputs) == 1:
+        return keras.Model(pixels, model(layer(pixels)), name=model.name)
+    others = {tensor.name: tensor for tensor in model.inputs if tensor is not image}
+    outputs = model(pack_inputs(model, {**others, image.name: layer(pixels)}))
+    return keras.Model([pixels, *others.values()], outputs, name=model.name)
 
 
 def check_metadata(metadata):
@@ -185,7 +190,7 @@ def check_metadata(metadata):
 
 def plan_export(model, class_names, temperature, size, samples):
     """All that the files have to know."""
-    network = classifier(model, class_names=class_names, size=size)
+    network = classifier(model, class_names=class_names, size=size, several_inputs=True)
     preprocessing = network.preprocessing
     if preprocessing.channels not in (1, 3):
         raise ValueError(
@@ -194,14 +199,14 @@ def plan_export(model, class_names, temperature, size, samples):
         )
     if isinstance(class_names, str):
         raise ValueError(f"`class_names` should be a list of class names. Received: {class_names!r}")
-    pixels = Batch(tuple(data for _, data in samples)).array(preprocessing)
-    width = network.probabilities(pixels).shape[-1]
+    pixels = Batch(samples.photos).array(preprocessing)
+    width = network.probabilities(pixels, samples.other_inputs).shape[-1]
     names = network.names_for(width) or tuple(f"class {i}" for i in range(width))
     if len(set(names)) < len(names):
         duplicate = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"`class_names` should be unique. Received: {duplicate!r} twice")
-    end = kind_of_scores(network.end, network.scores(pixels))
-    return ExportPlan(model, preprocessing, names, end, temperature, tuple(model.inputs[0].shape[1:]))
+    end = kind_of_scores(network.end, network.scores(pixels, samples.other_inputs))
+    return ExportPlan(model, preprocessing, names, end, temperature, tuple(image_input(model).shape[1:]))
 
 
 def kind_of_scores(end, scores):
@@ -277,20 +282,45 @@ def atomic_export_folder(path, replace):
 SIZES = ((240, 320), (320, 240), (97, 131), (300, 300))
 
 
-def sample_photos():
-    """[(file, bytes)] of smooth colors from a fixed seed: JPEG and PNG, upright and turned, gray and transparent."""
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    """Photos as the bytes of files, and what other inputs are given with them, with a row for each photo."""
+
+    names: tuple
+    photos: tuple
+    other_inputs: Mapping
+
+    def __len__(self):
+        return len(self.photos)
+
+    def __add__(self, more):
+        together = {name: np.concatenate([rows, more.other_inputs[name]]) for name, rows in self.other_inputs.items()}
+        return Samples(names=self.names + more.names, photos=self.photos + more.photos, other_inputs=together)
+
+
+def generate_samples(model):
+    """`Samples` from a fixed seed: smooth colors as JPEG and PNG, upright and turned, gray and transparent."""
     rng = np.random.default_rng(0)
     coarse = [Image.fromarray(rng.integers(0, 256, (5, 7, 4), np.uint8)) for _ in SIZES]
     photos = [image.resize(size[::-1], Image.Resampling.BICUBIC) for image, size in zip(coarse, SIZES, strict=True)]
     color, turned, clear, gray = photos
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was held on its side
-    return [
-        ("color.jpg", encode_image(color.convert("RGB"), "JPEG", quality=90)),
-        ("turned.jpg", encode_image(turned.convert("RGB"), "JPEG", quality=90, exif=exif)),
-        ("clear.png", encode_image(clear, "PNG")),
-        ("gray.png", encode_image(gray.convert("L"), "PNG")),
-    ]
+    files = {
+        "color.jpg": encode_image(color.convert("RGB"), "JPEG", quality=90),
+        "turned.jpg": encode_image(turned.convert("RGB"), "JPEG", quality=90, exif=exif),
+        "clear.png": encode_image(clear, "PNG"),
+        "gray.png": encode_image(gray.convert("L"), "PNG"),
+    }
+    image = image_input(model)
+    others = {tensor.name: generate_rows(tensor, len(files), rng) for tensor in model.inputs if tensor is not image}
+    return Samples(names=tuple(files), photos=tuple(files.values()), other_inputs=others)
+
+
+def generate_rows(tensor, count, rng):
+    """Values for an input besides the images: normally distributed, or 0 for integers, which may be indices."""
+    shape = (count, *(side or 1 for side in tensor.shape[1:]))
+    return rng.normal(size=shape).astype(tensor.dtype) if "float" in tensor.dtype else np.zeros(shape, tensor.dtype)
 
 
 def encode_image(image, format, **options):
@@ -299,12 +329,16 @@ def encode_image(image, format, **options):
     return file.getvalue()
 
 
-def encode_samples(images):
-    """[(file, bytes)] of a user's samples: JPEG and PNG files as they are, anything else written as PNG."""
-    return [(f"{i:03}", sample_bytes(image)) for i, image in enumerate(as_batch(images).items)]
+def encode_samples(model, images):
+    """`Samples` of a user: JPEG and PNG files as they are, anything else written as PNG."""
+    batch = classifier(model, several_inputs=True).batch(images)
+    photos = tuple(encode_sample(image) for image in batch.items)
+    types = {tensor.name: tensor.dtype for tensor in model.inputs}
+    others = {name: rows.astype(types[name]) for name, rows in batch.other_inputs.items()}
+    return Samples(names=tuple(f"{i:03}" for i in range(len(photos))), photos=photos, other_inputs=others)
 
 
-def sample_bytes(image):
+def encode_sample(image):
     if isinstance(image, np.ndarray):
         image = np.clip(np.round(image), 0, 255).astype(np.uint8)
         return encode_image(Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image), "PNG")
@@ -319,25 +353,27 @@ def sample_bytes(image):
 
 def answers_to_check(plan, samples, limit):
     """What the model says of samples through ``predict``, and what each of an export's files then has to say."""
-    data = [image for _, image in samples]
     with keras.device("cpu"):  # where the check in a fresh process runs; a GPU rounds otherwise
-        probs = predict(plan.model, data, size=plan.preprocessing.size, class_names=plan.class_names).probs
-        pixels = Batch(tuple(data)).array(plan.preprocessing)
-        features = keras.ops.convert_to_numpy(feature_extractor(plan.model)(pixels))
+        images = plan.inputs_by_name([*samples.photos], samples.other_inputs)
+        probs = predict(plan.model, images, size=plan.preprocessing.size, class_names=plan.class_names).probs
+        pixels = Batch(samples.photos).array(plan.preprocessing)
+        inputs = plan.inputs_by_name(pixels, samples.other_inputs)
+        features = keras.ops.convert_to_numpy(feature_extractor(plan.model)(inputs))
     return {
-        "files": np.array([name for name, _ in samples]),
+        "files": np.array(samples.names),
         "classes": np.array(plan.class_names),
         "probs": probs,
         "answers": apply_temperature(probs, plan.end, plan.temperature),
         "pixels": pixels.astype(np.uint8),
         "features": features.astype(np.float32),
         "limit": np.array(limit),
+        **{f"{OTHER_INPUT}{name}": rows for name, rows in samples.other_inputs.items()},
     }
 
 
 def write_samples(folder, samples, expected):
     """Samples and answers as files in a new folder."""
     os.makedirs(folder)
-    for name, data in samples:
+    for name, data in zip(samples.names, samples.photos, strict=True):
         Path(folder, name).write_bytes(data)
     np.savez_compressed(os.path.join(folder, "expected.npz"), **expected)

@@ -6,7 +6,8 @@ import sys
 import keras
 
 from ..evaluation.predict import predict
-from .standalone import REPEATED, check_arrays, check_probabilities, check_row, read_expected
+from ..inputs.classifier import image_input
+from .standalone import REPEATED, check_arrays, check_probabilities, check_row, other_inputs, read_expected
 
 FILE = "model.keras"
 
@@ -19,9 +20,11 @@ def run_checks(folder, samples):
         text = next(iter(str(error).splitlines()), "unknown error")
         yield check_row(FILE, "loads in a new process", text, False)
         return
-    paths = [f"{samples}/{name}" for name in expected["files"]]
+    images = [f"{samples}/{name}" for name in expected["files"]]
+    if others := other_inputs(expected):
+        images = {image_input(model).name: images, **others}
     size = expected["pixels"].shape[1:3]
-    first, repeated = (predict(model, paths, size=size, class_names=False).probs for _ in range(2))
+    first, repeated = (predict(model, images, size=size, class_names=False).probs for _ in range(2))
     yield from check_probabilities(FILE, "photos", first, expected["probs"], float(expected["limit"]))
     yield check_arrays(FILE, "photos: repeated call gives the same result", repeated, first, REPEATED)
 

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from ..graph.ends import feature_extractor, select_scores
+from ..inputs.classifier import image_input, pack_inputs
 from ..inputs.resize import Preprocessing
 from .photos import decode_batch
 
@@ -23,21 +24,40 @@ class ExportPlan:
     temperature: float
     shape: tuple  # (h, w, channels) of its input; None where open
 
+    @property
+    def other_inputs(self):
+        """The symbolic inputs besides the images, by name."""
+        image = image_input(self.model).name
+        return {tensor.name: tensor for tensor in self.model.inputs if tensor.name != image}
+
+    def inputs(self, images, other_inputs):
+        """Images and other inputs as the model takes them."""
+        if not other_inputs:
+            return images
+        return pack_inputs(self.model, self.inputs_by_name(images, other_inputs))
+
+    def inputs_by_name(self, images, other_inputs):
+        """Images alone, or with other inputs as a dict."""
+        return {image_input(self.model).name: images, **other_inputs} if other_inputs else images
+
 
 def build_module(plan):
     """A TensorFlow module with the variables, and {name: function} for the signatures."""
-    inputs = tf.TensorSpec((None, *plan.shape), tf.float32, name="images")
+    others = [tensor_spec(tensor) for tensor in plan.other_inputs.values()]
+    pixels = tf.TensorSpec((None, *plan.shape), tf.float32, name="images")
+    photos = tf.TensorSpec((None,), tf.string, name="image_bytes")
     extract_features = feature_extractor(plan.model)
 
-    @with_signature(inputs)
-    def answer(images):
+    @with_signature(pixels, *others)
+    def answer(images, *other_inputs):
+        inputs = plan.inputs(images, dict(zip(plan.other_inputs, other_inputs, strict=True)))
         return scores_to_probabilities(
-            select_scores(plan.model(images, training=False), plan.model), plan.end, plan.temperature
+            select_scores(plan.model(inputs, training=False), plan.model), plan.end, plan.temperature
         )
 
-    @with_signature(tf.TensorSpec((None,), tf.string, name="image_bytes"))
-    def serving_default(image_bytes):
-        probabilities = answer(decode_batch(image_bytes, plan.preprocessing))
+    @with_signature(photos, *others)
+    def serving_default(image_bytes, *other_inputs):
+        probabilities = answer(decode_batch(image_bytes, plan.preprocessing), *other_inputs)
         scores, order = tf.math.top_k(probabilities, min(BEST, len(plan.class_names)))
         return {
             "classes": tf.gather(tf.constant(plan.class_names), order),
@@ -45,13 +65,14 @@ def build_module(plan):
             "probabilities": probabilities,
         }
 
-    @with_signature(inputs)
-    def images(images):
-        return {"probabilities": answer(images)}
+    @with_signature(pixels, *others)
+    def images(images, *other_inputs):
+        return {"probabilities": answer(images, *other_inputs)}
 
-    @with_signature(inputs)
-    def features_of(images):
-        return {"features": tf.cast(extract_features(images), tf.float32)}
+    @with_signature(pixels, *others)
+    def features_of(images, *other_inputs):
+        inputs = plan.inputs_by_name(images, dict(zip(plan.other_inputs, other_inputs, strict=True)))
+        return {"features": tf.cast(extract_features(inputs), tf.float32)}
 
     functions = {"serving_default": serving_default, "images": images, "features": features_of}
     module = tf.Module()  # has the variables alone; with the functions too, each graph would be saved twice
@@ -59,9 +80,14 @@ def build_module(plan):
     return module, functions
 
 
-def with_signature(spec):
-    """A decorator: one graph of a function whose argument is ``spec``. Autograph would rewrite the model's own code."""
-    return lambda call: tf.function(call, input_signature=[spec], autograph=False)
+def tensor_spec(tensor):
+    """The specification of an input besides the images: its shape, with any number of rows."""
+    return tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype, name=tensor.name)
+
+
+def with_signature(*specs):
+    """A decorator: one graph of a function with these arguments. Autograph would rewrite the model's own code."""
+    return lambda call: tf.function(call, input_signature=[*specs], autograph=False)
 
 
 def scores_to_probabilities(scores, end, temperature):

@@ -12,6 +12,12 @@ import numpy as np
 
 REPEATED = 1e-6
 BATCH = 8
+OTHER_INPUT = "input "  # before the name of an input, in the file of the expected predictions
+
+
+def other_inputs(expected):
+    """The values of the inputs besides the images, by name."""
+    return {key.removeprefix(OTHER_INPUT): rows for key, rows in expected.items() if key.startswith(OTHER_INPUT)}
 
 
 def check_row(file, check, result, passed):
@@ -44,11 +50,12 @@ def check_saved_model(folder, samples, expected):
     name, answers, limit = "saved_model", expected["answers"], float(expected["limit"])
     signatures = tf.saved_model.load(f"{folder}/saved_model/1").signatures
 
-    def ask(signature, **given):
+    def ask(signature, **images):
         """All answers, asked in batches."""
-        ((argument, data),) = given.items()
-        batches = [tf.constant(data[i : i + BATCH]) for i in range(0, len(data), BATCH)]
-        outputs = [signatures[signature](**{argument: batch}) for batch in batches]
+        inputs = {**images, **other_inputs(expected)}
+        starts = range(0, len(files), BATCH)
+        batches = [{name: tf.constant(rows[i : i + BATCH]) for name, rows in inputs.items()} for i in starts]
+        outputs = [signatures[signature](**batch) for batch in batches]
         return {key: np.concatenate([output[key].numpy() for output in outputs]) for key in outputs[0]}
 
     first, repeated = (ask("serving_default", image_bytes=files) for _ in range(2))
@@ -91,12 +98,16 @@ def check_tflite(folder, expected):
 
         Interpreter = tf.lite.Interpreter
     network = Interpreter(f"{folder}/model.tflite")
-    (into,), (out,) = network.get_input_details(), network.get_output_details()
-    network.resize_tensor_input(into["index"], [1, *expected["pixels"].shape[1:]])
+    into, (out,) = network.get_input_details(), network.get_output_details()
+    inputs = {"images": expected["pixels"].astype(np.float32), **other_inputs(expected)}
+    places = {name: place["index"] for name in inputs for place in into if tensor_name(place["name"]) == name}
+    for name, place in places.items():
+        network.resize_tensor_input(place, [1, *inputs[name].shape[1:]])
     network.allocate_tensors()
     rows = []
-    for image in expected["pixels"].astype(np.float32):
-        network.set_tensor(into["index"], image[None])
+    for i in range(len(expected["files"])):
+        for name, place in places.items():
+            network.set_tensor(place, inputs[name][i : i + 1])
         network.invoke()
         rows.append(network.get_tensor(out["index"])[0])
     yield from check_probabilities(
@@ -104,13 +115,18 @@ def check_tflite(folder, expected):
     )
 
 
+def tensor_name(name):
+    """The name of an argument of a signature, as LiteRT calls it: "serving_default_images:0"."""
+    return name.removeprefix("serving_default_").partition(":")[0]
+
+
 def check_onnx(folder, expected):
     """The ONNX file."""
     import onnxruntime
 
     network = onnxruntime.InferenceSession(f"{folder}/model.onnx", providers=["CPUExecutionProvider"])
-    (into,) = network.get_inputs()
-    (probs,) = network.run(None, {into.name: expected["pixels"].astype(np.float32)})
+    inputs = {"images": expected["pixels"].astype(np.float32), **other_inputs(expected)}
+    (probs,) = network.run(None, {place.name: inputs[tensor_name(place.name)] for place in network.get_inputs()})
     yield from check_probabilities("model.onnx", "images", probs, expected["answers"], float(expected["limit"]))
 
 

@@ -139,7 +139,10 @@ def classifier_input(node):
 
 
 def feature_extractor(model):
-    """A function of images that returns the layer "features", else the input of the last layer with weights."""
+    """A function that returns the layer "features", else the input of the last layer with weights.
+
+    It takes images, or of a model with several inputs a dict of them by name.
+    """
     graph = build_graph(model)
     output = score_node(model, graph)
     *path, _ = last_weighted_node(output).name.split("/")  # the nested models in which the classifier is
@@ -147,4 +150,9 @@ def feature_extractor(model):
     names = ["/".join([*path[:depth], "features"]) for depth in range(len(path) + 1)]
     node = next((nodes_by_name[name] for name in names if name in nodes_by_name), classifier_input(output))
     feature_graph = subgraph(graph, [node])
-    return lambda images: run_graph(feature_graph, images)[node.name]
+
+    def extract(images):
+        values = [images[source.name] for source in feature_graph.inputs] if isinstance(images, dict) else images
+        return run_graph(feature_graph, values)[node.name]
+
+    return extract

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,9 @@ class Batch(TextResult):
         names: the name of each image.
         title: what the images are called together.
         failed: images that could not be read, as a dict of names and reasons.
+        other_inputs: what a model with several inputs takes besides the images: arrays with a row per image, by the
+            name of the input.
+        hashes: the SHA-1 of each image's pixels, as a loaded dataset has them; or ().
         cache: decoded pixels by size and channels.
     """
 
@@ -39,6 +42,8 @@ class Batch(TextResult):
     names: tuple[str, ...] = ()
     title: str = ""
     failed: Mapping = field(default_factory=dict)
+    other_inputs: Mapping = field(default_factory=dict)
+    hashes: tuple[str, ...] = ()
     cache: dict = field(default_factory=dict, init=False)
 
     def __post_init__(self):
@@ -59,7 +64,14 @@ class Batch(TextResult):
         indices = np.flatnonzero(indices) if indices.dtype == bool else indices.astype(np.int64)
         items = self.items[indices] if self.is_decoded else tuple(self.items[i] for i in indices)
         labels = None if self.labels is None else self.labels[indices]
-        return Batch(items, labels, self.class_names, tuple(self.names[i] for i in indices), self.title, self.failed)
+        return replace(
+            self,
+            items=items,
+            labels=labels,
+            names=tuple(self.names[i] for i in indices),
+            other_inputs={name: rows[indices] for name, rows in self.other_inputs.items()},
+            hashes=tuple(self.hashes[i] for i in indices) if self.hashes else (),
+        )
 
     def pixels(self, size=None, channels=3):
         """All images as uint8 (N, h, w, channels).

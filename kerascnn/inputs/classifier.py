@@ -1,8 +1,8 @@
 """`Classifier`: a model with its input size, its preprocessing, its class names and its probabilities."""
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from numbers import Integral
 
@@ -13,6 +13,7 @@ from ..graph.ends import check_channels_last, final_activation, scores_to_probab
 from ..support.checks import check_integer
 from ..support.text import unknown_name
 from ..zoo.registry import WeightsSource, card, weights_sources
+from .batch import Batch, as_batch
 from .class_names import IMAGENET, resolve_class_names
 from .resize import INTERPOLATIONS, Preprocessing, size_pair
 
@@ -36,6 +37,16 @@ class Classifier:
     source: WeightsSource | None = None
     preprocess: Callable | None = None
     class_names: object = field(default=None, repr=False)
+
+    @cached_property
+    def input_names(self):
+        """The names of the model's inputs, in its order."""
+        return tuple(tensor.name for tensor in self.model.inputs)
+
+    @cached_property
+    def image_input(self):
+        """The name of the input that takes the images."""
+        return image_input(self.model).name
 
     @property
     def size(self):
@@ -67,15 +78,58 @@ class Classifier:
             return self.preprocessing
         return Preprocessing.to_cover(self.size, self.channels)
 
-    def scores(self, pixels, compiled=False):
-        """The scores of pixels (N, h, w, C), 0..255; ``compiled`` runs a traced graph."""
+    def batch(self, images, labels=None, names=None):
+        """Make a `Batch` of images, or for a model with several inputs of a dict or tuple of them.
+
+        Args:
+            images: what `as_batch` takes; of several inputs a dict by their names, or a tuple in the model's order.
+            labels: the true class of each image, as a number or a name.
+            names: of the images; by default their file names.
+        """
+        if isinstance(images, Batch):
+            self.check_other_inputs(images.other_inputs)
+            return images
+        if len(self.input_names) == 1 and not isinstance(images, Mapping):
+            return as_batch(images, labels, names)
+
+        inputs = self.inputs_by_name(images)
+        batch = as_batch(inputs.pop(self.image_input), labels, names)
+        other_inputs = {name: as_rows(value, name, len(batch)) for name, value in inputs.items()}
+        return replace(batch, other_inputs=other_inputs)
+
+    def inputs_by_name(self, images):
+        """{name: value} of all inputs, given as a dict or in the model's order."""
+        if isinstance(images, tuple | list) and len(images) == len(self.input_names):
+            return dict(zip(self.input_names, images, strict=True))
+        if not isinstance(images, Mapping):
+            self.check_other_inputs({})
+        unknown = [name for name in images if name not in self.input_names]
+        if unknown:
+            raise ValueError(unknown_name(f"input of {self.model.name}", unknown[0], self.input_names))
+        self.check_other_inputs(images)
+        if self.image_input not in images:
+            raise ValueError(f"`images` should have the images as {self.image_input!r}. Received: {', '.join(images)}")
+        return dict(images)
+
+    def check_other_inputs(self, other_inputs):
+        """Raise ValueError if an input besides the images has no value."""
+        missing = [name for name in self.input_names if name not in other_inputs and name != self.image_input]
+        if missing:
+            raise ValueError(
+                f"`images` should be a dict of the inputs of {self.model.name}: {', '.join(self.input_names)}. "
+                f"Received: no {missing[0]!r}"
+            )
+
+    def scores(self, pixels, other_inputs=None, compiled=False):
+        """The scores of pixels (N, h, w, C), 0..255, and of the other inputs; ``compiled`` runs a traced graph."""
         pixels = pixels if self.preprocess is None else self.preprocess(pixels)
-        outputs = self.model.predict_on_batch(pixels) if compiled else self.model(pixels, training=False)
+        inputs = pack_inputs(self.model, {**other_inputs, self.image_input: pixels}) if other_inputs else pixels
+        outputs = self.model.predict_on_batch(inputs) if compiled else self.model(inputs, training=False)
         return keras.ops.convert_to_numpy(select_scores(outputs, self.model))
 
-    def probabilities(self, pixels, compiled=False):
+    def probabilities(self, pixels, other_inputs=None, compiled=False):
         """Class probabilities (N, classes), float32."""
-        name, scores = self.model.name, self.scores(pixels, compiled)
+        name, scores = self.model.name, self.scores(pixels, other_inputs, compiled)
         if scores.ndim != 2 or (scores.shape[-1] < 2 and self.end != "sigmoid"):
             raise ValueError(
                 f"`model` should return scores of shape (N, classes). Received: {name}, which returns {scores.shape}"
@@ -96,9 +150,11 @@ class Classifier:
             The probabilities, the positions of these images, and {name: reason} of the unreadable ones.
         """
         compiled = len(images) > batch_size  # tracing a deep graph takes longer than a single pass without
+        self.check_other_inputs(images.other_inputs)
         probs, rows, failed = [], [], {}
         for positions, pixels in images.chunks(self.preprocessing_of(images), batch_size, failed):
-            probs.append(self.probabilities(pixels, compiled))
+            other_inputs = {name: values[positions] for name, values in images.other_inputs.items()}
+            probs.append(self.probabilities(pixels, other_inputs, compiled))
             rows += positions
             if on_progress:
                 on_progress(len(rows) + len(failed), len(images), "evaluating")
@@ -106,7 +162,9 @@ class Classifier:
         return np.concatenate(probs), rows, images.reasons(failed)
 
 
-def classifier(model, *, class_names=None, size=None, resize=None, interpolation=None, preprocess=None):
+def classifier(
+    model, *, class_names=None, size=None, resize=None, interpolation=None, preprocess=None, several_inputs=False
+):
     """Make a `Classifier` of a model; `open_model` opens one by name or file.
 
     Args:
@@ -116,11 +174,12 @@ def classifier(model, *, class_names=None, size=None, resize=None, interpolation
         resize: short side of an image before the center crop; by default as published.
         interpolation: "bilinear" or "bicubic"; by default as published.
         preprocess: a function of a batch (0..255, float32) that returns what the model expects.
+        several_inputs: whether the model may have other inputs besides.
     """
-    image_input_shape(model)  # raises if it is not a model
+    image_input_shape(model, several_inputs)  # raises if it is not a model
     source = find_published_source(model)
     crop = source.crop if source else CROP
-    *size, channels = resolve_input_shape(model, size, crop)
+    *size, channels = resolve_input_shape(model, size, crop, several_inputs)
     if interpolation not in (None, *INTERPOLATIONS):
         raise ValueError(unknown_name("interpolation", interpolation, INTERPOLATIONS))
     keep = "all" if source is None and resize is None else "arrays" if resize is None else "none"
@@ -136,22 +195,50 @@ def classifier(model, *, class_names=None, size=None, resize=None, interpolation
     return Classifier(model, preprocessing, source, preprocess, class_names)
 
 
-def image_input_shape(model):
+def image_input_shape(model, several_inputs=False):
     """(height, width, channels) of a model's one image input, with None for any height or width."""
+    tensor = image_input(model)
+    if len(model.inputs) > 1 and not several_inputs:
+        raise ValueError(f"`model` should have no inputs besides the images. Received: {describe_inputs(model)}")
+    return tuple(tensor.shape[1:])
+
+
+def image_input(model):
+    """The symbolic input of a model that takes images."""
     if not isinstance(model, keras.Model) or not getattr(model, "inputs", None):
         raise ValueError(f"`model` should be a functional or built Sequential Keras model. Received: {model!r}")
-    shapes = [tuple(tensor.shape) for tensor in model.inputs]
-    if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][-1] is None:
-        raise ValueError(
-            f"`model` should have one image input (N, H, W, C). Received: {model.name} with inputs {shapes}"
-        )
+    images = [tensor for tensor in model.inputs if len(tensor.shape) == 4 and tensor.shape[-1] is not None]
+    if len(images) != 1:
+        raise ValueError(f"`model` should have one image input (N, H, W, C). Received: {describe_inputs(model)}")
     check_channels_last(model)
-    return shapes[0][1:]
+    return images[0]
 
 
-def resolve_input_shape(model, size=None, default=CROP):
+def pack_inputs(model, values):
+    """The inputs of a model by name as the structure (list, dict) that it takes."""
+    return keras.tree.map_structure(lambda tensor: values[tensor.name], model.input)
+
+
+def as_rows(value, name, count):
+    """An input besides the images as an array with ``count`` rows; a single row stands for all."""
+    rows = np.asarray(value)
+    if rows.ndim == 0 or len(rows) not in (1, count):
+        raise ValueError(
+            f"`images` should have one row of {name!r} for each of the {count} images. "
+            f"Received: an array of shape {rows.shape}"
+        )
+    return np.broadcast_to(rows, (count, *rows.shape[1:]))
+
+
+def describe_inputs(model):
+    """A model's inputs as text."""
+    shapes = ", ".join(f"{tensor.name} {tuple(tensor.shape)}" for tensor in model.inputs)
+    return f"{model.name} with inputs {shapes}"
+
+
+def resolve_input_shape(model, size=None, default=CROP, several_inputs=False):
     """(height, width, channels) of a model's input: fixed by the model, else ``size``, else ``default``."""
-    *model_size, channels = image_input_shape(model)
+    *model_size, channels = image_input_shape(model, several_inputs)
     if size is None:
         fixed_sides = [side for side in model_size if side is not None] or [default]
         return (*(side or fixed_sides[0] for side in model_size), channels)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -10,7 +11,6 @@ import numpy as np
 
 from ..evaluation.evaluate import load_labeled_images
 from ..graph.run import subgraph
-from ..inputs.batch import as_batch
 from ..inputs.class_names import align_labels
 from ..inputs.classifier import classifier, open_model, resolve_class_names
 from ..support import store
@@ -44,10 +44,12 @@ class Subject(TextResult):
         lens: `kerascnn.visualize.Lens` of the network; None if it does not take images alone.
         given_class_names: Names of the classes, or None.
         samples: Images (n, H, W, C) to draw pictures of, or None.
+        sample_inputs: The other inputs of the samples, by name, for a network with several inputs.
         sample_names: Names of the samples.
         sample_labels: True classes of the samples, or None.
         data: Labeled images for evaluation, a `kerascnn.data.Batch`, or None.
         pool: Images (m, H, W, C) for statistics, or None.
+        pool_other_inputs: The other inputs of these images, by name.
         layers: Names of the layers to show.
         effort: "quick", "normal" or "full".
         seed: Random seed.
@@ -61,10 +63,12 @@ class Subject(TextResult):
     lens: object
     given_class_names: tuple | None = None
     samples: np.ndarray | None = None
+    sample_inputs: Mapping = field(default_factory=dict)
     sample_names: tuple = ()
     sample_labels: np.ndarray | None = None
     data: object = None
     pool: np.ndarray | None = None
+    pool_other_inputs: Mapping = field(default_factory=dict)
     layers: tuple = ()
     effort: str = "normal"
     seed: int = 0
@@ -98,15 +102,22 @@ class Subject(TextResult):
         """Raise `Skipped` if the network has inputs besides the images."""
         if len(self.lens.inputs) > 1:
             inputs = ", ".join(self.lens.inputs)
-            raise Skipped(
-                f"the network has several inputs ({inputs}), but images are given for one of them: call the "
-                "methods in Python instead"
-            )
+            raise Skipped(f"the network has several inputs ({inputs}): call the methods in Python instead")
+
+    def photo_inputs(self, count=None):
+        """The first ``count`` samples, with the network's other inputs if any."""
+        photos = self.photos[:count]
+        return add_inputs(self.lens, photos, first_rows(self.sample_inputs, count))
+
+    def pool_inputs(self, count=None):
+        """The first ``count`` images for statistics, with other inputs if any."""
+        if self.pool is None:
+            return self.photo_inputs(count)
+        return add_inputs(self.lens, self.pool[:count], first_rows(self.pool_other_inputs, count))
 
     @property
     def photos(self):
         """The samples (N, H, W, C); raises `Skipped` if there are none."""
-        self.require_one_input()
         if self.samples is None:
             raise Skipped("no images were given: use --images PATH ..., or --data DIR")
         return self.samples
@@ -125,7 +136,7 @@ class Subject(TextResult):
     @cached_property
     def photo_probs(self):
         """Probabilities (N, classes) of the samples."""
-        return self.probs(self.photos)
+        return self.probs(self.photo_inputs())
 
     def probs(self, images):
         """Probabilities (N, classes) of images, whatever the network ends with."""
@@ -142,7 +153,7 @@ class Subject(TextResult):
 
         if self.lens is None or None not in self.lens.shape:
             return dissect(self.model)
-        network = classifier(self.model)
+        network = classifier(self.model, several_inputs=True)
         return dissect(self.model, (*network.size, network.channels))
 
     @cached_property
@@ -167,6 +178,7 @@ class Subject(TextResult):
 
         if self.pool is None:
             raise Skipped("too few images were given: use --data DIR, or --images with dozens of them")
+        self.require_one_input()
         if not activation_nodes(self.lens.graph):
             raise Skipped("the network has no units: no layer has weights or a nonlinearity")
         return activity(self.model, self.pool, preprocess=self.preprocess)
@@ -187,8 +199,8 @@ def make_subject(model, data, images, *, class_names, transfer, effort, layers, 
     metadata = {"model": hash_model(model), "notes": []}
     try:
         lens = Lens(model, preprocess=preprocess)
-        network = classifier(model)
-    except ValueError as error:  # several inputs, or none of images: sections without images remain
+        network = classifier(model, several_inputs=True)
+    except ValueError as error:  # several image inputs, or none: sections without images remain
         metadata["mute"] = str(error)
         return Subject(
             model=model,
@@ -201,7 +213,9 @@ def make_subject(model, data, images, *, class_names, transfer, effort, layers, 
             metadata=metadata,
         )
 
-    labeled_images = None if data is None else limit_images(load_labeled_images(data), effort, seed, metadata)
+    labeled_images = None
+    if data is not None:
+        labeled_images = limit_images(load_labeled_images(data, network=network), effort, seed, metadata)
     labeled_images, class_names = renumber_labels(labeled_images, class_names, lens)
     rng = np.random.default_rng(seed)
     sample_count, pool_count = SAMPLES[effort], POOL[effort]
@@ -211,20 +225,25 @@ def make_subject(model, data, images, *, class_names, transfer, effort, layers, 
         else labeled_images.take(class_balanced_order(labeled_images.labels, rng)[:pool_count])
     )
     samples, names, labels, pool = None, (), None, None
+    sample_inputs = pool_other_inputs = {}
     if selected is not None:
         pool = read_pixels(network, selected)
+        pool_other_inputs = selected.other_inputs
+        sample_inputs = first_rows(pool_other_inputs, sample_count)
         samples, names, labels = pool[:sample_count], selected.names[:sample_count], selected.labels[:sample_count]
     if images is not None:
-        photos, names = read_photos(
-            network, as_batch(images), sample_count if pool is not None else pool_count, metadata
-        )
+        most = sample_count if pool is not None else pool_count
+        photos, names, other_inputs = read_photos(network, network.batch(images), most, metadata)
         samples, names, labels = photos[:sample_count], names[:sample_count], None
-        pool = photos if pool is None else pool
+        sample_inputs = first_rows(other_inputs, sample_count)
+        if pool is None:
+            pool, pool_other_inputs = photos, other_inputs
     metadata["images"] = {
         "judged": 0 if labeled_images is None else len(labeled_images),
         "statistics": 0 if pool is None else len(pool),
     }
-    hashed_parts = [hash_batch(labeled_images), *names, *([] if samples is None else [samples, pool])]
+    arrays = [] if samples is None else [samples, pool, *sample_inputs.values(), *pool_other_inputs.values()]
+    hashed_parts = [hash_batch(labeled_images), *names, *arrays]
     metadata["data"] = store.digest(*hashed_parts) if samples is not None else ""
     metadata["preprocess"] = hash_preprocess(preprocess, lens.shape)
     layers = tuple(lens.tap(layer) for layer in layers) if layers else stage_layers(lens)
@@ -234,10 +253,12 @@ def make_subject(model, data, images, *, class_names, transfer, effort, layers, 
         lens=lens,
         given_class_names=class_names,
         samples=samples,
+        sample_inputs=sample_inputs,
         sample_names=tuple(map(base_name, names)),
         sample_labels=labels,
         data=labeled_images,
         pool=pool,
+        pool_other_inputs=pool_other_inputs,
         layers=layers,
         effort=effort,
         seed=seed,
@@ -287,7 +308,7 @@ def read_pixels(network, images):
 
 
 def read_photos(network, images, limit, metadata):
-    """(pixels, names) of the first ``limit`` readable images of a `Batch`."""
+    """(pixels, names, other inputs) of the first ``limit`` readable images of a `Batch`."""
     rows, arrays, failed = [], [], {}
     for positions, pixels in images.chunks(network.preprocessing, BATCH, failed):
         rows += positions
@@ -297,7 +318,19 @@ def read_photos(network, images, limit, metadata):
     images.check_readable(failed)
     if failed:
         metadata["notes"].append(f"{len(failed)} unreadable images were skipped")
-    return np.stack(arrays[:limit]), [images.names[row] for row in rows[:limit]]
+    rows = rows[:limit]
+    other_inputs = {name: values[rows] for name, values in images.other_inputs.items()}
+    return np.stack(arrays[:limit]), [images.names[row] for row in rows], other_inputs
+
+
+def first_rows(other_inputs, count):
+    """The first ``count`` rows of the other inputs."""
+    return {name: rows[:count] for name, rows in other_inputs.items()}
+
+
+def add_inputs(lens, pixels, other_inputs):
+    """Pixels alone, or for a network with several inputs a dict of all by name."""
+    return {lens.input: pixels, **other_inputs} if other_inputs else pixels
 
 
 def base_name(name):
@@ -334,7 +367,7 @@ def hash_batch(images):
     if images is None:
         return ""
     items = [images.items] if images.is_decoded else map(read_item, images.items)
-    return digest(*images.class_names, *images.names, images.labels, *items)
+    return digest(*images.class_names, *images.names, images.labels, *items, *images.other_inputs.values())
 
 
 def read_item(item):

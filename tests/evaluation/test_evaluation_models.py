@@ -2,6 +2,7 @@
 
 import csv
 import json
+import warnings
 
 import keras
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 
 import kerascnn
 from kerascnn import evaluate
-from kerascnn.data import Batch, DataError, load
+from kerascnn.data import Batch, DataError, load, training_images
 from kerascnn.inputs import class_names
 from kerascnn.inputs.class_names import align_labels
 from kerascnn.inputs.decode import ImageError
@@ -277,3 +278,26 @@ def test_squeezenet_has_the_accuracy_of_torchvision(squeezenet, shared):
     assert found.balanced_accuracy == pytest.approx(found.accuracy)  # one photo a class
     assert found.intervals["accuracy"].low < 0.582 + 0.05  # published on the validation set
     assert found.calibration.ece < 0.1
+
+
+def test_images_that_the_network_was_trained_on_are_warned_of(monkeypatch, color_model, rng):
+    x, y = photos(rng, 40)
+    training = load((x[:30], y[:30]), valid=0, test=0).train
+    record = training_images.record_training_images(training.hashes)
+    monkeypatch.setattr(training_images, "training_images_of", lambda model: record)
+    with pytest.warns(UserWarning, match="colors was trained on 20 of the 30 images"):
+        evaluate(color_model, x[10:], y[10:], verbose=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        evaluate(color_model, x[30:], y[30:], verbose=0)
+        evaluate(color_model, load((x[:30], y[:30])), part="train", verbose=0)
+
+
+def test_the_shipped_network_knows_its_training_images(shared):
+    data = load(shared("data", "cifar10_train.zip"), limit=200, valid=0, test=0)
+    with pytest.warns(UserWarning, match="resnet20_cifar10 was trained on about 100% of the 200 images"):
+        evaluate(kerascnn.build_model("resnet20", weights="cifar10"), data.train, verbose=0)
+    unseen = load(shared("data", "cifar10_test_a.zip"), limit=200, valid=0, test=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        evaluate(kerascnn.build_model("resnet20", weights="cifar10"), unseen.train, verbose=0)

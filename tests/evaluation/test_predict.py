@@ -273,6 +273,68 @@ def test_our_networks_end_in_softmax():
     assert found.probs.sum() == pytest.approx(1)
 
 
+def photo_and_position(structure):
+    """A network of a photo and two numbers, whose logits are those numbers and a hundredth of the mean red."""
+    photo, position = keras.Input((16, 16, 3), name="photo"), keras.Input((2,), name="position")
+    red = layers.GlobalAveragePooling2D()(layers.Rescaling(0.01)(photo))[:, :1]
+    inputs = [position, photo] if structure == "list" else {"photo": photo, "position": position}
+    return keras.Model(inputs, layers.Concatenate()([position, red]), name="located")
+
+
+POSITIONS = np.array([[0.5, -1], [2, 1], [-1, 3]], np.float32)
+
+
+@pytest.mark.parametrize("structure", ["list", "dict"])
+def test_several_inputs(structure, photos):
+    model = photo_and_position(structure)
+    colors = uniform_images((0, 0, 0), (100, 0, 0), (250, 0, 0))
+    logits = np.concatenate([POSITIONS, [[0], [1], [2.5]]], axis=1)
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+
+    by_name = kerascnn.predict(model, {"photo": colors, "position": POSITIONS}, batch_size=2)
+    np.testing.assert_allclose(by_name.probs, expected, rtol=1e-5)
+    order = (POSITIONS, colors) if structure == "list" else (colors, POSITIONS)
+    np.testing.assert_array_equal(kerascnn.predict(model, order).probs, by_name.probs)
+
+    found = kerascnn.evaluate(model, {"photo": colors, "position": POSITIONS}, [0, 0, 2], verbose=0)
+    np.testing.assert_array_equal(found.probs, by_name.probs)
+    assert found.correct.tolist() == (expected.argmax(1) == [0, 0, 2]).tolist()
+    one_position = kerascnn.predict(model, {"photo": photos, "position": POSITIONS[:1]})  # a row stands for all
+    assert one_position.probs.shape == (12, 3)
+
+
+def test_several_inputs_of_a_dataset():
+    """The photos come from a split of a dataset, and an unreadable photo leaves out its row of the other input."""
+    model = photo_and_position("list")
+    x, y = uniform_images((0, 0, 0), (100, 0, 0), (250, 0, 0), (30, 0, 0)), np.array([0, 1, 2, 0])
+    batch = kerascnn.load((x, y), valid=0, test=0).train
+    positions = np.concatenate([POSITIONS, POSITIONS[:1]])
+    found = kerascnn.evaluate(model, {"photo": batch, "position": positions}, verbose=0)
+    expected = kerascnn.evaluate(model, (positions, x), y, verbose=0)
+    np.testing.assert_array_equal(found.probs, expected.probs)
+    damaged = kerascnn.predict(model, {"photo": [x[0], b"no image", x[2]], "position": POSITIONS})
+    np.testing.assert_allclose(damaged.probs, expected.probs[[0, 2]], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("images", "text"),
+    [
+        (
+            np.zeros((3, 16, 16, 3), np.uint8),
+            "a dict of the inputs of located: position, photo. Received: no 'position'",
+        ),
+        ({"photo": np.zeros((3, 16, 16, 3), np.uint8)}, "Received: no 'position'"),
+        ({"position": POSITIONS}, "should have the images as 'photo'"),
+        ({"photo": np.zeros((3, 16, 16, 3), np.uint8), "positon": POSITIONS}, "Did you mean position?"),
+        ({"photo": np.zeros((2, 16, 16, 3), np.uint8), "position": POSITIONS}, "for each of the 2 images"),
+    ],
+    ids=["images alone", "an input missing", "no images", "misspelled input", "too many rows"],
+)
+def test_wrong_inputs_of_several(images, text):
+    with pytest.raises(ValueError, match=text):
+        kerascnn.predict(photo_and_position("list"), images)
+
+
 def test_models_that_do_not_classify_images():
     vector = keras.Sequential([keras.Input((4,)), layers.Dense(2)])
     model = mean_colors()

@@ -126,6 +126,31 @@ def test_models_of_all_kinds(here, tmp_path, kind):
     assert all((np.array(weight) == old).all() for weight, old in zip(model.weights, before, strict=True))
 
 
+@pytest.mark.parametrize("structure", ["list", "dict"])
+def test_several_inputs(here, tmp_path, structure):
+    """Every file takes the other inputs by name, and the card says so."""
+    photo, month = keras.Input((16, 16, 3), name="photo"), keras.Input((), dtype="int32", name="month")
+    place = keras.Input((2,), name="place")
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3, activation="relu")(layers.Rescaling(1 / 255)(photo)))
+    x = layers.Concatenate()([x, layers.Embedding(12, 3)(month), place])
+    inputs = {"month": month, "photo": photo, "place": place}
+    inputs = [*inputs.values()] if structure == "list" else inputs
+    model = keras.Model(inputs, layers.Dense(3, activation="softmax")(x), name="located")
+    samples = {"photo": PHOTOS, "month": np.array([0, 5, 11]), "place": np.eye(3, 2)}
+
+    export(model, tmp_path / "out", formats=("keras", "saved_model", "tflite"), samples=samples, verify=False)
+    assert {row["file"] for row in here(tmp_path / "out")} >= {"saved_model", "model.keras", "model.tflite"}
+    about = json.loads((tmp_path / "out" / "card.json").read_text())
+    assert about["other_inputs"] == {"month": ["int32", ["N"]], "place": ["float32", ["N", 2]]}
+    assert "month=month, place=place" in about["call"]["python"]
+
+    signature = tf.saved_model.load(f"{tmp_path}/out/saved_model/1").signatures["serving_default"]
+    month, place = tf.constant([3, 3, 3]), tf.constant(np.eye(3, 2), tf.float32)
+    found = signature(image_bytes=tf.constant(PHOTOS), month=month, place=place)["probabilities"]
+    expected = kerascnn.predict(model, {"photo": PHOTOS, "month": month, "place": place}).probs
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
 def test_features_are_what_the_classifier_sees(tmp_path):
     model = small()
     export(model, tmp_path / "out", formats="saved_model", verify=False)

@@ -230,13 +230,32 @@ def test_unlabeled_photos_alone(planned, model):
         _ = seen[0].evaluation
 
 
+def test_several_inputs_are_given_by_name():
+    """Sections about photos are made with the other inputs beside them; those that make images are skipped."""
+    photo, position = keras.Input((12, 12, 3), name="photo"), keras.Input((2,), name="position")
+    x = layers.Conv2D(4, 3, activation="relu")(layers.Rescaling(1 / 255)(photo))
+    x = layers.Concatenate()([layers.GlobalAveragePooling2D()(x), position])
+    model = keras.Model([position, photo], layers.Dense(3, activation="softmax")(x), name="located")
+    rng = np.random.default_rng(0)
+    data = kerascnn.load((rng.integers(0, 256, (12, 12, 12, 3), np.uint8), np.arange(12) % 3), valid=0, test=0).train
+    inputs = {"photo": data, "position": rng.normal(size=(12, 2)).astype(np.float32) * 9}
+    report = kerascnn.report(model, inputs, effort="quick")
+    assert report.sections_in("failed") == {}
+    made = report.sections_in("finished").keys()
+    assert {"explanations", "errors", "fooling", "units", "inversion"} <= made
+    assert {*report.sections_in("skipped")} == {"classes", "health", "transfer"}
+    expected = kerascnn.evaluate(model, inputs, verbose=0)
+    assert report.results["errors"]["nll"][0] == pytest.approx(expected.interval["nll"].value, rel=1e-4)
+    assert len(report.results["explanations"]["samples"]) == 4
+
+
 def test_several_inputs_skip_sections_that_need_images():
     a, b = keras.Input((8, 8, 3)), keras.Input((8, 8, 3))
     x = layers.Flatten()(layers.Conv2D(2, 3)(layers.Add()([a, b])))
     report = kerascnn.report(keras.Model([a, b], layers.Dense(2)(x), name="two"))
     assert report.sections_in("failed") == {}
     assert {"anatomy", "filters", "cards", "appendix"} <= report.sections_in("finished").keys()
-    assert "several inputs" in report.sections_in("skipped")["explanations"]
+    assert "one image input" in report.sections_in("skipped")["explanations"]
 
 
 @pytest.mark.parametrize(

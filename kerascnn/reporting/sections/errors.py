@@ -200,21 +200,21 @@ def photos_with_captions(subject, rows, words):
 def predictions_section(subject, why):
     """Predictions for images without labels."""
     samples, names, probs = subject.photos, subject.class_names, subject.photo_probs
-    images = samples if subject.pool is None else subject.pool
+    total = len(samples if subject.pool is None else subject.pool)
     captions = [
         ", ".join(f"{names[k]} {format_probability(row[k])}" for k in np.argsort(-row, kind="stable")[:3]) + f": {name}"
         for row, name in zip(probs, subject.sample_names, strict=True)
     ]
-    counts = count_predictions(subject.probs(images), names)
+    counts = count_predictions(subject.probs(subject.pool_inputs()), names)
     blocks = (
         box(paragraph(f"The accuracy is unknown: {why}.")),
         heading("Predictions for the photos"),
         thumbnails(zip(samples, captions, strict=True)),
-        heading(f"Predictions for {len(images):,} images"),
+        heading(f"Predictions for {total:,} images"),
         data_table(counts, max_rows=ROWS, caption="Most frequent predicted classes first; p is the mean confidence"),
         code_details(python_code(subject, "print(kerascnn.predict(model, photos{}))")),
     )
-    results = {"n": len(images), "labeled": False, "predicted": counts.to_dict("records")}
+    results = {"n": total, "labeled": False, "predicted": counts.to_dict("records")}
     return Section("Predictions", blocks, results)
 
 

@@ -30,7 +30,7 @@ def explanations_section(subject):
     for i, (name, options) in enumerate(method_options(subject).items()):
         subject.on_progress(0.2 * i, 1, ROWS[name].title)
         try:
-            attributions[name] = METHODS[name](subject.lens, samples, predicted, **options)
+            attributions[name] = METHODS[name](subject.lens, subject.photo_inputs(), predicted, **options)
         except ValueError as error:
             refused[name] = str(error)
     blocks = [paragraph(NOTE)]

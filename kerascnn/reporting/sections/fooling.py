@@ -28,8 +28,9 @@ def fooling_section(subject):
     """The smallest change that fools the network on each photo, and the fraction of images fooled by size of the
     change."""
     samples, names = subject.photos[:MAX_PHOTOS], subject.class_names
+    photos = subject.photo_inputs(MAX_PHOTOS)
     steps, on_progress = subject.by_effort(20, 60, 120), section_progress(subject, 0, 0.6, "smallest changes")
-    adversarial = fool(subject.lens, samples, steps=steps, lead=LEAD, class_names=names, on_progress=on_progress)
+    adversarial = fool(subject.lens, photos, steps=steps, lead=LEAD, class_names=names, on_progress=on_progress)
     rows = [block for i in range(len(samples)) for block in fooling_blocks(subject, adversarial, i)]
     code = f"visualize.fool(model, photos[:{len(samples)}], steps={steps}, lead={LEAD}, class_names=False).plot()"
     scale = (
@@ -100,8 +101,9 @@ def fooling_numbers(subject, adversarial, i):
 
 def success_by_size(subject, names):
     """(figure of the fraction of images fooled by the size of the change, the same as plain data)."""
-    images = subject.samples if subject.pool is None else subject.pool
-    images = images[: subject.by_effort(8, 16, 64)]
+    limit = subject.by_effort(8, 16, 64)
+    images = subject.pool_inputs(limit)
+    count = min(limit, len(subject.photos if subject.pool is None else subject.pool))
     attacks = {"one step (FGSM)": (fgsm, {})}
     if subject.effort != "quick":
         attacks["five steps (PGD)"] = (pgd, {"steps": 5, "seed": subject.seed})
@@ -111,23 +113,22 @@ def success_by_size(subject, names):
         for j, size in enumerate(SIZES):
             subject.on_progress(0.6 + 0.4 * (k * len(SIZES) + j) / total, 1, name)
             adversarial = attack(subject.lens, images, epsilon=size, class_names=names, **options)
-            curves[name].append(wilson(int(adversarial.success.sum()), len(images)))
+            curves[name].append(wilson(int(adversarial.success.sum()), count))
     rates = {name: [interval.value for interval in intervals] for name, intervals in curves.items()}
     rate_texts = [
         f"{name} {format_probability(shares[SIZES.index(1)])} at 1, {format_probability(shares[-1])} at 8"
         for name, shares in rates.items()
     ]
-    alt = f"fraction of {len(images)} images whose predicted class changes: {'; '.join(rate_texts)} of 255"
+    alt = f"fraction of {count} images whose predicted class changes: {'; '.join(rate_texts)} of 255"
     caption = (
-        f"Predicted class differs from that of the unchanged image; 95 % intervals, n = {len(images)}, "
-        f"seed {subject.seed}"
+        f"Predicted class differs from that of the unchanged image; 95 % intervals, n = {count}, seed {subject.seed}"
     )
     code = figure_code(
         subject,
         f"for size in {SIZES}:",
         "    print(size, visualize.fgsm(model, photos, epsilon=size, class_names=False).success.mean())",
     )
-    return figure(figures.success_figure(SIZES, curves, len(images)), alt, caption, code), {
-        "n": len(images),
+    return figure(figures.success_figure(SIZES, curves, count), alt, caption, code), {
+        "n": count,
         "sizes": SIZES,
     } | rates

@@ -77,7 +77,7 @@ INVERSION_NOTE = (
 
 def inversion_section(subject):
     """The first photo reconstructed from each layer and from the logits, with the errors."""
-    first, name = subject.photos[:1], subject.sample_names[0]
+    first, name = subject.photo_inputs(1), subject.sample_names[0]
     layers, steps = select_layers(subject), subject.by_effort(40, 200, 512)
     recipe = replace(RECIPES["lucid"], description="decorrelated Fourier basis, no random transforms", transforms=())
     on_progress = section_progress(subject, 0, 1, "inverting")
@@ -91,7 +91,7 @@ def inversion_section(subject):
         f"visualize.invert(model, photos[:1], {layers}, recipe=recipe, steps={steps}, seed={subject.seed}).plot()",
     )
     side = FOUR if len(layers) > 4 else FIVE
-    pictures = [pixel_picture(first[0], f"the photo {name}", shorten_end(name), side)]
+    pictures = [pixel_picture(subject.photos[0], f"the photo {name}", shorten_end(name), side)]
     results = []
     for i, row in enumerate(inversion.table.itertuples()):
         alt = f"{name} reconstructed from {row.layer}: error {row.error:.2g} at the layer, pixels {row.psnr:.1f} dB"

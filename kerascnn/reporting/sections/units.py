@@ -18,7 +18,7 @@ SIDE = 158  # CSS pixels of a picture; two units of three fit beside each other
 
 def units_section(subject):
     """Maps of the most active units of each layer, the strongest ones projected back to the pixels."""
-    first = subject.photos[:1]
+    first = subject.photo_inputs(1)
     if not subject.layers:
         raise Skipped("the network has no convolutional layer to show; use --layers to name others")
     name = subject.sample_names[0]
@@ -28,7 +28,7 @@ def units_section(subject):
         "what in the image patch the unit responded to, but nothing about what else it would respond to. "
         "The text below it gives the ends of its scale; mid-gray is 0."
     )
-    photo = pixel_picture(first[0], f"the photo {name}", f"the photo: {shorten_end(name, 40)}")
+    photo = pixel_picture(subject.photos[0], f"the photo {name}", f"the photo: {shorten_end(name, 40)}")
     blocks, results = [paragraph(note), photo], {}
     for i, layer in enumerate(subject.layers):
         subject.on_progress(i, len(subject.layers), layer)

@@ -66,7 +66,9 @@ def pictures(lens, images):
         result = Pictures(array, tuple(f"image {i}" for i in range(len(array))), other_inputs)
     else:
         photos = as_batch(images)
-        result = Pictures(photos.array(classifier(lens.model).preprocessing), photos.names, other_inputs)
+        result = Pictures(
+            photos.array(classifier(lens.model, several_inputs=True).preprocessing), photos.names, other_inputs
+        )
     if not len(result):
         raise ValueError("`images` should have at least one image. Received: none")
     for name, array in other_inputs.items():
