@@ -51,7 +51,7 @@ def attack_case(model, images, steps=40, seed=0):
 def our_pgd(case):
     from kerascnn.visualize.attacks.fool import fool
 
-    options = {"epsilon": 255 * EPSILON, "steps": case.steps, "start": False, "lead": FOREVER}
+    options = {"epsilon": 255 * EPSILON, "steps": case.steps, "start": False, "lead": FOREVER, "integer_pixels": False}
     return fool(case.model, case.images, method="pgd", class_names=False, **options).images
 
 
@@ -77,7 +77,7 @@ def foolbox_pgd(case):
 def our_minimal(case):
     from kerascnn.visualize.attacks.fool import fool
 
-    return fool(case.model, case.images, case.target, class_names=False).images
+    return fool(case.model, case.images, case.target, integer_pixels=False, class_names=False).images
 
 
 def foolbox_minimal(case, make):

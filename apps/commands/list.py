@@ -13,6 +13,7 @@ WORDS = ("network", "family", "input", "paper")
 TOP1 = "top-1"
 TITLES = ("network", "family", "year", "params", "mult-adds", TOP1, "input", "classes", "paper")
 SPARE = (TOP1, "classes", "paper", "input", "family")  # columns that a narrow terminal drops, in this order
+NO_MATCH = 1  # exit code, as of grep
 OPTIONS = {
     "pattern": "the pattern {}",
     "family": "--family {}",
@@ -43,7 +44,7 @@ def list_command(pattern, family, year, max_params, pretrained, publisher):
     """List the available networks.
 
     PATTERN is a part of the name, or uses shell wildcards: vgg, "*cifar10". Tiny networks made for tests are listed
-    only if PATTERN asks for them: "tiny*".
+    only if PATTERN asks for them: "tiny*". The exit code is 1 if no network matches.
     """
     from kerascnn.zoo.registry import filter_networks
 
@@ -62,6 +63,7 @@ def list_command(pattern, family, year, max_params, pretrained, publisher):
     print_result("list", result, text, warnings)
     if matches and is_interactive():
         explain_numbers(matches, top1=TOP1 in text[0])
+    return 0 if matches else NO_MATCH
 
 
 def network_facts(row, publisher=None):
@@ -113,12 +115,24 @@ def explain_nothing(rows, filters):
 
     active = {name: value for name, value in filters.items() if value not in (None, "*")}
     words = [filter_text(name, value) for name, value in active.items()]
-    advice = [f"No network matches {', '.join(words)}."]
+    advice = [f"No network matches {', '.join(words)}.{near_networks(rows, filters['pattern'])}"]
     for name, word in zip(active, words, strict=True):
         others = filter_networks(rows, **(filters | {name: "*" if name == "pattern" else None}))
         if others and len(active) > 1:
             advice.append(f"Without {word}, {pluralize(len(others), 'network')} would match.")
     return advice if len(advice) > 1 else [*advice, "List all networks: kerascnn list"]
+
+
+def near_networks(rows, pattern):
+    """A hint with networks that are spelled like the pattern; empty if the pattern itself has matches, or none."""
+    from kerascnn.support.text import close_matches
+    from kerascnn.zoo.registry import filter_networks
+
+    if filter_networks(rows, pattern=pattern):
+        return ""
+    names = [row.name for row in rows if pattern.startswith("tiny") or not row.name.startswith("tiny")]
+    close = close_matches(pattern.strip("*"), names)
+    return f" Did you mean {', '.join(close)}?" if close else ""
 
 
 def filter_text(name, value):

@@ -18,6 +18,7 @@ from ..plots.style import (
     style_axis,
 )
 from ..support.text import last_part
+from .filters import AND
 
 VERDICT_COLORS = {"good": "0.8", "too noisy": RED, "too correlated": ORANGE, "dead": BLACK}
 SHOWN = 12  # histograms side by side
@@ -120,20 +121,26 @@ def draw_filters(result):
     every = result.kernel.shape[-1]
     count = min(every, TILES)
     columns = int(np.ceil(np.sqrt(1.3 * count)))
+    verdicts = first_verdicts(result)
     axes = left.subplots(-(-count // columns), columns, squeeze=False).ravel()
     for axis in axes[count:]:
         axis.axis("off")
     for axis, i in zip(axes, range(count), strict=False):
         axis.imshow(filter_image(result.kernel[..., i]), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         hide_ticks(axis)
-        axis.spines[:].set(color=VERDICT_COLORS[result.table.verdict[i]], linewidth=2.5)
+        axis.spines[:].set(color=VERDICT_COLORS[verdicts[i]], linewidth=2.5)
     left.suptitle(f"{result.layer}, {f'{count} of {every}' if count < every else every} filters", fontsize=PLAIN)
-    seen = [verdict for verdict in VERDICT_COLORS if (result.table.verdict == verdict).any()]
+    seen = [verdict for verdict in VERDICT_COLORS if verdict in verdicts]
     handles = [axes[0].plot([], [], "s", color=VERDICT_COLORS[v], label=v, markersize=9)[0] for v in seen]
     figure.legend(handles=handles, loc="outside lower right", ncols=len(seen), frameon=False)
     draw_against_chance(right.subplots(), result)
     figure.suptitle(f"{result.layer}: {' and '.join(result.verdicts)}", fontsize=LARGE)
     return figure
+
+
+def first_verdicts(result):
+    """The verdict on each filter, the first one where there are two."""
+    return [verdict.split(AND)[0] for verdict in result.table.verdict]
 
 
 def draw_against_chance(axis, result):
@@ -146,7 +153,7 @@ def draw_against_chance(axis, result):
         low, high = bank.random_low[key], bank.random_high[key]
         axis.barh(i, max(high - low, 0.01), left=low, height=0.7, color=PALE)
         values = result.table[key]
-        colors = [VERDICT_COLORS[verdict] if verdict != "good" else BLUE for verdict in result.table.verdict]
+        colors = [VERDICT_COLORS[verdict] if verdict != "good" else BLUE for verdict in first_verdicts(result)]
         axis.scatter(values, i + rng.uniform(-0.25, 0.25, len(values)), s=10, c=colors, alpha=0.8)
     axis.set_yticks(range(len(keys)), keys)
     axis.set_ylim(len(keys) - 0.3, -0.6)

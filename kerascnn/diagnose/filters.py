@@ -21,7 +21,7 @@ import numpy as np
 
 from ..graph.run import all_layers
 from ..support.display import FigureResult
-from ..support.text import unknown_name
+from ..support.text import pluralize, unknown_name
 from ..support.types import Array, Model
 from .activity import entropy_rank
 
@@ -32,6 +32,7 @@ BEYOND = 99  # percentile of random filters
 FAR = 4  # standard deviations; of largest singular values there is but one a draw
 NOISY, TWIN = 0.5, 0.9  # more noise than anything else; nearly the same filter
 DEAD, DOMINANT = 0.05, 3.0  # root mean square, of the median filter's
+AND = " and "  # between two verdicts on a filter
 SHARES = {"dead": 0.25, "too noisy": 0.5, "too correlated": 0.5}  # of the filters, to say it of the layer
 
 
@@ -42,7 +43,8 @@ class Filters(FigureResult):
     Attributes:
         layer: name of the layer.
         kernel: the filters (h, w, channels, filters).
-        table: DataFrame with a row for each filter: its measures and its verdict.
+        table: DataFrame with a row for each filter: its measures and its verdict, which may be two: "too noisy and too
+            correlated".
         bank: DataFrame with a row for each measure: its value and that of random filters.
         verdicts: "good" alone, or those of "dead", "too noisy", "too correlated", "unstructured" that fit the layer.
         sufficient: False below 5x5, where only duplicates and directions are measured.
@@ -55,11 +57,17 @@ class Filters(FigureResult):
     verdicts: tuple
     sufficient: bool
 
+    @property
+    def counts(self):
+        """{verdict: number of filters}, without zeros; a filter may have two verdicts."""
+        verdicts = self.table.verdict.str.split(AND).explode().value_counts()
+        return {name: int(verdicts[name]) for name in ("good", *SHARES) if name in verdicts}
+
     def __str__(self):
-        shares = self.table.verdict.value_counts(normalize=True)
-        parts = ", ".join(f"{share:.0%} {verdict}" for verdict, share in shares.items())
+        parts = ", ".join(f"{count} {verdict}" for verdict, count in self.counts.items())
+        parts = f"of {pluralize(len(self.table), 'filter')} {parts}"
         lacking = "" if self.sufficient else "; kernels below 5x5 are too small to measure noise"
-        return f"{self.layer}: {' and '.join(self.verdicts)} ({parts}{lacking})"
+        return f"{self.layer}: {AND.join(self.verdicts)} ({parts}{lacking})"
 
     def plot(self):
         """The filters as images, and their measures compared with random filters."""
@@ -200,7 +208,7 @@ def judge_filters(name, kernel, own, chance):
         "too noisy": alive & sufficient & (plain | (table.noise > NOISY)),
         "too correlated": alive & (table.twin > np.nanmax([TWIN, limits["twin"][1]])),
     }
-    table["verdict"] = np.select([*flags.values()], [*flags], "good")
+    table["verdict"] = [AND.join(name for name in flags if flags[name][i]) or "good" for i in table.index]
     verdicts = [verdict for verdict, share in SHARES.items() if flags[verdict].mean() >= share]
     largest = [found["largest"] for _, found in chance]
     edge = np.mean(largest) + FAR * np.std(largest)  # a percentile of so few would be passed one time in twenty

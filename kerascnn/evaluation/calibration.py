@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 BINS = 15
 MAX_TEMPERATURE = 100.0  # limit of the search; the lower limit is its inverse
 SIMULATIONS = 500  # of a perfectly calibrated classifier
+LARGE_CHANCE = 0.1  # a calibration error that chance alone reaches: with more, there are too few images to measure it
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -42,6 +43,11 @@ class Calibration(MeasuredResult):
     chance: float
     gap: float
 
+    @property
+    def too_few(self):
+        """Whether so few images are judged that chance alone gives an `ece` above 10 %."""
+        return self.chance > LARGE_CHANCE
+
     def __len__(self):
         return int(self.table["n"].sum())
 
@@ -59,7 +65,9 @@ class Calibration(MeasuredResult):
 
     def text(self):
         """The calibration error and its interpretation in one line."""
-        if self.ece <= self.chance:
+        if self.too_few:
+            verdict = f"too few images ({len(self):,}) to measure it"
+        elif self.ece <= self.chance:
             verdict = "no miscalibration detectable with this number of images"
         else:
             verdict = "overconfident" if self.gap > 0 else "underconfident"

@@ -49,9 +49,13 @@ def draw_reliability(axis, calibration):
     axis.plot([0, 1], [0, 1], color=GRAY, linewidth=1, linestyle="--", label="perfect calibration")
     bars = error_bars(table["accuracy"], table["accuracy_low"], table["accuracy_high"])
     style = {"fmt": "o-", "color": BLUE, "markersize": 4, "linewidth": 1.5, "capsize": 2}
+    if calibration.too_few:  # no line through points that chance has placed
+        style |= {"fmt": "o", "color": GRAY, "linewidth": 1}
     axis.errorbar(table["confidence"], table["accuracy"], bars, **style)
     error, chance = format_percent(calibration.ece), format_percent(calibration.chance)
     title = f"Calibration error {error} (up to {chance} by chance)"
+    if calibration.too_few:
+        title += f"\ntoo few images ({len(calibration):,}) to measure it"
     style_axis(axis, title, xlim=(0, 1), ylim=(0, 1.02), xlabel="confidence", ylabel="accuracy")
     axis.legend(frameon=False, loc="best", fontsize=9)
 

@@ -142,6 +142,9 @@ def occlusion_triptych(occlusion, i=0):
     return figure
 
 
+LONG_NAME = 8  # letters, beyond which names stand upright below columns
+
+
 def confusion_figure(evaluation):
     """The confusion matrix in percent of each true class."""
     counts = evaluation.confusion.to_numpy()
@@ -155,7 +158,8 @@ def confusion_figure(evaluation):
     for i, j in np.argwhere(counts > 0):
         text = {"ha": "center", "va": "center", "fontsize": 9, "color": "white" if share[i, j] > 0.5 else "0.15"}
         axis.text(j, i, f"{100 * share[i, j]:.0f}" if share[i, j] >= 0.005 else "·", **text)
-    axis.set_xticks(range(count), names, rotation=90 if count > 4 else 0, fontsize=9.5)
+    is_upright = count > 4 or max(map(len, names)) > LONG_NAME
+    axis.set_xticks(range(count), names, rotation=90 if is_upright else 0, fontsize=9.5)
     axis.set_yticks(range(count), [f"{name} ({n})" for name, n in zip(names, every, strict=True)], fontsize=9.5)
     axis.set_xlabel("predicted class, % of the row", fontsize=10.5)
     axis.set_ylabel("true class (number of images)", fontsize=10.5)

@@ -4,11 +4,13 @@ import numpy as np
 
 from ..reporting.page import Section, data_table, definition_list, figure, page, paragraph, photo_grid
 from ..support.files import write_text
+from ..support.text import file_name, shorten_end, shorten_middle
 from .advice import STRATEGY_TEXTS, describe_dataset
 from .study import describe_accuracy, describe_candidate, describe_result, describe_split
 from .taps import stage_label
 
 MAX_MISTAKES = 24  # images shown
+LETTERS = 32  # of a name in the caption of an image
 CANDIDATE_HEADS = {  # column of `Study.table` -> its heading on the page
     "name": "candidate",
     "head": "classifier",
@@ -76,6 +78,12 @@ def in_percent(rows, columns):
     return rows.assign(**{name: (100 * rows[name].astype(float)).round(1) for name in columns})
 
 
+def without_empty_columns(rows):
+    """A table without the columns that no row has a value in."""
+    has_value = rows.notna() & (rows.astype(object) != "")
+    return rows.loc[:, has_value.any()]
+
+
 def result_section(study):
     return Section("Result", (definition_list(describe_result(study)),))
 
@@ -116,7 +124,7 @@ def candidates_section(study):
     rows = rows.assign(
         head=rows["head"].replace("finetuned", "fine-tuned"), freeze=rows["freeze"].replace("", "nothing")
     )
-    rows = rows.drop(columns=["kind", "backbone", "stage"]).rename(columns=CANDIDATE_HEADS)
+    rows = without_empty_columns(rows.drop(columns=["kind", "backbone", "stage"])).rename(columns=CANDIDATE_HEADS)
     drawing = figure(study.plot(), "accuracy of the candidates, as in the table below")
     return Section("Candidates", (paragraph(note), drawing, data_table(rows, highlight="chosen", max_rows=30)))
 
@@ -153,7 +161,9 @@ def mistakes_section(study):
     rows = study.evaluation.hardest(MAX_MISTAKES)
     for _, row in rows[~rows["correct"]].iterrows():
         confidence = f"{100 * row['p_predicted']:.0f} %"
-        caption = f"{row['image']}: {row['class']} mistaken for {row['predicted']} with confidence {confidence}"
+        names = [shorten_end(row[column], LETTERS) for column in ("class", "predicted")]
+        image = shorten_middle(file_name(row["image"]), LETTERS)
+        caption = f"{image}: {names[0]} mistaken for {names[1]} with confidence {confidence}"
         photos.append((np.asarray(test.decode_image(test.names.index(row["image"]))), caption))
     wrong = int((~study.evaluation.correct).sum())
     note = (

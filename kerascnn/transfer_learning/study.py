@@ -467,12 +467,13 @@ def describe_result(study):
     test = f"McNemar's exact test: p = {p:.2g}, {significance}"
     calibration = study.evaluation.calibration
     error, chance = format_percent(calibration.ece), format_percent(calibration.chance)
+    too_few = "; too few images to measure it" if calibration.too_few else ""
     return facts | {
         "test accuracy": f"{describe_accuracy(study.evaluation)}; the test set took no part in the choice",
         "baseline": f"{study.baseline.name}, a linear classifier on the last features",
         "test accuracy of the baseline": describe_accuracy(study.baseline_evaluation),
         "difference from the baseline": f"{value} percentage points (95 % interval {low} to {high}); {test}",
-        "calibration error on the test set": f"{error}; chance alone gives up to {chance}",
+        "calibration error on the test set": f"{error}; chance alone gives up to {chance}{too_few}",
     }
 
 

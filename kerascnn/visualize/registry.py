@@ -121,6 +121,16 @@ _METHODS = (  # in the order in which they are listed
     Method("fool", ".attacks.fool", "attack", "Adversarial images"),
 )
 ROWS = {method.name: method for method in _METHODS}
+ATTACK_ROWS = {  # the methods of `fool`
+    name: Method(name, module, "attack", title)
+    for name, module, title in (
+        ("fgsm", ".attacks.pgd", "Fast gradient sign method"),
+        ("bim", ".attacks.pgd", "Basic iterative method"),
+        ("pgd", ".attacks.pgd", "Projected gradient descent"),
+        ("minimal", ".attacks.minimal", "Smallest change"),
+        ("lbfgs", ".attacks.lbfgs", "L-BFGS"),
+    )
+}
 
 
 class Functions(Mapping):

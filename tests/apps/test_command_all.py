@@ -24,7 +24,7 @@ ALL = leaves()
 CHEAP = {  # command line -> exit code; none of these waits for a network to compute
     "": 0,
     "list": 0,
-    "list vgg --year 1990": 0,
+    "list vgg --year 1990": 1,
     "show lenet5": 0,
     "see --list": 0,
     "train --list": 0,

@@ -1,6 +1,7 @@
 """`kerascnn see`: figure, text, JSON, and errors of arguments."""
 
 import inspect
+import re
 import sys
 import warnings
 
@@ -12,7 +13,9 @@ from keras import layers
 from PIL import Image
 
 from kerascnn.inputs import class_names, classifier
-from kerascnn.visualize.registry import ROWS, Method
+from kerascnn.visualize.registry import ATTACK_ROWS, ROWS, Method
+from kerascnn_apps import methods
+from kerascnn_apps import photos as photo_names
 from kerascnn_apps.commands import see
 
 SMALL = {  # method -> options that keep it small; without any where it has no row here
@@ -36,8 +39,8 @@ SMALL = {  # method -> options that keep it small; without any where it has no r
     "unrecognizable": ["--classes", "1", "--goal", 0.2],
     "evolve": ["--encoding", "direct", "--generations", 2],
 }
-TRIED = {name: SMALL.get(name, []) for name, row in ROWS.items() if see.image_requirement(row) != "none"}
-ALONE = {name: SMALL.get(name, []) for name, row in ROWS.items() if see.image_requirement(row) == "none"}
+TRIED = {name: SMALL.get(name, []) for name, row in ROWS.items() if methods.image_requirement(row) != "none"}
+ALONE = {name: SMALL.get(name, []) for name, row in ROWS.items() if methods.image_requirement(row) == "none"}
 SILENT = ("activation_maps", "heat_map", "segment", "curves", "choose", "sanity", "side_by_side")  # of single images
 SILENT += ("facets", "invert", "dream", "fool")
 
@@ -126,9 +129,11 @@ def test_images_dir_and_frames(document, here, network, photos):
     [
         (["maximize"], "one of `classes`, `layer` and `score`"),
         (["maximize", "--classes", "1", "--recipe", "lucit"], "lucid"),
-        (["saliency", "a", "--images-dir", "x"], "--images-dir is only for"),
+        (["filter_images", "--images-dir", "x"], "--images-dir needs photos or one of maximize"),
+        (["saliency", "a", "--images-dir", "x", "--out", "x.png"], "--out and --images-dir cannot be combined"),
+        (["saliency", "a", "--images-dir", "x", "--values", "x.npz"], "--values and --images-dir cannot be combined"),
         (["fool", "a", "--method", "fgms"], "fgsm"),
-        (["fool", "a", "--epsilon", "3"], "option of minimal"),
+        (["fool", "a", "--epsilon", "3"], "fool by minimal does not take --epsilon, an option of fgsm, bim, pgd"),
         (["dream", "a", "--frames", "3"], "--frames needs --images-dir"),
         (["dream", "a", "--copies", "2"], "dream does not take --copies"),
         (["facets", "a", "--classes", "1", "--copies", "2"], "facets does not take --copies"),
@@ -148,9 +153,9 @@ def test_figure_and_text(run, here, network, photos, method):
     other = ["--other", network] if method == "side_by_side" else []
     outcome = run("see", method, network, photos, *TRIED[method], *other)
     assert outcome.exit_code == 0, outcome.stderr
-    assert not blank(here / f"{method}.png")
+    assert not blank(here / f"{method}-{photos.name}.png")
     said = outcome.stdout.splitlines()
-    assert said[-1] == f"figure: {method}.png"
+    assert said[-1] == f"figure: {method}-{photos.name}.png"
     if method in SILENT:
         return
     each = 2 if method == "deconvnet" else 1
@@ -166,7 +171,7 @@ def test_json_and_values_agree(document, here, network, photos):
     assert {key: found[key] for key in ("method", "model", "picture", "values")} == {
         "method": "integrated_gradients",
         "model": "small_cifar10",
-        "picture": "integrated_gradients.png",
+        "picture": "integrated_gradients-a.png",
         "values": "x.npz",
     }
     (image,) = found["images"]
@@ -189,16 +194,16 @@ def test_the_list_names_methods_and_their_own_options(document, method):
     function = ROWS[method].function
     assert (row["kind"], row["title"]) == (ROWS[method].kind, ROWS[method].title)
     assert row["what"] == inspect.getdoc(function).split("\n")[0]
-    own = {see.option_flag(name) for name in inspect.signature(function).parameters if name in see.OPTIONS}
+    own = {methods.option_flag(name) for name in inspect.signature(function).parameters if name in methods.OPTIONS}
     assert own <= set(row["options"])
 
 
 def test_every_option_is_a_parameter_of_some_method():
-    for option in see.OPTIONS:
-        assert any(see.argument_name(row, option) for row in ROWS.values()), option
+    for option in methods.OPTIONS:
+        assert any(methods.argument_name(row, option) for row in (*ROWS.values(), *ATTACK_ROWS.values())), option
     typed = {option.name for option in see.see_command.params}
-    assert set(see.OPTIONS) <= typed
-    assert {"classes", "method", "other", "layer", "unit", "steps", "seed", "batch_size"} <= set(see.OPTIONS)
+    assert set(methods.OPTIONS) <= typed
+    assert {"classes", "method", "other", "layer", "unit", "steps", "seed", "batch_size"} <= set(methods.OPTIONS)
 
 
 def test_list_shows_all_options_in_a_narrow_terminal(run, monkeypatch):
@@ -249,11 +254,12 @@ def test_errors_of_arguments(fails, here, network, photos, words, text):
 
 
 def test_existing_files_are_not_overwritten(fails, run, here, network, photos):
-    (here / "saliency.png").write_text("mine")
+    figure = here / f"saliency-{photos.name}.png"
+    figure.write_text("mine")
     assert "already exists" in fails("see", "saliency", network, photos, code=2)
-    assert (here / "saliency.png").read_text() == "mine"
+    assert figure.read_text() == "mine"
     assert run("see", "saliency", network, photos, "--force").exit_code == 0
-    assert not blank(here / "saliency.png")
+    assert not blank(figure)
 
 
 def test_missing_arguments_and_files(fails, here, network):
@@ -492,3 +498,185 @@ def test_signal_options(document, fails, here, network, photos):
         expected = held["values"]
     assert (score > 0) == np.allclose(expected, score * values, rtol=1e-4, atol=1e-7)
     assert "Did you mean activation" in fails(*words, "activatoin", code=2)
+
+
+@pytest.fixture
+def alike(tmp_path):
+    """Photos of the same stem: in two folders, of another suffix, and in capitals; and a file that is no image."""
+    rng = np.random.default_rng(0)
+    files = [tmp_path / name for name in ("x/a.png", "y/a.png", "y/a.bmp", "y/b.png", "x/B.png")]
+    for file in files:
+        file.parent.mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (18, 24, 3), dtype=np.uint8)).save(file)
+    return files
+
+
+@pytest.mark.parametrize("method", ["saliency", "choose", "fool", "invert"])
+def test_one_file_per_photo(document, here, network, photos, method):
+    words = SMALL.get(method, [])
+    found = document("see", method, network, photos, *words, "--images-dir", "maps")["result"]
+    assert found["picture"] is None
+    assert found["files"] == [f"maps/{method}-a.png", f"maps/{method}-b.png"]
+    assert sorted(file.name for file in (here / "maps").iterdir()) == [f"{method}-a.png", f"{method}-b.png"]
+    assert not any(blank(here / file) for file in found["files"])
+    alone = document("see", method, network, photos / "b.png", *words)["result"]
+    assert found["images"][1:] == alone["images"]
+    if method == "fool":
+        assert found["table"][1]["l2"] == alone["table"][0]["l2"]
+
+
+def test_photos_of_one_name_have_files_of_their_own(document, run, here, network, alike):
+    found = document("see", "saliency", network, *alike, "--images-dir", "maps")["result"]
+    assert len({file.casefold() for file in found["files"]}) == len(alike) == len([*(here / "maps").iterdir()])
+    assert [image["image"] for image in found["images"]] == [str(file) for file in alike]
+    for file, photo in zip(found["files"], alike, strict=True):
+        document("see", "saliency", network, photo, "--out", "alone.png", "--force")
+        np.testing.assert_array_equal(matplotlib.image.imread(file), matplotlib.image.imread("alone.png"))
+
+
+def test_names_of_files():
+    assert photo_names.distinct_names(["x/a.png", "b.jpg"]) == ["a", "b"]
+    assert photo_names.distinct_names(["x/a.png", "y/a.png", "y/c.png"]) == ["x-a", "y-a", "c"]
+    assert photo_names.distinct_names(["x/a.png", "x/A.jpg"]) == ["a-png", "A-jpg"]
+    assert photo_names.distinct_names(["x/a.png", "y/a.png", "y/a.jpg"]) == ["x-a-png", "y-a-png", "y-a-jpg"]
+    assert photo_names.distinct_names(["p/x/a.png", "q/x/a.png"]) == ["x-a-png", "x-a-png-2"]
+    assert photo_names.distinct_names(["x/a.png", "y/a.png", "z/x-a.png"]) == ["x-a", "y-a", "x-a-2"]
+    assert photo_names.default_figure("saliency", ["x/a.png"]) == "saliency-a.png"
+    assert photo_names.default_figure("saliency", ["x/a.png", "b.png", "c.png"]) == "saliency-a-and-2-more.png"
+    assert photo_names.default_figure("maximize", []) == "maximize.png"
+    (long,) = photo_names.distinct_names(["x" * 200 + ".png"])
+    assert len(long) == photo_names.MAX_LETTERS
+
+
+def test_files_in_a_folder_are_not_overwritten(fails, document, here, network, photos):
+    (here / "maps").mkdir()
+    (here / "maps" / "saliency-b.png").write_text("mine")
+    assert "maps/saliency-b.png already exists" in fails(
+        "see", "saliency", network, photos, "--images-dir", "maps", code=2
+    )
+    assert [file.name for file in (here / "maps").iterdir()] == ["saliency-b.png"]
+    words = ("see", "maximize", network, "--classes", "1,2", "--recipe", "brisk", "--steps", 2)
+    document(*words, "--images-dir", "maps")
+    assert (here / "maps" / "maximize-0001.png").is_file()
+    assert "maximize-0000.png already exists" in fails(*words, "--out", "new.png", "--images-dir", "maps", code=2)
+    document(*words, "--images-dir", "maps", "--force")
+
+
+def test_an_unreadable_photo_among_others_is_skipped(run, here, network, photos):
+    (here / "text.jpg").write_text("no image")
+    outcome = run("see", "saliency", network, photos / "a.png", "text.jpg", "--images-dir", "maps")
+    assert outcome.exit_code == 5
+    assert "skipped: text.jpg" in outcome.stderr
+    assert [file.name for file in (here / "maps").iterdir()] == ["saliency-a.png"]
+    assert run("see", "saliency", network, "text.jpg", "--images-dir", "maps").exit_code == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "says", "code"),
+    [
+        (["salency", "MODEL", "PHOTO"], "Did you mean saliency", 2),
+        (["saliency", "MODEL", "PHOTO", "--patch", "4"], "an option of occlusion", 2),
+        (["occlusion", "MODEL", "PHOTO", "--patch", "x"], "--patch", 2),
+        (["occlusion", "MODEL", "PHOTO", "--batch-sizes", "4"], "--batch-size", 2),
+        (["evolve", "MODEL", "--encoding", "dirct"], "Did you mean direct", 2),
+        (["maximize", "MODEL", "--classes", "1", "--recipe", "lucit"], "Did you mean lucid", 2),
+        (["fool", "MODEL", "PHOTO", "--method", "pgd", "--norm", "l3"], "Did you mean l2", 2),
+        (["activation_maps", "MODEL", "PHOTO", "--layer", "x", "--sort", "mux"], "Did you mean max", 2),
+        (["saliency", "MODEL", "PHOTO", "nowhere.jpg"], "image not found: nowhere.jpg", 4),
+        (["saliency", "nowhere.keras", "PHOTO"], "nowhere.keras", 4),
+        (["dream", "MODEL", "PHOTO", "--guide", "nowhere.jpg"], "image not found: nowhere.jpg", 4),
+        (["saliency", "MODEL", "PHOTO", "--weights", "imagenet"], "--weights", 2),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_is_wrong_is_refused_before_anything_loads(monkeypatch, fails, network, photos, words, says, code):
+    def load():
+        raise AssertionError("Keras is loaded")
+
+    monkeypatch.setattr(see, "load_keras", load)
+    given = {"MODEL": network, "PHOTO": photos / "a.png"}
+    assert says in fails("see", *[given.get(word, word) for word in words], code=code)
+
+
+def test_checking_options_imports_no_keras(process, network):
+    code = (
+        "import sys\nfrom kerascnn_apps.main import main\n"
+        "try:\n    main()\nfinally:\n    print(sorted({'keras', 'tensorflow'} & {*sys.modules}))"
+    )
+    for words in (["fool", network, "nowhere.jpg"], ["fool", "--help"], ["choose", network, network, "--patch", "x"]):
+        assert process("see", *map(str, words), code=code).stdout.splitlines()[-1] == "[]"
+
+
+def options_in(text):
+    return {*re.findall(r"^ +(?:-\w, )?(--[\w-]+)", text, re.M)}
+
+
+@pytest.mark.parametrize("method", ROWS)
+def test_help_of_a_method_has_its_own_options_alone(run, method):
+    text = run("see", method, "--help").stdout
+    first, others = text.split("\nOptions of every method:\n")
+    rows = [ROWS[method], *methods.methods_called(ROWS[method], {})]
+    assert options_in(first) == {flag for row in rows for flag in methods.method_options(row)}
+    assert {"--weights", "--out", "--images-dir", "--force"} <= options_in(others)
+    assert ("--frames" in others) == (method == "dream")
+    assert f"kerascnn see {method} NAME|FILE" in text
+    assert "\nCommon options:\n" in others
+
+
+def test_help_names_the_options_of_the_attack_that_is_asked(run):
+    assert "--starts" in run("see", "fool", "--help").stdout
+    text = run("see", "fool", "--method", "pgd", "--help").stdout
+    assert {"--epsilon", "--step-size", "--norm"} <= options_in(text)
+    assert "--starts" not in text
+
+
+def test_near_names_are_options_of_the_method(fails, network, photos):
+    text = fails("see", "saliency", network, photos, "--classs", 1, code=2)
+    assert "--classes" in text
+    assert "--patch" in fails("see", "occlusion", network, photos, "--path", 4, code=2)
+    assert "--patch" not in fails("see", "saliency", network, photos, "--path", 4, code=2)
+
+
+def test_options_of_variables_and_files_may_be_of_other_methods(document, here, network, photos, monkeypatch):
+    (here / "kerascnn.toml").write_text("[see]\npatch = 4\ninteger-pixels = false\n")
+    monkeypatch.setenv("KERASCNN_SEE_EPSILON", "30")
+    document("see", "saliency", network, photos / "a.png")
+    found = document("see", "fool", network, photos / "a.png", "--method", "fgsm")["result"]
+    assert found["table"][0]["linf"] == 30
+
+
+def test_the_words_of_options_are_those_of_the_functions():
+    from kerascnn.visualize import RECIPES
+    from kerascnn.visualize.attacks.norms import NORMS
+    from kerascnn.visualize.attribution.gradients import SIGNALS
+    from kerascnn.visualize.features import activations, filters
+    from kerascnn.visualize.synthesis.evolve import ENCODINGS
+
+    known = {
+        ("guided_backprop", "signal"): SIGNALS,
+        ("deconvnet", "signal"): SIGNALS,
+        ("filter_images", "scale"): filters.SCALES,
+        ("side_by_side", "scale"): filters.SCALES,
+        ("filter_images", "sort"): filters.SORTS,
+        ("activation_maps", "sort"): activations.SORTS,
+        ("evolve", "encoding"): ENCODINGS,
+        ("minimal", "norm"): NORMS,
+        ("pgd", "norm"): NORMS,
+    }
+    assert methods.CHOICES.keys() == known.keys()
+    for place, words in methods.CHOICES.items():
+        assert {*words} == {*known[place]}, place
+    assert {*methods.RECIPES} == {*RECIPES, "mahendran"}
+
+
+def test_adversarial_images_are_integers_unless_floats_are_asked(document, here, network, photos):
+    words = ("see", "fool", network, photos / "a.png", "--steps", 20, "--values", "x.npz", "--force")
+    changes = {}
+    for flag in ("--integer-pixels", "--float-pixels"):
+        found = document(*words, flag)["result"]
+        with np.load(here / "x.npz") as held:
+            changes[flag] = held["images"] - held["originals"]
+        assert found["table"][0]["success"]
+    assert document(*words)["result"]["table"][0]["survives"]
+    assert (changes["--integer-pixels"] == np.round(changes["--integer-pixels"])).all()
+    assert (changes["--float-pixels"] != np.round(changes["--float-pixels"])).any()

@@ -53,7 +53,7 @@ def test_config_option(document, run, said, place, before):
     """It replaces the folder's file, anywhere on the command line; also for options of all commands."""
     said("here")
     (place / "other.toml").write_text('quiet = true\n[list]\nmax_params = 1e6\nfamily = "squeezenet"')
-    assert document("list", "--config", "other.toml")["result"] == []
+    assert document("list", "--config", "other.toml", code=1)["result"] == []
     words = ["--config", "other.toml", "list"] if before else ["list", "--config", "other.toml"]
     assert run(*words, "--max-params", "9M").stderr == ""
     assert "squeezenet1_1" in run(*words, "--max-params", "9M").stdout

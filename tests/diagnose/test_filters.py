@@ -63,6 +63,21 @@ def test_verdicts(found, nature):
     assert set(found[nature].verdicts) == VERDICTS[nature]
 
 
+def test_counts_agree_with_the_verdicts(found, rng):
+    """Of copies of one random filter each is noisy and a copy; every layer verdict holds for its share of filters."""
+    copies = rng.normal(size=(SIZE, SIZE, 3, 1)) + 0.02 * rng.normal(size=(SIZE, SIZE, 3, COUNT))
+    both = filters(copies, draws=DRAWS)
+    assert {"too noisy", "too correlated"} <= set(both.verdicts)
+    assert both.counts == {"too noisy": COUNT, "too correlated": COUNT}
+    assert f"of {COUNT} filters {COUNT} too noisy, {COUNT} too correlated" in str(both)
+    for bank in (*found.values(), both):
+        for name, share in {"dead": 0.25, "too noisy": 0.5, "too correlated": 0.5}.items():
+            held = sum(name in verdict for verdict in bank.table.verdict)
+            assert bank.counts.get(name, 0) == held
+            assert (name in bank.verdicts) == (held >= share * COUNT)
+        assert bank.counts.get("good", 0) == (bank.table.verdict == "good").sum()
+
+
 def test_shuffled_pixels_are_noisier(found):
     """The same weights, the same directions, no smoothness."""
     whole, shuffled = (found[nature].table for nature in ("gabors", "pixels shuffled"))

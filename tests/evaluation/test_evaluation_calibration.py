@@ -55,6 +55,20 @@ def test_chance_tells_calibrated_from_overconfident_classifiers(rng):
     assert overconfident.gap > 0.1 > abs(calibrated.gap)
 
 
+@pytest.mark.parametrize(("images", "few"), [(1, True), (9, True), (60, True), (5000, False)])
+def test_few_images_meaconfidence_no_calibration(rng, images, few):
+    """However the images turn out: what chance gives depends on the confidences alone."""
+    confidence = rng.uniform(0.5, 1, images)
+    for correct in (np.ones(images), rng.random(images) < confidence, np.zeros(images)):
+        calibration = reliability(*binary(confidence, correct))
+        assert len(calibration) == images
+        assert calibration.too_few == few == (calibration.chance > 0.1)
+        assert ("too few images" in calibration.text()) == few
+        axis = calibration.plot().axes[0]
+        assert ("too few" in axis.get_title()) == few
+        assert (axis.containers[0][0].get_linestyle() == "None") == few  # points without a line through them
+
+
 @pytest.mark.parametrize("true", [0.4, 1.0, 2.5])
 def test_a_known_temperature_is_found(rng, true):
     logits = rng.normal(size=(6000, 6)) * 2

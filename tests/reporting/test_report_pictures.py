@@ -179,7 +179,7 @@ def test_adversarial_images_have_the_reported_distance_and_another_class(subject
         before, after = (said(subject, each[i : i + 1]).argmax() for each in (subject.samples, again.images))
         assert (told["before"], told["after"]) == (subject.class_names[before], subject.class_names[after])
     rates = made["fooling"].results["rates"]
-    sign = visualize.fgsm(subject.model, subject.pool, epsilon=8, class_names=False)
+    sign = visualize.fgsm(subject.model, subject.pool, epsilon=8, integer_pixels=False, class_names=False)
     changed = said(subject, sign.images).argmax(1) != said(subject, subject.pool).argmax(1)
     assert rates["one step (FGSM)"][SIZES.index(8)] == pytest.approx(changed.mean())
 
@@ -194,6 +194,17 @@ def test_inversions_have_the_reported_errors(subject, made, found):
     assert error < 0.7
     gap = np.sqrt(((found["invert"].reconstructions[0, 0, 0] - subject.samples[0]) ** 2).mean())
     np.testing.assert_allclose(told["second"]["psnr"], 20 * np.log10(255 / gap), rtol=1e-3)
+
+
+def test_long_file_names_are_shortened_in_their_middle():
+    """What tells two photos apart, the number and the suffix, stays; folders are left out."""
+    many = about(network(), names=("a" * 90, "b", "c", "d"), file="of a long holiday/" + "very " * 20 + "long.jpg")
+    captions = re.findall(r"<figcaption>([✗✓].*?)</figcaption>", markup(errors_section(many)))
+    assert captions
+    for caption in captions:
+        assert len(caption) < 130
+        assert caption.endswith("…ong.jpg)")
+        assert "holiday" not in caption
 
 
 def test_every_figure_has_alt_text_with_numbers(made):

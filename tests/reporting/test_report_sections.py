@@ -67,6 +67,22 @@ def test_architecture_has_diagram_and_table(made):
     assert all(f">{layer}</th>" in text for layer in ("conv1", "pool1", "conv2", "probs"))
 
 
+def test_a_page_has_one_count_of_layers(made, model):
+    text = made[0].to_html()
+    count = len(kerascnn.dissect(model).rows)
+    assert f"{count} layers in execution order, the input included" in text
+    assert f"All {count} layers" in text
+
+
+def test_the_verdict_on_filters_agrees_with_its_counts(made):
+    report, text = made[0], made[0].to_html()
+    found = report.results["filters"]
+    assert f"Of {found['shape'][-1]} filters: " in text
+    for name, count in found["counts"].items():
+        assert f"{count} {name}" in text  # the caption of the picture, from the table
+    assert sum(found["counts"].values()) >= found["shape"][-1]
+
+
 def test_filter_norms_agree_with_numpy(model):
     table = filters.filter_norms(model).set_index("layer")
     for name in ("conv1", "conv2"):

@@ -564,3 +564,11 @@ def test_baseline_can_be_selected(whole):
     both = study.evaluate_test_once(Store(None), found.data, networks, "both")
     assert both["comparison"].difference.value == 0
     np.testing.assert_array_equal(both["evaluation"].probs, both["baseline_evaluation"].probs)
+
+
+def test_a_page_has_no_column_without_a_value():
+    from kerascnn.transfer_learning.page import without_empty_columns
+
+    nan = float("nan")
+    rows = pd.DataFrame({"a": [1.0, nan], "b": [nan, nan], "c": ["", ""], "d": ["", "x"], "e": [False, False]})
+    assert [*without_empty_columns(rows)] == ["a", "d", "e"]

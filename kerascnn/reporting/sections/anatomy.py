@@ -13,10 +13,10 @@ def anatomy_section(subject):
     """The block diagram and the table of layers."""
     anatomy = subject.anatomy
     totals = {name: value for name, value in anatomy.totals.items() if value is not None}
-    rows = [row for row in anatomy.rows if row.inputs]
+    count, with_weights = len(anatomy.rows), sum(1 for row in anatomy.rows if row.learnable)
     overview = {
         "input": ", ".join(format_shape(row.shape) for row in anatomy.rows if not row.inputs),
-        "layers": f"{len(rows):,} layers in execution order, {sum(1 for row in rows if row.learnable):,} with weights",
+        "layers": f"{count:,} layers in execution order, the input included, {with_weights:,} with weights",
         "parameters": (
             f"{anatomy.learnable:,} learned, {anatomy.params:,} including the statistics of normalization layers"
         ),
@@ -35,7 +35,7 @@ def anatomy_section(subject):
         blocks.append(svg_figure(picture.svg, f"block diagram of {subject.name}: {overview['layers']}", caption))
     except ValueError as error:
         blocks.append(paragraph(f"No diagram: {error}", soft=True))
-    blocks.append(details(f"All {len(anatomy.rows):,} layers", data_table(layers_frame(anatomy))))
+    blocks.append(details(f"All {count:,} layers", data_table(layers_frame(anatomy))))
     results = {"totals": totals, "layers": [{"name": row.name, "kind": row.kind, "shape": row.shape,
                 "parameters": row.params, "multiply_adds": row.macs} for row in anatomy.rows]}  # fmt: skip
     return Section("Architecture", tuple(blocks), results)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ...support.text import format_probability, shorten_end
+from ...support.text import file_name, format_probability, shorten_end, shorten_middle
 from .. import figures
 from ..context import Skipped
 from ..figures import code_details
@@ -10,6 +10,7 @@ from ..page import Section, block_row, box, data_table, definition_list, details
 from ..page import photo_grid as thumbnails
 
 CLASSES, PAIRS = 20, 15  # of which a matrix is drawn; pairs in the table of more
+LETTERS = 32  # of a name in the caption of an image
 SHOWN, ROWS = 12, 20  # images; rows of a table before the rest is folded
 
 
@@ -83,6 +84,8 @@ def confusion_blocks(subject, evaluation):
         f"(up to {calibration.chance:.1%} by chance), {direction}"
     )
     caption = f"Confidence and accuracy in {bins}, with 95 % intervals, n = {len(evaluation):,}"
+    if calibration.too_few:
+        caption += ": too few images to measure calibration"
     reliable = figure(
         calibration.plot(), alt, caption, evaluation_code(subject, "evaluation.calibration.plot()"), name="reliability"
     )
@@ -161,8 +164,8 @@ def mistake_blocks(subject, evaluation):
     introduction += " Some of the labels may be wrong."
     captions = [
         (
-            f"✗ {shorten_end(row['predicted'], 40)} {row.p_predicted:.0%}; label {shorten_end(row['class'], 40)} "
-            f"{row.p_true:.0%} ({shorten_end(row['image'], 40)})"
+            f"✗ {shorten_end(row['predicted'], LETTERS)} {row.p_predicted:.0%}; "
+            f"label {shorten_end(row['class'], LETTERS)} {row.p_true:.0%} ({short_file_name(row['image'])})"
         )
         for _, row in rows.iterrows()
     ]
@@ -177,8 +180,8 @@ def doubt_blocks(subject, evaluation):
     """The predictions with the lowest confidence."""
     rows = least_confident(evaluation)
     captions = [
-        f"{'✓' if row.correct else '✗'} {shorten_end(row['predicted'], 40)} {row.p_predicted:.0%}"
-        f"{'' if row.correct else '; label ' + shorten_end(row['class'], 40)} ({shorten_end(row['image'], 40)})"
+        f"{'✓' if row.correct else '✗'} {shorten_end(row['predicted'], LETTERS)} {row.p_predicted:.0%}"
+        f"{'' if row.correct else '; label ' + shorten_end(row['class'], LETTERS)} ({short_file_name(row['image'])})"
         for _, row in rows.iterrows()
     ]
     introduction = f"The {len(rows)} of {len(evaluation):,} images with the lowest confidence."
@@ -187,6 +190,11 @@ def doubt_blocks(subject, evaluation):
         paragraph(introduction),
         thumbnails(photos_with_captions(subject, rows, captions)),
     ]
+
+
+def short_file_name(name):
+    """The name of a file as a caption has it, without folders, shortened in its middle."""
+    return shorten_middle(file_name(name), LETTERS)
 
 
 def photos_with_captions(subject, rows, words):
@@ -202,7 +210,8 @@ def predictions_section(subject, why):
     samples, names, probs = subject.photos, subject.class_names, subject.photo_probs
     total = len(samples if subject.pool is None else subject.pool)
     captions = [
-        ", ".join(f"{names[k]} {format_probability(row[k])}" for k in np.argsort(-row, kind="stable")[:3]) + f": {name}"
+        ", ".join(f"{names[k]} {format_probability(row[k])}" for k in np.argsort(-row, kind="stable")[:3])
+        + f": {short_file_name(name)}"
         for row, name in zip(probs, subject.sample_names, strict=True)
     ]
     counts = count_predictions(subject.probs(subject.pool_inputs()), names)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ...plots.primitives import scale_for
-from ...support.text import format_probability, shorten_end
+from ...support.text import format_probability, shorten_middle
 from ...visualize.registry import METHODS, ROWS
 from .. import figures
 from ..figures import code_details, concentration, figure_code, pixel_picture, section_progress
@@ -42,7 +42,7 @@ def explanations_section(subject):
     blocks += [paragraph(f"No {ROWS[name].title}: {why}", soft=True) for name, why in refused.items()]
     if "occlusion" in attributions:
         blocks += [
-            heading(f"{subject.sample_names[0]} with an occluding patch"),
+            heading(f"{shorten_middle(subject.sample_names[0], 40)} with an occluding patch"),
             occlusion_maps(subject, attributions["occlusion"]),
         ]
     return Section("Explanations of predictions", tuple(blocks), {"samples": results, "refused": refused})
@@ -72,7 +72,7 @@ def explanation_blocks(subject, i, attributions):
         label = int(subject.sample_labels[i])
         wrong = f"✗ label {names[label]}, {format_probability(probs[label])}"
         prediction += f" {'✓' if label == number else wrong}"
-    pictures = [pixel_picture(subject.samples[i], f"{name}: predicted {prediction}", shorten_end(name))]
+    pictures = [pixel_picture(subject.samples[i], f"{name}: predicted {prediction}", shorten_middle(name, 24))]
     pictures += [
         draw(subject, attributions[method], i, name) for method, draw in PICTURES.items() if method in attributions
     ]
@@ -82,7 +82,7 @@ def explanation_blocks(subject, i, attributions):
         if method in attributions
     ]
     return [
-        heading(f"{shorten_end(name, 40)}: {prediction}"),
+        heading(f"{shorten_middle(name, 40)}: {prediction}"),
         block_row(pictures),
         code_details(figure_code(subject, *lines)),
     ]

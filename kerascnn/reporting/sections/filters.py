@@ -8,7 +8,7 @@ from ...diagnose.filters import is_convolution, kernel_array
 from ...graph.walk import build_graph
 from ...plots.primitives import evenly_spaced
 from ...plots.style import BLUE, INK, RED, label_rows, new_figure, style_axis
-from ...support.text import format_shape, shorten_start
+from ...support.text import format_shape, pluralize, shorten_start
 from ...visualize.features.filters import filter_caption as said_of
 from ...visualize.features.filters import filter_grid, filter_images
 from ..context import Skipped
@@ -19,22 +19,23 @@ WEAK = 0.05  # of the median filter's strength
 TILE = 56  # pixels of a filter on the page
 SHOWN = 40  # layers in the figure
 
-MEANING = {
+MEANING = {  # of a filter with this verdict
     "good": "smooth, structured and distinct",
-    "dead": "many filters have nearly zero weights",
-    "too noisy": "many filters look like random weights: too little training or regularization",
-    "too correlated": "many filters are near copies of each other",
-    "unstructured": "together they span no more directions than random weights do",
+    "dead": "with nearly zero weights",
+    "too noisy": "like random weights (too little training or regularization)",
+    "too correlated": "nearly a copy of another",
 }
+SMALL_GOOD = "neither dead nor nearly a copy of another"  # all that is measured below 5x5
+UNSTRUCTURED = "; together they span no more directions than random weights do"
 
 
 def filters_section(subject):
     """Filters of the first convolution, and norms of all others."""
     try:
-        filters, verdict = filter_images(subject.model), judged(subject.model, seed=subject.seed)
+        filters, verdict = filter_images(subject.model), judged(subject.model)
     except ValueError as error:
         raise Skipped(str(error)) from error
-    words = "; ".join(f"{name}: {MEANING[name]}" for name in verdict.verdicts)
+    words = verdict_sentence(verdict)
     small = "" if verdict.sufficient else " Kernels below 5x5 are too small to assess noise."
     count = filters.kernel.shape[-1]
     alt = f"{count} filters of {filters.layer} as images; {words}"
@@ -48,7 +49,8 @@ def filters_section(subject):
         details("Each filter", data_table(verdict.table, caption=f"measures of each filter of {verdict.layer}")),
     ]
     strengths = filter_norms(subject.model)
-    results = {"layer": filters.layer, "verdicts": verdict.verdicts, "sufficient": verdict.sufficient}
+    results = {"layer": filters.layer, "verdicts": verdict.verdicts, "counts": verdict.counts}
+    results |= {"sufficient": verdict.sufficient}
     results |= {"shape": filters.kernel.shape, "norms": strengths.to_dict("records")}
     if len(strengths) > 1:
         weak = int(strengths.weak.sum())
@@ -62,6 +64,15 @@ def filters_section(subject):
         blocks += [heading("All convolutions"), figure(draw_norms(strengths), alt, caption, name="filters-norms")]
         blocks.append(details("Norms by layer", data_table(strengths)))
     return Section("Filters", tuple(blocks), results)
+
+
+def verdict_sentence(found):
+    """The verdict on the layer, and how many of its filters have which."""
+    counts, total = found.counts, len(found.table)
+    meaning = MEANING if found.sufficient else MEANING | {"good": SMALL_GOOD}
+    parts = [f"{count} {meaning[name]}" for name, count in counts.items()]
+    together = UNSTRUCTURED if "unstructured" in found.verdicts else ""
+    return f"{' and '.join(found.verdicts)}. Of {pluralize(total, 'filter')}: {', '.join(parts)}{together}"
 
 
 def filter_norms(model):

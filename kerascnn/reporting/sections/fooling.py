@@ -3,7 +3,7 @@
 import numpy as np
 
 from ...evaluation.statistics import wilson
-from ...support.text import format_probability, shorten_end
+from ...support.text import format_probability, shorten_end, shorten_middle
 from ...visualize.attacks.attack import amplify_difference
 from ...visualize.attacks.fool import fool
 from ...visualize.attacks.pgd import fgsm, pgd
@@ -17,10 +17,10 @@ SIDE = 252  # CSS pixels, four in a row
 TIMES = (10, 50)  # that changes are drawn as strong
 LEAD = 2.0  # by how many logits the other class is to win: at equality, any noise would undo it
 NOTE = (
-    "For each photo, the smallest L2 change found that raises another class two logits above all "
-    "others. The change is shown amplified 10 and 50 times on mid-gray, because at its true size it "
-    "is hardly visible. Such changes exist for nearly every network and image, and say little about "
-    "accuracy on unmodified photos."
+    "For each photo, the smallest L2 change in integer pixels found that raises another class two "
+    "logits above all others, also in a saved image. The change is shown amplified 10 and 50 times on "
+    "mid-gray, because at its true size it is hardly visible. Such changes exist for nearly every "
+    "network and image, and say little about accuracy on unmodified photos."
 )
 
 
@@ -52,7 +52,7 @@ def fooling_blocks(subject, adversarial, i):
     name = subject.sample_names[i]
     if not adversarial.success[i]:
         return [
-            heading(shorten_end(name, 60)),
+            heading(shorten_middle(name, 60)),
             paragraph("No change was found that raises another class two logits above all others."),
         ]
     before, after = (
@@ -82,7 +82,7 @@ def fooling_blocks(subject, adversarial, i):
     for times, caption in zip(TIMES, (f"{TIMES[0]} ×: {size}", f"{TIMES[1]} ×"), strict=True):
         change = amplify_difference(adversarial.difference[i], times)
         pictures.append(pixel_picture(change, f"{times} {alt}", caption, SIDE, kind="map"))
-    return [heading(shorten_end(name, 60)), block_row(pictures)]
+    return [heading(shorten_middle(name, 60)), block_row(pictures)]
 
 
 def fooling_numbers(subject, adversarial, i):
@@ -112,7 +112,7 @@ def success_by_size(subject, names):
         curves[name] = []
         for j, size in enumerate(SIZES):
             subject.on_progress(0.6 + 0.4 * (k * len(SIZES) + j) / total, 1, name)
-            adversarial = attack(subject.lens, images, epsilon=size, class_names=names, **options)
+            adversarial = attack(subject.lens, images, epsilon=size, integer_pixels=False, class_names=names, **options)
             curves[name].append(wilson(int(adversarial.success.sum()), count))
     rates = {name: [interval.value for interval in intervals] for name, intervals in curves.items()}
     rate_texts = [
@@ -126,7 +126,8 @@ def success_by_size(subject, names):
     code = figure_code(
         subject,
         f"for size in {SIZES}:",
-        "    print(size, visualize.fgsm(model, photos, epsilon=size, class_names=False).success.mean())",
+        "    found = visualize.fgsm(model, photos, epsilon=size, integer_pixels=False, class_names=False)",
+        "    print(size, found.success.mean())",
     )
     return figure(figures.success_figure(SIZES, curves, count), alt, caption, code), {
         "n": count,

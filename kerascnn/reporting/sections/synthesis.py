@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...support.text import format_probability, shorten_end
+from ...support.text import format_probability, shorten_end, shorten_middle
 from ...visualize.synthesis.invert import invert
 from ...visualize.synthesis.maximize import maximize
 from ...visualize.synthesis.recipes import RECIPES
@@ -91,7 +91,7 @@ def inversion_section(subject):
         f"visualize.invert(model, photos[:1], {layers}, recipe=recipe, steps={steps}, seed={subject.seed}).plot()",
     )
     side = FOUR if len(layers) > 4 else FIVE
-    pictures = [pixel_picture(subject.photos[0], f"the photo {name}", shorten_end(name), side)]
+    pictures = [pixel_picture(subject.photos[0], f"the photo {name}", shorten_middle(name, 24), side)]
     results = []
     for i, row in enumerate(inversion.table.itertuples()):
         alt = f"{name} reconstructed from {row.layer}: error {row.error:.2g} at the layer, pixels {row.psnr:.1f} dB"

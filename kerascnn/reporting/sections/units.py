@@ -3,7 +3,7 @@
 import numpy as np
 
 from ...plots.primitives import scale_for
-from ...support.text import format_number, shorten_end
+from ...support.text import format_number, shorten_middle
 from ...visualize.attribution.figures import crop_box
 from ...visualize.attribution.gradients import deconvnet
 from ...visualize.features.activations import activation_maps
@@ -28,7 +28,7 @@ def units_section(subject):
         "what in the image patch the unit responded to, but nothing about what else it would respond to. "
         "The text below it gives the ends of its scale; mid-gray is 0."
     )
-    photo = pixel_picture(subject.photos[0], f"the photo {name}", f"the photo: {shorten_end(name, 40)}")
+    photo = pixel_picture(subject.photos[0], f"the photo {name}", f"the photo: {shorten_middle(name, 40)}")
     blocks, results = [paragraph(note), photo], {}
     for i, layer in enumerate(subject.layers):
         subject.on_progress(i, len(subject.layers), layer)

@@ -63,7 +63,8 @@ class Fooled(AttackResult):
     Classes are those that the model itself predicts in a plain forward pass.
 
     Attributes:
-        originals: images before, (N, H, W, C), in the range that the network takes.
+        originals: images before, (N, H, W, C), in the range that the network takes; in integer pixels unless the attack
+            was asked for others.
         images: images after, likewise.
         names: names of the images.
         method: name and size of the attack.
@@ -73,7 +74,7 @@ class Fooled(AttackResult):
         confidence_after: probability of the class after, (N,).
         target: classes to reach, (N,), or None.
         success: whether an image is predicted as another class than before or as its target, by ``lead`` logits.
-        survives: whether that holds after rounding to integer pixels.
+        survives: whether that holds after rounding to integer pixels, as when an image is saved in 8 bits.
         l2: Euclidean length of the change, in pixel values 0..255.
         linf: largest change of a pixel.
         rms: root mean square of the change.
@@ -158,9 +159,10 @@ class AttackTask:
     required_margin: np.ndarray
     bounds: tuple
     class_names: tuple | None
-    lead: float = 0.0
-    batch_size: int | None = None
-    on_progress: object = None
+    lead: float
+    integer_pixels: bool
+    batch_size: int | None
+    on_progress: object
 
     def select(self, rows):
         """The images of some numbers, also one several times."""
@@ -224,9 +226,7 @@ def check_least(argument, value, least):
         raise ValueError(f"`{argument}` should be a number of at least {least}. Received: {value!r}")
 
 
-def prepare_attack(
-    model, images, target=None, *, bounds=(0, 255), lead=0.0, class_names=None, batch_size=None, on_progress=None
-):
+def prepare_attack(model, images, target, *, bounds, lead, integer_pixels, class_names, batch_size, on_progress):
     """The `AttackTask` that any attack is given, checked."""
     asked = lens(model)
     shown = pictures(asked, images)
@@ -235,6 +235,10 @@ def prepare_attack(
     if shown.pixels.min() < low - 1e-4 * (high - low) or shown.pixels.max() > high + 1e-4 * (high - low):
         extent = f"{shown.pixels.min():.4g} to {shown.pixels.max():.4g}"
         raise ValueError(f"`bounds` should be the range of the images. Received: {bounds} for pixels from {extent}")
+    if integer_pixels:
+        rounded = np.round(pixels)
+        shown = replace(shown, pixels=to_input_range(rounded, pixels, shown.pixels, (low, high)))
+        pixels = rounded
     now = read_activations(asked, shown, [LOGITS, PROBS], batch_size)
     probs, largest = class_probabilities(now[PROBS]), np.abs(now[LOGITS]).reshape(len(shown), -1).max(1)
     rounding = np.maximum(largest, 1) * (HALF_ROUNDING if asked.uses_float16 else ROUNDING)
@@ -259,6 +263,7 @@ def prepare_attack(
         bounds=(low, high),
         class_names=class_names,
         lead=float(lead),
+        integer_pixels=integer_pixels,
         batch_size=batch_size,
         on_progress=on_progress,
     )
@@ -346,12 +351,14 @@ def margins(logits, label, sign, sharp=None):
     return hard, sign * (ops.logsumexp(sharp * others, 1) / sharp[:, 0] - mine)
 
 
-def summarize_attack(task, pixels, title, history, integer_pixels=False):
+def summarize_attack(task, pixels, title, history):
     """`Fooled` from changed pixels, which the model itself is shown, as they are and in 8 bits."""
     images = to_input_range(pixels, task.pixels, task.photos.pixels, task.bounds)
-    rounded = from_pixel_range(np.round(pixels), task.bounds).astype(np.float32)
     after, success = task.classify(images)
-    _, survives = task.classify(rounded)
+    survives = success
+    if not task.integer_pixels:
+        rounded = from_pixel_range(np.round(pixels), task.bounds).astype(np.float32)
+        _, survives = task.classify(rounded)
     _, probs = task.margins(pixels)
     change = pixels - task.pixels
     return Fooled(
@@ -364,7 +371,7 @@ def summarize_attack(task, pixels, title, history, integer_pixels=False):
         confidence_before=confidence(task.probs, task.before),
         confidence_after=confidence(probs, after),
         target=task.target,
-        success=success & survives if integer_pixels else success,
+        success=success,
         survives=survives,
         l2=l2(change),
         linf=linf(change),

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from inspect import signature
 from typing import Any
 
 from ...support.text import unknown_name
 from ...support.types import Classes, Images, Model
 from ..engine.lens import Lens
+from ..registry import ATTACK_ROWS
 from .attack import Fooled
-from .lbfgs import lbfgs
-from .minimal import minimal
-from .pgd import bim, fgsm, pgd
 
-ATTACKS = {attack.__name__: attack for attack in (fgsm, bim, pgd, minimal, lbfgs)}
-
-
-def attack_options(attack):
-    """The names of an attack's options."""
-    return tuple(name for name in signature(attack).parameters if name not in ("model", "images", "target"))
+ATTACKS = {name: row.function for name, row in ATTACK_ROWS.items()}
 
 
 def fool(
@@ -30,7 +22,7 @@ def fool(
         model: Keras model, or a `Lens` of one.
         images: images to attack: paths, arrays or a batch.
         target: class to reach, by number or name, one or one per image; by default any other class than now.
-        method: name of the attack, in `ATTACKS`.
+        method: name of the attack: "fgsm", "bim", "pgd", "minimal" or "lbfgs".
         **options: options of the attack. All take `bounds`, `lead` (attacks go beyond it by 1e-5 of the largest logit,
             more than rounding undoes), `integer_pixels`, `class_names`, `batch_size` and `on_progress`; most take
             `epsilon` or `norm`, `steps` and `seed`.
@@ -40,7 +32,7 @@ def fool(
     """
     if method not in ATTACKS:
         raise ValueError(unknown_name("method", method, ATTACKS))
-    known = attack_options(ATTACKS[method])
+    known = [name for name in ATTACK_ROWS[method].parameters if name not in ("model", "images", "target")]
     for name in options:
         if name not in known:
             raise ValueError(unknown_name(f"option of {method}", name, known))

@@ -27,7 +27,7 @@ def lbfgs(
     steps: int = 40,
     bounds: tuple[float, float] = (0.0, 255.0),
     lead: float = 0.0,
-    integer_pixels: bool = False,
+    integer_pixels: bool = True,
     class_names: ClassNames | None = None,
     batch_size: int | None = None,
     on_progress: OnProgress | None = None,
@@ -46,7 +46,8 @@ def lbfgs(
         steps: number of steps for each c.
         bounds: (lowest, highest) value of the pixels you pass; distances are always in pixel values 0..255.
         lead: number of logits by which the wrong class should win.
-        integer_pixels: whether pixels change by integers, so that the result survives saving as an 8-bit image.
+        integer_pixels: whether images have integer pixels before and after, so that a saved image still fools the
+            network; without, changes are smaller, and rounding to 8 bits may undo them.
         class_names: names of all classes, in order; False for none.
         batch_size: images in the network at once; by default as many as memory allows.
         on_progress: function called with (done, total, what); raising stops the attack.
@@ -61,6 +62,7 @@ def lbfgs(
         target,
         bounds=bounds,
         lead=lead,
+        integer_pixels=integer_pixels,
         class_names=class_names,
         batch_size=batch_size,
         on_progress=on_progress,
@@ -87,7 +89,7 @@ def lbfgs(
     found, _ = shrink_to_boundary(task, NORMS["l2"], change, change, np.sqrt(least))
     if integer_pixels:
         found = round_change(task, found)
-    return summarize_attack(task, found, "L-BFGS", np.concatenate(history), integer_pixels)
+    return summarize_attack(task, found, "L-BFGS", np.concatenate(history))
 
 
 def lbfgs_step(see, state, now, given):

@@ -33,7 +33,7 @@ def minimal(
     seed: int = 0,
     bounds: tuple[float, float] = (0.0, 255.0),
     lead: float = 0.0,
-    integer_pixels: bool = False,
+    integer_pixels: bool = True,
     class_names: ClassNames | None = None,
     batch_size: int | None = None,
     on_progress: OnProgress | None = None,
@@ -58,7 +58,8 @@ def minimal(
         seed: random seed for the starts; a start depends on the image and the seed alone.
         bounds: (lowest, highest) value of the pixels you pass; distances are always in pixel values 0..255.
         lead: number of logits by which the wrong class should win.
-        integer_pixels: whether pixels change by integers, so that the result survives saving as an 8-bit image.
+        integer_pixels: whether images have integer pixels before and after, so that a saved image still fools the
+            network; without, changes are smaller, and rounding to 8 bits may undo them.
         class_names: names of all classes, in order; False for none.
         batch_size: images in the network at once; by default as many as memory allows.
         on_progress: function called with (done, total, what); raising stops the attack.
@@ -74,6 +75,7 @@ def minimal(
         target,
         bounds=bounds,
         lead=lead,
+        integer_pixels=integer_pixels,
         class_names=class_names,
         batch_size=batch_size,
         on_progress=on_progress,
@@ -81,7 +83,7 @@ def minimal(
     found, history = smallest_changes(task, measure, steps, starts, seed)
     if integer_pixels:
         found = round_change(task, found)
-    return summarize_attack(task, found, f"minimal {measure.name.capitalize()}", history, integer_pixels)
+    return summarize_attack(task, found, f"minimal {measure.name.capitalize()}", history)
 
 
 def smallest_changes(task, norm, steps, starts, seed):

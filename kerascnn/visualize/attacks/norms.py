@@ -153,18 +153,18 @@ def find_norm(name):
     return NORMS[name]
 
 
-FACTORS, HALVINGS = 1.25 ** np.arange(0, 16), 5  # of the change: which are tried, and how often the gap is halved
+FACTORS, HALVINGS = 1.25 ** np.arange(0, 16), 5  # multiples of a change that are tried; halvings of the gap between two
 
 
 def round_change(task, changed, size=np.inf, norm=None):
-    """The least multiple of each change that fools in whole steps of 0..255; unrounded as it was where none does.
+    """The least multiple of each change that fools in integer pixels; the rounded change itself where none does.
 
-    Rounding keeps a change where it is more than half a step: where the gradient is large. With a ``size``, rounding is
-    toward the image, and multiples beyond it do not count.
+    Rounding keeps a change where it is more than half a pixel value: where the gradient is large. With a ``size``,
+    rounding is toward the image, and a change that fools already is not made smaller.
     """
     change = changed - task.pixels
     low, high = np.zeros(len(changed)), np.full(len(changed), np.inf)
-    best = changed.copy()
+    best = round_within(task.pixels, change, size, norm)
 
     def try_on(factor):
         tried = round_within(task.pixels, change * expand_axes(factor), size, norm)
@@ -177,13 +177,13 @@ def round_change(task, changed, size=np.inf, norm=None):
         if np.isfinite(high).all():
             break
         try_on(np.where(np.isfinite(high), high, factor))
-    for _ in range(HALVINGS if np.isfinite(high).any() else 0):
+    for _ in range(HALVINGS if np.isfinite(high).any() and not np.isfinite(size) else 0):
         try_on(np.where(np.isfinite(high), (low + high) / 2, FACTORS[-1]))
     return best
 
 
 def round_within(pixels, change, size, norm):
-    """Whole steps near pixels + change, no further from the pixels than ``size``."""
+    """Integer pixels near pixels + change, no further from the pixels than ``size``."""
     tried = np.round(np.clip(pixels + change, 0, 255))
     if norm is None or not np.isfinite(size):
         return tried.astype(np.float32)

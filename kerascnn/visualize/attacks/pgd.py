@@ -25,7 +25,7 @@ def fgsm(
     epsilon: float = 8.0,
     bounds: tuple[float, float] = (0.0, 255.0),
     lead: float = 0.0,
-    integer_pixels: bool = False,
+    integer_pixels: bool = True,
     class_names: ClassNames | None = None,
     batch_size: int | None = None,
     on_progress: OnProgress | None = None,
@@ -41,7 +41,8 @@ def fgsm(
         epsilon: largest change of a pixel, in pixel values 0..255.
         bounds: (lowest, highest) value of the pixels you pass; distances are always in pixel values 0..255.
         lead: number of logits by which the wrong class should win.
-        integer_pixels: whether pixels change by integers, so that the result survives saving as an 8-bit image.
+        integer_pixels: whether images have integer pixels before and after, so that a saved image still fools the
+            network; without, changes are smaller, and rounding to 8 bits may undo them.
         class_names: names of all classes, in order; False for none.
         batch_size: images in the network at once; by default as many as memory allows.
         on_progress: function called with (done, total, what); raising stops the attack.
@@ -76,7 +77,7 @@ def bim(
     steps: int | None = None,
     bounds: tuple[float, float] = (0.0, 255.0),
     lead: float = 0.0,
-    integer_pixels: bool = False,
+    integer_pixels: bool = True,
     class_names: ClassNames | None = None,
     batch_size: int | None = None,
     on_progress: OnProgress | None = None,
@@ -94,7 +95,8 @@ def bim(
         steps: number of steps; by default as in the paper, min(epsilon + 4, 1.25 epsilon).
         bounds: (lowest, highest) value of the pixels you pass; distances are always in pixel values 0..255.
         lead: number of logits by which the wrong class should win.
-        integer_pixels: whether pixels change by integers, so that the result survives saving as an 8-bit image.
+        integer_pixels: whether images have integer pixels before and after, so that a saved image still fools the
+            network; without, changes are smaller, and rounding to 8 bits may undo them.
         class_names: names of all classes, in order; False for none.
         batch_size: images in the network at once; by default as many as memory allows.
         on_progress: function called with (done, total, what); raising stops the attack.
@@ -133,7 +135,7 @@ def pgd(
     seed: int = 0,
     bounds: tuple[float, float] = (0.0, 255.0),
     lead: float = 0.0,
-    integer_pixels: bool = False,
+    integer_pixels: bool = True,
     class_names: ClassNames | None = None,
     batch_size: int | None = None,
     on_progress: OnProgress | None = None,
@@ -154,7 +156,8 @@ def pgd(
         seed: random seed for the start.
         bounds: (lowest, highest) value of the pixels you pass; distances are always in pixel values 0..255.
         lead: number of logits by which the wrong class should win.
-        integer_pixels: whether pixels change by integers, so that the result survives saving as an 8-bit image.
+        integer_pixels: whether images have integer pixels before and after, so that a saved image still fools the
+            network; without, changes are smaller, and rounding to 8 bits may undo them.
         class_names: names of all classes, in order; False for none.
         batch_size: images in the network at once; by default as many as memory allows.
         on_progress: function called with (done, total, what); raising stops the attack.
@@ -208,12 +211,15 @@ def run_bounded_attack(
     check_least("epsilon", epsilon, 0)
     check_least("step_size", step_size, 0)
     check_integer(steps=steps)
+    if integer_pixels and 0 < epsilon < 1:
+        raise ValueError(f"`epsilon` should be at least 1, or `integer_pixels` False. Received: {epsilon}")
     task = prepare_attack(
         model,
         images,
         target,
         bounds=bounds,
         lead=lead,
+        integer_pixels=integer_pixels,
         class_names=class_names,
         batch_size=batch_size,
         on_progress=on_progress,
@@ -235,9 +241,7 @@ def run_bounded_attack(
     found = course.state["x"]
     if integer_pixels:
         found = round_change(task, found, epsilon, norm)
-    return summarize_attack(
-        task, found, f"{name}, {norm.name.capitalize()} {epsilon:g}", course.history["margin"], integer_pixels
-    )
+    return summarize_attack(task, found, f"{name}, {norm.name.capitalize()} {epsilon:g}", course.history["margin"])
 
 
 def step_and_project(norm):

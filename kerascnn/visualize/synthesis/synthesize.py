@@ -428,17 +428,21 @@ class Synthesis(FigureResult):
             )
         return draw_steps(self)
 
-    def save_images(self, out):
-        """Save each image as a numbered PNG file.
+    def save_images(self, out, names=None):
+        """Save each image as a PNG file in a folder.
 
         Args:
             out: folder for the files.
+            names: file names without ".png", one per image; by default numbers.
 
         Returns:
             The paths.
         """
+        names = [f"{i:04d}" for i in range(len(self))] if names is None else names
         os.makedirs(out, exist_ok=True)
-        return [save_image(image, os.path.join(out, f"{i:04d}.png")) for i, image in enumerate(self.images)]
+        return [
+            save_image(image, os.path.join(out, f"{name}.png")) for name, image in zip(names, self.images, strict=True)
+        ]
 
 
 SHEET_WIDTH, TILE_SIZE = 1500, 220  # pixels: about the largest width of a figure, and of an enlarged tile

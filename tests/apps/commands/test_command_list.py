@@ -109,11 +109,11 @@ def test_lines_fit_the_terminal(run, monkeypatch, columns):
 def test_nothing_found(run, document):
     words = ["list", "--family", "vgg", "--year", "2015"]
     outcome = run(*words)
-    assert outcome.exit_code == 0
+    assert outcome.exit_code == 1
     assert outcome.stdout == ""
     assert "No network matches --family vgg, --year 2015." in outcome.stderr
     assert "Without --year 2015, 9 networks would match." in outcome.stderr
-    found = document(*words)
+    found = document(*words, code=1)
     assert found["result"] == []
     assert found["warnings"] == outcome.stderr.splitlines()
 
@@ -129,7 +129,16 @@ def test_unknown_publisher(fails):
 
 
 def test_nothing_found_by_name(run):
-    assert "kerascnn list" in run("list", "transformer").stderr
+    outcome = run("list", "transformer")
+    assert outcome.exit_code == 1
+    assert "kerascnn list" in outcome.stderr
+
+
+def test_near_names_of_a_misspelled_pattern(run):
+    outcome = run("list", "resnt50")
+    assert outcome.exit_code == 1
+    assert "Did you mean resnet50" in outcome.stderr
+    assert "Did you mean" not in run("list", "vgg16", "--year", "1998").stderr
 
 
 def test_unknown_family(fails):

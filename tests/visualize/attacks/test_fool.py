@@ -9,11 +9,16 @@ from keras import layers, ops
 
 import kerascnn
 from kerascnn.visualize import Lens
-from kerascnn.visualize.attacks.fool import ATTACKS, fool
+from kerascnn.visualize.attacks.fool import ATTACKS
 from kerascnn.visualize.attacks.norms import ssim
 
 FEW = {"minimal": {"steps": 20}, "lbfgs": {"steps": 20}, "pgd": {"steps": 8}}
 METHODS = [pytest.param(name, FEW.get(name, {}), id=name) for name in ATTACKS]
+
+
+def fool(model, images, target=None, **options):
+    """Attack in floats, as the closed forms are, unless asked otherwise."""
+    return kerascnn.visualize.fool(model, images, target, **({"integer_pixels": False} | options))
 
 
 def test_fgsm_is_the_sign_of_the_gradient(pixels, rng):
@@ -125,16 +130,44 @@ def test_a_saturated_softmax_is_fooled(rng, pixels):
     assert found.success.all()
 
 
-def test_whole_steps_survive_8_bits(pixels):
+@pytest.mark.parametrize("rounded", [True, False], ids=["integers", "floats"])
+@pytest.mark.parametrize(("name", "options"), METHODS)
+def test_by_default_images_survive_8_bits(name, options, rounded, pixels):
+    """As integers before and after: the model says the same of what a PNG file would hold."""
     model = small()
-    for name in ("minimal", "pgd"):
-        found = fool(model, np.round(pixels), method=name, integer_pixels=True, steps=20)
-        assert found.success.all()
-        assert found.survives.all()
-        np.testing.assert_array_equal(found.images, np.round(found.images))
-        stored = found.images.astype(np.uint8).astype(np.float32)
-        assert (np.asarray(model(stored)).argmax(1) != found.before).all()
-        assert name == "minimal" or found.linf.max() <= 8
+    size = {"epsilon": 8} if name in ("fgsm", "bim", "pgd") else {}
+    found = kerascnn.visualize.fool(model, np.round(pixels) if rounded else pixels, method=name, **options, **size)
+    np.testing.assert_array_equal(found.originals, np.round(pixels))
+    np.testing.assert_array_equal(found.images, np.round(found.images))
+    stored = found.images.astype(np.uint8).astype(np.float32)
+    classes = [np.asarray(model(each)).argmax(1) for each in (np.round(pixels), stored)]
+    np.testing.assert_array_equal(found.success, classes[0] != classes[1])
+    np.testing.assert_array_equal(found.survives, found.success)
+    assert found.success.all() or name == "fgsm"
+    assert not size or found.linf.max() <= 8
+
+
+def test_integer_pixels_of_another_range_are_integers_of_0_to_255(pixels):
+    image = keras.Input(SIZE)
+    model = keras.Model(image, small()(image * 127.5 + 127.5))
+    found = kerascnn.visualize.fool(model, pixels / 127.5 - 1, bounds=(-1, 1), steps=20)
+    steps = (found.images + 1) * 127.5
+    np.testing.assert_allclose(steps, np.round(steps), atol=1e-3)
+    assert np.round(found.difference).any((1, 2, 3)).all()
+    assert found.survives.all()
+
+
+def test_fgsm_in_integers_is_the_whole_step(pixels, rng):
+    model, weights = linear(rng)
+    whole = np.round(np.clip(pixels, 5, 250))
+    found = kerascnn.visualize.fool(model, whole, method="fgsm", epsilon=3)
+    _, slope = margin_of(model, weights, whole)
+    np.testing.assert_array_equal(found.images, whole - 3 * np.sign(slope).reshape(pixels.shape))
+
+
+def test_less_than_one_pixel_value_is_no_size_of_integers(pixels):
+    with pytest.raises(ValueError, match="`epsilon` should be at least 1, or `integer_pixels` False. Received: 0.5"):
+        kerascnn.visualize.fool(small(), pixels, method="pgd", epsilon=0.5)
 
 
 def test_a_model_of_another_range_is_fooled_by_the_same(pixels):

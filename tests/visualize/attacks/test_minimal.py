@@ -8,9 +8,13 @@ from attacked import SIZE, linear, margin_of, small
 from keras import layers
 
 import kerascnn
-from kerascnn.visualize.attacks.fool import fool
 
 DUAL = {"l2": lambda w: np.sqrt((w**2).sum(1)), "linf": lambda w: np.abs(w).sum(1)}
+
+
+def fool(model, images, target=None, **options):
+    """Attack in floats, as the closed forms are, unless asked otherwise."""
+    return kerascnn.visualize.fool(model, images, target, **({"integer_pixels": False} | options))
 
 
 @pytest.mark.parametrize("aimed", [False, True], ids=["away", "targeted"])
