@@ -194,8 +194,11 @@ def bench_transfer_command(
 @click.option(
     "--budget", default="10m", show_default=True, metavar="TIME", help="Time budget for the automatic choice."
 )
+@click.option("--single", is_flag=True, help="Also measure the choice without the mean of several linear classifiers.")
 @click.option("--seed", default=0, show_default=True, type=SEED, help="Random seed for images, split and order.")
-def bench_choice_command(data, test_data, network, weights, size, images_per_class, test_images, epochs, budget, seed):
+def bench_choice_command(
+    data, test_data, network, weights, size, images_per_class, test_images, epochs, budget, single, seed
+):
     """Compare what `kerascnn transfer` chooses with every point of a grid.
 
     The grid has 4 depths by 4 learning rates; every point is trained in full and evaluated on the test set, which no
@@ -210,5 +213,5 @@ def bench_choice_command(data, test_data, network, weights, size, images_per_cla
     from .choice import choice_lines, load_choice_data, measure_choice
 
     images = load_choice_data(data, test_data, seed)
-    result = measure_choice(images, network, weights, size, numbers, test_images, epochs, budget, seed)
+    result = measure_choice(images, network, weights, size, numbers, test_images, epochs, budget, seed, single)
     print_result("bench", result, choice_lines(result))

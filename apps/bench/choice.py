@@ -6,6 +6,7 @@ starting from a trained linear classifier.
 
 import tempfile
 import time
+import warnings
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -16,15 +17,17 @@ from ..output import format_table, percent, remark
 from .timing import open_network
 
 
-def measure_choice(data, network, weights, size, numbers, count, epochs, budget, seed):
-    """One row for each number of images per class."""
+def measure_choice(data, network, weights, size, numbers, count, epochs, budget, seed, single=False):
+    """One row for each number of images per class; ``single`` also measures the choice without the mean candidate."""
     model = open_network(network, weights, size)
     rows = []
     for number in numbers:
         sample = sample_images(data, number, count, seed)
         row = {"data": sample.name, "network": network, "images per class": number, "tested": len(sample.test)}
         rows.append(
-            row | automatic_choice(sample, model, size, budget, seed) | train_grid(sample, model, size, epochs, seed)
+            row
+            | automatic_choice(sample, model, size, budget, seed, single)
+            | train_grid(sample, model, size, epochs, seed)
         )
         rows[-1] |= compare_with_grid(rows[-1])
         remark(describe_choice(rows[-1]))
@@ -50,17 +53,28 @@ def sample_images(data, number, count, seed):
     return replace(data, train=data.train.take(np.sort(learn)), test=data.test.take(np.sort(test)), audit=None)
 
 
-def automatic_choice(data, model, size, budget, seed):
-    """What the study chooses, its accuracy and its time."""
+def automatic_choice(data, model, size, budget, seed, single=False):
+    """What the study chooses, its accuracy and its time; with ``single`` also what it chooses without the mean."""
     from kerascnn.transfer_learning import transfer
 
     start, cpu_start = time.perf_counter(), time.process_time()
     note = lambda done, total, what: remark(what)  # noqa: E731
-    study = transfer(data, model, size=size, budget=budget, seed=seed, cache=False, on_progress=note)
-    spent = {"seconds": time.perf_counter() - start, "own CPU seconds": time.process_time() - cpu_start}
+    options = {"size": size, "budget": budget, "seed": seed, "on_progress": note}
+    with tempfile.TemporaryDirectory(prefix="kerascnn-") as folder:
+        if single:  # the second study finds the features and trials of the first
+            options |= {"out": Path(folder, "study"), "cache": Path(folder, "features")}
+        study = transfer(data, model, **{"cache": False} | options)
+        spent = {"seconds": time.perf_counter() - start, "own CPU seconds": time.process_time() - cpu_start}
+        without = {}
+        if single:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "an earlier choice was already evaluated")
+                alone = transfer(data, model, ensemble=False, **options)
+            without = {"single choice": alone.chosen.name, "single": alone.evaluation.accuracy}
     advice = {"advice": f"{study.advice.similarity}, {study.advice.amount}", "choice": study.chosen.name}
-    baseline = {"usual": study.baseline_evaluation.accuracy, "baseline head": study.baseline.head}
-    return advice | {"chosen": study.evaluation.accuracy} | baseline | spent | {"work": study.metadata["spent"]}
+    baseline = {"baseline": study.baseline_evaluation.accuracy, "baseline head": study.baseline.head}
+    result = {"chosen": study.evaluation.accuracy, "work": study.metadata["spent"]}
+    return advice | result | baseline | spent | without
 
 
 def train_grid(data, model, size, epochs, seed):
@@ -113,22 +127,24 @@ def compare_with_grid(row):
 
 
 def describe_choice(row):
+    single = f" (without the mean {percent(row['single'], 1)})" if "single" in row else ""
     return (
         f"{row['data']}, {row['network']}, {row['images per class']} per class: chosen "
-        f"{percent(row['chosen'], 1)}, best of {len(row['grid'])} grid points {percent(row['best'], 1)} "
+        f"{percent(row['chosen'], 1)}{single}, best of {len(row['grid'])} grid points {percent(row['best'], 1)} "
         f"± {100 * row['error']:.1f}"
     )
 
 
-TITLES = ("images per class", "advice", "choice", "chosen", "best of grid", "±", "within", "s", "grid, s")
-
-
 def choice_lines(result):
+    has_single = any("single" in row for row in result["rows"])
+    titles = ("images per class", "advice", "choice", "chosen", *(["without mean"] if has_single else []))
+    titles += ("best of grid", "±", "within", "s", "grid, s")
     cells = []
     for row in result["rows"]:
-        reached = percent(row["chosen"], 1), percent(row["best"], 1), f"{100 * row['error']:.1f}"
+        reached = [percent(row["chosen"], 1), *([percent(row["single"], 1)] if has_single else [])]
+        reached += [percent(row["best"], 1), f"{100 * row['error']:.1f}"]
         spent = f"{row['seconds']:.0f}", f"{row['grid seconds']:.0f}"
         is_within = "yes" if row["within"] else "no"
         cells.append((row["images per class"], row["advice"], row["choice"], *reached, is_within, *spent))
-    yield from format_table(TITLES, cells, words=("advice", "choice"))
+    yield from format_table(titles, cells, words=("advice", "choice"))
     yield (f"{result['within']} of {len(cells)} choices are within one standard error of the best grid point")

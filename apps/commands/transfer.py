@@ -1,6 +1,7 @@
 """`kerascnn transfer`: find the best classifier of your images with pretrained networks."""
 
 import os
+import textwrap
 import time
 
 import click
@@ -11,6 +12,7 @@ from ..errors import PARTIAL, BadFile, Failure, Misuse, raise_as, writing
 from ..models import complete_names, find_model
 from ..options import COUNT, SHARE, Command, Names, check_run_folder, seed_option
 from ..output import (
+    GAP,
     bold,
     collect_warnings,
     format_pairs,
@@ -101,9 +103,8 @@ def transfer_command(data, out, models, strategy, budget, seed, test, test_data,
         saved = save_study(study, out)
     warnings = [*dict.fromkeys(first + later)]
     failed = [f"{each.trial} failed: {each.failed}" for each in study.trial_results if each.failed]
-    print_result(
-        "transfer", study_result(study, data, out, saved), study_lines(study, out), warnings + failed, printed=True
-    )
+    lines = study_lines(study, out, saved)
+    print_result("transfer", study_result(study, data, out, saved), lines, warnings + failed, printed=True)
     return PARTIAL if failed else 0
 
 
@@ -153,8 +154,11 @@ def study_result(study, data, out, saved):
     return study.card | {"source": data, "folder": str(out), "files": saved, "candidates": rows}
 
 
-def study_lines(study, out):
-    chosen = study.chosen
+def study_lines(study, out, saved):
+    from kerascnn.transfer_learning.advice import advice_lines
+    from kerascnn.transfer_learning.page import describe_outcomes, describe_time
+
+    chosen, files = study.chosen, {*saved, "ledger"}
     if study.evaluation is not None:
         test = summarize_test(study.evaluation)
         yield bold(f"{percent(test['accuracy'], 1)} test accuracy")
@@ -169,20 +173,14 @@ def study_lines(study, out):
         yield bold(f"{percent(chosen.accuracy, 1)} held-out accuracy; not tested, because there is no test set")
     yield f"  chosen network: {chosen.name}"
     yield ""
-    yield from str(study.advice).splitlines()
+    yield from wrapped_lines(advice_lines(study.advice, describe_outcomes(study)))
     yield ""
-    yield bold("candidates, by held-out accuracy")
-    titles = ("accuracy", "95 % interval", "kind", "candidate")
-    best = sorted(study.candidates, key=lambda each: -each.accuracy)[:SHOWN]
-    cells = [
-        (percent(row["accuracy"], 1), f"{percent(row['low'], 1)} to {percent(row['high'], 1)}", row["kind"], each.name)
-        for each in best
-        for row in [each.row]
-    ]
-    yield from format_table(titles, cells, words=("kind", "candidate"), room=terminal_width())
+    yield from wrapped_lines([f"time: {describe_time(study)}"])
+    yield ""
+    yield from candidate_lines(study)
     yield ""
     yield bold(f"files in {out}")
-    yield from format_pairs(FILES, room=terminal_width())
+    yield from format_pairs({name: text for name, text in FILES.items() if name in files}, room=terminal_width())
     path, names = (os.path.join(out, name) for name in ("model.keras", "labels.json"))
     yield from next_steps(
         {
@@ -190,3 +188,36 @@ def study_lines(study, out):
             f"kerascnn export {path} classifier --class-names {names}": "export for deployment",
         }
     )
+
+
+def candidate_lines(study):
+    """The best candidates, and the chosen one, with the measure by which they are ranked."""
+    from kerascnn.transfer_learning.page import describe_ranking, format_lead, short_names
+
+    table = study.table
+    shown = table[(table.index < SHOWN) | table["chosen"]]
+    yield bold(f"candidates, by log-likelihood ({len(shown)} of {len(table)})")
+    titles = ("log-likelihood", "from the chosen", "accuracy", "95 % interval", "images", "candidate")
+    cells = [
+        (
+            f"{row.log_likelihood:.3f}",
+            format_lead(row.log_likelihood_lead, row.log_likelihood_error, row.chosen),
+            percent(row.accuracy, 1),
+            f"{percent(row.low, 1)} to {percent(row.high, 1)}",
+            f"{row.images:,}",
+            name,
+        )
+        for row, name in zip(shown.itertuples(index=False), short_names(shown), strict=True)
+    ]
+    yield from format_table(titles, cells, words=("candidate",), room=terminal_width())
+    yield f"log-likelihood: {describe_ranking(study)}"
+    yield "from the chosen: difference on the images held out for both candidates, ± its standard error"
+    yield "images: held out; fine-tuned networks are evaluated on fewer, to save time"
+    yield "chosen: the cheapest candidate within one standard error of the best"
+
+
+def wrapped_lines(lines):
+    """Lines wrapped to the terminal, continued at their own indentation."""
+    for line in lines:
+        indent = " " * (len(line) - len(line.lstrip()) + len(GAP))
+        yield from textwrap.wrap(line, terminal_width() or 120, subsequent_indent=indent, break_long_words=False)

@@ -355,12 +355,12 @@ def evaluate(
         An `Evaluation`.
     """
     network = classifier(model, preprocess=preprocess, several_inputs=True)
-    images = load_labeled_images(images, labels, names=names, part=part, network=network)
+    batch = load_labeled_images(images, labels, names=names, part=part, network=network)
     if part != "train":
-        warn_of_training_images(model, images)
+        warn_of_training_images(model, batch)
     return evaluate_batch(
         model,
-        images,
+        batch,
         class_names=class_names,
         batch_size=batch_size,
         top=top,

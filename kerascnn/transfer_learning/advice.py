@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 SIMILAR, DIFFERENT, LITTLE, MUCH = "similar", "different", "little", "much"
 ENOUGH_IMAGES = {SIMILAR: 50, DIFFERENT: 500}  # images per class for fine-tuning the last layers, and all layers
-GAIN_WEIGHT = 10  # images that one counts for, if fine-tuning promises a gain over a linear classifier
 UNDERFIT = 0.95  # training accuracy below which the features do not separate the classes
 STRATEGIES = {
     (SIMILAR, LITTLE): ("linear", "layers", "finetune"),
@@ -51,7 +50,7 @@ class Advice(FigureResult):
         accuracy: Accuracy of the best stage on held-out images.
         head: Name of the linear classifier that all accuracies are of.
         similarity: "similar" or "different", derived from the evidence.
-        amount: "little" or "much", derived from the evidence.
+        amount: "little" or "much", by ``images_per_class``: 50 are many if the data are similar, 500 if different.
     """
 
     images_per_class: float
@@ -70,7 +69,7 @@ class Advice(FigureResult):
     def __post_init__(self):
         similarity = DIFFERENT if self.depth < 1 and self.advantage > self.advantage_error else SIMILAR
         object.__setattr__(self, "similarity", similarity)
-        object.__setattr__(self, "amount", MUCH if self.effective_images >= ENOUGH_IMAGES[similarity] else LITTLE)
+        object.__setattr__(self, "amount", MUCH if self.images_per_class >= ENOUGH_IMAGES[similarity] else LITTLE)
 
     @property
     def more_images_help(self):
@@ -83,14 +82,22 @@ class Advice(FigureResult):
         return self.train_accuracy < UNDERFIT
 
     @property
-    def effective_images(self):
-        """Images per class, weighted by what fine-tuning may gain.
+    def finetuning_may_gain(self):
+        """Whether the evidence promises a gain from fine-tuning, however few the images are.
 
-        Each image counts ``GAIN_WEIGHT`` times where the last features are best and more images still help, or where
-        earlier features are best and do not separate the classes.
+        That is so where the last features are best and more images still help, or where earlier features are best and
+        do not separate the classes.
         """
-        gains = self.more_images_help if self.similarity == SIMILAR else self.is_underfit
-        return self.images_per_class * (GAIN_WEIGHT if gains else 1)
+        return self.more_images_help if self.similarity == SIMILAR else self.is_underfit
+
+    @property
+    def remark(self):
+        """A sentence on fine-tuning with few images; empty if there are many, or no gain is expected."""
+        if self.amount == MUCH or not self.finetuning_may_gain:
+            return ""
+        if self.similarity == SIMILAR:
+            return "Fine-tuning may pay although the images are few, because more images still raise the accuracy."
+        return "Fine-tuning may pay although the images are few, because the features do not separate the classes."
 
     @property
     def z_score(self):
@@ -131,17 +138,30 @@ class Advice(FigureResult):
         return draw_advice(self)
 
     def __str__(self):
-        lines = [describe_dataset(self), "Strategies to try, in this order:"]
-        lines += [f"  {i}. {STRATEGY_TEXTS[name]} ({name})" for i, name in enumerate(self.strategies, start=1)]
-        lines += ["Evidence:", *(f"  {name}: {value}" for name, value in self.evidence.items())]
-        return "\n".join(lines)
+        return "\n".join(advice_lines(self))
+
+
+def advice_lines(advice, outcomes=None):
+    """The advice as lines of text; ``outcomes`` are sentences on what became of the strategies, by name."""
+    yield describe_dataset(advice)
+    yield from filter(None, [advice.remark])
+    yield "Strategies, the most promising first:" if outcomes is None else "Strategies, and what became of them:"
+    for i, name in enumerate(advice.strategies, start=1):
+        yield f"  {i}. {STRATEGY_TEXTS[name]} ({name})"
+        if outcomes is not None:
+            yield f"     {outcomes[name]}"
+    yield "Evidence:"
+    yield from (f"  {name}: {value}" for name, value in advice.evidence.items())
 
 
 def describe_dataset(advice):
     """The similarity and the size of the dataset in one sentence."""
     pretraining = "similar to" if advice.similarity == SIMILAR else "different from"
     amount = "few" if advice.amount == LITTLE else "many"
-    return f"The data are {pretraining} the pretraining data, with {amount} images per class."
+    return (
+        f"The data are {pretraining} the pretraining data, with {amount} images per class "
+        f"({advice.images_per_class:,.0f} for training)."
+    )
 
 
 def advise(table: ProbeTable) -> Advice:

@@ -13,6 +13,7 @@ from .taps import PLUS, stage_label
 COLORS = {"ridge": BLACK, "softmax": BLUE, "svm": RED, "knn": GREEN}
 MARKS = {"ridge": "s", "softmax": "o", "svm": "^", "knn": "D"}
 SHADE = "#e8f1f8"
+AMOUNT_LABELS = {LITTLE: "few images", MUCH: "many images"}
 STRATEGY_LABELS = {
     "linear": "linear head",
     "interior": "earlier stage",
@@ -94,7 +95,7 @@ def draw_advice(found):
     """The four quadrants with the dataset as a dot; beside them the evidence and the strategies."""
     figure = new_figure(12, 5.6)
     axis, words = figure.subplots(1, 2, width_ratios=(1.15, 1))
-    low, high = 1.0, max(20000.0, 3 * found.effective_images)
+    low, high = 1.0, max(20000.0, 3 * found.images_per_class)
     for column, similarity in enumerate((SIMILAR, DIFFERENT)):
         enough = ENOUGH_IMAGES[similarity]
         for amount, bottom, top in ((LITTLE, low, enough), (MUCH, enough, high)):
@@ -103,7 +104,8 @@ def draw_advice(found):
             axis.fill_between([column, column + 1], bottom, top, zorder=0, **edges)
             first = ", then\n".join(STRATEGY_LABELS[name] for name in STRATEGIES[similarity, amount][:2])
             style = {"color": "black" if own else "0.45", "fontsize": PLAIN, "linespacing": 1.4}
-            axis.text(column + 0.04, np.sqrt(bottom * top), f"{amount}, {similarity}\n{first}", va="center", **style)
+            title = f"{AMOUNT_LABELS[amount]}, {similarity}"
+            axis.text(column + 0.04, np.sqrt(bottom * top), f"{title}\n{first}", va="center", **style)
     draw_dataset_dot(axis, found)
     axis.set(yscale="log", xlim=(0, 2), ylim=(low, high), ylabel="images per class")
     sides = ["similar data: the last features are best", "different data: earlier features are better"]
@@ -118,17 +120,8 @@ def draw_dataset_dot(axis, found):
     lead = max(found.z_score, 0.0)
     x = 0.62 + 0.33 * lead if lead <= 1 else min(1.62 + 0.05 * (lead - 1), 1.92)
     x = x if found.similarity == DIFFERENT or lead <= 1 else 0.95
-    if found.effective_images > found.images_per_class:
-        arrow = {"arrowstyle": "->", "color": RED, "linewidth": 2}
-        axis.annotate("", (x, found.effective_images), (x, found.images_per_class), arrowprops=arrow)
-        axis.text(
-            x,
-            np.sqrt(found.effective_images * found.images_per_class),
-            " gain expected from more images",
-            fontsize=9,
-            color=RED,
-            va="center",
-        )
+    label = f"     {found.images_per_class:,.0f} a class"
+    axis.text(x, found.images_per_class, label, fontsize=9, color=RED, va="center", ha="left")
     axis.plot(x, found.images_per_class, "o", color=RED, markersize=14, markeredgecolor="white", zorder=5)
 
 
@@ -138,7 +131,7 @@ def draw_evidence(axis, found):
     for title, lines in (
         ("Evidence", [f"{name}: {value}" for name, value in found.evidence.items()]),
         (
-            "Strategies to try, in this order",
+            "Strategies, the most promising first",
             [f"{i}. {STRATEGY_TEXTS[name]}" for i, name in enumerate(found.strategies, start=1)],
         ),
     ):
@@ -156,31 +149,40 @@ MAX_CANDIDATES = 14  # in a figure
 
 
 def draw_study(found):
-    """The candidates, and the grid of trials if there is one."""
+    """Log-likelihood and accuracy of the candidates, and the grid of trials if there is one."""
     points = found.trials
     grid = len(points) and points["accuracy"].notna().any()
     rows = min(len(found.candidates), MAX_CANDIDATES)
-    figure = new_figure(13 if grid else 8, max(3.6, 1.4 + 0.34 * rows))
-    axes = figure.subplots(1, 2, width_ratios=(1.35, 1)) if grid else [figure.subplots()]
-    draw_candidates(axes[0], found.table.head(MAX_CANDIDATES))
+    figure = new_figure(15 if grid else 11, max(3.6, 1.4 + 0.34 * rows))
+    widths = (1, 1, 1.3) if grid else (1, 1)
+    axes = figure.subplots(1, len(widths), width_ratios=widths)
+    draw_candidates(axes[0], axes[1], found.table.head(MAX_CANDIDATES))
     if grid:
-        draw_trial_grid(figure, axes[1], points)
+        draw_trial_grid(figure, axes[2], points)
     return figure
 
 
-def draw_candidates(axis, table):
-    """Accuracy with intervals, the best at the top; the chosen candidate is circled."""
-    place, value = np.arange(len(table)), 100 * table["accuracy"].to_numpy()
-    bars = error_bars(value, 100 * table["low"].to_numpy(), 100 * table["high"].to_numpy())
+def draw_candidates(left, right, table):
+    """Log-likelihood and accuracy with error bars, the best at the top; the chosen candidate is circled."""
+    place = np.arange(len(table))
+    lead, error = table["log_likelihood_lead"].to_numpy(), table["log_likelihood_error"].to_numpy()
+    accuracy = 100 * table["accuracy"].to_numpy()
+    intervals = error_bars(accuracy, 100 * table["low"].to_numpy(), 100 * table["high"].to_numpy())
     styles = (("linear", "linear classifier", BLUE, "o"), ("finetuned", "fine-tuned", RED, "D"))
-    for kind, label, color, mark in styles:
-        own = (table["kind"] == kind).to_numpy()
-        axis.errorbar(value[own], place[own], xerr=bars[:, own], color=color, fmt=mark, capsize=2, label=label)
     ring = {"markersize": 15, "fillstyle": "none", "color": BLACK, "markeredgewidth": 1.6}
-    axis.plot(value[table["chosen"]], place[table["chosen"]], "o", **ring)
-    label_rows(axis, [candidate_label(row) for row in table.itertuples()])
-    style_axis(axis, "Accuracy on held-out images (circle: chosen)", xlabel="%", fontsize=12)
-    axis.legend(frameon=False, fontsize=9, loc="upper left")
+    for axis, value, bars in ((left, lead, np.stack([error, error])), (right, accuracy, intervals)):
+        for kind, label, color, mark in styles:
+            own = (table["kind"] == kind).to_numpy()
+            if own.any():
+                axis.errorbar(value[own], place[own], xerr=bars[:, own], color=color, fmt=mark, capsize=2, label=label)
+        axis.plot(value[table["chosen"]], place[table["chosen"]], "o", label="chosen", **ring)
+    left.axvline(0, color="0.8", linewidth=1, zorder=0)
+    label_rows(left, [candidate_label(row) for row in table.itertuples()])
+    label_rows(right, [""] * len(table))
+    style_axis(left, "Log-likelihood minus that of the chosen", xlabel="nats, ± standard error", fontsize=12)
+    style_axis(right, "Accuracy on held-out images", xlabel="%, 95 % interval", fontsize=12)
+    handles, labels = right.get_legend_handles_labels()
+    left.figure.legend(handles, labels, loc="outside lower left", ncols=3, frameon=False, fontsize=9)
 
 
 def candidate_label(row):

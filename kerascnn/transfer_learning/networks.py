@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -39,7 +39,7 @@ from .taps import (
     stage_nodes,
     taps,
 )
-from .trials import Candidate
+from .trials import Candidate, near_best
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -127,6 +127,31 @@ def fit_head(taps: Taps, table: ProbeTable, stage: str | None = None, head: str 
         grid=taps.grid,
         kind=row["head"],
         penalty=float(row["penalty"]),
+    )
+
+
+def average_heads(heads, stages, temperature=1.0):
+    """One `Head` whose logits are the mean of the calibrated logits of several heads, divided by a temperature.
+
+    A mean of linear functions is linear: in the rows of its stages, each head adds its weights divided by its
+    temperature. ``stages`` is {stage: number of its features}, in the order of the network.
+    """
+    ends = np.cumsum([*stages.values()])
+    rows = {stage: slice(end - width, end) for (stage, width), end in zip(stages.items(), ends, strict=True)}
+    weights = np.zeros((ends[-1], len(heads[0].bias)))
+    for head in heads:
+        share, start = head.weights / (head.temperature * len(heads)), 0
+        for stage in head.stages:
+            weights[rows[stage]] += share[start : start + stages[stage]]
+            start += stages[stage]
+    return replace(
+        heads[0],
+        stages=tuple(stages),
+        weights=weights,
+        bias=np.mean([head.bias / head.temperature for head in heads], axis=0),
+        temperature=temperature,
+        kind="mean",
+        penalty=0.0,
     )
 
 
@@ -338,6 +363,47 @@ class ProbedBackbone:
                 )
             )
         return candidates
+
+
+def fit_candidate_head(candidate, backbones):
+    """The `Head` of a linear candidate of one of the `ProbedBackbone`s, fitted to all images."""
+    if not candidate.members:
+        probed = next(backbone for backbone in backbones if candidate in backbone.candidates)
+        return fit_head(probed.taps, probed.table, candidate.stage, candidate.head)
+    heads = [fit_candidate_head(member, backbones) for member in candidate.members]
+    probed = next(backbone for backbone in backbones if candidate.members[0] in backbone.candidates)
+    stages = {stage: probed.taps.features[stage].shape[-1] for stage in candidate.stage.split(PLUS)}
+    return average_heads(heads, stages, candidate.temperature)
+
+
+def average_candidates(backbones):
+    """The mean of the linear candidates within one standard error of the best as a candidate; None if there is one.
+
+    An ensemble over stages, heads and crops without weights to fit: the mean of the calibrated logits, which is one
+    linear classifier (`average_heads`). ``backbones`` are `ProbedBackbone`s of one network with different crops.
+    """
+    first = backbones[0]
+    best, near = near_best([candidate for backbone in backbones for candidate in backbone.candidates])
+    members = [best]
+    for candidate in near:  # stages with the same features have the same classifier
+        if not any(np.allclose(candidate.logits, member.logits) for member in members):
+            members.append(candidate)
+    if len(members) < 2:
+        return None
+
+    used = {stage for member in members for stage in member.stage.split(PLUS)}
+    stage = PLUS.join(name for name in first.taps.stages if name in used)
+    return replace(
+        best,
+        stage=stage,
+        macs=macs_by_stage(first.model, [stage], first.taps.size)[stage],
+        logits=np.mean([member.logits / member.temperature for member in members], axis=0),
+        head=f"mean of {len(members)} linear classifiers",
+        crops=("identity",),
+        penalty=None,
+        members=tuple(members),
+        seconds=sum(member.seconds for member in members),
+    )
 
 
 def probe_backbone(model, images, ledger, clock, note, *, heads, seed, size=None, cache=True, on_first_probe=None):

@@ -1,29 +1,27 @@
-"""The HTML page of a study: the chosen network, the evidence for it, its accuracy on the test set, computing time."""
+"""A study in words and as an HTML page: the chosen network, the evidence for it, its test accuracy, computing time."""
 
 import numpy as np
+import pandas as pd
 
-from ..reporting.page import Section, data_table, definition_list, figure, page, paragraph, photo_grid
+from ..evaluation.statistics import LEVEL
+from ..reporting.page import Section, data_table, definition_list, details, figure, page, paragraph, photo_grid
 from ..support.files import write_text
-from ..support.text import file_name, shorten_end, shorten_middle
+from ..support.text import file_name, format_percent, pluralize, shorten_end, shorten_middle
 from .advice import STRATEGY_TEXTS, describe_dataset
-from .study import describe_accuracy, describe_candidate, describe_result, describe_split
+from .study import describe_candidate, describe_split
 from .taps import stage_label
+from .trials import RESERVE, mean_difference, most_likely
 
 MAX_MISTAKES = 24  # images shown
 LETTERS = 32  # of a name in the caption of an image
-CANDIDATE_HEADS = {  # column of `Study.table` -> its heading on the page
+CANDIDATE_HEADS = {  # column of the table on the page -> its heading
     "name": "candidate",
-    "head": "classifier",
-    "freeze": "frozen up to",
-    "learning_rate": "learning rate",
-    "augment": "augmentation",
-    "accuracy": "held-out accuracy, %",
-    "low": "95 % from",
-    "high": "95 % to",
+    "log_likelihood": "log-likelihood",
+    "difference": "difference from the chosen",
+    "accuracy": "accuracy, %",
+    "interval": "95 % interval",
     "images": "held-out images",
-    "lead": "difference from the chosen network, points",
-    "lead_error": "standard error of the difference",
-    "macs": "multiply-adds",
+    "macs": "multiply-adds, millions",
 }
 TRIAL_HEADS = {  # column of `Study.trials` -> its heading
     "freeze": "frozen up to",
@@ -89,13 +87,13 @@ def result_section(study):
 
 
 def advice_section(study):
-    advice = study.advice
-    steps = [f"{i}. {STRATEGY_TEXTS[name]}" for i, name in enumerate(advice.strategies, start=1)]
+    advice, outcomes = study.advice, describe_outcomes(study)
+    steps = [f"{i}. {STRATEGY_TEXTS[name]}: {outcomes[name]}" for i, name in enumerate(advice.strategies, start=1)]
     blocks = (
-        paragraph(describe_dataset(advice)),
+        paragraph(f"{describe_dataset(advice)} {advice.remark}".strip()),
         definition_list(advice.evidence),
         figure(advice.plot(), f"{describe_dataset(advice)} The evidence and the strategies are in the text."),
-        paragraph("Strategies to try, in this order:"),
+        paragraph("Strategies, the most promising first, and what became of them:"),
         *map(paragraph, steps),
     )
     return Section("Dataset", blocks)
@@ -116,17 +114,27 @@ def stages_section(study):
 
 
 def candidates_section(study):
-    note = (
-        "Candidates are compared by the mean log-probability of the true class on held-out images. The cheapest one "
-        "within one standard error of the best (paired by image) is chosen; it is highlighted below."
+    ranking = f"Candidates are ranked by log-likelihood: the {describe_ranking(study)}. On few images it tells more "
+    ranking += "than accuracy, because it also counts how sure a candidate is."
+    rule = (
+        "The difference is on the images held out for both candidates, ± its standard error. The cheapest candidate "
+        "whose log-likelihood and accuracy are within one standard error of the best is chosen; it is highlighted. "
+        "Linear classifiers are cheaper than fine-tuned networks, then fewer multiply-adds are."
     )
-    rows = in_percent(study.table, ["accuracy", "low", "high", "lead", "lead_error"]).round({"seconds": 1})
+    table = study.table
+    leads = zip(table["log_likelihood_lead"], table["log_likelihood_error"], table["chosen"], strict=True)
+    bounds = zip(table["low"], table["high"], strict=True)
+    rows = in_percent(table, ["accuracy"]).round({"log_likelihood": 3})
     rows = rows.assign(
-        head=rows["head"].replace("finetuned", "fine-tuned"), freeze=rows["freeze"].replace("", "nothing")
+        name=short_names(table),
+        macs=(table["macs"] / 1e6).round(1),
+        difference=[format_lead(lead, error, chosen) for lead, error, chosen in leads],
+        interval=[f"{100 * low:.1f} to {100 * high:.1f}" for low, high in bounds],
     )
-    rows = without_empty_columns(rows.drop(columns=["kind", "backbone", "stage"])).rename(columns=CANDIDATE_HEADS)
-    drawing = figure(study.plot(), "accuracy of the candidates, as in the table below")
-    return Section("Candidates", (paragraph(note), drawing, data_table(rows, highlight="chosen", max_rows=30)))
+    rows = without_empty_columns(rows[[*CANDIDATE_HEADS, "chosen"]]).rename(columns=CANDIDATE_HEADS)
+    drawing = figure(study.plot(), "log-likelihood and accuracy of the candidates, as in the table below")
+    table = data_table(rows, highlight="chosen", max_rows=30)
+    return Section("Candidates", (paragraph(ranking), paragraph(rule), drawing, table))
 
 
 def trials_section(study):
@@ -186,8 +194,119 @@ def data_section(study):
 def time_section(study):
     spent, estimate = study.metadata["spent"], study.metadata["grid_search_seconds"]
     finetuning = sum(result.seconds for result in study.trial_results)
-    facts = {"this study": f"{spent:,.0f} s, of which fine-tuning trials {finetuning:,.0f} s"}
+    facts = {"this study": describe_time(study), "fine-tuning trials": f"{finetuning:,.0f} s"}
     if estimate:
         facts["a full grid search"] = f"about {estimate:,.0f} s for 48 trials, estimated from one epoch"
         facts["grid search compared with this study"] = f"{estimate / max(spent, 1e-9):,.1f} times the computing time"
-    return Section("Time", (definition_list(facts),))
+    steps = pd.DataFrame(study.log, columns=["seconds", "what"]).round({"seconds": 1})
+    return Section("Time", (definition_list(facts), details("What was done, in order", data_table(steps))))
+
+
+def describe_ranking(study):
+    """What the log-likelihood is, by which candidates are ranked, in one sentence."""
+    classes = len(study.data.class_names)
+    return (
+        "mean log-probability that a candidate gives to the true class of held-out images; 0 is perfect, guessing "
+        f"among {classes} classes gives {-np.log(classes):.2f}"
+    )
+
+
+def short_names(table):
+    """Names of the candidates in a `Study.table`, without the backbone if there is only one."""
+    if table["backbone"].nunique() > 1:
+        return [*table["name"]]
+    return [name.removeprefix(f"{backbone}, ") for name, backbone in zip(table["name"], table["backbone"], strict=True)]
+
+
+def format_lead(lead, error, is_chosen):
+    """A difference in log-likelihood from the chosen candidate, with its standard error."""
+    return "chosen" if is_chosen else f"{lead:+.3f} ± {error:.3f}"
+
+
+def describe_result(study):
+    """The result in words: {what: its value}."""
+    facts = {"chosen network": describe_candidate(study.chosen)}
+    if study.chosen.members:
+        backbone = f"{study.chosen.backbone}, "
+        facts["classifiers averaged"] = "; ".join(member.name.removeprefix(backbone) for member in study.chosen.members)
+    if study.evaluation is None:
+        return facts | {"test accuracy": "unknown, because there is no test set"}
+
+    value, low, high = (f"{100 * bound:+.1f}" for bound in study.comparison.difference)
+    p = study.comparison.p
+    significance = "significant" if p < 1 - LEVEL else "not significant"
+    test = f"McNemar's exact test: p = {p:.2g}, {significance}"
+    calibration = study.evaluation.calibration
+    error, chance = format_percent(calibration.ece), format_percent(calibration.chance)
+    too_few = "; too few images to measure it" if calibration.too_few else ""
+    return facts | {
+        "test accuracy": f"{describe_accuracy(study.evaluation)}; the test set took no part in the choice",
+        "baseline": f"{study.baseline.name}, a linear classifier on the last features",
+        "test accuracy of the baseline": describe_accuracy(study.baseline_evaluation),
+        "difference from the baseline": f"{value} percentage points (95 % interval {low} to {high}); {test}",
+        "calibration error on the test set": f"{error}; chance alone gives up to {chance}{too_few}",
+    }
+
+
+def describe_outcomes(study):
+    """What became of each strategy of the advice, or why it was not tried: {strategy: a sentence}."""
+    last, strategies = study.best_probes.stages[-1], study.advice.strategies
+    linear = [candidate for candidate in study.candidates if not candidate.trial]
+    interior = [candidate for candidate in linear if candidate.stage != last]
+    if "interior" in strategies:
+        linear = [candidate for candidate in linear if candidate.stage == last]
+    sentences = {
+        "linear": describe_linear(linear),
+        "interior": describe_linear(interior),
+        "layers": describe_finetuning(study, lambda trial: bool(trial.freeze)),
+        "finetune": describe_finetuning(study, lambda trial: not trial.freeze),
+    }
+    return {name: sentences[name] for name in strategies}
+
+
+def describe_linear(candidates):
+    """The best of some linear candidates in a sentence."""
+    if not candidates:
+        return "not tried"
+    best = describe_candidate(most_likely(candidates))
+    return f"done: {len(candidates)} linear classifiers, the best: {best}" if len(candidates) > 1 else f"done: {best}"
+
+
+def describe_finetuning(study, belongs):
+    """The trials for which ``belongs(trial)`` holds in a sentence: the best one, or why there are none."""
+    results = [result for result in study.trial_results if belongs(result.trial)]
+    reasons = [reason for trial, reason in study.skipped.items() if belongs(trial)]
+    parts = [f"{pluralize(len(reasons), 'trial')} skipped: {reasons[-1]}"] if reasons else []
+    failed = [result for result in results if result.failed]
+    if failed:
+        parts.insert(0, f"{pluralize(len(failed), 'trial')} failed: {failed[0].failed}")
+    strategy = study.metadata["strategy"]
+    if not results and not reasons and strategy not in ("auto", "linear"):
+        return f"not tried: the strategy was {strategy}"
+    if len(failed) == len(results):
+        return "; ".join(parts) or f"not tried: {study.metadata['ended']}"
+
+    candidates = [candidate for candidate in study.candidates if candidate.trial and belongs(candidate.trial)]
+    text = "other trials were better and continued"
+    if candidates:
+        linear = most_likely([candidate for candidate in study.candidates if not candidate.trial])
+        lead, error = mean_difference(most_likely(candidates), linear, "log_likelihood")
+        verdict = "no clear difference" if abs(lead) <= error else "better" if lead > 0 else "worse"
+        text = f"log-likelihood {lead:+.3f} ± {error:.3f} against the best linear classifier: {verdict}"
+    return "; ".join([f"done: {pluralize(len(results), 'trial')}, {text}", *parts])
+
+
+def describe_time(study):
+    """The computing time against the budget, and why no more of it was used, in words."""
+    budget, reserve = study.metadata["budget"], f"{100 * RESERVE:.0f} %"
+    limit = "without a limit"
+    if budget is not None:
+        limit = f"of a budget of {budget:,.0f} s, {reserve} of which are kept for training the chosen network"
+    return f"{study.metadata['spent']:,.0f} s {limit}; fine-tuning ended: {study.metadata['ended']}"
+
+
+def describe_accuracy(evaluation):
+    """The accuracy of an evaluation with its interval, in words."""
+    value, low, high = evaluation.interval["accuracy"]
+    interval = f"95 % interval {100 * low:.1f} to {100 * high:.1f}"
+    return f"{format_percent(value)} on {len(evaluation):,} images ({interval})"

@@ -364,22 +364,84 @@ EXTRA_CROPS = (
 )  # mirrored crops suit photos, but not digits
 
 
+PILOT_IMAGES = 1000  # on which crops must help before they are computed for more than twice as many images
+
+
 def probe_more_crops(probed, images, ledger, clock, note, *, seed, size=None, cache=True):
     """Multi-crop training for the best linear probe, mirrored crops first, until one improves held-out
-    log-likelihood."""
+    log-likelihood.
+
+    Crops stand in for more images. Of many images they are thus computed only if more images still help the probe, and
+    if they help a pilot: the same probe on some of the images.
+    """
     best, found = most_likely(probed.candidates), []
-    width = probed.table.row(best.stage, best.head)["width"]
+    width, how = probed.table.row(best.stage, best.head)["width"], {"size": size, "cache": cache}
+    is_large = len(probed.taps) > 2 * PILOT_IMAGES
+    if is_large and (reason := saturation(probed.table)):
+        note(f"more crops of each image: skipped, because {reason}")
+        return ()
     for crops in EXTRA_CROPS:
-        rows = (1 + len(crops)) * len(probed.taps)
-        if min(rows, width) > MAX_RIDGE_SIZE or not clock.allows(len(crops) * probed.seconds["features"]):
+        rows, name = (1 + len(crops)) * len(probed.taps), f"crops {' and '.join(crops)} of each image"
+        seconds = len(crops) * probed.seconds["features"] + (1 + len(crops)) * ridge_seconds(probed.table, best.stage)
+        if min(rows, width) > MAX_RIDGE_SIZE:
+            note(f"{name}: skipped, because {width:,} features of {rows:,} crops take ridge regression too long")
             break
-        found.append(probe_crops(probed, images, best.stage, crops, ledger, seed, size=size, cache=cache))
+        if not clock.allows(seconds):
+            note(f"{name}: skipped: {clock.shortage(seconds)}")
+            break
+        if is_large and (reason := pilot_reason(probed, images, best, crops, ledger, clock, seed, **how)):
+            note(f"{name}: skipped, because {reason}")
+            continue
+        found.append(probe_crops(probed, images, best.stage, crops, ledger, seed, **how))
         clock.spent += sum(found[-1].seconds.values())
         (wide,) = found[-1].candidates
         note(f"{wide.name}: held-out accuracy {format_percent(wide.accuracy)}")
         if mean_difference(wide, best, "log_likelihood")[0] > 0:
             break
     return tuple(found)
+
+
+def saturation(table):
+    """Why more images would not help the best probe; empty if they would, or if that was not measured."""
+    if not len(table.curve):
+        return ""
+    last = table.curve.iloc[-1]
+    if not last["gain"] <= last["error"]:  # true if not a number
+        return ""
+    gain, error = 100 * last["gain"], 100 * last["error"]
+    return (
+        f"twice the images raised the accuracy by only {gain:+.1f} ± {error:.1f} points, and crops stand in for images"
+    )
+
+
+def ridge_seconds(table, stage):
+    """Seconds of ridge regression on a stage with all penalties."""
+    rows = table.table
+    return float(rows["seconds"][(rows["stage"] == stage) & (rows["head"] == "ridge")].sum())
+
+
+def pilot_reason(probed, images, best, crops, ledger, clock, seed, **how):
+    """Why crops will not help the best probe, from a pilot on ``PILOT_IMAGES``; empty if they may.
+
+    Their gain in log-likelihood over ridge regression without them must exceed what that lacks to the best probe.
+    """
+    known, table = probed.taps, probed.table
+    order = np.random.default_rng(seed).permutation(len(known))
+    rows = np.flatnonzero(select_fraction(np.ones(len(known), bool), known.labels, order, PILOT_IMAGES / len(known)))
+    names = {known.names[row] for row in rows}
+    sample = replace(probed, taps=known.take(rows))
+    part = images.take([i for i, name in enumerate(images.names) if name in names])
+    options = {"heads": "ridge", "stages": (best.stage,), "concatenate": (), "fractions": (), "seed": seed}
+    plain = replace(sample, table=train_probes(sample.taps, verbose=0, **options))
+    wide = probe_crops(sample, part, best.stage, crops, ledger, seed, **how)
+    clock.spent += sum(wide.seconds.values())
+    gain, error = mean_difference(wide.candidates[0], plain.candidates[0], "log_likelihood")
+    ridge = replace(best, logits=table.logits[best.stage, "ridge"], head="ridge")
+    lack, _ = mean_difference(best, ridge, "log_likelihood")
+    if gain > max(lack, 0):
+        return ""
+    needed = f", and more than {lack:+.3f} are needed" if gain > 0 else ""
+    return f"in a pilot on {len(rows):,} images they changed the log-likelihood by {gain:+.3f} ± {error:.3f}{needed}"
 
 
 def probe_crops(probed, images, stage, crops, ledger, seed, **how):

@@ -1,4 +1,4 @@
-"""How trials run: the files that they share, the networks that they start from, a worker process for each."""
+"""The search for the best fine-tuned network: which trials run, what they start from, a worker process for each."""
 
 import os
 import signal
@@ -20,9 +20,26 @@ from ..support.store import Store, digest
 from ..support.text import format_percent
 from .finetune import finetune
 from .networks import ProbedBackbone, fit_head
-from .trials import KILLED, Trial, TrialError, ignore_temperature_warning, most_likely, run_trial
+from .trials import (
+    KILLED,
+    Candidate,
+    SearchResult,
+    Trial,
+    TrialError,
+    ignore_temperature_warning,
+    mean_difference,
+    most_likely,
+    neighboring_trials,
+    plan_trials,
+    rank_by_loss,
+    run_trial,
+    rung_epochs,
+    successive_halving,
+)
 
 STARTUP_SECONDS = 5.0  # of a trial, before its first step
+MAX_FOLDS = 3  # on which the best fine-tuned network is evaluated
+CONVINCING_GAIN = 2.0  # in standard errors; a larger gain over the best linear classifier needs no further fold
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +118,72 @@ class TrialRunner:
         dense = next(layer for layer in reversed(model.layers) if isinstance(layer, keras.layers.Dense))
         dense.set_weights([np.asarray(weight) / winner.temperature for weight in dense.get_weights()])
         return model, result.seconds
+
+
+def search_trials(runner, start, advice, strategy, augmentations, clock):
+    """The `SearchResult` of a strategy's trials on the best backbone; ``start`` is the best linear candidate."""
+    if strategy == "linear":
+        return SearchResult(ended="the strategy was linear classifiers only")
+    table = runner.probed.table
+    best = most_likely(runner.probed.candidates)
+    trials, halving = plan_trials(strategy, advice, table, best.stage, augmentations)
+    options = {}
+    if halving:
+        options = {"rungs": rung_epochs(len(table)), "neighbors": neighboring_trials, "augmentations": augmentations}
+    check = partial(is_promising, runner.probed, start) if strategy == "auto" else None
+    return successive_halving(trials, runner.run, clock, runner.estimate_seconds, is_promising=check, **options)
+
+
+def rank_finetuned(runner, start, results, clock):
+    """Candidates of the longest trials, best first.
+
+    While the best one leads the best linear classifier, but not convincingly, it is evaluated on further folds.
+    """
+    finished = [result for result in rank_by_loss(results) if result.epoch]
+    longest = max((result.trial.epochs for result in finished), default=0)
+    finished = [result for result in finished if result.trial.epochs == longest]
+    candidates = [make_trial_candidate(runner.probed, [result]) for result in finished]
+    folds = finished[:1]
+    while candidates and len(folds) < min(MAX_FOLDS, runner.probed.table.folds.max() + 1):
+        gain, error = mean_difference(candidates[0], start, "log_likelihood")
+        trial = replace(finished[0].trial, fold=len(folds))
+        if not 0 < gain <= CONVINCING_GAIN * error:
+            break
+        seconds = runner.estimate_seconds(trial, results)
+        if not clock.allows(seconds):
+            runner.note(f"not evaluated on another fold: {trial}: {clock.shortage(seconds)}")
+            break
+        result = runner.run(trial)
+        clock.spent += result.seconds
+        if result.failed:
+            break
+        folds.append(result)
+        candidates[0] = make_trial_candidate(runner.probed, folds)
+    return candidates
+
+
+def is_promising(probed, start, result):
+    """Whether a trial has a higher log-likelihood than the linear classifier that it started from."""
+    gain, _ = mean_difference(make_trial_candidate(probed, [result]), start, "log_likelihood")
+    return gain > 0
+
+
+def make_trial_candidate(probed, results):
+    """The candidate of a trial from its results on one or several folds."""
+    table, trial = probed.table, results[0].trial
+    held_out = np.concatenate([np.flatnonzero(table.folds == result.trial.fold) for result in results])
+    epoch = round(np.mean([result.epoch for result in results]))
+    return Candidate(
+        backbone=table.model,
+        stage=trial.stage,
+        macs=probed.macs[trial.stage],
+        logits=np.concatenate([result.logits for result in results]),
+        labels=table.labels[held_out],
+        held_out=held_out,
+        trial=trial,
+        epoch=max(epoch, 1),
+        seconds=sum(result.seconds for result in results),
+    )
 
 
 def write_trial_inputs(folder, images, probed):

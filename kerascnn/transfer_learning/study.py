@@ -7,8 +7,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -18,16 +17,15 @@ import numpy as np
 from ..data.dataset import Data
 from ..evaluation.compare import Comparison, compare
 from ..evaluation.evaluate import Evaluation, evaluate, from_probabilities
-from ..evaluation.statistics import LEVEL
 from ..support.display import FigureResult
 from ..support.files import write_atomically
 from ..support.store import Store, make_key
 from ..support.text import check_names, format_percent, pluralize
 from ..support.types import Dataset, DataSource, FilePath, Model, Size
-from .advice import Advice, advise, describe_dataset
-from .networks import fit_head, probe_backbone
+from .advice import Advice, advice_lines, advise, describe_dataset
+from .networks import average_candidates, fit_candidate_head, fit_head, probe_backbone
 from .probes import ProbeTable, probe_more_crops
-from .runner import TrialRunner, workers
+from .runner import TrialRunner, rank_finetuned, search_trials, workers
 from .sources import describe_data, make_ledger_folder, open_backbones, parse_budget, prepare_data
 from .trials import (
     AUGMENTATIONS,
@@ -37,17 +35,9 @@ from .trials import (
     choose_candidate,
     ignore_temperature_warning,
     mean_difference,
-    most_likely,
-    neighboring_trials,
-    plan_trials,
-    rank_by_loss,
-    rung_epochs,
-    successive_halving,
 )
 
 STUDY_HEADS = ("ridge", "softmax")
-MAX_FOLDS = 3  # on which the best fine-tuned network is evaluated
-CONVINCING_GAIN = 2.0  # in standard errors; a larger gain over the best linear classifier needs no further fold
 BACKBONES = ("resnet20_cifar10",)
 
 
@@ -65,6 +55,7 @@ def transfer(
     size: Size | None = None,
     heads: str | Sequence[str] = STUDY_HEADS,
     augmentations: Sequence[str] = AUGMENTATIONS,
+    ensemble: bool = True,
     cache: bool | FilePath = True,
     on_progress: Callable[[float, float | None, str], object] | None = None,
 ) -> Study:
@@ -89,6 +80,7 @@ def transfer(
         size: Height and width for backbones of the zoo; None is their own size.
         heads: Linear heads to train, names in `HEADS`.
         augmentations: Augmentations to try in fine-tuning; the first one comes first.
+        ensemble: Whether the mean of the best linear classifiers, which is a linear classifier too, is a candidate.
         cache: Where features are cached: True is the default folder, False none, or a folder.
         on_progress: Function called with (seconds spent, budget, what); raising stops the study.
 
@@ -101,7 +93,10 @@ def transfer(
     began = time.perf_counter()
     clock, ledger = TimeBudget(parse_budget(budget)), Store(make_ledger_folder(out, resume, "ledger"))
 
+    log = []
+
     def note(what):
+        log.append((clock.spent, what))
         if on_progress is not None:
             on_progress(clock.spent, clock.budget, what)
 
@@ -131,12 +126,22 @@ def transfer(
             note=note,
         )
         advice = advise(best.table)
-        note(f"{describe_dataset(advice)} Strategies to try, in this order: {', '.join(advice.strategies)}")
+        note(f"{describe_dataset(advice)} Strategies, the most promising first: {', '.join(advice.strategies)}")
+        if advice.remark:
+            note(advice.remark)
         linear = [candidate for backbone in (*probed, *runner.multi_crop) for candidate in backbone.candidates]
         start = choose_candidate(linear)
-        results = search_trials(runner, start, advice, strategy, augmentations, clock)
-        finetuned = rank_finetuned(runner, start, results, clock)
-        winner = choose_candidate([start, *finetuned[:1]])
+        mean = average_candidates((best, *runner.multi_crop)) if ensemble else None
+        if mean is not None:
+            linear.append(mean)
+            note(f"{mean.name}: held-out accuracy {format_percent(mean.accuracy)}")
+        rival = start if mean is None else choose_candidate([start, mean])
+        search = search_trials(runner, start, advice, strategy, augmentations, clock)
+        for trial, reason in search.skipped.items():
+            note(f"skipped: {trial}: {reason}")
+        note(f"fine-tuning ended: {search.ended}")
+        finetuned = rank_finetuned(runner, rival, search.results, clock)
+        winner = choose_candidate([rival, *finetuned[:1]])
         note(f"chosen network: {describe_candidate(winner)}")
         model = build_candidate(winner, runner, probed, clock)
 
@@ -150,7 +155,8 @@ def transfer(
         "spent": clock.spent,
         "seconds": time.perf_counter() - began,
         "seed": seed,
-        "grid_search_seconds": estimate_grid_seconds(best, results),
+        "grid_search_seconds": estimate_grid_seconds(best, search.results),
+        "ended": search.ended,
     }
     return Study(
         data=dataset,
@@ -158,25 +164,15 @@ def transfer(
         best_probes=best.table,
         advice=advice,
         candidates=(*linear, *finetuned),
-        trial_results=tuple(results),
+        trial_results=search.results,
+        skipped=search.skipped,
+        log=tuple(log),
         chosen=winner,
         baseline=baseline,
         model=model,
         metadata=metadata,
         **evaluations,
     )
-
-
-def search_trials(runner, start, advice, strategy, augmentations, clock):
-    """Run the fine-tuning trials of a strategy on the best backbone; ``start`` is the best linear candidate."""
-    table = runner.probed.table
-    best = most_likely(runner.probed.candidates)
-    trials, halving = plan_trials(strategy, advice, table, best.stage, augmentations)
-    options = {}
-    if halving:
-        options = {"rungs": rung_epochs(len(table)), "neighbors": neighboring_trials, "augmentations": augmentations}
-    check = partial(is_promising, runner.probed, start) if strategy == "auto" else None
-    return successive_halving(trials, runner.run, clock, runner.estimate_seconds, is_promising=check, **options)
 
 
 def first_model_writer(model, out):
@@ -194,63 +190,16 @@ def first_model_writer(model, out):
     return None if out is None else write
 
 
-def rank_finetuned(runner, start, results, clock):
-    """Candidates of the longest trials, best first.
-
-    While the best one leads the best linear classifier, but not convincingly, it is evaluated on further folds.
-    """
-    finished = [result for result in rank_by_loss(results) if result.epoch]
-    longest = max((result.trial.epochs for result in finished), default=0)
-    finished = [result for result in finished if result.trial.epochs == longest]
-    candidates = [make_trial_candidate(runner.probed, [result]) for result in finished]
-    folds = finished[:1]
-    while candidates and len(folds) < min(MAX_FOLDS, runner.probed.table.folds.max() + 1):
-        gain, error = mean_difference(candidates[0], start, "log_likelihood")
-        trial = replace(finished[0].trial, fold=len(folds))
-        if not 0 < gain <= CONVINCING_GAIN * error or not clock.allows(runner.estimate_seconds(trial, results)):
-            break
-        result = runner.run(trial)
-        clock.spent += result.seconds
-        if result.failed:
-            break
-        folds.append(result)
-        candidates[0] = make_trial_candidate(runner.probed, folds)
-    return candidates
-
-
-def is_promising(probed, start, result):
-    """Whether a trial has a higher log-likelihood than the linear classifier that it started from."""
-    gain, _ = mean_difference(make_trial_candidate(probed, [result]), start, "log_likelihood")
-    return gain > 0
-
-
-def make_trial_candidate(probed, results):
-    """The candidate of a trial from its results on one or several folds."""
-    table, trial = probed.table, results[0].trial
-    held_out = np.concatenate([np.flatnonzero(table.folds == result.trial.fold) for result in results])
-    epoch = round(np.mean([result.epoch for result in results]))
-    return Candidate(
-        backbone=table.model,
-        stage=trial.stage,
-        macs=probed.macs[trial.stage],
-        logits=np.concatenate([result.logits for result in results]),
-        labels=table.labels[held_out],
-        held_out=held_out,
-        trial=trial,
-        epoch=max(epoch, 1),
-        seconds=sum(result.seconds for result in results),
-    )
-
-
 def build_candidate(candidate, runner, backbones, clock=None):
     """The network of a candidate, trained on all training images."""
     if candidate.trial:
         model, seconds = runner.train_final(candidate)
         clock.spent += seconds
         return model
-    probed = next(backbone for backbone in (*backbones, *runner.multi_crop) if candidate in backbone.candidates)
+    backbones = (*backbones, *runner.multi_crop)
+    probed = next(backbone for backbone in backbones if backbone.model.name == candidate.backbone)
     with ignore_temperature_warning():
-        return fit_head(probed.taps, probed.table, candidate.stage, candidate.head).model(probed.model)
+        return fit_candidate_head(candidate, backbones).model(probed.model)
 
 
 def evaluate_on_test(model, data):
@@ -295,7 +244,8 @@ MODEL, LABELS, TABLE, TRIALS = "model.keras", "labels.json", "table.csv", "point
 PAGE, CARD = "report.html", "study.json"
 COLUMNS = [
     "name", "kind", "backbone", "stage", "head", "penalty", "crops", "freeze", "learning_rate", "augment", "epochs",
-    "accuracy", "low", "high", "images", "lead", "lead_error", "macs", "seconds", "chosen",
+    "accuracy", "low", "high", "images", "lead", "lead_error", "log_likelihood", "log_likelihood_lead",
+    "log_likelihood_error", "macs", "seconds", "chosen",
 ]  # fmt: skip
 
 
@@ -310,6 +260,8 @@ class Study(FigureResult):
         advice: `Advice` on the data.
         candidates: All candidates that were compared.
         trial_results: Results of the fine-tuning trials, in the order in which they ran.
+        skipped: {trial: why it was skipped}.
+        log: (seconds spent, what) of everything that was done.
         chosen: The candidate that was chosen.
         baseline: The candidate to compare with: a linear classifier on the last features of the best backbone.
         model: The chosen network as a Keras model from pixels 0..255 to calibrated probabilities.
@@ -332,22 +284,29 @@ class Study(FigureResult):
     evaluation: Evaluation | None = None
     baseline_evaluation: Evaluation | None = None
     comparison: Comparison | None = None
+    skipped: dict = field(default_factory=dict, repr=False)
+    log: tuple = field(default=(), repr=False)
 
     @property
     def table(self):
-        """DataFrame with a row per candidate, by held-out accuracy, best first.
+        """DataFrame with a row per candidate, ranked by log-likelihood, best first.
 
-        ``lead`` is the accuracy minus that of the chosen candidate, on the ``images`` held out for both;
-        ``lead_error`` is its standard error.
+        ``log_likelihood`` is the mean log-probability of the true class on the held-out ``images``;
+        ``log_likelihood_lead`` is the difference from the chosen candidate on the images held out for both, by which
+        rows are sorted, and ``log_likelihood_error`` its standard error. ``lead`` and ``lead_error`` are the same for
+        the accuracy.
         """
         import pandas as pd
 
         rows = []
         for candidate in self.candidates:
-            lead, error = mean_difference(candidate, self.chosen)
-            rows.append(candidate.row | {"lead": lead, "lead_error": error, "chosen": candidate is self.chosen})
+            row = candidate.row | {"chosen": candidate is self.chosen}
+            row["lead"], row["lead_error"] = mean_difference(candidate, self.chosen)
+            likelihood = mean_difference(candidate, self.chosen, "log_likelihood")
+            row["log_likelihood_lead"], row["log_likelihood_error"] = likelihood
+            rows.append(row)
         table = pd.DataFrame(rows, columns=COLUMNS)
-        return table.sort_values("accuracy", ascending=False, kind="stable", ignore_index=True)
+        return table.sort_values("log_likelihood_lead", ascending=False, kind="stable", ignore_index=True)
 
     @property
     def trials(self):
@@ -389,7 +348,7 @@ class Study(FigureResult):
         return json.loads(json.dumps(card | self.metadata, default=lambda value: value.item()))
 
     def plot(self):
-        """Draw the candidates by accuracy with intervals, and the grid of trials."""
+        """Draw the candidates by log-likelihood and accuracy, and the grid of trials."""
         from .figures import draw_study
 
         return draw_study(self)
@@ -424,9 +383,12 @@ class Study(FigureResult):
             MODEL: self.model.save,
             LABELS: lambda path: path.write_text(json.dumps(self.data.class_names)),
             TABLE: lambda path: self.table.to_csv(path, index=False),
-            TRIALS: lambda path: self.trials.to_csv(path, index=False),
             CARD: lambda path: path.write_text(json.dumps(self.card, indent=1)),
         }
+        if self.trial_results:
+            writers[TRIALS] = lambda path: self.trials.to_csv(path, index=False)
+        else:
+            (out / TRIALS).unlink(missing_ok=True)  # of a study with another strategy in the same folder
         for name, write in writers.items():
             with write_atomically(out / name) as draft:
                 write(draft)
@@ -439,8 +401,11 @@ class Study(FigureResult):
         return f"{self.data.name}, {counts}, {tested}, chosen {self.chosen.name}"
 
     def __str__(self):
+        from .page import describe_outcomes, describe_result
+
         facts = {"dataset": f"{self.data.name}, {describe_split(self.data)}"} | describe_result(self)
-        return "\n".join([*(f"{name}: {value}" for name, value in facts.items()), "", str(self.advice)])
+        lines = [*(f"{name}: {value}" for name, value in facts.items()), ""]
+        return "\n".join([*lines, *advice_lines(self.advice, describe_outcomes(self))])
 
 
 def describe_split(data):
@@ -453,35 +418,6 @@ def describe_candidate(candidate):
     """A candidate and its held-out accuracy in words."""
     accuracy = format_percent(candidate.accuracy)
     return f"{candidate.name} (accuracy {accuracy} on {len(candidate.correct):,} held-out images)"
-
-
-def describe_result(study):
-    """The result in words: {what: its value}."""
-    facts = {"chosen network": describe_candidate(study.chosen)}
-    if study.evaluation is None:
-        return facts | {"test accuracy": "unknown, because there is no test set"}
-
-    value, low, high = (f"{100 * bound:+.1f}" for bound in study.comparison.difference)
-    p = study.comparison.p
-    significance = "significant" if p < 1 - LEVEL else "not significant"
-    test = f"McNemar's exact test: p = {p:.2g}, {significance}"
-    calibration = study.evaluation.calibration
-    error, chance = format_percent(calibration.ece), format_percent(calibration.chance)
-    too_few = "; too few images to measure it" if calibration.too_few else ""
-    return facts | {
-        "test accuracy": f"{describe_accuracy(study.evaluation)}; the test set took no part in the choice",
-        "baseline": f"{study.baseline.name}, a linear classifier on the last features",
-        "test accuracy of the baseline": describe_accuracy(study.baseline_evaluation),
-        "difference from the baseline": f"{value} percentage points (95 % interval {low} to {high}); {test}",
-        "calibration error on the test set": f"{error}; chance alone gives up to {chance}{too_few}",
-    }
-
-
-def describe_accuracy(evaluation):
-    """The accuracy of an evaluation with its interval, in words."""
-    value, low, high = evaluation.intervals["accuracy"]
-    interval = f"95 % interval {100 * low:.1f} to {100 * high:.1f}"
-    return f"{format_percent(value)} on {len(evaluation):,} images ({interval})"
 
 
 def summarize_evaluation(evaluation):

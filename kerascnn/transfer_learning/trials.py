@@ -167,6 +167,7 @@ class Candidate(TextResult):
         head: Kind of a linear classifier; "" of a fine-tuned network.
         crops: Names of the crops that it was trained on.
         penalty: Regularization strength of a linear classifier.
+        members: Linear classifiers of which a candidate is the mean.
         trial: Settings of a fine-tuned network; None of a linear classifier.
         epoch: Number of the best epoch of a fine-tuned network.
         seconds: Computing time.
@@ -181,6 +182,7 @@ class Candidate(TextResult):
     head: str = ""
     crops: tuple = ("identity",)
     penalty: float | None = None
+    members: tuple = ()
     trial: Trial | None = None
     epoch: int | None = None
     seconds: float = 0.0
@@ -224,6 +226,8 @@ class Candidate(TextResult):
     def name(self):
         if self.trial:
             return f"{self.backbone}, fine-tuned: {self.trial}"
+        if self.members:
+            return f"{self.backbone}, {self.head} on {stage_label(self.stage)}"
         mirrored = ", including mirrored" if any(crop.startswith("flip") for crop in self.crops) else ""
         crops = f", {len(self.crops)} crops{mirrored}" if len(self.crops) > 1 else ""
         return f"{self.backbone}, {self.head} on {stage_label(self.stage)}{crops}"
@@ -238,6 +242,8 @@ class Candidate(TextResult):
             augment = "" if trial.augment == "none" else f", {trial.augment}"
             settings = f"{frozen}, rate {trial.learning_rate:g}{augment}, epochs {trial.epochs}"
             return f"{self.backbone}, {stage}, {settings}"
+        if self.members:
+            return "mean of " + "; ".join(member.ledger_name for member in self.members)
         mirrored = ", including mirrored" if any(crop.startswith("flip") for crop in self.crops) else ""
         crops = f", {len(self.crops)} crops{mirrored}" if len(self.crops) > 1 else ""
         return f"{self.backbone}, {self.head} on {stage}{crops}"
@@ -263,6 +269,7 @@ class Candidate(TextResult):
             "low": low,
             "high": high,
             "images": len(self.correct),
+            "log_likelihood": float(self.log_likelihood.mean()),
             "macs": self.macs,
             "seconds": self.seconds,
         }
@@ -298,10 +305,15 @@ def most_likely(candidates):
     return best
 
 
+def near_best(candidates):
+    """The candidates within one standard error of the best, and the best."""
+    best = most_likely(candidates)
+    return best, [each for each in candidates if each is best or is_within_error(best, each)]
+
+
 def choose_candidate(candidates):
     """The cheapest candidate within one standard error of the best; of equal cost the best, or the most accurate."""
-    best = most_likely(candidates)
-    near = [each for each in candidates if each is best or is_within_error(best, each)]
+    best, near = near_best(candidates)
     lowest = min(each.cost for each in near)
     cheapest = [each for each in near if each.cost == lowest]
     return best if best in cheapest else max(cheapest, key=lambda each: each.accuracy)
@@ -356,8 +368,9 @@ def plan_trials(strategy, advice, table, stage, augmentations=AUGMENTATIONS):
         ], False
     auto = strategy == "auto"
     ways = []
+    one_depth = auto and advice.amount == LITTLE and not advice.finetuning_may_gain
     for name in [name for name in advice.strategies if name in DEPTHS_OF_STRATEGY] if auto else [strategy]:
-        tried = DEPTHS_OF_STRATEGY[name][:1] if auto and advice.amount == LITTLE else DEPTHS_OF_STRATEGY[name]
+        tried = DEPTHS_OF_STRATEGY[name][:1] if one_depth else DEPTHS_OF_STRATEGY[name]
         ways += [(stage, depth.get(each, depth["all"]), DEFAULT_LEARNING_RATE) for each in tried]
     if auto:
         ways.append(challenger(table))
@@ -387,14 +400,32 @@ class TimeBudget:
     def __init__(self, budget, spent=0.0):
         self.budget, self.spent = budget, spent
 
+    @property
+    def left(self):
+        """Seconds left for trials; infinity without a budget."""
+        return math.inf if self.budget is None else max((1 - RESERVE) * self.budget - self.spent, 0.0)
+
     def allows(self, seconds):
         return self.budget is None or self.spent + seconds <= (1 - RESERVE) * self.budget
+
+    def shortage(self, seconds):
+        """Why work of this many seconds is not begun."""
+        return f"{seconds:,.0f} s estimated, {self.left:,.0f} s left"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SearchResult:
+    """Results of trials in the order in which they ran, why other trials were ``skipped``, and why the search ended."""
+
+    results: tuple = ()
+    skipped: dict = field(default_factory=dict)  # {trial: reason}
+    ended: str
 
 
 def successive_halving(
     trials, run, clock, estimate_seconds, rungs=(None,), augmentations=("none",), neighbors=None, is_promising=None
 ):
-    """Results of trials, rung by rung (Jamieson & Talwalkar 2016); trials beyond the budget are left out.
+    """The `SearchResult` of trials, rung by rung (Jamieson & Talwalkar 2016); those beyond the budget are skipped.
 
     ``rungs`` are epochs; a single None keeps those of the trials and drops none. ``run(trial)`` gives a result,
     ``estimate_seconds(trial, results)`` its expected time. Trials are ranked by held-out loss, which has fewer ties
@@ -402,7 +433,8 @@ def successive_halving(
     tried, without learning rates above the optimum (`is_rate_too_high`), and the next rung follows. In the last rung
     the best trial also tries the other augmentations, and later trials use its best one.
     """
-    results, halving = [], len(rungs) > 1
+    results, skipped, halving, short = [], {}, len(rungs) > 1, False
+    ended = "all planned trials finished"
     for epochs in rungs:
         tried_augmentations = augmentations if halving and epochs == rungs[-1] else ()
         rung, queue = [], [*trials]
@@ -410,8 +442,13 @@ def successive_halving(
             trial = queue.pop(0)
             for name in augmentations_to_try(trial, rung, tried_augmentations):
                 trial = replace(trial, epochs=epochs or trial.epochs, augment=name)
-                too_high = halving and is_rate_too_high(trial, rung)
-                if not too_high and clock.allows(estimate_seconds(trial, results)):
+                seconds = estimate_seconds(trial, results)
+                if halving and is_rate_too_high(trial, rung):
+                    skipped[trial] = "at lower learning rates the loss already rises with the rate"
+                elif not clock.allows(seconds):
+                    skipped[trial] = clock.shortage(seconds)
+                    short = True
+                else:
                     rung.append(run(trial))
                     clock.spent += rung[-1].seconds
             if not queue and neighbors:
@@ -422,9 +459,16 @@ def successive_halving(
         results += rung
         good = rank_by_loss(rung)
         trials = [each.trial for each in good[: math.ceil(len(rung) / REDUCTION_FACTOR)]]
-        if not trials or (is_promising and not is_promising(good[0])):
+        if not good or epochs == rungs[-1]:
             break
-    return results
+        if is_promising and not is_promising(good[0]):
+            ended = f"after {good[0].trial.epochs} epochs no trial beat the best linear classifier in log-likelihood"
+            break
+    if short and ended == "all planned trials finished":
+        ended = "the time left is too short for the remaining trials"
+    elif results and not rank_by_loss(results):
+        ended = "all trials failed"
+    return SearchResult(results=tuple(results), skipped=skipped, ended=ended)
 
 
 def rank_by_loss(results):

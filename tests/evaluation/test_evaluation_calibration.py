@@ -60,7 +60,7 @@ def test_few_images_meaconfidence_no_calibration(rng, images, few):
     """However the images turn out: what chance gives depends on the confidences alone."""
     confidence = rng.uniform(0.5, 1, images)
     for correct in (np.ones(images), rng.random(images) < confidence, np.zeros(images)):
-        calibration = reliability(*binary(confidence, correct))
+        calibration = reliability(*binary_predictions(confidence, correct))
         assert len(calibration) == images
         assert calibration.too_few == few == (calibration.chance > 0.1)
         assert ("too few images" in calibration.text()) == few

@@ -18,11 +18,11 @@ EARLIER = {"best_stage": "stage1", "depth": 0.5, "advantage": 0.05, "advantage_e
     ("evidence", "cell", "first"),
     [
         ({}, ("similar", "little"), "linear"),
-        ({"slope": 0.05}, ("similar", "much"), "layers"),
+        ({"slope": 0.05}, ("similar", "little"), "linear"),
         ({"images_per_class": 200}, ("similar", "much"), "layers"),
         (EARLIER, ("different", "little"), "interior"),
         (EARLIER | {"images_per_class": 1000}, ("different", "much"), "finetune"),
-        (EARLIER | {"images_per_class": 100, "train_accuracy": 0.7}, ("different", "much"), "finetune"),
+        (EARLIER | {"images_per_class": 100, "train_accuracy": 0.7}, ("different", "little"), "interior"),
         (EARLIER | {"advantage": 0.005}, ("similar", "little"), "linear"),
         ({"images_per_class": 3, "slope": 0.2}, ("similar", "little"), "linear"),
     ],
@@ -32,9 +32,40 @@ def test_similarity_and_amount(evidence, cell, first, tmp_path):
     found = Advice(**(PLAIN | evidence))
     assert (found.similarity, found.amount) == cell
     assert found.strategies[0] == first
-    words = {"little": "few", "much": "many"}[cell[1]]
+    few = found.images_per_class < {"similar": 50, "different": 500}[cell[0]]
+    words = "few" if few else "many"
+    assert cell[1] == ("little" if few else "much")
     assert re.match(f"The data are {cell[0]} (to|from) the pretraining data, with {words} images", str(found))
     assert found.save(tmp_path / "advice.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("evidence", "gains", "reason"),
+    [
+        ({"slope": 0.05}, True, "more images still raise the accuracy"),
+        ({"slope": 0.005}, False, ""),
+        (EARLIER | {"slope": 0.05}, False, ""),
+        (EARLIER | {"train_accuracy": 0.7}, True, "the features do not separate the classes"),
+        ({"slope": 0.05, "images_per_class": 200}, True, ""),
+    ],
+    ids=["rising", "flat", "earlier", "earlier, underfit", "rising, many"],
+)
+def test_finetuning_of_few_images(evidence, gains, reason):
+    found = Advice(**(PLAIN | evidence))
+    assert found.finetuning_may_gain is gains
+    assert reason in found.remark
+    assert bool(reason) == bool(found.remark)
+
+
+def test_the_dot_is_in_the_shaded_quadrant():
+    """17 images a class are few, even where more images still help."""
+    axis = Advice(**(PLAIN | {"images_per_class": 17, "slope": 0.05})).plot().axes[0]
+    dot = axis.lines[-1].get_xydata()[0]
+    shaded = [area for area in axis.collections if tuple(area.get_facecolor()[0][:3]) != (1, 1, 1)]
+    (x0, y0), (x1, y1) = shaded[0].get_paths()[0].get_extents().get_points()
+    assert len(shaded) == 1
+    assert x0 <= dot[0] <= x1
+    assert y0 <= dot[1] <= y1
 
 
 def test_evidence_is_measured(rng):

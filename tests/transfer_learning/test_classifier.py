@@ -1,5 +1,7 @@
 """A probe as a network says what the probe says."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +9,8 @@ from networks import known, varied
 
 from kerascnn import export, predict
 from kerascnn.transfer_learning import fit_head, head_model, taps, train_probes, truncate_at_stages
+from kerascnn.transfer_learning.networks import ProbedBackbone, average_candidates, average_heads, fit_candidate_head
+from kerascnn.transfer_learning.trials import is_within_error, most_likely
 
 pytestmark = pytest.mark.filterwarnings("ignore:no .*temperature")  # colors are easy
 
@@ -122,3 +126,54 @@ def test_neighbors_cannot_become_a_model(images, labels):
 def test_bad_weights():
     with pytest.raises(ValueError, match="`weights` should have shape"):
         head_model(known(), "stage1", np.zeros((3, 2)), np.zeros(2))
+
+
+def test_the_mean_of_heads_is_one_head(model, images, labels):
+    """Softmax of the mean of calibrated logits: the geometric mean of the probabilities, up to its sum."""
+    found, table = probed(model, images, labels)
+    names = [table.stages[0], table.summary["stage"].iloc[-1], table.stages[-1]]
+    heads = [fit_head(found, table, stage, "softmax") for stage in names]
+    used = {stage for head in heads for stage in head.stages}
+    stages = {stage: found.features[stage].shape[-1] for stage in found.stages if stage in used}
+    mean = average_heads(heads, stages, temperature=1.5)
+    products = np.prod([head.probs(found) for head in heads], axis=0) ** (1 / len(heads) / 1.5)
+    expected = products / products.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(mean.probs(found), expected, atol=1e-6)
+    said = predict(mean.model(model), images, class_names=False).probs
+    np.testing.assert_allclose(said, expected, atol=1e-4)
+
+
+def noisy(labels, rng, *, shift, noise):
+    """Features whose classes overlap."""
+    return (np.eye(3)[labels] * shift + rng.normal(0, noise, (len(labels), 3)))[:, None].astype(np.float32)
+
+
+def test_candidates_near_the_best_are_averaged(rng):
+    """Three independent views of the same classes, one copy and one useless one: the mean of three beats each."""
+    model, labels = known(), np.arange(120) % 3
+    layers = [layer.name for layer in model.layers if isinstance(layer, keras.layers.Conv2D)][:5]
+    found = taps(model, rng.integers(0, 255, (120, 32, 32, 3), "uint8"), labels, stages=layers, cache=False, half=False)
+    names = found.stages
+    rows = {name: noisy(labels, rng, shift=1.0, noise=1.0) for name in names[:3]}
+    rows |= {names[3]: rows[names[0]], names[4]: noisy(labels, rng, shift=0.0, noise=1.0)}
+    found = replace(found, features=rows)
+    table = train_probes(found, heads="ridge", concatenate=(), fractions=(), verbose=0)
+    backbone = ProbedBackbone(model, found, table, dict.fromkeys(names, 1), {})
+    mean = average_candidates((backbone,))
+    best = most_likely(backbone.candidates)
+    near = {each.stage for each in backbone.candidates if each is best or is_within_error(best, each)}
+    assert names[4] not in near
+    assert len(mean.members) == len(near - {names[3]}) > 1  # the copy does not count
+    logits = np.mean([each.logits / each.temperature for each in mean.members], axis=0)
+    np.testing.assert_allclose(mean.logits, logits)
+    assert mean.log_likelihood.mean() > max(each.log_likelihood.mean() for each in mean.members)
+    head = fit_candidate_head(mean, (backbone,))
+    assert head.stages == tuple(mean.stage.split("+"))
+    assert head.temperature == mean.temperature
+
+
+def test_one_candidate_is_no_ensemble(images, labels):
+    model = known()
+    found, table = probed(model, images, labels)
+    table = train_probes(found, heads="ridge", stages=(found.stages[-1],), concatenate=(), fractions=(), verbose=0)
+    assert average_candidates((ProbedBackbone(model, found, table, {found.stages[-1]: 1}, {}),)) is None

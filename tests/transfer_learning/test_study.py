@@ -23,7 +23,7 @@ from kerascnn.data import DataError
 from kerascnn.data.inspection import KINDS
 from kerascnn.inputs.classifier import classifier
 from kerascnn.support.store import Store
-from kerascnn.transfer_learning import runner, study
+from kerascnn.transfer_learning import page, runner, study
 from kerascnn.transfer_learning.sources import parse_budget, prepare_data
 from kerascnn.transfer_learning.trials import (
     RESERVE,
@@ -86,6 +86,16 @@ def test_from_images_to_a_tested_network(whole, tmp_path, monkeypatch):
     assert table["lead"][table["chosen"]].tolist() == [0]
     assert {"linear", "finetuned"} == {*table["kind"]} or not found.trial_results
     assert (table["low"] <= table["accuracy"]).all()
+    assert table["log_likelihood_lead"].is_monotonic_decreasing
+    first = max(found.candidates, key=lambda each: mean_difference(each, found.chosen, "log_likelihood")[0])
+    row = table.iloc[0]
+    assert row["name"] == first.name
+    chosen = dict(zip(found.chosen.held_out, found.chosen.log_likelihood, strict=True))
+    pairs = zip(first.held_out, first.log_likelihood, strict=True)
+    gaps = np.array([value - chosen[place] for place, value in pairs if place in chosen])
+    assert row["log_likelihood"] == pytest.approx(first.log_likelihood.mean())
+    assert row["log_likelihood_lead"] == pytest.approx(gaps.mean())
+    assert row["log_likelihood_error"] == pytest.approx(gaps.std() / len(gaps) ** 0.5)
     few, many = rung_epochs(len(found.data.train))
     *first, last = found.trials["epochs"]
     assert {*first} == {few}
@@ -110,9 +120,9 @@ def test_from_images_to_a_tested_network(whole, tmp_path, monkeypatch):
     with pytest.raises(FileExistsError, match="`out` should be a new folder, unless `resume=True`"):
         transfer(photos(), backbone, out=folder, resume=False)
     files = resumed.save(tmp_path / "files")
-    page = files["report.html"].read_text()
-    assert not re.search(r"<script|https?://|src=\"(?!data:)", page)
-    assert all(f">{title}</h2>" in page for title in ("Result", "Stages", "Candidates", "Fine-tuning trials", "Time"))
+    text = files["report.html"].read_text()
+    assert not re.search(r"<script|https?://|src=\"(?!data:)", text)
+    assert all(f">{title}</h2>" in text for title in ("Result", "Stages", "Candidates", "Fine-tuning trials", "Time"))
     kept = keras.saving.load_model(files["model.keras"], compile=False)
     np.testing.assert_allclose(predict(kept, found.data.test.items, class_names=False).probs, again, atol=1e-5)
 
@@ -143,7 +153,8 @@ def test_linear_only(backbone, tmp_path):
     found = transfer(photos(), backbone, strategy="linear", **QUICK)
     assert not found.trial_results
     assert {*found.table["kind"]} == {"linear"}
-    assert len(found.plot().axes) == 1
+    assert len(found.plot().axes) == 2  # log-likelihood and accuracy, no grid of trials
+    assert "points.csv" not in found.save(tmp_path / "files")
     written = found.export(tmp_path / "classifier", formats="keras")
     assert written.table["passed"].all()
     card = json.loads((tmp_path / "classifier" / "card.json").read_text())
@@ -417,24 +428,26 @@ STAGES = Images(stages=("one", "two", "three", "four", "features"))
 
 
 @pytest.mark.parametrize(
-    ("strategy", "amount", "expected"),
+    ("strategy", "amount", "gains", "expected"),
     [
-        ("linear", "little", 0),
-        ("grid", "little", 16),
-        ("layers", "little", 2),
-        ("finetune", "little", 1),
-        ("auto", "little", 3),
-        ("auto", "much", 4),
+        ("linear", "little", False, 0),
+        ("grid", "little", False, 16),
+        ("layers", "little", False, 2),
+        ("finetune", "little", False, 1),
+        ("auto", "little", False, 3),
+        ("auto", "little", True, 4),
+        ("auto", "much", False, 4),
     ],
 )
-def test_number_of_planned_trials(strategy, amount, expected):
-    advice = SimpleNamespace(amount=amount, strategies=("layers", "linear", "finetune"))
+def test_number_of_planned_trials(strategy, amount, gains, expected):
+    advice = SimpleNamespace(amount=amount, finetuning_may_gain=gains, strategies=("layers", "linear", "finetune"))
     points, _ = plan_trials(strategy, advice, STAGES, "two+features")
     assert len({*points}) == len(points) == expected
 
 
 def test_whole_network_is_always_tried():
-    advice = SimpleNamespace(amount="little", strategies=("interior", "layers", "linear", "finetune"))
+    strategies = ("interior", "layers", "linear", "finetune")
+    advice = SimpleNamespace(amount="little", finetuning_may_gain=False, strategies=strategies)
     points, _ = plan_trials("auto", advice, STAGES, "two+features")
     assert (points[-1].stage, points[-1].freeze, points[-1].learning_rate) == ("features", "two", 1e-3)
 
@@ -469,6 +482,8 @@ def outcome(point):
 def test_halving_keeps_the_best():
     points = [Trial("stage", "", rate, "none", 1) for rate in range(1, 10)]
     found = successive_halving(points, outcome, TimeBudget(None), lambda *given: 0.0, (1, 2, 6), ("none", "shift"))
+    assert found.ended == "all planned trials finished"
+    found = found.results
     rates = {
         epochs: [each.trial.learning_rate for each in found if each.trial.epochs == epochs] for epochs in (1, 2, 6)
     }
@@ -480,7 +495,7 @@ def test_only_the_best_trials_get_neighbors():
     points = [Trial("stage", freeze, 5.0, "none", 1) for freeze in "ab"]
     lower = lambda point: TrialResult(trial=point, loss=1 / point.learning_rate + (point.freeze == "b"), seconds=0.0)  # noqa: E731
     near = lambda point: [replace(point, learning_rate=rate) for rate in (4.0, 6.0)]  # noqa: E731
-    found = successive_halving(points, lower, TimeBudget(None), lambda *given: 0.0, (1, 6), neighbors=near)
+    found = successive_halving(points, lower, TimeBudget(None), lambda *given: 0.0, (1, 6), neighbors=near).results
     tried = [(each.trial.freeze, each.trial.learning_rate, each.trial.epochs) for each in found]
     assert tried == [("a", 5, 1), ("b", 5, 1), ("a", 4, 1), ("a", 6, 1), ("a", 6, 6), ("a", 5, 6)]
 
@@ -489,9 +504,9 @@ def test_unpromising_trials_end_after_the_first_rung():
     points = [Trial("stage", "", rate, "none", 1) for rate in range(1, 10)]
     asked = []
     no = lambda outcome: asked.append(outcome.trial.learning_rate)  # noqa: E731
-    assert (
-        len(successive_halving(points, outcome, TimeBudget(None), lambda *given: 0.0, (1, 2, 6), is_promising=no)) == 9
-    )
+    found = successive_halving(points, outcome, TimeBudget(None), lambda *given: 0.0, (1, 2, 6), is_promising=no)
+    assert len(found.results) == 9
+    assert found.ended == "after 1 epochs no trial beat the best linear classifier in log-likelihood"
     assert asked == [9]  # the best
 
 
@@ -502,23 +517,27 @@ def test_learning_rates_beyond_the_minimum_are_skipped():
     def attempt(point):
         return TrialResult(trial=point, loss=losses[point.learning_rate] * (1 if point.freeze == "a" else -1))
 
-    tried = lambda thin: [  # noqa: E731
-        (each.trial.freeze, each.trial.learning_rate)
-        for each in successive_halving(
-            points, attempt, TimeBudget(None), lambda *given: 0.0, (1, 2, 6) if thin else (None,)
-        )
-        if each.trial.epochs == 1
-    ]
-    assert tried(True) == [("a", 1), ("a", 2), ("a", 3), ("b", 1), ("b", 2)]
-    assert len(tried(False)) == 8
+    rungs = {True: (1, 2, 6), False: (None,)}
+    searches = {
+        thin: successive_halving(points, attempt, TimeBudget(None), lambda *given: 0.0, rungs[thin]) for thin in rungs
+    }
+    first = [result.trial for result in searches[True].results if result.trial.epochs == 1]
+    tried = [(trial.freeze, trial.learning_rate) for trial in first]
+    assert tried == [("a", 1), ("a", 2), ("a", 3), ("b", 1), ("b", 2)]
+    skipped = {(trial.freeze, trial.learning_rate): reason for trial, reason in searches[True].skipped.items()}
+    assert {*skipped} >= {("a", 4), ("b", 3), ("b", 4)}
+    assert "already rises" in skipped["a", 4]
+    assert len(searches[False].results) == 8
 
 
 def test_halving_stays_within_the_budget():
     points = [Trial("stage", "", rate, "none", 1) for rate in range(1, 10)]
     clock = TimeBudget(12.0)
     found = successive_halving(points, outcome, clock, lambda point, before: point.epochs, (1, 2, 6))
-    assert clock.spent == sum(each.trial.epochs for each in found) <= (1 - RESERVE) * 12
-    assert len(found) == 9  # one for 2 epochs more would not fit
+    assert clock.spent == sum(each.trial.epochs for each in found.results) <= (1 - RESERVE) * 12
+    assert len(found.results) == 9  # one for 2 epochs more would not fit
+    assert found.ended == "the time left is too short for the remaining trials"
+    assert {trial.epochs: reason for trial, reason in found.skipped.items()}[2] == "2 s estimated, 1 s left"
 
 
 def alone(out):
@@ -572,3 +591,29 @@ def test_a_page_has_no_column_without_a_value():
     nan = float("nan")
     rows = pd.DataFrame({"a": [1.0, nan], "b": [nan, nan], "c": ["", ""], "d": ["", "x"], "e": [False, False]})
     assert [*without_empty_columns(rows)] == ["a", "d", "e"]
+
+
+@pytest.mark.usefixtures("here")
+def test_a_budget_that_is_too_short_is_told(backbone, monkeypatch):
+    """What the advice orders is done, or the study says why not, and why it stopped."""
+    monkeypatch.setattr(runner, "STARTUP_SECONDS", 400.0)
+    found = transfer(photos(30), backbone, strategy="finetune", budget=300, **QUICK)
+    outcomes = page.describe_outcomes(found)
+    assert [*outcomes] == [*found.advice.strategies]
+    assert re.fullmatch(r"\d trials? skipped: 4\d\d s estimated, 2\d\d s left", outcomes["finetune"])
+    assert outcomes["layers"] == "not tried: the strategy was finetune"
+    assert "of a budget of 300 s" in page.describe_time(found)
+    assert "the time left is too short for the remaining trials" in page.describe_time(found)
+    assert not found.trials.size
+    assert all(line in str(found) for line in outcomes.values())
+
+
+def test_outcomes_of_finetuning(whole):
+    found = whole[1]
+    outcomes = page.describe_outcomes(found)
+    assert re.match(r"done: \d+ linear classifiers?, the best: |done: tiny_resnet", outcomes["linear"])
+    assert outcomes["layers"] == "not tried: the strategy was finetune"
+    trials = len(found.trial_results)
+    assert re.match(
+        rf"done: {trials} trials, log-likelihood [+-]0\.\d+ ± 0\.\d+ against the best", outcomes["finetune"]
+    )

@@ -4,6 +4,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from networks import known
 
@@ -99,6 +100,75 @@ def test_budget(drawn, budget, times):
 def test_no_crops_above_the_ridge_size_limit(drawn, monkeypatch):
     monkeypatch.setattr(probes, "MAX_RIDGE_SIZE", WIDTH - 1)
     assert not drawn(1.0)[1]
+
+
+class Named:
+    """What a pilot asks of images: names, and some of them."""
+
+    def __init__(self, names):
+        self.names = names
+
+    def take(self, indices):
+        return Named([self.names[i] for i in indices])
+
+
+@pytest.fixture
+def large(monkeypatch):
+    """A function (noise of the crops) -> (what widening gives, its notes, the images of each pass); pilots of 40."""
+
+    def make(noise, curve=(0.05, 0.01), lack=0.0):
+        rng, passes, notes = np.random.default_rng(1), [], []
+        first = shown(1.0, ("identity",), rng)
+
+        def crops_of(model, images, crops, **how):
+            passes.append(len(images.names))
+            return shown(noise, crops, rng).take([int(name) for name in images.names])
+
+        monkeypatch.setattr(probes, "taps", crops_of)
+        monkeypatch.setattr(probes, "PILOT_IMAGES", 40)
+        table = train_probes(first, heads="ridge", fractions=(), verbose=0)
+        gain, error = curve
+        table = replace(table, curve=pd.DataFrame({"gain": [np.nan, gain], "error": [np.nan, error]}))
+        if lack:  # another head is better, by more than crops can bring
+            better = table.table.assign(head="softmax", accuracy=0.999)
+            logits = np.where(np.eye(CLASSES)[table.labels] > 0, 9.0, 0.0)
+            logits = {**table.logits, (STAGE, "softmax"): logits}
+            table = replace(table, table=pd.concat([table.table, better]), logits=logits)
+        start = ProbedBackbone(SimpleNamespace(layers=(), name="drawn"), first, table, {STAGE: 1}, {"features": 2.0})
+        images = Named([*first.names])
+        found = probe_more_crops(start, images, Store(None), TimeBudget(None), notes.append, seed=0)
+        return found, notes, passes
+
+    return make
+
+
+def test_of_many_images_a_pilot_must_win(large):
+    found, notes, passes = large(1.0)
+    assert passes == [40, IMAGES]  # the pilot, then all
+    assert [each.taps.crops for each in found] == [MIRRORED]
+    assert not any("skipped" in note for note in notes)
+
+
+def test_work_that_cannot_pay_is_not_begun(large):
+    found, notes, passes = large(5.0)
+    assert (found, passes) == ((), [40, 40])  # two pilots, no pass over all images
+    assert all(
+        "skipped, because in a pilot on 40 images they changed the log-likelihood by -" in note for note in notes
+    )
+    found, notes, passes = large(1.0, lack=1.0)
+    assert (found, passes) == ((), [40, 40])
+    assert "are needed" in notes[0]
+    assert all("skipped, because in a pilot on 40 images" in note for note in notes)
+
+
+def test_no_pilot_where_more_images_do_not_help(large):
+    found, notes, passes = large(1.0, curve=(0.001, 0.002))
+    assert (found, passes) == ((), [])
+    assert len(notes) == 1
+    assert notes[0].startswith(
+        "more crops of each image: skipped, because twice the images raised the accuracy by only"
+    )
+    assert "+0.1 ± 0.2 points" in notes[0]
 
 
 def test_with_a_network():

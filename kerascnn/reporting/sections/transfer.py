@@ -18,7 +18,7 @@ CARD, TABLE, POINTS = "study.json", "table.csv", "points.csv"
 ADVICE_TEXTS = {
     "similar": "similar to the pretraining data: the last features are best",
     "different": "different from the pretraining data: features of earlier stages are better",
-    "little": "few images per class: fine-tuning is unlikely to help",
+    "little": "few images per class: linear classifiers come first",
     "much": "many images per class: enough for fine-tuning",
 }
 
@@ -42,8 +42,9 @@ def transfer_section(subject):
     low, high = best.accuracy.min(), best.accuracy.max()
     choice = row_of_choice(rows)["name"]
     alt = f"accuracies of {len(best)} candidates, {format_percent(low)} to {format_percent(high)}; chosen: {choice}"
+    measure = "log-likelihood" if "log_likelihood" in rows else "accuracy"
     caption = (
-        f"The best {len(best)} of {len(rows)} candidates by accuracy on held-out images, with 95 % "
+        f"The best {len(best)} of {len(rows)} candidates by {measure} on held-out images: accuracy with 95 % "
         "intervals. The cheapest candidate within one standard error of the best is chosen."
     )
     blocks += [heading("Candidates"), figure(draw_best_candidates(best), alt, caption, name="transfer-candidates")]
@@ -82,8 +83,16 @@ def read_table(path):
 
 def candidates_frame(rows):
     """A row per candidate."""
+    likelihoods = {}
+    if "log_likelihood" in rows:  # not in studies of earlier versions
+        likelihoods = {
+            "log-likelihood": rows["log_likelihood"],
+            "difference from the chosen": rows["log_likelihood_lead"],
+            "± standard error": rows["log_likelihood_error"],
+        }
     columns = {
         "candidate": rows["name"],
+        **likelihoods,
         "held-out accuracy, %": 100 * rows.accuracy,
         "95 % from": 100 * rows.low,
         "95 % to": 100 * rows.high,

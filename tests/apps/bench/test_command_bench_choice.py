@@ -37,6 +37,10 @@ def test_within_one_standard_error(chosen, within):
     told = {"images per class": 5, "advice": "little", "choice": "ridge"}
     text = "\n".join(choice_lines({"rows": [row | found | told], "within": int(within)}))
     assert f"{int(within)} of 1 choices are within one standard error" in text
+    assert "without mean" not in text
+    both = [*choice_lines({"rows": [row | found | told | {"single": 0.75}], "within": int(within)})]
+    assert "chosen  without mean  best of grid" in both[0]
+    assert f"{100 * chosen:.1f} %        75.0 %        90.0 %" in both[1]
 
 
 def test_invalid_numbers(fails):

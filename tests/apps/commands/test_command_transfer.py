@@ -58,6 +58,13 @@ def test_transfer(document, run, fails, words, tmp_path):
     assert f"{result['test']['right']} of {result['test']['images']} correct" in again.stdout
     assert again.stdout.splitlines()[-1].strip().startswith("kerascnn export")
     assert "first classifier ready" in again.stderr
+    assert "points.csv" not in again.stdout  # there were no trials
+    chosen = next(row for row in result["candidates"] if row["chosen"])
+    assert chosen["log_likelihood_lead"] == 0
+    table = again.stdout.split("candidates, by log-likelihood")[1].splitlines()[1:]
+    titles = [title.strip() for title in table[0].split("  ") if title.strip()]
+    assert titles == ["log-likelihood", "from the chosen", "accuracy", "95 % interval", "images", "candidate"]
+    assert any(line.split()[:2] == [f"{chosen['log_likelihood']:.3f}", "chosen"] for line in table)
 
 
 @pytest.mark.parametrize(
