@@ -6,7 +6,7 @@ Wrong names are refused before Keras is loaded: the catalog of networks is one J
 import os
 import re
 from dataclasses import dataclass
-from functools import wraps
+from functools import partial, wraps
 
 import click
 
@@ -60,14 +60,36 @@ class ModelSource:
         shape = (size, size, row.input_shape[-1]) if size else None
         with (
             waiting(f"building {row.name} ..."),
-            raise_as(Failure, "", "connect to the internet, or use --weights with a local file", kinds=OSError),
+            raise_as(Failure, "", partial(download_advice, row.name, weights), kinds=OSError),
             raise_as(BadFile, f"cannot load {weights} into {row.name}: "),
         ):
             return kerascnn.build_model(row.name, weights=weights, input_shape=shape)
 
 
+def download_advice(name, weights, error):
+    """What to do if published weights cannot be downloaded: the address of the file, and how to use a copy of it."""
+    from kerascnn.weights.load import find_source
+
+    source = find_source(name, weights)
+    if source is None or source.is_shipped:
+        return None
+    return f"download {source.address} on another computer, then write {name}=FILE in place of {name}"
+
+
 def find_model(name, weights=None):
-    """The `ModelSource` of a network with such weights or of a model file; anything else is refused."""
+    """The `ModelSource` of a network with such weights or of a model file; anything else is refused.
+
+    NAME=W is short for NAME with --weights W.
+    """
+    if "=" in name and not os.path.exists(name):
+        network, _, after = name.partition("=")
+        if network_row(network) is None:
+            raise model_not_found(network)
+        if weights:
+            raise Misuse(f"the weights of {network} are given twice: {after} and --weights {weights}")
+        if not after:
+            raise Misuse(f"{name} should name weights behind the equals sign", f"{network}=FILE, {network}=imagenet")
+        name, weights = network, after
     row = network_row(name)
     return ModelSource(name, row, check_weights(name, row, weights))
 
@@ -81,7 +103,7 @@ def find_network(name):
 
 
 def weights_option(command):
-    help = "Weights: imagenet (best published), torchvision, keras, timm, or a file."
+    help = "Weights: imagenet (best published), torchvision, keras, timm, or a file; NAME=W is short for it."
     return click.option("--weights", metavar="W", help=help)(command)
 
 
@@ -141,16 +163,16 @@ def check_weights(model, row, weights):
     if weights and not ours and weights.split("/")[0] not in (BEST, *PUBLISHERS):
         if not os.path.isfile(weights):
             raise BadFile(
-                f"weights file not found: {weights}", f"--weights imagenet, {', '.join(PUBLISHERS)}, or a file"
+                f"weights file not found: {weights}", f"imagenet, {', '.join(PUBLISHERS)}, or the path of a file"
             )
         return weights
     if not known:
         others = ", ".join([name for name in weights_sources() if not name.startswith("tiny")][:8])
-        advice = f"--weights with a file{f', or a network that has some: {others}' if others else ''}"
+        advice = f"{row.name}=FILE with a weights file{f', or a network that has some: {others}' if others else ''}"
         raise Misuse(f"no published weights for {row.name}", advice)
     if weights and not ours and weights.split("/")[0] not in {source.publisher for source in known}:
         there = ", ".join(dict.fromkeys(source.publisher for source in known))
-        raise Misuse(f"no weights for {row.name} from {weights.split('/')[0]}", f"--weights {there}")
+        raise Misuse(f"no weights for {row.name} from {weights.split('/')[0]}", f"weights of {there}, or a file")
     return weights or (known[0].name if known[0].is_shipped else BEST)
 
 

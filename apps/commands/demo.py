@@ -72,6 +72,7 @@ def build_step(tour):
 def train_step(tour):
     """Train LeNet-5 on the digits and draw its mistakes on held-out images."""
     import kerascnn
+    from kerascnn.inputs.class_names import save_model
     from kerascnn.support.files import save_figure, write_atomically
 
     data = kerascnn.load("digits", valid=0, test=HELD_OUT, seed=tour.seed)
@@ -83,7 +84,7 @@ def train_step(tour):
         raise KeyboardInterrupt(history.stopped)
     history.save(tour.path("history.csv"))
     with write_atomically(tour.path("lenet5.keras")) as draft:
-        model.save(draft)
+        save_model(model, draft)
 
     evaluation = kerascnn.evaluate(model, data)
     save_figure(draw_mistakes(evaluation, data.test), tour.path("mistakes.png"))

@@ -7,13 +7,14 @@ from kerascnn.support.text import clip_line
 from ..backend import load_keras
 from ..errors import PARTIAL, BadFile, raise_as, writing
 from ..models import model_argument
-from ..options import Command, images_argument, new_file_option
+from ..options import Command, class_names_option, images_argument, new_file_option
 from ..output import bar, bold, collect_warnings, dim, is_interactive, print_result, remark, terminal_width, waiting
 
 
 @click.command("predict", cls=Command)
 @model_argument
 @images_argument
+@class_names_option
 @click.option(
     "--top",
     default=5,
@@ -23,7 +24,7 @@ from ..output import bar, bold, collect_warnings, dim, is_interactive, print_res
     help="Number of classes to show for each image.",
 )
 @new_file_option("--save", "answers.csv", (".csv",), "Save the predictions as a table.")
-def predict_command(model, images, top, save):
+def predict_command(model, images, class_names, top, save):
     """Classify photos.
 
     NAME is a network listed by `kerascnn list`; its published weights are downloaded once. FILE is any Keras model,
@@ -33,7 +34,7 @@ def predict_command(model, images, top, save):
     load_keras()
     with collect_warnings() as warnings:
         network = model.open()
-        prediction = classify(network, images, top)
+        prediction = classify(network, images, class_names, top)
     skipped = [f"{name} skipped: {reason}" for name, reason in prediction.failed.items()]
     if save:
         from kerascnn.support.files import escape_surrogates, write_atomically
@@ -51,11 +52,11 @@ def predict_command(model, images, top, save):
     return PARTIAL if skipped else 0
 
 
-def classify(model, images, top):
+def classify(model, images, class_names, top):
     from kerascnn import predict
 
-    with raise_as(BadFile, f"{model.name} is not an image classifier: "), waiting("predicting ..."):
-        return predict(model, images, top=top)
+    with raise_as(BadFile, f"cannot classify with {model.name}: "), waiting("predicting ..."):
+        return predict(model, images, class_names=class_names, top=top)
 
 
 def prediction_result(prediction, model, weights, save):

@@ -30,7 +30,7 @@ from ..methods import (
     option_of_parameter,
 )
 from ..models import complete_names_and_files, find_model, weights_option
-from ..options import COUNT, PICTURES, Command, check_output_file, common_options, save_result
+from ..options import COUNT, PICTURES, Command, check_output_file, class_names_option, common_options, save_result
 from ..output import (
     bold,
     collect_warnings,
@@ -171,6 +171,7 @@ def as_sentence(text):
 @click.argument("images", metavar="IMAGE...", nargs=-1, type=click.Path())
 @click.option("--list", "listing", is_flag=True, help="List all methods by kind; with METHOD, explain its options.")
 @weights_option
+@class_names_option
 @click.option("--other-weights", metavar="W", help="Weights of the second network, as for --weights.")
 @click.option(
     "--frames",
@@ -188,7 +189,19 @@ def as_sentence(text):
 @click.option("--values", metavar="FILE.npz", type=FILE, help="Also save the values behind the figure.")
 @click.option("--force", is_flag=True, help="Overwrite existing files.")
 def see_command(
-    name, model, images, listing, weights, other_weights, frames, out, images_dir, values, force, **settings
+    name,
+    model,
+    images,
+    listing,
+    weights,
+    other_weights,
+    class_names,
+    frames,
+    out,
+    images_dir,
+    values,
+    force,
+    **settings,
 ):
     """Visualize what a network sees in photos.
 
@@ -226,9 +239,9 @@ def see_command(
         if other:
             options["other"] = other.open()
         if by_photo:
-            parts, skipped = save_figure_of_each(row, network, photos, files, options)
+            parts, skipped = save_figure_of_each(row, network, photos, files, options, class_names)
         else:
-            with method_runner(row, network, options) as run:
+            with method_runner(row, network, options, class_names) as run:
                 picture = run([*images])
             parts = [summarize(picture)]
     if by_photo:
@@ -289,7 +302,7 @@ def check_images_dir(row, images_dir, frames, out, values):
 
 
 @contextmanager
-def method_runner(row, network, options, count=1):
+def method_runner(row, network, options, class_names=None, count=1):
     """Yield a function of images that runs a method on them; it is called ``count`` times."""
     from kerascnn.inputs.classifier import resolve_class_names
     from kerascnn.support.progress import progress, stage_progress
@@ -297,8 +310,10 @@ def method_runner(row, network, options, count=1):
 
     with raise_as(BadFile, f"cannot visualize {network.name}: "):
         opened = lens(network)
-    names = resolve_class_names(None, opened.output.shape[-1], network)
-    advice = f"kerascnn see {row.name} --help, kerascnn show --layers {network.name}"
+    with raise_as(Misuse):
+        names = resolve_class_names(class_names, max(opened.output.shape[-1] or 2, 2), network)
+    help_and_layers = f"kerascnn see {row.name} --help, kerascnn show --layers {network.name}"
+    advice = lambda error: None if "class name" in str(error) else help_and_layers  # noqa: E731
     stages = iter(range(count))
 
     def run(images):
@@ -312,12 +327,12 @@ def method_runner(row, network, options, count=1):
         yield run
 
 
-def save_figure_of_each(row, network, photos, files, options):
+def save_figure_of_each(row, network, photos, files, options, class_names):
     """Save a figure of each photo to its file: (a `PictureSummary` of each, {photo: why it was skipped})."""
     parts, skipped = [], {}
     with writing(os.path.dirname(files[0])):
         os.makedirs(os.path.dirname(files[0]), exist_ok=True)
-    with method_runner(row, network, options, len(photos)) as run:
+    with method_runner(row, network, options, class_names, len(photos)) as run:
         for photo, file in zip(photos, files, strict=True):
             try:
                 picture = run([photo])

@@ -8,7 +8,7 @@ import click
 from ..backend import load_keras
 from ..datasets import IMAGES, describe_test, summarize_test, with_test_set
 from ..errors import INTERRUPTED, BadFile, Failure, Misuse, raise_as
-from ..models import complete_names, model_not_found, network_row
+from ..models import check_weights, complete_names, model_not_found, network_row
 from ..options import COUNT, POSITIVE, SHARE, Command, check_run_folder, seed_option
 from ..output import (
     bold,
@@ -29,6 +29,7 @@ RUN = ("state.npz", "card.json")  # files that mark the folder of a run
 DEFAULT = 0.1  # fraction of the images, for validation and for test
 FILES = {
     MODEL: "the trained network",
+    "labels.json": "its class names",
     "best.weights.h5": "weights of the best epoch",
     "history.csv": "loss and accuracy after each epoch",
     "curves.png": "the same as a figure",
@@ -81,7 +82,7 @@ def train_command(network, data, recipe, seed, valid, test, test_data, size, wei
     """
     if listed:
         return list_recipes()
-    row = check_training_request(network, data, recipe)
+    row = check_training_request(network, data, recipe, weights)
     out = check_run_folder(out or os.path.join("runs", f"{row.name}-{Path(data).stem}"), RUN, "run", resume)
     load_keras()
     with collect_warnings() as warnings:
@@ -122,7 +123,7 @@ def list_recipes():
     print_result("train", {"recipes": [row.to_dict() for row in RECIPES.values()]}, lines)
 
 
-def check_training_request(name, data, recipe):
+def check_training_request(name, data, recipe, weights):
     """The network's row; refuse wrong arguments before Keras is loaded."""
     from kerascnn.training import recipes
 
@@ -139,6 +140,8 @@ def check_training_request(name, data, recipe):
     if recipe not in (None, recipes.PUBLISHED):
         with raise_as(Misuse, advice="kerascnn train --list"):
             recipes.recipe(recipe)
+    if weights:
+        check_weights(row.name, row, weights)
     return row
 
 
@@ -193,13 +196,15 @@ def train_model(model, images, recipe, options):
 def evaluate_test_set(model, data, source, out):
     """Test accuracy, computed once in the life of a run; None without test images."""
     from kerascnn import evaluate
+    from kerascnn.inputs.class_names import LABELS, save_model
     from kerascnn.support.files import write_atomically
     from kerascnn.training.runs import CARD, read_card, write_json
 
     card = os.path.join(out, CARD)
     facts = read_card(card)
     with write_atomically(os.path.join(out, MODEL)) as draft:
-        model.save(draft)
+        save_model(model, draft, data.class_names)
+    write_json(os.path.join(out, LABELS), list(data.class_names))
     if "test" not in facts and data.test:
         facts |= {"test": {"data": source} | summarize_test(evaluate(model, data, verbose=verbosity()))}
         write_json(card, facts)

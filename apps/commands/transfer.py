@@ -9,7 +9,7 @@ import click
 from ..backend import load_keras
 from ..datasets import IMAGES, describe_test, summarize_test, with_test_set
 from ..errors import PARTIAL, BadFile, Failure, Misuse, raise_as, writing
-from ..models import complete_names, find_model
+from ..models import complete_names, find_model, weights_option
 from ..options import COUNT, SHARE, Command, Names, check_run_folder, seed_option
 from ..output import (
     GAP,
@@ -23,6 +23,7 @@ from ..output import (
     remark,
     terminal_width,
 )
+from .evaluate import check_data_exists
 
 SHIPPED = "resnet20_cifar10"
 FILES = {
@@ -46,8 +47,9 @@ SHOWN = 6
     metavar="A,B,..",
     type=Names(),
     shell_complete=complete_names,
-    help=f"Backbones: names of networks, or files. [{SHIPPED}]",
+    help=f"Backbones: networks, also as NAME=FILE with a local weights file, or model files. [{SHIPPED}]",
 )
+@weights_option
 @click.option(
     "--strategy",
     default="auto",
@@ -79,7 +81,7 @@ SHOWN = 6
     "--size", metavar="N", type=COUNT, help="Height and width of the images; networks of the zoo are built for it."
 )
 @click.option("--resume", is_flag=True, help="Resume RUN, reusing what it finished.")
-def transfer_command(data, out, models, strategy, budget, seed, test, test_data, groups, size, resume):
+def transfer_command(data, out, models, weights, strategy, budget, seed, test, test_data, groups, size, resume):
     """Find the best way to classify your images with pretrained networks.
 
     DATA is a folder with one subfolder per class, a .zip, .csv or .npz file, or digits. Unreadable files and duplicates
@@ -88,7 +90,10 @@ def transfer_command(data, out, models, strategy, budget, seed, test, test_data,
     candidate within one standard error of the best is chosen and evaluated on the test set once. --resume continues an
     interrupted run.
     """
-    backbones = [find_model(name) for name in models or (SHIPPED,)]
+    backbones = find_backbones(models or (SHIPPED,), weights)
+    for source in (data, test_data):
+        if source is not None:
+            check_data_exists(source, None)
     seconds = parse_budget(budget)
     name = os.path.splitext(os.path.basename(data.rstrip(os.sep)))[0]
     out = check_run_folder(out or os.path.join("runs", f"transfer-{name}"), ("ledger",), "study", resume)
@@ -106,6 +111,14 @@ def transfer_command(data, out, models, strategy, budget, seed, test, test_data,
     lines = study_lines(study, out, saved)
     print_result("transfer", study_result(study, data, out, saved), lines, warnings + failed, printed=True)
     return PARTIAL if failed else 0
+
+
+def find_backbones(names, weights):
+    """The sources of the backbones; --weights is for a single one."""
+    if weights and len(names) > 1:
+        text = ",".join(f"{name}={weights}" for name in names[:2])
+        raise Misuse(f"--weights is for one network. Received: {', '.join(names)}", f"--models {text}")
+    return [find_model(name, weights) for name in names]
 
 
 def parse_budget(text):
@@ -181,11 +194,11 @@ def study_lines(study, out, saved):
     yield ""
     yield bold(f"files in {out}")
     yield from format_pairs({name: text for name, text in FILES.items() if name in files}, room=terminal_width())
-    path, names = (os.path.join(out, name) for name in ("model.keras", "labels.json"))
+    path = os.path.join(out, "model.keras")
     yield from next_steps(
         {
             f"kerascnn predict {path} IMAGE": "classify a photo",
-            f"kerascnn export {path} classifier --class-names {names}": "export for deployment",
+            f"kerascnn export {path} classifier": "export for deployment",
         }
     )
 

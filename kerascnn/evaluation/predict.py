@@ -123,7 +123,8 @@ def predict(
             with several inputs a dict of all inputs by name, or a tuple in the model's order; those besides the images
             are arrays with one row per image.
         top: number of classes per image in the table.
-        class_names: names of the classes; by default those of ImageNet for 1000 classes, and those of CIFAR-10 if
+        class_names: names of the classes; by default those that the model was trained with, ImageNet's for 1000
+            classes, and CIFAR-10's if
             "cifar10" is in the name of the model. False for none.
         size: (height, width) of the input, for models with an open input size.
         resize: length of the short side before the center crop, in pixels.

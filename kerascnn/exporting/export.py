@@ -20,7 +20,8 @@ from PIL import Image
 from ..evaluation.predict import predict
 from ..graph.ends import apply_temperature, feature_extractor, sums_to_one
 from ..inputs.batch import Batch
-from ..inputs.classifier import classifier, image_input, pack_inputs
+from ..inputs.class_names import save_model, store_class_names, stored_class_names
+from ..inputs.classifier import classifier, image_input, load_model, pack_inputs
 from ..inputs.decode import decode, image_format, pillow_to_pixels
 from ..support.display import TableResult
 from ..support.text import pluralize, unknown_name
@@ -84,7 +85,7 @@ def export(
     Args:
         model: a Keras classifier.
         path: the folder to write.
-        class_names: names of the classes in the order of the scores; those of ImageNet and CIFAR-10 are known.
+        class_names: names of the classes in the order of the scores; by default as in `predict`.
         formats: "keras"; "saved_model" for TensorFlow Serving, from encoded photos or pixels to class names; "tflite"
             and "onnx", from pixels to probabilities.
         temperature: divides the logits (Guo et al. 2017), except in the .keras file, which is the model without its
@@ -165,11 +166,12 @@ def add_preprocessing(model, layer):
         )
     image = image_input(model)
     pixels = keras.Input(image.shape[1:], name="pixels")
-    if len(model.inputs) == 1:
-        return keras.Model(pixels, model(layer(pixels)), name=model.name)
     others = {tensor.name: tensor for tensor in model.inputs if tensor is not image}
-    outputs = model(pack_inputs(model, {**others, image.name: layer(pixels)}))
-    return keras.Model([pixels, *others.values()], outputs, name=model.name)
+    values = pack_inputs(model, {**others, image.name: layer(pixels)}) if others else layer(pixels)
+    inputs = [pixels, *others.values()] if others else pixels
+    preprocessed = keras.Model(inputs, model(values), name=model.name)
+    store_class_names(preprocessed, stored_class_names(model))
+    return preprocessed
 
 
 def check_metadata(metadata):
@@ -201,12 +203,17 @@ def plan_export(model, class_names, temperature, size, samples):
         raise ValueError(f"`class_names` should be a list of class names. Received: {class_names!r}")
     pixels = Batch(samples.photos).array(preprocessing)
     width = network.probabilities(pixels, samples.other_inputs).shape[-1]
-    names = network.names_for(width) or tuple(f"class {i}" for i in range(width))
+    names = network.names_for(width) or numbered_classes(width)
     if len(set(names)) < len(names):
         duplicate = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"`class_names` should be unique. Received: {duplicate!r} twice")
     end = kind_of_scores(network.end, network.scores(pixels, samples.other_inputs))
     return ExportPlan(model, preprocessing, names, end, temperature, tuple(image_input(model).shape[1:]))
+
+
+def numbered_classes(count):
+    """What classes are called whose names are unknown."""
+    return tuple(f"class {i}" for i in range(count))
 
 
 def kind_of_scores(end, scores):
@@ -247,10 +254,11 @@ def write_model_files(plan, folder, formats):
     """The network in all formats."""
     if "keras" in formats:
         file = os.path.join(folder, "model.keras")
-        plan.model.save(file)
+        names = plan.class_names if plan.class_names != numbered_classes(len(plan.class_names)) else None
+        save_model(plan.model, file, names)
         if getattr(plan.model, "optimizer", None) is not None:
             with suppress(Exception):  # what does not load here does not in a fresh process, which then says why
-                keras.saving.load_model(file, compile=False).save(file)
+                save_model(load_model(file), file)
     if {*formats} != {"keras"}:
         signatures.save_signatures(plan, folder, formats)
 

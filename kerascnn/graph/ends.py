@@ -39,6 +39,17 @@ def score_node(model, graph):
     return ends[id(scores)]
 
 
+def output_layer(model):
+    """The layer that returns a model's scores, inside of nested models; None if that cannot be told."""
+    while isinstance(model, keras.Model):
+        try:
+            scores = select_scores(model.outputs if isinstance(model, keras.Sequential) else model.output, model)
+            model = scores._keras_history.operation
+        except (AttributeError, ValueError):
+            return None
+    return model if isinstance(model, keras.Layer) else None
+
+
 def skip_passthrough(node):
     """The last call before a node that changes scores, itself or a predecessor."""
     while activation_kind(node.operation) == "passing" and node.inputs:

@@ -1,76 +1,119 @@
 """What classes are called, and which number each has.
 
-CIFAR-10's ten are known by heart, ImageNet's thousand from Keras' class index. Labels may be names, and a set's
-classes need not be the model's or in its order.
+A model that kerascnn trained knows its class names: its last softmax holds them, and so does its .keras file. Those of
+CIFAR-10 and ImageNet are known. Labels may be names, and a set's classes need not be the model's or in its order.
 """
 
+import csv
 import json
 import re
 import warnings
-from collections import Counter
+import zipfile
 from functools import cache
+from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from ..graph.ends import output_layer
 from ..support.text import unknown_name
-from ..weights.fetch import fetch
 from .batch import squeeze_labels
 
 IMAGENET = 1000  # classes
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-INDEX = "https://storage.googleapis.com/download.tensorflow.org/data/imagenet_class_index.json"
-HASH = "md5:c2c37ea517e94d9795004a39431a14cb"
+TABLE = Path(__file__).with_name("imagenet_classes.csv")
+MEMBER = "class_names.json"  # of a .keras archive
+LABELS = "labels.json"  # beside a network that a study, a run or an export wrote
 
 
 def published_class_names(classes):
-    """The names of CIFAR-10's (10) or ImageNet's (1000) classes in their order; None where there are none to be had.
-
-    Two of ImageNet's names stand for two classes each; theirs are told apart by WordNet's number: "crane (n02012849)".
-    """
+    """The names of CIFAR-10's (10) or ImageNet's (1000) classes in their order; None for another number."""
     if classes == len(CIFAR10):
         return CIFAR10
-    names = imagenet_class_names() if classes == 1000 else None
-    if names is None:
-        return None
-    count = Counter(names.values())
-    return tuple(name if count[name] == 1 else f"{name} ({wnid})" for wnid, name in names.items())
+    return tuple(imagenet_class_names().values()) if classes == IMAGENET else None
 
 
 @cache
 def imagenet_class_names():
-    """{WordNet's number: name} of ImageNet's classes in their order, as Keras publishes them.
+    """{WordNet's number: name} of ImageNet's classes in their order; no name is given twice."""
+    with open(TABLE, encoding="utf-8", newline="") as file:
+        return {row["wnid"]: row["name"] for row in csv.DictReader(file)}
 
-    Downloaded once; None, with one warning in a process, where that cannot be.
+
+NAMES: WeakKeyDictionary = WeakKeyDictionary()  # {model: its class names}, where no layer can hold them
+
+
+def stored_class_names(model):
+    """The class names that a model was trained with, which its last layer or its file holds; None if unknown."""
+    names = getattr(output_layer(model), "class_names", None)
+    return NAMES.get(model) if names is None else tuple(names)
+
+
+def store_class_names(model, class_names):
+    """Let a model know its class names; names that only repeat the numbers of the classes are not stored.
+
+    The softmax of a network of the zoo holds them, so that they are saved with the model however that is done. For
+    any other model they are remembered as long as it is in memory, and `save_model` writes them into its file.
     """
+    names = None if class_names is None else tuple(map(str, class_names))
+    if names is not None and names == tuple(map(str, range(len(names)))):
+        return
+    layer = output_layer(model)
+    if hasattr(layer, "class_names"):
+        layer.class_names = names
+    elif names is None:
+        NAMES.pop(model, None)
+    else:
+        NAMES[model] = names
+
+
+def save_model(model, path, class_names=None):
+    """Save a model as a .keras file that contains its class names: those given, or those that it knows.
+
+    Keras ignores the additional member of the archive: the file opens without kerascnn if the model does.
+    """
+    before = stored_class_names(model)
+    names = before if class_names is None else tuple(map(str, class_names))
     try:
-        path = fetch(INDEX, "imagenet_class_index.json", HASH, what="names of the ImageNet classes")
-        return read_class_index(path)
-    except (OSError, ValueError) as error:
-        warnings.warn(f"class names are not available, numbers are used instead: {error}", stacklevel=3)
+        store_class_names(model, names)
+        model.save(path)
+    finally:
+        store_class_names(model, before)
+    if names is not None:
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr(MEMBER, json.dumps(names))
+
+
+def read_class_names(path):
+    """The class names in a .keras file, or in the labels.json beside a model.keras; None if there are none."""
+    path = Path(path)
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                if MEMBER in archive.namelist():
+                    return check_names(json.loads(archive.read(MEMBER)))
+        labels = path.with_name(LABELS)
+        if path.name == "model.keras" and labels.is_file():
+            return check_names(json.loads(labels.read_text(encoding="utf-8")))
+    except (OSError, ValueError, zipfile.BadZipFile):
         return None
+    return None
 
 
-def read_class_index(path):
-    """A class index, checked: numbers 0 to 999, each with WordNet's number, in whose order they are, and a name."""
-    with open(path, encoding="utf-8") as file:
-        rows = json.load(file)
-    wrong = ValueError(f"{path} should be the ImageNet class index with 1000 classes. Received: other content")
-    if not isinstance(rows, dict) or rows.keys() != {str(i) for i in range(1000)}:
-        raise wrong
-    rows = [rows[str(i)] for i in range(1000)]
-    if not all(isinstance(row, list) and len(row) == 2 and all(isinstance(text, str) for text in row) for row in rows):
-        raise wrong
-    wnids = [wnid for wnid, _ in rows]
-    if not all(re.fullmatch(r"n\d{8}", wnid) for wnid in wnids) or wnids != sorted(set(wnids)):
-        raise wrong
-    return {wnid: name.replace("_", " ") for wnid, name in rows}
+def check_names(names):
+    """A list of names as a tuple; None if it is something else."""
+    is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return tuple(names) if is_list else None
 
 
 def resolve_class_names(class_names, count, model):
-    """The names of a model's classes, or None."""
+    """The names of a model's ``count`` classes: as given, as stored with it, or as published; None if unknown."""
     if class_names is False:
         return None
     if class_names is None:
+        stored = stored_class_names(model)
+        if stored is not None and len(stored) == count:
+            return stored
         is_known = count == IMAGENET or (count == 10 and "cifar10" in model.name)
         return published_class_names(count) if is_known else None
     if isinstance(class_names, str) or len(class_names) != count:
@@ -100,11 +143,7 @@ def align_labels(labels, data_classes, class_names, width, model):
     data_classes = tuple(map(str, data_classes))
     if model_classes and {*data_classes} <= {*model_classes}:
         numbers = [model_classes.index(name) for name in data_classes]
-    elif (
-        (class_names is None or class_names is False)
-        and len(data_classes) == width
-        and not is_number_range(data_classes, 1000)
-    ):
+    elif is_ordered_alike(data_classes, class_names, width, model):
         warn_of_string_order(data_classes)
         numbers, model_classes = range(width), data_classes if class_names is None else None
     else:
@@ -112,11 +151,17 @@ def align_labels(labels, data_classes, class_names, width, model):
     return np.asarray(numbers)[np.asarray(labels)], model_classes
 
 
+def is_ordered_alike(known, class_names, width, model):
+    """Whether the classes of a labeled set are taken as the model's in their order, for want of the model's names."""
+    guessed = class_names is None and stored_class_names(model) is None
+    return (guessed or class_names is False) and len(known) == width and not is_number_range(known, IMAGENET)
+
+
 def match_class_numbers(data_classes, model_classes, width):
     """The model's numbers of classes whose names are numbers or, of ImageNet's classes, WordNet's numbers."""
     if all(name.isdecimal() and int(name) < width for name in data_classes):
         return [int(name) for name in data_classes]
-    if width == 1000 and all(re.fullmatch(r"n\d{8}", name) for name in data_classes) and imagenet_class_names():
+    if width == IMAGENET and all(re.fullmatch(r"n\d{8}", name) for name in data_classes):
         order = [*imagenet_class_names()]
         if {*data_classes} <= {*order}:
             return [order.index(name) for name in data_classes]

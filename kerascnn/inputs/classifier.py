@@ -14,7 +14,7 @@ from ..support.checks import check_integer
 from ..support.text import unknown_name
 from ..zoo.registry import WeightsSource, card, weights_sources
 from .batch import Batch, as_batch
-from .class_names import IMAGENET, resolve_class_names
+from .class_names import IMAGENET, read_class_names, resolve_class_names, store_class_names
 from .resize import INTERPOLATIONS, Preprocessing, size_pair
 
 RESIZE, CROP = 256, 224  # where no published weights say otherwise
@@ -305,6 +305,15 @@ def class_number(name, known_names, count, argument):
     raise ValueError(f"{expected}, or a class name. {unknown_name('class', name, known_names)}")
 
 
+def load_model(path):
+    """Load a model file with the class names in it, or beside it."""
+    model = keras.saving.load_model(path, compile=False)
+    names = read_class_names(path)
+    if names is not None:
+        store_class_names(model, names)
+    return model
+
+
 def open_model(model, size=None):
     """Open a model: a Keras model itself, a file, or a network of the zoo with its best weights.
 
@@ -315,7 +324,7 @@ def open_model(model, size=None):
     if not isinstance(model, str | os.PathLike):
         return model
     if os.path.exists(model):
-        return keras.saving.load_model(model, compile=False)
+        return load_model(model)
     from ..zoo.build import build_model
 
     row = card(str(model))

@@ -24,6 +24,7 @@ from ..data.dataset import Data
 from ..data.load import load
 from ..graph.ends import select_scores
 from ..inputs.batch import Batch, squeeze_labels
+from ..inputs.class_names import store_class_names
 from ..inputs.classifier import image_input_shape
 from ..support.checks import check_integer
 from ..support.progress import progress, write_line
@@ -98,6 +99,7 @@ def fit(
 
     run = RunFolder(out)
     state = run.open(plan.to_dict(model), resume)
+    store_class_names(model, plan.train.class_names)
     learner = prepare_learner(model, plan.recipe, seed)
     if state is not None:
         assign_arrays(learner.variables, state.arrays)

@@ -18,12 +18,14 @@ from ..anatomy.table import dissect
 from ..graph.copy import build_submodel, keras_name
 from ..graph.run import ancestors, call_node
 from ..graph.walk import build_graph
+from ..inputs.class_names import store_class_names
 from ..inputs.classifier import resolve_input_shape
 from ..support.display import TextResult
 from ..support.files import write_atomically
 from ..support.store import digest, make_key
 from ..support.text import check_names, format_percent
 from ..support.types import Array, Layers, Model, Size
+from ..zoo.layers import Softmax
 from .heads import HEADS, single_threaded
 from .probes import CONCATENATIONS, ProbeTable, standardize, train_probes
 from .store import layer_weights
@@ -84,10 +86,12 @@ class Head(TextResult):
         return softmax(scores, axis=1)
 
     def model(self, backbone):
-        """The `head_model` of the backbone that the features came from."""
-        return head_model(
+        """The `head_model` of the backbone that the features came from, which knows its class names."""
+        model = head_model(
             backbone, self.stages, self.weights, self.bias, temperature=self.temperature, size=self.size, grid=self.grid
         )
+        store_class_names(model, self.class_names)
+        return model
 
 
 def fit_head(taps: Taps, table: ProbeTable, stage: str | None = None, head: str | None = None) -> Head:
@@ -193,7 +197,9 @@ def head_model(
     if weights.shape != (x.shape[-1], len(bias)):
         raise ValueError(f"`weights` should have shape ({x.shape[-1]}, classes) at {stage}. Received: {weights.shape}")
     dense = layers.Dense(len(bias), dtype="float32", name=free("logits"))
-    probs = layers.Softmax(dtype="float32", name=free("probs"))(dense(x))
+    is_ours = any(type(layer).__module__.startswith("kerascnn.") for layer in trunk.layers)
+    kind = Softmax if is_ours else layers.Softmax  # a model that opens without kerascnn stays one
+    probs = kind(dtype="float32", name=free("probs"))(dense(x))
     dense.set_weights([weights, bias])
     return keras.Model(trunk.input, probs, name=backbone.name)
 

@@ -307,6 +307,6 @@ def describe_time(study):
 
 def describe_accuracy(evaluation):
     """The accuracy of an evaluation with its interval, in words."""
-    value, low, high = evaluation.interval["accuracy"]
+    value, low, high = evaluation.intervals["accuracy"]
     interval = f"95 % interval {100 * low:.1f} to {100 * high:.1f}"
     return f"{format_percent(value)} on {len(evaluation):,} images ({interval})"

@@ -15,6 +15,7 @@ from subprocess import DEVNULL, Popen
 import keras
 import numpy as np
 
+from ..inputs.class_names import save_model
 from ..inputs.classifier import classifier, open_model
 from ..support.store import Store, digest
 from ..support.text import format_percent
@@ -95,7 +96,7 @@ class TrialRunner:
             training = probed.taps.take(table.folds != trial.fold)
             with ignore_temperature_warning():
                 head = fit_head(training, table, trial.stage, table.best_linear(trial.stage)["head"])
-            head.model(self.probed.model).save(path)
+            save_model(head.model(self.probed.model), path)
         return path
 
     def estimate_seconds(self, trial, results):

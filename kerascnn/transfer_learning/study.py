@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +18,7 @@ import numpy as np
 from ..data.dataset import Data
 from ..evaluation.compare import Comparison, compare
 from ..evaluation.evaluate import Evaluation, evaluate, from_probabilities
+from ..inputs.class_names import save_model, store_class_names
 from ..support.display import FigureResult
 from ..support.files import write_atomically
 from ..support.store import Store, make_key
@@ -144,6 +146,7 @@ def transfer(
         winner = choose_candidate([rival, *finetuned[:1]])
         note(f"chosen network: {describe_candidate(winner)}")
         model = build_candidate(winner, runner, probed, clock)
+        store_class_names(model, dataset.class_names)
 
     last_stage = best.table.stages[-1]
     baseline = next(candidate for candidate in best.candidates if candidate.stage == last_stage)
@@ -183,7 +186,7 @@ def first_model_writer(model, out):
         if not path.exists():
             try:
                 with write_atomically(path) as draft, ignore_temperature_warning():
-                    fit_head(taps, table).model(model).save(draft)
+                    save_model(fit_head(taps, table).model(model), draft)
             except OSError as error:
                 warnings.warn(f"cannot save the first classifier: {error}", stacklevel=2)
 
@@ -380,7 +383,7 @@ class Study(FigureResult):
         out = Path(out)
         out.mkdir(parents=True, exist_ok=True)
         writers = {
-            MODEL: self.model.save,
+            MODEL: partial(save_model, self.model),
             LABELS: lambda path: path.write_text(json.dumps(self.data.class_names)),
             TABLE: lambda path: self.table.to_csv(path, index=False),
             CARD: lambda path: path.write_text(json.dumps(self.card, indent=1)),

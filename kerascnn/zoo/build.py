@@ -15,7 +15,7 @@ from ..support.types import FilePath, Layers, Model
 from ..weights.load import load_pretrained, open_weights
 from . import architectures  # noqa: F401  (importing them fills the registry)
 from .grammar import parse_pattern, pattern_head, pattern_net
-from .layers import SCALES, Scale, logits, scores_dtype, weightless
+from .layers import SCALES, Scale, Softmax, logits, scores_dtype, weightless
 from .registry import (
     card,  # noqa: F401
     list_models,  # noqa: F401
@@ -93,7 +93,7 @@ def assemble_model(trunk, head, shape, scale, *, classes, name, auxiliary=None):
 
 
 def softmax_layer(scores, name):
-    return layers.Softmax(dtype=scores_dtype(), name=name)(scores)
+    return Softmax(dtype=scores_dtype(), name=name)(scores)
 
 
 def outline(name: str, **options: Any) -> Model:

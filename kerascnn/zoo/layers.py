@@ -172,6 +172,19 @@ def channel_average(value):
 
 
 @serializable
+class Softmax(layers.Softmax):
+    """The softmax at the end of a classifier, with the names of its classes, or None."""
+
+    def __init__(self, axis=-1, class_names=None, **kwargs):
+        super().__init__(axis=axis, **kwargs)
+        self.class_names = class_names if class_names is None else tuple(class_names)
+
+    def get_config(self):
+        names = {} if self.class_names is None else {"class_names": list(self.class_names)}
+        return {**super().get_config(), **names}
+
+
+@serializable
 class LocalResponseNorm(PointwiseLayer):
     """x / (bias + alpha * sum of x^2 over 2 radius + 1 neighboring channels) ^ beta (Krizhevsky et al. 2012).
 

@@ -3,7 +3,6 @@
 import inspect
 import re
 import sys
-import warnings
 
 import keras
 import matplotlib.image
@@ -12,7 +11,7 @@ import pytest
 from keras import layers
 from PIL import Image
 
-from kerascnn.inputs import class_names, classifier
+from kerascnn.inputs import classifier
 from kerascnn.visualize.registry import ATTACK_ROWS, ROWS, Method
 from kerascnn_apps import methods
 from kerascnn_apps import photos as photo_names
@@ -49,10 +48,6 @@ SILENT += ("facets", "invert", "dream", "fool")
 def here(tmp_path, monkeypatch):
     """Pictures without a name of their own are written into the current folder."""
 
-    def imagenet():
-        warnings.warn("class names are not available, numbers are used instead: no connection", stacklevel=2)
-
-    monkeypatch.setattr(class_names, "imagenet_class_names", imagenet)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

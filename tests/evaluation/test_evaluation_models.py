@@ -20,12 +20,6 @@ from kerascnn.inputs.decode import ImageError
 from kerascnn.support import progress
 
 
-@pytest.fixture(autouse=True)
-def no_imagenet_names(monkeypatch):
-    """ImageNet's class names are unknown, so that nothing is downloaded."""
-    monkeypatch.setattr(class_names, "imagenet_class_names", lambda: None)
-
-
 @pytest.fixture(scope="module")
 def color_model():
     """A model whose logits are the mean red, green and blue of an image, divided by 25.5."""

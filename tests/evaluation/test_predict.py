@@ -22,12 +22,6 @@ def preprocessing(model, **options):
     return classifier.classifier(model, **options).preprocessing
 
 
-@pytest.fixture(autouse=True)
-def no_imagenet_names(monkeypatch):
-    """ImageNet's class names are unknown, so that nothing is downloaded."""
-    monkeypatch.setattr(class_names, "imagenet_class_names", lambda: None)
-
-
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     """Twelve smooth photos of different shapes, PNG and JPEG, in the order of their names."""

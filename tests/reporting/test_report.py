@@ -245,7 +245,7 @@ def test_several_inputs_are_given_by_name():
     assert {"explanations", "errors", "fooling", "units", "inversion"} <= made
     assert {*report.sections_in("skipped")} == {"classes", "health", "transfer"}
     expected = kerascnn.evaluate(model, inputs, verbose=0)
-    assert report.results["errors"]["nll"][0] == pytest.approx(expected.interval["nll"].value, rel=1e-4)
+    assert report.results["errors"]["nll"][0] == pytest.approx(expected.intervals["nll"].value, rel=1e-4)
     assert len(report.results["explanations"]["samples"]) == 4
 
 

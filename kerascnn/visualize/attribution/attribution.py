@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from keras import ops
 
-from ...inputs.class_names import published_class_names
+from ...inputs.class_names import published_class_names, resolve_class_names
 from ...inputs.classifier import class_numbers
 from ...support.display import FigureResult
 from ...support.text import pluralize
@@ -163,6 +163,8 @@ def make_target(model, images, classes=None, *, score=None, class_names=None, ba
             batch_size=batch_size,
             on_progress=on_progress,
         )
+    if class_names is None:
+        class_names = resolve_class_names(None, max(view.output.shape[-1] or 2, 2), view.model)
     classes = resolve_classes(view, inputs, classes, class_names, batch_size)
     return Target(
         lens=view,

@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from ...anatomy.receptive_field import receptive_field
+from ...inputs.class_names import resolve_class_names
 from ...inputs.classifier import class_numbers
 from ...support.text import unknown_name
 from ...support.types import Array, Classes, ClassNames, Images, Model, OnProgress, Size, Units
@@ -198,7 +199,9 @@ def target_probabilities(network, images, targets, bounds):
 def classes_and_titles(network, classes, class_names):
     """The class numbers, and a title for each."""
     count = max(network.output.shape[-1], 2)
-    numbers = class_numbers(classes, count, class_names=class_names, model=network.model)
+    if class_names is None:
+        class_names = resolve_class_names(None, count, network.model)
+    numbers = class_numbers(classes, count, class_names=class_names or False, model=network.model)
     return numbers, [class_label(int(k), count, class_names) for k in numbers]
 
 

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import warnings
 
 import keras
 import numpy as np
@@ -11,17 +10,8 @@ from keras import layers
 from PIL import Image
 
 from kerascnn.data import load
-from kerascnn.inputs import class_names
 
 COLORS = ("red", "green", "blue")
-
-
-@pytest.fixture(autouse=True)
-def no_names(monkeypatch):
-    def imagenet():
-        warnings.warn("class names are not available, numbers are used instead: no connection", stacklevel=2)
-
-    monkeypatch.setattr(class_names, "imagenet_class_names", imagenet)
 
 
 @pytest.fixture(scope="module")

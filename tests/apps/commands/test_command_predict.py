@@ -2,7 +2,6 @@
 
 import csv
 import json
-import warnings
 
 import keras
 import numpy as np
@@ -11,7 +10,7 @@ from keras import layers
 from PIL import Image
 
 import kerascnn
-from kerascnn.inputs import class_names
+from kerascnn.inputs.class_names import published_class_names
 from kerascnn.zoo import build, registry
 from kerascnn.zoo.registry import WeightsSource
 
@@ -29,14 +28,6 @@ SOURCE = WeightsSource(
     224,
     "bilinear",
 )
-
-
-@pytest.fixture(autouse=True)
-def no_names(monkeypatch):
-    def imagenet():
-        warnings.warn("class names are not available, numbers are used instead: no connection", stacklevel=2)
-
-    monkeypatch.setattr(class_names, "imagenet_class_names", imagenet)
 
 
 @pytest.fixture
@@ -137,7 +128,9 @@ def test_a_network_of_the_zoo(document, published, photos):
     assert found["result"]["weights"] == "torchvision/v1"
     assert found["result"]["model"] == "squeezenet1_1"
     assert [len(image["top"]) for image in found["result"]["images"]] == [5, 5]
-    assert found["warnings"] == ["class names are not available, numbers are used instead: no connection"]
+    assert found["warnings"] == []
+    named = {guess["class"]: guess["label"] for image in found["result"]["images"] for guess in image["top"]}
+    assert all(name == published_class_names(1000)[number] for number, name in named.items())
 
 
 def test_a_network_end_to_end(document, photos, tmp_path):
@@ -187,7 +180,7 @@ def test_failed_download(fails, published, photos, monkeypatch, error, code):
 def test_a_model_that_is_not_a_classifier(fails, photos, tmp_path):
     keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(2, 3)], name="maps").save(tmp_path / "maps.keras")
     said = fails("predict", tmp_path / "maps.keras", photos, code=4)
-    assert "maps is not an image classifier" in said
+    assert "cannot classify with maps: `model` should return scores" in said
 
 
 def test_a_narrow_terminal(run, model, photos, monkeypatch):

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kerascnn import predict
 from kerascnn.data import load
 from kerascnn.evaluation.statistics import wilson
 from kerascnn.training import RECIPES
@@ -54,10 +55,12 @@ def test_train_and_test(train, source):
     test = result["test"]
     assert test["images"] == 12
     assert test["interval"] == [*wilson(test["right"], 12)[1:]]
-    expected = {"model.keras", "best.weights.h5", "state.npz", "history.csv", "curves.png", "card.json"}
+    expected = {"model.keras", "best.weights.h5", "state.npz", "history.csv", "curves.png", "card.json", "labels.json"}
     assert {each.name for each in path.iterdir()} == expected
     model = keras.saving.load_model(path / "model.keras", compile=False)
     locked = load(source / "parts.npz").test
+    assert json.loads((path / "labels.json").read_text()) == list(locked.class_names)
+    assert predict(model, locked.items[:1]).class_names == locked.class_names
     found = model.predict(locked.items, verbose=0).argmax(1) == locked.labels
     assert (found.sum(), model.output_shape) == (test["right"], (None, 3))
     assert json.loads((path / "card.json").read_text())["test"] == test

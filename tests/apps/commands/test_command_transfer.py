@@ -8,8 +8,10 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
-from kerascnn import build_model
+from kerascnn import build_model, predict
+from kerascnn.inputs.class_names import read_class_names, save_model, stored_class_names
 from kerascnn.transfer_learning import runner
 from kerascnn.transfer_learning.trials import Trial, TrialResult
 
@@ -51,7 +53,9 @@ def test_transfer(document, run, fails, words, tmp_path):
     assert len(pd.read_csv(folder / "table.csv")) == len(result["candidates"])
     assert sum(row["chosen"] for row in result["candidates"]) == 1
     assert json.loads((folder / "labels.json").read_text()) == ["left", "none", "right"]
-    assert keras.saving.load_model(folder / "model.keras").output_shape == (None, 3)
+    network = keras.saving.load_model(folder / "model.keras")
+    assert (network.output_shape, stored_class_names(network)) == ((None, 3), ("left", "none", "right"))
+    assert read_class_names(folder / "model.keras") == ("left", "none", "right")
     assert "--resume to continue" in fails(*words, code=2)
     again = run(*words, "--strategy", "linear", "--resume")
     assert again.exit_code == 0, again.stderr
@@ -65,6 +69,35 @@ def test_transfer(document, run, fails, words, tmp_path):
     titles = [title.strip() for title in table[0].split("  ") if title.strip()]
     assert titles == ["log-likelihood", "from the chosen", "accuracy", "95 % interval", "images", "candidate"]
     assert any(line.split()[:2] == [f"{chosen['log_likelihood']:.3f}", "chosen"] for line in table)
+
+
+def test_names_stay_with_the_network(document, run, fails, source, tmp_path):
+    """Every later command speaks of the classes by name, without being told them."""
+    model, photo = tmp_path / "net.keras", tmp_path / "photo.png"
+    save_model(build_model("tiny_resnet", classes=3), model, ["left", "none", "right"])
+    with np.load(source / "stripes.npz") as data:
+        Image.fromarray(data["x"][0]).save(photo)
+
+    (image,) = document("predict", model, photo)["result"]["images"]
+    probs = predict(keras.saving.load_model(model), photo).probs[0]
+    assert [guess["label"] for guess in image["top"]] == [("left", "none", "right")[k] for k in np.argsort(-probs)]
+    (image,) = document("predict", model, photo, "--class-names", "L,N,R", "--top", 1)["result"]["images"]
+    assert image["top"][0]["label"] == "LNR"[probs.argmax()]
+    assert "each of the 3 classes. Received: 2 names" in fails("predict", model, photo, "--class-names", "L,N", code=4)
+
+    seen = ("see", "saliency", model, photo, "--out", tmp_path / "seen.png", "--force")
+    (image,) = document(*seen, "--class", "right")["result"]["images"]
+    assert (image["class"], image["label"]) == (2, "right")
+    assert document(*seen, "--class", "R", "--class-names", "L,N,R")["result"]["images"][0]["class"] == 2
+    assert "Did you mean right" in fails(*seen, "--class", "rihgt", code=2)
+
+    document("export", model, tmp_path / "out", "--no-verify", "--format", "keras")
+    for file in (tmp_path / "out" / "labels.json", tmp_path / "out" / "card.json"):
+        names = json.loads(file.read_text())
+        assert (names if isinstance(names, list) else names["classes"]) == ["left", "none", "right"]
+    (image,) = document("predict", tmp_path / "out" / "model.keras", photo, "--top", 1)["result"]["images"]
+    assert image["top"][0]["label"] == ("left", "none", "right")[probs.argmax()]
+    assert "right" in run("evaluate", model, source / "stripes.npz").stdout
 
 
 @pytest.mark.parametrize(
