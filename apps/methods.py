@@ -323,6 +323,8 @@ def check_options(row, images, options):
         raise Misuse(f"{row.name} needs --layer", "kerascnn show --layers lists the layers")
     for taker in (row, *called):
         check_words(taker, options)
+    if is_attack(row) and options.get("epsilon", 1) < 1 and options.get("integer_pixels", True):
+        raise Misuse(f"--epsilon should be at least 1. Received: {options['epsilon']:g}", "--float-pixels")
 
 
 def not_taken(row, called, option):

@@ -219,7 +219,7 @@ def see_command(
     row = find_method(name)
     options = given_options(row, settings)
     check_options(row, images, options)
-    check_images_dir(row, images_dir, frames, out, values)
+    check_images_dir(row, images, images_dir, frames, out, values)
     if other_weights and "other" not in options:
         raise Misuse("--other-weights needs --other")
     photos = list_photos(images)
@@ -286,7 +286,7 @@ def given_options(context, row, settings):
     }
 
 
-def check_images_dir(row, images_dir, frames, out, values):
+def check_images_dir(row, images, images_dir, frames, out, values):
     """Refuse combinations of output options that contradict each other."""
     if frames and row.name != "dream":
         raise Misuse("--frames is only for dream")
@@ -294,7 +294,7 @@ def check_images_dir(row, images_dir, frames, out, values):
         raise Misuse("--frames needs --images-dir")
     if images_dir is None or row.name in SYNTHESIZED:
         return
-    if image_requirement(row) == "none":
+    if not images:
         raise Misuse(f"--images-dir needs photos or one of {', '.join(SYNTHESIZED)}. Received: {row.name}")
     for flag, value in (("--out", out), ("--values", values)):
         if value is not None:

@@ -223,10 +223,14 @@ def candidate_lines(study):
         for row, name in zip(shown.itertuples(index=False), short_names(shown), strict=True)
     ]
     yield from format_table(titles, cells, words=("candidate",), room=terminal_width())
-    yield f"log-likelihood: {describe_ranking(study)}"
-    yield "from the chosen: difference on the images held out for both candidates, ± its standard error"
-    yield "images: held out; fine-tuned networks are evaluated on fewer, to save time"
-    yield "chosen: the cheapest candidate within one standard error of the best"
+    yield from wrapped_lines(
+        [
+            f"log-likelihood: {describe_ranking(study)}",
+            "from the chosen: difference on the images held out for both candidates, ± its standard error",
+            "images: held out; fine-tuned networks are evaluated on fewer, to save time",
+            "chosen: the cheapest candidate within one standard error of the best",
+        ]
+    )
 
 
 def wrapped_lines(lines):

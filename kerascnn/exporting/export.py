@@ -23,6 +23,7 @@ from ..inputs.batch import Batch
 from ..inputs.class_names import save_model, store_class_names, stored_class_names
 from ..inputs.classifier import classifier, image_input, load_model, pack_inputs
 from ..inputs.decode import decode, image_format, pillow_to_pixels
+from ..inputs.model_files import copy_facts
 from ..support.display import TableResult
 from ..support.text import pluralize, unknown_name
 from ..support.types import ClassNames, FilePath, Images, Model, Options, Size
@@ -170,6 +171,7 @@ def add_preprocessing(model, layer):
     values = pack_inputs(model, {**others, image.name: layer(pixels)}) if others else layer(pixels)
     inputs = [pixels, *others.values()] if others else pixels
     preprocessed = keras.Model(inputs, model(values), name=model.name)
+    copy_facts(model, preprocessed)
     store_class_names(preprocessed, stored_class_names(model))
     return preprocessed
 

@@ -32,9 +32,14 @@ def select_scores(outputs, model):
     return outputs
 
 
+def symbolic_outputs(model):
+    """The outputs of a model in their structure; a Sequential model has no `output`."""
+    return model.outputs if isinstance(model, keras.Sequential) else model.output
+
+
 def score_node(model, graph):
     """The node of a model's ``Graph`` that returns its scores."""
-    scores = select_scores(model.outputs if isinstance(model, keras.Sequential) else model.output, model)
+    scores = select_scores(symbolic_outputs(model), model)
     ends = {id(tensor): node for tensor, node in zip(model.outputs, graph.ends, strict=True)}
     return ends[id(scores)]
 
@@ -43,7 +48,7 @@ def output_layer(model):
     """The layer that returns a model's scores, inside of nested models; None if that cannot be told."""
     while isinstance(model, keras.Model):
         try:
-            scores = select_scores(model.outputs if isinstance(model, keras.Sequential) else model.output, model)
+            scores = select_scores(symbolic_outputs(model), model)
             model = scores._keras_history.operation
         except (AttributeError, ValueError):
             return None

@@ -8,21 +8,20 @@ import csv
 import json
 import re
 import warnings
-import zipfile
 from functools import cache
 from pathlib import Path
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from ..graph.ends import output_layer
 from ..support.text import unknown_name
 from .batch import squeeze_labels
+from .model_files import get_fact, read_facts, set_fact, write_model_file
 
 IMAGENET = 1000  # classes
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 TABLE = Path(__file__).with_name("imagenet_classes.csv")
-MEMBER = "class_names.json"  # of a .keras archive
+NAMES = "class_names"  # what a model knows by this name
 LABELS = "labels.json"  # beside a network that a study, a run or an export wrote
 
 
@@ -40,13 +39,11 @@ def imagenet_class_names():
         return {row["wnid"]: row["name"] for row in csv.DictReader(file)}
 
 
-NAMES: WeakKeyDictionary = WeakKeyDictionary()  # {model: its class names}, where no layer can hold them
-
-
 def stored_class_names(model):
     """The class names that a model was trained with, which its last layer or its file holds; None if unknown."""
     names = getattr(output_layer(model), "class_names", None)
-    return NAMES.get(model) if names is None else tuple(names)
+    names = get_fact(model, NAMES) if names is None else names
+    return None if names is None else tuple(names)
 
 
 def store_class_names(model, class_names):
@@ -61,43 +58,31 @@ def store_class_names(model, class_names):
     layer = output_layer(model)
     if hasattr(layer, "class_names"):
         layer.class_names = names
-    elif names is None:
-        NAMES.pop(model, None)
     else:
-        NAMES[model] = names
+        set_fact(model, NAMES, names)
 
 
 def save_model(model, path, class_names=None):
-    """Save a model as a .keras file that contains its class names: those given, or those that it knows.
-
-    Keras ignores the additional member of the archive: the file opens without kerascnn if the model does.
-    """
+    """Save a model as a .keras file that contains its class names: those given, or those that it knows."""
     before = stored_class_names(model)
     names = before if class_names is None else tuple(map(str, class_names))
     try:
         store_class_names(model, names)
-        model.save(path)
+        write_model_file(model, path, **{NAMES: names})
     finally:
         store_class_names(model, before)
-    if names is not None:
-        with zipfile.ZipFile(path, "a") as archive:
-            archive.writestr(MEMBER, json.dumps(names))
 
 
 def read_class_names(path):
     """The class names in a .keras file, or in the labels.json beside a model.keras; None if there are none."""
-    path = Path(path)
+    names = check_names(read_facts(path).get(NAMES))
+    labels = Path(path).with_name(LABELS)
+    if names is not None or Path(path).name != "model.keras":
+        return names
     try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                if MEMBER in archive.namelist():
-                    return check_names(json.loads(archive.read(MEMBER)))
-        labels = path.with_name(LABELS)
-        if path.name == "model.keras" and labels.is_file():
-            return check_names(json.loads(labels.read_text(encoding="utf-8")))
-    except (OSError, ValueError, zipfile.BadZipFile):
+        return check_names(json.loads(labels.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
         return None
-    return None
 
 
 def check_names(names):

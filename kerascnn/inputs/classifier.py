@@ -15,6 +15,7 @@ from ..support.text import unknown_name
 from ..zoo.registry import WeightsSource, card, weights_sources
 from .batch import Batch, as_batch
 from .class_names import IMAGENET, read_class_names, resolve_class_names, store_class_names
+from .model_files import read_facts, set_fact
 from .resize import INTERPOLATIONS, Preprocessing, size_pair
 
 RESIZE, CROP = 256, 224  # where no published weights say otherwise
@@ -306,8 +307,10 @@ def class_number(name, known_names, count, argument):
 
 
 def load_model(path):
-    """Load a model file with the class names in it, or beside it."""
+    """Load a model file with what the model knows: the class names in it, or beside it, and other facts."""
     model = keras.saving.load_model(path, compile=False)
+    for name, data in read_facts(path).items():
+        set_fact(model, name, data)
     names = read_class_names(path)
     if names is not None:
         store_class_names(model, names)

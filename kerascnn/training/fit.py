@@ -22,7 +22,8 @@ from ..data.augment import find_augmentation
 from ..data.batches import batches
 from ..data.dataset import Data
 from ..data.load import load
-from ..graph.ends import select_scores
+from ..data.training_images import store_training_images
+from ..graph.ends import select_scores, symbolic_outputs
 from ..inputs.batch import Batch, squeeze_labels
 from ..inputs.class_names import store_class_names
 from ..inputs.classifier import image_input_shape
@@ -100,6 +101,7 @@ def fit(
     run = RunFolder(out)
     state = run.open(plan.to_dict(model), resume)
     store_class_names(model, plan.train.class_names)
+    store_training_images(model, plan.train)
     learner = prepare_learner(model, plan.recipe, seed)
     if state is not None:
         assign_arrays(learner.variables, state.arrays)
@@ -341,7 +343,7 @@ def plan_training(model, data, recipe, seed):
                 f"`model` should have a fixed input size for images of various sizes. Received: {model.name}, whose "
                 "size is open"
             )
-    classes = select_scores(model.output, model).shape[-1]
+    classes = select_scores(symbolic_outputs(model), model).shape[-1]
     for images in (train, valid):
         if images is not None and (np.min(images.labels) < 0 or np.max(images.labels) >= classes):
             low, high = np.min(images.labels), np.max(images.labels)

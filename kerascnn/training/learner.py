@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from ..graph.copy import clone_with_changes
-from ..graph.ends import logits_before_softmax, select_scores
+from ..graph.ends import logits_before_softmax, select_scores, symbolic_outputs
 from ..support.text import unknown_name
 from .optimizers import optimizer_of
 from .runs import arrays_of, assign_arrays
@@ -61,7 +61,7 @@ def prepare_learner(model, recipe, seed):
 
 def logit_outputs(model):
     """The outputs before their softmax, for precision, and whether they are logits."""
-    outputs = model.output
+    outputs = symbolic_outputs(model)
     if not isinstance(outputs, dict):
         return logits_before_softmax(select_scores(outputs, model))
 

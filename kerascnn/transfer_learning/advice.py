@@ -83,7 +83,7 @@ class Advice(FigureResult):
 
     @property
     def finetuning_may_gain(self):
-        """Whether the evidence promises a gain from fine-tuning, however few the images are.
+        """Whether the evidence promises a gain from fine-tuning, even of few images.
 
         That is so where the last features are best and more images still help, or where earlier features are best and
         do not separate the classes.
@@ -92,7 +92,7 @@ class Advice(FigureResult):
 
     @property
     def remark(self):
-        """A sentence on fine-tuning with few images; empty if there are many, or no gain is expected."""
+        """A sentence on fine-tuning with few images; empty if no gain is expected."""
         if self.amount == MUCH or not self.finetuning_may_gain:
             return ""
         if self.similarity == SIMILAR:
@@ -121,11 +121,12 @@ class Advice(FigureResult):
         if np.isfinite(self.slope):
             effect = "would raise" if self.more_images_help else "would hardly raise"
             gain = f"{points(self.slope, self.slope_error)}; more images {effect} the accuracy of a linear classifier"
+        enough = ENOUGH_IMAGES[self.similarity]
         separation = "do not separate the classes" if self.is_underfit else "separate the classes"
         return {
             "best stage": f"{self.best_stage}, at {100 * self.depth:.0f} % of the network's depth",
             "lead in accuracy over the last stage": advantage,
-            "images per class": f"{self.images_per_class:,.0f}",
+            "images per class": f"{self.images_per_class:,.0f}; for {self.similarity} data, {enough} or more are many",
             "gain from the last doubling of images": gain,
             "training accuracy": f"{format_percent(self.train_accuracy)}; the features {separation}",
             "held-out accuracy": f"{format_percent(self.accuracy)} with {self.head}",

@@ -179,8 +179,8 @@ def draw_candidates(left, right, table):
     left.axvline(0, color="0.8", linewidth=1, zorder=0)
     label_rows(left, [candidate_label(row) for row in table.itertuples()])
     label_rows(right, [""] * len(table))
-    style_axis(left, "Log-likelihood minus that of the chosen", xlabel="nats, ± standard error", fontsize=12)
-    style_axis(right, "Accuracy on held-out images", xlabel="%, 95 % interval", fontsize=12)
+    style_axis(left, "Log-likelihood", xlabel="difference from the chosen, ± standard error", fontsize=12)
+    style_axis(right, "Accuracy (%)", xlabel="on held-out images, 95 % interval", fontsize=12)
     handles, labels = right.get_legend_handles_labels()
     left.figure.legend(handles, labels, loc="outside lower left", ncols=3, frameon=False, fontsize=9)
 
@@ -213,5 +213,5 @@ def draw_trial_grid(figure, axis, points):
     frozen = [f"frozen up to\n{freeze}" if freeze else "nothing\nfrozen" for freeze in depths]
     axis.set_yticks(range(len(depths)), frozen, fontsize=SMALL)
     axis.set(xlabel="learning rate")
-    axis.set_title("Fine-tuning trials: best accuracy on held-out images (%)", fontsize=12)
+    axis.set_title("Fine-tuning trials: best accuracy (%)", fontsize=12)
     figure.colorbar(drawn, ax=axis, shrink=0.7)

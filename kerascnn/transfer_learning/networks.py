@@ -41,7 +41,7 @@ from .taps import (
     stage_nodes,
     taps,
 )
-from .trials import Candidate, near_best
+from .trials import Candidate, mean_difference, most_likely
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -383,16 +383,20 @@ def fit_candidate_head(candidate, backbones):
 
 
 def average_candidates(backbones):
-    """The mean of the linear candidates within one standard error of the best as a candidate; None if there is one.
+    """The mean of the linear candidates near the best as a candidate; None if the best is alone.
 
-    An ensemble over stages, heads and crops without weights to fit: the mean of the calibrated logits, which is one
-    linear classifier (`average_heads`). ``backbones`` are `ProbedBackbone`s of one network with different crops.
+    Near is a log-likelihood within one standard error. An ensemble over stages, heads and crops without weights to fit:
+    the mean of the calibrated logits, which is one linear classifier (`average_heads`). ``backbones`` are
+    `ProbedBackbone`s of one network with different crops.
     """
     first = backbones[0]
-    best, near = near_best([candidate for backbone in backbones for candidate in backbone.candidates])
+    candidates = [candidate for backbone in backbones for candidate in backbone.candidates]
+    best = most_likely(candidates)
     members = [best]
-    for candidate in near:  # stages with the same features have the same classifier
-        if not any(np.allclose(candidate.logits, member.logits) for member in members):
+    for candidate in candidates:
+        gap, error = mean_difference(best, candidate, "log_likelihood")
+        is_same = any(np.allclose(candidate.logits, member.logits) for member in members)  # of the same features
+        if gap <= error and not is_same:
             members.append(candidate)
     if len(members) < 2:
         return None

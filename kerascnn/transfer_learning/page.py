@@ -17,22 +17,18 @@ LETTERS = 32  # of a name in the caption of an image
 CANDIDATE_HEADS = {  # column of the table on the page -> its heading
     "name": "candidate",
     "log_likelihood": "log-likelihood",
-    "difference": "difference from the chosen",
+    "difference": "from the chosen",
     "accuracy": "accuracy, %",
     "interval": "95 % interval",
-    "images": "held-out images",
-    "macs": "multiply-adds, millions",
+    "images": "images",
+    "macs": "million multiply-adds",
 }
 TRIAL_HEADS = {  # column of `Study.trials` -> its heading
     "freeze": "frozen up to",
     "learning_rate": "learning rate",
     "augment": "augmentation",
-    "fold": "held-out fold",
-    "accuracy": "held-out accuracy, %",
-    "loss": "held-out loss",
+    "accuracy": "accuracy, %",
     "epoch": "best epoch",
-    "batch_size": "batch size",
-    "cached": "frozen layers cached",
     "failed": "error",
 }
 CLASS_HEADS = {  # column of `Evaluation.per_class` -> its heading
@@ -119,7 +115,8 @@ def candidates_section(study):
     rule = (
         "The difference is on the images held out for both candidates, ± its standard error. The cheapest candidate "
         "whose log-likelihood and accuracy are within one standard error of the best is chosen; it is highlighted. "
-        "Linear classifiers are cheaper than fine-tuned networks, then fewer multiply-adds are."
+        "Linear classifiers are cheaper than fine-tuned networks, then fewer multiply-adds are. Fine-tuned networks "
+        "are evaluated on fewer images, to save time."
     )
     table = study.table
     leads = zip(table["log_likelihood_lead"], table["log_likelihood_error"], table["chosen"], strict=True)
@@ -141,12 +138,15 @@ def trials_section(study):
     if not study.trial_results:
         return None
     columns = [
-        *("stage", "freeze", "learning_rate", "augment", "epochs", "fold", "accuracy", "loss", "epoch", "batch_size"),
-        *("attempts", "cached", "seconds", "failed"),
+        *("stage", "freeze", "learning_rate", "augment", "epochs", "epoch", "fold", "accuracy", "loss"),
+        *("seconds", "failed"),
     ]
     rows = in_percent(study.trials[columns], ["accuracy"]).round({"seconds": 1})
     rows = rows.assign(stage=rows["stage"].map(stage_label), freeze=rows["freeze"].replace("", "nothing"))
-    note = "Each row is a network fine-tuned on all folds but the held-out one, in the order in which they ran."
+    note = (
+        "Each row is a network fine-tuned without the images of one fold, in the order in which they ran; accuracy and "
+        "loss (lower is better) are on that fold, after the best epoch."
+    )
     return Section("Fine-tuning trials", (paragraph(note), data_table(rows.rename(columns=TRIAL_HEADS))))
 
 

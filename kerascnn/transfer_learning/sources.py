@@ -13,6 +13,7 @@ import numpy as np
 from ..data.audit import find_overlap, printable_name
 from ..data.dataset import Data
 from ..data.load import load
+from ..data.training_images import warn_of_training_images
 from ..inputs.batch import Batch, DataError, as_batch
 from ..inputs.classifier import image_input_shape, open_model
 from ..inputs.decode import ImageError, map_in_threads
@@ -69,6 +70,15 @@ def exclude_test_copies(training, data):
     return training.take(keep)
 
 
+def warn_of_known_images(models, data):
+    """Warn of images on which a backbone was trained; all accuracies would be too high."""
+    parts = {"training images": data.train, "test images": data.test}
+    for model in models:
+        for what, images in parts.items():
+            if images is not None:
+                warn_of_training_images(model, images, what)
+
+
 def describe_data(data, note):
     """Send notes about the data and the findings of their audit."""
     found = data.audit.counts if data.audit is not None else {}
@@ -88,7 +98,8 @@ def concatenate_batches(first, second):
     together = first.is_decoded and second.is_decoded
     items = np.concatenate([first.items, second.items]) if together else (*first.items, *second.items)
     labels = np.concatenate([first.labels, second.labels])
-    return Batch(items, labels, first.class_names, (*first.names, *second.names))
+    hashes = (*first.hashes, *second.hashes) if first.hashes and second.hashes else ()
+    return Batch(items, labels, first.class_names, (*first.names, *second.names), hashes=hashes)
 
 
 def open_backbones(backbones, images, size=None):

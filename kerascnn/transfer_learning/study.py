@@ -16,6 +16,7 @@ import keras
 import numpy as np
 
 from ..data.dataset import Data
+from ..data.training_images import store_training_images
 from ..evaluation.compare import Comparison, compare
 from ..evaluation.evaluate import Evaluation, evaluate, from_probabilities
 from ..inputs.class_names import save_model, store_class_names
@@ -28,7 +29,7 @@ from .advice import Advice, advice_lines, advise, describe_dataset
 from .networks import average_candidates, fit_candidate_head, fit_head, probe_backbone
 from .probes import ProbeTable, probe_more_crops
 from .runner import TrialRunner, rank_finetuned, search_trials, workers
-from .sources import describe_data, make_ledger_folder, open_backbones, parse_budget, prepare_data
+from .sources import describe_data, make_ledger_folder, open_backbones, parse_budget, prepare_data, warn_of_known_images
 from .trials import (
     AUGMENTATIONS,
     STRATEGIES,
@@ -105,6 +106,7 @@ def transfer(
     dataset = prepare_data(data, test, groups, seed)
     models = open_backbones(backbones, dataset.size, size)
     describe_data(dataset, note)
+    warn_of_known_images(models, dataset)
     settings = {"seed": seed, "size": size, "cache": cache}
     with workers(preload=strategy != "linear") as execute, tempfile.TemporaryDirectory(prefix="kerascnn-") as folder:
         probed = []
@@ -147,6 +149,8 @@ def transfer(
         note(f"chosen network: {describe_candidate(winner)}")
         model = build_candidate(winner, runner, probed, clock)
         store_class_names(model, dataset.class_names)
+        backbone = next((each.model for each in probed if each.model.name == winner.backbone), best.model)
+        store_training_images(model, dataset.train, backbone)
 
     last_stage = best.table.stages[-1]
     baseline = next(candidate for candidate in best.candidates if candidate.stage == last_stage)

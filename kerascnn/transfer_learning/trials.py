@@ -280,7 +280,7 @@ def ignore_temperature_warning():
     """Ignore the warning that no finite temperature is optimal, which is expected if every image is classified
     correctly."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "no .*temperature")
+        warnings.filterwarnings("ignore", "the best temperature is outside")
         yield
 
 
@@ -305,15 +305,10 @@ def most_likely(candidates):
     return best
 
 
-def near_best(candidates):
-    """The candidates within one standard error of the best, and the best."""
-    best = most_likely(candidates)
-    return best, [each for each in candidates if each is best or is_within_error(best, each)]
-
-
 def choose_candidate(candidates):
     """The cheapest candidate within one standard error of the best; of equal cost the best, or the most accurate."""
-    best, near = near_best(candidates)
+    best = most_likely(candidates)
+    near = [each for each in candidates if each is best or is_within_error(best, each)]
     lowest = min(each.cost for each in near)
     cheapest = [each for each in near if each.cost == lowest]
     return best if best in cheapest else max(cheapest, key=lambda each: each.accuracy)

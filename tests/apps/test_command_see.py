@@ -125,6 +125,7 @@ def test_images_dir_and_frames(document, here, network, photos):
         (["maximize"], "one of `classes`, `layer` and `score`"),
         (["maximize", "--classes", "1", "--recipe", "lucit"], "lucid"),
         (["filter_images", "--images-dir", "x"], "--images-dir needs photos or one of maximize"),
+        (["side_by_side", "--other", "m", "--images-dir", "x"], "--images-dir needs photos or one of maximize"),
         (["saliency", "a", "--images-dir", "x", "--out", "x.png"], "--out and --images-dir cannot be combined"),
         (["saliency", "a", "--images-dir", "x", "--values", "x.npz"], "--values and --images-dir cannot be combined"),
         (["fool", "a", "--method", "fgms"], "fgsm"),
@@ -138,7 +139,8 @@ def test_images_dir_and_frames(document, here, network, photos):
 )
 def test_errors_of_synthesis_options(run, network, photos, asked, says):
     method, *rest = asked
-    outcome = run("see", method, network, *[photos / "a.png" if each == "a" else each for each in rest])
+    given = {"a": photos / "a.png", "m": network}
+    outcome = run("see", method, network, *[given.get(each, each) for each in rest])
     assert outcome.exit_code == 2
     assert says in outcome.stderr
 
@@ -576,6 +578,7 @@ def test_an_unreadable_photo_among_others_is_skipped(run, here, network, photos)
         (["evolve", "MODEL", "--encoding", "dirct"], "Did you mean direct", 2),
         (["maximize", "MODEL", "--classes", "1", "--recipe", "lucit"], "Did you mean lucid", 2),
         (["fool", "MODEL", "PHOTO", "--method", "pgd", "--norm", "l3"], "Did you mean l2", 2),
+        (["fool", "MODEL", "PHOTO", "--method", "pgd", "--epsilon", "0.5"], "try:   --float-pixels", 2),
         (["activation_maps", "MODEL", "PHOTO", "--layer", "x", "--sort", "mux"], "Did you mean max", 2),
         (["saliency", "MODEL", "PHOTO", "nowhere.jpg"], "image not found: nowhere.jpg", 4),
         (["saliency", "nowhere.keras", "PHOTO"], "nowhere.keras", 4),

@@ -3,12 +3,21 @@
 import io
 import json
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
 
+import kerascnn
 from kerascnn.data import load, training_images
-from kerascnn.data.training_images import find_overlap_with_training, read_training_images, record_training_images
+from kerascnn.data.training_images import (
+    find_overlap_with_training,
+    read_training_images,
+    record_training_images,
+    training_images_of,
+)
+from kerascnn.inputs.class_names import save_model
+from kerascnn.inputs.classifier import load_model
 
 
 def random_images(count, seed):
@@ -53,14 +62,14 @@ def test_records_add_up(small_record):
     first, second = random_images(300, 0), random_images(70, 1)
     together = record_training_images(loaded(np.concatenate([first, second])).hashes)
     added = record_training_images(loaded(first).hashes) + record_training_images(loaded(second).hashes)
-    assert (added.count, added.limit) == (together.count, together.limit)
+    assert added.limit == together.limit
     np.testing.assert_array_equal(added.hashes, together.hashes)
 
 
 def test_a_record_survives_json():
     record = record_training_images(loaded(random_images(20, 0)).hashes)
     read = read_training_images(json.loads(json.dumps(record.to_dict())))
-    assert (read.count, read.limit) == (record.count, record.limit)
+    assert read.limit == record.limit
     np.testing.assert_array_equal(read.hashes, record.hashes)
 
 
@@ -92,6 +101,23 @@ def test_images_that_nobody_has_hashed_are_decoded(monkeypatch):
     monkeypatch.setattr(training_images, "CHECKED", 5)
     assert find_overlap_with_training(record, as_batch(files)).checked == 5
     assert find_overlap_with_training(record, as_batch(images)).trained == 10
+
+
+def test_a_network_and_its_file_know_their_training_images(tmp_path):
+    data = loaded(random_images(40, 0))
+    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
+    kerascnn.fit(model, (data.items[:30], data.labels[:30]), epochs=1, verbose=0)
+    save_model(model, tmp_path / "model.keras")
+    reopened = load_model(tmp_path / "model.keras")
+    for network in (model, reopened):
+        overlap = find_overlap_with_training(training_images_of(network), data)
+        assert (overlap.checked, overlap.trained) == (40, 30)
+    assert training_images_of(keras.saving.load_model(tmp_path / "model.keras")) is None
+
+    kerascnn.fit(reopened, (data.items[25:35], data.labels[25:35]), epochs=1, verbose=0)  # it was trained on both
+    assert find_overlap_with_training(training_images_of(reopened), data).trained == 35
+    written = kerascnn.export(reopened, tmp_path / "export", verify=False).folder
+    assert find_overlap_with_training(training_images_of(load_model(written / "model.keras")), data).trained == 35
 
 
 def test_a_part_keeps_its_hashes():

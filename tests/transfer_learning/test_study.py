@@ -19,12 +19,12 @@ from PIL import Image
 from planted import PLANTED, contents, photo, write
 
 from kerascnn import predict, transfer
-from kerascnn.data import DataError
+from kerascnn.data import DataError, load, training_images
 from kerascnn.data.inspection import KINDS
 from kerascnn.inputs.classifier import classifier
 from kerascnn.support.store import Store
 from kerascnn.transfer_learning import page, runner, study
-from kerascnn.transfer_learning.sources import parse_budget, prepare_data
+from kerascnn.transfer_learning.sources import parse_budget, prepare_data, warn_of_known_images
 from kerascnn.transfer_learning.trials import (
     RESERVE,
     Candidate,
@@ -40,7 +40,7 @@ from kerascnn.transfer_learning.trials import (
     successive_halving,
 )
 
-pytestmark = pytest.mark.filterwarnings("ignore:no .*temperature")
+pytestmark = pytest.mark.filterwarnings("ignore:the best temperature is outside")
 
 
 def photos(count=60, classes=3, side=32):
@@ -617,3 +617,18 @@ def test_outcomes_of_finetuning(whole):
     assert re.match(
         rf"done: {trials} trials, log-likelihood [+-]0\.\d+ ± 0\.\d+ against the best", outcomes["finetune"]
     )
+
+
+def test_images_that_a_backbone_was_trained_on_are_warned_of(backbone, monkeypatch, rng):
+    images = rng.integers(0, 256, (60, 16, 16, 3), np.uint8)
+    data = prepare_data(load((images, np.arange(60) % 2), valid=0.1, test=0.2), 0.2, None, 0)
+    record = training_images.record_training_images([*data.train.hashes, *data.test.hashes[:3]])
+    monkeypatch.setattr(training_images, "training_images_of", lambda model: record)
+    with pytest.warns(UserWarning, match="was trained on") as caught:
+        warn_of_known_images([backbone], data)
+    messages = [str(warning.message).partition(":")[0] for warning in caught]
+    total = len(data.train)
+    assert messages == [
+        f"{backbone.name} was trained on {total} of the {total} training images",
+        f"{backbone.name} was trained on 3 of the {len(data.test)} test images",
+    ]

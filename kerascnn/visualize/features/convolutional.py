@@ -17,7 +17,7 @@ from keras import layers
 from ...anatomy import connections
 from ...graph import walk as kinds
 from ...graph.copy import copy_weights
-from ...graph.ends import activation_kind, probability_node, select_scores
+from ...graph.ends import activation_kind, probability_node, select_scores, symbolic_outputs
 from ...graph.run import call_node
 from ...graph.walk import build_graph
 from ...inputs.classifier import classifier
@@ -64,7 +64,7 @@ def to_fully_convolutional(model: Model, size: Size | None = None) -> Model:
         A model with a copy of the weights, without dropout and without softmax or sigmoid at the end.
     """
     network = classifier(model, size=size)
-    scores = select_scores(model.outputs if isinstance(model, keras.Sequential) else model.output, model)
+    scores = select_scores(symbolic_outputs(model), model)
     if len(scores.shape) != 2:
         raise ValueError(
             f"`model` should return scores (N, classes). Received: {model.name}, which returns {scores.shape}"
