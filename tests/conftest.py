@@ -54,6 +54,16 @@ def seeded():
 
 
 @pytest.fixture(scope="session", autouse=True)
+def split_folder(tmp_path_factory):
+    """Splits are remembered in a folder of this session, not in that of the user who runs the tests."""
+    module = import_module("kerascnn.data.load")
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("splits")
+        patch.setattr(module, "SPLITS", folder)  # a whole path, so that what is before it has no effect
+        yield folder
+
+
+@pytest.fixture(scope="session", autouse=True)
 def frozen():
     """Objects of imported modules, which no collection needs to visit."""
     gc.collect()

@@ -1,4 +1,4 @@
-"""`kerascnn cache`: list or remove downloaded weights and cached images and reports."""
+"""`kerascnn cache`: list or remove downloaded weights, cached images and reports, and remembered splits."""
 
 import sys
 from fnmatch import fnmatchcase
@@ -19,15 +19,18 @@ TITLES = ("file", "size", "state")
 @click.argument("pattern", default="*")
 @click.option("--yes", is_flag=True, help="Remove files without confirmation.")
 def cache_command(action, pattern, yes):
-    """List or remove downloaded weights and cached images and reports.
+    """List or remove downloaded weights, cached images and reports, and remembered splits.
 
-    PATTERN may use shell wildcards: "resnet*". Set KERASCNN_HOME to use another cache folder.
+    PATTERN may use shell wildcards: "resnet*". The splits of your datasets cannot be computed again after the data have
+    grown, so clear removes them only if PATTERN names them: "photos-*". Set KERASCNN_HOME to use another cache folder.
     """
-    from kerascnn.support.store import FEATURES, REPORTS, WEIGHTS, home, list_cached_files, list_cached_folders
+    from kerascnn.support.store import FEATURES, REPORTS, SPLITS, WEIGHTS, home, list_cached_files, list_cached_folders
 
     folder = str(home() / WEIGHTS)
     rows = [row for row in list_cached_files() if fnmatchcase(row.file, pattern)]
     rows += list_cached_folders(FEATURES, pattern) + list_cached_folders(REPORTS, pattern)
+    if action == "list" or pattern != "*":
+        rows += list_cached_folders(SPLITS, pattern)
     if not rows and pattern != "*":
         raise Misuse(f"no file in {folder} matches {pattern!r}", "kerascnn cache")
     if action == "clear":
@@ -47,8 +50,15 @@ def clear_cache(folder, rows, pattern, yes):
         ask_first(f"Remove {describe_files(rows)} from {folder}?")
     gone = store.clear_cached_files(pattern)
     gone += store.clear_cached_folders(store.FEATURES, pattern) + store.clear_cached_folders(store.REPORTS, pattern)
+    gone += store.clear_cached_folders(store.SPLITS, pattern) if pattern != "*" else []
     kept = [row for row in store.list_cached_files() if fnmatchcase(row.file, pattern)]
     warnings = [f"kept {row.file}: it is still being downloaded" for row in kept]
+    splits = store.list_cached_folders(store.SPLITS)
+    if splits and pattern == "*":
+        name = splits[0].file.rpartition("/")[2]
+        warnings.append(
+            f"kept {pluralize(len(splits), 'remembered split')}; to forget one: kerascnn cache clear {name}"
+        )
     result = {"folder": folder, "removed": [row._asdict() for row in gone], "total": total_size(gone)}
     print_result("cache", result, [f"removed {describe_files(gone)} from {folder}"], warnings)
 

@@ -86,7 +86,7 @@ def train_command(network, data, recipe, seed, valid, test, test_data, size, wei
     out = check_run_folder(out or os.path.join("runs", f"{row.name}-{Path(data).stem}"), RUN, "run", resume)
     load_keras()
     with collect_warnings() as warnings:
-        images = load_training_data(data, valid, test, test_data, seed)
+        images = load_training_data(data, valid, test, test_data, seed, out)
     for line in warnings:
         remark(line)
     model = build_classifier(row, images, recipe, seed, size, weights)
@@ -145,19 +145,22 @@ def check_training_request(name, data, recipe, weights):
     return row
 
 
-def load_training_data(source, valid, test, other, seed):
-    """Load the dataset, with ``other`` images as its test set if given."""
+def load_training_data(source, valid, test, other, seed, out):
+    """Load the dataset, split as the run in ``out`` if there is one, with ``other`` images as its test set if given."""
+    from kerascnn.training.runs import run_split_rule
+
+    rule = run_split_rule(out)
     valid = DEFAULT if valid is None else valid
     test = (0.0 if other else DEFAULT) if test is None else test
-    data = load_data_option("--data", source, valid=valid, test=test, seed=seed)
+    data = load_data_option("--data", source, valid=valid, test=test, seed=seed, rule=rule)
     return with_test_set(data, load_data_option("--test-data", other, valid=0.0, test=0.0)) if other else data
 
 
 def load_data_option(option, source, **options):
-    from kerascnn.data import load
+    from kerascnn.data.load import load_dataset
 
     with raise_as(BadFile, f"{option}: ", IMAGES, (OSError, ValueError)), waiting("loading the images ..."):
-        return load(source, **options)
+        return load_dataset(source, **options)
 
 
 def build_classifier(row, images, recipe, seed, size, weights):

@@ -3,6 +3,7 @@
 import os
 import textwrap
 import time
+from pathlib import Path
 
 import click
 
@@ -99,7 +100,7 @@ def transfer_command(data, out, models, weights, strategy, budget, seed, test, t
     out = check_run_folder(out or os.path.join("runs", f"transfer-{name}"), ("ledger",), "study", resume)
     load_keras()
     with collect_warnings() as first:
-        images = load_study_data(data, test, test_data, groups, seed)
+        images = load_study_data(data, test, test_data, groups, seed, out)
     for line in first:
         remark(line)
     with collect_warnings() as later:
@@ -128,23 +129,26 @@ def parse_budget(text):
         return None if text == "0" else parse_budget(text)
 
 
-def load_study_data(source, test, other, groups, seed):
-    """Load the dataset with its test set."""
+def load_study_data(source, test, other, groups, seed, out):
+    """Load the dataset with its test set, split as the study in ``out`` if there is one."""
     from kerascnn.data import load
-    from kerascnn.transfer_learning.sources import prepare_data
+    from kerascnn.transfer_learning.sources import prepare_data, study_split_rule
 
+    rule = study_split_rule(Path(out) / "ledger")
     with raise_as(BadFile, "cannot use the data: ", IMAGES, (OSError, ValueError)):
-        data = prepare_data(source, 0.0 if other else test, groups, seed)
+        data = prepare_data(source, 0.0 if other else test, groups, seed, rule)
         return with_test_set(data, load(other, valid=0.0, test=0.0)) if other else data
 
 
 def run_study(images, models, out, budget, strategy, seed, size, resume):
+    from kerascnn.data.load import WARNED
     from kerascnn.transfer_learning import transfer
 
     began = time.monotonic()
 
     def note(done, total, what):
-        remark(f"{time.monotonic() - began:6.0f} s  {what}")
+        if what.partition(":")[0] not in WARNED:  # a warning has told it
+            remark(f"{time.monotonic() - began:6.0f} s  {what}")
 
     options = {"budget": budget, "strategy": strategy, "seed": seed, "size": size, "resume": resume}
     try:
@@ -169,7 +173,7 @@ def study_result(study, data, out, saved):
 
 def study_lines(study, out, saved):
     from kerascnn.transfer_learning.advice import advice_lines
-    from kerascnn.transfer_learning.page import describe_outcomes, describe_time
+    from kerascnn.transfer_learning.page import describe_outcomes, describe_small_classes, describe_time
 
     chosen, files = study.chosen, {*saved, "ledger"}
     if study.evaluation is not None:
@@ -185,6 +189,8 @@ def study_lines(study, out, saved):
     else:
         yield bold(f"{percent(chosen.accuracy, 1)} held-out accuracy; not tested, because there is no test set")
     yield f"  chosen network: {chosen.name}"
+    for what, names in describe_small_classes(study.data).items():
+        yield f"  {what}: {names}"
     yield ""
     yield from wrapped_lines(advice_lines(study.advice, describe_outcomes(study)))
     yield ""

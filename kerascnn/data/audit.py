@@ -20,13 +20,13 @@ from ..support.files import write_json, write_text
 from ..support.text import pluralize
 from ..support.types import DataSource, FilePath, OnProgress, Verbose
 from . import inspection
-from .dataset import BUDGET
+from .dataset import BUDGET, FEWEST
 from .inspection import KINDS, SEVERITIES, inspect_entry
 from .listing import Entry, Finding, file_suffix
 from .sources import open_listing
 
 TOLERATED = 0.05  # largest fraction of bad images; above it, something is wrong with the whole dataset
-SMALL, UNEVEN = 5, 3.0  # images of a class; largest class over smallest
+UNEVEN = 3.0  # largest class over smallest
 CHAIN, PART = 20, 0.1  # largest group of near duplicates kept in one split; beyond both, only those with equal pixels
 
 
@@ -243,8 +243,12 @@ def find_class_problems(found, images):
     if len(images.class_names) == 1:
         rows.append(Finding(images.class_names[0], "single class"))
     for name, count in zip(images.class_names, counts.tolist(), strict=True):
-        if count < SMALL:
+        if count < FEWEST:
             rows.append(Finding(name, "small class", f"{count} image{'s' * (count > 1)}"))
+    tested = {entry.label for entry in found.entries if entry.part == "test"}
+    for name in images.class_names:
+        if tested and name not in tested:
+            rows.append(Finding(name, "untested class", "none of its images is in the test split"))
     if len(counts) > 1 and counts.max() > UNEVEN * counts.min():
         most, least = images.class_names[counts.argmax()], images.class_names[counts.argmin()]
         rows.append(Finding(most, "imbalance", f"{counts.max():,} images, but only {counts.min():,} of {least}"))
@@ -273,11 +277,13 @@ def find_duplicates(entries, seen):
             rows.append(Finding(entry.name, kind, f"duplicate of {first_entry.name}"))
             reported.add((kind, j))
 
-        if first_entry.label != entry.label:
+        if first_entry.label != entry.label and ("conflicting labels", j) not in reported:
+            reported.add(("conflicting labels", j))
             detail = f"labeled {entry.label!r}, but {first_entry.name} is labeled {first_entry.label!r}"
             rows.append(Finding(entry.name, "conflicting labels", detail))
 
-        if first_entry.part != entry.part and first_entry.part and entry.part:
+        if first_entry.part != entry.part and first_entry.part and entry.part and ("leakage", j) not in reported:
+            reported.add(("leakage", j))
             detail = f"in {entry.part}, but {first_entry.name} is in {first_entry.part}"
             rows.append(Finding(entry.name, "leakage", detail))
 

@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..inputs.batch import Batch
 from ..support.display import TextResult
 from ..support.text import format_shape
 
 BUDGET = 2**30  # bytes of decoded pixels that are kept in memory
+FEWEST = 5  # images of a class that has test and validation images in any case
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -43,6 +46,21 @@ class Data(TextResult):
         else:
             sizes = getattr(self.audit, "sizes", ())
         return next(iter(sizes)) if len(sizes) == 1 else None
+
+    @property
+    def untested_classes(self):
+        """The names of the classes without test images, if there is a test set."""
+        if self.test is None or not len(self.test):
+            return ()
+        tested = {*self.test.labels.tolist()}
+        return tuple(name for i, name in enumerate(self.class_names) if i not in tested)
+
+    @property
+    def small_classes(self):
+        """The names of the classes with fewer than 5 images, too few to train or evaluate."""
+        parts = [part for part in (self.train, self.valid, self.test) if part is not None]
+        counts = sum(np.bincount(part.labels, minlength=len(self.class_names)) for part in parts)
+        return tuple(name for name, count in zip(self.class_names, counts, strict=True) if count < FEWEST)
 
     def __str__(self):
         parts = {"train": self.train, "valid": self.valid, "test": self.test or ()}

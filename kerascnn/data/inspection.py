@@ -44,6 +44,7 @@ KINDS = {
     "empty class": FindingKind("warning", "a class without readable images"),
     "similar classes": FindingKind("warning", "class names that differ only in case, spaces or punctuation"),
     "small class": FindingKind("warning", "fewer than 5 images: too few to train or evaluate"),
+    "untested class": FindingKind("warning", "no test images, so that test results do not cover it"),
     "imbalance": FindingKind(
         "warning", "the largest class has over 3 times as many images as the smallest: consider class weights"
     ),

@@ -34,7 +34,7 @@ COMPANION_SUFFIXES = (
 )  # what may stand beside a file, the longer names first
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+=-]{0,199}")  # leaves no way out of the folder, on any system
 
-WEIGHTS, FEATURES, REPORTS = "weights", "features", "reports"  # the folders in `home`
+WEIGHTS, FEATURES, REPORTS, SPLITS = "weights", "features", "reports", "splits"  # the folders in `home`
 
 CachedFile = namedtuple("CachedFile", "file size complete")  # size in bytes
 

@@ -87,6 +87,12 @@ def close_matches(name, known, limit=3):
     return get_close_matches(str(name), list(known), n=limit, cutoff=0.5)
 
 
+def list_names(names, most=10):
+    """Names of classes or files as text, at most so many of them."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(map(str, names[:most])) + more
+
+
 def check_names(kind, names, known):
     """The names as a tuple, also if it is a single one; raises if one is not ``known``."""
     names = (names,) if isinstance(names, str) else tuple(names)

@@ -21,7 +21,8 @@ from keras import ops
 from ..data.augment import find_augmentation
 from ..data.batches import batches
 from ..data.dataset import Data
-from ..data.load import load
+from ..data.load import load_dataset
+from ..data.splits import SPLIT_RULE
 from ..data.training_images import store_training_images
 from ..graph.ends import select_scores, symbolic_outputs
 from ..inputs.batch import Batch, squeeze_labels
@@ -34,7 +35,7 @@ from .history import History, history_of, schedule_error
 from .learner import prepare_learner
 from .recipes import DEFAULT, PUBLISHED, Recipe, recipe_of
 from .recipes import recipe as recipe_called
-from .runs import RunFolder, all_finite, arrays_of, assign_arrays
+from .runs import RunFolder, all_finite, arrays_of, assign_arrays, run_split_rule
 
 NOTE_SECONDS = 60.0  # a longer epoch prints lines in between
 
@@ -96,7 +97,7 @@ def fit(
         The ``History`` of the run.
     """
     overrides = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "augment": augment}
-    plan = plan_training(model, data, select_recipe(recipe, model, overrides), seed)
+    plan = plan_training(model, data, select_recipe(recipe, model, overrides), seed, run_split_rule(out))
 
     run = RunFolder(out)
     state = run.open(plan.to_dict(model), resume)
@@ -324,13 +325,13 @@ def adapt_augmentation(recipe, size):
     )
 
 
-def plan_training(model, data, recipe, seed):
+def plan_training(model, data, recipe, seed, rule=SPLIT_RULE):
     """The `TrainingPlan` of checked arguments."""
     if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
         raise ValueError(f"`seed` should be a non-negative integer. Received: {seed!r}")
     find_augmentation(recipe.augment)  # checked before a folder is created
     *size, channels = image_input_shape(model)
-    data = load(data, seed=seed) if isinstance(data, str | os.PathLike) else data
+    data = load_dataset(data, seed=seed, rule=rule) if isinstance(data, str | os.PathLike) else data
     name, train, valid = split_training_data(data)
     if not model.trainable_variables:
         raise ValueError(

@@ -13,6 +13,7 @@ from zipfile import BadZipFile
 import keras
 import numpy as np
 
+from ..data.splits import SPLIT_RULE
 from ..support.files import escape_surrogates, write_atomically, write_json, write_text
 from ..support.store import package_versions
 from .history import best_row, history_of
@@ -23,6 +24,14 @@ REDRAW_SECONDS = 60  # between two drawings of the curves during training
 
 def read_card(path):
     return json.loads(Path(path).read_text(encoding="utf-8"))
+
+
+def run_split_rule(out):
+    """The version of the rule for the split of the run in a folder; the current one if there is no run."""
+    folder = None if out is None else Path(out)
+    if folder is None or not (folder / STATE).exists() or not (folder / CARD).exists():
+        return SPLIT_RULE
+    return read_card(folder / CARD).get("split_rule", 1)
 
 
 def arrays_of(variables):
@@ -73,7 +82,7 @@ class RunFolder:
         self.folder.mkdir(parents=True, exist_ok=True)
         for draft in self.folder.glob(".draft-*"):
             draft.unlink()
-        write_json(self.folder / CARD, facts | {"versions": package_versions()})
+        write_json(self.folder / CARD, facts | {"split_rule": SPLIT_RULE, "versions": package_versions()})
         return None
 
     def load(self):

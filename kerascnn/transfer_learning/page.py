@@ -6,7 +6,7 @@ import pandas as pd
 from ..evaluation.statistics import LEVEL
 from ..reporting.page import Section, data_table, definition_list, details, figure, page, paragraph, photo_grid
 from ..support.files import write_text
-from ..support.text import file_name, format_percent, pluralize, shorten_end, shorten_middle
+from ..support.text import file_name, format_percent, list_names, pluralize, shorten_end, shorten_middle
 from .advice import STRATEGY_TEXTS, describe_dataset
 from .study import describe_candidate, describe_split
 from .taps import stage_label
@@ -225,7 +225,7 @@ def format_lead(lead, error, is_chosen):
 
 def describe_result(study):
     """The result in words: {what: its value}."""
-    facts = {"chosen network": describe_candidate(study.chosen)}
+    facts = {"chosen network": describe_candidate(study.chosen)} | describe_small_classes(study.data)
     if study.chosen.members:
         backbone = f"{study.chosen.backbone}, "
         facts["classifiers averaged"] = "; ".join(member.name.removeprefix(backbone) for member in study.chosen.members)
@@ -246,6 +246,16 @@ def describe_result(study):
         "difference from the baseline": f"{value} percentage points (95 % interval {low} to {high}); {test}",
         "calibration error on the test set": f"{error}; chance alone gives up to {chance}{too_few}",
     }
+
+
+def describe_small_classes(data):
+    """The classes of which there are too few images, in words: {what: their names}."""
+    facts = {}
+    if data.small_classes:
+        facts["classes with fewer than 5 images"] = list_names(data.small_classes)
+    if data.untested_classes:
+        facts["classes without test images"] = list_names(data.untested_classes)
+    return facts
 
 
 def describe_outcomes(study):

@@ -1,5 +1,6 @@
 """The inputs of a study: data with a test set, backbones, a folder for the ledger."""
 
+import json
 import os
 import re
 import warnings
@@ -12,29 +13,35 @@ import numpy as np
 
 from ..data.audit import find_overlap, printable_name
 from ..data.dataset import Data
-from ..data.load import load
+from ..data.load import WARNED, load_dataset
+from ..data.splits import SPLIT_RULE
 from ..data.training_images import warn_of_training_images
 from ..inputs.batch import Batch, DataError, as_batch
 from ..inputs.classifier import image_input_shape, open_model
 from ..inputs.decode import ImageError, map_in_threads
+from ..support.files import write_json
+from ..support.store import Store
 from ..support.text import unknown_name
 from ..zoo.registry import list_models, weights_sources
 from .store import hash_image
 
 MIN_IMAGES = 2  # training images that each class must have
+SPLIT_FILE = "split.json"  # in a ledger: the version of the rule by which its data are split
 MAX_PATHS = 30  # paths listed for each kind of finding
 
 
-def prepare_data(data, test, groups, seed):
+def prepare_data(data, test, groups, seed, rule=SPLIT_RULE):
     """`Data` with training images, validation images included, and a test set; warns of problems."""
     if not isinstance(data, Data):
-        found = load(data, valid=0.0, test=test, groups=groups, seed=seed)
+        found = load_dataset(data, valid=0.0, test=test, groups=groups, seed=seed, rule=rule)
         if test and min(class_counts(found.train)) < MIN_IMAGES:
             warnings.warn(
                 (f"{found.name}: too few images in a class to set aside a test set; all images are used for training"),
                 stacklevel=3,
             )
-            found = load(data, valid=0.0, test=0.0, groups=groups, seed=seed)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the same warnings again
+                found = load_dataset(data, valid=0.0, test=0.0, groups=groups, seed=seed)
         data = found
     has_valid = data.valid is not None and len(data.valid)
     training = concatenate_batches(data.train, data.valid) if has_valid else data.train
@@ -82,7 +89,8 @@ def warn_of_known_images(models, data):
 def describe_data(data, note):
     """Send notes about the data and the findings of their audit."""
     found = data.audit.counts if data.audit is not None else {}
-    note(str(data) + "".join(f"; {count:,} {kind}" for kind, count in found.items()))
+    counts = [f"; {count:,} {kind}" for kind, count in found.items() if kind not in WARNED]
+    note(str(data) + "".join(counts))
     for kind, count in found.items():
         paths = [finding.path for finding in data.audit.findings if finding.kind == kind]
         more = f" and {count - MAX_PATHS:,} more" if count > MAX_PATHS else ""
@@ -142,7 +150,17 @@ def make_ledger_folder(out, resume, name):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ".draft-probe").write_bytes(b"")  # fail now rather than after an hour of work
     (folder / ".draft-probe").unlink()
+    write_json(folder / SPLIT_FILE, {"rule": study_split_rule(folder)})
     return folder
+
+
+def study_split_rule(folder):
+    """The version of the rule for the split of the study with its ledger in a folder; without one the current one."""
+    if folder is None:
+        return SPLIT_RULE
+    if (folder / SPLIT_FILE).exists():
+        return json.loads((folder / SPLIT_FILE).read_text())["rule"]
+    return 1 if Store(folder).list_keys() else SPLIT_RULE
 
 
 class HashedImages(NamedTuple):

@@ -29,7 +29,15 @@ from .advice import Advice, advice_lines, advise, describe_dataset
 from .networks import average_candidates, fit_candidate_head, fit_head, probe_backbone
 from .probes import ProbeTable, probe_more_crops
 from .runner import TrialRunner, rank_finetuned, search_trials, workers
-from .sources import describe_data, make_ledger_folder, open_backbones, parse_budget, prepare_data, warn_of_known_images
+from .sources import (
+    describe_data,
+    make_ledger_folder,
+    open_backbones,
+    parse_budget,
+    prepare_data,
+    study_split_rule,
+    warn_of_known_images,
+)
 from .trials import (
     AUGMENTATIONS,
     STRATEGIES,
@@ -94,7 +102,8 @@ def transfer(
     """
     check_names("strategy", [strategy], STRATEGIES)
     began = time.perf_counter()
-    clock, ledger = TimeBudget(parse_budget(budget)), Store(make_ledger_folder(out, resume, "ledger"))
+    clock, folder = TimeBudget(parse_budget(budget)), make_ledger_folder(out, resume, "ledger")
+    ledger = Store(folder)
 
     log = []
 
@@ -103,7 +112,7 @@ def transfer(
         if on_progress is not None:
             on_progress(clock.spent, clock.budget, what)
 
-    dataset = prepare_data(data, test, groups, seed)
+    dataset = prepare_data(data, test, groups, seed, study_split_rule(folder))
     models = open_backbones(backbones, dataset.size, size)
     describe_data(dataset, note)
     warn_of_known_images(models, dataset)
@@ -347,6 +356,12 @@ class Study(FigureResult):
             "chosen": self.chosen.row,
             "advice": [self.advice.similarity, self.advice.amount],
         }
+        for key, names in (
+            ("small_classes", self.data.small_classes),
+            ("untested_classes", self.data.untested_classes),
+        ):
+            if names:
+                card[key] = [str(name) for name in names]
         if self.evaluation is not None:
             gap = self.comparison.difference
             card["test"] = summarize_evaluation(self.evaluation)

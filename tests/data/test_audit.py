@@ -76,7 +76,7 @@ def gone(kind):
 
 
 def test_load_excludes_bad_images(folder):
-    left_out, told = "excluded 16 of 3.. images: 4 unreadable format", "1 images with conflicting labels"
+    left_out, told = "excluded 16 of 3.. images: 4 unreadable format", "1 image with conflicting labels: dog/both.png"
     with pytest.warns(UserWarning, match=left_out), pytest.warns(UserWarning, match=told):
         data = load(folder, size=(24, 24))
     parts = [data.train, data.valid, data.test]
@@ -268,3 +268,27 @@ def test_no_warnings_of_pillow(folder):
 
 def test_planted_cmyk_file_is_cmyk():
     assert Image.open(io.BytesIO({path: data for path, _, data in PLANTED}["dog/inks.tif"])).mode == "CMYK"
+
+
+def test_a_class_that_the_given_test_split_lacks_is_named():
+    x = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
+    y = np.arange(40) % 4
+    found = audit(((x[:28], y[:28]), (x[28:], np.arange(12) % 3)))
+    rows = found.table[found.table.kind == "untested class"]
+    assert rows.path.tolist() == ["3"]
+    assert "3" in str(found).partition("untested class")[2]
+    with pytest.warns(UserWarning, match="arrays: no test images of 3: test results do not cover them"):
+        assert load(((x[:28], y[:28]), (x[28:], np.arange(12) % 3))).untested_classes == ("3",)
+
+
+def test_conflicting_labels_are_told_once_with_the_names_of_the_images():
+    """An image in three classes, and its near duplicates: one finding for each image but the first, one warning."""
+    x = np.random.default_rng(0).integers(0, 256, (30, 32, 32, 3), dtype=np.uint8)
+    x[:3] = np.kron(x[0, :8, :8], np.ones((4, 4, 1), np.uint8))
+    x[1, 0, 0, 0] ^= 1
+    x[2, 0, 0, 0] ^= 2
+    with pytest.warns(UserWarning, match="conflicting") as caught:
+        data = load((x, np.arange(30) % 3), groups=None)
+    texts = [str(warning.message) for warning in caught if "conflicting" in str(warning.message)]
+    assert texts == ["arrays: 2 images with conflicting labels: images/00001, images/00002"]
+    assert data.audit.counts["conflicting labels"] == 2

@@ -14,9 +14,11 @@ from keras import layers
 
 import kerascnn
 from kerascnn import build_model
+from kerascnn.evaluation.evaluate import from_probabilities
 from kerascnn.reporting import Section, context, paragraph
 from kerascnn.reporting.context import Skipped
 from kerascnn.reporting.sections import SECTIONS
+from kerascnn.reporting.sections.errors import untested_classes
 from kerascnn.visualize import lens
 
 making = import_module("kerascnn.reporting.report")  # of that name the package has a function too
@@ -352,6 +354,22 @@ def test_transfer_section_is_read_from_the_study_folder(model, study):
         "folder of a finished study"
         in kerascnn.report(model, transfer=study, only=["transfer"]).sections_in("skipped")["transfer"]
     )
+
+
+def test_classes_of_a_study_without_test_images_are_named(model, study):
+    card = json.loads((study / "study.json").read_text())
+    (study / "study.json").write_text(
+        json.dumps(card | {"small_classes": ["rare"], "untested_classes": ["rare", "odd"]})
+    )
+    text = " ".join(re.sub("<[^>]*>", " ", kerascnn.report(model, transfer=study, only=["transfer"]).to_html()).split())
+    assert "fewer than 5 images rare no test images rare, odd" in text
+
+
+def test_classes_without_images_are_named_unless_they_are_most():
+    probs, labels = np.full((4, 3), 1 / 3), [0, 1, 1, 0]
+    assert [*untested_classes(from_probabilities(probs, labels, ["cat", "dog", "fish"]))] == ["fish"]
+    assert [*untested_classes(from_probabilities(probs, [0, 1, 2, 2], ["cat", "dog", "fish"]))] == []
+    assert [*untested_classes(from_probabilities(np.full((4, 10), 0.1), labels))] == []
 
 
 def test_model_by_name_or_file(model, tmp_path):

@@ -632,3 +632,22 @@ def test_images_that_a_backbone_was_trained_on_are_warned_of(backbone, monkeypat
         f"{backbone.name} was trained on {total} of the {total} training images",
         f"{backbone.name} was trained on 3 of the {len(data.test)} test images",
     ]
+
+
+def test_classes_with_too_few_images_are_named(rng):
+    x, y = rng.integers(0, 256, (33, 8, 8, 3), dtype=np.uint8), np.array([0] * 15 + [1] * 16 + [2] * 2)
+    with pytest.warns(UserWarning, match="fewer than 5 images of 2"):
+        data = prepare_data((x, y), 0.2, None, 0)
+    expected = {"classes with fewer than 5 images": "2", "classes without test images": "2"}
+    assert page.describe_small_classes(data) == expected
+
+
+def test_what_is_wrong_with_the_data_is_told_once(rng):
+    """They are loaded again without a test set, as a class has one image; its copy in another class is told once."""
+    x, y = rng.integers(0, 256, (20, 8, 8, 3), dtype=np.uint8), np.array([0] * 19 + [1])
+    x[18] = x[19]
+    with pytest.warns(UserWarning, match="conflicting") as caught, pytest.raises(DataError, match="class 1 with 1"):
+        prepare_data((x, y), 0.2, None, 0)
+    texts = [str(warning.message) for warning in caught]
+    assert len([text for text in texts if "conflicting labels: images/00019" in text]) == 1, texts
+    assert any("all images are used for training" in text for text in texts)

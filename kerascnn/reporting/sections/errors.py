@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ...support.text import file_name, format_probability, shorten_end, shorten_middle
+from ...support.text import file_name, format_probability, list_names, shorten_end, shorten_middle
 from .. import figures
 from ..context import Skipped
 from ..figures import code_details
@@ -53,6 +53,9 @@ def overall_measures(subject, evaluation):
     from ...evaluation.summary import TITLES, format_loss
 
     measures = {"images": f"{len(evaluation):,} images of {len(evaluation.per_class):,} classes"}
+    untested = untested_classes(evaluation)
+    if untested:
+        measures["classes without images"] = list_names(untested)
     if evaluation.failed:
         measures["unreadable"] = f"{len(evaluation.failed)} images, for example {next(iter(evaluation.failed))}"
     for name, interval in evaluation.intervals.items():
@@ -61,6 +64,13 @@ def overall_measures(subject, evaluation):
     measures["calibration"] = evaluation.calibration.text()
     note = "95 % intervals in brackets: Wilson's method for fractions of images, bootstrap otherwise."
     return [definition_list(measures), paragraph(note, soft=True)]
+
+
+def untested_classes(evaluation):
+    """The names of classes without images; () if most have none, as of a network for many more classes."""
+    there = {*evaluation.per_class["number"].tolist()}
+    missing = [number for number in range(evaluation.probs.shape[1]) if number not in there]
+    return evaluation.label_names(missing) if len(missing) <= len(there) else ()
 
 
 def python_code(subject, *lines):

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ...plots.primitives import error_bars
 from ...plots.style import BLUE, PALE, RED, new_figure, style_axis
-from ...support.text import format_percent
+from ...support.text import format_percent, list_names
 from ..context import Skipped
 from ..figures import TITLE
 from ..page import Section, data_table, definition_list, details, figure, heading, paragraph
@@ -107,6 +107,9 @@ def candidates_frame(rows):
 def study_result(card):
     """The result of the study in words."""
     result = {"data": f"{card['data']}, {card['classes']:,} classes, {card['training_images']:,} training images"}
+    for key, what in (("small_classes", "fewer than 5 images"), ("untested_classes", "no test images")):
+        if card.get(key):
+            result[what] = list_names(card[key])
     result["chosen"] = card["chosen"]["name"]
     result["held-out accuracy"] = accuracy_interval(card["chosen"])
     if "test" in card:

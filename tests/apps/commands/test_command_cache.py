@@ -126,3 +126,18 @@ def test_features_of_images_are_listed_and_removed(document, run, folder):
     removed = document("cache", "clear", "resnet*", "--yes")["result"]["removed"]
     assert [each["file"] for each in removed] == ["resnet18.pth", "../features/resnet20"]
     assert names(folder.parent / "features") == ["vgg16"]
+
+
+def test_remembered_splits_are_listed_and_removed_only_by_name(run, document, folder):
+    for name in ("photos-1", "birds-2"):
+        (folder.parent / "splits" / name).mkdir(parents=True)
+        (folder.parent / "splits" / name / "seed0-test0.1.csv").write_bytes(bytes(30))
+    rows = document("cache")["result"]["files"]
+    assert {row["file"] for row in rows if "splits" in row["file"]} == {"../splits/photos-1", "../splits/birds-2"}
+    outcome = run("cache", "clear", "--yes")
+    assert "kept 2 remembered splits; to forget one: kerascnn cache clear birds-2" in outcome.stderr
+    assert "removed 3 files" in outcome.stdout
+    assert names(folder.parent / "splits") == ["birds-2", "photos-1"]
+    removed = document("cache", "clear", "photos-*", "--yes")["result"]["removed"]
+    assert [row["file"] for row in removed] == ["../splits/photos-1"]
+    assert names(folder.parent / "splits") == ["birds-2"]
