@@ -86,7 +86,7 @@ NUMBERS = Values("numbers", float, words=False)  # mean, 127.5, 255,0,0
 CLASSES = Values("classes", int, words=True)  # 3, frog, frog,3
 METHOD_OPTIONS = (
     click.Option(
-        ["--class", "--classes", "classes"],
+        ["--classes", "--class", "classes"],
         metavar="K,..",
         type=CLASSES,
         help="Classes by number or name. [the predicted class of each image]",

@@ -288,7 +288,7 @@ STEMS = (
     "|real|recogn|regular|serial|special|stabil|standard|summar|symbol|synchron|synthes|token|util|vector|visual"
 )
 BRITISH = re.compile(
-    r"colour|grey|centre|centring|labell|modell|behaviour|neighbour|favour|honour|flavour|labour|rumour|vapour|rigour"
+    r"colour|grey(?!hound)|centre|centring|labell|modell|behaviour|neighbour|favour|honour|flavour|labour|rumour|vapour|rigour"
     r"|licence|catalogue|analogue|travell|cancell(?:ed|ing)|signall|totall(?:ed|ing)|channell|levell|fuell|judgement"
     r"|acknowledgement|programme(?![rd])|defence|offence|pretence|practis|sceptic|artefact|whilst|amongst|towards|mould"
     r"|plough|learnt|spelt|dreamt|burnt|fulfil(?!l)|(?<![a-z])(?:kilo|centi|milli)?metres?(?![a-z])|aluminium"

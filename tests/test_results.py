@@ -34,6 +34,9 @@ NO_RESULTS = {  # class: what it is
     "Recipe": "settings, which users write and pass on",
     "SynthesisRecipe": "settings, which users write and pass on",
     "Section": "a part of a page, which users write as a tuple",
+    "Guess": "a tuple, which users unpack",
+    "Interval": "a tuple, which users unpack",
+    "TTest": "a tuple, which users unpack",
 }
 POSITIONAL = {  # class: why its arguments need no keywords
     "Batch": "users build one of their own images and labels, in this order"
@@ -227,7 +230,7 @@ def study():
         chosen=chosen,
         baseline=chosen,
         model=model(),
-        metadata={},
+        metadata={"strategy": "linear", "budget": 60.0, "spent": 12.0, "ended": "linear classifiers only"},
     )
 
 
@@ -299,21 +302,19 @@ MADE = {  # class: a small result
     "Equivariance": lambda: anatomy.equivariance(kernel_model(), images()[0][0], (1, 0)),
     "Evaluation": checked_evaluation,
     "Example": lambda: anatomy.EXAMPLE,
-    "Evolved": lambda: visualize.evolve(model(), [0], population=4, generations=2),
+    "Evolution": lambda: visualize.evolve(model(), [0], population=4, generations=2),
     "Exported": exported,
     "FilterImages": lambda: visualize.filter_images(model()),
     "Filters": lambda: diagnose.filters(model(), draws=2),
     "FinetuneResult": finetune_result,
     "Fooled": lambda: visualize.fgsm(model(), images()[0][:2]),
     "GradientCheck": lambda: diagnose.gradient_check(model(), images()[0][:2], images()[1][:2], samples=1),
-    "Guess": lambda: kerascnn.predict(model(), photo()).top()[0][0],
     "Head": lambda: transfer.fit_head(features(), probes()),
     "HeatMap": lambda: visualize.heat_map(known(), [batch().items[0]]),
     "History": history,
     "HogTwin": lambda: visualize.hog_twin(images()[0][0], size=(32, 32), steps=2),
     "HumanAgainstNetwork": answers,
     "Initialization": lambda: diagnose.initialization((20, 20)),
-    "Interval": lambda: evaluation.wilson(3, 4),
     "Invariance": lambda: anatomy.invariance(kernel_model(), images()[0][0]),
     "Inversion": lambda: visualize.invert(model(), images()[0][:1], ["conv1"], steps=2),
     "KernelStack": anatomy.kernel_stack,
@@ -332,7 +333,6 @@ MADE = {  # class: a small result
     "Study": study,
     "Subject": lambda: Subject(model=model(), name="small", lens=None),
     "Synthesis": lambda: visualize.maximize(model(), "conv1", 0, steps=2),
-    "TTest": lambda: evaluation.nadeau_bengio_test([0.5, 0.6], [0.4, 0.6], train=9, test=1),
     "Taps": features,
     "Temperature": lambda: evaluation.temperature(np.random.default_rng(0).normal(size=(24, 3)), images()[1]),
     "TenNumbers": visualize.ten_numbers,

@@ -97,6 +97,7 @@ def train_step(tour):
 def transfer_step(tour):
     """Run a transfer study of the shipped network on the same digits."""
     import kerascnn
+    from kerascnn.transfer_learning.advice import STRATEGY_TEXTS, describe_dataset
 
     began = time.monotonic()
 
@@ -111,10 +112,7 @@ def transfer_step(tour):
     stages = select_stages(study.best_probes)
     for row in stages:
         remark(f"    {row['stage']:<16} held-out accuracy {percent(row['accuracy'], 1):>7}, {row['depth']}")
-    remark(
-        f"    the data are {study.advice.similarity} and {study.advice.amount}; tried first: "
-        f"{study.advice.strategies[0]}"
-    )
+    remark(f"    {describe_dataset(study.advice)} Most promising: {STRATEGY_TEXTS[study.advice.strategies[0]]}")
     test, usual, gap = summarize_test(study.evaluation), study.baseline_evaluation.accuracy, study.comparison.difference
     line = (
         f"chosen: {study.chosen.name}; test accuracy {percent(test['accuracy'], 1)}, baseline "

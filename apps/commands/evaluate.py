@@ -70,8 +70,13 @@ def evaluate_command(model, data, part, class_names, against, human, without, sa
 
 def check_data_exists(data, human):
     """Refuse missing files before Keras is loaded; a plain name may be a dataset."""
-    if not os.path.exists(data) and (os.sep in data or os.path.splitext(data)[1]):
-        raise BadFile(f"file or folder not found: {data}")
+    if not os.path.exists(data):
+        if os.sep in data or os.path.splitext(data)[1]:
+            raise BadFile(f"file or folder not found: {data}")
+        from kerascnn.data.sources import NAMES, find_local_dataset, missing_source_message
+
+        if data not in NAMES and find_local_dataset(data) is None:
+            raise BadFile(missing_source_message(data))
     if human and not os.path.isfile(human):
         raise BadFile(f"file not found: {human}")
 

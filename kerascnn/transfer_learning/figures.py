@@ -120,8 +120,9 @@ def draw_dataset_dot(axis, found):
     lead = max(found.z_score, 0.0)
     x = 0.62 + 0.33 * lead if lead <= 1 else min(1.62 + 0.05 * (lead - 1), 1.92)
     x = x if found.similarity == DIFFERENT or lead <= 1 else 0.95
-    label = f"     {found.images_per_class:,.0f} a class"
-    axis.text(x, found.images_per_class, label, fontsize=9, color=RED, va="center", ha="left")
+    offset, side = (-12, "right") if x > 1.75 else (12, "left")
+    label = {"textcoords": "offset points", "fontsize": 9, "color": RED, "va": "center", "ha": side}
+    axis.annotate(f"{found.images_per_class:,.0f} a class", (x, found.images_per_class), (offset, 0), **label)
     axis.plot(x, found.images_per_class, "o", color=RED, markersize=14, markeredgecolor="white", zorder=5)
 
 

@@ -86,7 +86,7 @@ class Head(TextResult):
         return softmax(scores, axis=1)
 
     def model(self, backbone):
-        """The `head_model` of the backbone that the features came from, which knows its class names."""
+        """The `head_model` of the backbone that the features came from."""
         model = head_model(
             backbone, self.stages, self.weights, self.bias, temperature=self.temperature, size=self.size, grid=self.grid
         )

@@ -381,7 +381,8 @@ def probe_more_crops(probed, images, ledger, clock, note, *, seed, size=None, ca
         note(f"more crops of each image: skipped, because {reason}")
         return ()
     for crops in EXTRA_CROPS:
-        rows, name = (1 + len(crops)) * len(probed.taps), f"crops {' and '.join(crops)} of each image"
+        mirrored = ", including mirrored" if any(crop.startswith("flip") for crop in crops) else ""
+        rows, name = (1 + len(crops)) * len(probed.taps), f"{1 + len(crops)} crops of each image{mirrored}"
         seconds = len(crops) * probed.seconds["features"] + (1 + len(crops)) * ridge_seconds(probed.table, best.stage)
         if min(rows, width) > MAX_RIDGE_SIZE:
             note(f"{name}: skipped, because {width:,} features of {rows:,} crops take ridge regression too long")

@@ -349,12 +349,15 @@ class Study(FigureResult):
     @property
     def card(self):
         """The results of the study as JSON-compatible data."""
+        from .page import describe_outcomes
+
         card = {
             "data": self.data.name,
             "classes": len(self.data.class_names),
             "training_images": len(self.data.train),
             "chosen": self.chosen.row,
             "advice": [self.advice.similarity, self.advice.amount],
+            "strategies": describe_outcomes(self),
         }
         for key, names in (
             ("small_classes", self.data.small_classes),

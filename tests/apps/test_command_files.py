@@ -88,6 +88,7 @@ MISSING = {  # what is missing: a command line
         "export resnet20 out --class-names none.txt",
         "report resnet20 -o out.html --class-names none.txt",
     ],
+    "nophotos": ["transfer nophotos", "evaluate resnet20 nophotos", "report resnet20 -o out.html --data nophotos"],
     "none.zip": ["transfer none.zip", "transfer photos --test-data none.zip", "evaluate resnet20 none.zip"],
 }
 RUN_ALL = """

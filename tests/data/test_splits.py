@@ -10,7 +10,7 @@ from PIL import Image
 from planted import contents, photo, write
 
 from kerascnn.data import DataError, load
-from kerascnn.data.load import limit_entries
+from kerascnn.data.load import limit_entries, open_memory
 from kerascnn.data.splits import SplitMemory, assign_parts, split_by_hash
 
 SHARES = {"valid": 0.2, "test": 0.2}
@@ -309,8 +309,9 @@ def test_a_folder_keeps_its_split_when_it_grows(tmp_path, split_folder):
     plant(tmp_path / "photos", 4, start=31)
     after = part_of(load(tmp_path / "photos", **SHARES))
     assert {name: after[name] for name in before} == before
-    folders = [path for path in split_folder.iterdir() if path.name.startswith("photos-")]
-    files = {file.name: file.read_text().splitlines() for file in folders[-1].iterdir()}
+    folder = open_memory(tmp_path / "photos", True).folder
+    assert folder.parent == split_folder
+    files = {file.name: file.read_text().splitlines() for file in folder.iterdir()}
     assert set(files) == {"seed0-test0.2.csv", "seed0-test0.2-valid0.2.csv"}
     lines = files["seed0-test0.2.csv"]
     assert lines[0] == "pixels,taken"

@@ -189,15 +189,15 @@ def test_folder_without_an_export(tmp_path):
         verify(tmp_path)
 
 
-def test_samples_of_all_kinds(tmp_path):
+def test_samples_of_all_kinds(means, tmp_path):
     """What TensorFlow decodes is taken as it is, anything else as the PNG of its pixels."""
     array = np.random.default_rng(0).integers(0, 256, (8, 9, 3), np.uint8)
     Image.fromarray(array).save(tmp_path / "a.jpg")
     Image.fromarray(array).save(tmp_path / "b.webp", lossless=True)
-    jpeg, webp, gray = encode_samples([tmp_path / "a.jpg", tmp_path / "b.webp", array[..., :1]])
-    assert jpeg[1] == (tmp_path / "a.jpg").read_bytes()
-    np.testing.assert_array_equal(decode(webp[1]), array)
-    np.testing.assert_array_equal(decode(gray[1]), array[..., :1].repeat(3, -1))
+    jpeg, webp, gray = encode_samples(means(), [tmp_path / "a.jpg", tmp_path / "b.webp", array[..., :1]]).photos
+    assert jpeg == (tmp_path / "a.jpg").read_bytes()
+    np.testing.assert_array_equal(decode(webp), array)
+    np.testing.assert_array_equal(decode(gray), array[..., :1].repeat(3, -1))
 
 
 def test_standalone_check_needs_only_tensorflow():

@@ -2,10 +2,8 @@
 
 import csv
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -27,7 +25,6 @@ from kerascnn.inputs.class_names import (
 from kerascnn.inputs.classifier import class_numbers, load_model
 
 PETS = ("cat", "dog", "Großer Hund")
-REFERENCE = Path(os.environ.get("KERASCNN_SHARED", "/work/shared"), "reference", "imagenet_classes.csv")
 
 
 def ours():
@@ -54,11 +51,10 @@ def test_imagenet_has_a_thousand_different_names_in_wordnets_order():
     assert {names[638], names[639]} == {"maillot", "tank suit"}
 
 
-@pytest.mark.skipif(not REFERENCE.is_file(), reason="needs the reference table of ImageNet's classes")
-def test_imagenets_names_are_wordnets_words():
+def test_imagenets_names_are_wordnets_words(shared):
     """Every number, WordNet id and name is WordNet's; only the two cranes say more."""
     table = imagenet_class_names()
-    with open(REFERENCE, encoding="utf-8") as file:
+    with open(shared("reference", "imagenet_classes.csv"), encoding="utf-8") as file:
         rows = [*csv.DictReader(file)]
     assert [row["wnid"] for row in rows] == [*table]
     for row, name in zip(rows, table.values(), strict=True):

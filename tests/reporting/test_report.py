@@ -257,7 +257,7 @@ def test_several_inputs_skip_sections_that_need_images():
     report = kerascnn.report(keras.Model([a, b], layers.Dense(2)(x), name="two"))
     assert report.sections_in("failed") == {}
     assert {"anatomy", "filters", "cards", "appendix"} <= report.sections_in("finished").keys()
-    assert "one image input" in report.sections_in("skipped")["explanations"]
+    assert "several inputs" in report.sections_in("skipped")["explanations"]
 
 
 @pytest.mark.parametrize(
@@ -344,7 +344,21 @@ def test_transfer_section_is_read_from_the_study_folder(model, study):
         for each in ("90.0 % (79.0 % to 96.0 %)", "+5.0 percentage points (+1.0 to +9.0)", "Different from")
     )
     assert HOSTILE not in text
+    assert "Strategies" not in text  # a study of an earlier version
     assert report.results["transfer"]["candidates"] == 2
+    card = json.loads((study / "study.json").read_text())
+    card |= {"strategies": {"linear": "done: 2 linear classifiers"}, "ended": "all planned trials finished"}
+    (study / "study.json").write_text(json.dumps(card))
+    rows = pd.read_csv(study / "table.csv")
+    rows.assign(log_likelihood=-0.25, log_likelihood_lead=-0.125, log_likelihood_error=0.5).to_csv(study / "table.csv")
+    text = kerascnn.report(model, transfer=study, only=["transfer"]).to_html()
+    words = (
+        "done: 2 linear classifiers",
+        "fine-tuning ended: all planned trials finished",
+        "-0.125",
+        "± standard error",
+    )
+    assert [each for each in words if each not in text] == []
     assert (
         "folder of a finished study"
         in kerascnn.report(model, transfer=study / "no", only=["transfer"]).sections_in("skipped")["transfer"]

@@ -651,3 +651,21 @@ def test_what_is_wrong_with_the_data_is_told_once(rng):
     texts = [str(warning.message) for warning in caught]
     assert len([text for text in texts if "conflicting labels: images/00019" in text]) == 1, texts
     assert any("all images are used for training" in text for text in texts)
+
+
+def test_the_mean_of_classifiers_is_a_candidate_unless_left_out(backbone, tmp_path):
+    found = transfer(photos(90), backbone, strategy="linear", out=tmp_path, **QUICK)
+    (mean,) = [each for each in found.candidates if each.members]
+    row = found.table.set_index("name").loc[mean.name]
+    assert (row["kind"], row["head"]) == ("linear", f"mean of {len(mean.members)} linear classifiers")
+    with pytest.MonkeyPatch.context() as patch:  # as if it were the best
+        patch.setattr(study, "choose_candidate", lambda candidates: candidates[-1])
+        with pytest.warns(UserWarning, match="an earlier choice was already evaluated"):
+            chosen = transfer(photos(90), backbone, strategy="linear", out=tmp_path, **QUICK)
+    assert chosen.chosen.members
+    assert all(member.name.removeprefix("tiny_resnet, ") in str(chosen) for member in chosen.chosen.members)
+    again = predict(chosen.model, chosen.data.test.items, class_names=False).probs
+    np.testing.assert_allclose(again, chosen.evaluation.probs, atol=1e-5)
+    without = transfer(photos(90), backbone, strategy="linear", ensemble=False, **QUICK)
+    assert not any(each.members for each in without.candidates)
+    assert len(without.candidates) == len(found.candidates) - 1

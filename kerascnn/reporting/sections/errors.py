@@ -70,7 +70,7 @@ def untested_classes(evaluation):
     """The names of classes without images; () if most have none, as of a network for many more classes."""
     there = {*evaluation.per_class["number"].tolist()}
     missing = [number for number in range(evaluation.probs.shape[1]) if number not in there]
-    return evaluation.label_names(missing) if len(missing) <= len(there) else ()
+    return evaluation.names_of_classes(missing) if len(missing) <= len(there) else ()
 
 
 def python_code(subject, *lines):

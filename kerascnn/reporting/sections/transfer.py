@@ -38,6 +38,8 @@ def transfer_section(subject):
         paragraph(f"{ADVICE_TEXTS.get(word, word)[0].upper()}{ADVICE_TEXTS.get(word, word)[1:]}.")
         for word in card["advice"]
     ]
+    if "strategies" in card:  # not in studies of earlier versions
+        blocks += [heading("Strategies, the most promising first"), definition_list(card["strategies"])]
     best = rows.head(SHOWN)
     low, high = best.accuracy.min(), best.accuracy.max()
     choice = row_of_choice(rows)["name"]
@@ -120,7 +122,8 @@ def study_result(card):
         result["difference"] = (
             f"{points[0]} percentage points ({points[1]} to {points[2]}), McNemar's test p = {gap['p']:.2g}"
         )
-    return result | {"computing time": f"{card['spent']:,.0f} s"}
+    ended = f"; fine-tuning ended: {card['ended']}" if "ended" in card else ""
+    return result | {"computing time": f"{card['spent']:,.0f} s{ended}"}
 
 
 def accuracy_interval(row):

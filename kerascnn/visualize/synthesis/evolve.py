@@ -236,7 +236,7 @@ class Evolution(FigureResult):
 
     Attributes:
         images: (K, H, W, C), uint8, one for each class.
-        probabilities: (K,), the probability of each image's class.
+        probs: (K,), the probability of each image's class.
         classes: class numbers.
         class_names: names of all classes, or None.
         history: DataFrame with a row for each generation: generation, evaluations (images classified so far), median
@@ -248,7 +248,7 @@ class Evolution(FigureResult):
     """
 
     images: np.ndarray
-    probabilities: np.ndarray
+    probs: np.ndarray
     classes: tuple
     class_names: tuple | None
     history: object
@@ -263,8 +263,8 @@ class Evolution(FigureResult):
         import pandas as pd
 
         names = [class_label(number, len(self.class_names or ()), self.class_names) for number in self.classes]
-        reached = self.probabilities > self.goal
-        columns = {"class": self.classes, "label": names, "probability": self.probabilities, "reached": reached}
+        reached = self.probs > self.goal
+        columns = {"class": self.classes, "label": names, "probability": self.probs, "reached": reached}
         return pd.DataFrame(columns)
 
     @property
@@ -273,7 +273,7 @@ class Evolution(FigureResult):
         return int(self.history.evaluations.iloc[-1])
 
     def __str__(self):
-        reached, median = (self.probabilities > self.goal).sum(), np.median(self.probabilities)
+        reached, median = (self.probs > self.goal).sum(), np.median(self.probs)
         count = f"{reached} of {len(self.classes)} classes above {self.goal:.0%}"
         return f"{self.model}, {self.encoding}: {count}, median {median:.2%}, after {self.evaluations:,} images"
 
@@ -351,7 +351,7 @@ def evolve(
             raise
     return Evolution(
         images=render_genes(encoder, archive["genes"], shape),
-        probabilities=archive["probs"],
+        probs=archive["probs"],
         classes=tuple(numbers.tolist()),
         class_names=names,
         history=pd.DataFrame(rows, columns=["generation", "evaluations", "median", "share"]),
@@ -372,7 +372,7 @@ def initial_archive(start, network, classes, encoding, shape):
     if received != expected:
         raise ValueError(f"`start` should have the encoding, size and classes {expected}. Received: {received}")
     genes = {name: array.copy() for name, array in start.genes.items()}
-    archive = {"genes": genes, "probs": start.probabilities.copy(), "odds": log_odds(start.probabilities)}
+    archive = {"genes": genes, "probs": start.probs.copy(), "odds": log_odds(start.probs)}
     return archive, [*start.history.itertuples(index=False, name=None)]
 
 
@@ -436,7 +436,7 @@ MAX_IMAGES, COLUMNS = 20, 5  # images in the figure, and in a row of it
 
 def draw_evolution(result):
     """At most 20 images in order of probability, with their classes, beside the history of the probabilities."""
-    order = np.argsort(-result.probabilities, kind="stable")
+    order = np.argsort(-result.probs, kind="stable")
     selection = order[np.linspace(0, len(order) - 1, min(MAX_IMAGES, len(order))).round().astype(int)]
     columns = min(COLUMNS, len(selection))
     rows = -(-len(selection) // columns)
@@ -446,7 +446,7 @@ def draw_evolution(result):
     for axis, i in zip(axes, selection, strict=False):
         image = result.images[i]
         axis.imshow(image if image.shape[-1] == 3 else image[..., 0], cmap="gray", vmin=0, vmax=255)
-        hide_ticks(axis, shorten_end(result.table.label[i], 18), f"{result.probabilities[i]:.2%}")
+        hide_ticks(axis, shorten_end(result.table.label[i], 18), f"{result.probs[i]:.2%}")
         axis.title.set_size(SMALL + 0.5)
     for empty in axes[len(selection) :]:
         empty.axis("off")

@@ -81,10 +81,10 @@ def linear(channels=1, classes=4, scale=0.02, seed=3):
 def test_every_class_of_a_linear_model_is_fooled(encoding, channels):
     model, kernel = linear(channels)
     found = evolve(model, encoding=encoding, population=32, generations=400)
-    assert (found.probabilities > 0.99).all(), str(found)
+    assert (found.probs > 0.99).all(), str(found)
     scores = found.images.reshape(4, -1).astype(np.float64) @ kernel
     powers = np.exp(scores - scores.max(1, keepdims=True))
-    np.testing.assert_allclose(found.probabilities, np.diag(powers / powers.sum(1, keepdims=True)), atol=1e-4)
+    np.testing.assert_allclose(found.probs, np.diag(powers / powers.sum(1, keepdims=True)), atol=1e-4)
     assert found.images.dtype == np.uint8
     assert (np.diff(found.history["median"]) >= -1e-9).all()
     assert found.evaluations == 32 * len(found.history)
@@ -107,7 +107,7 @@ def test_evolution_continues_from_an_earlier_result():
     first = few(model)
     second = few(model, start=first)
     assert len(second.history) == 16
-    assert (log_odds(second.probabilities) >= log_odds(first.probabilities)).all()
+    assert (log_odds(second.probs) >= log_odds(first.probs)).all()
     with pytest.raises(ValueError, match="`start`"):
         few(model, start=first, classes=[1, 2])
 
@@ -140,7 +140,7 @@ def test_preprocess_of_the_lens_is_applied():
     found = few(asked, classes=[2, 0])
     powers = np.exp((found.images.reshape(2, -1) / 127.5 - 1) @ kernel)
     expected = (powers / powers.sum(1, keepdims=True))[[0, 1], [2, 0]]
-    np.testing.assert_allclose(found.probabilities, expected, rtol=1e-3)
+    np.testing.assert_allclose(found.probs, expected, rtol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -174,6 +174,6 @@ def test_the_model_is_unchanged():
 def test_the_shipped_network_is_fooled_in_all_ten_classes():
     model = build_model("resnet20", weights="cifar10")
     found = evolve(model, population=32, generations=300)
-    assert (found.probabilities > 0.99).all(), str(found)
+    assert (found.probs > 0.99).all(), str(found)
     again = np.asarray(model(found.images.astype(np.float32)))
     assert again.argmax(-1).tolist() == list(range(10))
