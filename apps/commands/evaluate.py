@@ -48,9 +48,13 @@ def evaluate_command(model, data, part, class_names, against, human, without, sa
         raise Misuse(f"{save} already exists", "another name, or --force to overwrite it")
     check_data_exists(data, human)
     load_keras()
+    from kerascnn.data.training_images import warn_of_training_images
+
     with collect_warnings() as warnings:
         images = load_labeled_images(data, part)
         network = model.open()
+        if part != "train":
+            warn_of_training_images(network, images)
         evaluation = evaluate_model(network, images, class_names)
         second = evaluate_model(other.open(), images, class_names) if other else None
         parts = {

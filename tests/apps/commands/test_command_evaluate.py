@@ -191,3 +191,13 @@ def test_bad_data(fails, models, photos, monkeypatch, case):
     keras.Sequential([keras.Input((8, 8, 3)), layers.Flatten(), layers.Dense(4)], name="four").save("four.keras")
     words, text = WRONG[case]
     assert text in fails("evaluate", models / "colors.keras", *words, code=4)
+
+
+def test_images_that_the_network_was_trained_on_are_warned_of(run, models, photos, monkeypatch):
+    from kerascnn.data import load, training_images
+
+    record = training_images.record_training_images(load(photos, valid=0, test=0, remember=False).train.hashes[:2])
+    monkeypatch.setattr(training_images, "training_images_of", lambda model: record)
+    assert (
+        "colors was trained on 5 of the 12 images" in run("evaluate", models / "colors.keras", photos).stderr
+    )  # all blue
