@@ -143,12 +143,6 @@ def complete_names_and_files(context, option, incomplete):
     return [*map(CompletionItem, complete_names(context, option, incomplete)), CompletionItem(incomplete, type="file")]
 
 
-def best_top1(sources):
-    """The best published ImageNet top-1 of weights with a permissive license; None if there is none."""
-    scores = (source.top1 for source in sources if source.is_free and not source.is_shipped)
-    return max((top1 for top1 in scores if top1 is not None), default=None)
-
-
 def check_weights(model, row, weights):
     """The weights for a network of the zoo; unknown ones are refused before Keras is loaded."""
     if row is None:
@@ -156,7 +150,7 @@ def check_weights(model, row, weights):
         if weights:
             raise Misuse(f"--weights needs the name of a network; the file {model} has its own weights")
         return None
-    from kerascnn.zoo.registry import BEST, PUBLISHERS, weights_sources
+    from kerascnn.zoo.registry import BEST, PUBLISHERS, default_weights, weights_sources
 
     known = weights_sources().get(row.name, ())
     ours = any(source.answers_to(weights) for source in known)
@@ -173,7 +167,7 @@ def check_weights(model, row, weights):
     if weights and not ours and weights.split("/")[0] not in {source.publisher for source in known}:
         there = ", ".join(dict.fromkeys(source.publisher for source in known))
         raise Misuse(f"no weights for {row.name} from {weights.split('/')[0]}", f"weights of {there}, or a file")
-    return weights or (known[0].name if known[0].is_shipped else BEST)
+    return weights or default_weights(row.name)
 
 
 def check_file(path):

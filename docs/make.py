@@ -25,8 +25,8 @@ HERO = (
 
 def models():
     """The networks that have published weights, a row each, from the oldest to the youngest."""
-    from kerascnn.zoo.registry import weights_sources
-    from kerascnn_apps.models import best_top1, catalog_rows
+    from kerascnn.zoo.registry import default_source, weights_sources
+    from kerascnn_apps.models import catalog_rows
 
     known = weights_sources()
     lines = [
@@ -34,12 +34,20 @@ def models():
         "|---|---|--:|--:|--:|--:|---|",
     ]
     for row in sorted((row for row in catalog_rows() if row.name in known), key=lambda row: row.year):
-        found, top = known[row.name], best_top1(known[row.name])
-        who = ", ".join(dict.fromkeys(each.publisher for each in found))
+        default = default_source(row.name)
+        who = ", ".join(dict.fromkeys(source.publisher for source in known[row.name]))
         paper = re.sub(r"arXiv:([\d.]+)", r"[\1](https://arxiv.org/abs/\1)", row.paper)
-        cells = f"`{row.name}`", paper, row.year, f"{row.params:,}", f"{row.macs:,}", f"{top:.1f}" if top else "", who
+        cells = f"`{row.name}`", paper, row.year, f"{row.params:,}", f"{row.macs:,}", accuracy(default, row), who
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)
+
+
+def accuracy(source, row):
+    """The published ImageNet accuracy of default weights, with its size in pixels if that is not the network's."""
+    if source.is_shipped or source.top1 is None:
+        return ""
+    size = "" if source.is_measured_at(row.input_shape[:2]) else f" ({source.crop})"
+    return f"{source.top1:.1f}{size}"
 
 
 def methods():

@@ -5,7 +5,7 @@ import click
 from kerascnn.support.text import format_shape, pluralize
 
 from ..errors import Misuse
-from ..models import best_top1, catalog_rows, complete_families, complete_names, complete_publishers
+from ..models import catalog_rows, complete_families, complete_names, complete_publishers
 from ..options import Command, Count
 from ..output import dim, format_count, format_table, is_interactive, print_result, remark, terminal_width
 
@@ -67,19 +67,22 @@ def list_command(pattern, family, year, max_params, pretrained, publisher):
 
 
 def network_facts(row, publisher=None):
-    """A network without its stages, with the names of its weights and their best top-1."""
-    from kerascnn.zoo.registry import weights_sources
+    """A network without its stages, with the names of its weights, and the top-1 of those that are the default."""
+    from kerascnn.zoo.registry import default_source, weights_sources
 
     weights = [source for source in weights_sources().get(row.name, ()) if publisher in (None, source.publisher)]
     stated = {key: value for key, value in vars(row).items() if key != "stages"}
-    return stated | {"weights": [source.name for source in weights], "top1": best_top1(weights)}
+    default = default_source(row.name, publisher)
+    on_imagenet = default is not None and not default.is_shipped
+    measured = {"top1": default.top1, "top1_size": default.crop} if on_imagenet else {"top1": None, "top1_size": None}
+    return stated | {"weights": [source.name for source in weights]} | measured
 
 
 def explain_numbers(matches, top1):
     """Explain the columns, and how to see more of a network."""
     remark(dim(f"\n{pluralize(len(matches), 'network')}. Columns: trainable parameters, multiply-adds per image."))
     if top1:
-        remark(dim("Top-1: best published ImageNet accuracy in %, of weights with a permissive license."))
+        remark(dim("Top-1: published ImageNet accuracy in % of the default weights; with * at a larger input size."))
     remark(dim(f"Details of a network: kerascnn show {matches[0].name}"))
 
 
@@ -99,7 +102,7 @@ def network_lines(rows, spare):
             row["year"],
             format_count(row["params"]),
             format_count(row["macs"]),
-            "" if row["top1"] is None else f"{row['top1']:.1f}",
+            top1_text(row),
             format_shape(row["input_shape"]),
             row["classes"],
             "" if row["paper"] == "none" else row["paper"],
@@ -107,6 +110,14 @@ def network_lines(rows, spare):
         for row in rows
     ]
     return format_table(TITLES, cells, words=WORDS, spare=spare, room=terminal_width()) if rows else []
+
+
+def top1_text(row):
+    """The accuracy as text, with a star where it was measured, and the network is built, at another size."""
+    if row["top1"] is None:
+        return ""
+    star = "" if row["top1_size"] == row["input_shape"][0] else "*"
+    return f"{row['top1']:.1f}{star}"
 
 
 def explain_nothing(rows, filters):

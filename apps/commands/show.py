@@ -126,8 +126,9 @@ def network_page(row, weights):
 def next_commands(row, weights):
     """What to try next with a network."""
     predict = {f"kerascnn predict {row.name} photo.jpg": "classify a photo"} if weights else {}
-    names = [source["name"] if source["shipped"] else "imagenet" for source in weights[:1]]
-    options = f'weights="{names[0]}"' if names else "classes=10"
+    from kerascnn.zoo.registry import default_weights
+
+    options = f'weights="{default_weights(row.name)}"' if weights else "classes=10"
     return predict | {
         f"kerascnn show {row.name} --layers": "all layers",
         f"kerascnn show {row.name} --diagram net.svg": "block diagram",
@@ -280,13 +281,18 @@ def layers_page(anatomy):
 
 def describe_weights(network):
     """A network's published weights as plain rows, the best first, and whether they are cached."""
-    from kerascnn.zoo.registry import weights_sources
+    from kerascnn.zoo.registry import default_source, weights_sources
 
-    here = files_in_cache()
+    here, default = files_in_cache(), default_source(network)
     return [
         vars(source)
-        | {"free": source.is_free, "shipped": source.is_shipped, "default": place == 0, "cached": source.file in here}
-        for place, source in enumerate(weights_sources().get(network, ()))
+        | {
+            "free": source.is_free,
+            "shipped": source.is_shipped,
+            "default": source is default,
+            "cached": source.file in here,
+        }
+        for source in weights_sources().get(network, ())
     ]
 
 
@@ -313,6 +319,19 @@ def weights_section(row, weights, room):
         here = sum(other["cached"] for other in others)
         facts = f" ({here} of them cached)" if here else ""
         yield f"and {len(others)} more{facts}: kerascnn show {row.name} --weights"
+    yield from size_note(row, weights[0], room)
+
+
+def size_note(row, default, room):
+    """That the default weights are for another size than the counts, where they are."""
+    side, shape = default["crop"], tuple(row.input_shape[:2])
+    if (side, side) != shape:
+        text = (
+            f"The default weights were measured at {side}x{side} pixels, so models with them take this size. "
+            f"The counts above are for {format_shape(shape)}."
+        )
+        yield ""
+        yield from textwrap.wrap(text, room or len(text))
 
 
 def weights_cells(source):
@@ -366,7 +385,9 @@ def weights_page(row, weights):
 
 def weights_facts(source):
     """The facts about a weights file as text."""
-    accuracy = f"top-1 {source['top1']:.3f} %, top-5 {source['top5']:.3f} %" if source["top1"] else "not published"
+    accuracy = "no exact figure published"
+    if source["top1"]:
+        accuracy = f"top-1 {source['top1']:.3f} %, top-5 {source['top5']:.3f} %"
     side = source["crop"]
     facts = {
         "CIFAR-10" if source["shipped"] else "ImageNet": accuracy,
@@ -376,6 +397,7 @@ def weights_facts(source):
         "note": source["note"],
         "address": source["address"],
         "file": source["file"],
-        "hash": source["hash"] or "none published",
+        "mirror": source["mirror"],
+        "hash": source["hash"] or "stated by the hub at download",
     }
     return {name: text for name, text in facts.items() if text}

@@ -12,7 +12,7 @@ import numpy as np
 from ..graph.ends import check_channels_last, final_activation, scores_to_probabilities, select_scores
 from ..support.checks import check_integer
 from ..support.text import unknown_name
-from ..zoo.registry import WeightsSource, card, weights_sources
+from ..zoo.registry import WeightsSource, card, default_weights, weights_sources
 from .batch import Batch, as_batch
 from .class_names import IMAGENET, read_class_names, resolve_class_names, store_class_names
 from .model_files import read_facts, set_fact
@@ -322,7 +322,7 @@ def open_model(model, size=None):
 
     Args:
         model: a Keras model, a path, or a name in the zoo.
-        size: (height, width) of the images, for a network of the zoo; None for its own.
+        size: (height, width) of the images, for a network of the zoo; None for that at which its weights were measured.
     """
     if not isinstance(model, str | os.PathLike):
         return model
@@ -331,9 +331,5 @@ def open_model(model, size=None):
     from ..zoo.build import build_model
 
     row = card(str(model))
-    sources = weights_sources().get(row.name, ())
-    weights = None
-    if sources:
-        weights = sources[0].name if sources[0].is_shipped else "imagenet"
     shape = None if size is None else (*size_pair(size), row.input_shape[-1])
-    return build_model(row.name, weights=weights, input_shape=shape)
+    return build_model(row.name, weights=default_weights(row.name), input_shape=shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from ..support.text import pluralize, unknown_name
 from ..support.types import FilePath, Model
 from ..zoo import layers  # noqa: F401  (a model file may need its layers, whatever was imported first)
 from ..zoo.layers import SCALES, Scale
-from ..zoo.registry import BEST, CARDS, PUBLISHERS, WeightsSource, weights_sources
+from ..zoo.registry import BEST, CARDS, PUBLISHERS, WeightsSource, default_source, weights_sources
 from .formats import WeightsError
 from .formats.read import read_weights
 from .formats.safetensors import read_metadata
@@ -48,6 +49,14 @@ class WeightsFile(TextResult):
         if published:
             return published[0]
         return caffe_scale(network) if layout == CAFFE else None
+
+    def size(self):
+        """(height, width) at which the weights were measured, or with which they were saved; None if unknown."""
+        if self.source:
+            return self.source.crop, self.source.crop
+
+        saved = re.fullmatch(r"(\d+)x(\d+)", read_metadata(self.path).get("kerascnn.size", ""))
+        return (int(saved[1]), int(saved[2])) if saved else None
 
     def __str__(self):
         source = f", {self.source.name}" if self.source else ""
@@ -185,8 +194,8 @@ def find_source(network, weights):
     if text is None:
         raise ValueError(f"`weights` should be None, {BEST!r}, a source or a path. Received: {weights!r}")
 
-    matching = [row for row in rows if row.answers_to(text)]
-    is_source = bool(matching) or text == BEST or text.split("/")[0] in PUBLISHERS
+    source = default_source(network, text)
+    is_source = bool(source) or text == BEST or text.split("/")[0] in PUBLISHERS
     if os.path.isfile(text) or (os.path.exists(text) and not is_source):  # a folder may be called imagenet
         return None
 
@@ -195,10 +204,10 @@ def find_source(network, weights):
         raise ValueError(unknown_name("weights", text, known, "and there is no such file"))
     if not rows:
         raise ValueError(message_without_sources(network, text))
-    if not matching:
+    if source is None:
         best = [] if all(row.is_shipped for row in rows) else [BEST]
         raise ValueError(unknown_name(f"weights for {network}", text, [*best, *(row.name for row in rows)]))
-    return matching[0]
+    return source
 
 
 def message_without_sources(network, weights):

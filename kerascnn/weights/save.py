@@ -58,6 +58,9 @@ def write_safetensors(model, path, layout):
     layer = scale_layer(model)
     scale = next((name for name in SCALES if layer and layer.scales_like(name)), "")
     about = {"network": model.name, "scale": scale, "source": layer.source if layer else ""}
+    size = model.inputs[0].shape[1:3]
+    if layer and layer.source and None not in size:  # published weights are built at the size of the publisher
+        about["size"] = "x".join(map(str, size))
     save_file(tensors, path, {"format": "pt", **{f"kerascnn.{key}": value for key, value in about.items()}})
 
 

@@ -40,8 +40,8 @@ def build_model(
 
     Args:
         name: Name of the network, as in `list_models`; "resnet20" is short for "resnet20_cifar10".
-        input_shape: (height, width, channels); by default as published. Height and width may be None if the
-            network pools globally.
+        input_shape: (height, width, channels); by default that at which the accuracy of the ``weights`` was measured,
+            without published weights that of the card. Height and width may be None if the network pools globally.
         classes: Number of classes, at least 2; by default as published.
         weights: None for random initialization, "imagenet" for the best published weights, a publisher
             ("torchvision", "keras", "timm", "caffe"), one row of the card ("torchvision/v1"), or the path of a
@@ -65,6 +65,8 @@ def build_model(
     auxiliary = select_auxiliaries(row, aux)
     initial_scale = check_scale(row, scale)
     weights_file = None if weights is None else open_weights(name, weights)
+    if input_shape is None and weights_file is not None:
+        shape = (*(weights_file.size() or shape[:2]), shape[-1])
 
     build = partial(assemble_model, trunk, head, classes=classes, auxiliary=auxiliary, name=name)
     with dtype_policy_scope(dtype):

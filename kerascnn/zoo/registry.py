@@ -27,13 +27,14 @@ class WeightsSource:
     file: str  # file name in the cache
     hash: str  # "sha256:", "sha1:" or "md5:" and the published digits (sometimes only the first ones); "" if none
     license: str
-    top1: float | None  # published accuracy on ImageNet's validation images in %, at ``crop`` pixels
+    top1: float | None  # published accuracy on ImageNet's validation images in %, measured at ``crop`` pixels
     top5: float | None
     scale: str  # preprocessing that these weights expect, one of layers.SCALES
     resize: int  # short side of the resized photo; ``crop`` is the side of the center crop
     crop: int
     interpolation: str  # "bilinear" or "bicubic"
     note: str = ""
+    mirror: str = ""  # a second published address, whose file name has 8 digits of the file's sha256; "" if none
 
     @property
     def publisher(self):
@@ -54,6 +55,10 @@ class WeightsSource:
     def is_free(self):
         """Whether the license allows commercial use."""
         return "nc" not in self.license.lower().split("-")
+
+    def is_measured_at(self, size):
+        """Whether the published accuracy is for images of this (height, width)."""
+        return tuple(size) == (self.crop, self.crop)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -109,9 +114,14 @@ class Card(TextResult):
             f"input {size}, preprocessing {self.scale}, {self.classes:,} classes",
             f"{self.params or '?'} parameters, {self.gmacs or '?'} G multiply-adds ({self.source})",
             self.fidelity,
-            *(f"weights {row.name}: top-1 {row.top1 or '?'} %, license {row.license}" for row in self.weights),
+            *(self._weights_line(row) for row in self.weights),
         ]
         return "\n".join(line for line in lines if line)
+
+    def _weights_line(self, row):
+        default = ", the default" if row is self.weights[0] else ""
+        accuracy = f"top-1 {row.top1 or '?'} % at {row.crop}x{row.crop}"
+        return f"weights {row.name}: {accuracy}, license {row.license}{default}"
 
 
 def read_csv(*path, **kinds):
@@ -147,8 +157,33 @@ def weights_sources():
 
 
 def source_preference(source):
-    """Sort key: a license for every use first, then a published hash, then the published top-1 accuracy."""
-    return source.is_free, bool(source.hash), source.top1 or 0.0
+    """Sort key: a license for every use first, then the published top-1 accuracy.
+
+    Whether the table has a hash does not count: the files of timm, whose rows have none, are compared with the sha256
+    that the hub states when they are downloaded.
+    """
+    return source.is_free, source.top1 or 0.0
+
+
+def default_source(network, weights=None):
+    """The published file that ``weights`` stands for, the best where several do; None if there is none.
+
+    This function decides what `build_model` loads, and every page asks it that shows an accuracy of a network.
+
+    Args:
+        network: name of the network.
+        weights: "imagenet", a publisher or the name of a row; None for the network's default.
+    """
+    rows = weights_sources().get(network, ())
+    return next((row for row in rows if weights is None or row.answers_to(weights)), None)
+
+
+def default_weights(network):
+    """What ``weights`` is by default where weights are wanted: "imagenet", the name of a shipped file, or None."""
+    source = default_source(network)
+    if source is None:
+        return None
+    return source.name if source.is_shipped else BEST
 
 
 CARDS: dict[str, Card] = {}

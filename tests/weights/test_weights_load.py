@@ -11,6 +11,7 @@ from published import PUBLISHED, checkpoint, shapes
 from safetensors.numpy import save_file
 
 from kerascnn import build_model, card, features, load_weights, rehead, save_weights
+from kerascnn.inputs.classifier import classifier
 from kerascnn.weights import WeightsError, read_weights
 from kerascnn.zoo.registry import weights_sources
 
@@ -249,10 +250,53 @@ def test_published_weights_by_name(weights, published_file):
 
 def test_the_best_published_weights_come_first():
     first = {name: rows[0].name for name, rows in weights_sources().items()}
-    assert first["resnet50"] == "torchvision/v2"  # checkable by a hash, 80.9 % against 76.1
-    assert first["densenet121"] == "keras/imagenet"
+    assert first["resnet50"] == "timm/a1_in1k"  # 81.2 % against 80.9 of torchvision's
+    assert first["densenet169"] == "keras/imagenet"
+    assert first["resnext101_32x4d"] == "timm/gluon_in1k"  # others are better, but not for commercial use
     assert first["dpn92"].startswith("timm/")
     assert all(rows[0].is_free for rows in weights_sources().values() if any(row.is_free for row in rows))
+
+
+NATIVE = {  # source -> side at which it was measured, and short side of the photos
+    ("resnet18", "timm/a1_in1k"): (288, 288),
+    ("resnet34", "timm/bt_in1k"): (288, 303),
+    ("resnet18", "torchvision/v1"): (224, 256),
+    ("resnet50v2", "timm/a1h_in1k"): (288, 288),
+}
+
+
+@pytest.fixture
+def small_files(tmp_path, monkeypatch):
+    """Files of small residual networks under their published names."""
+
+    def fetch(address, file, hash="", *, what="", **_):
+        network, publisher = what.removeprefix("weights of ").split(", ")
+        return save_weights(small_resnet(network), tmp_path / file, "safetensors", layout=publisher.split("/")[0])
+
+    monkeypatch.setattr("kerascnn.weights.fetch.fetch", fetch)
+
+
+@pytest.mark.parametrize(("network", "name"), NATIVE)
+def test_a_model_has_the_size_at_which_its_weights_were_measured(network, name, small_files, tmp_path):
+    side, short_side = NATIVE[network, name]
+    small = {key: value for key, value in SMALL.items() if key != "input_shape"}
+    model = build_model(network, weights=name, **small)
+    assert model.input_shape == (None, side, side, 3)
+    preprocessing = classifier(model).preprocessing
+    assert (preprocessing.size, preprocessing.resize) == ((side, side), short_side)
+
+    smaller = build_model(network, weights=name, input_shape=(112, 112, 3), **small)
+    assert classifier(smaller).preprocessing.resize == round(112 * short_side / side)
+
+    again = build_model(network, weights=save_weights(smaller, tmp_path / "mine.safetensors"), **small)
+    assert again.input_shape == smaller.input_shape  # a copy of a model is like the model
+    assert classifier(again).preprocessing == classifier(smaller).preprocessing
+
+
+def test_weights_without_a_published_source_do_not_change_the_size(tmp_path):
+    small = {key: value for key, value in SMALL.items() if key != "input_shape"}
+    path = save_weights(small_resnet(), tmp_path / "mine.safetensors")
+    assert build_model("resnet18", weights=path, **small).input_shape == (None, 224, 224, 3)
 
 
 def test_weights_bring_their_scaling(tmp_path):
