@@ -47,7 +47,7 @@ class ModelSource:
     weights: str | None = None
 
     def open(self, size=None):
-        """Open the model; a network of the zoo for images of this ``size``, its own by default."""
+        """Open the model; a network of the zoo for images of this ``size``, by default that of its weights."""
         load_keras()
         import kerascnn
         from kerascnn.inputs.classifier import open_model

@@ -61,7 +61,7 @@ def build_card(folder, plan, scaling, formats, limit, metadata):
         "probabilities": MEANING[plan.end],
         "temperature": plan.temperature,
         **metadata,
-        "weights": weights_source(source) if source else None,
+        "weights": weights_source(source, (height, width)) if source else None,
         "input": {
             "height": height,
             "width": width,
@@ -81,9 +81,15 @@ def build_card(folder, plan, scaling, formats, limit, metadata):
     }
 
 
-def weights_source(source):
-    """Where published weights are from, and what was measured with them."""
-    accuracy = {"top1": source.top1, "top5": source.top5, "of": "ImageNet validation set, % as published"}
+def weights_source(source, size):
+    """Where published weights are from, and what was measured with them, at which size of the images."""
+    accuracy = {
+        "top1": source.top1,
+        "top5": source.top5,
+        "of": "CIFAR-10 test images, %" if source.is_shipped else "ImageNet validation set, % as published",
+        "at": [source.crop, source.crop],
+        "is_at_input_size": source.is_measured_at(size),
+    }
     return {"source": source.name, "address": source.address, "license": source.license, "accuracy": accuracy}
 
 

@@ -88,7 +88,7 @@ def transfer(
         seed: Seed of the split, the folds, the order of the images and the augmentation.
         test: Fraction of the images for the test set, if the data come without one.
         groups: Regular expression; images whose names match alike stay together in the split.
-        size: Height and width for backbones of the zoo; None is their own size.
+        size: Height and width for backbones of the zoo; None is the size at which their weights were measured.
         heads: Linear heads to train, names in `HEADS`.
         augmentations: Augmentations to try in fine-tuning; the first one comes first.
         ensemble: Whether the mean of the best linear classifiers, which is a linear classifier too, is a candidate.

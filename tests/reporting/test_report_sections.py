@@ -1,6 +1,7 @@
 """Every section of a report on small networks: made of images, and made or left out without them, never failed."""
 
 import json
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -8,9 +9,13 @@ import pytest
 from keras import layers
 
 import kerascnn
-from kerascnn import build_model, list_models
+from kerascnn import build_model, card, list_models, outline
+from kerascnn.exporting.card import weights_source
+from kerascnn.inputs import classifier
+from kerascnn.inputs.class_names import published_class_names
 from kerascnn.reporting import SECTIONS
-from kerascnn.reporting.sections import filters
+from kerascnn.reporting.sections import cards, filters
+from kerascnn.zoo.registry import WeightsSource
 
 ALONE = ("cards", "anatomy", "filters", "appendix")  # need no image
 LIGHT = (*ALONE, "health")
@@ -135,3 +140,48 @@ def test_a_gray_network_takes_photos():
     report = kerascnn.report(gray, images=color, only=LIGHT, effort="quick")
     assert report.sections_in("failed") == {}
     assert report.results["health"]["images"] == 5
+
+
+SOURCE = WeightsSource(
+    "tiny_vgg",
+    "torchvision/v2",
+    "https://example.com/v2",
+    "v2.pth",
+    "",
+    "BSD-3-Clause",
+    71.5,
+    90.2,
+    "torch",
+    37,
+    32,
+    "bicubic",
+)
+
+
+@pytest.mark.parametrize(
+    ("side", "told"), [(32, "published: 71.5 %"), (40, "published: 71.5 % at 32x32, not at the 40x40 of this model")]
+)
+def test_published_accuracy_says_for_which_size_it_is(side, told, monkeypatch):
+    monkeypatch.setattr(classifier, "weights_sources", lambda: {"tiny_vgg": (SOURCE,)})
+    tiny = build_model("tiny_vgg", input_shape=(side, side, 3))
+    tiny.get_layer("scale").source = SOURCE.name
+    evaluation = kerascnn.evaluate(tiny, np.zeros((10, side, side, 3), np.uint8), np.arange(10), verbose=0)
+    subject = SimpleNamespace(model=tiny, given_class_names=published_class_names(10))
+    *_, note = cards.accuracy_card(evaluation, subject, {})
+    assert note.endswith(told)
+
+
+@pytest.mark.parametrize("side", [224, 288])
+def test_published_multiply_adds_say_for_which_size_they_are(side):
+    row = card("squeezenet1_1")
+    anatomy = kerascnn.dissect(outline("squeezenet1_1", input_shape=(side, side, 3)))
+    _, _, status, note = cards.cost_card(anatomy, row, {})
+    assert (status == "as published") == (side == 224)
+    assert note.endswith(", at 224x224") == (side == 288)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (40, 40), (32, 40)])
+def test_an_export_says_for_which_size_the_accuracy_is(size):
+    accuracy = weights_source(SOURCE, size)["accuracy"]
+    assert accuracy["at"] == [32, 32]
+    assert accuracy["is_at_input_size"] == (size == (32, 32))

@@ -2,7 +2,7 @@
 
 from ...diagnose.verdict import MIN_IMAGES
 from ...inputs.class_names import published_class_names
-from ...support.text import format_count, format_percent
+from ...support.text import format_count, format_percent, format_shape
 from ...zoo.registry import CARDS
 from ..context import Skipped
 from ..page import Section, cards, paragraph
@@ -49,7 +49,11 @@ def cost_card(anatomy, card, results):
     results["multiply_adds"] = anatomy.macs
     memory = f", {format_count(anatomy.bytes)}B of activations" if anatomy.bytes else ""
     value = format_count(anatomy.macs) if anatomy.macs else "unknown"
-    return ("Multiply-adds", value, *compare_with_published(anatomy.macs, card, "macs", f"per image{memory}"))
+    status, note = compare_with_published(anatomy.macs, card, "macs", f"per image{memory}")
+    size = next((tuple(row.shape[:2]) for row in anatomy.rows if not row.inputs), None)
+    if card and card.gmacs and size != card.input_shape[:2]:
+        note += f", at {format_shape(card.input_shape[:2])}"
+    return "Multiply-adds", value, status, note
 
 
 def compare_with_published(count, card, quantity, note):
@@ -65,7 +69,7 @@ def compare_with_published(count, card, quantity, note):
 
 def accuracy_card(evaluation, subject, results):
     """Accuracy with its interval, and the published accuracy of these weights."""
-    from ...inputs.classifier import find_published_source
+    from ...inputs.classifier import classifier
 
     value, low, high = evaluation.intervals["accuracy"]
     results |= {"accuracy": value, "accuracy_low": low, "accuracy_high": high, "judged": len(evaluation)}
@@ -73,10 +77,19 @@ def accuracy_card(evaluation, subject, results):
     if 5 in evaluation.top_k:
         results["top5"] = evaluation.top(5)
         note += f"; top-5 {format_percent(evaluation.top(5))}"
-    source = find_published_source(subject.model)
+    network = classifier(subject.model, several_inputs=True)
+    source = network.source
     if source and source.top1 and subject.given_class_names == published_class_names(evaluation.probs.shape[1]):
-        note += f"; published: {source.top1:g} %"
+        note += f"; published: {published_accuracy(source, network.size)}"
     return "Accuracy", format_percent(value), "few images" if len(evaluation) < FEW_IMAGES else "measured", note
+
+
+def published_accuracy(source, size):
+    """The published accuracy of weights, and for which size it is if the model's images have another."""
+    figure = f"{source.top1:g} %"
+    if source.is_measured_at(size):
+        return figure
+    return f"{figure} at {source.crop}x{source.crop}, not at the {format_shape(size)} of this model"
 
 
 def calibration_card(evaluation, results):
