@@ -79,7 +79,10 @@ SHOWN = 6
     "--groups", metavar="REGEX", help="Images whose names match this pattern alike stay together in the split."
 )
 @click.option(
-    "--size", metavar="N", type=COUNT, help="Height and width of the images; networks of the zoo are built for it."
+    "--size",
+    metavar="N",
+    type=COUNT,
+    help="Height and width of the images; networks of the zoo are built for it.  [size of their weights]",
 )
 @click.option("--resume", is_flag=True, help="Resume RUN, reusing what it finished.")
 def transfer_command(data, out, models, weights, strategy, budget, seed, test, test_data, groups, size, resume):

@@ -9,10 +9,21 @@ from urllib.parse import urlsplit
 import pytest
 from networks import ALL, card
 
+from kerascnn.inputs.classifier import open_model
+from kerascnn.transfer_learning.sources import open_backbone
 from kerascnn.weights.load import WeightsFile, find_source
 from kerascnn.zoo import build
 from kerascnn.zoo.layers import SCALES
-from kerascnn.zoo.registry import CARDS, PUBLISHERS, WeightsSource, default_weights, read_csv, weights_sources
+from kerascnn.zoo.registry import (
+    CARDS,
+    PUBLISHERS,
+    WeightsSource,
+    default_source,
+    default_weights,
+    read_csv,
+    weights_sources,
+)
+from kerascnn_apps.models import find_model
 
 FIELDS = [field.name for field in fields(WeightsSource)]
 ROWS = {name: read_csv("weights", "tables", f"{name}.csv") for name in PUBLISHERS}
@@ -229,8 +240,9 @@ def test_accuracy_is_that_of_the_weights_that_are_given(name, readme_rows, list_
     assert line == f"weights {given.name}: {accuracy}, license {given.license}, the default"
 
 
-def shape_of(name, monkeypatch, **options):
-    """The input shape with which `build_model` would assemble a network; nothing is downloaded or built."""
+@pytest.fixture
+def shapes_only(monkeypatch):
+    """`build_model` returns the input shape with which it would assemble a network; nothing is downloaded."""
 
     def open_weights(network, weights):
         return WeightsFile(path=Path("none"), arrays={}, source=find_source(network, weights))
@@ -238,17 +250,25 @@ def shape_of(name, monkeypatch, **options):
     monkeypatch.setattr(build, "open_weights", open_weights)
     monkeypatch.setattr(build, "load_pretrained", lambda model, file, scale: None)
     monkeypatch.setattr(build, "assemble_model", lambda trunk, head, shape, scale, **_: shape)
-    return build.build_model(name, **options)
 
 
 @pytest.mark.parametrize("name", ON_IMAGENET)
-def test_default_size_is_that_of_the_weights_that_are_given(name, monkeypatch):
+def test_default_size_is_that_of_the_weights_that_are_given(name, shapes_only):
     side = find_source(name, "imagenet").crop
-    assert shape_of(name, monkeypatch, weights="imagenet") == (side, side, 3)
-    assert shape_of(name, monkeypatch, weights="imagenet", input_shape=(224, 224, 3)) == (224, 224, 3)
-    assert shape_of(name, monkeypatch) == card(name).input_shape
+    assert build.build_model(name, weights="imagenet") == (side, side, 3)
+    assert build.build_model(name, weights="imagenet", input_shape=(224, 224, 3)) == (224, 224, 3)
+    assert build.build_model(name) == card(name).input_shape
     for source in card(name).weights:
-        assert shape_of(name, monkeypatch, weights=source.name)[:2] == (source.crop, source.crop)
+        assert build.build_model(name, weights=source.name) == (source.crop, source.crop, 3)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "vgg16", "inception_v3", "resnet50v2_keras", "resnet20_cifar10"])
+def test_a_network_opened_by_name_has_the_size_of_its_weights(name, shapes_only):
+    """`see` and `report`, `transfer` in Python, and every command."""
+    side = default_source(name).crop
+    for open_by_name in (open_model, open_backbone, lambda name, size=None: find_model(name).open(size)):
+        assert open_by_name(name) == (side, side, 3)
+        assert open_by_name(name, 224) == (224, 224, 3)
 
 
 def test_well_known_default_sizes():
