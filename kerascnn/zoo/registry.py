@@ -159,10 +159,11 @@ def weights_sources():
 def source_preference(source):
     """Sort key: a license for every use first, then the published top-1 accuracy.
 
-    Whether the table has a hash does not count: the files of timm, whose rows have none, are compared with the sha256
-    that the hub states when they are downloaded.
+    A published hash decides only between accuracies that are shown as equal: the files of timm, whose rows have none,
+    are compared with the sha256 that the hub states when they are downloaded.
     """
-    return source.is_free, source.top1 or 0.0
+    top1 = source.top1 or 0.0
+    return source.is_free, round(top1, 1), bool(source.hash), top1
 
 
 def default_source(network, weights=None):

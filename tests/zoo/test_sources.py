@@ -122,8 +122,8 @@ def test_what_differs_from_caffe_is_noted():
 @pytest.mark.parametrize("name", [name for name in ALL if name in weights_sources()])
 def test_best_weights_come_first(name):
     found = card(name).weights
-    order = [(not source.is_free, -(source.top1 or 0)) for source in found]
-    assert order == sorted(order)
+    order = [(not source.is_free, -round(source.top1 or 0, 1), not source.hash) for source in found]
+    assert order == sorted(order)  # of accuracies that are shown as equal, one with a published hash
     assert found[0].is_free
 
 
