@@ -106,6 +106,7 @@ SINGLE_IMPORTER = {  # only one module imports it, and no package gives it to us
     "training.schedules": "how a learning rate changes, each a formula of its paper",
     "transfer_learning.runner": "the search for a fine-tuned network, its trials in processes of their own",
     "visualize.attribution.windows": "which part of a network a patch can change: a primitive, not a picture",
+    "weights.connections": "proxies, certificates and tokens, apart from what is downloaded",
     "weights.formats.caffe": "a format",
     "weights.formats.hdf5": "a format",
     "weights.formats.pickles": "an interpreter that runs nothing, apart for its audit",

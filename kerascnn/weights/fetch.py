@@ -1,6 +1,5 @@
 """Fetch published files: from the cache, or by a download that is resumed, checked and then cached."""
 
-import hashlib
 import json
 import math
 import os
@@ -9,21 +8,17 @@ import shutil
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from errno import EISDIR
 from http.client import HTTPException, responses
 from pathlib import Path
-from stat import S_ISDIR
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from ..support.files import is_web_page
-from ..support.progress import download_tenth, is_flag_set, progress, write_line
+from ..support.progress import download_tenth, progress, write_line
 from ..support.store import PARTIAL, companion_path, file_lock, weights_path
-
-DIGITS = {"sha256": 64, "sha1": 40, "md5": 32}
-MIN_DIGITS = 8  # digits of a hash that are published; fewer would let damage pass
-MISSING = "nothing"
+from .caches import find_flaw_of_copy, other_copies, parse_hub_address
+from .connections import BlockedError, is_on_hub, offline_reason, open_address, resolve_endpoint, seconds_to_wait
+from .hashes import MIN_DIGITS, MISSING, check_hash, file_hash, find_flaw, write_stamp
 
 
 class DownloadError(OSError):
@@ -36,22 +31,29 @@ class DownloadError(OSError):
         self.advice = advice
 
 
-def fetch(address, file, hash="", *, what="", verbose="auto"):
-    """The local path of a published file, which is downloaded from ``address`` if it is not in the cache.
+def fetch(address, file, hash="", *, mirror="", what="", verbose="auto"):
+    """The local path of a published file: from a cache, or downloaded from ``address``, otherwise from ``mirror``.
 
-    ``hash`` is "sha256:", "sha1:" or "md5:" and at least the first 8 hexadecimal digits. Without one, the file is
-    compared with the first download. ``what`` describes it in messages: "weights of resnet18, torchvision/v1".
-    ``verbose``: 0 is silent, 2 prints lines, 1 or "auto" shows a bar on a terminal and lines elsewhere.
+    Files that torch, Keras or huggingface_hub have downloaded are used in place, if their hash is right.
+
+    Args:
+        address: Where the file is published. HF_ENDPOINT replaces the Hugging Face hub.
+        file: Its name in the cache.
+        hash: "sha256:", "sha1:" or "md5:" and at least the first 8 hexadecimal digits. Without one, the file is
+            compared with the hash that the Hugging Face hub announces, and later with the first download.
+        mirror: A second published address, whose file name ends in digits of its own sha256; its file may differ in
+            format and has that name in the cache.
+        what: Describes the file in messages: "weights of resnet18, torchvision/v1".
+        verbose: 0 is silent, 2 prints lines, 1 or "auto" shows a bar on a terminal and lines elsewhere.
     """
     wanted = RemoteFile(check_address(address), weights_path(file), check_hash(hash), what, verbose)
+    files = [wanted, mirrored_file(mirror, what, verbose)] if mirror else [wanted]
     try:
-        if find_flaw(wanted.path, wanted.hash) is not None:
-            os.makedirs(wanted.path.parent, exist_ok=True)
-            with file_lock(
-                wanted.path,
-                lambda: write_line(f"waiting for another process that is downloading {wanted.label}", verbose),
-            ):
-                download_verified(wanted)
+        for candidate in files:
+            path = find_local_file(candidate)
+            if path is not None:
+                return path
+        return download_first(files)
     except DownloadError:
         raise
     except OSError as error:  # errors of the network are DownloadErrors: this is one of the disk
@@ -61,6 +63,72 @@ def fetch(address, file, hash="", *, what="", verbose="auto"):
             f"one set by KERASCNN_HOME. Received: {reason}",
             "set KERASCNN_HOME to a folder that you can write to",
         ) from error
+
+
+def mirrored_file(mirror, what, verbose):
+    """The file of a second address: its name says its hash."""
+    name = urlsplit(check_address(mirror)).path.rpartition("/")[2]
+    digits = re.search(rf"-([0-9a-f]{{{MIN_DIGITS},64}})\.\w+$", name)
+    if digits is None:
+        raise ValueError(
+            "`mirror` should be a URL whose file name ends in digits of its sha256, as net-0123abcd.pth. "
+            f"Received: {mirror!r}"
+        )
+    return RemoteFile(mirror, weights_path(name), f"sha256:{digits[1]}", what, verbose)
+
+
+def find_local_file(wanted):
+    """The path of a file that is in our cache or in that of another library; None if it is in neither."""
+    if find_flaw(wanted.path, wanted.hash) is None:
+        return wanted.path
+    for path, published in other_copies(wanted.address, wanted.path.name):
+        flaw = find_flaw_of_copy(path, [hash for hash in (wanted.hash, published) if hash])
+        if flaw is None:
+            write_line(f"using {path} for {wanted.label}", wanted.verbose)
+            return link_copy(wanted, path, published)
+        write_line(f"{path} is passed over: {flaw}", wanted.verbose)
+    return None
+
+
+def link_copy(wanted, path, published):
+    """Link another library's file into our cache, so that it is not hashed each time, and return the path to use."""
+    draft = companion_path(wanted.path, f".{os.getpid()}.link")
+    try:
+        os.makedirs(wanted.path.parent, exist_ok=True)
+        draft.symlink_to(path)
+        os.replace(draft, wanted.path)
+        write_stamp(wanted.path, wanted.hash or published, published or file_hash(path, "sha256"))
+    except OSError:  # no right to make links, or a read-only cache
+        draft.unlink(missing_ok=True)
+        return path
+    return wanted.path
+
+
+def download_first(files):
+    """Download the first of the files that can be downloaded, and return its path."""
+    failures = []
+    for wanted in files:
+        try:
+            return download_locked(wanted)
+        except DownloadError as error:
+            failures.append(error)
+            if wanted is files[-1] or offline_reason(wanted.address):
+                break
+            write_line(f"{error}; trying {files[-1].address}", wanted.verbose)
+    if len(failures) == 1:
+        raise failures[0]
+    raise DownloadError(f"{failures[0]}. Its second address failed too: {failures[1]}", failures[0].advice)
+
+
+def download_locked(wanted):
+    """Download one file while no other process does, and return its path."""
+    waiting = f"waiting for another process that is downloading {wanted.label}"
+    os.makedirs(wanted.path.parent, exist_ok=True)
+    with file_lock(wanted.path, lambda: write_line(waiting, wanted.verbose)):
+        try:
+            download_verified(wanted)
+        except BlockedError as error:
+            raise wanted.offline(f"{error}; {error.advice}", error.advice) from None
     return wanted.path
 
 
@@ -69,71 +137,6 @@ def check_address(address):
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"`address` should be a URL that begins with https:// or http://. Received: {address!r}")
     return address
-
-
-def check_hash(hash):
-    algorithm, _, digits = hash.lower().partition(":") if isinstance(hash, str) else ("?", "", "")
-    most = DIGITS.get(algorithm, 0)
-    if hash != "" and not (MIN_DIGITS <= len(digits) <= most and re.fullmatch("[0-9a-f]+", digits)):
-        raise ValueError(
-            f"`hash` should be {': or '.join(DIGITS)}: followed by at least {MIN_DIGITS} hexadecimal digits, or empty. "
-            f"Received: {hash!r}"
-        )
-    return hash and f"{algorithm}:{digits}"
-
-
-def find_flaw(path, hash):
-    """Why a cached file cannot be used: its wrong hash, MISSING or "an empty file"; None if it can."""
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return MISSING
-    if S_ISDIR(found.st_mode):
-        raise IsADirectoryError(EISDIR, os.strerror(EISDIR), str(path))
-    if not found.st_size:
-        return "an empty file"
-    known, stamp = read_stamp(path)
-    if stamp[:2] == size_and_time(found) and (known.startswith(hash) or hash in stamp):
-        return None
-    expected = hash or known
-    received = file_hash(path, expected.partition(":")[0] or "sha256")
-    if not received.startswith(expected):
-        return received
-    write_stamp(path, hash, received)
-    return None
-
-
-def read_stamp(path):
-    """What `write_stamp` wrote: the sha256, and [size, time of change, published hash]."""
-    with suppress(OSError, ValueError):
-        first, second = companion_path(path, ".sha256").read_text(encoding="ascii").splitlines()
-        if re.fullmatch(r"[0-9a-f]{64}", first.partition(" ")[0]):
-            return "sha256:" + first.partition(" ")[0], second.split()[1:]
-    return "", []
-
-
-def write_stamp(path, hash, received):
-    """Write the file's sha256, size and time of change into a file next to it, which `sha256sum -c` can read.
-
-    Hashing half a gigabyte at each start would take a second, so a file with unchanged size and time is taken as
-    unchanged, as in make and git. This detects files that were edited or truncated, but not silent disk errors.
-    """
-    stamp = size_and_time(path.stat())  # before reading, so that a change in the meantime is noticed
-    sha256 = received if received.startswith("sha256") else file_hash(path, "sha256")
-    draft = companion_path(path, f".{os.getpid()}.sha256")
-    with suppress(OSError):  # in a read-only cache the file is hashed each time
-        draft.write_text(f"{sha256.partition(':')[2]}  {path.name}\n# {' '.join([*stamp, hash])}\n", encoding="ascii")
-        os.replace(draft, companion_path(path, ".sha256"))
-
-
-def size_and_time(found):
-    return [str(found.st_size), str(found.st_mtime_ns)]
-
-
-def file_hash(path, algorithm):
-    """The hash of a file: "sha256:" and the digits."""
-    with path.open("rb") as file:
-        return f"{algorithm}:{hashlib.file_digest(file, algorithm).hexdigest()}"
 
 
 def download_verified(wanted):
@@ -146,20 +149,22 @@ def download_verified(wanted):
         for path in (wanted.path, companion_path(wanted.path, ".sha256")):
             path.unlink(missing_ok=True)
     for again in (True, False):  # a resumed file may be wrong from its start: then download all of it
-        download_with_retries(wanted)
-        received = hash_partial(wanted)
-        if received.startswith(wanted.hash):
-            return move_into_cache(wanted, received)
+        announced = download_with_retries(wanted)
+        expected = announced if announced.startswith(wanted.hash) else wanted.hash
+        received = hash_partial(wanted, expected)
+        if received.startswith(expected):
+            return move_into_cache(wanted, expected, received)
         discard_partial(wanted)
         if again:
             write_line(
                 f"{wanted.label} arrived with an unexpected hash ({received}); downloading it again from the start",
                 wanted.verbose,
             )
-    raise wanted.error(f"have the hash {wanted.hash}", f"{received}, in two attempts")
+    publisher = f", which {wanted.server} announces" if expected != wanted.hash else ""
+    raise wanted.error(f"have the hash {expected}{publisher}", f"{received}, in two attempts")
 
 
-def hash_partial(wanted):
+def hash_partial(wanted, expected):
     """The hash of the partial file; web pages and empty files are refused."""
     with wanted.partial_path.open("rb") as file:
         start = file.read(512)
@@ -172,22 +177,27 @@ def hash_partial(wanted):
             else "a web page (HTML or XML): perhaps a login page, an error message or a quota notice"
         )
         raise wanted.error("be a weights file", kind)
-    return file_hash(wanted.partial_path, wanted.hash.partition(":")[0] or "sha256")
+    return file_hash(wanted.partial_path, expected.partition(":")[0] or "sha256")
 
 
-def move_into_cache(wanted, received):
+def move_into_cache(wanted, hash, received):
     """Rename the complete file after its bytes are on the disk."""
     with wanted.partial_path.open("rb+") as file:
         os.fsync(file.fileno())
     os.replace(wanted.partial_path, wanted.path)
     wanted.partial_metadata_path.unlink(missing_ok=True)
-    write_stamp(wanted.path, wanted.hash, received)
+    write_stamp(wanted.path, hash, received)
+    if not hash and parse_hub_address(wanted.address):
+        write_line(
+            f"{wanted.label} was not verified: {wanted.server} announced no hash; it has {received}", wanted.verbose
+        )
 
 
 TIMEOUT = 30  # seconds without data that count as an interruption
 LEAST_BYTES = 1024  # fewer bytes in that time count as one too, so that a trickle ends
 TRIES = 4  # attempts in a row without progress
 PAUSE = 1.0  # seconds before the second attempt, doubled for each further one
+MAX_WAIT = 120  # seconds to wait if a server asks for it by Retry-After
 PROGRESS_BYTES = 1 << 20  # bytes of progress after which the attempts are counted anew
 CHUNK = 1 << 18
 MAX_BYTES = 8 << 30  # more than any published weights file; a limit for responses without a length
@@ -197,9 +207,10 @@ TEMPORARY_STATUSES = (408, 425, 429, 500, 502, 503, 504)  # HTTP statuses worth 
 class Interruption(Exception):
     """The transfer was interrupted, and another attempt may resume it."""
 
-    def __init__(self, reason, reached=True):
+    def __init__(self, reason, reached=True, wait=0):
         super().__init__(reason)
         self.reached = reached  # whether a server answered
+        self.wait = wait  # seconds that it asks to wait
 
 
 @dataclass(frozen=True)
@@ -211,6 +222,15 @@ class RemoteFile:
     hash: str
     what: str
     verbose: str | int
+
+    @property
+    def requested(self):
+        """The address that is requested; the published one, unless HF_ENDPOINT replaces the hub."""
+        return resolve_endpoint(self.address)
+
+    @property
+    def server(self):
+        return urlsplit(self.requested).netloc
 
     @property
     def partial_path(self):
@@ -225,22 +245,27 @@ class RemoteFile:
     def label(self):
         return f"{self.path.name} ({self.what})" if self.what else self.path.name
 
-    def error(self, expected, received):
-        advice = f"download the file in another way and save it as {self.path}"
+    def error(self, expected, received, advice=""):
+        advice = advice or f"download the file in another way and save it as {self.path}"
         return DownloadError(f"{self.label} should {expected}. Received: {received}", advice)
 
-    def offline(self, reason):
+    def offline(self, reason, advice=""):
         return DownloadError(
             f"{self.label} is not in the cache and cannot be downloaded ({reason}). "
             f"Save it as {self.path}; it is published at {self.address}",
-            f"copy it from another computer to {self.path}",
+            advice or f"copy it from another computer to {self.path}",
         )
 
 
 def download_with_retries(wanted):
-    """Complete the partial file, with further attempts after interruptions, resumed if the server can."""
-    if is_flag_set("KERASCNN_OFFLINE"):
-        raise wanted.offline("KERASCNN_OFFLINE is set")
+    """Complete the partial file, with further attempts after interruptions, resumed if the server can.
+
+    Returns:
+        The sha256 that the server announced: "sha256:" and the digits, or "".
+    """
+    reason = offline_reason(wanted.address)
+    if reason:
+        raise wanted.offline(reason)
     best = first = size_or_zero(wanted.partial_path)
     failed = 0
     with progress(wanted.verbose, unit="bytes", wait=0, every=math.inf, topic=download_tenth, lasting=True) as shown:
@@ -248,6 +273,7 @@ def download_with_retries(wanted):
             try:
                 return request_file(wanted, shown)
             except Interruption as cut:
+                wait = cut.wait
                 here = size_or_zero(wanted.partial_path)
                 failed = 1 if here >= best + PROGRESS_BYTES else failed + 1  # progress beyond all attempts before
                 best = max(best, here)
@@ -255,8 +281,10 @@ def download_with_retries(wanted):
                     raise wanted.offline(cut) from None
                 if failed == TRIES:
                     tried = f"{cut}, in {TRIES} attempts in a row; the {here:,} bytes received so far are kept"
-                    raise wanted.error(f"be downloadable from {wanted.address}", tried) from None
-            time.sleep(PAUSE * 2 ** (failed - 1))
+                    raise wanted.error(f"be downloadable from {wanted.requested}", tried) from None
+            if wait:
+                write_line(f"{wanted.server} asks to wait {wait} seconds", wanted.verbose)
+            time.sleep(max(wait, PAUSE * 2 ** (failed - 1)))
 
 
 def size_or_zero(path):
@@ -273,38 +301,53 @@ def discard_partial(wanted):
 
 
 def request_file(wanted, on_progress):
-    """Send one request, for what is missing, and write the response."""
+    """Send one request, for what is missing, write the response, and return the sha256 that the server announced."""
     known = resume_state(wanted)
-    start = known.get("start", 0)
+    start, version = known.get("start", 0), known.get("version")
     if start and start == known.get("total"):
-        return
-    with open_response(wanted, start, known.get("version")) as response:
+        return known["sha256"]
+
+    response, sha256 = open_response(wanted, start, version)
+    with response:
+        check_announced(wanted, sha256, known.get("sha256", "") if start else "")
         start, total = check_range(wanted, response, start, known.get("total"))
         check_response(wanted, response, (total or 0) - start, total)
         with wanted.partial_path.open("ab" if start else "wb") as file:
-            if not start:
-                about = {"address": wanted.address, "version": version_tag(response), "total": total}
-                wanted.partial_metadata_path.write_text(json.dumps(about), encoding="utf-8")
+            version = version if start else version_tag(response)
+            about = {"address": wanted.requested, "version": version, "total": total, "sha256": sha256}
+            wanted.partial_metadata_path.write_text(json.dumps(about), encoding="utf-8")
             on_progress(0, total, wanted.label)
             receive_body(wanted, response, file, start, total, on_progress)
+    return sha256
+
+
+def check_announced(wanted, sha256, before):
+    """Refuse a server that announces another file than the published one; start again if it changed meanwhile."""
+    if sha256 and wanted.hash.startswith("sha256:") and not sha256.startswith(wanted.hash):
+        raise wanted.error(f"have the hash {wanted.hash}", f"{sha256}, which {wanted.server} announces")
+    if before and sha256 != before:
+        discard_partial(wanted)
+        raise Interruption("another version of the file than before")
 
 
 def resume_state(wanted):
-    """Where to resume: start, version and total, as far as known; {} to start again.
+    """Where to resume: start, version, total and announced hash, as far as known; {} to start again.
 
     Without a version that the server compares, or a hash, the second half could be that of another file unnoticed.
     """
     start, known = size_or_zero(wanted.partial_path), {}
     with suppress(OSError, ValueError):
         known = json.loads(wanted.partial_metadata_path.read_text(encoding="utf-8"))
-    if not isinstance(known, dict) or known.get("address", wanted.address) != wanted.address:
+    if not isinstance(known, dict) or known.get("address", wanted.requested) != wanted.requested:
         return {}
     found, total = known.get("version"), known.get("total")
     found = found if isinstance(found, str) and found.isprintable() else None
     total = total if isinstance(total, int) else None
-    if not start or not (found or wanted.hash) or (total is not None and start > total):
+    sha256 = known.get("sha256")
+    sha256 = sha256 if isinstance(sha256, str) else ""
+    if not start or not (found or wanted.hash or sha256) or (total is not None and start > total):
         return {}
-    return {"start": start, "version": found, "total": total}
+    return {"start": start, "version": found, "total": total, "sha256": sha256}
 
 
 def version_tag(response):
@@ -314,12 +357,12 @@ def version_tag(response):
 
 
 def open_response(wanted, start, known):
-    """The response to a request for the file from byte ``start`` on."""
+    """The response to a request for the file from byte ``start`` on, and the sha256 that the server announced."""
     headers = {"User-Agent": "kerascnn", "Accept-Encoding": "identity"}
     if start:
         headers |= {"Range": f"bytes={start}-"} | ({"If-Range": known} if known else {})
     try:
-        return build_opener(SafeRedirects).open(Request(wanted.address, headers=headers), timeout=TIMEOUT)
+        return open_address(wanted.requested, headers, TIMEOUT)
     except HTTPError as error:
         with error:
             raise status_error(wanted, error, start) from None
@@ -336,14 +379,22 @@ def status_error(wanted, error, start):
         discard_partial(wanted)
         return Interruption(status)
     if error.code in TEMPORARY_STATUSES:
-        return Interruption(status)
+        wait = seconds_to_wait(error.headers)
+        if wait <= MAX_WAIT:
+            return Interruption(status, wait=wait)
+        asked = f"{status}, and the server asks to wait {wait:,} seconds"
+        return wanted.error(
+            f"be available at {wanted.requested}", asked, f"try again in {math.ceil(wait / 60)} minutes"
+        )
+    if error.code in (401, 403) and os.environ.get("HF_TOKEN") and is_on_hub(wanted.requested):
+        status = f"{status}, asked with the token of HF_TOKEN"
     where = error.headers.get("Location")
     if where and 300 <= error.code < 400:
         return wanted.error(
-            f"be available at {wanted.address}",
+            f"be available at {wanted.requested}",
             f"a redirect to {where[:200]!r}, which is not an HTTP address, is no longer HTTPS, or leads back to itself",
         )
-    return wanted.error(f"be available at {wanted.address}", status)
+    return wanted.error(f"be available at {wanted.requested}", status)
 
 
 def connection_error_text(error):
@@ -357,7 +408,7 @@ def check_range(wanted, response, start, known):
     if response.status == 200:
         return 0, response.length
     if response.status != 206:
-        raise wanted.error(f"be available at {wanted.address}", f"status {response.status}")
+        raise wanted.error(f"be available at {wanted.requested}", f"status {response.status}")
     stated = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", response.headers.get("Content-Range", ""))
     total = int(stated[3]) if stated and stated[3] != "*" else known
     if not stated or int(stated[1]) != start or (total is not None and (total <= start or total != (known or total))):
@@ -406,13 +457,3 @@ def receive_body(wanted, response, file, start, total, on_progress):
             since, mark = time.monotonic(), here
     if total is not None and here < total:
         raise Interruption(f"{here:,} of {total:,} bytes")
-
-
-class SafeRedirects(HTTPRedirectHandler):
-    """Follow redirects to HTTP addresses only, and never from HTTPS to HTTP."""
-
-    def redirect_request(self, asked, file, code, message, headers, address):
-        allowed = ("https",) if asked.type == "https" else ("http", "https")
-        if urlsplit(address).scheme not in allowed:
-            return None
-        return super().redirect_request(asked, file, code, message, headers, address)

@@ -14,6 +14,7 @@ from ..support.types import FilePath, Model
 from ..zoo import layers  # noqa: F401  (a model file may need its layers, whatever was imported first)
 from ..zoo.layers import SCALES, Scale
 from ..zoo.registry import BEST, CARDS, PUBLISHERS, WeightsSource, default_source, weights_sources
+from .caches import hub_repository, parse_hub_address
 from .formats import WeightsError
 from .formats.read import read_weights
 from .formats.safetensors import read_metadata
@@ -168,9 +169,19 @@ def open_weights(network: str, weights: FilePath | WeightsSource, part: str | No
         path = source_path(source)
     else:
         path = Path(weights)
-        source = next((row for row in weights_sources().get(network, ()) if row.file == path.name), None)
+        source = source_of_file(network, path)
 
     return WeightsFile(path=path, arrays=read_weights(path, part=part), source=source)
+
+
+def source_of_file(network, path):
+    """The published source of a file, by its name or its place in the Hugging Face hub's folder; None if unknown."""
+    rows = weights_sources().get(network, ())
+    repository = hub_repository(path)
+    if repository:
+        return next((row for row in rows if (parse_hub_address(row.address) or ("",))[0] == repository), None)
+    names = {row.mirror.rpartition("/")[2]: row for row in rows if row.mirror} | {row.file: row for row in rows}
+    return names.get(path.name)
 
 
 def source_path(source):
@@ -178,7 +189,8 @@ def source_path(source):
     if not source.is_shipped:
         from .fetch import fetch
 
-        return fetch(source.address, source.file, source.hash, what=f"weights of {source.network}, {source.name}")
+        what = f"weights of {source.network}, {source.name}"
+        return fetch(source.address, source.file, source.hash, mirror=source.mirror, what=what)
     import kerascnn_saved_models
 
     path = Path(kerascnn_saved_models.__file__).parent / source.file

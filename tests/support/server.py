@@ -1,6 +1,7 @@
 """A web server on this machine that does what a test tells it, well or badly, and remembers what it was asked."""
 
 import threading
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 BINARY = "application/octet-stream"
@@ -14,6 +15,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, content):
         super().__init__(("127.0.0.1", 0), Handler)
         self.content, self.acts, self.asked = content, [whole], []
+        self.requests = []  # (path, headers) of each
         self.gate = threading.Event()  # what `stall` waits for
         self.address = f"http://127.0.0.1:{self.server_port}/file"
 
@@ -21,11 +23,28 @@ class Server(ThreadingHTTPServer):
         """A client that leaves is no news."""
 
 
+@contextmanager
+def serve(content, context=None):
+    """A server that runs; over TLS with an SSL ``context``."""
+    with Server(content) as server:
+        if context is not None:
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+            server.address = server.address.replace("http://", "https://")
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        yield server
+        server.gate.set()
+        server.shutdown()
+
+
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         number = len(self.server.asked)
         self.server.asked.append(self.headers.get("Range"))
+        self.server.requests.append((self.path, dict(self.headers)))
         self.server.acts[min(number, len(self.server.acts) - 1)](self)
+
+    do_CONNECT = do_GET  # what a proxy is asked for
 
     def log_message(self, *words):
         """Quietly."""
@@ -38,10 +57,10 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
 
-def whole(web, body=None, *, upto=None, length=None, tag='"1"', kind=BINARY):
+def whole(web, body=None, *, upto=None, length=None, tag='"1"', kind=BINARY, **headers):
     """All of it; only the first ``upto`` bytes, or with another ``length`` declared."""
     body = web.server.content if body is None else body
-    web.head(200, Content_Length=len(body) if length is None else length, ETag=tag, Content_Type=kind)
+    web.head(200, Content_Length=len(body) if length is None else length, ETag=tag, Content_Type=kind, **headers)
     web.wfile.write(body[:upto])
 
 

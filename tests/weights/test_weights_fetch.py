@@ -16,12 +16,14 @@ from urllib.request import Request
 
 import numpy as np
 import pytest
-from server import Server, act, chunks, drip, endless, ranged, stall, status, until_closed, whole
+from server import act, chunks, drip, endless, ranged, serve, stall, status, until_closed, whole
 
 from kerascnn.support import store
 from kerascnn.support.store import clear_cached_files, home, list_cached_files
 from kerascnn.weights import fetch as transfer
-from kerascnn.weights.fetch import DownloadError, SafeRedirects, fetch
+from kerascnn.weights import hashes
+from kerascnn.weights.connections import SafeRedirects
+from kerascnn.weights.fetch import DownloadError, fetch
 
 CONTENT = np.random.default_rng(0).bytes(100_000)
 SHA256 = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
@@ -47,12 +49,8 @@ def alone(tmp_path, monkeypatch):
 
 @pytest.fixture
 def server():
-    with Server(CONTENT) as found:
-        thread = threading.Thread(target=found.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        thread.start()
+    with serve(CONTENT) as found:
         yield found
-        found.gate.set()
-        found.shutdown()
 
 
 @pytest.fixture
@@ -260,7 +258,7 @@ def test_damaged_file_without_a_replacement_is_an_error(server, folder):
 
 def test_verified_file_is_neither_downloaded_nor_hashed_again(server, folder, monkeypatch):
     path = fetch(server.address, "net.pth", SHA256)
-    monkeypatch.setattr(transfer, "file_hash", None)
+    monkeypatch.setattr(hashes, "file_hash", None)
     monkeypatch.setattr(transfer, "download_with_retries", None)
     for hash in (SHA256, SHA256[:15], ""):
         assert fetch(server.address, "net.pth", hash) == path
