@@ -67,7 +67,9 @@ class ModelSource:
 
 
 def download_advice(name, weights, error):
-    """What to do if published weights cannot be downloaded: the address of the file, and how to use a copy of it."""
+    """What to do if published weights cannot be downloaded: a setting to change, or how to use a copy of the file."""
+    if getattr(error, "retry", False):
+        return error.advice
     from kerascnn.weights.load import find_source
 
     source = find_source(name, weights)

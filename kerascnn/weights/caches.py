@@ -6,6 +6,7 @@ from pathlib import Path
 
 from .hashes import file_hash
 
+HUB_FILE = "model.safetensors"  # the name of the weights in each repository of timm
 HUB_ADDRESS = re.compile(r"/([\w.-]+/[\w.-]+)/resolve/([\w.-]+)/([\w.-]+)$")
 
 

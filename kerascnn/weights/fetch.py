@@ -22,13 +22,19 @@ from .hashes import MIN_DIGITS, MISSING, check_hash, file_hash, find_flaw, write
 
 
 class DownloadError(OSError):
-    """A file that could not be downloaded; ``advice`` says what to try."""
+    """A file that could not be downloaded.
 
-    def __init__(self, message, advice=""):
+    Attributes:
+        advice: what to try.
+        retry: whether the download can succeed after that; otherwise the advice is to get the file in another way.
+    """
+
+    def __init__(self, message, advice="", retry=False):
         super().__init__(
             "".join(letter if letter.isprintable() else " " for letter in message)
         )  # it may quote a server
         self.advice = advice
+        self.retry = retry
 
 
 def fetch(address, file, hash="", *, mirror="", what="", verbose="auto"):
@@ -62,6 +68,7 @@ def fetch(address, file, hash="", *, mirror="", what="", verbose="auto"):
             f"{wanted.label} should have a readable and writable cache folder: {wanted.path.parent}, or another "
             f"one set by KERASCNN_HOME. Received: {reason}",
             "set KERASCNN_HOME to a folder that you can write to",
+            retry=True,
         ) from error
 
 
@@ -117,7 +124,9 @@ def download_first(files):
             write_line(f"{error}; trying {files[-1].address}", wanted.verbose)
     if len(failures) == 1:
         raise failures[0]
-    raise DownloadError(f"{failures[0]}. Its second address failed too: {failures[1]}", failures[0].advice)
+    raise DownloadError(
+        f"{failures[0]}. Its second address failed too: {failures[1]}", failures[0].advice, failures[0].retry
+    )
 
 
 def download_locked(wanted):
@@ -246,14 +255,16 @@ class RemoteFile:
         return f"{self.path.name} ({self.what})" if self.what else self.path.name
 
     def error(self, expected, received, advice=""):
-        advice = advice or f"download the file in another way and save it as {self.path}"
-        return DownloadError(f"{self.label} should {expected}. Received: {received}", advice)
+        message = f"{self.label} should {expected}. Received: {received}"
+        other_way = f"download the file in another way and save it as {self.path}"
+        return DownloadError(message, advice or other_way, retry=bool(advice))
 
     def offline(self, reason, advice=""):
         return DownloadError(
             f"{self.label} is not in the cache and cannot be downloaded ({reason}). "
             f"Save it as {self.path}; it is published at {self.address}",
             advice or f"copy it from another computer to {self.path}",
+            retry=bool(advice),
         )
 
 

@@ -14,7 +14,7 @@ from ..support.types import FilePath, Model
 from ..zoo import layers  # noqa: F401  (a model file may need its layers, whatever was imported first)
 from ..zoo.layers import SCALES, Scale
 from ..zoo.registry import BEST, CARDS, PUBLISHERS, WeightsSource, default_source, weights_sources
-from .caches import hub_repository, parse_hub_address
+from .caches import HUB_FILE, hub_repository, parse_hub_address
 from .formats import WeightsError
 from .formats.read import read_weights
 from .formats.safetensors import read_metadata
@@ -46,7 +46,7 @@ class WeightsFile(TextResult):
         if saved in SCALES:
             return saved
 
-        published = [row.scale for row in weights_sources().get(network, ()) if row.publisher == layout]
+        published = usual_scales(network, layout)
         if published:
             return published[0]
         return caffe_scale(network) if layout == CAFFE else None
@@ -58,6 +58,14 @@ class WeightsFile(TextResult):
 
         saved = re.fullmatch(r"(\d+)x(\d+)", read_metadata(self.path).get("kerascnn.size", ""))
         return (int(saved[1]), int(saved[2])) if saved else None
+
+    def possible_scales(self, network, layout):
+        """Every preprocessing that comes into question; timm's files all have the same name on the hub."""
+        scale = self.scale(network, layout)
+        saved = read_metadata(self.path).get("kerascnn.scale")
+        if self.source or saved in SCALES or not (hub_repository(self.path) or self.path.name == HUB_FILE):
+            return {scale}
+        return {scale, *usual_scales(network, "timm")}
 
     def __str__(self):
         source = f", {self.source.name}" if self.source else ""
@@ -110,14 +118,19 @@ def load_pretrained(model: Model, weights_file: WeightsFile, scale: str | None =
     Returns:
         A `LoadReport`, as of `load_weights`.
     """
-    values, report = prepare_values(model, weights_file)
+    values, report = prepare_values(model, weights_file, scale)
     if scale or report.scale:
         scale_layer(model).set_scale(scale or report.scale, report.source)
     assign_values(values, report, above=4)
     return report
 
 
-def prepare_values(model, weights_file):
+def usual_scales(network, layout):
+    """The preprocessing of each published file of a network with such tensor names, the best file first."""
+    return [row.scale for row in weights_sources().get(network, ()) if row.publisher == layout]
+
+
+def prepare_values(model, weights_file, chosen_scale=None):
     """The value of each variable, and the report; the model is not changed yet."""
     path = weights_file.path
     arrays = {modern_tensor_name(name): array for name, array in weights_file.arrays.items()}
@@ -126,6 +139,7 @@ def prepare_values(model, weights_file):
         plan = best_plan(path, candidate_plans(model.name, model_slots(model), arrays, model), arrays, model.name)
         scale = weights_file.scale(model.name, plan.layout)
         values, report = match_arrays(path, plan, arrays, bgr=bool(scale and SCALES[scale].get("bgr")))
+        scales = weights_file.possible_scales(model.name, plan.layout)
     except WeightsError as error:
         others = networks_for(path, arrays, model.name)
         if not others:
@@ -134,6 +148,12 @@ def prepare_values(model, weights_file):
         advice = f"; its tensor names and shapes match {names}: build_model({others[0]!r}, weights=...)"
         raise WeightsError(path, error.expected, error.received, advice) from error
 
+    if chosen_scale is None and len(scales) > 1:
+        warnings.warn(
+            f"{path}: which weights these are is unknown, so scale={scale!r} is a guess; published weights of "
+            f"{model.name} expect {' or '.join(sorted(scales))}: set `scale` in build_model",
+            stacklevel=4,
+        )
     return values, replace(report, scale=scale, source=weights_file.source_name())
 
 

@@ -325,9 +325,9 @@ def test_offline_with_the_file(folder, monkeypatch):
 
 
 def test_error_survives_pickling():
-    again = pickle.loads(pickle.dumps(DownloadError("lost", "search")))
+    again = pickle.loads(pickle.dumps(DownloadError("lost", "search", retry=True)))
     assert isinstance(again, OSError)
-    assert (str(again), again.advice) == ("lost", "search")
+    assert (str(again), again.advice, again.retry) == ("lost", "search", True)
 
 
 PROGRAM = """

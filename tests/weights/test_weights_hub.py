@@ -5,18 +5,23 @@ import re
 import shutil
 import ssl
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
+from published import checkpoint
+from safetensors.numpy import save
 from server import act, ranged, serve, status, whole
 
+from kerascnn import build_model
 from kerascnn.weights import caches
 from kerascnn.weights import fetch as transfer
 from kerascnn.weights.connections import seconds_to_wait
 from kerascnn.weights.fetch import DownloadError, fetch
-from kerascnn.weights.load import source_of_file
+from kerascnn.weights.load import open_weights, source_of_file
 from kerascnn.zoo.registry import weights_sources
 
 CONTENT = bytes(range(256)) * 200
@@ -304,6 +309,7 @@ def test_no_proxy(other_server, monkeypatch):
 def proxy_failure(address):
     with pytest.raises(DownloadError) as caught:
         fetch(address, "net.pth")
+    assert caught.value.retry == ("cannot be reached" not in str(caught.value))
     text = re.search(r"^net.pth is not in the cache and cannot be downloaded \((.*)\)\. Save it as ", str(caught.value))
     return text[1], caught.value.advice
 
@@ -523,6 +529,40 @@ def test_offline_with_a_copy(tmp_path, monkeypatch):
 
 
 # Which row a file belongs to
+
+
+def test_weights_of_the_hub_folder_are_loaded_without_a_download(tmp_path, monkeypatch, rng):
+    monkeypatch.setenv("KERASCNN_OFFLINE", "1")
+    content = save(checkpoint("squeezenet1_1", "torchvision", rng))
+    digits = hashlib.sha256(content).hexdigest()
+    there = place_on_hub(tmp_path / "home" / ".cache/huggingface/hub", content, digits=digits)
+    row = replace(weights_sources()["squeezenet1_1"][0], address=HUB, file=FILE, hash="")
+    by_name = build_model("squeezenet1_1", weights=row)
+    by_path = build_model("squeezenet1_1", weights=there)
+    for first, second in zip(by_name.get_weights(), by_path.get_weights(), strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("network", ["resnet34", "inception_v3"])
+def test_hub_path_gets_the_scaling_of_its_row(network, tmp_path):
+    rows = [row for row in weights_sources()[network] if row.publisher == "timm"]
+    assert len({row.scale for row in rows}) == 2
+    for row in rows:
+        folder = tmp_path / f"models--timm--{row.file.removesuffix('.safetensors')}"
+        content = save({"conv1.weight": np.zeros((1, 1, 1, 1), "f4")})
+        weights_file = open_weights(network, place(folder / "snapshots" / COMMIT / "model.safetensors", content))
+        assert weights_file.source is row
+        assert weights_file.scale(network, "timm") == row.scale
+        assert weights_file.possible_scales(network, "torchvision") == {row.scale}
+
+
+def test_hub_file_of_an_unknown_repository_warns_that_its_scaling_is_a_guess(tmp_path, rng):
+    arrays = {name: np.asarray(array) for name, array in checkpoint("resnet34", "timm", rng).items()}
+    path = place(tmp_path / "models--timm--resnet34.mine" / "snapshots" / COMMIT / "model.safetensors", save(arrays))
+    guess = "so scale='torch' is a guess; published weights of resnet34 expect tf or torch: set `scale` in build_model"
+    with pytest.warns(UserWarning, match=guess):
+        build_model("resnet34", weights=path)
+    assert build_model("resnet34", weights=path, scale="tf").get_layer("scale").scales_like("tf")
 
 
 @pytest.mark.parametrize("network", ["resnet34", "inception_v3", "resnet50"])
