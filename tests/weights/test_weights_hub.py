@@ -5,6 +5,7 @@ import re
 import shutil
 import ssl
 import subprocess
+import warnings
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -562,7 +563,9 @@ def test_hub_file_of_an_unknown_repository_warns_that_its_scaling_is_a_guess(tmp
     guess = "so scale='torch' is a guess; published weights of resnet34 expect tf or torch: set `scale` in build_model"
     with pytest.warns(UserWarning, match=guess):
         build_model("resnet34", weights=path)
-    assert build_model("resnet34", weights=path, scale="tf").get_layer("scale").scales_like("tf")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert build_model("resnet34", weights=path, scale="tf").get_layer("scale").scales_like("tf")
 
 
 @pytest.mark.parametrize("network", ["resnet34", "inception_v3", "resnet50"])
