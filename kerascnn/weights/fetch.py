@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from ..support.files import is_web_page
 from ..support.progress import download_tenth, progress, write_line
-from ..support.store import PARTIAL, companion_path, file_lock, weights_path
+from ..support.store import PARTIAL, Busy, companion_path, file_lock, raise_busy, weights_path
 from .caches import find_flaw_of_copy, other_copies, parse_hub_address
 from .connections import BlockedError, is_on_hub, offline_reason, open_address, resolve_endpoint, seconds_to_wait
 from .hashes import MIN_DIGITS, MISSING, check_hash, file_hash, find_flaw, write_stamp
@@ -106,7 +106,8 @@ def link_copy(wanted, path, published):
         os.replace(draft, wanted.path)
         write_stamp(wanted.path, wanted.hash or published, published or file_hash(path, "sha256"))
     except OSError:  # no right to make links, or a read-only cache
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink()
         return path
     return wanted.path
 
@@ -116,7 +117,10 @@ def download_first(files):
     failures = []
     for wanted in files:
         try:
-            return download_locked(wanted)
+            path = download_locked(wanted)
+            for other in files[: len(failures)]:
+                discard_unneeded_partial(other)
+            return path
         except DownloadError as error:
             failures.append(error)
             if wanted is files[-1] or offline_reason(wanted.address):
@@ -309,6 +313,12 @@ def discard_partial(wanted):
     """Delete the partial file."""
     for path in (wanted.partial_path, wanted.partial_metadata_path):
         path.unlink(missing_ok=True)
+
+
+def discard_unneeded_partial(wanted):
+    """Delete what an address that failed has sent, unless another process goes on with it."""
+    with suppress(Busy), file_lock(wanted.path, raise_busy):
+        discard_partial(wanted)
 
 
 def request_file(wanted, on_progress):

@@ -206,6 +206,13 @@ def test_mirror_is_asked_when_the_hub_fails(hub, other_server, tmp_path, capsys)
     assert len(hub.asked) == len(other_server.asked) == 1
 
 
+def test_mirror_is_asked_when_the_hub_breaks_off(hub, other_server, tmp_path):
+    hub.acts, other_server.acts = [act(whole, upto=1000)], [act(whole, body=PTH)]
+    path = fetch_net(mirror=mirror_of(other_server))
+    assert path.read_bytes() == PTH
+    assert {file.name for file in path.parent.iterdir()} == {path.name, path.name + ".sha256"}
+
+
 def test_mirror_is_not_asked_when_the_hub_answers(hub, other_server):
     assert fetch_net(SHA256, mirror=mirror_of(other_server)).name == FILE
     assert other_server.asked == []
@@ -542,6 +549,19 @@ def test_weights_of_the_hub_folder_are_loaded_without_a_download(tmp_path, monke
     by_path = build_model("squeezenet1_1", weights=there)
     for first, second in zip(by_name.get_weights(), by_path.get_weights(), strict=True):
         np.testing.assert_array_equal(first, second)
+
+
+def test_weights_of_a_row_come_from_its_mirror(hub, monkeypatch, rng):
+    content = save(checkpoint("squeezenet1_1", "torchvision", rng))
+    digits = hashlib.sha256(content).hexdigest()
+    with serve(content) as server:
+        mirror = mirror_of(server, digits).replace(".pth", ".safetensors")
+        row = replace(weights_sources()["squeezenet1_1"][0], address=HUB, file=FILE, hash="", mirror=mirror)
+        hub.acts = [status(503)]
+        weights_file = open_weights("squeezenet1_1", row)
+    assert weights_file.path.name == mirror.rpartition("/")[2]
+    monkeypatch.setattr("kerascnn.weights.load.weights_sources", lambda: {"squeezenet1_1": (row,)})
+    assert source_of_file("squeezenet1_1", weights_file.path) is row
 
 
 @pytest.mark.parametrize("network", ["resnet34", "inception_v3"])
