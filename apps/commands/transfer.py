@@ -38,6 +38,8 @@ FILES = {
 }
 STRATEGIES = ("auto", "linear", "layers", "finetune", "grid")
 SHOWN = 6
+NAME_COLUMN = 57  # where names of candidates begin
+SHORTEST_NAME = 30  # letters of a line of a name in a narrow terminal
 
 
 @click.command("transfer", cls=Command)
@@ -176,7 +178,12 @@ def study_result(study, data, out, saved):
 
 def study_lines(study, out, saved):
     from kerascnn.transfer_learning.advice import advice_lines
-    from kerascnn.transfer_learning.page import describe_outcomes, describe_small_classes, describe_time
+    from kerascnn.transfer_learning.page import (
+        describe_conclusion,
+        describe_outcomes,
+        describe_small_classes,
+        describe_time,
+    )
 
     chosen, files = study.chosen, {*saved, "ledger"}
     if study.evaluation is not None:
@@ -194,6 +201,9 @@ def study_lines(study, out, saved):
     yield f"  chosen network: {chosen.name}"
     for what, names in describe_small_classes(study.data).items():
         yield f"  {what}: {names}"
+    yield ""
+    yield bold("conclusion")
+    yield from wrapped_lines(f"{GAP}{sentence}" for sentence in describe_conclusion(study))
     yield ""
     yield from wrapped_lines(advice_lines(study.advice, describe_outcomes(study)))
     yield ""
@@ -213,33 +223,25 @@ def study_lines(study, out, saved):
 
 
 def candidate_lines(study):
-    """The best candidates, and the chosen one, with the measure by which they are ranked."""
-    from kerascnn.transfer_learning.page import describe_ranking, format_lead, short_names
+    """The best candidates, and the chosen one, sorted by the difference from it; long names take several lines."""
+    from kerascnn.transfer_learning.figures import distinct_rows
+    from kerascnn.transfer_learning.page import describe_ranking, format_leads, short_names
 
-    table = study.table
+    table = distinct_rows(study.table)
+    table = table.assign(difference=format_leads(table))
     shown = table[(table.index < SHOWN) | table["chosen"]]
-    yield bold(f"candidates, by log-likelihood ({len(shown)} of {len(table)})")
-    titles = ("log-likelihood", "from the chosen", "accuracy", "95 % interval", "images", "candidate")
-    cells = [
-        (
-            f"{row.log_likelihood:.3f}",
-            format_lead(row.log_likelihood_lead, row.log_likelihood_error, row.chosen),
-            percent(row.accuracy, 1),
-            f"{percent(row.low, 1)} to {percent(row.high, 1)}",
-            f"{row.images:,}",
-            name,
-        )
-        for row, name in zip(shown.itertuples(index=False), short_names(shown), strict=True)
-    ]
-    yield from format_table(titles, cells, words=("candidate",), room=terminal_width())
-    yield from wrapped_lines(
-        [
-            f"log-likelihood: {describe_ranking(study)}",
-            "from the chosen: difference on the images held out for both candidates, ± its standard error",
-            "images: held out; fine-tuned networks are evaluated on fewer, to save time",
-            "chosen: the cheapest candidate within one standard error of the best",
-        ]
-    )
+    titles = ("from the chosen", "accuracy", "95 % interval", "images", "candidate")
+    length = max((terminal_width() or 120) - NAME_COLUMN, SHORTEST_NAME)
+    cells = []
+    for row, name in zip(shown.itertuples(index=False), short_names(shown), strict=True):
+        first, *more = textwrap.wrap(name, length, subsequent_indent=GAP)
+        interval = f"{percent(row.low, 1)} to {percent(row.high, 1)}"
+        cells.append((row.difference, percent(row.accuracy, 1), interval, f"{row.images:,}", first))
+        cells += [("", "", "", "", line) for line in more]
+
+    yield bold(f"candidates, by difference from the chosen ({len(shown)} of {len(table)})")
+    yield from format_table(titles, cells, words=("candidate",), spare=("95 % interval",), room=terminal_width())
+    yield from wrapped_lines(f"{what}: {text}" for what, text in describe_ranking(study).items())
 
 
 def wrapped_lines(lines):

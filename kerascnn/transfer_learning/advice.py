@@ -13,6 +13,7 @@ import numpy as np
 
 from ..support.display import FigureResult
 from ..support.text import format_percent
+from .taps import stage_label
 
 if TYPE_CHECKING:
     from .probes import ProbeTable
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 SIMILAR, DIFFERENT, LITTLE, MUCH = "similar", "different", "little", "much"
 ENOUGH_IMAGES = {SIMILAR: 50, DIFFERENT: 500}  # images per class for fine-tuning the last layers, and all layers
 UNDERFIT = 0.95  # training accuracy below which the features do not separate the classes
+TRIED_STRATEGIES = "Strategies in the order recommended before trying, and what became of them:"
 STRATEGIES = {
     (SIMILAR, LITTLE): ("linear", "layers", "finetune"),
     (DIFFERENT, LITTLE): ("interior", "layers", "linear", "finetune"),
@@ -28,7 +30,7 @@ STRATEGIES = {
 }
 STRATEGY_TEXTS = {
     "linear": "train a linear classifier on the last features",
-    "interior": "truncate the network at an earlier stage and train a linear classifier on its features",
+    "interior": "train a linear classifier on earlier stages, which may truncate the network",
     "layers": "train a classifier, then fine-tune the last stages",
     "finetune": "train a classifier, then fine-tune all stages",
 }
@@ -48,7 +50,10 @@ class Advice(FigureResult):
         slope_error: Standard error of ``slope``.
         train_accuracy: Accuracy of the best stage on the training images.
         accuracy: Accuracy of the best stage on held-out images.
-        head: Name of the linear classifier that all accuracies are of.
+        head: Name of the linear classifier on the best stage alone, which the accuracies are of.
+        backbone: Name of the network; "" if unknown.
+        curve_classifier: Classifier that ``slope`` is of: the best of all, often on several stages.
+        curve_train_accuracy: Its accuracy on the training images; NaN if not measured.
         similarity: "similar" or "different", derived from the evidence.
         amount: "little" or "much", by ``images_per_class``: 50 are many if the data are similar, 500 if different.
     """
@@ -63,6 +68,9 @@ class Advice(FigureResult):
     train_accuracy: float
     accuracy: float
     head: str
+    backbone: str = ""
+    curve_classifier: str = "the best linear classifier"
+    curve_train_accuracy: float = np.nan
     similarity: str = field(init=False)
     amount: str = field(init=False)
 
@@ -97,7 +105,7 @@ class Advice(FigureResult):
             return ""
         if self.similarity == SIMILAR:
             return "Fine-tuning may pay although the images are few, because more images still raise the accuracy."
-        return "Fine-tuning may pay although the images are few, because the features do not separate the classes."
+        return "Fine-tuning may pay although the images are few, because no single stage separates the classes."
 
     @property
     def z_score(self):
@@ -116,21 +124,35 @@ class Advice(FigureResult):
         def points(value, error):
             return f"{100 * value:+.1f} percentage points (standard error {100 * error:.1f})"
 
-        advantage = points(self.advantage, self.advantage_error) if self.depth < 1 else "none, it is the last stage"
+        lead = "none, it is the last stage"
+        if self.depth < 1:
+            border = "more" if self.similarity == DIFFERENT else "not more"
+            lead = f"{points(self.advantage, self.advantage_error)}: {border} than one standard error"
         gain = "not measured"
         if np.isfinite(self.slope):
             effect = "would raise" if self.more_images_help else "would hardly raise"
-            gain = f"{points(self.slope, self.slope_error)}; more images {effect} the accuracy of a linear classifier"
+            gain = f"{points(self.slope, self.slope_error)} for {self.curve_classifier}; more images {effect} it"
         enough = ENOUGH_IMAGES[self.similarity]
-        separation = "do not separate the classes" if self.is_underfit else "separate the classes"
+        alone = f"{self.head} on {self.best_stage} alone"
         return {
-            "best stage": f"{self.best_stage}, at {100 * self.depth:.0f} % of the network's depth",
-            "lead in accuracy over the last stage": advantage,
+            "best single stage": f"{self.best_stage}, at {100 * self.depth:.0f} % of the network's depth",
+            "its lead in accuracy over the last stage": lead,
             "images per class": f"{self.images_per_class:,.0f}; for {self.similarity} data, {enough} or more are many",
-            "gain from the last doubling of images": gain,
-            "training accuracy": f"{format_percent(self.train_accuracy)}; the features {separation}",
-            "held-out accuracy": f"{format_percent(self.accuracy)} with {self.head}",
+            "accuracy on held-out images": f"{format_percent(self.accuracy)} for {alone}",
+            "accuracy on its training images": f"{format_percent(self.train_accuracy)} for {alone}, {self._separation}",
+            "gain in accuracy from the last doubling of images": gain,
         }
+
+    @property
+    def _separation(self):
+        """Whether one stage, or several together, separate the classes, in words."""
+        limit = f"{100 * UNDERFIT:.0f} %"
+        if not self.is_underfit:
+            return f"{limit} or more: this stage separates the classes"
+        text = f"below {limit}: no single stage separates the classes"
+        if self.curve_train_accuracy >= UNDERFIT:
+            return f"{text}; {format_percent(self.curve_train_accuracy)} for {self.curve_classifier}"
+        return text
 
     def plot(self):
         """Draw the four quadrants with the dataset as a dot, and the evidence."""
@@ -145,10 +167,13 @@ class Advice(FigureResult):
 def advice_lines(advice, outcomes=None):
     """The advice as lines of text; ``outcomes`` are sentences on what became of the strategies, by name."""
     yield describe_dataset(advice)
-    yield from filter(None, [advice.remark])
-    yield "Strategies, the most promising first:" if outcomes is None else "Strategies, and what became of them:"
+    if outcomes is None:
+        yield from filter(None, [advice.remark])
+        yield "Strategies, the most promising first:"
+    else:
+        yield TRIED_STRATEGIES
     for i, name in enumerate(advice.strategies, start=1):
-        yield f"  {i}. {STRATEGY_TEXTS[name]} ({name})"
+        yield f"  {i}. {STRATEGY_TEXTS[name]}"
         if outcomes is not None:
             yield f"     {outcomes[name]}"
     yield "Evidence:"
@@ -158,9 +183,10 @@ def advice_lines(advice, outcomes=None):
 def describe_dataset(advice):
     """The similarity and the size of the dataset in one sentence."""
     pretraining = "similar to" if advice.similarity == SIMILAR else "different from"
+    network = f" of {advice.backbone}" if advice.backbone else ""
     amount = "few" if advice.amount == LITTLE else "many"
     return (
-        f"The data are {pretraining} the pretraining data, with {amount} images per class "
+        f"The data are {pretraining} the pretraining data{network}, with {amount} images per class "
         f"({advice.images_per_class:,.0f} for training)."
     )
 
@@ -187,7 +213,7 @@ def advise(table: ProbeTable) -> Advice:
     if rows["accuracy"][best] == rows["accuracy"][last] or not advantage.any():
         best, advantage = last, 0 * advantage
 
-    curve = table.curve.iloc[-1]
+    curve, drawn = table.curve.iloc[-1], table.best
     return Advice(
         images_per_class=len(table) / len(table.class_names),
         best_stage=best,
@@ -199,4 +225,7 @@ def advise(table: ProbeTable) -> Advice:
         train_accuracy=float(rows["train"][best]),
         accuracy=float(rows["accuracy"][best]),
         head=head,
+        backbone=table.model,
+        curve_classifier=f"{drawn['head']} on {stage_label(drawn['stage'])}",
+        curve_train_accuracy=float(curve["train"]),
     )

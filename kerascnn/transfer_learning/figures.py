@@ -7,7 +7,6 @@ import numpy as np
 from ..plots.primitives import error_bars
 from ..plots.style import BLACK, BLUE, GRAY, GREEN, LARGE, PLAIN, RED, SMALL, label_rows, new_figure, style_axis
 from .advice import DIFFERENT, ENOUGH_IMAGES, LITTLE, MUCH, SIMILAR, STRATEGIES, STRATEGY_TEXTS
-from .heads import HEADS
 from .taps import PLUS, stage_label
 
 COLORS = {"ridge": BLACK, "softmax": BLUE, "svm": RED, "knn": GREEN}
@@ -15,10 +14,10 @@ MARKS = {"ridge": "s", "softmax": "o", "svm": "^", "knn": "D"}
 SHADE = "#e8f1f8"
 AMOUNT_LABELS = {LITTLE: "few images", MUCH: "many images"}
 STRATEGY_LABELS = {
-    "linear": "linear head",
-    "interior": "earlier stage",
-    "layers": "last stages",
-    "finetune": "all stages",
+    "linear": "linear classifier",
+    "interior": "earlier stages",
+    "layers": "fine-tune last stages",
+    "finetune": "fine-tune all stages",
 }
 
 
@@ -59,16 +58,17 @@ def draw_stage_accuracies(axis, found):
                 markersize=5,
                 linewidth=1.8,
                 elinewidth=1,
-                label=HEADS[head].title if alone else None,
+                label=head if alone else None,
             )
     if len(names) > len(single):
         axis.axvline(len(single) - 0.5, color="0.8", linewidth=1)
     rotation = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if len(names) > 6 else {}
-    ticks = [name if name in single else f"{name.count(PLUS) + 1} stages\nconcatenated" for name in names]
+    ticks = [name if name in single else f"{name.count(PLUS) + 1} joined" for name in names]
     axis.set_xticks(range(len(names)), ticks, fontsize=SMALL, **rotation)
-    title = f"{found.model}: accuracy of classifiers on the features of each stage"
-    style_axis(axis, title, ylabel="accuracy on held-out images (%)", fontsize=12)
-    axis.legend(frameon=False, fontsize=10)
+    title = f"{found.model}: accuracy by stage"
+    style_axis(axis, title, ylabel="accuracy on held-out images (%), 95 % interval", fontsize=12)
+    handles, labels = axis.get_legend_handles_labels()
+    axis.figure.legend(handles, labels, loc="outside lower left", ncols=len(labels), frameon=False, fontsize=10)
 
 
 def draw_learning_curve(axis, found):
@@ -84,10 +84,14 @@ def draw_learning_curve(axis, found):
     axis.set_xscale("log")
     axis.set_xticks(curve["images"], [f"{images:.0f}" for images in curve["images"]])
     axis.minorticks_off()
-    title = HEADS[best["head"]].title
     where = stage_label(best["stage"]).replace(PLUS, f"\n{PLUS} ").replace(", ", ",\n")
-    labels = {"xlabel": "training images per class", "ylabel": "accuracy (%)"}
-    style_axis(axis, f"{title} on {where}", fontsize=12, **labels)
+    held_out = 1 / (found.folds.max() + 1)
+    per_class = len(found) / len(found.class_names)
+    labels = {
+        "xlabel": f"training images per class\n({per_class:,.0f} less the {100 * held_out:.0f} % that are held out)",
+        "ylabel": "accuracy (%), 95 % interval",
+    }
+    style_axis(axis, f"{best['head']} on {where}", fontsize=12, **labels)
     axis.legend(frameon=False, fontsize=10)
 
 
@@ -110,6 +114,7 @@ def draw_advice(found):
     axis.set(yscale="log", xlim=(0, 2), ylim=(low, high), ylabel="images per class")
     sides = ["similar data: the last features are best", "different data: earlier features are better"]
     axis.set_xticks([0.5, 1.5], sides, fontsize=10)
+    axis.set_xlabel("lead of the best stage over the last; the border between the columns is one standard error")
     axis.set_title("How similar and how large the dataset is", fontsize=LARGE)
     draw_evidence(words, found)
     return figure
@@ -132,7 +137,7 @@ def draw_evidence(axis, found):
     for title, lines in (
         ("Evidence", [f"{name}: {value}" for name, value in found.evidence.items()]),
         (
-            "Strategies, the most promising first",
+            "Strategies in the order recommended",
             [f"{i}. {STRATEGY_TEXTS[name]}" for i, name in enumerate(found.strategies, start=1)],
         ),
     ):
@@ -147,72 +152,78 @@ def draw_evidence(axis, found):
 
 
 MAX_CANDIDATES = 14  # in a figure
+NORMAL_95 = 1.96  # standard errors in half a 95 % interval
+LABEL_WIDTH = 44  # letters of a line
 
 
 def draw_study(found):
     """Log-likelihood and accuracy of the candidates, and the grid of trials if there is one."""
     points = found.trials
     grid = len(points) and points["accuracy"].notna().any()
-    rows = min(len(found.candidates), MAX_CANDIDATES)
-    figure = new_figure(15 if grid else 11, max(3.6, 1.4 + 0.34 * rows))
+    table = distinct_rows(found.table)
+    shown = table[(table.index < MAX_CANDIDATES) | table["chosen"]]
+    labels = [candidate_label(row) for row in shown.itertuples()]
+    lines = sum(label.count("\n") + 1 for label in labels)
+    figure = new_figure(15 if grid else 11, max(3.6, 1.4 + 0.12 * len(shown) + 0.16 * lines))
     widths = (1, 1, 1.3) if grid else (1, 1)
     axes = figure.subplots(1, len(widths), width_ratios=widths)
-    draw_candidates(axes[0], axes[1], found.table.head(MAX_CANDIDATES))
+    draw_candidates(axes[0], axes[1], shown, labels, len(table))
     if grid:
-        draw_trial_grid(figure, axes[2], points)
+        draw_trial_grid(axes[2], points, found.best_probes.stages)
     return figure
 
 
-def draw_candidates(left, right, table):
-    """Log-likelihood and accuracy with error bars, the best at the top; the chosen candidate is circled."""
+def distinct_rows(table):
+    """A `Study.table` without candidates that equal an earlier one in every prediction, as on the last stage twice."""
+    is_repeated = table.duplicated(["backbone", "head", "log_likelihood", "accuracy", "images"]) & ~table["chosen"]
+    return table[~is_repeated].reset_index(drop=True)
+
+
+def draw_candidates(left, right, table, labels, total):
+    """Log-likelihood and accuracy with 95 % intervals, the best at the top; the chosen candidate is circled."""
     place = np.arange(len(table))
-    lead, error = table["log_likelihood_lead"].to_numpy(), table["log_likelihood_error"].to_numpy()
+    lead, margin = table["log_likelihood_lead"].to_numpy(), NORMAL_95 * table["log_likelihood_error"].to_numpy()
     accuracy = 100 * table["accuracy"].to_numpy()
     intervals = error_bars(accuracy, 100 * table["low"].to_numpy(), 100 * table["high"].to_numpy())
     styles = (("linear", "linear classifier", BLUE, "o"), ("finetuned", "fine-tuned", RED, "D"))
     ring = {"markersize": 15, "fillstyle": "none", "color": BLACK, "markeredgewidth": 1.6}
-    for axis, value, bars in ((left, lead, np.stack([error, error])), (right, accuracy, intervals)):
+    for axis, value, bars in ((left, lead, np.stack([margin, margin])), (right, accuracy, intervals)):
         for kind, label, color, mark in styles:
             own = (table["kind"] == kind).to_numpy()
             if own.any():
                 axis.errorbar(value[own], place[own], xerr=bars[:, own], color=color, fmt=mark, capsize=2, label=label)
         axis.plot(value[table["chosen"]], place[table["chosen"]], "o", label="chosen", **ring)
     left.axvline(0, color="0.8", linewidth=1, zorder=0)
-    label_rows(left, [candidate_label(row) for row in table.itertuples()])
+    label_rows(left, labels)
     label_rows(right, [""] * len(table))
-    style_axis(left, "Log-likelihood", xlabel="difference from the chosen, ± standard error", fontsize=12)
+    count = f"the best {len(table)} of {total}" if len(table) < total else f"all {total}"
+    title = f"Log-likelihood, difference from the chosen ({count})"
+    style_axis(left, title, xlabel="on images held out for both, 95 % interval", fontsize=12)
     style_axis(right, "Accuracy (%)", xlabel="on held-out images, 95 % interval", fontsize=12)
     handles, labels = right.get_legend_handles_labels()
     left.figure.legend(handles, labels, loc="outside lower left", ncols=3, frameon=False, fontsize=9)
 
 
 def candidate_label(row):
-    """A candidate in at most two short lines."""
-    if row.kind == "linear":
-        name = row.name.removeprefix(f"{row.backbone}, ").replace(PLUS, f" {PLUS} ")
-        return name if len(name) < 40 else name.replace(" on ", " on\n")
-    frozen = f"frozen up to {row.freeze}" if row.freeze else "all layers"
-    changed = "" if row.augment == "none" else f", {row.augment}"
-    return f"{frozen}, learning rate {row.learning_rate:g}{changed}"
+    """The name of a candidate as in the tables, in short lines."""
+    name = row.name.removeprefix(f"{row.backbone}, ").replace(PLUS, f" {PLUS} ")
+    return textwrap.fill(name, LABEL_WIDTH)
 
 
-def draw_trial_grid(figure, axis, points):
-    """Best accuracy by frozen depth and learning rate; crosses mark failed trials, empty cells untried settings."""
+def draw_trial_grid(axis, points, stages):
+    """Highest accuracy by frozen depth, in network order, and learning rate; crosses mark failed trials."""
     best = 100 * points["accuracy"].astype(float).groupby([points["freeze"], points["learning_rate"]]).max().unstack()
-    best = best.loc[sorted(best.index, key=lambda freeze: (freeze == "", freeze))]
+    best = best.loc[sorted(best.index, key=("", *stages).index)]
     depths, rates = [*best.index], [*best.columns]
-    for row in points[points["failed"] != ""].itertuples():
-        place = rates.index(row.learning_rate), depths.index(row.freeze)
-        axis.text(*place, "×", ha="center", va="center", fontsize=16, color="0.4")
-    drawn = axis.imshow(best, cmap="viridis", aspect="auto")
-    middle = (best.min(axis=None) + best.max(axis=None)) / 2
+    failed = {(row.freeze, row.learning_rate) for row in points[points["failed"] != ""].itertuples()}
+    axis.imshow(np.isfinite(best), cmap="Blues", vmin=0, vmax=8, aspect="auto")  # pale, or white
     for (i, j), value in np.ndenumerate(best):
-        if np.isfinite(value):
-            color = "white" if value < middle else "black"
-            axis.text(j, i, f"{value:.1f}", ha="center", va="center", fontsize=10, color=color)
+        text = "failed ×" if (depths[i], rates[j]) in failed else "not tried"
+        tried = np.isfinite(value)
+        style = {"fontsize": 10, "color": "black"} if tried else {"fontsize": SMALL, "color": GRAY}
+        axis.text(j, i, f"{value:.1f}" if tried else text, ha="center", va="center", **style)
     axis.set_xticks(range(len(rates)), [f"{rate:g}" for rate in rates])
     frozen = [f"frozen up to\n{freeze}" if freeze else "nothing\nfrozen" for freeze in depths]
     axis.set_yticks(range(len(depths)), frozen, fontsize=SMALL)
     axis.set(xlabel="learning rate")
-    axis.set_title("Fine-tuning trials: best accuracy (%)", fontsize=12)
-    figure.colorbar(drawn, ax=axis, shrink=0.7)
+    axis.set_title("Fine-tuning: highest accuracy (%)\nof the trials with a setting", fontsize=12)

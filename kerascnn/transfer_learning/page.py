@@ -7,16 +7,16 @@ from ..evaluation.statistics import LEVEL
 from ..reporting.page import Section, data_table, definition_list, details, figure, page, paragraph, photo_grid
 from ..support.files import write_text
 from ..support.text import file_name, format_percent, list_names, pluralize, shorten_end, shorten_middle
-from .advice import STRATEGY_TEXTS, describe_dataset
+from .advice import STRATEGY_TEXTS, TRIED_STRATEGIES, describe_dataset
+from .figures import distinct_rows
 from .study import describe_candidate, describe_split
 from .taps import stage_label
-from .trials import RESERVE, mean_difference, most_likely
+from .trials import mean_difference, most_likely, rank_by_loss
 
 MAX_MISTAKES = 24  # images shown
 LETTERS = 32  # of a name in the caption of an image
 CANDIDATE_HEADS = {  # column of the table on the page -> its heading
     "name": "candidate",
-    "log_likelihood": "log-likelihood",
     "difference": "from the chosen",
     "accuracy": "accuracy, %",
     "interval": "95 % interval",
@@ -37,8 +37,7 @@ CLASS_HEADS = {  # column of `Evaluation.per_class` -> its heading
     "low": "95 % from",
     "high": "95 % to",
     "precision": "precision, %",
-    "f1": "F1",
-    "few": "too few images",
+    "f1": "F1, %",
     "confused_with": "most often mistaken for",
 }
 
@@ -55,6 +54,7 @@ def write_page(study, path):
         mistakes_section,
         data_section,
         time_section,
+        words_section,
     )
     sections = filter(None, (build(study) for build in builders))
     return write_text(path, page(f"Transfer learning on {study.data.name}", sections, headline(study)))
@@ -79,17 +79,18 @@ def without_empty_columns(rows):
 
 
 def result_section(study):
-    return Section("Result", (definition_list(describe_result(study)),))
+    blocks = definition_list(describe_result(study)), *map(paragraph, describe_conclusion(study))
+    return Section("Result", blocks)
 
 
 def advice_section(study):
     advice, outcomes = study.advice, describe_outcomes(study)
     steps = [f"{i}. {STRATEGY_TEXTS[name]}: {outcomes[name]}" for i, name in enumerate(advice.strategies, start=1)]
     blocks = (
-        paragraph(f"{describe_dataset(advice)} {advice.remark}".strip()),
+        paragraph(describe_dataset(advice)),
         definition_list(advice.evidence),
         figure(advice.plot(), f"{describe_dataset(advice)} The evidence and the strategies are in the text."),
-        paragraph("Strategies, the most promising first, and what became of them:"),
+        paragraph(TRIED_STRATEGIES),
         *map(paragraph, steps),
     )
     return Section("Dataset", blocks)
@@ -98,40 +99,36 @@ def advice_section(study):
 def stages_section(study):
     note = (
         "A classifier was trained on the features of each stage and evaluated on images held out from its training. "
-        "± is half the width of the 95 % interval."
+        "± is half the width of the 95 % interval. Joined stages were concatenated."
     )
     blocks = [paragraph(note)]
     for table in study.probes:
-        heads = tuple(table.summary["head"].unique())
-        rows = table.layers_table(heads=heads).reset_index(names="classifier (stage)")
-        rows = rows.round(1).rename(columns={"accuracy": "held-out accuracy, %", "error": "±"})
+        rows = table.summary
+        rows = rows.assign(
+            classifier=rows["head"],
+            stage=rows["stage"].map(stage_label),
+            accuracy=(100 * rows["accuracy"]).round(1),
+            error=(50 * (rows["high"] - rows["low"])).round(1),
+        )[["stage", "classifier", "accuracy", "error"]]
+        rows = rows.rename(columns={"accuracy": "held-out accuracy, %", "error": "±"})
         blocks += [figure(table.plot(), f"{table.model}: accuracy by stage, as in the table below"), data_table(rows)]
     return Section("Stages", tuple(blocks))
 
 
 def candidates_section(study):
-    ranking = f"Candidates are ranked by log-likelihood: the {describe_ranking(study)}. On few images it tells more "
-    ranking += "than accuracy, because it also counts how sure a candidate is."
-    rule = (
-        "The difference is on the images held out for both candidates, ± its standard error. The cheapest candidate "
-        "whose log-likelihood and accuracy are within one standard error of the best is chosen; it is highlighted. "
-        "Linear classifiers are cheaper than fine-tuned networks, then fewer multiply-adds are. Fine-tuned networks "
-        "are evaluated on fewer images, to save time."
-    )
-    table = study.table
-    leads = zip(table["log_likelihood_lead"], table["log_likelihood_error"], table["chosen"], strict=True)
+    table = distinct_rows(study.table)
     bounds = zip(table["low"], table["high"], strict=True)
-    rows = in_percent(table, ["accuracy"]).round({"log_likelihood": 3})
+    rows = in_percent(table, ["accuracy"])
     rows = rows.assign(
         name=short_names(table),
         macs=(table["macs"] / 1e6).round(1),
-        difference=[format_lead(lead, error, chosen) for lead, error, chosen in leads],
+        difference=format_leads(table),
         interval=[f"{100 * low:.1f} to {100 * high:.1f}" for low, high in bounds],
     )
     rows = without_empty_columns(rows[[*CANDIDATE_HEADS, "chosen"]]).rename(columns=CANDIDATE_HEADS)
-    drawing = figure(study.plot(), "log-likelihood and accuracy of the candidates, as in the table below")
+    drawing = figure(study.plot(), "log-likelihood and accuracy of the best candidates, from the table below")
     table = data_table(rows, highlight="chosen", max_rows=30)
-    return Section("Candidates", (paragraph(ranking), paragraph(rule), drawing, table))
+    return Section("Candidates", (definition_list(describe_ranking(study)), drawing, table))
 
 
 def trials_section(study):
@@ -143,21 +140,37 @@ def trials_section(study):
     ]
     rows = in_percent(study.trials[columns], ["accuracy"]).round({"seconds": 1})
     rows = rows.assign(stage=rows["stage"].map(stage_label), freeze=rows["freeze"].replace("", "nothing"))
-    note = (
+    notes = [
         "Each row is a network fine-tuned without the images of one fold, in the order in which they ran; accuracy and "
-        "loss (lower is better) are on that fold, after the best epoch."
-    )
-    return Section("Fine-tuning trials", (paragraph(note), data_table(rows.rename(columns=TRIAL_HEADS))))
+        "loss (lower is better) are on that fold, after the best epoch. The loss is before calibration, the "
+        "log-likelihood of the candidates after it."
+    ]
+    few, many = rows["epochs"].min(), rows["epochs"].max()
+    if few < many:
+        notes.append(f"Trials of {few} epochs only select; the best went on to {many} epochs, and became candidates.")
+    chosen = study.chosen
+    if chosen.trial and len(chosen.labels) > np.count_nonzero(study.best_probes.folds == chosen.trial.fold):
+        notes.append(
+            f"The chosen network led, and was evaluated on further folds: {format_percent(chosen.accuracy)} on "
+            f"{len(chosen.labels):,} images. It was then trained on all training images."
+        )
+    table = data_table(rows.rename(columns=TRIAL_HEADS))
+    return Section("Fine-tuning trials", (*map(paragraph, notes), table))
 
 
 def test_classes_section(study):
     if study.evaluation is None:
         return None
-    columns = ["class", "n", "accuracy", "low", "high", "precision", "f1", "few", "confused_with"]
-    rows = in_percent(study.evaluation.per_class[columns], ["accuracy", "low", "high", "precision"]).round({"f1": 2})
+    columns = ["class", "n", "accuracy", "low", "high", "precision", "f1", "confused_with"]
+    table = study.evaluation.per_class
+    rows = in_percent(table[columns], ["accuracy", "low", "high", "precision", "f1"])
+    few = int(table["few"].sum())
+    subject = "Every class has" if few == len(table) else f"{few:,} of {len(table):,} classes have"
+    notes = [paragraph(f"{subject} too few test images for a precise accuracy.")] if few else []
     drawing = figure(study.evaluation.plot(), "accuracy of each class, as in the table below")
     return Section(
-        "Accuracy by class on the test set", (drawing, data_table(rows.rename(columns=CLASS_HEADS), max_rows=40))
+        "Accuracy by class on the test set",
+        (*notes, drawing, data_table(rows.rename(columns=CLASS_HEADS), max_rows=40)),
     )
 
 
@@ -167,7 +180,8 @@ def mistakes_section(study):
         return None
     test, photos = study.data.test, []
     rows = study.evaluation.hardest(MAX_MISTAKES)
-    for _, row in rows[~rows["correct"]].iterrows():
+    rows = rows[~rows["correct"]]
+    for _, row in rows.iterrows():
         confidence = f"{100 * row['p_predicted']:.0f} %"
         names = [shorten_end(row[column], LETTERS) for column in ("class", "predicted")]
         image = shorten_middle(file_name(row["image"]), LETTERS)
@@ -175,7 +189,9 @@ def mistakes_section(study):
         photos.append((np.asarray(test.decode_image(test.names.index(row["image"]))), caption))
     wrong = int((~study.evaluation.correct).sum())
     note = (
-        f"{wrong:,} of {len(study.evaluation):,} test images are misclassified; the most confident mistakes come first."
+        f"{wrong:,} of {len(study.evaluation):,} test images are misclassified; {len(rows):,} of them are shown, "
+        "sorted by how much more probable the wrong class was than the true one. The confidence is the probability of "
+        "the wrong class."
     )
     return Section("Most confident mistakes", (paragraph(note), photo_grid(photos)))
 
@@ -196,19 +212,46 @@ def time_section(study):
     finetuning = sum(result.seconds for result in study.trial_results)
     facts = {"this study": describe_time(study), "fine-tuning trials": f"{finetuning:,.0f} s"}
     if estimate:
-        facts["a full grid search"] = f"about {estimate:,.0f} s for 48 trials, estimated from one epoch"
+        facts["a full grid search"] = f"about {estimate:,.0f} s for 48 trials of 10 epochs, estimated from one epoch"
         facts["grid search compared with this study"] = f"{estimate / max(spent, 1e-9):,.1f} times the computing time"
     steps = pd.DataFrame(study.log, columns=["seconds", "what"]).round({"seconds": 1})
     return Section("Time", (definition_list(facts), details("What was done, in order", data_table(steps))))
 
 
 def describe_ranking(study):
-    """What the log-likelihood is, by which candidates are ranked, in one sentence."""
-    classes = len(study.data.class_names)
-    return (
-        "mean log-probability that a candidate gives to the true class of held-out images; 0 is perfect, guessing "
-        f"among {classes} classes gives {-np.log(classes):.2f}"
-    )
+    """How candidates are compared and the chosen one is found, in words: {heading: meaning}."""
+    facts = {
+        "from the chosen": (
+            "difference in log-likelihood (mean log-probability of the true class), on the images held out for both, "
+            "± its standard error; the rows are sorted by it, and above 0 is better"
+        ),
+        "chosen": (
+            "the cheapest candidate within one standard error of the best, in log-likelihood and in accuracy, first "
+            "among linear classifiers, then against the best fine-tuned network; linear classifiers are cheaper than "
+            "fine-tuned networks, then fewer multiply-adds are"
+        ),
+        "images": "held out from training by cross-validation, and used to choose; the test images are others",
+    }
+    if study.table["images"].nunique() > 1:
+        facts["images"] += "; fine-tuned networks are evaluated on fewer, to save time"
+    return facts
+
+
+WORDS = {
+    "ridge, softmax": "kinds of linear classifiers: ridge regression and multinomial logistic regression",
+    "stage": "group of layers with feature maps of one size, numbered from the input; a linear classifier sees the "
+    "means of its maps",
+    "features": "the last stage, averaged over all positions: what the classifier of the network sees",
+    "3 crops, including mirrored": "trained on three sections of each image, some of them mirrored",
+    "frozen up to": "these layers, the named stage included, keep their weights",
+    "shift": "augmentation: sections of the images at random positions",
+    "fold": "one of the parts of the training images, each held out once",
+}
+
+
+def words_section(study):
+    """What the words in names of candidates mean."""
+    return Section("Words", (definition_list(WORDS),))
 
 
 def short_names(table):
@@ -218,14 +261,18 @@ def short_names(table):
     return [name.removeprefix(f"{backbone}, ") for name, backbone in zip(table["name"], table["backbone"], strict=True)]
 
 
-def format_lead(lead, error, is_chosen):
-    """A difference in log-likelihood from the chosen candidate, with its standard error."""
-    return "chosen" if is_chosen else f"{lead:+.3f} ± {error:.3f}"
+def format_leads(table):
+    """The differences in log-likelihood from the chosen candidate in a `Study.table`, with their standard errors."""
+    leads = zip(table["log_likelihood_lead"], table["log_likelihood_error"], table["chosen"], strict=True)
+    return ["chosen" if is_chosen else f"{lead:+.3f} ± {error:.3f}" for lead, error, is_chosen in leads]
 
 
 def describe_result(study):
     """The result in words: {what: its value}."""
-    facts = {"chosen network": describe_candidate(study.chosen)} | describe_small_classes(study.data)
+    chosen = describe_candidate(study.chosen)
+    if study.chosen is study.baseline or np.array_equal(study.chosen.logits, study.baseline.logits):
+        chosen = f"{chosen}; it is the baseline: nothing better was found"
+    facts = {"chosen network": chosen} | describe_small_classes(study.data)
     if study.chosen.members:
         backbone = f"{study.chosen.backbone}, "
         facts["classifiers averaged"] = "; ".join(member.name.removeprefix(backbone) for member in study.chosen.members)
@@ -260,26 +307,54 @@ def describe_small_classes(data):
 
 def describe_outcomes(study):
     """What became of each strategy of the advice, or why it was not tried: {strategy: a sentence}."""
-    last, strategies = study.best_probes.stages[-1], study.advice.strategies
-    linear = [candidate for candidate in study.candidates if not candidate.trial]
-    interior = [candidate for candidate in linear if candidate.stage != last]
-    if "interior" in strategies:
-        linear = [candidate for candidate in linear if candidate.stage == last]
     sentences = {
-        "linear": describe_linear(linear),
-        "interior": describe_linear(interior),
+        "linear": describe_last_features(study),
+        "interior": describe_earlier_stages(study),
         "layers": describe_finetuning(study, lambda trial: bool(trial.freeze)),
         "finetune": describe_finetuning(study, lambda trial: not trial.freeze),
     }
-    return {name: sentences[name] for name in strategies}
+    return {name: sentences[name] for name in study.advice.strategies}
 
 
-def describe_linear(candidates):
-    """The best of some linear candidates in a sentence."""
-    if not candidates:
+def linear_candidates(study):
+    """The linear classifiers on the backbone that the advice is on."""
+    backbone = study.best_probes.model
+    return [candidate for candidate in study.candidates if not candidate.trial and candidate.backbone == backbone]
+
+
+def describe_last_features(study):
+    """The best linear classifier on the last features in a sentence, and the best of all if that is another."""
+    linear, last = linear_candidates(study), study.best_probes.stages[-1]
+    best = most_likely(linear)
+    on_last = most_likely([candidate for candidate in linear if candidate.stage == last])
+    text = f"done: {describe_briefly(on_last)}"
+    if "interior" not in study.advice.strategies and best.stage != last:
+        text = f"{text}; the best of all linear classifiers: {describe_briefly(best)}"
+    return text
+
+
+def describe_earlier_stages(study):
+    """The best linear classifier with an earlier stage in a sentence, and the best truncated network."""
+    linear, last = linear_candidates(study), study.best_probes.stages[-1]
+    earlier = [candidate for candidate in linear if candidate.stage != last]
+    if not earlier:
         return "not tried"
-    best = describe_candidate(most_likely(candidates))
-    return f"done: {len(candidates)} linear classifiers, the best: {best}" if len(candidates) > 1 else f"done: {best}"
+
+    best, whole = most_likely(earlier), max(candidate.macs for candidate in linear)
+    text = f"done: the best of {pluralize(len(earlier), 'classifier')} is {describe_briefly(best)}"
+    truncated = [candidate for candidate in earlier if candidate.macs < whole]
+    if not truncated:
+        return f"{text}; no network was truncated"
+    shortest = most_likely(truncated)
+    saved = f"{100 * (1 - shortest.macs / whole):.0f} % fewer multiply-adds"
+    if shortest is best:
+        return f"{text}, a truncated network with {saved}"
+    return f"{text}, the best truncated network is {describe_briefly(shortest)}, with {saved}"
+
+
+def describe_briefly(candidate):
+    """A candidate without its backbone, with its held-out accuracy."""
+    return f"{candidate.name.removeprefix(f'{candidate.backbone}, ')} ({format_percent(candidate.accuracy)})"
 
 
 def describe_finetuning(study, belongs):
@@ -297,22 +372,89 @@ def describe_finetuning(study, belongs):
         return "; ".join(parts) or f"not tried: {study.metadata['ended']}"
 
     candidates = [candidate for candidate in study.candidates if candidate.trial and belongs(candidate.trial)]
-    text = "other trials were better and continued"
     if candidates:
-        linear = most_likely([candidate for candidate in study.candidates if not candidate.trial])
-        lead, error = mean_difference(most_likely(candidates), linear, "log_likelihood")
-        verdict = "no clear difference" if abs(lead) <= error else "better" if lead > 0 else "worse"
+        lead, error = lead_of_finetuning(study, candidates)
+        verdict = describe_verdict(lead, error)
         text = f"log-likelihood {lead:+.3f} ± {error:.3f} against the best linear classifier: {verdict}"
+    else:
+        best = rank_by_loss(results)[0]
+        first = rank_by_loss(each for each in study.trial_results if each.trial.epochs == best.trial.epochs)[0]
+        text = f"dropped after {best.trial.epochs} epochs: loss {best.loss:.2f}, the best trial had {first.loss:.2f}"
     return "; ".join([f"done: {pluralize(len(results), 'trial')}, {text}", *parts])
+
+
+def lead_of_finetuning(study, candidates):
+    """(lead, standard error) of the best of some fine-tuned candidates over the best linear classifier."""
+    linear = most_likely([candidate for candidate in study.candidates if not candidate.trial])
+    return mean_difference(most_likely(candidates), linear, "log_likelihood")
+
+
+def describe_verdict(lead, error):
+    """A difference in words."""
+    return "no clear difference" if abs(lead) <= error else "better" if lead > 0 else "worse"
+
+
+def describe_conclusion(study):
+    """What follows from the study, in at most three sentences: fine-tuning and budget, images, the weakest classes."""
+    return [f"{conclude_finetuning(study)} {conclude_budget(study)}".strip(), conclude_images(study)]
+
+
+def conclude_finetuning(study):
+    """Whether fine-tuning paid, in a sentence."""
+    finetuned = [candidate for candidate in study.candidates if candidate.trial]
+    if not finetuned:
+        tried = "Fine-tuning failed" if study.trial_results else "Fine-tuning was not tried"
+        return f"{tried}: {study.metadata['ended']}."
+    lead, error = lead_of_finetuning(study, finetuned)
+    values = f"log-likelihood {lead:+.3f} ± {error:.3f} against the best linear classifier"
+    if study.chosen.trial:
+        return f"Fine-tuning paid: {values}."
+    if lead > error:
+        return f"Fine-tuning was tried, but not chosen: {values}."
+    return f"Fine-tuning was tried and did not pay: {describe_verdict(lead, error)}, {values}."
+
+
+def conclude_budget(study):
+    """Whether a larger budget would change anything, in a sentence; empty if there was none, or nothing to spend it."""
+    budget, spent = study.metadata["budget"], study.metadata["spent"]
+    if budget is None or study.metadata["strategy"] == "linear":
+        return ""
+    short = [trial for trial, reason in study.skipped.items() if reason.endswith(" s left")]
+    if short:
+        return f"A larger budget would allow {pluralize(len(short), 'more trial')}."
+    return f"A larger budget would change nothing: {max(budget - spent, 0):,.0f} of {budget:,.0f} s were left."
+
+
+def conclude_images(study):
+    """What more images would bring, and the classes to add images of first, in a sentence."""
+    advice = study.advice
+    classes = f"the weakest classes are {weakest_classes(study)}"
+    if not np.isfinite(advice.slope):
+        return f"On held-out images {classes}."
+    if advice.more_images_help:
+        gain = f"some {100 * max(advice.slope, 0):.0f} percentage points or less"
+        return (
+            f"Twice the images (now {advice.images_per_class:,.0f} per class) may bring {gain}: "
+            f"{classes} on held-out images, so add those first."
+        )
+    return f"More images would hardly help, another backbone may; on held-out images {classes}."
+
+
+def weakest_classes(study):
+    """The two classes that the best linear classifier recognizes worst, with their held-out accuracy."""
+    best = most_likely([candidate for candidate in study.candidates if not candidate.trial])
+    names = study.best_probes.class_names
+    accuracy = [best.correct[best.labels == label].mean() for label in range(len(names))]
+    worst = np.argsort(accuracy, kind="stable")[:2]
+    return " and ".join(f"{names[label]} ({format_percent(accuracy[label])})" for label in worst)
 
 
 def describe_time(study):
     """The computing time against the budget, and why no more of it was used, in words."""
-    budget, reserve = study.metadata["budget"], f"{100 * RESERVE:.0f} %"
-    limit = "without a limit"
-    if budget is not None:
-        limit = f"of a budget of {budget:,.0f} s, {reserve} of which are kept for training the chosen network"
-    return f"{study.metadata['spent']:,.0f} s {limit}; fine-tuning ended: {study.metadata['ended']}"
+    budget = study.metadata["budget"]
+    limit = "without a limit" if budget is None else f"of at most {budget:,.0f} s"
+    ended = "fine-tuning ended" if study.trial_results else "no fine-tuning"
+    return f"{study.metadata['spent']:,.0f} s {limit}; {ended}: {study.metadata['ended']}"
 
 
 def describe_accuracy(evaluation):

@@ -441,8 +441,10 @@ def pilot_reason(probed, images, best, crops, ledger, clock, seed, **how):
     lack, _ = mean_difference(best, ridge, "log_likelihood")
     if gain > max(lack, 0):
         return ""
-    needed = f", and more than {lack:+.3f} are needed" if gain > 0 else ""
-    return f"in a pilot on {len(rows):,} images they changed the log-likelihood by {gain:+.3f} ± {error:.3f}{needed}"
+    value = f"log-likelihood {gain:+.3f} ± {error:.3f} in a pilot on {len(rows):,} images"
+    if gain <= 0:
+        return f"they made it worse: {value}"
+    return f"they helped too little: {value}, and more than {lack:+.3f} are needed"
 
 
 def probe_crops(probed, images, stage, crops, ledger, seed, **how):

@@ -152,7 +152,7 @@ def transfer(
         search = search_trials(runner, start, advice, strategy, augmentations, clock)
         for trial, reason in search.skipped.items():
             note(f"skipped: {trial}: {reason}")
-        note(f"fine-tuning ended: {search.ended}")
+        note(f"fine-tuning ended: {search.ended}" if search.results else f"no fine-tuning: {search.ended}")
         finetuned = rank_finetuned(runner, rival, search.results, clock)
         winner = choose_candidate([rival, *finetuned[:1]])
         note(f"chosen network: {describe_candidate(winner)}")
@@ -260,7 +260,7 @@ MODEL, LABELS, TABLE, TRIALS = "model.keras", "labels.json", "table.csv", "point
 PAGE, CARD = "report.html", "study.json"
 COLUMNS = [
     "name", "kind", "backbone", "stage", "head", "penalty", "crops", "freeze", "learning_rate", "augment", "epochs",
-    "accuracy", "low", "high", "images", "lead", "lead_error", "log_likelihood", "log_likelihood_lead",
+    "best_epoch", "accuracy", "low", "high", "images", "lead", "lead_error", "log_likelihood", "log_likelihood_lead",
     "log_likelihood_error", "macs", "seconds", "chosen",
 ]  # fmt: skip
 
@@ -305,12 +305,12 @@ class Study(FigureResult):
 
     @property
     def table(self):
-        """DataFrame with a row per candidate, ranked by log-likelihood, best first.
+        """DataFrame with a row per candidate, best first.
 
-        ``log_likelihood`` is the mean log-probability of the true class on the held-out ``images``;
-        ``log_likelihood_lead`` is the difference from the chosen candidate on the images held out for both, by which
-        rows are sorted, and ``log_likelihood_error`` its standard error. ``lead`` and ``lead_error`` are the same for
-        the accuracy.
+        Rows are sorted by ``log_likelihood_lead``, the difference from the chosen candidate in mean log-probability of
+        the true class on the images held out for both; ``log_likelihood_error`` is its standard error. ``lead`` and
+        ``lead_error`` are the same for the accuracy. ``log_likelihood`` is on all ``images`` held out for a candidate,
+        and cannot be compared between candidates with different ones. ``best_epoch`` is one of the ``epochs``.
         """
         import pandas as pd
 

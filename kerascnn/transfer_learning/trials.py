@@ -44,10 +44,10 @@ class Trial:
 
     def __str__(self):
         frozen = f"frozen up to {self.freeze}" if self.freeze else "nothing frozen"
-        augment = "" if self.augment == "none" else f", {self.augment}"
-        return (
-            f"{stage_label(self.stage)}, {frozen}, learning rate {self.learning_rate:g}{augment}, {self.epochs} epochs"
-        )
+        augment = "" if self.augment == "none" else f", augmentation {self.augment}"
+        fold = {-1: ", on all training images", 0: ""}.get(self.fold, f", fold {self.fold + 1}")
+        settings = f"{frozen}, learning rate {self.learning_rate:g}, {self.epochs} epochs{augment}{fold}"
+        return f"{settings}, on {stage_label(self.stage)}"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -169,7 +169,7 @@ class Candidate(TextResult):
         penalty: Regularization strength of a linear classifier.
         members: Linear classifiers of which a candidate is the mean.
         trial: Settings of a fine-tuned network; None of a linear classifier.
-        epoch: Number of the best epoch of a fine-tuned network.
+        epoch: Number of the best epoch of a fine-tuned network; the mean if there are several folds.
         seconds: Computing time.
     """
 
@@ -225,7 +225,7 @@ class Candidate(TextResult):
     @property
     def name(self):
         if self.trial:
-            return f"{self.backbone}, fine-tuned: {self.trial}"
+            return f"{self.backbone}, fine-tuned, {self.trial}"
         if self.members:
             return f"{self.backbone}, {self.head} on {stage_label(self.stage)}"
         mirrored = ", including mirrored" if any(crop.startswith("flip") for crop in self.crops) else ""
@@ -255,7 +255,13 @@ class Candidate(TextResult):
         trial = self.trial
         settings = {}
         if trial:
-            settings = {"freeze": trial.freeze, "learning_rate": trial.learning_rate, "augment": trial.augment}
+            settings = {
+                "freeze": trial.freeze,
+                "learning_rate": trial.learning_rate,
+                "augment": trial.augment,
+                "epochs": trial.epochs,
+                "best_epoch": self.epoch,
+            }
         return settings | {
             "name": self.name,
             "kind": "finetuned" if trial else "linear",
@@ -264,7 +270,6 @@ class Candidate(TextResult):
             "head": self.head or "finetuned",
             "penalty": self.penalty,
             "crops": len(self.crops),
-            "epochs": self.epoch,
             "accuracy": self.accuracy,
             "low": low,
             "high": high,

@@ -1,6 +1,7 @@
 """`kerascnn transfer`: the study, its files, resume, and errors."""
 
 import json
+import re
 from dataclasses import replace
 from importlib import import_module
 
@@ -65,10 +66,15 @@ def test_transfer(document, run, fails, words, tmp_path):
     assert "points.csv" not in again.stdout  # there were no trials
     chosen = next(row for row in result["candidates"] if row["chosen"])
     assert chosen["log_likelihood_lead"] == 0
-    table = again.stdout.split("candidates, by log-likelihood")[1].splitlines()[1:]
+    table = again.stdout.split("candidates, by difference from the chosen")[1].splitlines()[1:]
     titles = [title.strip() for title in table[0].split("  ") if title.strip()]
-    assert titles == ["log-likelihood", "from the chosen", "accuracy", "95 % interval", "images", "candidate"]
-    assert any(line.split()[:2] == [f"{chosen['log_likelihood']:.3f}", "chosen"] for line in table)
+    assert titles == ["from the chosen", "accuracy", "95 % interval", "images", "candidate"]
+    (line,) = [line for line in table if line.split()[:1] == ["chosen"]]
+    assert f"{100 * chosen['accuracy']:.1f} %" in line
+    starts = [match.group(1) for row in table if (match := re.match(r" *([+-]0\.\d+ ±|chosen )", row))]
+    differences = [0.0 if start == "chosen " else float(start.split()[0]) for start in starts]
+    assert len(differences) > 2
+    assert differences == sorted(differences, reverse=True)
 
 
 def test_names_stay_with_the_network(document, run, fails, source, tmp_path):
