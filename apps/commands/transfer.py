@@ -38,6 +38,10 @@ FILES = {
 }
 STRATEGIES = ("auto", "linear", "layers", "finetune", "grid")
 SHOWN = 6
+CANDIDATE_WORDS = (
+    "ridge and softmax are kinds of linear classifiers; stages are groups of layers, stage1 is the first, features are "
+    "the last stage averaged; frozen layers keep their weights, the named stage included"
+)
 NAME_COLUMN = 57  # where names of candidates begin
 SHORTEST_NAME = 30  # letters of a line of a name in a narrow terminal
 
@@ -242,10 +246,12 @@ def candidate_lines(study):
     yield bold(f"candidates, by difference from the chosen ({len(shown)} of {len(table)})")
     yield from format_table(titles, cells, words=("candidate",), spare=("95 % interval",), room=terminal_width())
     yield from wrapped_lines(f"{what}: {text}" for what, text in describe_ranking(study).items())
+    yield from wrapped_lines([f"words: {CANDIDATE_WORDS}"])
 
 
 def wrapped_lines(lines):
     """Lines wrapped to the terminal, continued at their own indentation."""
     for line in lines:
         indent = " " * (len(line) - len(line.lstrip()) + len(GAP))
-        yield from textwrap.wrap(line, terminal_width() or 120, subsequent_indent=indent, break_long_words=False)
+        options = {"subsequent_indent": indent, "break_long_words": False, "break_on_hyphens": False}
+        yield from textwrap.wrap(line, terminal_width() or 120, **options)

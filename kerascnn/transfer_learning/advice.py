@@ -105,7 +105,7 @@ class Advice(FigureResult):
             return ""
         if self.similarity == SIMILAR:
             return "Fine-tuning may pay although the images are few, because more images still raise the accuracy."
-        return "Fine-tuning may pay although the images are few, because no single stage separates the classes."
+        return "Fine-tuning may pay although the images are few, because the best stage does not separate the classes."
 
     @property
     def z_score(self):
@@ -145,11 +145,11 @@ class Advice(FigureResult):
 
     @property
     def _separation(self):
-        """Whether one stage, or several together, separate the classes, in words."""
+        """Whether the best stage alone separates the classes, in words."""
         limit = f"{100 * UNDERFIT:.0f} %"
         if not self.is_underfit:
             return f"{limit} or more: this stage separates the classes"
-        text = f"below {limit}: no single stage separates the classes"
+        text = f"below {limit}: this stage alone does not separate the classes"
         if self.curve_train_accuracy >= UNDERFIT:
             return f"{text}; {format_percent(self.curve_train_accuracy)} for {self.curve_classifier}"
         return text

@@ -91,13 +91,13 @@ def draw_learning_curve(axis, found):
         "xlabel": f"training images per class\n({per_class:,.0f} less the {100 * held_out:.0f} % that are held out)",
         "ylabel": "accuracy (%), 95 % interval",
     }
-    style_axis(axis, f"{best['head']} on {where}", fontsize=12, **labels)
+    style_axis(axis, f"Learning curve of {best['head']} on {where}", fontsize=12, **labels)
     axis.legend(frameon=False, fontsize=10)
 
 
 def draw_advice(found):
     """The four quadrants with the dataset as a dot; beside them the evidence and the strategies."""
-    figure = new_figure(12, 5.6)
+    figure = new_figure(12, 6)
     axis, words = figure.subplots(1, 2, width_ratios=(1.15, 1))
     low, high = 1.0, max(20000.0, 3 * found.images_per_class)
     for column, similarity in enumerate((SIMILAR, DIFFERENT)):
@@ -114,7 +114,7 @@ def draw_advice(found):
     axis.set(yscale="log", xlim=(0, 2), ylim=(low, high), ylabel="images per class")
     sides = ["similar data: the last features are best", "different data: earlier features are better"]
     axis.set_xticks([0.5, 1.5], sides, fontsize=10)
-    axis.set_xlabel("lead of the best stage over the last; the border between the columns is one standard error")
+    axis.set_xlabel("lead of the best stage over the last\n(border: one standard error)")
     axis.set_title("How similar and how large the dataset is", fontsize=LARGE)
     draw_evidence(words, found)
     return figure
@@ -144,7 +144,7 @@ def draw_evidence(axis, found):
         axis.text(0, y, title, fontsize=13, va="top", weight="bold")
         y -= 0.075
         for line in lines:
-            text = textwrap.fill(line, 58, subsequent_indent="   ")
+            text = textwrap.fill(line, 64, subsequent_indent="   ")
             axis.text(0, y, text, fontsize=10.5, va="top", linespacing=1.3)
             y -= 0.07 + 0.05 * text.count("\n")
         y -= 0.05
@@ -163,8 +163,8 @@ def draw_study(found):
     table = distinct_rows(found.table)
     shown = table[(table.index < MAX_CANDIDATES) | table["chosen"]]
     labels = [candidate_label(row) for row in shown.itertuples()]
-    lines = sum(label.count("\n") + 1 for label in labels)
-    figure = new_figure(15 if grid else 11, max(3.6, 1.4 + 0.12 * len(shown) + 0.16 * lines))
+    lines = max(label.count("\n") + 1 for label in labels)
+    figure = new_figure(15 if grid else 11, max(3.6, 1.4 + (0.1 + 0.14 * lines) * len(shown)))
     widths = (1, 1, 1.3) if grid else (1, 1)
     axes = figure.subplots(1, len(widths), width_ratios=widths)
     draw_candidates(axes[0], axes[1], shown, labels, len(table))
@@ -196,10 +196,10 @@ def draw_candidates(left, right, table, labels, total):
     left.axvline(0, color="0.8", linewidth=1, zorder=0)
     label_rows(left, labels)
     label_rows(right, [""] * len(table))
-    count = f"the best {len(table)} of {total}" if len(table) < total else f"all {total}"
-    title = f"Log-likelihood, difference from the chosen ({count})"
+    count = f"the best {len(table)} of {total}" if len(table) < total else f"all {total} candidates"
+    title = "Log-likelihood, difference\nfrom the chosen"
     style_axis(left, title, xlabel="on images held out for both, 95 % interval", fontsize=12)
-    style_axis(right, "Accuracy (%)", xlabel="on held-out images, 95 % interval", fontsize=12)
+    style_axis(right, f"Accuracy (%)\n{count}", xlabel="on held-out images, 95 % interval", fontsize=12)
     handles, labels = right.get_legend_handles_labels()
     left.figure.legend(handles, labels, loc="outside lower left", ncols=3, frameon=False, fontsize=9)
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from ..evaluation.evaluate import MIN_IMAGES
 from ..evaluation.statistics import LEVEL
 from ..reporting.page import Section, data_table, definition_list, details, figure, page, paragraph, photo_grid
 from ..support.files import write_text
@@ -104,6 +105,8 @@ def stages_section(study):
     blocks = [paragraph(note)]
     for table in study.probes:
         rows = table.summary
+        order = [*table.stages, *rows["stage"]]  # joined stages last
+        rows = rows.sort_values("stage", key=lambda stages: stages.map(order.index), kind="stable")
         rows = rows.assign(
             classifier=rows["head"],
             stage=rows["stage"].map(stage_label),
@@ -139,7 +142,9 @@ def trials_section(study):
         *("seconds", "failed"),
     ]
     rows = in_percent(study.trials[columns], ["accuracy"]).round({"seconds": 1})
-    rows = rows.assign(stage=rows["stage"].map(stage_label), freeze=rows["freeze"].replace("", "nothing"))
+    rows = rows.assign(
+        stage=rows["stage"].map(stage_label), freeze=rows["freeze"].replace("", "nothing"), fold=rows["fold"] + 1
+    )
     notes = [
         "Each row is a network fine-tuned without the images of one fold, in the order in which they ran; accuracy and "
         "loss (lower is better) are on that fold, after the best epoch. The loss is before calibration, the "
@@ -148,13 +153,16 @@ def trials_section(study):
     few, many = rows["epochs"].min(), rows["epochs"].max()
     if few < many:
         notes.append(f"Trials of {few} epochs only select; the best went on to {many} epochs, and became candidates.")
-    chosen = study.chosen
-    if chosen.trial and len(chosen.labels) > np.count_nonzero(study.best_probes.folds == chosen.trial.fold):
-        notes.append(
-            f"The chosen network led, and was evaluated on further folds: {format_percent(chosen.accuracy)} on "
-            f"{len(chosen.labels):,} images. It was then trained on all training images."
-        )
-    table = data_table(rows.rename(columns=TRIAL_HEADS))
+    images_of_a_fold = np.count_nonzero(study.best_probes.folds == 0)
+    for candidate in study.candidates:
+        if candidate.trial and len(candidate.labels) > images_of_a_fold:
+            notes.append(
+                f"The best trial ({candidate.trial}) was evaluated on further folds: "
+                f"{format_percent(candidate.accuracy)} on {len(candidate.labels):,} images in all."
+            )
+    if study.chosen.trial:
+        notes.append("The chosen network was then trained on all training images.")
+    table = data_table(without_empty_columns(rows).rename(columns=TRIAL_HEADS))
     return Section("Fine-tuning trials", (*map(paragraph, notes), table))
 
 
@@ -164,14 +172,24 @@ def test_classes_section(study):
     columns = ["class", "n", "accuracy", "low", "high", "precision", "f1", "confused_with"]
     table = study.evaluation.per_class
     rows = in_percent(table[columns], ["accuracy", "low", "high", "precision", "f1"])
+    rows = rows.assign(confused_with=[most_confused(study.evaluation, name) for name in rows["class"]])
     few = int(table["few"].sum())
     subject = "Every class has" if few == len(table) else f"{few:,} of {len(table):,} classes have"
-    notes = [paragraph(f"{subject} too few test images for a precise accuracy.")] if few else []
+    text = f"{subject} fewer than {MIN_IMAGES} test images, too few for a precise accuracy."
+    notes = [paragraph(text)] if few else []
     drawing = figure(study.evaluation.plot(), "accuracy of each class, as in the table below")
     return Section(
         "Accuracy by class on the test set",
-        (*notes, drawing, data_table(rows.rename(columns=CLASS_HEADS), max_rows=40)),
+        (*notes, drawing, data_table(without_empty_columns(rows).rename(columns=CLASS_HEADS), max_rows=40)),
     )
+
+
+def most_confused(evaluation, name):
+    """The classes that images of a class are most often mistaken for; empty unless that happened more than once."""
+    confusions = evaluation.confusions
+    rows = confusions[confusions["class"] == name]
+    count = rows["count"].max() if len(rows) else 0
+    return list_names([*rows["predicted"][rows["count"] == count]]) if count > 1 else ""
 
 
 def mistakes_section(study):
@@ -328,7 +346,8 @@ def describe_last_features(study):
     best = most_likely(linear)
     on_last = most_likely([candidate for candidate in linear if candidate.stage == last])
     text = f"done: {describe_briefly(on_last)}"
-    if "interior" not in study.advice.strategies and best.stage != last:
+    is_other = not np.array_equal(best.logits, on_last.logits)
+    if "interior" not in study.advice.strategies and is_other:
         text = f"{text}; the best of all linear classifiers: {describe_briefly(best)}"
     return text
 
@@ -336,7 +355,10 @@ def describe_last_features(study):
 def describe_earlier_stages(study):
     """The best linear classifier with an earlier stage in a sentence, and the best truncated network."""
     linear, last = linear_candidates(study), study.best_probes.stages[-1]
-    earlier = [candidate for candidate in linear if candidate.stage != last]
+    on_last = [candidate.logits for candidate in linear if candidate.stage == last]
+    earlier = [
+        candidate for candidate in linear if not any(np.array_equal(candidate.logits, logits) for logits in on_last)
+    ]
     if not earlier:
         return "not tried"
 

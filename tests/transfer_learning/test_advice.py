@@ -45,7 +45,7 @@ def test_similarity_and_amount(evidence, cell, first, tmp_path):
         ({"slope": 0.05}, True, "more images still raise the accuracy"),
         ({"slope": 0.005}, False, ""),
         (EARLIER | {"slope": 0.05}, False, ""),
-        (EARLIER | {"train_accuracy": 0.7}, True, "no single stage separates the classes"),
+        (EARLIER | {"train_accuracy": 0.7}, True, "the best stage does not separate the classes"),
         ({"slope": 0.05, "images_per_class": 200}, True, ""),
     ],
     ids=["rising", "flat", "earlier", "earlier, underfit", "rising, many"],

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -618,6 +619,68 @@ def test_outcomes_of_finetuning(whole):
     assert re.match(
         rf"done: {trials} trials, log-likelihood [+-]0\.\d+ ± 0\.\d+ against the best", outcomes["finetune"]
     )
+
+
+@pytest.mark.parametrize(
+    ("chosen", "text"), [(0, "did not pay: worse"), (1, "Fine-tuning paid")], ids=["linear", "tuned"]
+)
+def test_conclusion(whole, chosen, text):
+    """It follows from the evidence: the lead of the trial, the budget that is left, the classes that are worst."""
+    found = whole[1]
+    right = np.arange(90) % 3 != 0  # every third image is wrong: class 0
+    labels = np.arange(90) % 3
+    correct, wrong = 5 * np.eye(3)[labels], 5 * np.eye(3)[(labels + 1) % 3]
+    linear = replace(candidate(right, 1), labels=labels, logits=np.where(right[:, None], correct, wrong))
+    trial = Trial("stage2", "", 1e-3, "none", 9)
+    tuned = replace(linear, trial=trial, logits=correct if chosen else wrong)
+    metadata = found.metadata | {"strategy": "auto", "budget": 100.0, "spent": 40.0}
+    given = {"candidates": (linear, tuned), "chosen": (linear, tuned)[chosen], "skipped": {}, "metadata": metadata}
+    first, second = page.describe_conclusion(replace(found, **given))
+    assert text in first
+    assert "A larger budget would change nothing: 60 of 100 s were left." in first
+    assert "class 0 (0.0 %) and class 1 (100.0 %)" in second
+
+
+def test_best_truncated_network_is_truncated(whole):
+    """A classifier that ends at the last stage is none, though it uses earlier ones."""
+    found = whole[1]
+    joined = replace(candidate(np.arange(60) < 57, 9), backbone="tiny_resnet", stage="stage1+features", head="ridge")
+    last = replace(candidate(np.arange(60) < 40, 9), backbone="tiny_resnet", stage="features", head="ridge")
+    early = replace(candidate(np.arange(60) < 50, 6), backbone="tiny_resnet", stage="stage1", head="ridge")
+    text = page.describe_earlier_stages(replace(found, candidates=(joined, last, early), chosen=joined))
+    assert text == (
+        "done: the best of 2 classifiers is ridge on stage1+features (95.0 %), "
+        "the best truncated network is ridge on stage1 (83.3 %), with 33 % fewer multiply-adds"
+    )
+    assert page.describe_earlier_stages(replace(found, candidates=(joined, last))).endswith("no network was truncated")
+
+
+def test_names_of_trials_differ_in_their_first_words():
+    """So that rows of a table do not read the same."""
+    settings = {"freeze": ("stage1", "stage2", ""), "learning_rate": (1e-4, 1e-3), "epochs": (7, 20)}
+    trials = [Trial("a+b+c+d", freeze, rate, "none", epochs) for freeze, rate, epochs in product(*settings.values())]
+    assert len({str(trial)[:48] for trial in trials}) == len(trials)
+
+
+def test_epochs_and_best_epoch_of_a_candidate():
+    trial = Trial("stage2", "", 1e-3, "none", 20)
+    row = candidate(np.arange(50) < 40, 1, trial=trial, epoch=3).row
+    assert (row["epochs"], row["best_epoch"]) == (20, 3)
+    assert {"epochs", "best_epoch"} <= {*study.COLUMNS}
+
+
+def test_trial_grid_is_in_network_order():
+    """The stages of the plot, not the alphabet; settings without a trial say so."""
+    from kerascnn.plots.style import new_figure
+    from kerascnn.transfer_learning.figures import draw_trial_grid
+
+    axis = new_figure(4, 4).subplots()
+    rows = [("stage2", 1e-4, 0.8), ("stage2_block1", 1e-3, 0.7), ("stage10", 1e-4, 0.9), ("", 1e-3, 0.6)]
+    points = pd.DataFrame(rows, columns=["freeze", "learning_rate", "accuracy"]).assign(failed="")
+    draw_trial_grid(axis, points, ("stage2_block1", "stage2", "stage10"))
+    labels = [label.get_text().split("\n")[-1] for label in axis.get_yticklabels()]
+    assert labels == ["frozen", "stage2_block1", "stage2", "stage10"]
+    assert sorted(text.get_text() for text in axis.texts) == ["60.0", "70.0", "80.0", "90.0", *["not tried"] * 4]
 
 
 def test_images_that_a_backbone_was_trained_on_are_warned_of(backbone, monkeypatch, rng):
