@@ -91,7 +91,7 @@ def draw_learning_curve(axis, found):
         "xlabel": f"training images per class\n({per_class:,.0f} less the {100 * held_out:.0f} % that are held out)",
         "ylabel": "accuracy (%), 95 % interval",
     }
-    style_axis(axis, f"Learning curve of {best['head']} on {where}", fontsize=12, **labels)
+    style_axis(axis, f"learning curve of {best['head']} on\n{where}", fontsize=12, **labels)
     axis.legend(frameon=False, fontsize=10)
 
 
@@ -153,7 +153,7 @@ def draw_evidence(axis, found):
 
 MAX_CANDIDATES = 14  # in a figure
 NORMAL_95 = 1.96  # standard errors in half a 95 % interval
-LABEL_WIDTH = 44  # letters of a line
+LABEL_WIDTH = 52  # letters of a line
 
 
 def draw_study(found):

@@ -259,10 +259,10 @@ WORDS = {
     "ridge, softmax": "kinds of linear classifiers: ridge regression and multinomial logistic regression",
     "stage": "group of layers with feature maps of one size, numbered from the input; a linear classifier sees the "
     "means of its maps",
-    "features": "the last stage, averaged over all positions: what the classifier of the network sees",
+    "features": "what the last layer of the backbone sees, usually the last stage averaged over all positions",
     "3 crops, including mirrored": "trained on three sections of each image, some of them mirrored",
     "frozen up to": "these layers, the named stage included, keep their weights",
-    "shift": "augmentation: sections of the images at random positions",
+    "shift": "augmentation: the training images are moved a little at random",
     "fold": "one of the parts of the training images, each held out once",
 }
 
