@@ -42,8 +42,8 @@ CANDIDATE_WORDS = (
     "ridge and softmax are kinds of linear classifiers; stages are groups of layers, stage1 is the first, features are "
     "the last stage averaged; frozen layers keep their weights, the named stage included"
 )
-NAME_COLUMN = 57  # where names of candidates begin
-SHORTEST_NAME = 30  # letters of a line of a name in a narrow terminal
+WIDE, NARROW = 120, 100  # columns of a file, and of a terminal without room for intervals
+SHORTEST_NAME = 20  # letters of a line of a name
 
 
 @click.command("transfer", cls=Command)
@@ -187,6 +187,7 @@ def study_lines(study, out, saved):
         describe_outcomes,
         describe_small_classes,
         describe_time,
+        is_baseline_chosen,
     )
 
     chosen, files = study.chosen, {*saved, "ledger"}
@@ -195,11 +196,15 @@ def study_lines(study, out, saved):
         yield bold(f"{percent(test['accuracy'], 1)} test accuracy")
         yield describe_test(test)
         gap = study.comparison.difference
+        interval = f"95 % interval {100 * gap.low:+.1f} to {100 * gap.high:+.1f}"
         baseline = percent(study.baseline_evaluation.accuracy, 1)
-        yield (
-            f"  baseline ({study.baseline.head} on {study.baseline.stage}): {baseline}; difference "
-            f"{100 * gap.value:+.1f} percentage points (95 % interval {100 * gap.low:+.1f} to {100 * gap.high:+.1f})"
-        )
+        if is_baseline_chosen(study):
+            yield "  the chosen network is the baseline, a linear classifier on the last features: none was better"
+        else:
+            yield (
+                f"  baseline ({study.baseline.head} on {study.baseline.stage}): {baseline}; difference "
+                f"{100 * gap.value:+.1f} percentage points ({interval})"
+            )
     else:
         yield bold(f"{percent(chosen.accuracy, 1)} held-out accuracy; not tested, because there is no test set")
     yield f"  chosen network: {chosen.name}"
@@ -232,19 +237,29 @@ def candidate_lines(study):
     from kerascnn.transfer_learning.page import describe_ranking, format_leads, short_names
 
     table = distinct_rows(study.table)
-    table = table.assign(difference=format_leads(table))
+    table = table.assign(difference=format_leads(table), name=short_names(table))
     shown = table[(table.index < SHOWN) | table["chosen"]]
-    titles = ("from the chosen", "accuracy", "95 % interval", "images", "candidate")
-    length = max((terminal_width() or 120) - NAME_COLUMN, SHORTEST_NAME)
-    cells = []
-    for row, name in zip(shown.itertuples(index=False), short_names(shown), strict=True):
-        first, *more = textwrap.wrap(name, length, subsequent_indent=GAP)
-        interval = f"{percent(row.low, 1)} to {percent(row.high, 1)}"
-        cells.append((row.difference, percent(row.accuracy, 1), interval, f"{row.images:,}", first))
-        cells += [("", "", "", "", line) for line in more]
+    numbers = {
+        "from the chosen": [*shown["difference"]],
+        "accuracy": [percent(value, 1) for value in shown["accuracy"]],
+        "95 % interval": [
+            f"{percent(low, 1)} to {percent(high, 1)}" for low, high in zip(shown["low"], shown["high"], strict=True)
+        ],
+        "images": [f"{images:,}" for images in shown["images"]],
+    }
+    room = terminal_width() or WIDE
+    if room < NARROW:
+        del numbers["95 % interval"]
+    width = sum(max(map(len, (title, *cells))) + len(GAP) for title, cells in numbers.items())
+
+    rows = []
+    for *cells, name in zip(*numbers.values(), shown["name"], strict=True):
+        first, *more = textwrap.wrap(name, max(room - width, SHORTEST_NAME), subsequent_indent=GAP)
+        rows.append((*cells, first))
+        rows += [(*[""] * len(cells), line) for line in more]
 
     yield bold(f"candidates, by difference from the chosen ({len(shown)} of {len(table)})")
-    yield from format_table(titles, cells, words=("candidate",), spare=("95 % interval",), room=terminal_width())
+    yield from format_table((*numbers, "candidate"), rows, words=("candidate",), room=terminal_width())
     yield from wrapped_lines(f"{what}: {text}" for what, text in describe_ranking(study).items())
     yield from wrapped_lines([f"words: {CANDIDATE_WORDS}"])
 

@@ -285,11 +285,16 @@ def format_leads(table):
     return ["chosen" if is_chosen else f"{lead:+.3f} ± {error:.3f}" for lead, error, is_chosen in leads]
 
 
+def is_baseline_chosen(study):
+    """Whether the chosen network predicts the same as the baseline, perhaps under the name of another stage."""
+    return np.array_equal(study.chosen.logits, study.baseline.logits)
+
+
 def describe_result(study):
     """The result in words: {what: its value}."""
     chosen = describe_candidate(study.chosen)
-    if study.chosen is study.baseline or np.array_equal(study.chosen.logits, study.baseline.logits):
-        chosen = f"{chosen}; it is the baseline: nothing better was found"
+    if is_baseline_chosen(study):
+        chosen = f"{chosen}; it is the baseline: none was better"
     facts = {"chosen network": chosen} | describe_small_classes(study.data)
     if study.chosen.members:
         backbone = f"{study.chosen.backbone}, "
@@ -454,7 +459,7 @@ def conclude_images(study):
     if not np.isfinite(advice.slope):
         return f"On held-out images {classes}."
     if advice.more_images_help:
-        gain = f"some {100 * max(advice.slope, 0):.0f} percentage points or less"
+        gain = f"{pluralize(max(round(100 * advice.slope), 1), 'percentage point')} or less"
         return (
             f"Twice the images (now {advice.images_per_class:,.0f} per class) may bring {gain}: "
             f"{classes} on held-out images, so add those first."

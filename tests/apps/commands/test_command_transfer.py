@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 from importlib import import_module
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -15,6 +16,7 @@ from kerascnn import build_model, predict
 from kerascnn.inputs.class_names import read_class_names, save_model, stored_class_names
 from kerascnn.transfer_learning import runner
 from kerascnn.transfer_learning.trials import Trial, TrialResult
+from kerascnn_apps.commands.transfer import candidate_lines
 
 study = import_module("kerascnn.transfer_learning.study")
 
@@ -75,6 +77,28 @@ def test_transfer(document, run, fails, words, tmp_path):
     differences = [0.0 if start == "chosen " else float(start.split()[0]) for start in starts]
     assert len(differences) > 2
     assert differences == sorted(differences, reverse=True)
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_names_of_candidates_are_not_cut(width, monkeypatch):
+    """They take several lines; equal candidates are shown once, and rows are not longer than the terminal."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    names = [f"net, fine-tuned, frozen up to stage{i}, learning rate 0.0001, 20 epochs, on 11 stages" for i in range(3)]
+    numbers = {"accuracy": 0.9, "low": 0.8, "high": 0.95, "images": 1234, "backbone": "net", "head": "finetuned"}
+    rows = [{"name": name, "log_likelihood": -i} | numbers for i, name in enumerate(names)]
+    rows.append(rows[-1] | {"name": "net, the same"})
+    table = pd.DataFrame(rows).assign(
+        log_likelihood_lead=[0.0, -0.1, -0.2, -0.2], log_likelihood_error=0.01, chosen=[True, False, False, False]
+    )
+    title, *lines = candidate_lines(SimpleNamespace(table=table))
+    assert "(3 of 3)" in title
+    assert max(map(len, lines)) <= width + len("\x1b[1m\x1b[0m")
+    lines = [line for line in lines if "candidate" not in line]
+    shown = " ".join(word for line in lines for word in line.split())
+    assert not any("..." in line for line in lines)
+    for i in range(3):
+        assert f"stage{i}, learning" in shown or f"stage{i}," in shown
+    assert ("80.0 % to 95.0 %" in shown) == (width >= 100)
 
 
 def test_names_stay_with_the_network(document, run, fails, source, tmp_path):
