@@ -248,7 +248,10 @@ def describe_ranking(study):
             "among linear classifiers, then against the best fine-tuned network; linear classifiers are cheaper than "
             "fine-tuned networks, then fewer multiply-adds are"
         ),
-        "images": "held out from training by cross-validation, and used to choose; the test images are others",
+        "images": (
+            "held out from training by cross-validation, and used to choose; the test images, set aside at the start, "
+            "took no part in it"
+        ),
     }
     if study.table["images"].nunique() > 1:
         facts["images"] += "; fine-tuned networks are evaluated on fewer, to save time"
