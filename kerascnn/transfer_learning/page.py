@@ -15,6 +15,7 @@ from .taps import stage_label
 from .trials import mean_difference, most_likely, rank_by_loss
 
 MAX_MISTAKES = 24  # images shown
+NO_BETTER_EPOCH = "no epoch was better than the linear classifier at the start"
 LETTERS = 32  # of a name in the caption of an image
 CANDIDATE_HEADS = {  # column of the table on the page -> its heading
     "name": "candidate",
@@ -406,6 +407,8 @@ def describe_finetuning(study, belongs):
         lead, error = lead_of_finetuning(study, candidates)
         verdict = describe_verdict(lead, error)
         text = f"log-likelihood {lead:+.3f} ± {error:.3f} against the best linear classifier: {verdict}"
+    elif not any(result.epoch for result in results):
+        text = NO_BETTER_EPOCH
     else:
         best = rank_by_loss(results)[0]
         first = rank_by_loss(each for each in study.trial_results if each.trial.epochs == best.trial.epochs)[0]
@@ -432,6 +435,8 @@ def describe_conclusion(study):
 def conclude_finetuning(study):
     """Whether fine-tuning paid, in a sentence."""
     finetuned = [candidate for candidate in study.candidates if candidate.trial]
+    if not finetuned and any(not result.failed for result in study.trial_results):
+        return f"Fine-tuning was tried and did not pay: {NO_BETTER_EPOCH}."
     if not finetuned:
         tried = "Fine-tuning failed" if study.trial_results else "Fine-tuning was not tried"
         return f"{tried}: {study.metadata['ended']}."

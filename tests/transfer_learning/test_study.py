@@ -641,6 +641,20 @@ def test_conclusion(whole, chosen, text):
     assert "class 0 (0.0 %) and class 1 (100.0 %)" in second
 
 
+def test_trials_that_only_got_worse_are_no_failures(whole):
+    """Their best epoch is 0, the linear classifier; they are no candidates."""
+    found = whole[1]
+    trial = Trial("stage2", "", 1e-3, "none", 9)
+    result = TrialResult(trial=trial, accuracy=0.5, loss=1.0, epoch=0, seconds=1.0)
+    linear = tuple(each for each in found.candidates if not each.trial)
+    given = {"candidates": linear, "chosen": linear[0], "skipped": {}}
+    worse = replace(found, trial_results=(result,), **given)
+    assert "no epoch was better" in page.describe_conclusion(worse)[0]
+    assert page.describe_outcomes(worse)["finetune"].startswith("done: 1 trial, no epoch was better")
+    failed = replace(found, trial_results=(TrialResult(trial=trial, failed="out of memory"),), **given)
+    assert "Fine-tuning failed" in page.describe_conclusion(failed)[0]
+
+
 def test_best_truncated_network_is_truncated(whole):
     """A classifier that ends at the last stage is none, though it uses earlier ones."""
     found = whole[1]
