@@ -182,6 +182,7 @@ def test_page_json_and_evaluation_agree(report, model, data, tmp_path):
     assert found["accuracy"] == pytest.approx(right.mean(), rel=1e-5)
     assert found["judged"] == 48
     assert f"<b>{100 * right.mean():.1f} %</b>" in text
+    assert all(title in text for title in ("Accuracy", "Calibration error", "Dead units"))
     assert found["parameters"] == model.count_params() == document["results"]["anatomy"]["totals"]["params"]
     assert f"{model.count_params():,} parameters" in text
 

@@ -107,7 +107,7 @@ def calibration_card(evaluation, results):
     direction = "overconfident" if calibration.gap > 0 else "underconfident"
     chance, gap = format_percent(calibration.chance), format_percent(abs(calibration.gap))
     note = f"15 bins; up to {chance} by chance; on average {gap} {direction}"
-    return "Calibration calibration", format_percent(calibration.ece), status, note
+    return "Calibration error", format_percent(calibration.ece), status, note
 
 
 def dead_units_card(activity, results):
