@@ -219,7 +219,7 @@ def candidate():
 
 
 def study():
-    chosen = candidate()
+    chosen = dataclasses.replace(candidate(), backbone=probes().model, stage=probes().stages[-1])
     return transfer.Study(
         data=data(),
         probes=(probes(),),

@@ -160,6 +160,9 @@ class Advice(FigureResult):
 
         return draw_advice(self)
 
+    def _headline(self):
+        return f"{self.similarity} data, {self.images_per_class:.0f} images per class: {', '.join(self.strategies)}"
+
     def __str__(self):
         return "\n".join(advice_lines(self))
 
